@@ -1,0 +1,107 @@
+#include "lib/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace portreeve {
+namespace {
+
+AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
+  error_code ec;
+  const auto endpoint = socket.local_endpoint(ec);
+  if (!ec) return FromEndpoint(endpoint);
+  // The peer may be gone already; the kind must be right all the same.
+  if (std::holds_alternative<Unix::Address>(peer)) return Unix::Address();
+  return Inet::Address();
+}
+
+void SetIntOption(int fd, int level, int name, int value) {
+  (void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+}  // namespace
+
+SocketCore::SocketCore(Executor executor, StreamSocket socket, AnyAddress peer)
+    : executor_(std::move(executor)),
+      peer_(std::move(peer)),
+      local_(LocalAddress(socket, peer_)),
+      socket_(std::move(socket)),
+      closed_(executor_) {
+  error_code ignored;
+  socket_.native_non_blocking(true, ignored);
+}
+
+SocketCore::~SocketCore() { CloseNow(); }
+
+void SocketCore::CloseNow() {
+  if (!is_open()) return;
+  error_code ignored;
+  // Before close(2), which would send a reset where input is left unread.
+  socket_.shutdown(asio::socket_base::shutdown_both, ignored);
+  Finish();
+}
+
+void SocketCore::Reset() {
+  if (!is_open()) return;
+  error_code ignored;
+  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  Finish();
+}
+
+void SocketCore::Finish() {
+  error_code ignored;
+  socket_.close(ignored);
+  closed_.Fill();
+  for (auto& f : std::exchange(on_closed_, {})) f();
+}
+
+void SocketCore::ShutdownSend() {
+  error_code ignored;
+  if (is_open()) socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+}
+
+void SocketCore::NoteReason(CloseReason reason) {
+  if (reason_ == CloseReason::kNone) reason_ = reason;
+}
+
+ssize_t SocketCore::Receive(void* data, size_t size) {
+  if (!is_open()) {
+    errno = EBADF;
+    return -1;
+  }
+  ssize_t n;
+  do {
+    n = recv(socket_.native_handle(), data, size, MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) bytes_received_ += n;
+  return n;
+}
+
+ssize_t SocketCore::Send(const void* data, size_t size) {
+  if (!is_open()) {
+    errno = EBADF;
+    return -1;
+  }
+  ssize_t n;
+  do {
+    n = send(socket_.native_handle(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) bytes_sent_ += n;
+  return n;
+}
+
+void ApplySocketOptions(int fd, const SocketOptions& options) {
+  SetIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (!options.keepalive) return;
+  SetIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepalive_idle_seconds);
+  SetIntOption(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+               options.keepalive_interval_seconds);
+  SetIntOption(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_probes);
+}
+
+}  // namespace portreeve

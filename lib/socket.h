@@ -1,0 +1,139 @@
+// Socket<A>: one connected stream socket of a known kind of address.
+#ifndef PORTREEVE_LIB_SOCKET_H_
+#define PORTREEVE_LIB_SOCKET_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/address.h"
+#include "lib/asio.h"
+#include "lib/close_reason.h"
+#include "lib/deferred.h"
+
+namespace portreeve {
+
+// What a Socket, its Reader and its Writer share: the descriptor, what has
+// gone through it, and how it ended.  The kind of address does not matter here.
+// Use it through Socket<A>, except where code serves both kinds.
+//
+// Threads: loop thread only.
+class SocketCore {
+ public:
+  // Takes the open, connected `socket`, which becomes non-blocking.
+  SocketCore(Executor executor, StreamSocket socket, AnyAddress peer);
+  SocketCore(const SocketCore&) = delete;
+  SocketCore& operator=(const SocketCore&) = delete;
+  ~SocketCore();  // Closes the descriptor, if it is open.
+
+  StreamSocket& socket() { return socket_; }
+  const Executor& executor() const { return executor_; }
+
+  // True until CloseNow() or Reset().
+  bool is_open() const { return socket_.is_open(); }
+
+  const AnyAddress& peer() const { return peer_; }
+  AnyAddress local() const { return local_; }  // Answers after the close, too.
+
+  // Sends FIN and receives no more, then closes the descriptor: the peer gets
+  // what the kernel holds, then end of file, even where input is left unread.
+  // Every operation that waits on the socket ends.  Idempotent.
+  void CloseNow();
+
+  // Closes with a reset (TCP): the peer gets ECONNRESET and what the kernel
+  // held is thrown away.  A unix socket has no reset; it is closed.
+  void Reset();
+
+  // Sends FIN.  Reading goes on.  No effect on a closed socket.
+  void ShutdownSend();
+
+  // Determined in a later step than the one that closed the descriptor.
+  Deferred<> closed() const { return closed_.deferred(); }
+
+  // Called within CloseNow() and Reset(), after the descriptor is closed.
+  void OnClosed(std::function<void()> f) { on_closed_.push_back(std::move(f)); }
+
+  // Keeps `reason` as what ended the connection, unless an earlier one is
+  // known: the first cause wins.
+  void NoteReason(CloseReason reason);
+
+  // Keeps `reason` whatever was there: for bytes that were lost.
+  void OverruleReason(CloseReason reason) { reason_ = reason; }
+
+  CloseReason reason() const { return reason_; }
+
+  // Payload bytes read from and given to the kernel.
+  int64_t bytes_received() const { return bytes_received_; }
+  int64_t bytes_sent() const { return bytes_sent_; }
+
+  // recv(2) and send(2), non-blocking, without signals, counted.  As the
+  // system calls: -1 and errno, also EBADF once closed.
+  ssize_t Receive(void* data, size_t size);
+  ssize_t Send(const void* data, size_t size);
+
+ private:
+  void Finish();
+
+  const Executor executor_;
+  const AnyAddress peer_;
+  const AnyAddress local_;
+  StreamSocket socket_;
+  const Ivar<> closed_;
+  std::vector<std::function<void()>> on_closed_;
+  CloseReason reason_ = CloseReason::kNone;
+  int64_t bytes_received_ = 0;
+  int64_t bytes_sent_ = 0;
+};
+
+// A handle on a connected socket; copies are the same socket.  It is closed by
+// whoever gave it out (with_connection, the server), by CloseNow(), or when the
+// last handle goes.
+template <AddressKind A>
+class Socket {
+ public:
+  explicit Socket(std::shared_ptr<SocketCore> core) : core_(std::move(core)) {}
+
+  typename A::Address peer_address() const {
+    return std::get<typename A::Address>(core_->peer());
+  }
+  typename A::Address local_address() const {
+    return std::get<typename A::Address>(core_->local());
+  }
+
+  // The Asio socket, for reads and writes of one's own.  What goes through it
+  // directly is not counted.  Not together with a Reader or Writer on it.
+  StreamSocket& asio_socket() const { return core_->socket(); }
+  int native_handle() const { return core_->socket().native_handle(); }
+
+  bool is_open() const { return core_->is_open(); }
+  void CloseNow() const { core_->CloseNow(); }
+  void Reset() const { core_->Reset(); }
+  void ShutdownSend() const { core_->ShutdownSend(); }
+  Deferred<> closed() const { return core_->closed(); }
+  CloseReason reason() const { return core_->reason(); }
+
+  const std::shared_ptr<SocketCore>& core() const { return core_; }
+
+ private:
+  std::shared_ptr<SocketCore> core_;
+};
+
+// What is set on every accepted and connected socket.
+struct SocketOptions {
+  // TCP keepalive (S14), so that dead peers are found: after `keepalive_idle`
+  // of silence, `keepalive_probes` probes, `keepalive_interval` apart.
+  bool keepalive = true;
+  int keepalive_idle_seconds = 60;
+  int keepalive_interval_seconds = 15;
+  int keepalive_probes = 4;
+};
+
+// Sets TCP_NODELAY and `options` on a TCP socket; does nothing to others.
+// Failures are ignored: the peer may have gone already.
+void ApplySocketOptions(int fd, const SocketOptions& options);
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SOCKET_H_
