@@ -1,0 +1,339 @@
+#include "lib/writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "lib/check.h"
+#include "lib/status.h"
+
+namespace portreeve {
+namespace {
+
+// The most that one step of the loop gives to the kernel, so that one fast peer
+// does not hold up the others.
+constexpr size_t kBytesPerStep = 1 << 20;
+
+// Writes this close to one another share the time of the first; so the age
+// limit may be exceeded by as much.
+constexpr std::chrono::milliseconds kStampGranularity{20};
+
+}  // namespace
+
+// All of a Writer: its operations on the loop keep it alive.
+class Writer::State : public std::enable_shared_from_this<State> {
+ public:
+  State(std::shared_ptr<SocketCore> socket, Monitor monitor,
+        WriterOptions options)
+      : socket_(std::move(socket)),
+        monitor_(std::move(monitor)),
+        options_(std::move(options)),
+        time_(TimeSource::Of(socket_->executor())),
+        consumer_left_(socket_->executor()),
+        age_timer_(time_),
+        force_timer_(time_) {}
+
+  // Apart from the constructor: it takes a weak reference.
+  void Watch() {
+    socket_->OnClosed([weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnDescriptorClosed();
+    });
+  }
+
+  void Write(std::string_view data) {
+    if (!accepts_writes()) {
+      throw StatusError(
+          absl::FailedPreconditionError("attempt to use closed writer"));
+    }
+    if (data.empty()) return;
+    buffer_.append(data);
+    written_ += static_cast<int64_t>(data.size());
+    Stamp();
+    ScheduleFlush();
+  }
+
+  Deferred<FlushResult> Flushed() {
+    const Ivar<FlushResult> flushed(socket_->executor());
+    if (bytes_to_write() == 0) {
+      flushed.Fill(lost_ ? FlushResult::kLost : FlushResult::kFlushed);
+    } else {
+      flush_waiters_.push_back({written_, flushed});
+    }
+    return flushed.deferred();
+  }
+
+  size_t bytes_to_write() const { return buffer_.size() - begin_; }
+
+  Deferred<> Close(Duration force_close_after) {
+    closing_ = true;
+    if (socket_->is_open()) {
+      if (bytes_to_write() == 0) {
+        socket_->CloseNow();
+      } else {
+        ForceCloseAfter(force_close_after);
+      }
+    }
+    return socket_->closed();
+  }
+
+  void Abort() {
+    closing_ = true;
+    socket_->Reset();
+  }
+
+  void HalfClose() {
+    if (!accepts_writes()) return;
+    half_closed_ = true;
+    if (bytes_to_write() == 0) socket_->ShutdownSend();
+  }
+
+  bool is_closed() const { return closing_; }
+  Deferred<> close_finished() const { return socket_->closed(); }
+  Deferred<> consumer_left() const { return consumer_left_.deferred(); }
+
+  // The Writer goes: no error is reported any more but that of lost bytes.
+  void Abandon() {
+    if (bytes_to_write() > 0 && socket_->is_open() && !closing_) {
+      socket_->CloseNow();
+    }
+  }
+
+ private:
+  // Bytes up to `end` were written at `time` or, for some, up to
+  // kStampGranularity later.
+  struct AgeStamp {
+    int64_t end;
+    TimePoint time;
+  };
+  struct FlushWaiter {
+    int64_t end;
+    Ivar<FlushResult> flushed;
+  };
+
+  bool accepts_writes() const {
+    // Also while close is flushing (g4).
+    const bool flushing = closing_ && bytes_to_write() > 0;
+    return socket_->is_open() && !half_closed_ && (!closing_ || flushing);
+  }
+
+  // What the kernel has taken, counted as written_ is.
+  int64_t flushed_offset() const {
+    return written_ - static_cast<int64_t>(bytes_to_write());
+  }
+
+  void ScheduleFlush() {
+    if (flush_scheduled_) return;
+    flush_scheduled_ = true;
+    asio::post(socket_->executor(), [self = shared_from_this()] {
+      self->flush_scheduled_ = false;
+      self->Flush();
+    });
+  }
+
+  void Flush() {
+    const size_t step_begin = bytes_to_write();
+    while (socket_->is_open() && bytes_to_write() > 0) {
+      if (step_begin - bytes_to_write() >= kBytesPerStep) {
+        OnProgress();
+        ScheduleFlush();
+        return;
+      }
+      const ssize_t n = socket_->Send(
+          buffer_.data() + begin_, std::min(bytes_to_write(), kBytesPerStep));
+      if (n < 0) {
+        OnProgress();
+        if (errno_would_block(errno)) {
+          WaitWritable();
+        } else {
+          OnSendError(errno);
+        }
+        return;
+      }
+      begin_ += static_cast<size_t>(n);
+    }
+    OnProgress();
+    if (bytes_to_write() == 0) OnFlushed();
+  }
+
+  static bool errno_would_block(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK;
+  }
+
+  void WaitWritable() {
+    flush_scheduled_ = true;
+    socket_->socket().async_wait(asio::socket_base::wait_write,
+                                 [self = shared_from_this()](error_code) {
+                                   self->flush_scheduled_ = false;
+                                   self->Flush();
+                                 });
+  }
+
+  // Drops what the kernel has taken, and tells those who waited for it.
+  void OnProgress() {
+    const int64_t flushed = flushed_offset();
+    while (!stamps_.empty() && stamps_.front().end <= flushed) {
+      stamps_.pop_front();
+    }
+    while (!flush_waiters_.empty() && flush_waiters_.front().end <= flushed) {
+      flush_waiters_.front().flushed.Fill(FlushResult::kFlushed);
+      flush_waiters_.pop_front();
+    }
+    if (begin_ == buffer_.size()) {
+      std::string().swap(buffer_);
+      begin_ = 0;
+    } else if (begin_ > buffer_.size() / 2) {
+      buffer_.erase(0, begin_);
+      begin_ = 0;
+    }
+    if (stamps_.empty()) age_timer_.Cancel();
+  }
+
+  void OnFlushed() {
+    force_timer_.Cancel();
+    if (closing_) {
+      socket_->CloseNow();
+    } else if (half_closed_) {
+      socket_->ShutdownSend();
+    }
+  }
+
+  void Stamp() {
+    if (!options_.buffer_age_limit.at_most()) return;
+    const TimePoint now = time_.Now();
+    if (!stamps_.empty() && now - stamps_.back().time < kStampGranularity) {
+      stamps_.back().end = written_;
+      return;
+    }
+    stamps_.push_back({written_, now});
+    if (!age_timer_.armed()) ArmAgeTimer();
+  }
+
+  void ArmAgeTimer() {
+    const Duration age = time_.Now() - stamps_.front().time;
+    const Duration limit = *options_.buffer_age_limit.at_most();
+    // Later by the granularity: what shares the stamp may be that much younger.
+    age_timer_.StartAfter(limit - age > Duration::max() - kStampGranularity
+                              ? Duration::max()
+                              : limit - age + kStampGranularity,
+                          [this] { OnAgeTimer(); });
+  }
+
+  void OnAgeTimer() {
+    // What was the oldest when the timer was set may have been flushed.
+    const Duration limit = *options_.buffer_age_limit.at_most();
+    if (stamps_.empty()) return;
+    if (time_.Now() - stamps_.front().time < limit + kStampGranularity) {
+      ArmAgeTimer();
+      return;
+    }
+    socket_->OverruleReason(CloseReason::kBufferAge);
+    Fail(absl::DeadlineExceededError(
+        absl::StrCat("writer buffer has data older than ",
+                     absl::FormatDuration(absl::FromChrono(limit)))));
+  }
+
+  void ForceCloseAfter(Duration delay) {
+    const TimePoint now = time_.Now();
+    const TimePoint when =
+        delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+    if (force_timer_.armed() && force_at_ <= when) return;
+    force_at_ = when;
+    force_timer_.StartAt(when, [this] {
+      socket_->OverruleReason(CloseReason::kForced);
+      socket_->CloseNow();
+    });
+  }
+
+  void OnSendError(int error) {
+    if (!socket_->is_open()) return;  // OnDescriptorClosed() has dealt with it.
+    socket_->NoteReason(CloseReason::kPeerReset);
+    consumer_left_.FillIfEmpty();
+    if (options_.raise_when_consumer_leaves) {
+      Fail(ErrnoError(error, "write", ToString(socket_->peer())));
+    } else {
+      closing_ = true;
+      socket_->CloseNow();
+    }
+  }
+
+  // Closes at once and reports.
+  void Fail(const absl::Status& error) {
+    const auto self = shared_from_this();  // The monitor's handler may let go.
+    closing_ = true;
+    socket_->CloseNow();
+    monitor_.Send(std::make_exception_ptr(StatusError(error)));
+  }
+
+  void OnDescriptorClosed() {
+    const auto self = shared_from_this();
+    const bool unexpected = !closing_ && bytes_to_write() > 0;
+    lost_ = lost_ || bytes_to_write() > 0;
+    closing_ = true;
+    age_timer_.Cancel();
+    force_timer_.Cancel();
+    for (FlushWaiter& waiter : std::exchange(flush_waiters_, {})) {
+      waiter.flushed.Fill(FlushResult::kLost);
+    }
+    if (unexpected) {
+      monitor_.Send(std::make_exception_ptr(StatusError(absl::DataLossError(
+          absl::StrCat("writer fd unexpectedly closed with ", bytes_to_write(),
+                       " bytes unflushed: ", ToString(socket_->peer()))))));
+    }
+  }
+
+  const std::shared_ptr<SocketCore> socket_;
+  const Monitor monitor_;
+  const WriterOptions options_;
+  TimeSource& time_;
+  const Ivar<> consumer_left_;
+
+  // Not yet taken by the kernel: buffer_[begin_, end).  Holds no memory while
+  // empty.
+  std::string buffer_;
+  size_t begin_ = 0;
+  int64_t written_ = 0;  // Bytes since the beginning.
+  std::deque<AgeStamp> stamps_;
+  std::deque<FlushWaiter> flush_waiters_;
+  bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
+  bool half_closed_ = false;
+  bool closing_ = false;
+  bool lost_ = false;
+  Timer age_timer_;
+  Timer force_timer_;
+  TimePoint force_at_;
+};
+
+Writer::Writer(std::shared_ptr<SocketCore> socket, Monitor monitor,
+               WriterOptions options)
+    : state_(std::make_shared<State>(std::move(socket), std::move(monitor),
+                                     std::move(options))) {
+  state_->Watch();
+}
+
+Writer::~Writer() { state_->Abandon(); }
+
+void Writer::Write(std::string_view data) { state_->Write(data); }
+
+Deferred<FlushResult> Writer::Flushed() { return state_->Flushed(); }
+
+size_t Writer::bytes_to_write() const { return state_->bytes_to_write(); }
+
+Deferred<> Writer::Close(Duration force_close_after) {
+  return state_->Close(force_close_after);
+}
+
+void Writer::Abort() { state_->Abort(); }
+
+bool Writer::is_closed() const { return state_->is_closed(); }
+
+Deferred<> Writer::close_finished() const { return state_->close_finished(); }
+
+void Writer::HalfClose() { state_->HalfClose(); }
+
+Deferred<> Writer::consumer_left() const { return state_->consumer_left(); }
+
+}  // namespace portreeve

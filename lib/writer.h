@@ -1,0 +1,98 @@
+// Writer: buffered writing to a socket (SPEC C8).
+#ifndef PORTREEVE_LIB_WRITER_H_
+#define PORTREEVE_LIB_WRITER_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "lib/asio.h"
+#include "lib/buffer_age_limit.h"
+#include "lib/deferred.h"
+#include "lib/monitor.h"
+#include "lib/socket.h"
+#include "lib/time_source.h"
+
+namespace portreeve {
+
+enum class FlushResult {
+  kFlushed,  // The kernel has every byte written before the call.
+  kLost,     // The socket was closed, or failed, before that.
+};
+
+struct WriterOptions {
+  // At the limit the Writer fails with DEADLINE_EXCEEDED "writer buffer has
+  // data older than LIMIT" and the socket is closed; never earlier, at most 100
+  // ms later (h1-h8).  The text never holds data.
+  BufferAgeLimit buffer_age_limit;
+
+  // Whether a peer that has left is an error for the monitor (connect and
+  // with_connection: f8, g9) or only determines consumer_left (servers: S9).
+  bool raise_when_consumer_leaves = true;
+};
+
+// The writing side of a connection.
+//
+// States: open; closing (flushing; writes are still taken and flushed: g4);
+// closed.  A failed Writer (the peer left, the age limit, the descriptor
+// closed under it) is closed at once; its error goes to its Monitor.
+//
+// Threads: loop thread only.  Lifetime: may go at any time; bytes that are not
+// flushed then are lost like those of a Writer whose descriptor was closed.
+class Writer {
+ public:
+  // `monitor` gets the errors that come up in the background.
+  Writer(std::shared_ptr<SocketCore> socket, Monitor monitor,
+         WriterOptions options);
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  ~Writer();
+
+  // Copies `data` and sends it in a later step of the loop; never blocks.
+  // Throws StatusError, FAILED_PRECONDITION "attempt to use closed writer",
+  // once the Writer is closed.
+  void Write(std::string_view data);
+
+  // Determined when the kernel has all that was written before this call, or
+  // when that can no longer be.
+  Deferred<FlushResult> Flushed();
+
+  // Bytes written and not yet taken by the kernel.
+  size_t bytes_to_write() const;
+
+  // How long Close() waits for the flush: of a Writer on its own (g8), and of
+  // the end of a handler and of with_connection (e3b).
+  static constexpr std::chrono::seconds kForceCloseDefault{5};
+  static constexpr std::chrono::seconds kForceCloseOfHandler{30};
+
+  // Flushes, sends FIN and closes the socket.  After `force_close_after`, or
+  // the smallest of several calls', what is not flushed is lost, and the
+  // socket's reason is FORCED.  Idempotent; gives close_finished().
+  Deferred<> Close(Duration force_close_after = kForceCloseDefault);
+
+  // Throws away what is not flushed and resets the connection; no error is
+  // reported.  Flushed() gives kLost.  No effect once the socket is closed.
+  void Abort();
+
+  // True from the first Close(), Abort(), or a failure, on.
+  bool is_closed() const;
+  // Determined when the descriptor is closed.
+  Deferred<> close_finished() const;
+
+  // Flushes, then sends FIN; reading goes on (half-close).  The Writer then
+  // refuses writes as a closed one, but the socket stays open until Close().
+  void HalfClose();
+
+  // Determined when a write failed because the peer has left.
+  Deferred<> consumer_left() const;
+
+ private:
+  class State;
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_WRITER_H_
