@@ -1,0 +1,167 @@
+#include "lib/acceptor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "lib/check.h"
+#include "lib/status.h"
+
+namespace portreeve {
+namespace {
+
+// Where the process or the machine has run out of descriptors or memory: tried
+// again after a pause that doubles.
+constexpr std::chrono::milliseconds kFirstPause{50};
+constexpr std::chrono::milliseconds kLongestPause{1000};
+
+// Between two reports of the same thing.
+constexpr std::chrono::minutes kReportInterval{1};
+
+// Errors of the one client that was to be accepted, or of the network
+// (accept(2)); the next may succeed.
+bool IsOfTheClient(int error_number) {
+  switch (error_number) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPERM:  // A rule of the firewall.
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsShortage(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE ||
+         error_number == ENOBUFS || error_number == ENOMEM;
+}
+
+}  // namespace
+
+Acceptor::Acceptor(Owner& owner, const Executor& executor,
+                   ListeningSocket socket, AcceptPolicy::Limits limits,
+                   DescriptorBudget* budget, int descriptors_per_client)
+    : owner_(owner),
+      budget_(budget),
+      policy_(limits),
+      descriptors_per_client_(descriptors_per_client),
+      pause_(kFirstPause),
+      socket_(std::move(socket)),
+      time_(TimeSource::Of(executor)),
+      pause_timer_(time_) {
+  if (budget_ != nullptr) {
+    budget_waiter_.emplace(*budget_, [this] { Pump(); });
+  }
+}
+
+Acceptor::~Acceptor() { PORTREEVE_CHECK(!policy_.waiting_for_socket()); }
+
+void Acceptor::Pump() {
+  if (!enabled_ || broken_ || pause_timer_.armed()) return;
+  if (policy_.NextBatch() == 0) return;
+  if (!HaveDescriptors()) return;
+  policy_.OnWaitStarted();
+  socket_.AsyncWaitReadable([this](error_code) { OnReadable(); });
+}
+
+void Acceptor::SetEnabled(bool enabled) {
+  enabled_ = enabled;
+  Pump();
+}
+
+void Acceptor::GiveBackDescriptors(int count) {
+  if (budget_ != nullptr) budget_->GiveBack(count);
+  // A descriptor is free again: no need to wait for the pause's end.
+  pause_timer_.Cancel();
+  Pump();
+}
+
+void Acceptor::OnReadable() {
+  policy_.OnWaitEnded();
+  if (policy_.closed()) {
+    owner_.OnIdle();
+    return;
+  }
+  // A client of the batch may change what is allowed, so it is asked again.
+  for (int i = policy_.limits().max_accepts_per_batch; i > 0; --i) {
+    if (!enabled_ || policy_.NextBatch() == 0 || !AcceptOne()) break;
+  }
+  if (policy_.at_limit()) ReportLimit();
+  Pump();
+}
+
+bool Acceptor::AcceptOne() {
+  if (!HaveDescriptors()) return false;
+  int error_number = 0;
+  auto accepted = socket_.Accept(&error_number);
+  if (!accepted) return OnAcceptError(error_number);
+  if (budget_ != nullptr) budget_->Take(descriptors_per_client_);
+  pause_ = kFirstPause;
+  policy_.OnAccepted();
+  owner_.OnClient(std::move(accepted->fd), accepted->peer);
+  return true;
+}
+
+bool Acceptor::HaveDescriptors() {
+  if (budget_ == nullptr || budget_->Has(descriptors_per_client_)) return true;
+  budget_waiter_->Join(descriptors_per_client_);
+  ReportError(EMFILE);
+  return false;
+}
+
+bool Acceptor::OnAcceptError(int error_number) {
+  if (error_number == EAGAIN || error_number == EWOULDBLOCK) return false;
+  if (IsOfTheClient(error_number)) return true;
+  if (IsShortage(error_number)) {
+    ReportError(error_number);
+    Pause();
+    return false;
+  }
+  broken_ = true;
+  owner_.OnBroken(
+      ErrnoError(error_number, "accept", ToString(socket_.address())));
+  return false;
+}
+
+void Acceptor::Pause() {
+  pause_timer_.StartAfter(pause_, [this] { Pump(); });
+  pause_ = std::min<Duration>(pause_ * 2, kLongestPause);
+}
+
+void Acceptor::ReportError(int error_number) {
+  ErrorReport& report = error_reports_[error_number];
+  ++report.count;
+  const TimePoint now = time_.Now();
+  if (report.last && now - *report.last < kReportInterval) return;
+  report.last = now;
+  owner_.OnAcceptFailed(error_number, std::exchange(report.count, 0));
+}
+
+void Acceptor::ReportLimit() {
+  const TimePoint now = time_.Now();
+  if (last_limit_report_ && now - *last_limit_report_ < kReportInterval) {
+    return;
+  }
+  last_limit_report_ = now;
+  owner_.OnLimitReached(policy_.limits().max_connections);
+}
+
+void Acceptor::Close() {
+  if (policy_.closed()) return;
+  policy_.OnClose();
+  pause_timer_.Cancel();
+  if (budget_waiter_) budget_waiter_->Leave();
+  socket_.Close();
+  if (!policy_.waiting_for_socket()) owner_.OnIdle();
+}
+
+}  // namespace portreeve

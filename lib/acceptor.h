@@ -1,0 +1,108 @@
+// Acceptor: takes clients from a listening socket, as AcceptPolicy allows
+// (SPEC S5, S6, S10).
+#ifndef PORTREEVE_LIB_ACCEPTOR_H_
+#define PORTREEVE_LIB_ACCEPTOR_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "lib/accept_policy.h"
+#include "lib/address.h"
+#include "lib/asio.h"
+#include "lib/descriptor.h"
+#include "lib/descriptor_budget.h"
+#include "lib/listening_socket.h"
+#include "lib/time_source.h"
+
+namespace portreeve {
+
+// Threads: loop thread only.
+// Lifetime: destroying it while it waits for the socket is a CHECK failure;
+// after Close() it waits until the next OnIdle().
+class Acceptor {
+ public:
+  // What the owner is told.  It may call the acceptor.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // A client was accepted, and counted by the policy's OnAccepted(); the
+    // owner must call OnStart() for it, in a later step.
+    virtual void OnClient(Descriptor fd, const AnyAddress& peer) = 0;
+    // The limit is reached; at most once a minute.
+    virtual void OnLimitReached(int limit) = 0;
+    // accept(2) failed `count` times since the last such call, and will be
+    // tried again; at most once a minute for each error.
+    virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
+    // accept(2) failed for good.  Nothing is accepted any more.
+    virtual void OnBroken(absl::Status error) = 0;
+    // The socket is closed, and nothing waits for it.
+    virtual void OnIdle() = 0;
+  };
+
+  Acceptor(Owner& owner, const Executor& executor, ListeningSocket socket,
+           AcceptPolicy::Limits limits, DescriptorBudget* budget,
+           int descriptors_per_client);
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+  ~Acceptor();
+
+  // Begins to wait for clients, if the policy and the budget allow some and it
+  // does not yet.  To be called after each change that may allow more.
+  void Pump();
+
+  // While false, clients stay in the backlog.
+  void SetEnabled(bool enabled);
+
+  // How many descriptors of the budget the clients that are accepted from now
+  // on take.
+  void SetDescriptorsPerClient(int count) { descriptors_per_client_ = count; }
+  int descriptors_per_client() const { return descriptors_per_client_; }
+  // A client that took `count` descriptors is through.
+  void GiveBackDescriptors(int count);
+
+  // Closes the socket and tells the policy.  OnIdle() follows, in a later step
+  // or within the call.
+  void Close();
+
+  AcceptPolicy& policy() { return policy_; }
+  const AcceptPolicy& policy() const { return policy_; }
+  ListeningSocket& socket() { return socket_; }
+  const ListeningSocket& socket() const { return socket_; }
+
+ private:
+  struct ErrorReport {
+    std::optional<TimePoint> last;
+    int64_t count = 0;
+  };
+
+  void OnReadable();
+  // False when there is nothing more to accept in this step.
+  bool AcceptOne();
+  // False, and it waits in the budget's queue, if there are too few.
+  bool HaveDescriptors();
+  // False if accepting has to stop for now.
+  bool OnAcceptError(int error_number);
+  void Pause();
+  void ReportError(int error_number);
+  void ReportLimit();
+
+  Owner& owner_;
+  DescriptorBudget* const budget_;
+  AcceptPolicy policy_;
+  int descriptors_per_client_;
+  bool enabled_ = true;
+  bool broken_ = false;
+  Duration pause_;
+  std::optional<TimePoint> last_limit_report_;
+  std::map<int, ErrorReport> error_reports_;
+  ListeningSocket socket_;
+  TimeSource& time_;
+  Timer pause_timer_;
+  std::optional<DescriptorBudget::Waiter> budget_waiter_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_ACCEPTOR_H_

@@ -1,0 +1,197 @@
+#include "lib/listening_socket.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/check.h"
+#include "lib/descriptor.h"
+#include "lib/status.h"
+#include "lib/unix_socket_file.h"
+
+namespace portreeve {
+namespace {
+
+// How often a port is asked of the OS: another socket may take the one that it
+// chose before listen(2).
+constexpr int kTriesOfChosenPort = 10;
+
+// What the kernel cuts every backlog to (Linux's default where /proc is not
+// there).
+int SoMaxConn() {
+  std::ifstream file("/proc/sys/net/core/somaxconn");
+  int value = 0;
+  return file >> value && value > 0 ? value : 4096;
+}
+
+absl::Status SetOption(int fd, int level, int name, int value,
+                       const std::string& address) {
+  if (setsockopt(fd, level, name, &value, sizeof(value)) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoError(errno, "setsockopt", address);
+}
+
+absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
+  const std::string address = ToString(where);
+  if (auto s =
+          SetOption(fd, SOL_SOCKET, SO_REUSEADDR, where.reuse_address, address);
+      !s.ok()) {
+    return s;
+  }
+  if (where.reuse_port) {
+    if (auto s = SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, address); !s.ok()) {
+      return s;
+    }
+  }
+  if (where.address.is_v6()) {
+    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, address);
+        !s.ok()) {
+      return s;
+    }
+  }
+  const std::string& interface = where.bind_to_interface;
+  if (!interface.empty() &&
+      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface.data(),
+                 static_cast<socklen_t>(interface.size())) != 0) {
+    if (errno == ENODEV) {
+      return InvalidField("bind_to_interface",
+                          absl::StrCat("no interface ", interface));
+    }
+    return ErrnoError(errno, "bind to interface", address);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BindAndListen(int fd, const sockaddr* address, socklen_t size,
+                           int backlog, const std::string& name) {
+  if (bind(fd, address, size) != 0) return ErrnoError(errno, "bind", name);
+  if (listen(fd, backlog) != 0) return ErrnoError(errno, "listen", name);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Descriptor> OpenInet(const WhereToListen<Inet>& where,
+                                    int backlog) {
+  const Inet::Address address(where.address, static_cast<uint16_t>(where.port));
+  const std::string name = ToString(where);
+  Descriptor fd(socket(address.protocol().family(),
+                       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return ErrnoError(errno, "socket", name);
+  if (auto s = SetInetOptions(fd.get(), where); !s.ok()) return s;
+  if (auto s =
+          BindAndListen(fd.get(), address.data(),
+                        static_cast<socklen_t>(address.size()), backlog, name);
+      !s.ok()) {
+    return s;
+  }
+  return fd;
+}
+
+AnyAddress AddressOf(int fd) {
+  asio::generic::stream_protocol::endpoint endpoint;
+  auto size = static_cast<socklen_t>(endpoint.capacity());
+  PORTREEVE_CHECK(getsockname(fd, endpoint.data(), &size) == 0);
+  endpoint.resize(size);
+  return FromEndpoint(endpoint);
+}
+
+absl::Status ValidateBacklog(int backlog) {
+  if (backlog >= 0) return absl::OkStatus();
+  return InvalidField("max_pending_connections",
+                      absl::StrCat("must be at least 0, but is ", backlog));
+}
+
+}  // namespace
+
+template <>
+absl::StatusOr<ListeningSocket> ListeningSocket::Open(
+    const Executor& executor, const WhereToListen<Inet>& where, int backlog) {
+  if (auto s = Validate(where); !s.ok()) return s;
+  if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  absl::StatusOr<Descriptor> fd = OpenInet(where, backlog);
+  for (int tries = 1; !fd.ok() && where.port == 0 &&
+                      DetailOf(fd.status()).reason == Reason::kAddressInUse &&
+                      tries < kTriesOfChosenPort;
+       ++tries) {
+    fd = OpenInet(where, backlog);
+  }
+  if (!fd.ok()) return fd.status();
+  const AnyAddress address = AddressOf(fd->get());
+  return ListeningSocket(executor, *std::move(fd), address, std::nullopt,
+                         std::min(backlog, SoMaxConn()));
+}
+
+template <>
+absl::StatusOr<ListeningSocket> ListeningSocket::Open(
+    const Executor& executor, const WhereToListen<Unix>& where, int backlog) {
+  if (auto s = Validate(where); !s.ok()) return s;
+  if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  auto bound = UnixSocketFile::Listen(where.path, where.mode, backlog);
+  if (!bound.ok()) return bound.status();
+  return ListeningSocket(executor, std::move(bound->descriptor),
+                         Unix::Address(where.path), std::move(bound->file),
+                         std::min(backlog, SoMaxConn()));
+}
+
+ListeningSocket::ListeningSocket(const Executor& executor,
+                                 Descriptor descriptor, AnyAddress address,
+                                 std::optional<UnixSocketFile> file,
+                                 int effective_backlog)
+    : descriptor_(executor.inner()),
+      address_(std::move(address)),
+      effective_backlog_(effective_backlog),
+      file_(std::move(file)) {
+  descriptor_.assign(descriptor.Release());
+}
+
+ListeningSocket::~ListeningSocket() { Close(); }
+
+int ListeningSocket::native_handle() const {
+  // native_handle() of Asio is not const, but changes nothing.
+  auto& descriptor = const_cast<AsioDescriptor&>(descriptor_);
+  return descriptor.is_open() ? descriptor.native_handle() : -1;
+}
+
+void ListeningSocket::AsyncWaitReadable(std::function<void(error_code)> f) {
+  descriptor_.async_wait(AsioDescriptor::wait_read, std::move(f));
+}
+
+std::optional<ListeningSocket::Accepted> ListeningSocket::Accept(
+    int* error_number) {
+  asio::generic::stream_protocol::endpoint peer;
+  auto size = static_cast<socklen_t>(peer.capacity());
+  Descriptor fd(accept4(native_handle(), peer.data(), &size,
+                        SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!fd.is_open()) {
+    *error_number = errno;
+    return std::nullopt;
+  }
+  peer.resize(size);
+  const AnyAddress address = FromEndpoint(peer);
+  return Accepted{std::move(fd), address};
+}
+
+absl::Status ListeningSocket::Listen(int backlog) {
+  if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  if (listen(native_handle(), backlog) != 0) {
+    return ErrnoError(errno, "listen", ToString(address_));
+  }
+  effective_backlog_ = std::min(backlog, SoMaxConn());
+  return absl::OkStatus();
+}
+
+void ListeningSocket::Close() {
+  if (!descriptor_.is_open()) return;
+  // While the descriptor is open, nobody else can have made the file theirs by
+  // a probe.
+  if (file_) file_->RemoveIfOurs();
+  error_code ignored;
+  descriptor_.close(ignored);
+}
+
+}  // namespace portreeve

@@ -1,0 +1,78 @@
+// ListeningSocket: a bound, listening descriptor (SPEC S1, S2, S6, S11, S12).
+#ifndef PORTREEVE_LIB_LISTENING_SOCKET_H_
+#define PORTREEVE_LIB_LISTENING_SOCKET_H_
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <functional>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "lib/asio.h"
+#include "lib/descriptor.h"
+#include "lib/unix_socket_file.h"
+#include "lib/where.h"
+
+namespace portreeve {
+
+// Threads: loop thread only.
+class ListeningSocket {
+ public:
+  // Binds and listens.  A port that the OS chooses is tried 10 times.
+  //
+  // A unix socket's file that a dead server left is removed, after a probe has
+  // shown that nobody listens there; of several processes that try, one gets
+  // it. A file that is no socket is never touched.  The file has its mode
+  // before the first client can connect.
+  //
+  // `backlog` >= 0.  Errors: INVALID_FIELD, ADDRESS_IN_USE,
+  // ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.
+  template <AddressKind A>
+  static absl::StatusOr<ListeningSocket> Open(const Executor& executor,
+                                              const WhereToListen<A>& where,
+                                              int backlog);
+
+  ListeningSocket(ListeningSocket&& other) = default;
+  ListeningSocket& operator=(ListeningSocket&&) = delete;
+  ~ListeningSocket();
+
+  // Calls `f` once when a client may wait, or with operation_aborted when the
+  // socket is closed.  One call at a time.
+  void AsyncWaitReadable(std::function<void(error_code)> f);
+
+  // Accepts one client, or sets `error_number` to errno.
+  struct Accepted {
+    Descriptor fd;  // Non-blocking.
+    AnyAddress peer;
+  };
+  std::optional<Accepted> Accept(int* error_number);
+
+  // Changes the backlog.
+  absl::Status Listen(int backlog);
+
+  // Closes the descriptor.  A unix socket's file is removed if it still is the
+  // one that was made here.  Idempotent.
+  void Close();
+
+  bool is_open() const { return descriptor_.is_open(); }
+  int native_handle() const;  // -1 once closed.
+  // As the kernel has it; answers after Close(), too.
+  const AnyAddress& address() const { return address_; }
+  int effective_backlog() const { return effective_backlog_; }
+
+ private:
+  using AsioDescriptor =
+      asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+
+  ListeningSocket(const Executor& executor, Descriptor descriptor,
+                  AnyAddress address, std::optional<UnixSocketFile> file,
+                  int effective_backlog);
+
+  AsioDescriptor descriptor_;
+  AnyAddress address_;
+  int effective_backlog_;
+  std::optional<UnixSocketFile> file_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_LISTENING_SOCKET_H_
