@@ -1,0 +1,217 @@
+#include "client/address.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace portreeve::client {
+namespace {
+
+struct HostAndPort {
+  std::string host;  // Without brackets.
+  int port = 0;
+};
+
+struct Path {
+  std::string path;  // Absolute.
+};
+
+using Parsed = std::variant<HostAndPort, Path>;
+
+absl::Status Wrong(const std::string& text, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "': ", why,
+                   "; an address is tcp:HOST:PORT, tcp:[IPV6]:PORT or "
+                   "unix:/path"));
+}
+
+absl::StatusOr<int> ParsePort(const std::string& text,
+                              const std::string& digits) {
+  if (digits.empty() ||
+      !std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit)) {
+    return Wrong(text, absl::StrCat("port '", digits, "' is no number"));
+  }
+  int port = 0;
+  if (!absl::SimpleAtoi(digits, &port) || port > 65535) {
+    return Wrong(text, absl::StrCat("port ", digits, " is not in 0-65535"));
+  }
+  return port;
+}
+
+// `text` is the whole, for errors; `rest` is HOST:PORT.
+absl::StatusOr<HostAndPort> ParseHostAndPort(const std::string& text,
+                                             const std::string& rest) {
+  const size_t colon = rest.rfind(':');
+  if (colon == std::string::npos) {
+    return Wrong(text, "no port");
+  }
+  HostAndPort result;
+  result.host = rest.substr(0, colon);
+  if (absl::StartsWith(result.host, "[")) {
+    if (!absl::EndsWith(result.host, "]") || result.host.size() == 2) {
+      return Wrong(text, "the brackets do not hold an IPv6 address");
+    }
+    result.host = result.host.substr(1, result.host.size() - 2);
+    if (!absl::StrContains(result.host, ":")) {
+      return Wrong(text, "only IPv6 addresses stand in brackets");
+    }
+  } else if (absl::StrContains(result.host, ":")) {
+    return Wrong(text, "an IPv6 address needs brackets");
+  }
+  if (result.host.find_first_of("[]/ ") != std::string::npos) {
+    return Wrong(text, absl::StrCat("host '", result.host, "' is no host"));
+  }
+  absl::StatusOr<int> port = ParsePort(text, rest.substr(colon + 1));
+  if (!port.ok()) return port.status();
+  result.port = *port;
+  return result;
+}
+
+absl::StatusOr<Parsed> Parse(const std::string& text,
+                             const std::string& directory) {
+  if (absl::StartsWith(text, "tcp:")) {
+    absl::StatusOr<HostAndPort> inet = ParseHostAndPort(text, text.substr(4));
+    if (!inet.ok()) return inet.status();
+    return *std::move(inet);
+  }
+  if (absl::StartsWith(text, "unix:")) {
+    const std::string path = text.substr(5);
+    if (path.empty()) return Wrong(text, "no path");
+    // Not normalised: what the user wrote is what the daemon shows.
+    return Path{(std::filesystem::path(directory) / path).string()};
+  }
+  return Wrong(text, "neither tcp: nor unix:");
+}
+
+absl::StatusOr<Parsed> ParseReachable(const std::string& text,
+                                      const std::string& directory) {
+  absl::StatusOr<Parsed> parsed = Parse(text, directory);
+  if (!parsed.ok()) return parsed;
+  if (const auto* inet = std::get_if<HostAndPort>(&*parsed)) {
+    if (inet->host.empty() || inet->host == "*") {
+      return Wrong(text, "nobody can connect to every address: name a host");
+    }
+    if (inet->port == 0) {
+      return Wrong(text, "nobody can connect to port 0");
+    }
+  }
+  return parsed;
+}
+
+std::string InetText(const std::string& host, int port) {
+  const bool ipv6 = absl::StrContains(host, ":");
+  return absl::StrCat("tcp:", ipv6 ? "[" : "", host, ipv6 ? "]" : "", ":",
+                      port);
+}
+
+std::string UnixText(const std::string& path) {
+  return absl::StrCat("unix:", path);
+}
+
+// gRPC reads a target as a URI, where `%`, `?` and `#` mean something.
+std::string PercentEncoded(const std::string& path) {
+  std::string encoded;
+  for (const char c : path) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+        absl::StrContains("/-._~", std::string(1, c))) {
+      encoded += c;
+    } else {
+      absl::StrAppend(
+          &encoded, "%",
+          absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    }
+  }
+  return encoded;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::WhereToListen> ParseWhereToListen(
+    const std::string& text, const std::string& directory) {
+  absl::StatusOr<Parsed> parsed = Parse(text, directory);
+  if (!parsed.ok()) return parsed.status();
+  v1::WhereToListen where;
+  if (const auto* inet = std::get_if<HostAndPort>(&*parsed)) {
+    where.mutable_inet()->set_address(inet->host);
+    where.mutable_inet()->set_port(inet->port);
+  } else {
+    where.mutable_unix_socket()->set_path(std::get<Path>(*parsed).path);
+  }
+  return where;
+}
+
+absl::StatusOr<v1::WhereToConnect> ParseWhereToConnect(
+    const std::string& text, const std::string& directory) {
+  absl::StatusOr<Parsed> parsed = ParseReachable(text, directory);
+  if (!parsed.ok()) return parsed.status();
+  v1::WhereToConnect where;
+  if (const auto* inet = std::get_if<HostAndPort>(&*parsed)) {
+    where.mutable_inet()->set_host(inet->host);
+    where.mutable_inet()->set_port(inet->port);
+  } else {
+    where.mutable_unix_socket()->set_path(std::get<Path>(*parsed).path);
+  }
+  return where;
+}
+
+absl::StatusOr<ServerAddress> ParseServerAddress(const std::string& text,
+                                                 const std::string& directory) {
+  const bool bare = !absl::StartsWith(text, "tcp:") &&
+                    !absl::StartsWith(text, "unix:") &&
+                    absl::StrContains(text, ":");
+  absl::StatusOr<Parsed> parsed =
+      ParseReachable(bare ? absl::StrCat("tcp:", text) : text, directory);
+  if (!parsed.ok()) return parsed.status();
+  if (const auto* inet = std::get_if<HostAndPort>(&*parsed)) {
+    const std::string written = InetText(inet->host, inet->port);
+    return ServerAddress{written, absl::StrCat("dns:///", written.substr(4))};
+  }
+  const std::string& path = std::get<Path>(*parsed).path;
+  return ServerAddress{UnixText(path),
+                       absl::StrCat("unix:", PercentEncoded(path))};
+}
+
+std::string ToText(const v1::Address& address) {
+  switch (address.kind_case()) {
+    case v1::Address::kInet:
+      return InetText(address.inet().address(), address.inet().port());
+    case v1::Address::kUnixSocket:
+      return UnixText(address.unix_socket().path());
+    case v1::Address::KIND_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+std::string ToText(const v1::WhereToListen& where) {
+  switch (where.kind_case()) {
+    case v1::WhereToListen::kInet:
+      return InetText(where.inet().address(), where.inet().port());
+    case v1::WhereToListen::kUnixSocket:
+      return UnixText(where.unix_socket().path());
+    case v1::WhereToListen::KIND_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+std::string ToText(const v1::WhereToConnect& where) {
+  switch (where.kind_case()) {
+    case v1::WhereToConnect::kInet:
+      return InetText(where.inet().host(), where.inet().port());
+    case v1::WhereToConnect::kUnixSocket:
+      return UnixText(where.unix_socket().path());
+    case v1::WhereToConnect::KIND_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+}  // namespace portreeve::client

@@ -1,0 +1,21 @@
+// What the CLI says of a call that failed.
+#ifndef PORTREEVE_CLIENT_CLI_ERROR_TEXT_H_
+#define PORTREEVE_CLIENT_CLI_ERROR_TEXT_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/cli/exit_status.h"
+
+namespace portreeve::cli {
+
+// One line without its end: the reason, what went wrong, and what to do.
+// `server` is the address that was called.
+std::string ErrorText(const absl::Status& status, const std::string& server);
+
+// Never kDone, kNotClosed or kUsage.
+ExitStatus ExitStatusOf(const absl::Status& status);
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_ERROR_TEXT_H_

@@ -1,0 +1,33 @@
+// What the CLI's exit statuses mean.  Scripts rely on them.
+#ifndef PORTREEVE_CLIENT_CLI_EXIT_STATUS_H_
+#define PORTREEVE_CLIENT_CLI_EXIT_STATUS_H_
+
+namespace portreeve::cli {
+
+enum class ExitStatus {
+  kDone = 0,
+  kNotClosed = 1,  // Of is-closed, and of nothing else.
+  kUsage = 2,
+  kUnreachable = 3,
+  kRefused = 4,
+  kTimedOut = 5,
+  kFailed = 6,
+};
+
+// The same for --help, one a line.
+inline constexpr char kExitStatusHelp[] =
+    "Exit status:\n"
+    "  0  done; is-closed: closed\n"
+    "  1  is-closed only: not closed\n"
+    "  2  wrong usage, nothing was asked of the daemon\n"
+    "  3  the daemon was not reached, or the connection to it broke\n"
+    "  4  the daemon refused; the reason, in capitals, is on stderr\n"
+    "  5  --timeout passed\n"
+    "  6  any other failure\n"
+    "A program that a signal ends has 128 + its number in most shells: 130 "
+    "for\n"
+    "Ctrl-C, 141 where the reader of its output has gone.\n";
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_EXIT_STATUS_H_

@@ -1,0 +1,234 @@
+#include "client/cli/format.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "client/address.h"
+#include "client/cli/printable.h"
+#include "google/protobuf/descriptor.h"
+
+namespace portreeve::cli {
+namespace {
+
+using Row = std::vector<std::string>;
+
+std::string OrDash(const std::string& text) {
+  return text.empty() ? "-" : text;
+}
+
+// Blanks in a cell would look like the end of its column.
+std::string Cell(const std::string& text) {
+  std::string cell = OrDash(Printable(text));
+  std::replace(cell.begin(), cell.end(), ' ', '_');
+  return cell;
+}
+
+std::string Table(const std::vector<Row>& rows) {
+  std::vector<size_t> widths(rows.front().size(), 0);
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string table;
+  for (const Row& row : rows) {
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
+      absl::StrAppend(&table, row[i],
+                      std::string(widths[i] - row[i].size() + 2, ' '));
+    }
+    absl::StrAppend(&table, row.back(), "\n");
+  }
+  return table;
+}
+
+std::string View(const std::vector<std::pair<std::string, std::string>>& rows) {
+  size_t width = 0;
+  for (const auto& [key, value] : rows) width = std::max(width, key.size());
+  std::string view;
+  for (const auto& [key, value] : rows) {
+    absl::StrAppend(&view, key, ":", std::string(width - key.size() + 1, ' '),
+                    Printable(value), "\n");
+  }
+  return view;
+}
+
+std::string YesNo(bool value) { return value ? "yes" : "no"; }
+
+std::string WhereText(const v1::WhereToListen& where) {
+  std::string text = OrDash(client::ToText(where));
+  if (where.has_inet()) {
+    absl::StrAppend(
+        &text, " reuse-address=", YesNo(where.inet().reuse_address()),
+        " reuse-port=", YesNo(where.inet().reuse_port()),
+        " bind-to-interface=", OrDash(where.inet().bind_to_interface()));
+  } else if (where.has_unix_socket()) {
+    absl::StrAppend(&text,
+                    absl::StrFormat(" mode=%04o", where.unix_socket().mode()));
+  }
+  return text;
+}
+
+// With every field, unlike HandlerText.
+std::string HandlerView(const v1::Handler& handler) {
+  std::string text = HandlerText(handler);
+  if (handler.has_forward()) {
+    const v1::Handler::Forward& forward = handler.forward();
+    absl::StrAppend(
+        &text, " connect-timeout=", DurationText(forward.connect_timeout()));
+    const v1::WhereToConnect::Inet& inet = forward.upstream().inet();
+    if (!inet.bind_to_address().empty()) {
+      absl::StrAppend(&text, " bind-to-address=", inet.bind_to_address());
+    }
+    if (inet.bind_to_port() != 0) {
+      absl::StrAppend(&text, " bind-to-port=", inet.bind_to_port());
+    }
+  } else if (handler.has_remote()) {
+    absl::StrAppend(&text, " claim-timeout=",
+                    DurationText(handler.remote().claim_timeout()));
+  }
+  return text;
+}
+
+std::string TimeOrDash(bool set, const google::protobuf::Timestamp& time) {
+  return set ? TimeText(time) : "-";
+}
+
+std::string CauseText(v1::CloseCause cause) {
+  return cause == v1::CLOSE_CAUSE_UNSPECIFIED ? "-" : EnumText(cause);
+}
+
+}  // namespace
+
+std::string EnumText(const google::protobuf::EnumDescriptor& type, int value) {
+  const auto* known = type.FindValueByNumber(value);
+  if (known == nullptr) return absl::StrCat(value);
+  const std::string& zero = type.FindValueByNumber(0)->name();
+  return known->name().substr(zero.size() - std::string("UNSPECIFIED").size());
+}
+
+std::string DurationText(const google::protobuf::Duration& duration) {
+  return absl::FormatDuration(absl::Seconds(duration.seconds()) +
+                              absl::Nanoseconds(duration.nanos()));
+}
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  const absl::Time instant =
+      absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", instant, absl::UTCTimeZone());
+}
+
+std::string HandlerText(const v1::Handler& handler) {
+  switch (handler.kind_case()) {
+    case v1::Handler::kEcho:
+      return "echo";
+    case v1::Handler::kDiscard:
+      return "discard";
+    case v1::Handler::kForward:
+      return absl::StrCat("forward=",
+                          client::ToText(handler.forward().upstream()));
+    case v1::Handler::kRemote:
+      return "remote";
+    case v1::Handler::KIND_NOT_SET:
+      break;
+  }
+  return "-";
+}
+
+std::string BufferAgeLimitText(const v1::BufferAgeLimit& limit) {
+  if (limit.has_unlimited()) return "unlimited";
+  return limit.has_at_most() ? DurationText(limit.at_most()) : "-";
+}
+
+std::string LabelsText(const v1::ListenerSpec& spec) {
+  const std::map<std::string, std::string> sorted(spec.labels().begin(),
+                                                  spec.labels().end());
+  return OrDash(absl::StrJoin(sorted, ",", absl::PairFormatter("=")));
+}
+
+std::string AddressText(const v1::Address& address) {
+  return OrDash(client::ToText(address));
+}
+
+std::string ListeningText(const v1::Listener& listener) {
+  return listener.status().has_listening_on()
+             ? AddressText(listener.status().listening_on())
+             : OrDash(client::ToText(listener.spec().where_to_listen()));
+}
+
+std::string ListenerTable(const v1::ListListenersResponse& response) {
+  std::vector<Row> rows = {{"NAME", "STATE", "ADDRESS", "HANDLER",
+                            "CONNECTIONS", "MAX", "ACCEPTED", "LABELS"}};
+  for (const v1::Listener& listener : response.listeners()) {
+    const v1::ListenerSpec& spec = listener.spec();
+    const v1::ListenerStatus& status = listener.status();
+    rows.push_back(
+        {Cell(listener.name()), EnumText(status.state()),
+         Cell(ListeningText(listener)), Cell(HandlerText(spec.handler())),
+         absl::StrCat(status.num_connections()),
+         absl::StrCat(spec.max_connections()),
+         absl::StrCat(status.accepted_total()), Cell(LabelsText(spec))});
+  }
+  return Table(rows);
+}
+
+std::string ConnectionTable(const v1::ListConnectionsResponse& response) {
+  std::vector<Row> rows = {{"NAME", "LISTENER", "DIRECTION", "STATE", "PEER",
+                            "LOCAL", "UPSTREAM", "RECEIVED", "SENT", "WAITING",
+                            "SINCE"}};
+  for (const v1::Connection& connection : response.connections()) {
+    rows.push_back(
+        {Cell(connection.name()), Cell(connection.listener()),
+         EnumText(connection.direction()), EnumText(connection.state()),
+         Cell(client::ToText(connection.peer())),
+         Cell(client::ToText(connection.local())),
+         Cell(client::ToText(connection.upstream())),
+         absl::StrCat(connection.bytes_received()),
+         absl::StrCat(connection.bytes_sent()),
+         absl::StrCat(connection.bytes_to_write()),
+         TimeOrDash(connection.has_create_time(), connection.create_time())});
+  }
+  return Table(rows);
+}
+
+std::string ListenerView(const v1::Listener& listener) {
+  const v1::ListenerSpec& spec = listener.spec();
+  const v1::ListenerStatus& status = listener.status();
+  return View({
+      {"name", listener.name()},
+      {"uid", OrDash(listener.uid())},
+      {"state", EnumText(status.state())},
+      {"listening on", ListeningText(listener)},
+      {"asked for", WhereText(spec.where_to_listen())},
+      {"handler", HandlerView(spec.handler())},
+      {"on handler error", EnumText(spec.on_handler_error())},
+      {"connections", absl::StrCat(status.num_connections())},
+      {"max connections", absl::StrCat(spec.max_connections())},
+      {"max pending connections",
+       absl::StrCat(spec.max_pending_connections(), " (effective ",
+                    status.effective_backlog(), ")")},
+      {"max accepts per batch", absl::StrCat(spec.max_accepts_per_batch())},
+      {"buffer age limit", BufferAgeLimitText(spec.buffer_age_limit())},
+      {"drop incoming connections", YesNo(spec.drop_incoming_connections())},
+      {"labels", LabelsText(spec)},
+      {"accepted", absl::StrCat(status.accepted_total())},
+      {"dropped", absl::StrCat(status.dropped_total())},
+      {"handler errors", absl::StrCat(status.handler_errors_total())},
+      {"bytes received", absl::StrCat(status.bytes_received_total())},
+      {"bytes sent", absl::StrCat(status.bytes_sent_total())},
+      {"created", TimeOrDash(status.has_create_time(), status.create_time())},
+      {"closed", TimeOrDash(status.has_close_time(), status.close_time())},
+      {"close cause", CauseText(status.close_cause())},
+      {"is closed", YesNo(status.is_closed())},
+      {"close finished", YesNo(status.close_finished())},
+      {"handlers determined", YesNo(status.handlers_determined())},
+  });
+}
+
+}  // namespace portreeve::cli

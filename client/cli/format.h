@@ -1,0 +1,57 @@
+// How people see listeners and connections.  Text of the daemon goes through
+// Printable; what is not set is "-".
+#ifndef PORTREEVE_CLIENT_CLI_FORMAT_H_
+#define PORTREEVE_CLIENT_CLI_FORMAT_H_
+
+#include <string>
+
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/generated_enum_reflection.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/handler.pb.h"
+#include "portreeve/v1/listener.pb.h"
+
+namespace portreeve::cli {
+
+// A header and a line for each; columns are separated by two blanks or more and
+// hold none, so that awk can cut them.
+std::string ListenerTable(const v1::ListListenersResponse& response);
+std::string ConnectionTable(const v1::ListConnectionsResponse& response);
+
+// Every field, as "key: value" lines.
+std::string ListenerView(const v1::Listener& listener);
+
+// "CLOSED" for LISTENER_STATE_CLOSED; the number where this program does not
+// know the value.
+std::string EnumText(const google::protobuf::EnumDescriptor& type, int value);
+template <typename Enum>
+std::string EnumText(Enum value) {
+  return EnumText(*google::protobuf::GetEnumDescriptor<Enum>(),
+                  static_cast<int>(value));
+}
+
+// "1m30s".
+std::string DurationText(const google::protobuf::Duration& duration);
+
+// "2024-05-01T12:00:00.250Z": UTC, milliseconds.
+std::string TimeText(const google::protobuf::Timestamp& time);
+
+// "echo", "forward=tcp:10.0.0.1:80".
+std::string HandlerText(const v1::Handler& handler);
+
+// "2m" or "unlimited".
+std::string BufferAgeLimitText(const v1::BufferAgeLimit& limit);
+
+// "KEY=VALUE,KEY=VALUE", ordered; "-" where there are none.
+std::string LabelsText(const v1::ListenerSpec& spec);
+
+// As client::ToText; "-" where nothing is set.
+std::string AddressText(const v1::Address& address);
+
+// Where it listens or, before and in answers without a status, where it shall.
+std::string ListeningText(const v1::Listener& listener);
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_FORMAT_H_

@@ -1,0 +1,65 @@
+#include "client/cli/global_options.h"
+
+#include <CLI/App.hpp>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/option.h"
+#include "client/cli/value.h"
+
+namespace portreeve::cli {
+namespace {
+
+absl::StatusOr<Output> ParseOutput(const std::string& text) {
+  if (text == "table") return Output::kTable;
+  if (text == "json") return Output::kJson;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "': expected table or json"));
+}
+
+absl::StatusOr<absl::Duration> ParseTimeout(const std::string& text) {
+  absl::StatusOr<absl::Duration> timeout = ParseDuration(text);
+  if (timeout.ok() && *timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "': expected more than 0"));
+  }
+  return timeout;
+}
+
+}  // namespace
+
+void AddGlobalOptions(CLI::App& app, const Environment& environment,
+                      GlobalOptions& options) {
+  const std::string directory = environment.directory;
+  AddOption(app, "--server", "ADDRESS",
+            absl::StrCat("The daemon: tcp:HOST:PORT, HOST:PORT or unix:/path. "
+                         "Default: PORTREEVE_SERVER, else ",
+                         client::kDefaultServer),
+            Into(options.server, [directory](const std::string& text) {
+              return client::ParseServerAddress(text, directory);
+            }));
+  AddOption(app, "-o,--output", "table|json",
+            "For people, or the answer as JSON on one line. Default: table",
+            Into(options.output, ParseOutput));
+  AddOption(app, "--timeout", "DURATION",
+            "How long to wait for the answer. Default: 30s; as long as it "
+            "takes for close, close-finished, kill and watch",
+            Into(options.timeout, ParseTimeout));
+}
+
+absl::Status Complete(const Environment& environment, GlobalOptions& options) {
+  if (options.server) return absl::OkStatus();
+  const bool from_environment = !environment.server.empty();
+  absl::StatusOr<client::ServerAddress> server = client::ParseServerAddress(
+      from_environment ? environment.server : client::kDefaultServer,
+      environment.directory);
+  if (!server.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("PORTREEVE_SERVER: ", server.status().message()));
+  }
+  options.server = *std::move(server);
+  return absl::OkStatus();
+}
+
+}  // namespace portreeve::cli

@@ -1,0 +1,39 @@
+// The options of every verb.
+#ifndef PORTREEVE_CLIENT_CLI_GLOBAL_OPTIONS_H_
+#define PORTREEVE_CLIENT_CLI_GLOBAL_OPTIONS_H_
+
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/address.h"
+#include "client/cli/environment.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace portreeve::cli {
+
+enum class Output { kTable, kJson };
+
+// Outlives the parsing.
+struct GlobalOptions {
+  // Unset: from the environment, else client::kDefaultServer.
+  std::optional<client::ServerAddress> server;
+  Output output = Output::kTable;
+  // Unset: each verb has its own.
+  std::optional<absl::Duration> timeout;
+};
+
+void AddGlobalOptions(CLI::App& app, const Environment& environment,
+                      GlobalOptions& options);
+
+// Sets the server where no flag did.
+//
+// Errors: INVALID_ARGUMENT for a PORTREEVE_SERVER that is no address.
+absl::Status Complete(const Environment& environment, GlobalOptions& options);
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_GLOBAL_OPTIONS_H_

@@ -1,0 +1,80 @@
+// get, list and is-closed.
+#include <CLI/App.hpp>
+#include <memory>
+#include <string>
+
+#include "client/cli/format.h"
+#include "client/cli/option.h"
+#include "client/cli/verb.h"
+#include "client/name.h"
+
+namespace portreeve::cli {
+namespace {
+
+constexpr char kIsClosedHelp[] =
+    "Whether closing a listener has begun. Prints `closed` or `not closed`;\n"
+    "the exit status is 0 for closed, 1 for not closed, 2 and more for an\n"
+    "error.\n"
+    "  $ portreeve is-closed web || echo 'still open, or unknown'";
+
+// Adds the positional argument of a verb about one listener.
+std::shared_ptr<std::string> AddListener(CLI::App& verb) {
+  auto name = std::make_shared<std::string>();
+  AddOption(verb, "LISTENER", "", "ID or listeners/ID. Required",
+            [name](const std::string& text) {
+              return Into(*name, client::ListenerName)(text);
+            })
+      ->required();
+  return name;
+}
+
+}  // namespace
+
+Verb AddGet(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand(
+      "get", "Shows everything about one listener, open or closed.");
+  auto name = AddListener(*verb);
+  return {verb, [name](Session& session) -> absl::StatusOr<ExitStatus> {
+            const absl::StatusOr<v1::Listener> listener =
+                session.client.GetListener(*name, session.Ordinary());
+            if (!listener.ok()) return listener.status();
+            const absl::Status printed =
+                session.Print(*listener, ListenerView(*listener));
+            if (!printed.ok()) return printed;
+            return ExitStatus::kDone;
+          }};
+}
+
+Verb AddList(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand(
+      "list",
+      "Lists all listeners, those closed and not yet deleted included.\n"
+      "-o json gives one ListListenersResponse with all of them.");
+  return {verb, [](Session& session) -> absl::StatusOr<ExitStatus> {
+            const absl::StatusOr<v1::ListListenersResponse> response =
+                session.client.ListAllListeners(session.Ordinary());
+            if (!response.ok()) return response.status();
+            const absl::Status printed =
+                session.Print(*response, ListenerTable(*response));
+            if (!printed.ok()) return printed;
+            return ExitStatus::kDone;
+          }};
+}
+
+Verb AddIsClosed(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("is-closed", kIsClosedHelp);
+  auto name = AddListener(*verb);
+  return {verb, [name](Session& session) -> absl::StatusOr<ExitStatus> {
+            const absl::StatusOr<bool> closed =
+                session.client.IsClosed(*name, session.Ordinary());
+            if (!closed.ok()) return closed.status();
+            v1::IsClosedResponse response;
+            response.set_is_closed(*closed);
+            const absl::Status printed =
+                session.Print(response, *closed ? "closed\n" : "not closed\n");
+            if (!printed.ok()) return printed;
+            return *closed ? ExitStatus::kDone : ExitStatus::kNotClosed;
+          }};
+}
+
+}  // namespace portreeve::cli

@@ -1,0 +1,124 @@
+#include "client/cli/run.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/error_text.h"
+#include "client/cli/global_options.h"
+#include "client/cli/help.h"
+#include "client/cli/printable.h"
+#include "client/cli/session.h"
+#include "client/cli/value.h"
+#include "client/cli/verb.h"
+#include "client/client.h"
+#include "client/version.h"
+
+namespace portreeve::cli {
+namespace {
+
+constexpr char kDescription[] =
+    "portreeve commands portreeved, the daemon that owns TCP and Unix-domain\n"
+    "listeners and the connections that come through them.\n"
+    "`portreeve VERB --help` tells all about a verb.\n";
+
+// "portreeve: " or "portreeve: create: ".
+std::string Prefix(const CLI::App& app) {
+  const std::vector<CLI::App*> verbs = app.get_subcommands();
+  return absl::StrCat("portreeve: ",
+                      verbs.empty() ? "" : verbs.back()->get_name() + ": ");
+}
+
+ExitStatus UsageError(const CLI::App& app, const std::string& why,
+                      std::ostream& err) {
+  const std::vector<CLI::App*> verbs = app.get_subcommands();
+  err << absl::StrCat(Prefix(app), Printable(why), "; see portreeve ",
+                      verbs.empty() ? "" : verbs.back()->get_name() + " ",
+                      "--help\n");
+  return ExitStatus::kUsage;
+}
+
+// Gives the exit status where help, a version or a usage error ends it all.
+std::optional<ExitStatus> Parse(CLI::App& app,
+                                const std::vector<std::string>& arguments,
+                                std::ostream& out, std::ostream& err) {
+  if (!std::all_of(arguments.begin(), arguments.end(), IsUtf8)) {
+    return UsageError(app, "arguments must be UTF-8", err);
+  }
+  try {
+    // CLI11 takes them from the back.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success& asked) {
+    app.exit(asked, out, err);
+    out.flush();
+    return out ? ExitStatus::kDone : ExitStatus::kFailed;
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error.what(), err);
+  }
+  return std::nullopt;
+}
+
+ExitStatus RunVerb(const CLI::App& app, const Verb& verb,
+                   const GlobalOptions& options, std::ostream& out,
+                   std::ostream& err) {
+  absl::StatusOr<client::Client> client =
+      client::Client::ForAddress(options.server->text);
+  if (!client.ok()) {
+    return UsageError(app, std::string(client.status().message()), err);
+  }
+  Session session{*client, options, out, err};
+  const absl::StatusOr<ExitStatus> result = verb.run(session);
+  if (result.ok()) return *result;
+  err << absl::StrCat(Prefix(app),
+                      ErrorText(result.status(), options.server->text), "\n");
+  return ExitStatusOf(result.status());
+}
+
+}  // namespace
+
+ExitStatus Run(const std::vector<std::string>& arguments,
+               const Environment& environment, std::ostream& out,
+               std::ostream& err) {
+  CLI::App app(kDescription, "portreeve");
+  SetHelp(app);
+  app.set_version_flag("--version",
+                       absl::StrCat("portreeve ", client::kVersion),
+                       "Print the version and exit");
+  // Lets the options below stand after the verb too.
+  app.fallthrough();
+  GlobalOptions options;
+  AddGlobalOptions(app, environment, options);
+  const std::vector<Verb> verbs = AddVerbs(app, environment);
+  app.require_subcommand(1);
+
+  const std::optional<ExitStatus> ended = Parse(app, arguments, out, err);
+  if (ended) return *ended;
+  const absl::Status completed = Complete(environment, options);
+  if (!completed.ok()) {
+    return UsageError(app, std::string(completed.message()), err);
+  }
+  const auto verb = std::find_if(verbs.begin(), verbs.end(),
+                                 [](const Verb& v) { return v.app->parsed(); });
+  return RunVerb(app, *verb, options, out, err);
+}
+
+std::vector<Verb> AddVerbs(CLI::App& app, const Environment& environment) {
+  return {AddCreate(app, environment),
+          AddList(app),
+          AddGet(app),
+          AddUpdate(app, environment),
+          AddClose(app),
+          AddIsClosed(app),
+          AddCloseFinished(app),
+          AddDelete(app),
+          AddConnections(app),
+          AddKill(app),
+          AddWatch(app)};
+}
+
+}  // namespace portreeve::cli

@@ -1,0 +1,54 @@
+#include "client/cli/session.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace portreeve::cli {
+namespace {
+
+constexpr absl::Duration kOrdinaryTimeout = absl::Seconds(30);
+
+// With the fields that have their default value: a script that asks for
+// `isClosed` wants false, not nothing.
+absl::Status ToJson(const google::protobuf::Message& message,
+                    std::string& json) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  const auto status =
+      google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) {
+    return absl::DataLossError(
+        absl::StrCat("the answer has no JSON: ", status.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+client::CallOptions Session::Ordinary() const {
+  return {.timeout = options.timeout.value_or(kOrdinaryTimeout)};
+}
+
+client::CallOptions Session::Waiting() const {
+  return {.timeout = options.timeout.value_or(absl::InfiniteDuration())};
+}
+
+absl::Status Session::Print(const google::protobuf::Message& message,
+                            const std::string& text) const {
+  if (options.output == Output::kJson) {
+    std::string json;
+    const absl::Status converted = ToJson(message, json);
+    if (!converted.ok()) return converted;
+    out << absl::StrCat(json, "\n");
+  } else {
+    out << text;
+  }
+  out.flush();
+  if (!out) return absl::DataLossError("the output cannot be written");
+  return absl::OkStatus();
+}
+
+}  // namespace portreeve::cli

@@ -1,0 +1,38 @@
+// What a verb has while it runs.
+#ifndef PORTREEVE_CLIENT_CLI_SESSION_H_
+#define PORTREEVE_CLIENT_CLI_SESSION_H_
+
+#include <ostream>
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/call_options.h"
+#include "client/cli/global_options.h"
+#include "client/client.h"
+#include "google/protobuf/message.h"
+
+namespace portreeve::cli {
+
+struct Session {
+  client::Client& client;
+  const GlobalOptions& options;  // Complete.
+  std::ostream& out;
+  std::ostream& err;
+
+  // For calls that the daemon answers at once.
+  client::CallOptions Ordinary() const;
+
+  // For calls whose purpose is to wait.
+  client::CallOptions Waiting() const;
+
+  // Writes `message` as one line of JSON, or `text` as it is, whichever the
+  // user wants, and flushes.
+  //
+  // Errors: DATA_LOSS where that cannot be written.
+  absl::Status Print(const google::protobuf::Message& message,
+                     const std::string& text) const;
+};
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_SESSION_H_

@@ -1,0 +1,54 @@
+// Values of flags, from text.  Every parser answers INVALID_ARGUMENT, with the
+// text and what was expected.
+#ifndef PORTREEVE_CLIENT_CLI_VALUE_H_
+#define PORTREEVE_CLIENT_CLI_VALUE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/generated_enum_reflection.h"
+#include "portreeve/v1/connection.pb.h"
+
+namespace portreeve::cli {
+
+// "10s", "500ms", "1h30m"; also negative ones, which the daemon judges.  What
+// does not fit into google.protobuf.Duration is refused.
+absl::StatusOr<absl::Duration> ParseDuration(const std::string& text);
+absl::StatusOr<google::protobuf::Duration> ParseProtoDuration(
+    const std::string& text);
+
+// A duration, or "unlimited".
+absl::StatusOr<v1::BufferAgeLimit> ParseBufferAgeLimit(const std::string& text);
+
+// Decimal.
+absl::StatusOr<int32_t> ParseInt32(const std::string& text);
+
+// Octal: "0660", "660".
+absl::StatusOr<int32_t> ParseMode(const std::string& text);
+
+// "KEY=VALUE"; the value may be empty and may hold "=".
+absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(
+    const std::string& text);
+
+// "close-finished" for WAIT_FOR_CLOSE_FINISHED; `_` and capitals are taken too.
+// The unspecified value is not.
+absl::StatusOr<int> ParseEnum(const google::protobuf::EnumDescriptor& type,
+                              const std::string& text);
+template <typename Enum>
+absl::StatusOr<Enum> ParseEnum(const std::string& text) {
+  absl::StatusOr<int> value =
+      ParseEnum(*google::protobuf::GetEnumDescriptor<Enum>(), text);
+  if (!value.ok()) return value.status();
+  return static_cast<Enum>(*value);
+}
+
+// Whether protobuf can carry `text`.
+bool IsUtf8(const std::string& text);
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_VALUE_H_

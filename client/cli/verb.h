@@ -1,0 +1,43 @@
+// The verbs of the CLI, one function to add each.
+#ifndef PORTREEVE_CLIENT_CLI_VERB_H_
+#define PORTREEVE_CLIENT_CLI_VERB_H_
+
+#include <functional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/cli/environment.h"
+#include "client/cli/exit_status.h"
+#include "client/cli/session.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace portreeve::cli {
+
+struct Verb {
+  // Owned by the App that it was added to.
+  CLI::App* app;
+  // Does it, with the flags that were parsed; once at most.
+  std::function<absl::StatusOr<ExitStatus>(Session&)> run;
+};
+
+Verb AddCreate(CLI::App& app, const Environment& environment);
+Verb AddUpdate(CLI::App& app, const Environment& environment);
+Verb AddGet(CLI::App& app);
+Verb AddList(CLI::App& app);
+Verb AddIsClosed(CLI::App& app);
+Verb AddClose(CLI::App& app);
+Verb AddCloseFinished(CLI::App& app);
+Verb AddDelete(CLI::App& app);
+Verb AddConnections(CLI::App& app);
+Verb AddKill(CLI::App& app);
+Verb AddWatch(CLI::App& app);
+
+// All of them, in the order of help.
+std::vector<Verb> AddVerbs(CLI::App& app, const Environment& environment);
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_VERB_H_

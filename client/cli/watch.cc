@@ -1,0 +1,82 @@
+// watch.
+#include "client/watch.h"
+
+#include <CLI/App.hpp>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/event_text.h"
+#include "client/cli/option.h"
+#include "client/cli/value.h"
+#include "client/cli/verb.h"
+#include "client/name.h"
+
+namespace portreeve::cli {
+namespace {
+
+constexpr char kWatchHelp[] =
+    "Prints events as they happen, one a line, flushed at once: revision, "
+    "time\n"
+    "(UTC), kind, subject, details. -o json prints one Event a line. Once it\n"
+    "counts, so that nothing that follows is missed, it says\n"
+    "`portreeve: watching ADDRESS` on stderr. Ends with Ctrl-C, with "
+    "--timeout\n"
+    "(exit status 5), or when the daemon shuts down (exit status 0).\n"
+    "  $ portreeve watch --listener web --kind connection-accepted";
+
+constexpr char kKindHelp[] =
+    "Events of this kind only; may be repeated. Default: all. "
+    "listener-created, listener-updated, listener-close-started, "
+    "listener-close-finished, listener-handlers-determined, listener-deleted, "
+    "connection-accepted, connection-dropped, connection-closed, "
+    "handler-error, limit-reached, accept-failed, snapshot-done, gap (the last "
+    "two always come)";
+
+absl::StatusOr<ExitStatus> Run(const v1::WatchEventsRequest& request,
+                               Session& session) {
+  absl::StatusOr<client::Watch> watch =
+      session.client.WatchEvents(request, session.Waiting());
+  if (!watch.ok()) return watch.status();
+  session.err << absl::StrCat("portreeve: watching ",
+                              session.options.server->text, "\n")
+              << std::flush;
+  while (true) {
+    const absl::StatusOr<std::vector<v1::Event>> events = watch->Next();
+    if (!events.ok()) return events.status();
+    if (events->empty()) break;
+    for (const v1::Event& event : *events) {
+      const absl::Status printed =
+          session.Print(event, absl::StrCat(EventText(event), "\n"));
+      if (!printed.ok()) return printed;
+    }
+  }
+  session.err << "portreeve: watch: ended by the daemon, which shuts down\n";
+  return ExitStatus::kDone;
+}
+
+}  // namespace
+
+Verb AddWatch(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("watch", kWatchHelp);
+  auto request = std::make_shared<v1::WatchEventsRequest>();
+  AddRepeatedOption(*verb, "--listener", "LISTENER",
+                    "Events of this listener and its connections only; may be "
+                    "repeated. Default: all",
+                    [request](const std::string& text) {
+                      auto name = client::ListenerName(text);
+                      if (name.ok()) request->add_listeners(*name);
+                      return name.status();
+                    });
+  AddRepeatedOption(*verb, "--kind", "KIND", kKindHelp,
+                    [request](const std::string& text) {
+                      auto kind = ParseEnum<v1::EventKind>(text);
+                      if (kind.ok()) request->add_kinds(*kind);
+                      return kind.status();
+                    });
+  return {verb, [request](Session& session) { return Run(*request, session); }};
+}
+
+}  // namespace portreeve::cli

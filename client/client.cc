@@ -1,0 +1,195 @@
+#include "client/client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "client/address.h"
+#include "client/grpc_call.h"
+#include "portreeve/v1/connection.grpc.pb.h"
+#include "portreeve/v1/listener.grpc.pb.h"
+
+namespace portreeve::client {
+namespace {
+
+// How long connecting to an address that does not answer may take.
+constexpr int kConnectTimeoutMs = 10'000;
+// What a page may hold at most.
+constexpr int kPageSize = 1000;
+
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
+  // A page is as large as its labels are.
+  arguments.SetMaxReceiveMessageSize(-1);
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+// One unary RPC.
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<Response> Call(Stub& stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                           const Request&,
+                                                           Response*),
+                              const Request& request,
+                              const CallOptions& options) {
+  grpc::ClientContext context;
+  Apply(options, context);
+  Response response;
+  const grpc::Status status = (stub.*method)(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response;
+}
+
+template <typename Request>
+Request Named(const std::string& name) {
+  Request request;
+  request.set_name(name);
+  return request;
+}
+
+}  // namespace
+
+struct Client::Impl {
+  using ListenerStub = v1::ListenerService::Stub;
+  using ConnectionStub = v1::ConnectionService::Stub;
+
+  explicit Impl(std::shared_ptr<grpc::Channel> to)
+      : channel(std::move(to)), listeners(channel), connections(channel) {}
+
+  const std::shared_ptr<grpc::Channel> channel;
+  ListenerStub listeners;
+  ConnectionStub connections;
+};
+
+absl::StatusOr<Client> Client::ForAddress(const std::string& address) {
+  absl::StatusOr<ServerAddress> server =
+      ParseServerAddress(address, std::filesystem::current_path().string());
+  if (!server.ok()) return server.status();
+  return Client(std::make_unique<Impl>(NewChannel(server->target)));
+}
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+absl::StatusOr<v1::Listener> Client::CreateListener(
+    const v1::CreateListenerRequest& request, const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::CreateListener, request,
+              options);
+}
+
+absl::StatusOr<v1::Listener> Client::GetListener(const std::string& name,
+                                                 const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::GetListener,
+              Named<v1::GetListenerRequest>(name), options);
+}
+
+absl::StatusOr<v1::ListListenersResponse> Client::ListListeners(
+    const v1::ListListenersRequest& request, const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::ListListeners, request,
+              options);
+}
+
+absl::StatusOr<v1::ListListenersResponse> Client::ListAllListeners(
+    const CallOptions& options) {
+  v1::ListListenersRequest request;
+  request.set_page_size(kPageSize);
+  v1::ListListenersResponse all;
+  do {
+    absl::StatusOr<v1::ListListenersResponse> page =
+        ListListeners(request, options);
+    if (!page.ok()) return page;
+    // Takes over the token, the last page's being empty.
+    request.set_page_token(page->next_page_token());
+    page->clear_next_page_token();
+    all.MergeFrom(*page);
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::Listener> Client::UpdateListener(
+    const v1::UpdateListenerRequest& request, const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::UpdateListener, request,
+              options);
+}
+
+absl::StatusOr<v1::Listener> Client::CloseListener(
+    const v1::CloseListenerRequest& request, const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::CloseListener, request,
+              options);
+}
+
+absl::StatusOr<bool> Client::IsClosed(const std::string& name,
+                                      const CallOptions& options) {
+  const auto response = Call(impl_->listeners, &Impl::ListenerStub::IsClosed,
+                             Named<v1::IsClosedRequest>(name), options);
+  if (!response.ok()) return response.status();
+  return response->is_closed();
+}
+
+absl::StatusOr<v1::Listener> Client::CloseFinished(
+    const v1::CloseFinishedRequest& request, const CallOptions& options) {
+  auto response = Call(impl_->listeners, &Impl::ListenerStub::CloseFinished,
+                       request, options);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_listener());
+}
+
+absl::Status Client::DeleteListener(const std::string& name,
+                                    const CallOptions& options) {
+  return Call(impl_->listeners, &Impl::ListenerStub::DeleteListener,
+              Named<v1::DeleteListenerRequest>(name), options)
+      .status();
+}
+
+absl::StatusOr<v1::ListConnectionsResponse> Client::ListConnections(
+    const v1::ListConnectionsRequest& request, const CallOptions& options) {
+  return Call(impl_->connections, &Impl::ConnectionStub::ListConnections,
+              request, options);
+}
+
+absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
+    const std::string& listener, const CallOptions& options) {
+  v1::ListConnectionsRequest request;
+  request.set_listener(listener);
+  request.set_page_size(kPageSize);
+  v1::ListConnectionsResponse all;
+  do {
+    absl::StatusOr<v1::ListConnectionsResponse> page =
+        ListConnections(request, options);
+    if (!page.ok()) return page;
+    request.set_page_token(page->next_page_token());
+    page->clear_next_page_token();
+    all.MergeFrom(*page);
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::Connection> Client::GetConnection(
+    const std::string& name, const CallOptions& options) {
+  return Call(impl_->connections, &Impl::ConnectionStub::GetConnection,
+              Named<v1::GetConnectionRequest>(name), options);
+}
+
+absl::StatusOr<v1::Connection> Client::CloseConnection(
+    const v1::CloseConnectionRequest& request, const CallOptions& options) {
+  return Call(impl_->connections, &Impl::ConnectionStub::CloseConnection,
+              request, options);
+}
+
+absl::StatusOr<Watch> Client::WatchEvents(const v1::WatchEventsRequest& request,
+                                          const CallOptions& options) {
+  return Watch::Start(impl_->channel, request, options);
+}
+
+}  // namespace portreeve::client

@@ -1,0 +1,114 @@
+// A client of a portreeved: each method is one RPC of the API in
+// proto/portreeve/v1, where what it does and its errors are told.
+//
+//   absl::StatusOr<Client> client = Client::ForAddress("tcp:127.0.0.1:50051");
+//   if (!client.ok()) ...
+//   absl::StatusOr<v1::Listener> listener = client->GetListener(
+//       "listeners/web", {.timeout = absl::Seconds(30)});
+//
+// Every error is the daemon's code and text; DetailsOf (client/error.h) gives
+// its reason.  UNAVAILABLE without a reason: the daemon was not reached, see
+// IsUnreachable.
+#ifndef PORTREEVE_CLIENT_CLIENT_H_
+#define PORTREEVE_CLIENT_CLIENT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/call_options.h"
+#include "client/watch.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/event.pb.h"
+#include "portreeve/v1/listener.pb.h"
+
+namespace portreeve::client {
+
+// Threads: any, at the same time.  Every call blocks its thread until it is
+// answered; one that waits for a close does so for as long as the options let
+// it.
+class Client {
+ public:
+  // Connects to nothing yet: the first call does, and fails at once where
+  // nobody listens, after 10 s where nothing answers.  `address` is
+  // `tcp:HOST:PORT`, `HOST:PORT` or `unix:/path`; a relative path counts from
+  // the working directory.  Without TLS, and never through an HTTP proxy.
+  //
+  // Errors: INVALID_ARGUMENT for an address that is none.
+  static absl::StatusOr<Client> ForAddress(const std::string& address);
+
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  // No call may be under way; a Watch may.
+  ~Client();
+
+  absl::StatusOr<v1::Listener> CreateListener(
+      const v1::CreateListenerRequest& request,
+      const CallOptions& options = {});
+
+  absl::StatusOr<v1::Listener> GetListener(const std::string& name,
+                                           const CallOptions& options = {});
+
+  // One page.
+  absl::StatusOr<v1::ListListenersResponse> ListListeners(
+      const v1::ListListenersRequest& request, const CallOptions& options = {});
+
+  // Every page in one answer, with the revision of the first page and no token.
+  // The options hold for each page.
+  absl::StatusOr<v1::ListListenersResponse> ListAllListeners(
+      const CallOptions& options = {});
+
+  absl::StatusOr<v1::Listener> UpdateListener(
+      const v1::UpdateListenerRequest& request,
+      const CallOptions& options = {});
+
+  // Waits as `request.wait_for` says; giving up undoes nothing.
+  absl::StatusOr<v1::Listener> CloseListener(
+      const v1::CloseListenerRequest& request, const CallOptions& options = {});
+
+  // Whether close has begun.
+  absl::StatusOr<bool> IsClosed(const std::string& name,
+                                const CallOptions& options = {});
+
+  // Waits until someone else closes the listener.
+  absl::StatusOr<v1::Listener> CloseFinished(
+      const v1::CloseFinishedRequest& request, const CallOptions& options = {});
+
+  absl::Status DeleteListener(const std::string& name,
+                              const CallOptions& options = {});
+
+  // One page.
+  absl::StatusOr<v1::ListConnectionsResponse> ListConnections(
+      const v1::ListConnectionsRequest& request,
+      const CallOptions& options = {});
+
+  // Every page in one answer, without a token.  `listener` is a name, or empty
+  // for all connections.  The options hold for each page.
+  absl::StatusOr<v1::ListConnectionsResponse> ListAllConnections(
+      const std::string& listener, const CallOptions& options = {});
+
+  absl::StatusOr<v1::Connection> GetConnection(const std::string& name,
+                                               const CallOptions& options = {});
+
+  // Waits until the descriptor is closed; giving up undoes nothing.
+  absl::StatusOr<v1::Connection> CloseConnection(
+      const v1::CloseConnectionRequest& request,
+      const CallOptions& options = {});
+
+  // Returns once the watch counts: nothing that happens afterwards is missed.
+  // The options hold for the whole watch.
+  absl::StatusOr<Watch> WatchEvents(const v1::WatchEventsRequest& request,
+                                    const CallOptions& options = {});
+
+ private:
+  struct Impl;
+
+  explicit Client(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+};
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_CLIENT_H_

@@ -1,0 +1,51 @@
+// Why the daemon refused a call, beyond the code and text of an absl::Status.
+#ifndef PORTREEVE_CLIENT_ERROR_H_
+#define PORTREEVE_CLIENT_ERROR_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace portreeve::client {
+
+// A wrong argument.
+struct FieldViolation {
+  // The path from the request's root: "spec.where_to_listen.inet.port".
+  std::string field;
+  // Why, in English.
+  std::string description;
+
+  bool operator==(const FieldViolation&) const = default;
+};
+
+// What google.rpc.ErrorInfo and google.rpc.BadRequest say.
+struct ErrorDetails {
+  // In capitals, like "ADDRESS_IN_USE"; empty where the daemon gave none: it
+  // was not reached, or gRPC refused by itself.
+  std::string reason;
+  // "errno" in decimal, "errno_name", "address", each where it applies.
+  std::map<std::string, std::string> metadata;
+  // The wrong arguments; at least one where the reason is INVALID_FIELD.
+  std::vector<FieldViolation> field_violations;
+
+  bool operator==(const ErrorDetails&) const = default;
+};
+
+// The details of a status that a Client returned; all empty where it carries
+// none.
+ErrorDetails DetailsOf(const absl::Status& status);
+
+// The daemon was not reached, or the connection to it broke: what was asked for
+// may or may not have happened.
+bool IsUnreachable(const absl::Status& status);
+
+// `bytes`, a serialized google.rpc.Status, becomes what DetailsOf reads.  Bytes
+// that are none carry no details; a reason of another domain than "portreeve"
+// is left out.
+void AttachDetails(const std::string& bytes, absl::Status& status);
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_ERROR_H_

@@ -1,0 +1,22 @@
+// The seam between gRPC's types and Abseil's.  For the .cc files of this
+// library only.
+#ifndef PORTREEVE_CLIENT_GRPC_CALL_H_
+#define PORTREEVE_CLIENT_GRPC_CALL_H_
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+#include "client/call_options.h"
+
+namespace portreeve::client {
+
+// The same code and text, with the details that DetailsOf reads.
+absl::Status FromGrpc(const grpc::Status& status);
+
+// Gives a call that has not started its deadline.
+void Apply(const CallOptions& options, grpc::ClientContext& context);
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_GRPC_CALL_H_

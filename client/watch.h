@@ -1,0 +1,54 @@
+// A stream of events: what Client::WatchEvents gives.
+#ifndef PORTREEVE_CLIENT_WATCH_H_
+#define PORTREEVE_CLIENT_WATCH_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/call_options.h"
+#include "portreeve/v1/event.pb.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace portreeve::client {
+
+// One thread reads; any thread may cancel.  May outlive the Client.  A reader
+// that does not call Next holds the stream up, which the daemon answers with a
+// `gap` event, never with silence.
+class Watch {
+ public:
+  Watch(Watch&&) noexcept;
+  Watch& operator=(Watch&&) noexcept;
+  // Cancels.  Next may not be under way.
+  ~Watch();
+
+  // Waits for the next events: one or more, in order.  Empty once the daemon
+  // has ended the stream with OK, which is what it does when it shuts down;
+  // empty ever after.
+  //
+  // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
+  // UNAVAILABLE where the connection broke; the same ever after.
+  absl::StatusOr<std::vector<v1::Event>> Next();
+
+  // Ends the stream; a Next that waits gives CANCELLED at once.  Idempotent.
+  void Cancel();
+
+ private:
+  friend class Client;
+  class Impl;
+
+  static absl::StatusOr<Watch> Start(
+      const std::shared_ptr<grpc::Channel>& channel,
+      const v1::WatchEventsRequest& request, const CallOptions& options);
+
+  explicit Watch(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+};
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_WATCH_H_
