@@ -147,6 +147,14 @@ std::string RefusalText(const absl::Status& status,
                       hint);
 }
 
+// Without what gRPC puts in front of the cause.
+std::string Cause(const std::string& message) {
+  constexpr char kMark[] = "last error: UNKNOWN: ";
+  const size_t mark = message.find(kMark);
+  return mark == std::string::npos ? message
+                                   : message.substr(mark + sizeof(kMark) - 1);
+}
+
 }  // namespace
 
 std::string ErrorText(const absl::Status& status, const std::string& server) {
@@ -157,7 +165,7 @@ std::string ErrorText(const absl::Status& status, const std::string& server) {
     text = RefusalText(status, details);
   } else if (client::IsUnreachable(status)) {
     text = absl::StrCat(
-        "no connection to a daemon at ", server, " (", message,
+        "no connection to a daemon at ", server, " (", Cause(message),
         "); start one with portreeved, or point to it with --server or "
         "PORTREEVE_SERVER");
   } else if (absl::IsDeadlineExceeded(status)) {

@@ -48,7 +48,7 @@ Verb AddGet(CLI::App& app) {
 Verb AddList(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
       "list",
-      "Lists all listeners, those closed and not yet deleted included.\n"
+      "Lists all listeners. Those closed and not yet deleted are included.\n"
       "-o json gives one ListListenersResponse with all of them.");
   return {verb, [](Session& session) -> absl::StatusOr<ExitStatus> {
             const absl::StatusOr<v1::ListListenersResponse> response =

@@ -58,6 +58,13 @@ std::optional<ExitStatus> Parse(CLI::App& app,
     out.flush();
     return out ? ExitStatus::kDone : ExitStatus::kFailed;
   } catch (const CLI::ParseError& error) {
+    if (app.get_subcommands().empty() && !app.remaining().empty()) {
+      return UsageError(
+          app, absl::StrCat("'", app.remaining().front(), "' is no verb"), err);
+    }
+    if (app.get_subcommands().empty() && error.get_name() == "RequiredError") {
+      return UsageError(app, "a verb is required", err);
+    }
     return UsageError(app, error.what(), err);
   }
   return std::nullopt;

@@ -18,13 +18,12 @@ namespace portreeve::cli {
 namespace {
 
 constexpr char kWatchHelp[] =
-    "Prints events as they happen, one a line, flushed at once: revision, "
-    "time\n"
-    "(UTC), kind, subject, details. -o json prints one Event a line. Once it\n"
-    "counts, so that nothing that follows is missed, it says\n"
-    "`portreeve: watching ADDRESS` on stderr. Ends with Ctrl-C, with "
-    "--timeout\n"
-    "(exit status 5), or when the daemon shuts down (exit status 0).\n"
+    "Prints events as they happen. One a line, flushed at once: revision,\n"
+    "time (UTC), kind, subject, details. -o json prints one Event a line.\n"
+    "Once the watch counts, so that nothing that follows is missed, it says\n"
+    "`portreeve: watching ADDRESS` on stderr. Ends with Ctrl-C, with\n"
+    "--timeout (exit status 5), or when the daemon shuts down (exit status\n"
+    "0).\n"
     "  $ portreeve watch --listener web --kind connection-accepted";
 
 constexpr char kKindHelp[] =
