@@ -143,15 +143,12 @@ Deferred<> AnyServer::AllClosed(const Connections& connections) {
 }
 
 void AnyServer::OnIdle() {
-  // Within the step of Close() at the earliest; the determination itself is
-  // seen in a later one.
-  close_finished_.Fill();
-  auto tell = [this] {
-    close_told_ = true;
+  // Never in the step of the Close().
+  asio::post(executor_, [this] {
+    close_finished_.Fill();
     observer_.OnCloseFinished();
     CheckHandlersDetermined();
-  };
-  close_finished().Upon(tell);
+  });
 }
 
 void AnyServer::OnBroken(absl::Status error) {

@@ -258,7 +258,6 @@ class AnyServer : private Acceptor::Owner {
 
   int num_handlers_ = 0;      // Coroutines that have not ended.
   int num_policy_calls_ = 0;  // The same, of CallOnHandlerError.
-  bool close_told_ = false;   // The observer knows of close_finished.
   std::optional<CloseCause> close_cause_;
   int64_t accepted_total_ = 0;
   int64_t dropped_total_ = 0;

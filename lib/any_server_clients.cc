@@ -255,7 +255,7 @@ void AnyServer::Raise(const Client& client, std::exception_ptr error) {
 }
 
 void AnyServer::CheckHandlersDetermined() {
-  if (close_told_ && clients_.empty() && num_handlers_ == 0 &&
+  if (close_finished_.determined() && clients_.empty() && num_handlers_ == 0 &&
       num_policy_calls_ == 0 && handlers_determined_.FillIfEmpty()) {
     observer_.OnHandlersDetermined();
   }

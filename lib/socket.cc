@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -55,7 +56,7 @@ void SocketCore::Reset() {
 void SocketCore::Finish() {
   error_code ignored;
   socket_.close(ignored);
-  closed_.Fill();
+  asio::post(executor_, [closed = closed_] { closed.Fill(); });
   for (auto& f : std::exchange(on_closed_, {})) f();
 }
 

@@ -3,12 +3,24 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <utility>
 #include <vector>
 
 #include "lib/check.h"
 
 namespace portreeve {
+
+namespace {
+
+// co_spawn would begin within the call.
+Task<> BeginLater(Task<> task) {
+  const Executor executor = co_await asio::this_coro::executor;
+  co_await asio::post(executor, kAwait);
+  co_await std::move(task);
+}
+
+}  // namespace
 
 TaskScope::TaskScope(Executor executor) : executor_(std::move(executor)) {}
 
@@ -35,7 +47,7 @@ bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
     on_exit(error);
     OnTaskExit(it);
   };
-  asio::co_spawn(executor, std::move(task),
+  asio::co_spawn(executor, BeginLater(std::move(task)),
                  asio::bind_cancellation_slot(
                      it->slot(), asio::bind_executor(executor_, done)));
   return true;
