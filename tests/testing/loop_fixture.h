@@ -1,0 +1,90 @@
+// LoopFixture: one loop, driven by the test itself.
+#ifndef PORTREEVE_TESTS_TESTING_LOOP_FIXTURE_H_
+#define PORTREEVE_TESTS_TESTING_LOOP_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/asio.h"
+#include "lib/deferred.h"
+#include "lib/monitor.h"
+#include "lib/task_scope.h"
+#include "lib/time_source.h"
+
+namespace portreeve::testing {
+
+// How many descriptors this process has open.
+int CountDescriptors();
+
+// The test is the loop's thread.  At the end the loop has to run dry, every
+// descriptor that was opened has to be closed, and no error may have reached
+// the log that the test did not take.
+class LoopFixture : public ::testing::Test {
+ protected:
+  // How long RunUntil() waits before it fails the test.
+  static constexpr std::chrono::seconds kDeadline{20};
+
+  LoopFixture();
+  ~LoopFixture() override;
+
+  asio::io_context& loop() { return *loop_; }
+  Executor executor() { return Executor(loop_->get_executor(), monitor_); }
+  FakeTimeSource& time() { return *time_; }
+
+  // Runs the loop until `condition` holds.  Fails the test, and gives false,
+  // when that takes longer than kDeadline.
+  bool RunUntil(const std::function<bool()>& condition);
+  bool RunUntil(const Deferred<>& deferred) {
+    return RunUntil([&] { return deferred.determined(); });
+  }
+
+  // Runs whatever is ready, until nothing is.
+  void Settle();
+
+  // Runs `task` to its end and gives its result, or throws what it throws.
+  template <typename T>
+  T Run(Task<T> task) {
+    std::optional<T> result;
+    RunTask(Store(std::move(task), result));
+    return *std::move(result);
+  }
+  void Run(Task<> task) { RunTask(std::move(task)); }
+
+  // Runs `task` beside the test; its errors go to the creator's monitor.  The
+  // test fails if it has not ended by the end.
+  void Start(Task<> task) { tasks_->Spawn(std::move(task)); }
+  // Ends what Start() began.
+  TaskScope& tasks() { return *tasks_; }
+
+  // The texts of the errors that the monitor of executor() has seen; taken.
+  std::vector<std::string> TakeErrors();
+
+  // The lines logged so far; taken.
+  std::vector<std::string> TakeLog();
+
+ private:
+  template <typename T>
+  static Task<> Store(Task<T> task, std::optional<T>& result) {
+    result.emplace(co_await std::move(task));
+  }
+  void RunTask(Task<> task);
+
+  const int descriptors_before_;
+  std::unique_ptr<asio::io_context> loop_;
+  std::unique_ptr<FakeTimeSource> time_;
+  std::vector<std::string> errors_;
+  std::vector<std::string> log_;
+  Monitor monitor_;
+  std::unique_ptr<TaskScope> tasks_;
+};
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_TESTING_LOOP_FIXTURE_H_
