@@ -1,0 +1,228 @@
+#include "lib/resolver.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/cares_resolver.h"
+#include "lib/time_source.h"
+#include "tests/lib/fake_name_server.h"
+#include "tests/lib/task_runner.h"
+
+namespace portreeve {
+namespace {
+
+using testing::CountOpenFds;
+using testing::FakeNameServer;
+using testing::RunUntil;
+using testing::TaskRunner;
+using Addresses = std::vector<asio::ip::address>;
+using Family = Resolver::Family;
+using Lookup = TaskRunner<Addresses>;
+
+asio::ip::address A(const char* text) { return asio::ip::make_address(text); }
+
+CaresResolver::Options ServedBy(const FakeNameServer& server) {
+  CaresResolver::Options options;
+  options.servers = server.address();
+  return options;
+}
+
+// Looks `name` up at a server that answers so.
+class ResolverTest : public ::testing::Test {
+ protected:
+  ResolverTest() : ResolverTest(FakeNameServer::Answer()) {}
+  explicit ResolverTest(FakeNameServer::Answer answer)
+      : answer_(answer),
+        server_(loop_,
+                [this](const std::string& name, bool v6) {
+                  asked_.push_back(name + (v6 ? " AAAA" : " A"));
+                  return answer_;
+                }),
+        resolver_(ServedBy(server_)) {
+    // Asio and c-ares open what they keep at the first use.
+    Lookup warm_up(loop_, resolver_.Lookup("warm.example", Family::kV4));
+    EXPECT_TRUE(RunUntil(loop_, [&] { return warm_up.ended(); }));
+    asked_.clear();
+    num_fds_ = CountOpenFds();
+  }
+
+  ~ResolverTest() override {
+    EXPECT_EQ(CountOpenFds(), num_fds_);
+    server_.Stop();
+    loop_.restart();
+    loop_.run();  // It runs dry: nothing was left behind.
+  }
+
+  // What the lookup gives, or its error.
+  absl::Status LookUp(const std::string& name, Family family) {
+    Lookup lookup(loop_, resolver_.Lookup(name, family));
+    EXPECT_TRUE(RunUntil(loop_, [&] { return lookup.ended(); }));
+    if (lookup.status().ok()) addresses_ = lookup.value();
+    return lookup.status();
+  }
+
+  asio::io_context loop_{1};
+  FakeTimeSource time_{loop_};  // Stands still: no timeout hides a lost event.
+  FakeNameServer::Answer answer_;
+  std::vector<std::string> asked_;
+  FakeNameServer server_;
+  CaresResolver resolver_;
+  Addresses addresses_;
+  int num_fds_ = 0;
+};
+
+TEST_F(ResolverTest, GivesTheServersIPv4Addresses) {
+  answer_.addresses = {A("192.0.2.1"), A("192.0.2.2")};
+  EXPECT_TRUE(LookUp("two.example", Family::kV4).ok());
+  std::sort(addresses_.begin(), addresses_.end());
+  EXPECT_EQ(addresses_, (Addresses{A("192.0.2.1"), A("192.0.2.2")}));
+  EXPECT_EQ(asked_, std::vector<std::string>{"two.example A"});
+}
+
+TEST_F(ResolverTest, GivesTheServersIPv6Addresses) {
+  answer_.addresses = {A("2001:db8::1")};
+  EXPECT_TRUE(LookUp("six.example", Family::kV6).ok());
+  EXPECT_EQ(addresses_, Addresses{A("2001:db8::1")});
+  EXPECT_EQ(asked_, std::vector<std::string>{"six.example AAAA"});
+}
+
+TEST_F(ResolverTest, ANameWithoutAddressesOfTheFamilyGivesNone) {
+  EXPECT_TRUE(LookUp("none.example", Family::kV6).ok());
+  EXPECT_EQ(addresses_, Addresses());
+}
+
+TEST_F(ResolverTest, AnUnknownNameGivesNone) {
+  answer_.rcode = 3;
+  EXPECT_TRUE(LookUp("unknown.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses());
+}
+
+TEST_F(ResolverTest, AServerThatFailsIsADnsFailure) {
+  for (int rcode : {2, 5}) {
+    answer_.rcode = rcode;
+    const absl::Status status = LookUp("broken.example", Family::kV4);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << rcode;
+    EXPECT_EQ(DetailOf(status).reason, Reason::kDnsFailure);
+    EXPECT_EQ(std::string(status.message()).find("resolve broken.example: "),
+              0u)
+        << status;
+  }
+}
+
+TEST_F(ResolverTest, ANameThatIsNoneIsADnsFailure) {
+  const std::string name = std::string(64, 'a') + ".example";
+  const absl::Status status = LookUp(name, Family::kV4);
+  EXPECT_EQ(DetailOf(status).reason, Reason::kDnsFailure);
+  EXPECT_TRUE(asked_.empty());
+}
+
+TEST_F(ResolverTest, LocalhostNeedsNoServer) {
+  answer_.addresses = {A("192.0.2.1")};
+  for (const char* name : {"localhost", "LOCALHOST.", "a.localhost"}) {
+    EXPECT_TRUE(LookUp(name, Family::kV4).ok());
+    EXPECT_EQ(addresses_, Addresses{A("127.0.0.1")});
+    EXPECT_TRUE(LookUp(name, Family::kV6).ok());
+    EXPECT_EQ(addresses_, Addresses{A("::1")});
+  }
+  EXPECT_EQ(asked_, std::vector<std::string>());
+}
+
+TEST_F(ResolverTest, TheHostsFileComesBeforeTheServers) {
+  const std::string file = ::testing::TempDir() + "/hosts";
+  std::ofstream(file) << "192.0.2.7 filed.example\n";
+  setenv("CARES_HOSTS", file.c_str(), 1);
+  answer_.addresses = {A("192.0.2.1")};
+  EXPECT_TRUE(LookUp("filed.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses{A("192.0.2.7")});
+  EXPECT_EQ(asked_, std::vector<std::string>());
+  answer_.addresses = {A("2001:db8::1")};
+  EXPECT_TRUE(LookUp("filed.example", Family::kV6).ok());
+  EXPECT_EQ(addresses_, Addresses{A("2001:db8::1")});
+  unsetenv("CARES_HOSTS");
+}
+
+TEST_F(ResolverTest, ALookupIsAbandonedAtOnce) {
+  answer_.silent = true;
+  Lookup lookup(loop_, resolver_.Lookup("silent.example", Family::kV4));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return !asked_.empty(); }));
+  EXPECT_FALSE(lookup.ended());
+  EXPECT_GT(CountOpenFds(), num_fds_);
+  lookup.Cancel();
+  loop_.poll();
+  EXPECT_TRUE(lookup.ended());
+  EXPECT_TRUE(lookup.cancelled());
+  EXPECT_EQ(CountOpenFds(), num_fds_);
+}
+
+TEST_F(ResolverTest, ALookupDoesNotWaitForAnother) {
+  answer_.silent = true;
+  std::vector<std::unique_ptr<Lookup>> stuck;
+  for (int i = 0; i < 20; ++i) {
+    stuck.push_back(std::make_unique<Lookup>(
+        loop_, resolver_.Lookup("silent.example", Family::kV4)));
+  }
+  EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == stuck.size(); }));
+  answer_.silent = false;
+  answer_.addresses = {A("192.0.2.1")};
+  EXPECT_TRUE(LookUp("good.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses{A("192.0.2.1")});
+  for (auto& lookup : stuck) {
+    EXPECT_FALSE(lookup->ended());
+    lookup->Cancel();
+  }
+  loop_.poll();
+}
+
+TEST_F(ResolverTest, ATruncatedAnswerIsAskedForByTcp) {
+  answer_.truncated = true;
+  const absl::Status status = LookUp("long.example", Family::kV4);
+  EXPECT_EQ(DetailOf(status).reason, Reason::kDnsFailure);
+  EXPECT_NE(std::string(status.message()).find("contact"), std::string::npos)
+      << status;
+}
+
+TEST_F(ResolverTest, SocketsAreClosedAfterEachFailure) {
+  answer_.rcode = 2;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(LookUp("broken.example", Family::kV6).ok());
+    EXPECT_EQ(CountOpenFds(), num_fds_);
+  }
+}
+
+TEST(Resolver, IsOneForALoop) {
+  asio::io_context loop(1);
+  Resolver& resolver = Resolver::Of(loop);
+  EXPECT_EQ(&resolver, &Resolver::Of(loop));
+  Lookup lookup(loop, resolver.Lookup("localhost", Family::kV4));
+  loop.run();
+  ASSERT_TRUE(lookup.ended());
+  EXPECT_EQ(lookup.value(), Addresses{A("127.0.0.1")});
+}
+
+TEST(Resolver, AnAbandonedLookupHoldsUpNoExit) {
+  asio::io_context loop(1);
+  // Bound and never read: the questions get no answer.
+  asio::ip::udp::socket silent(loop, {asio::ip::address_v4::loopback(), 0});
+  CaresResolver::Options options;
+  options.servers =
+      "127.0.0.1:" + std::to_string(silent.local_endpoint().port());
+  CaresResolver resolver(options);
+  Lookup lookup(loop, resolver.Lookup("silent.example", Family::kV4));
+  EXPECT_TRUE(RunUntil(loop, [&] { return silent.available() > 0; }));
+  lookup.Cancel();
+  const auto start = std::chrono::steady_clock::now();
+  loop.run();  // Returns, since there is nothing left to do.
+  EXPECT_TRUE(lookup.cancelled());
+  // c-ares itself would have waited for seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+}
+
+}  // namespace
+}  // namespace portreeve
