@@ -1,0 +1,337 @@
+// ConnectSock: DNS, Happy Eyeballs, timeout and interrupt over the attempts of
+// connect_attempt.h.
+#include <boost/asio/this_coro.hpp>
+#include <iterator>
+#include <list>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "lib/connect.h"
+#include "lib/connect_attempt.h"
+#include "lib/happy_eyeballs.h"
+#include "lib/status.h"
+#include "lib/task_scope.h"
+#include "lib/time_source.h"
+
+namespace portreeve {
+namespace {
+
+using Family = Resolver::Family;
+using Addresses = std::vector<asio::ip::address>;
+
+absl::Status TimeoutError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kConnectTimeout;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kDeadlineExceeded, detail,
+                   absl::StrCat("connection attempt timeout ", address));
+}
+
+absl::Status InterruptedError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kConnectInterrupted;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kCancelled, detail,
+                   absl::StrCat("connection attempt aborted ", address));
+}
+
+absl::Status NoAddressError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kDnsFailure;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kUnavailable, detail,
+                   absl::StrCat("resolve ", address, ": no address"));
+}
+
+// Why not even to begin.
+template <AddressKind A>
+absl::Status CheckBeforehand(const WhereToConnect<A>& where,
+                             const ConnectOptions& options) {
+  if (absl::Status s = Validate(where); !s.ok()) return s;
+  if (options.interrupt && options.interrupt->determined()) {
+    return InterruptedError(ToString(where));
+  }
+  if (options.timeout <= Duration::zero()) return TimeoutError(ToString(where));
+  return absl::OkStatus();
+}
+
+Family FamilyOf(const asio::ip::address& address) {
+  return address.is_v6() ? Family::kV6 : Family::kV4;
+}
+
+// The address that the kernel will go to, so that `admit` cannot be misled: an
+// IPv4-mapped one is IPv4, and an unspecified one is this machine.
+asio::ip::address Effective(const asio::ip::address& address) {
+  const asio::ip::address unmapped = Unmapped(address);
+  if (!unmapped.is_unspecified()) return unmapped;
+  if (unmapped.is_v4()) return asio::ip::address_v4::loopback();
+  return asio::ip::address_v6::loopback();
+}
+
+// One ConnectSock<Inet>: the lookups and attempts that run, until one of them,
+// the timeout or the interrupt decides.
+//
+// Attempts are sockets with a handler each; a handler that comes after the
+// decision finds its attempt gone.  Coroutines (the lookups, the wait for the
+// interrupt) are in `scope_`, and have to be joined before the race goes.
+class Race : public std::enable_shared_from_this<Race> {
+ public:
+  Race(Executor executor, WhereToConnect<Inet> where, ConnectOptions options)
+      : executor_(executor),
+        where_(std::move(where)),
+        options_(std::move(options)),
+        address_(ToString(where_)),
+        machine_(Families()),
+        result_(TimeoutError(address_)),
+        decided_(executor),
+        timeout_(TimeSource::Of(executor)),
+        timer_(TimeSource::Of(executor)),
+        scope_(executor) {
+    if (where_.bind_to_address) {
+      where_.bind_to_address = Unmapped(*where_.bind_to_address);
+    }
+  }
+
+  void Start() {
+    timeout_.StartAfter(options_.timeout,
+                        [this] { Decide(TimeoutError(address_)); });
+    if (options_.interrupt) scope_.Spawn(WatchInterrupt());
+    error_code not_literal;
+    const auto literal = asio::ip::make_address(where_.host, not_literal);
+    if (!not_literal) {
+      StartWithLiteral(Effective(literal));
+      return;
+    }
+    for (Family family : Families()) scope_.Spawn(LookUp(family));
+  }
+
+  Deferred<> decided() const { return decided_.deferred(); }
+
+  // Ends the race, unless it is decided.
+  void Cancel() { Decide(absl::CancelledError("cancelled")); }
+
+  // Of what runs still; after the decision it ends by itself.
+  TaskScope& scope() { return scope_; }
+
+  // After the decision.  Once.
+  Socket<Inet> TakeResult() {
+    if (!result_.ok()) throw StatusError(result_.status());
+    return Socket<Inet>(std::make_shared<SocketCore>(
+        executor_, std::move(result_->socket), result_->peer));
+  }
+
+ private:
+  struct Attempt {
+    Inet::Address peer;
+    StreamSocket socket;
+  };
+
+  std::set<Family> Families() const {
+    if (!where_.bind_to_address) return {Family::kV4, Family::kV6};
+    return {FamilyOf(Unmapped(*where_.bind_to_address))};
+  }
+
+  void StartWithLiteral(const asio::ip::address& address) {
+    const Family family = FamilyOf(address);
+    if (Families().count(family) == 0) {
+      Decide(InvalidField("bind_to_address",
+                          absl::StrCat("is not of the family of ", address_)));
+      return;
+    }
+    machine_ = HappyEyeballs({family});
+    Perform(machine_.OnLookupDone(family, Admitted({address})));
+  }
+
+  Task<> WatchInterrupt() {
+    co_await options_.interrupt->Wait();
+    Decide(InterruptedError(address_));
+  }
+
+  Task<> LookUp(Family family) {
+    Resolver& resolver = options_.resolver != nullptr
+                             ? *options_.resolver
+                             : Resolver::Of(LoopOf(executor_));
+    Addresses addresses;
+    absl::Status error;
+    try {
+      addresses = co_await resolver.Lookup(where_.host, family);
+    } catch (...) {
+      error = StatusOf(std::current_exception());
+    }
+    if (decided_.determined()) co_return;
+    Perform(error.ok() ? machine_.OnLookupDone(family, Admitted(addresses))
+                       : machine_.OnLookupFailed(family, error));
+  }
+
+  Addresses Admitted(const Addresses& addresses) {
+    Addresses admitted;
+    for (const asio::ip::address& found : addresses) {
+      const asio::ip::address address = Effective(found);
+      if (Families().count(FamilyOf(address)) == 0) continue;
+      const absl::Status verdict = Admit(address);
+      if (verdict.ok()) {
+        admitted.push_back(address);
+      } else {
+        machine_.NoteRefused(verdict);
+      }
+    }
+    return admitted;
+  }
+
+  absl::Status Admit(const asio::ip::address& address) const {
+    if (!options_.admit) return absl::OkStatus();
+    try {
+      return options_.admit(EndpointOf(address));
+    } catch (...) {
+      return StatusOf(std::current_exception());
+    }
+  }
+
+  Inet::Address EndpointOf(const asio::ip::address& address) const {
+    return Inet::Address(address, static_cast<uint16_t>(where_.port));
+  }
+
+  // Where the connection comes from, if it matters.
+  std::optional<Inet::Address> SourceFor(const Inet::Address& peer) const {
+    if (!where_.bind_to_address && !where_.bind_to_port) return std::nullopt;
+    const Inet::Address any(peer.protocol(), 0);
+    return Inet::Address(
+        where_.bind_to_address.value_or(any.address()),
+        static_cast<uint16_t>(where_.bind_to_port.value_or(0)));
+  }
+
+  void Perform(HappyEyeballs::Step step) {
+    // A loop, since an attempt may fail at once.
+    while (!decided_.determined()) {
+      if (step.timer) {
+        timer_.StartAfter(*step.timer, [this] { Perform(machine_.OnTimer()); });
+      }
+      if (step.give_up) {
+        Decide(machine_.error().ok() ? NoAddressError(address_)
+                                     : machine_.error());
+      }
+      if (!step.start) return;
+      const absl::Status error = Begin(EndpointOf(*step.start));
+      if (error.ok()) return;
+      step = machine_.OnAttemptFailed(error);
+    }
+  }
+
+  absl::Status Begin(const Inet::Address& peer) {
+    auto socket = BeginConnect(LoopOf(executor_), peer, SourceFor(peer),
+                               options_.socket_options);
+    if (!socket.ok()) return socket.status();
+    attempts_.push_back(Attempt{peer, *std::move(socket)});
+    Await(std::prev(attempts_.end()));
+    return absl::OkStatus();
+  }
+
+  void Await(std::list<Attempt>::iterator attempt) {
+    attempt->socket.async_wait(
+        StreamSocket::wait_write,
+        [weak = weak_from_this(), attempt](error_code ec) {
+          const auto race = weak.lock();
+          if (ec || !race || race->decided_.determined()) return;
+          race->OnWritable(attempt);
+        });
+  }
+
+  void OnWritable(std::list<Attempt>::iterator attempt) {
+    const auto outcome = EndConnect(attempt->socket, attempt->peer);
+    if (!outcome) {
+      Await(attempt);
+    } else if (outcome->ok()) {
+      Decide(std::move(*attempt));
+    } else {
+      attempts_.erase(attempt);
+      Perform(machine_.OnAttemptFailed(*outcome));
+    }
+  }
+
+  void Decide(absl::StatusOr<Attempt> result) {
+    if (!decided_.FillIfEmpty()) return;
+    result_ = std::move(result);
+    attempts_.clear();  // The losers' sockets are closed.
+    timeout_.Cancel();
+    timer_.Cancel();
+    scope_.Cancel();
+  }
+
+  const Executor executor_;
+  WhereToConnect<Inet> where_;
+  const ConnectOptions options_;
+  const std::string address_;
+  HappyEyeballs machine_;
+  absl::StatusOr<Attempt> result_;
+  const Ivar<> decided_;
+  std::list<Attempt> attempts_;
+  Timer timeout_;
+  Timer timer_;  // The machine's.
+  TaskScope scope_;
+};
+
+// Waits for the end of every task, even if the caller is cancelled while it
+// does, or was before.  The caller does not throw for cancellation meanwhile.
+Task<> JoinAll(TaskScope& scope) {
+  while (!scope.empty()) {
+    try {
+      co_await scope.Join();
+    } catch (const boost::system::system_error&) {
+      // Cancelled: once more.
+    }
+  }
+}
+
+Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
+                               ConnectOptions options) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto race =
+      std::make_shared<Race>(executor, std::move(where), std::move(options));
+  // Until all has ended that refers to the race, cancellation ends only the
+  // wait.
+  const bool throws = co_await asio::this_coro::throw_if_cancelled();
+  co_await asio::this_coro::throw_if_cancelled(false);
+  race->Start();
+  co_await race->decided().Wait(kTuple);
+  race->Cancel();
+  co_await JoinAll(race->scope());
+  co_await asio::this_coro::throw_if_cancelled(throws);
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+  co_return race->TakeResult();
+}
+
+Socket<Unix> ConnectUnixNow(const Executor& executor,
+                            const WhereToConnect<Unix>& where) {
+  const Unix::Address peer(where.path);
+  auto socket = ConnectUnix(LoopOf(executor), peer);
+  if (!socket.ok()) throw StatusError(socket.status());
+  return Socket<Unix>(
+      std::make_shared<SocketCore>(executor, *std::move(socket), peer));
+}
+
+}  // namespace
+
+template <AddressKind A>
+Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options) {
+  const absl::Status status = CheckBeforehand(where, options);
+  if (!status.ok()) throw StatusError(status);
+  if constexpr (std::is_same_v<A, Unix>) {
+    const Executor executor = co_await asio::this_coro::executor;
+    co_return ConnectUnixNow(executor, where);
+  } else {
+    co_return co_await ConnectInet(std::move(where), std::move(options));
+  }
+}
+
+template Task<Socket<Inet>> ConnectSock(WhereToConnect<Inet>, ConnectOptions);
+template Task<Socket<Unix>> ConnectSock(WhereToConnect<Unix>, ConnectOptions);
+
+}  // namespace portreeve
