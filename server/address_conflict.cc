@@ -1,0 +1,46 @@
+#include "server/address_conflict.h"
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <variant>
+
+#include "server/convert.h"
+
+namespace portreeve::server {
+namespace {
+
+bool InetConflict(const WhereToListen<Inet>& wanted,
+                  const WhereToListen<Inet>& held, int held_port) {
+  if (wanted.port != held_port) return false;
+  if (wanted.reuse_port && held.reuse_port) return false;
+  if (wanted.address.is_v4() != held.address.is_v4()) return false;
+  const bool same_interface =
+      wanted.bind_to_interface == held.bind_to_interface ||
+      wanted.bind_to_interface.empty() || held.bind_to_interface.empty();
+  return same_interface &&
+         (wanted.address == held.address || wanted.address.is_unspecified() ||
+          held.address.is_unspecified());
+}
+
+bool SameFile(const std::string& a, const std::string& b) {
+  std::error_code ec;
+  return a == b || (std::filesystem::equivalent(a, b, ec) && !ec);
+}
+
+}  // namespace
+
+bool Conflicts(const v1::WhereToListen& wanted, const v1::WhereToListen& held,
+               const AnyAddress& held_address) {
+  const auto a = FromProto(wanted);
+  const auto b = FromProto(held);
+  if (!a.ok() || !b.ok() || a->index() != b->index()) return false;
+  if (const auto* inet = std::get_if<WhereToListen<Inet>>(&*a)) {
+    return InetConflict(*inet, std::get<WhereToListen<Inet>>(*b),
+                        std::get<Inet::Address>(held_address).port());
+  }
+  return SameFile(std::get<WhereToListen<Unix>>(*a).path,
+                  std::get<WhereToListen<Unix>>(*b).path);
+}
+
+}  // namespace portreeve::server

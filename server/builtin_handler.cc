@@ -1,0 +1,58 @@
+#include "server/builtin_handler.h"
+
+#include <utility>
+
+#include "lib/check.h"
+#include "server/convert.h"
+#include "server/handlers.h"
+
+namespace portreeve::server {
+namespace {
+
+// What was checked cannot fail.
+template <typename T>
+T Checked(absl::StatusOr<T> value) {
+  PORTREEVE_CHECK(value.ok());
+  return *std::move(value);
+}
+
+}  // namespace
+
+AnyHandler HandlerOf(
+    const v1::ListenerSpec& spec,
+    std::function<void(int64_t, const AnyAddress&)> on_connected) {
+  if (spec.handler().has_echo()) return EchoHandler();
+  if (spec.handler().has_discard()) return DiscardHandler();
+  const v1::Handler::Forward& forward = spec.handler().forward();
+  ForwardOptions options;
+  options.upstream = Checked(FromProto(forward.upstream()));
+  options.connect_timeout = Checked(FromProto(
+      forward.connect_timeout(), "connect_timeout", DurationRange::kPositive));
+  options.buffer_age_limit = Checked(FromProto(spec.buffer_age_limit()));
+  options.on_connected = std::move(on_connected);
+  return ForwardHandler(std::move(options));
+}
+
+int DescriptorsPerConnection(const v1::ListenerSpec& spec) {
+  return spec.handler().has_forward() ? 2 : 1;
+}
+
+AnyOnHandlerError OnHandlerErrorOf(const v1::ListenerSpec& spec) {
+  if (spec.on_handler_error() == v1::ON_HANDLER_ERROR_IGNORE) {
+    return IgnoreHandlerError();
+  }
+  return RaiseHandlerError();
+}
+
+ServerOptions OptionsOf(const v1::ListenerSpec& spec) {
+  ServerOptions options;
+  options.max_connections = spec.max_connections();
+  options.max_pending_connections = spec.max_pending_connections();
+  options.max_accepts_per_batch = spec.max_accepts_per_batch();
+  options.buffer_age_limit = Checked(FromProto(spec.buffer_age_limit()));
+  options.drop_incoming_connections = spec.drop_incoming_connections();
+  options.descriptors_per_connection = DescriptorsPerConnection(spec);
+  return options;
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,70 @@
+#include "server/errors.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "lib/status.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr char kServerReasonUrl[] = "portreeve/server_reason";
+
+}  // namespace
+
+absl::Status ServerError(absl::StatusCode code, absl::string_view reason,
+                         absl::string_view message) {
+  absl::Status status(code, message);
+  status.SetPayload(kServerReasonUrl, absl::Cord(reason));
+  return status;
+}
+
+absl::Status NotFound(absl::string_view name) {
+  return ServerError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                     absl::StrCat(name, ": no such resource"));
+}
+
+absl::Status ShuttingDown() {
+  return ServerError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                     "the daemon is shutting down");
+}
+
+absl::Status NotImplemented(absl::string_view what) {
+  return absl::UnimplementedError(
+      absl::StrCat(what, " is not implemented in this release"));
+}
+
+std::string ReasonOf(const absl::Status& status) {
+  if (status.ok()) return "";
+  if (auto reason = status.GetPayload(kServerReasonUrl)) {
+    return std::string(*reason);
+  }
+  const Reason reason = DetailOf(status).reason;
+  if (reason != Reason::kNone) return std::string(ReasonName(reason));
+  return absl::StatusCodeToString(status.code());
+}
+
+absl::Status InvalidMessage(absl::string_view message) {
+  ErrorDetail detail;
+  detail.reason = Reason::kInvalidField;
+  return MakeError(absl::StatusCode::kInvalidArgument, detail, message);
+}
+
+absl::Status WithFieldPrefix(const absl::Status& status,
+                             absl::string_view prefix) {
+  ErrorDetail detail = DetailOf(status);
+  const bool has_field = !detail.field.empty();
+  if (!has_field && status.code() != absl::StatusCode::kInvalidArgument) {
+    return status;
+  }
+  const absl::string_view separator = has_field ? "." : ": ";
+  detail.field =
+      has_field ? absl::StrCat(prefix, ".", detail.field) : std::string(prefix);
+  absl::Status result = MakeError(
+      status.code(), detail, absl::StrCat(prefix, separator, status.message()));
+  if (auto reason = status.GetPayload(kServerReasonUrl)) {
+    result.SetPayload(kServerReasonUrl, *reason);
+  }
+  return result;
+}
+
+}  // namespace portreeve::server

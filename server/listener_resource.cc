@@ -1,0 +1,273 @@
+#include "server/listener_resource.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "lib/check.h"
+#include "lib/log.h"
+#include "lib/status.h"
+#include "server/builtin_handler.h"
+#include "server/convert.h"
+#include "server/errors.h"
+#include "server/names.h"
+#include "server/utf8.h"
+#include "server/uuid.h"
+
+namespace portreeve::server {
+namespace {
+
+// What a system call found wrong with the address, by field.
+absl::Status WithListenField(const absl::Status& status,
+                             const v1::WhereToListen& where) {
+  const ErrorDetail detail = DetailOf(status);
+  absl::string_view field = "unix_socket.path";
+  if (where.has_inet()) {
+    const bool interface_is_wrong = detail.reason == Reason::kInvalidField;
+    field = interface_is_wrong ? "inet.bind_to_interface" : "inet.address";
+  }
+  return detail.field.empty() ? WithFieldPrefix(status, field) : status;
+}
+
+}  // namespace
+
+ListenerResource::ListenerResource(const Executor& executor,
+                                   const Shared& shared, const std::string& id,
+                                   const v1::ListenerSpec& spec)
+    : executor_(executor),
+      shared_(shared),
+      id_(id),
+      name_(ListenerName(id)),
+      uid_(NewUuid()),
+      create_time_(TimestampNow()),
+      spec_(spec),
+      close_started_(executor),
+      close_finished_(executor),
+      handlers_determined_(executor),
+      monitor_(executor.monitor(), name_,
+               [this](std::exception_ptr error) { OnMonitorError(error); }) {}
+
+// Something may hold the monitor longer.
+ListenerResource::~ListenerResource() { monitor_.Detach(); }
+
+absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
+    const Executor& executor, const Shared& shared, const std::string& id,
+    const v1::ListenerSpec& spec) {
+  std::shared_ptr<ListenerResource> resource(
+      new ListenerResource(executor, shared, id, spec));
+  if (auto s = resource->Start(); !s.ok()) return s;
+  return resource;
+}
+
+absl::Status ListenerResource::Start() {
+  ServerOptions options = OptionsOf(spec_);
+  options.observer = this;
+  options.descriptor_budget = &shared_.budget;
+  const auto where = FromProto(spec_.where_to_listen());
+  PORTREEVE_CHECK(where.ok());
+  auto create = [&](const auto& kind) {
+    return AnyServer::Create(executor_.With(monitor_), kind,
+                             OnHandlerErrorOf(spec_), MakeHandler(spec_),
+                             options);
+  };
+  auto server = std::visit(create, *where);
+  if (!server.ok()) {
+    return WithListenField(server.status(), spec_.where_to_listen());
+  }
+  server_ = *std::move(server);
+  v1::Event event;
+  *event.mutable_listener_created()->mutable_listener() = Describe();
+  Append(std::move(event));
+  return absl::OkStatus();
+}
+
+AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) const {
+  auto on_connected = [&connections = shared_.connections](
+                          int64_t id, const AnyAddress& upstream) {
+    if (const auto live = connections.Find(id)) live->facts.upstream = upstream;
+  };
+  return HandlerOf(spec, std::move(on_connected));
+}
+
+v1::Listener ListenerResource::Describe() const {
+  v1::Listener listener;
+  listener.set_name(name_);
+  listener.set_uid(uid_);
+  *listener.mutable_spec() = spec_;
+  v1::ListenerStatus& status = *listener.mutable_status();
+  const bool finished = close_finished_.determined();
+  status.set_state(finished      ? v1::LISTENER_STATE_CLOSED
+                   : is_closed() ? v1::LISTENER_STATE_CLOSING
+                                 : v1::LISTENER_STATE_LISTENING);
+  status.set_is_closed(is_closed());
+  status.set_close_finished(finished);
+  status.set_handlers_determined(handlers_determined_.determined());
+  *status.mutable_listening_on() = ToProto(listening_on());
+  status.set_num_connections(static_cast<int>(server_->connections().size()));
+  status.set_effective_backlog(server_->effective_backlog());
+  status.set_accepted_total(server_->accepted_total());
+  status.set_dropped_total(server_->dropped_total());
+  status.set_handler_errors_total(server_->handler_errors_total());
+  status.set_bytes_received_total(server_->bytes_received_total());
+  status.set_bytes_sent_total(server_->bytes_sent_total());
+  *status.mutable_create_time() = create_time_;
+  if (close_time_) *status.mutable_close_time() = *close_time_;
+  if (const auto cause = server_->close_cause()) {
+    status.set_close_cause(ToProto(*cause));
+  }
+  return listener;
+}
+
+absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
+  if (auto s =
+          server_->SetMaxPendingConnections(spec.max_pending_connections());
+      !s.ok()) {
+    return s;
+  }
+  spec_ = spec;
+  const ServerOptions options = OptionsOf(spec_);
+  server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
+  server_->SetDropIncomingConnections(options.drop_incoming_connections);
+  server_->SetOnHandlerError(OnHandlerErrorOf(spec_));
+  server_->SetHandler(MakeHandler(spec_), options.descriptors_per_connection);
+  server_->SetBufferAgeLimit(options.buffer_age_limit);
+  server_->SetMaxConnections(*options.max_connections);
+  v1::Event event;
+  *event.mutable_listener_updated()->mutable_listener() = Describe();
+  Append(std::move(event));
+  return absl::OkStatus();
+}
+
+Deferred<> ListenerResource::Close(ExistingConnections existing,
+                                   CloseCause cause, CloseReason reason) {
+  if (existing != ExistingConnections::kLeave) {
+    for (const auto& [id, connection] : server_->connections()) {
+      if (const auto live = shared_.connections.Find(id)) {
+        live->facts.close_called = true;
+      }
+    }
+  }
+  const Deferred<> closed = server_->CloseAs(existing, cause, reason);
+  if (existing == ExistingConnections::kLeave) return close_finished();
+  const Ivar<> shown(executor_);
+  closed.Upon([shown, finished = close_finished()] {
+    finished.Upon([shown] { shown.Fill(); });
+  });
+  return shown.deferred();
+}
+
+void ListenerResource::OnDeleted() {
+  v1::Event event;
+  *event.mutable_listener_deleted()->mutable_listener() = Describe();
+  Append(std::move(event));
+  deleted_ = true;
+}
+
+void ListenerResource::Append(v1::Event event) {
+  if (!deleted_) shared_.events.Append(std::move(event), name_);
+}
+
+void ListenerResource::OnMonitorError(std::exception_ptr error) {
+  Log(absl::StrCat(name_, ": ", DescribeException(error)));
+  const absl::Status status = StatusOf(error);
+  const int error_number = DetailOf(status).error_number;
+  // The other errors have events of their own.
+  if (error_number == 0 || server_ == nullptr ||
+      server_->close_cause() != CloseCause::kAcceptFailed) {
+    return;
+  }
+  AppendAcceptFailed(error_number, std::string(status.message()));
+}
+
+void ListenerResource::AppendAcceptFailed(int error_number,
+                                          const std::string& message) {
+  v1::Event event;
+  v1::Event::AcceptFailed& failed = *event.mutable_accept_failed();
+  failed.set_listener(name_);
+  failed.set_error_number(error_number);
+  failed.set_message(message);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnAccepted(const ServedConnection& connection) {
+  const LiveConnection& live = shared_.connections.Add(
+      server_->connections().at(connection.id()), name_);
+  v1::Event event;
+  *event.mutable_connection_accepted()->mutable_connection() =
+      server::Describe(live);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnDropped(const ServedConnection& connection) {
+  ConnectionFacts facts;
+  facts.listener = name_;
+  facts.create_time = TimestampNow();
+  facts.close_time = facts.create_time;
+  v1::Event event;
+  *event.mutable_connection_dropped()->mutable_connection() =
+      server::Describe(connection, facts);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnClosed(const ServedConnection& connection) {
+  v1::Event event;
+  *event.mutable_connection_closed()->mutable_connection() =
+      server::Describe(*shared_.connections.Remove(connection.id()));
+  Append(std::move(event));
+}
+
+void ListenerResource::OnHandlerError(const ServedConnection& connection,
+                                      std::exception_ptr error,
+                                      HandlerErrorOutcome outcome) {
+  v1::Event event;
+  v1::Event::HandlerError& message = *event.mutable_handler_error();
+  message.set_listener(name_);
+  message.set_connection(ConnectionName(connection.id()));
+  message.set_message(EscapeNonUtf8(DescribeException(error)));
+  message.set_outcome(ToProto(outcome));
+  Append(std::move(event));
+}
+
+void ListenerResource::OnLimitReached(const AnyAddress& listening_on,
+                                      int limit) {
+  ServerObserver::OnLimitReached(listening_on, limit);  // Logs.
+  v1::Event event;
+  event.mutable_limit_reached()->set_listener(name_);
+  event.mutable_limit_reached()->set_limit(limit);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnAcceptFailed(const AnyAddress& listening_on,
+                                      int error_number, int64_t count) {
+  ServerObserver::OnAcceptFailed(listening_on, error_number, count);  // Logs.
+  const absl::Status status =
+      ErrnoError(error_number, "accept", ToString(listening_on));
+  AppendAcceptFailed(error_number,
+                     absl::StrCat(std::string(status.message()), " (", count,
+                                  " times); it is tried again"));
+}
+
+void ListenerResource::OnCloseStarted(CloseCause) {
+  close_started_.Fill();
+  v1::Event event;
+  *event.mutable_listener_close_started()->mutable_listener() = Describe();
+  Append(std::move(event));
+}
+
+void ListenerResource::OnCloseFinished() {
+  close_finished_.Fill();
+  close_time_ = TimestampNow();
+  v1::Event event;
+  *event.mutable_listener_close_finished()->mutable_listener() = Describe();
+  Append(std::move(event));
+}
+
+void ListenerResource::OnHandlersDetermined() {
+  handlers_determined_.Fill();
+  v1::Event event;
+  *event.mutable_listener_handlers_determined()->mutable_listener() =
+      Describe();
+  Append(std::move(event));
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,120 @@
+// ListenerResource: one listener of the daemon, from its creation until it is
+// forgotten.
+#ifndef PORTREEVE_SERVER_LISTENER_RESOURCE_H_
+#define PORTREEVE_SERVER_LISTENER_RESOURCE_H_
+
+#include <google/protobuf/timestamp.pb.h>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/any_server.h"
+#include "lib/deferred.h"
+#include "lib/descriptor_budget.h"
+#include "lib/monitor.h"
+#include "portreeve/v1/event.pb.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/connection_table.h"
+#include "server/event_log.h"
+
+namespace portreeve::server {
+
+// Owns the server, describes it, and turns what happens in it into events.
+//
+// Threads: loop thread only.
+// Lifetime: destroying it before handlers_determined or the end of TearDown()
+// is a CHECK failure.
+class ListenerResource final : private ServerObserver {
+ public:
+  // What all listeners share; each outlives them.
+  struct Shared {
+    EventLog& events;
+    DescriptorBudget& budget;
+    ConnectionTable& connections;
+  };
+
+  // Binds and listens; `spec` is checked and filled in (server/spec.h).
+  // Errors: as AnyServer::Create, with fields from `where_to_listen`.
+  static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(
+      const Executor& executor, const Shared& shared, const std::string& id,
+      const v1::ListenerSpec& spec);
+
+  ListenerResource(const ListenerResource&) = delete;
+  ListenerResource& operator=(const ListenerResource&) = delete;
+  ~ListenerResource() override;
+
+  const std::string& id() const { return id_; }
+  const v1::ListenerSpec& spec() const { return spec_; }
+  v1::Listener Describe() const;
+
+  // Makes `spec`, checked and filled in, hold.  where_to_listen is that of now.
+  // On an error, which only listen(2) can give, nothing has changed.
+  absl::Status Update(const v1::ListenerSpec& spec);
+
+  // As AnyServer::CloseAs; what it gives is determined when Describe() shows
+  // it.
+  Deferred<> Close(ExistingConnections existing, CloseCause cause,
+                   CloseReason reason);
+
+  bool is_closed() const { return server_->is_closed(); }
+  bool has_connections() const { return !server_->connections().empty(); }
+  const AnyAddress& listening_on() const { return server_->listening_on(); }
+
+  // Of the server, but each determined when Describe() shows it.
+  Deferred<> close_started() const { return close_started_.deferred(); }
+  Deferred<> close_finished() const { return close_finished_.deferred(); }
+  Deferred<> handlers_determined() const {
+    return handlers_determined_.deferred();
+  }
+
+  // It was deleted: tells so, and makes no more events.
+  void OnDeleted();
+
+  // Ends everything.
+  Task<> TearDown() { return server_->TearDown(); }
+
+ private:
+  ListenerResource(const Executor& executor, const Shared& shared,
+                   const std::string& id, const v1::ListenerSpec& spec);
+  absl::Status Start();
+  AnyHandler MakeHandler(const v1::ListenerSpec& spec) const;
+  void OnMonitorError(std::exception_ptr error);
+  void Append(v1::Event event);
+  void AppendAcceptFailed(int error_number, const std::string& message);
+
+  void OnAccepted(const ServedConnection& connection) override;
+  void OnDropped(const ServedConnection& connection) override;
+  void OnClosed(const ServedConnection& connection) override;
+  void OnHandlerError(const ServedConnection& connection,
+                      std::exception_ptr error,
+                      HandlerErrorOutcome outcome) override;
+  void OnLimitReached(const AnyAddress& listening_on, int limit) override;
+  void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
+                      int64_t count) override;
+  void OnCloseStarted(CloseCause cause) override;
+  void OnCloseFinished() override;
+  void OnHandlersDetermined() override;
+
+  const Executor executor_;
+  const Shared shared_;
+  const std::string id_;
+  const std::string name_;
+  const std::string uid_;
+  const google::protobuf::Timestamp create_time_;
+  v1::ListenerSpec spec_;
+  bool deleted_ = false;
+  std::optional<google::protobuf::Timestamp> close_time_;
+  const Ivar<> close_started_;
+  const Ivar<> close_finished_;
+  const Ivar<> handlers_determined_;
+  Monitor monitor_;  // The creator's: logs.
+  std::unique_ptr<AnyServer> server_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_LISTENER_RESOURCE_H_

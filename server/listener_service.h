@@ -1,0 +1,57 @@
+// ListenerService of portreeve.v1.
+#ifndef PORTREEVE_SERVER_LISTENER_SERVICE_H_
+#define PORTREEVE_SERVER_LISTENER_SERVICE_H_
+
+#include <boost/asio/io_context.hpp>
+
+#include "lib/asio.h"
+#include "portreeve/v1/listener.grpc.pb.h"
+#include "server/registry.h"
+
+namespace portreeve::server {
+
+// Checks requests on gRPC's threads and does the work on the loop.
+// Lifetime: `loop` and `registry` outlive every call.
+class ListenerService final : public v1::ListenerService::CallbackService {
+ public:
+  ListenerService(asio::io_context& loop, Registry& registry)
+      : loop_(loop), registry_(registry) {}
+
+  grpc::ServerUnaryReactor* CreateListener(
+      grpc::CallbackServerContext* context,
+      const v1::CreateListenerRequest* request,
+      v1::Listener* response) override;
+  grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext* context,
+                                        const v1::GetListenerRequest* request,
+                                        v1::Listener* response) override;
+  grpc::ServerUnaryReactor* ListListeners(
+      grpc::CallbackServerContext* context,
+      const v1::ListListenersRequest* request,
+      v1::ListListenersResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateListener(
+      grpc::CallbackServerContext* context,
+      const v1::UpdateListenerRequest* request,
+      v1::Listener* response) override;
+  grpc::ServerUnaryReactor* CloseListener(
+      grpc::CallbackServerContext* context,
+      const v1::CloseListenerRequest* request, v1::Listener* response) override;
+  grpc::ServerUnaryReactor* IsClosed(grpc::CallbackServerContext* context,
+                                     const v1::IsClosedRequest* request,
+                                     v1::IsClosedResponse* response) override;
+  grpc::ServerUnaryReactor* CloseFinished(
+      grpc::CallbackServerContext* context,
+      const v1::CloseFinishedRequest* request,
+      v1::CloseFinishedResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteListener(
+      grpc::CallbackServerContext* context,
+      const v1::DeleteListenerRequest* request,
+      google::protobuf::Empty* response) override;
+
+ private:
+  asio::io_context& loop_;
+  Registry& registry_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_LISTENER_SERVICE_H_

@@ -1,0 +1,151 @@
+// Registry: the listeners and connections of the daemon, by name.
+#ifndef PORTREEVE_SERVER_REGISTRY_H_
+#define PORTREEVE_SERVER_REGISTRY_H_
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/asio.h"
+#include "lib/deferred.h"
+#include "lib/descriptor_budget.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/connection_table.h"
+#include "server/event_log.h"
+#include "server/listener_draft.h"
+#include "server/listener_resource.h"
+#include "server/request_cache.h"
+
+namespace portreeve::server {
+
+// An answer that is to be given later.
+template <typename Message>
+struct Awaited {
+  Deferred<> until;                   // When.
+  std::function<Message()> describe;  // What, then.  Keeps what it needs.
+};
+
+// What the control plane does, without gRPC.  Listeners are given by id,
+// connections by number (server/names.h), enums checked (server/convert.h).
+//
+// Threads: loop thread only.
+// Lifetime: destroying it before the end of TearDown() is a CHECK failure if
+// there is a listener whose handlers are not determined.  `events` and `budget`
+// outlive it.
+class Registry {
+ public:
+  // How many closed listeners are remembered, the newest ones; those whose
+  // handlers are not determined come on top.
+  static constexpr size_t kMaxClosed = 1000;
+
+  Registry(Executor executor, EventLog& events, DescriptorBudget& budget);
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // Opens a listener, or only checks that it could be (validate_only): then
+  // the answer has no uid and no status, and a name only if an id was asked
+  // for.
+  // Errors: REQUEST_ID_REUSED, SHUTTING_DOWN, LISTENER_EXISTS, and those of
+  // bind and listen, with fields from the request's root.
+  absl::StatusOr<v1::Listener> Create(const ListenerDraft& draft);
+
+  // Errors of all that follow: NOT_FOUND.
+  absl::StatusOr<v1::Listener> Get(const std::string& id) const;
+  absl::StatusOr<bool> IsClosed(const std::string& id) const;
+
+  // Errors: INVALID_FIELD of page_size and page_token.
+  absl::StatusOr<v1::ListListenersResponse> List(
+      const v1::ListListenersRequest& request) const;
+
+  // The request's mask is checked (server/spec.h).
+  // Errors: IMMUTABLE_FIELD, INVALID_FIELD, UNIMPLEMENTED, LISTENER_CLOSED.
+  absl::StatusOr<v1::Listener> Update(const std::string& id,
+                                      const v1::UpdateListenerRequest& request);
+
+  // Closes at once; the answer waits.
+  absl::StatusOr<Awaited<v1::Listener>> Close(const std::string& id,
+                                              ExistingConnections existing,
+                                              v1::WaitFor wait_for);
+  absl::StatusOr<Awaited<v1::Listener>> CloseFinished(
+      const std::string& id, v1::WaitFor wait_for) const;
+
+  // Errors: LISTENER_OPEN.
+  absl::Status Delete(const std::string& id);
+
+  // `listener` is an id, or empty for all.
+  // Errors: INVALID_FIELD of page_size and page_token.
+  absl::StatusOr<v1::ListConnectionsResponse> ListConnections(
+      const std::string& listener,
+      const v1::ListConnectionsRequest& request) const;
+  absl::StatusOr<v1::Connection> GetConnection(int64_t number) const;
+  // `how` is kClose or kReset.
+  absl::StatusOr<Awaited<v1::Connection>> CloseConnection(
+      int64_t number, ExistingConnections how);
+
+  // Creates no more; closes every listener with cause SHUTDOWN, and leaves
+  // their connections.  Idempotent.
+  void BeginShutdown();
+
+  // Determined when, after BeginShutdown(), no handler runs and no connection
+  // is open.
+  Deferred<> AllHandlersDetermined() const {
+    return all_handlers_determined_.deferred();
+  }
+
+  // Closes every connection, with reason SHUTDOWN.  After BeginShutdown().
+  void CloseAllConnections(ExistingConnections how);
+
+  // Ends and joins everything.
+  Task<> TearDown();
+
+  // Every listener that is remembered, by id, and every live connection.
+  const std::map<std::string, std::shared_ptr<ListenerResource>>& listeners()
+      const {
+    return listeners_;
+  }
+  const ConnectionTable& connections() const { return connections_; }
+
+ private:
+  using Resource = std::shared_ptr<ListenerResource>;
+
+  absl::StatusOr<Resource> Find(const std::string& id) const;
+  absl::Status CheckCreatable(const ListenerDraft& draft) const;
+  absl::StatusOr<v1::Listener> Open(const ListenerDraft& draft);
+  std::string ChooseId() const;
+  // An open listener that keeps `wanted` from being bound; null if there is
+  // none.
+  Resource HolderOf(const v1::WhereToListen& wanted) const;
+  // What bind would say of what can be seen without it.
+  absl::Status CheckBindable(const v1::WhereToListen& wanted) const;
+  absl::Status ExplainAddressInUse(const absl::Status& status,
+                                   const v1::WhereToListen& wanted) const;
+  void Add(const Resource& resource);
+  void OnHandlersDetermined(const Resource& resource);
+  void ForgetOldest();
+  void Forget(const Resource& resource);
+  void CheckAllDetermined();
+
+  const Executor executor_;
+  EventLog& events_;
+  DescriptorBudget& budget_;
+  bool shutting_down_ = false;
+  RequestCache requests_;
+  // Listeners are numbered in the order in which they were closed.
+  int64_t last_closed_ = 0;
+  std::map<std::string, int64_t> closed_numbers_;     // By id.
+  std::map<int64_t, std::string> closed_determined_;  // To id; none is running.
+  const Ivar<> all_handlers_determined_;
+  ConnectionTable connections_;
+  std::map<std::string, Resource> listeners_;
+  // Whose handlers are not determined, deleted ones included.
+  std::list<Resource> running_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_REGISTRY_H_
