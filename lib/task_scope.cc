@@ -1,7 +1,6 @@
 #include "lib/task_scope.h"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -47,9 +46,10 @@ bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
     on_exit(error);
     OnTaskExit(it);
   };
+  // No bind_executor: Asio would then post the signal's emission to a task that
+  // may be gone by then.
   asio::co_spawn(executor, BeginLater(std::move(task)),
-                 asio::bind_cancellation_slot(
-                     it->slot(), asio::bind_executor(executor_, done)));
+                 asio::bind_cancellation_slot(it->slot(), std::move(done)));
   return true;
 }
 
