@@ -1,0 +1,256 @@
+// The client library against a gRPC server that plays the daemon.
+#include "client/client.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "client/error.h"
+#include "tests/client/fake_daemon.h"
+
+namespace portreeve::client {
+namespace {
+
+class ClientTest : public ::testing::Test {
+ protected:
+  ~ClientTest() override { end_.Notify(); }
+
+  // For answers that shall not come while the test runs.
+  void AwaitEnd() { end_.WaitForNotification(); }
+
+ private:
+  absl::Notification end_;  // Outlives the daemon's threads.
+
+ protected:
+  FakeDaemon daemon_;
+  Client client_ = *Client::ForAddress(daemon_.address());
+};
+
+TEST_F(ClientTest, SendsTheRequestAndGivesTheAnswer) {
+  daemon_.create_listener.set_answer(
+      [](const v1::CreateListenerRequest& request, v1::Listener& listener) {
+        listener.set_name("listeners/" + request.listener_id());
+        return grpc::Status::OK;
+      });
+  v1::CreateListenerRequest request;
+  request.set_listener_id("web");
+  request.mutable_spec()->set_max_connections(0);
+  const auto listener = client_.CreateListener(request);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  EXPECT_EQ(listener->name(), "listeners/web");
+  ASSERT_EQ(daemon_.create_listener.requests().size(), 1u);
+  EXPECT_EQ(daemon_.create_listener.requests()[0].SerializeAsString(),
+            request.SerializeAsString());
+}
+
+TEST_F(ClientTest, KeepsTheDetailsOfAnError) {
+  daemon_.get_listener.set_answer([](const auto&, auto&) {
+    return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "wrong", "INVALID_FIELD",
+                   {{"errno", "22"}, {"address", "tcp:h:1"}},
+                   {{"name", "is no name"}});
+  });
+  const absl::Status status = client_.GetListener("x").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "wrong");
+  const ErrorDetails expected = {
+      .reason = "INVALID_FIELD",
+      .metadata = {{"errno", "22"}, {"address", "tcp:h:1"}},
+      .field_violations = {{"name", "is no name"}}};
+  EXPECT_EQ(DetailsOf(status), expected);
+  EXPECT_FALSE(IsUnreachable(status));
+}
+
+TEST_F(ClientTest, AnErrorWithoutDetailsHasNone) {
+  const absl::Status status = client_.DeleteListener("listeners/x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(DetailsOf(status), ErrorDetails());
+}
+
+TEST_F(ClientTest, EndsAtItsTimeoutWhileTheDaemonGoesOn) {
+  daemon_.close_finished.set_answer([this](const auto&, auto&) {
+    AwaitEnd();
+    return grpc::Status::OK;
+  });
+  const absl::Status status =
+      client_.CloseFinished({}, {.timeout = absl::Milliseconds(20)}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ClientTest, ListsEveryPage) {
+  daemon_.list_listeners.set_answer([](const v1::ListListenersRequest& request,
+                                       v1::ListListenersResponse& page) {
+    const std::string& token = request.page_token();
+    page.set_revision(7);
+    page.set_instance_id("i");
+    page.add_listeners()->set_name("listeners/" + token + "x");
+    page.set_next_page_token(token.size() < 2 ? token + "a" : "");
+    return grpc::Status::OK;
+  });
+  const auto all = client_.ListAllListeners();
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->listeners_size(), 3);
+  EXPECT_EQ(all->listeners(0).name(), "listeners/x");
+  EXPECT_EQ(all->listeners(2).name(), "listeners/aax");
+  EXPECT_EQ(all->revision(), 7);
+  EXPECT_EQ(all->next_page_token(), "");
+}
+
+TEST_F(ClientTest, ListsEveryPageOfConnectionsOfAListener) {
+  daemon_.list_connections.set_answer(
+      [](const v1::ListConnectionsRequest& request,
+         v1::ListConnectionsResponse& page) {
+        page.add_connections()->set_listener(request.listener());
+        page.set_next_page_token(request.page_token().empty() ? "2" : "");
+        return grpc::Status::OK;
+      });
+  const auto all = client_.ListAllConnections("listeners/web");
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->connections_size(), 2);
+  EXPECT_EQ(all->connections(1).listener(), "listeners/web");
+}
+
+TEST_F(ClientTest, AnErrorOnALaterPageIsTheAnswer) {
+  daemon_.list_connections.set_answer(
+      [](const v1::ListConnectionsRequest& request,
+         v1::ListConnectionsResponse& page) {
+        if (!request.page_token().empty()) {
+          return Refusal(grpc::StatusCode::NOT_FOUND, "gone", "NOT_FOUND");
+        }
+        page.set_next_page_token("2");
+        return grpc::Status::OK;
+      });
+  EXPECT_EQ(
+      DetailsOf(client_.ListAllConnections("listeners/web").status()).reason,
+      "NOT_FOUND");
+}
+
+v1::WatchEventsResponse Burst(int64_t first, int64_t last) {
+  v1::WatchEventsResponse burst;
+  for (int64_t i = first; i <= last; ++i) {
+    burst.add_events()->set_revision(i);
+  }
+  return burst;
+}
+
+TEST_F(ClientTest, WatchGivesBurstsInOrderAndThenItsEnd) {
+  daemon_.watch_events.set_answer(
+      [](const v1::WatchEventsRequest&, FakeDaemon::Events& events) {
+        events.Write(Burst(1, 3));
+        events.Write(Burst(4, 4));
+        return grpc::Status::OK;
+      });
+  v1::WatchEventsRequest request;
+  request.add_listeners("listeners/web");
+  absl::StatusOr<Watch> watch = client_.WatchEvents(request);
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  EXPECT_EQ(daemon_.watch_events.requests()[0].listeners(0), "listeners/web");
+  auto events = watch->Next();
+  ASSERT_TRUE(events.ok()) << events.status();
+  ASSERT_EQ(events->size(), 3u);
+  EXPECT_EQ((*events)[2].revision(), 3);
+  EXPECT_EQ(watch->Next()->at(0).revision(), 4);
+  EXPECT_TRUE(watch->Next()->empty());
+  EXPECT_TRUE(watch->Next()->empty());
+}
+
+TEST_F(ClientTest, WatchReturnsOnceItCountsAndIsCancelledByAnotherThread) {
+  daemon_.watch_events.set_answer(
+      [this](const v1::WatchEventsRequest&, FakeDaemon::Events& events) {
+        events.SendInitialMetadata();
+        AwaitEnd();
+        return grpc::Status::OK;
+      });
+  absl::StatusOr<Watch> watch = client_.WatchEvents({});
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  auto next = std::async(std::launch::async, [&] { return watch->Next(); });
+  watch->Cancel();
+  EXPECT_EQ(next.get().status().code(), absl::StatusCode::kCancelled);
+  watch->Cancel();
+  EXPECT_EQ(watch->Next().status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ClientTest, WatchThatIsDroppedEnds) {
+  daemon_.watch_events.set_answer(
+      [this](const v1::WatchEventsRequest&, FakeDaemon::Events& events) {
+        events.Write(Burst(1, 1));
+        AwaitEnd();
+        return grpc::Status::OK;
+      });
+  {
+    absl::StatusOr<Watch> watch = client_.WatchEvents({});
+    ASSERT_TRUE(watch.ok()) << watch.status();
+  }
+}
+
+TEST_F(ClientTest, WatchThatIsRefusedNeverStarts) {
+  daemon_.watch_events.set_answer(
+      [](const v1::WatchEventsRequest&, FakeDaemon::Events&) {
+        return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "wrong",
+                       "INVALID_FIELD");
+      });
+  EXPECT_EQ(DetailsOf(client_.WatchEvents({}).status()).reason,
+            "INVALID_FIELD");
+}
+
+TEST_F(ClientTest, WatchEndsAtItsTimeout) {
+  daemon_.watch_events.set_answer(
+      [this](const v1::WatchEventsRequest&, FakeDaemon::Events&) {
+        AwaitEnd();
+        return grpc::Status::OK;
+      });
+  EXPECT_EQ(client_.WatchEvents({}, {.timeout = absl::Milliseconds(20)})
+                .status()
+                .code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST(ClientAddressTest, RefusesWhatIsNoAddress) {
+  EXPECT_EQ(Client::ForAddress("nowhere").status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// A directory for sockets: TEST_TMPDIR is too long for their paths.
+class SocketDirectory {
+ public:
+  SocketDirectory() { path_ = mkdtemp(name_); }
+  ~SocketDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  char name_[32] = "/tmp/portreeve-test-XXXXXX";
+  std::string path_;
+};
+
+TEST(ClientAddressTest, NobodyThereIsUnreachableAtOnce) {
+  const SocketDirectory directory;
+  absl::StatusOr<Client> nobody =
+      Client::ForAddress("unix:" + directory.path() + "/none");
+  ASSERT_TRUE(nobody.ok());
+  const absl::Status status = nobody->ListAllListeners().status();
+  EXPECT_TRUE(IsUnreachable(status)) << status;
+  EXPECT_TRUE(IsUnreachable(nobody->WatchEvents({}).status()));
+}
+
+TEST(ClientAddressTest, ReachesUnixSocketsWhosePathMeansSomethingInUris) {
+  const SocketDirectory directory;
+  FakeDaemon daemon("unix:" + directory.path() + "/a%20%25b%3F");
+  daemon.is_closed.set_answer(
+      [](const v1::IsClosedRequest&, v1::IsClosedResponse& response) {
+        response.set_is_closed(true);
+        return grpc::Status::OK;
+      });
+  absl::StatusOr<Client> client =
+      Client::ForAddress("unix:" + directory.path() + "/a %b?");
+  ASSERT_TRUE(client.ok());
+  const absl::StatusOr<bool> closed = client->IsClosed("listeners/web");
+  ASSERT_TRUE(closed.ok()) << closed.status();
+  EXPECT_TRUE(*closed);
+}
+
+}  // namespace
+}  // namespace portreeve::client

@@ -1,0 +1,139 @@
+#include "tests/client/fake_daemon.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace portreeve::client {
+
+using grpc::ServerContext;
+using grpc::Status;
+
+grpc::Status Refusal(grpc::StatusCode code, const std::string& message,
+                     const std::string& reason,
+                     const std::map<std::string, std::string>& metadata,
+                     const std::map<std::string, std::string>& fields) {
+  google::rpc::Status rich;
+  rich.set_code(code);
+  rich.set_message(message);
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("portreeve");
+  info.mutable_metadata()->insert(metadata.begin(), metadata.end());
+  rich.add_details()->PackFrom(info);
+  google::rpc::BadRequest bad;
+  for (const auto& [field, description] : fields) {
+    auto* violation = bad.add_field_violations();
+    violation->set_field(field);
+    violation->set_description(description);
+  }
+  if (!fields.empty()) rich.add_details()->PackFrom(bad);
+  return {code, message, rich.SerializeAsString()};
+}
+
+class FakeDaemon::Listeners final : public v1::ListenerService::Service {
+ public:
+  explicit Listeners(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status CreateListener(ServerContext*,
+                        const v1::CreateListenerRequest* request,
+                        v1::Listener* response) override {
+    return daemon_.create_listener.Handle(*request, *response);
+  }
+  Status GetListener(ServerContext*, const v1::GetListenerRequest* request,
+                     v1::Listener* response) override {
+    return daemon_.get_listener.Handle(*request, *response);
+  }
+  Status ListListeners(ServerContext*, const v1::ListListenersRequest* request,
+                       v1::ListListenersResponse* response) override {
+    return daemon_.list_listeners.Handle(*request, *response);
+  }
+  Status UpdateListener(ServerContext*,
+                        const v1::UpdateListenerRequest* request,
+                        v1::Listener* response) override {
+    return daemon_.update_listener.Handle(*request, *response);
+  }
+  Status CloseListener(ServerContext*, const v1::CloseListenerRequest* request,
+                       v1::Listener* response) override {
+    return daemon_.close_listener.Handle(*request, *response);
+  }
+  Status IsClosed(ServerContext*, const v1::IsClosedRequest* request,
+                  v1::IsClosedResponse* response) override {
+    return daemon_.is_closed.Handle(*request, *response);
+  }
+  Status CloseFinished(ServerContext*, const v1::CloseFinishedRequest* request,
+                       v1::CloseFinishedResponse* response) override {
+    return daemon_.close_finished.Handle(*request, *response);
+  }
+  Status DeleteListener(ServerContext*,
+                        const v1::DeleteListenerRequest* request,
+                        google::protobuf::Empty* response) override {
+    return daemon_.delete_listener.Handle(*request, *response);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
+class FakeDaemon::Connections final : public v1::ConnectionService::Service {
+ public:
+  explicit Connections(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status ListConnections(ServerContext*,
+                         const v1::ListConnectionsRequest* request,
+                         v1::ListConnectionsResponse* response) override {
+    return daemon_.list_connections.Handle(*request, *response);
+  }
+  Status GetConnection(ServerContext*, const v1::GetConnectionRequest* request,
+                       v1::Connection* response) override {
+    return daemon_.get_connection.Handle(*request, *response);
+  }
+  Status CloseConnection(ServerContext*,
+                         const v1::CloseConnectionRequest* request,
+                         v1::Connection* response) override {
+    return daemon_.close_connection.Handle(*request, *response);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
+class FakeDaemon::EventStream final : public v1::EventService::Service {
+ public:
+  explicit EventStream(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status WatchEvents(ServerContext*, const v1::WatchEventsRequest* request,
+                     Events* writer) override {
+    return daemon_.watch_events.Handle(*request, *writer);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
+FakeDaemon::FakeDaemon(const std::string& address)
+    : listeners_(std::make_unique<Listeners>(*this)),
+      connections_(std::make_unique<Connections>(*this)),
+      events_(std::make_unique<EventStream>(*this)) {
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.RegisterService(listeners_.get());
+  builder.RegisterService(connections_.get());
+  builder.RegisterService(events_.get());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) std::abort();
+}
+
+FakeDaemon::~FakeDaemon() {
+  // Cancels what is under way; answers that wait for a test have been released.
+  server_->Shutdown(std::chrono::system_clock::now());
+}
+
+std::string FakeDaemon::address() const {
+  return "tcp:127.0.0.1:" + std::to_string(port_);
+}
+
+}  // namespace portreeve::client
