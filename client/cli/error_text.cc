@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/cli/printable.h"
 #include "client/error.h"
 
@@ -98,9 +99,12 @@ std::string ViolationsText(const ErrorDetails& details) {
   std::vector<std::string> parts;
   for (const client::FieldViolation& violation : details.field_violations) {
     const std::string flag = FlagOf(violation.field);
+    // A description may name its field by itself.
+    const std::string description(absl::StripPrefix(
+        violation.description, absl::StrCat(violation.field, ": ")));
     parts.push_back(absl::StrCat(violation.field,
                                  flag.empty() ? "" : " (" + flag + ")", ": ",
-                                 violation.description));
+                                 description));
   }
   return absl::StrJoin(parts, "; ");
 }

@@ -84,7 +84,7 @@ TEST(ErrorTextTest, WrongFieldsAreNamedWithTheirFlags) {
   EXPECT_EQ(
       ErrorText(Refusal(StatusCode::kInvalidArgument, "INVALID_FIELD", "",
                         {{"listener.spec.max_connections", "must be >= 1"},
-                         {"name", "is no name"},
+                         {"name", "name: is no name"},
                          {"spec.where_to_listen.inet.address", "no names"}}),
                 ""),
       "INVALID_FIELD: listener.spec.max_connections (--max-connections): must "
