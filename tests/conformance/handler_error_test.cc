@@ -1,0 +1,298 @@
+// Scenarios (d): what becomes of a handler's error, by on_handler_error.
+#include <stdexcept>
+
+#include "tests/conformance/both_kinds.h"
+
+namespace portreeve::testing {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+TYPED_TEST_SUITE(ServerTest, BothKinds, KindName);
+
+// Echoes; at the line "boom" writes "bye", and throws "boom".
+Task<> RunFragileEcho(Reader& reader, Writer& writer) {
+  while (auto line = co_await reader.ReadLine()) {
+    if (*line == "boom") {
+      writer.Write("bye\n");
+      throw std::runtime_error("boom");
+    }
+    writer.Write(*line + "\n");
+  }
+}
+
+template <typename A>
+typename Server<A>::Handler FragileEcho() {
+  return [](typename A::Address, Reader& reader, Writer& writer) {
+    return RunFragileEcho(reader, writer);
+  };
+}
+
+void ExpectEcho(RawClient& client, const std::string& line) {
+  EXPECT_EQ(client.Send(line), "ok");
+  EXPECT_EQ(client.Receive(), line);
+}
+
+void ExpectEnd(RawClient& client) {
+  EXPECT_EQ(client.Receive(), "bye\n");
+  EXPECT_EQ(client.Receive(), "EOF");
+}
+
+TYPED_TEST(ServerTest, D1_RaiseClosesTheServerAndOthersLiveOn) {
+  auto& server = this->Create(FragileEcho<TypeParam>());
+  RawClient c1 = this->ConnectedClient(server);
+  RawClient c2 = this->ConnectedClient(server);
+  this->RunUntil([&] { return server.num_connections() == 2; });
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  this->RunUntil(server.close_finished());
+  EXPECT_TRUE(server.is_closed());
+  EXPECT_EQ(server.any_server().close_cause(), CloseCause::kHandlerError);
+  EXPECT_EQ(server.num_connections(), 1);
+  const auto determined = server.close_finished_and_handlers_determined();
+  EXPECT_FALSE(determined.determined());
+  ExpectEnd(c1);
+  ExpectEcho(c2, "alive?\n");
+  RawClient c3 = this->NewClient();
+  EXPECT_EQ(c3.Connect(server.listening_on_address()), this->Refused());
+
+  EXPECT_EQ(c2.Send("boom\n"), "ok");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  this->RunUntil(determined);
+  EXPECT_EQ(server.num_connections(), 0);
+  ExpectEnd(c2);
+}
+
+TYPED_TEST(ServerTest, D2_RaiseAfterADelay) {
+  auto& server = this->Create(this->Steered());
+  RawClient c1 = this->ConnectedClient(server);
+  auto& call1 = this->WaitForCall(0);
+  RawClient c2 = this->ConnectedClient(server);
+  auto& call2 = this->WaitForCall(1);
+  EXPECT_EQ(call1.monitor.name(), "handler");
+  EXPECT_FALSE(call1.monitor == call2.monitor);
+  call1.writer->Write("bye\n");
+  call1.end.Fill("late boom");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"late boom"}));
+  this->RunUntil(server.close_finished());
+  EXPECT_EQ(server.num_connections(), 1);
+  ExpectEnd(c1);
+  call2.writer->Write("alive\n");
+  EXPECT_EQ(c2.Receive(), "alive\n");
+  RawClient c3 = this->NewClient();
+  EXPECT_EQ(c3.Connect(server.listening_on_address()), this->Refused());
+  call2.writer->Write("bye\n");
+  call2.end.Fill("boom");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  this->RunUntil(server.close_finished_and_handlers_determined());
+  ExpectEnd(c2);
+}
+
+TYPED_TEST(ServerTest, D3_Ignore) {
+  auto& server =
+      this->Create(FragileEcho<TypeParam>(), {}, IgnoreHandlerError());
+  RawClient c1 = this->ConnectedClient(server);
+  RawClient c2 = this->ConnectedClient(server);
+  this->RunUntil([&] { return server.num_connections() == 2; });
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  this->RunUntil([&] { return server.num_connections() == 1; });
+  EXPECT_FALSE(server.is_closed());
+  ExpectEnd(c1);
+  ExpectEcho(c2, "alive?\n");
+  RawClient c3 = this->ConnectedClient(server);
+  ExpectEcho(c3, "hey\n");
+  c3.Close();
+  EXPECT_EQ(c2.Send("boom\n"), "ok");
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  ExpectEnd(c2);
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_EQ(server.any_server().handler_errors_total(), 2);
+}
+
+TYPED_TEST(ServerTest, D4_CallAfterTheCloseAndTheCountDown) {
+  Server<TypeParam>* server = nullptr;
+  RawClient c1 = this->NewClient();
+  int calls = 0;
+  auto f = [&](const typename TypeParam::Address& address,
+               std::exception_ptr error) {
+    EXPECT_EQ(DescribeException(error), "boom");
+    EXPECT_FALSE(server->is_closed());
+    EXPECT_EQ(server->num_connections(), calls == 0 ? 1 : 0);
+    if (++calls > 1) return;
+    EXPECT_EQ(AnyAddress(address), c1.local_address());
+    // Flushed and closed before.
+    EXPECT_EQ(c1.Peek(), "bye\n");
+    EXPECT_EQ(c1.Peek(), "EOF");
+  };
+  server = &this->Create(FragileEcho<TypeParam>(), {},
+                         CallHandlerError<TypeParam>{f});
+  EXPECT_EQ(c1.Connect(server->listening_on_address()), "ok");
+  RawClient c2 = this->ConnectedClient(*server);
+  this->RunUntil([&] { return server->num_connections() == 2; });
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  this->RunUntil([&] { return calls == 1; });
+  EXPECT_EQ(server->num_connections(), 1);
+  ExpectEcho(c2, "alive?\n");
+  RawClient c3 = this->ConnectedClient(*server);
+  ExpectEcho(c3, "hey\n");
+  c3.Close();
+  this->RunUntil([&] { return server->num_connections() == 1; });
+  EXPECT_EQ(c2.Send("boom\n"), "ok");
+  this->RunUntil([&] { return calls == 2; });
+  ExpectEnd(c2);
+  EXPECT_FALSE(server->is_closed());
+}
+
+TYPED_TEST(ServerTest, D4_CallRunsUnderTheCreatorsMonitor) {
+  std::optional<Monitor> monitor;
+  auto f = [&](const ServedConnection&, std::exception_ptr) -> Task<> {
+    const Executor executor = co_await asio::this_coro::executor;
+    monitor = executor.monitor();
+  };
+  auto& server = this->Create(FragileEcho<TypeParam>());
+  server.any_server().SetOnHandlerError(CallOnHandlerError{f});
+  RawClient client = this->ConnectedClient(server);
+  EXPECT_EQ(client.Send("boom\n"), "ok");
+  this->RunUntil([&] { return monitor.has_value(); });
+  EXPECT_TRUE(*monitor == this->executor().monitor());
+}
+
+TYPED_TEST(ServerTest, D5_CallThatThrowsClosesTheServer) {
+  int calls = 0;
+  bool closed_before = false;
+  Server<TypeParam>* server = nullptr;
+  auto f = [&](const typename TypeParam::Address&, std::exception_ptr error) {
+    EXPECT_EQ(DescribeException(error), "boom");
+    EXPECT_EQ(server->num_connections(), calls == 0 ? 1 : 0);
+    EXPECT_EQ(server->is_closed(), closed_before);
+    ++calls;
+    throw std::runtime_error("from on_handler_error");
+  };
+  server = &this->Create(FragileEcho<TypeParam>(), {},
+                         CallHandlerError<TypeParam>{f});
+  RawClient c1 = this->ConnectedClient(*server);
+  RawClient c2 = this->ConnectedClient(*server);
+  this->RunUntil([&] { return server->num_connections() == 2; });
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"from on_handler_error"}));
+  this->RunUntil(server->close_finished());
+  EXPECT_TRUE(server->is_closed());
+  EXPECT_EQ(server->num_connections(), 1);
+  ExpectEnd(c1);
+  ExpectEcho(c2, "alive?\n");
+  RawClient c3 = this->NewClient();
+  EXPECT_EQ(c3.Connect(server->listening_on_address()), this->Refused());
+
+  closed_before = true;
+  EXPECT_EQ(c2.Send("boom\n"), "ok");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"from on_handler_error"}));
+  this->RunUntil(server->close_finished_and_handlers_determined());
+  EXPECT_EQ(calls, 2);
+  ExpectEnd(c2);
+}
+
+TYPED_TEST(ServerTest, D9_CreateSock) {
+  auto handler = [](typename TypeParam::Address, Socket<TypeParam>) -> Task<> {
+    throw std::runtime_error("sock boom");
+    co_return;
+  };
+  auto created = Server<TypeParam>::CreateSock(this->executor(), this->Where(),
+                                               RaiseHandlerError(), handler);
+  ASSERT_TRUE(created.ok());
+  Server<TypeParam>& server = **created;
+  this->Adopt(*std::move(created));
+  RawClient client = this->ConnectedClient(server);
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"sock boom"}));
+  this->RunUntil(server.close_finished());
+  EXPECT_TRUE(server.is_closed());
+  EXPECT_EQ(server.num_connections(), 0);
+  EXPECT_EQ(client.Receive(), "EOF");
+}
+
+// The creator's monitor is the one that was current at the Create().
+TYPED_TEST(ServerTest, D10_RaiseGoesToTheMonitorOfTheCreate) {
+  Texts seen;
+  Monitor monitor(this->executor().monitor(), "inner",
+                  [&](std::exception_ptr error) {
+                    seen.push_back(DescribeException(error));
+                  });
+  auto created =
+      Server<TypeParam>::Create(this->executor().With(monitor), this->Where(),
+                                RaiseHandlerError(), FragileEcho<TypeParam>());
+  ASSERT_TRUE(created.ok());
+  Server<TypeParam>& server = **created;
+  this->Adopt(*std::move(created));
+  RawClient client = this->ConnectedClient(server);
+  EXPECT_EQ(client.Send("boom\n"), "ok");
+  this->RunUntil([&] { return !seen.empty(); });
+  EXPECT_EQ(seen, Texts({"boom"}));
+  EXPECT_EQ(this->TakeErrors(), Texts());
+  monitor.Detach();
+}
+
+// The original ends the process with status 1.
+TYPED_TEST(ServerTest, D11_RaiseWithNobodyToHandleItIsLogged) {
+  auto created = Server<TypeParam>::Create(
+      Executor(this->loop().get_executor()), this->Where(), RaiseHandlerError(),
+      FragileEcho<TypeParam>());
+  ASSERT_TRUE(created.ok());
+  Server<TypeParam>& server = **created;
+  this->Adopt(*std::move(created));
+  RawClient c1 = this->ConnectedClient(server);
+  RawClient c2 = this->ConnectedClient(server);
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  this->RunUntil(server.close_finished());
+  EXPECT_EQ(this->TakeLog(), Texts({"unhandled error: boom"}));
+  ExpectEnd(c1);
+  ExpectEcho(c2, "alive\n");
+}
+
+TYPED_TEST(ServerTest, D13a_RaiseWithAClientInTheBacklog) {
+  auto& server =
+      this->Create(FragileEcho<TypeParam>(), this->WithMaxConnections(1));
+  RawClient c1 = this->ConnectedClient(server);
+  this->RunUntil([&] { return server.num_connections() == 1; });
+  RawClient c2 = this->ConnectedClient(server);
+  EXPECT_EQ(c2.Send("c2 was here\n"), "ok");
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  this->RunUntil(server.close_finished_and_handlers_determined());
+  EXPECT_EQ(server.any_server().accepted_total(), 1);
+  EXPECT_EQ(server.num_connections(), 0);
+  EXPECT_EQ(c2.Receive(), "ECONNRESET");
+  EXPECT_EQ(this->TakeLog().size(), 1u);  // The limit is reported.
+}
+
+TYPED_TEST(ServerTest, D13b_IgnoreWithAClientInTheBacklog) {
+  auto& server =
+      this->Create(FragileEcho<TypeParam>(), this->WithMaxConnections(1),
+                   IgnoreHandlerError());
+  RawClient c1 = this->ConnectedClient(server);
+  this->RunUntil([&] { return server.num_connections() == 1; });
+  RawClient c2 = this->ConnectedClient(server);
+  EXPECT_EQ(c2.Send("c2 was here\n"), "ok");
+  EXPECT_EQ(c1.Send("boom\n"), "ok");
+  EXPECT_EQ(c2.Receive(), "c2 was here\n");
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_EQ(server.num_connections(), 1);
+  EXPECT_EQ(this->TakeLog().size(), 1u);  // The limit is reported.
+}
+
+TYPED_TEST(ServerTest, D15_CallMayCloseTheServer) {
+  Server<TypeParam>* server = nullptr;
+  auto f = [&](const typename TypeParam::Address&, std::exception_ptr) {
+    server->Close();
+  };
+  server = &this->Create(FragileEcho<TypeParam>(), {},
+                         CallHandlerError<TypeParam>{f});
+  RawClient client = this->ConnectedClient(*server);
+  EXPECT_EQ(client.Send("boom\n"), "ok");
+  this->RunUntil(server->close_finished_and_handlers_determined());
+  EXPECT_TRUE(server->is_closed());
+  EXPECT_EQ(server->any_server().close_cause(), CloseCause::kCalled);
+  EXPECT_EQ(server->num_connections(), 0);
+  ExpectEnd(client);
+}
+
+}  // namespace
+}  // namespace portreeve::testing

@@ -1,0 +1,242 @@
+// Scenarios (d), continued: errors beside and after the handler, and errors of
+// clients that have left.  SPEC S9.
+#include <stdexcept>
+
+#include "tests/conformance/both_kinds.h"
+
+namespace portreeve::testing {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+TYPED_TEST_SUITE(ServerTest, BothKinds, KindName);
+
+std::exception_ptr Error(const std::string& text) {
+  return std::make_exception_ptr(std::runtime_error(text));
+}
+
+// Waits for `when`, and throws `text`: a task that a handler leaves behind.
+Task<> ThrowLater(Ivar<> when, std::string text) {
+  co_await when.deferred().Wait();
+  throw std::runtime_error(text);
+}
+
+// Notes what reaches on_handler_error.
+template <typename A>
+CallHandlerError<A> NoteIn(Texts& called) {
+  return {[&called](const typename A::Address&, std::exception_ptr error) {
+    called.push_back(DescribeException(error));
+  }};
+}
+
+// Logged in the original; here the creator's monitor is told.
+TYPED_TEST(ServerTest, D6_LateErrorGoesToTheCreatorsMonitor) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  TaskScope background(this->executor().With(call.monitor));
+  const Ivar<> late(this->executor());
+  background.Spawn(ThrowLater(late, "late"));
+  call.writer->Write("done\n");
+  call.end.Fill("");
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  late.Fill();
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"late"}));
+  EXPECT_EQ(client.Receive(), "done\n");
+  EXPECT_EQ(client.Receive(), "EOF");
+  EXPECT_EQ(called, Texts());
+  EXPECT_FALSE(server.is_closed());
+}
+
+// The same between the handler's end and that of the flush.
+TYPED_TEST(ServerTest, D6_LateErrorWhileFlushing) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  call.end.Fill("");
+  this->Settle();
+  EXPECT_EQ(server.num_connections(), 1);
+  call.monitor.Send(Error("late"));
+  EXPECT_EQ(this->TakeErrors(), Texts({"late"}));
+  EXPECT_EQ(client.Drain().bytes, this->kBigBytes);
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  EXPECT_EQ(called, Texts());
+}
+
+TYPED_TEST(ServerTest, D7_BackgroundErrorIsTheHandlers) {
+  Texts events;
+  auto handler = [&](typename TypeParam::Address, Reader& reader,
+                     Writer&) -> Task<> {
+    TaskScope background(co_await asio::this_coro::executor);
+    const Ivar<> now(co_await asio::this_coro::executor);
+    background.Spawn(ThrowLater(now, "background"));
+    now.Fill();
+    const auto line = co_await reader.ReadLine();
+    events.push_back(line ? *line : "body sees EOF");
+  };
+  auto& server = this->Create(handler, {}, NoteIn<TypeParam>(events));
+  RawClient client = this->ConnectedClient(server);
+  this->RunUntil([&] { return events.size() == 2; });
+  EXPECT_EQ(events, Texts({"body sees EOF", "background"}));
+  EXPECT_EQ(server.num_connections(), 0);
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_EQ(client.Receive(), "EOF");
+  this->Settle();
+  EXPECT_EQ(events.size(), 2u);
+}
+
+// Counted out although the body runs on; handlers_determined waits for it.
+TYPED_TEST(ServerTest, D7_TheBodyRunsOn) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  call.monitor.Send(Error("background"));
+  this->RunUntil([&] { return !called.empty(); });
+  EXPECT_EQ(called, Texts({"background"}));
+  EXPECT_EQ(server.num_connections(), 0);
+  EXPECT_EQ(client.Receive(), "EOF");
+  this->RunUntil(server.Close());
+  this->Settle();
+  const auto determined = server.close_finished_and_handlers_determined();
+  EXPECT_FALSE(determined.determined());
+  call.end.Fill("");
+  this->RunUntil(determined);
+}
+
+// The first is the handler's; the second is logged in the original, here the
+// creator's monitor is told.
+TYPED_TEST(ServerTest, D8_SecondErrorGoesToTheCreatorsMonitor) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  call.monitor.Send(Error("first"));
+  call.monitor.Send(Error("second"));
+  EXPECT_EQ(this->TakeErrors(), Texts({"second"}));
+  this->RunUntil([&] { return !called.empty(); });
+  call.end.Fill("third");  // The body throws as well.
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"third"}));
+  EXPECT_EQ(called, Texts({"first"}));
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_EQ(server.num_connections(), 0);
+  EXPECT_EQ(client.Receive(), "EOF");
+}
+
+// TCP only: a unix socket that is closed with input unread resets its peer.
+TEST_F(InetServerTest, D12_ErrorWithUnreadInput) {
+  Server<Inet>& server = Create(Steered(), {}, IgnoreHandlerError());
+  RawClient client = ConnectedClient(server);
+  Call& call = WaitForCall(0);
+  EXPECT_EQ(client.Send(std::string(200000, 'x') + "\nboom\n"), "ok");
+  call.writer->Write("partial answer\n");
+  call.end.Fill("boom");
+  EXPECT_EQ(client.Receive(), "partial answer\n");
+  EXPECT_EQ(client.Receive(), "EOF");
+  RunUntil([&] { return server.num_connections() == 0; });
+}
+
+TYPED_TEST(ServerTest, D14a_ClientResetsThenTheHandlerThrows) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  client.Reset();
+  this->Settle();
+  // Nothing was read or written, so nobody has noticed.
+  EXPECT_FALSE(call.writer->is_closed());
+  EXPECT_EQ(server.num_connections(), 1);
+  call.end.Fill("boom");
+  this->RunUntil([&] { return !called.empty(); });
+  EXPECT_EQ(called, Texts({"boom"}));
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_EQ(server.num_connections(), 0);
+}
+
+// The original drops the exception without a word.
+TYPED_TEST(ServerTest, D14b_ErrorAfterTheClientWasNoticedToHaveLeft) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  client.Reset();
+  call.writer->Write("x");
+  this->RunUntil(call.writer->consumer_left());
+  EXPECT_TRUE(call.writer->is_closed());
+  call.end.Fill("boom");
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  EXPECT_EQ(called, Texts());
+  EXPECT_FALSE(server.is_closed());
+  this->RunUntil([&] { return server.num_connections() == 0; });
+}
+
+// SPEC S9.  In the original the client holds its slot for 30 s more.
+TYPED_TEST(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
+  Texts called;
+  auto& server = this->Create(this->Steered(), this->WithMaxConnections(1),
+                              NoteIn<TypeParam>(called));
+  RawClient c1 = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  this->Settle();
+  RawClient c2 = this->ConnectedClient(server);
+  const auto flushed = call.writer->Flushed();
+  c1.Reset();
+  this->RunUntil([&] { return this->calls().size() == 2; });
+  EXPECT_FALSE(call.over);  // Its handler runs on.
+  EXPECT_EQ(server.num_connections(), 1);
+  EXPECT_TRUE(call.writer->consumer_left().determined());
+  ASSERT_TRUE(flushed.determined());
+  EXPECT_EQ(flushed.value(), FlushResult::kLost);
+  EXPECT_FALSE(server.is_closed());
+  EXPECT_THROW(call.writer->Write("more"), std::exception);
+  EXPECT_EQ(this->Run(call.reader->ReadLine()), std::nullopt);
+
+  this->RunUntil(server.Close(ExistingConnections::kClose));
+  this->WaitForCall(1).end.Fill("");
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  const auto determined = server.close_finished_and_handlers_determined();
+  EXPECT_FALSE(determined.determined());
+  call.end.Fill("");
+  this->RunUntil(determined);
+  EXPECT_EQ(called, Texts());
+  EXPECT_EQ(this->TakeLog().size(), 1u);  // The limit is reported.
+}
+
+// The same where the handler has ended, and its output is being flushed.
+TYPED_TEST(ServerTest, AClientThatLeavesDuringTheFlushIsCountedOutAtOnce) {
+  auto& server = this->Create(this->Steered());
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  call.end.Fill("");
+  this->Settle();
+  EXPECT_EQ(server.num_connections(), 1);
+  client.Reset();
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  EXPECT_FALSE(server.is_closed());
+}
+
+// SPEC S9: also after a reset, reads give end of file, and no error.
+TYPED_TEST(ServerTest, AResetReadsAsEndOfFile) {
+  auto& server = this->Create(this->Echo());
+  RawClient client = this->ConnectedClient(server);
+  auto& call = this->WaitForCall(0);
+  EXPECT_EQ(client.Send("x\n"), "ok");
+  EXPECT_EQ(client.Receive(), "x\n");
+  const auto connection = server.any_server().connections().begin()->second;
+  client.Reset();
+  this->RunUntil([&] { return server.num_connections() == 0; });
+  EXPECT_TRUE(call.over);
+  // A unix socket has no reset.
+  EXPECT_EQ(connection->reason(), (std::is_same_v<TypeParam, Inet>)
+                                      ? CloseReason::kPeerReset
+                                      : CloseReason::kPeerClosed);
+  EXPECT_FALSE(server.is_closed());
+}
+
+}  // namespace
+}  // namespace portreeve::testing
