@@ -1,8 +1,8 @@
 #include "server/address_conflict.h"
 
-#include <filesystem>
+#include <sys/stat.h>
+
 #include <string>
-#include <system_error>
 #include <variant>
 
 #include "server/convert.h"
@@ -24,8 +24,9 @@ bool InetConflict(const WhereToListen<Inet>& wanted,
 }
 
 bool SameFile(const std::string& a, const std::string& b) {
-  std::error_code ec;
-  return a == b || (std::filesystem::equivalent(a, b, ec) && !ec);
+  struct stat x, y;
+  return a == b || (stat(a.c_str(), &x) == 0 && stat(b.c_str(), &y) == 0 &&
+                    x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 }  // namespace

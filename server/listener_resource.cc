@@ -17,16 +17,14 @@
 namespace portreeve::server {
 namespace {
 
-// What a system call found wrong with the address, by field.
+// Names the field of `where` that a failed bind is about.
 absl::Status WithListenField(const absl::Status& status,
                              const v1::WhereToListen& where) {
-  const ErrorDetail detail = DetailOf(status);
-  absl::string_view field = "unix_socket.path";
-  if (where.has_inet()) {
-    const bool interface_is_wrong = detail.reason == Reason::kInvalidField;
-    field = interface_is_wrong ? "inet.bind_to_interface" : "inet.address";
+  const bool is_inet = where.has_inet();
+  if (!DetailOf(status).field.empty()) {
+    return WithFieldPrefix(status, is_inet ? "inet" : "unix_socket");
   }
-  return detail.field.empty() ? WithFieldPrefix(status, field) : status;
+  return WithFieldPrefix(status, is_inet ? "inet.address" : "unix_socket.path");
 }
 
 }  // namespace

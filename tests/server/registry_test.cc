@@ -1,0 +1,181 @@
+// Creating, changing and listing what is in the registry.
+#include "server/registry.h"
+
+#include <cerrno>
+#include <string>
+
+#include "tests/server/registry_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using testing::RawClient;
+
+TEST_F(RegistryTest, CreatedListenerListensAndShowsEveryDefault) {
+  const v1::Listener listener = Create("web");
+  EXPECT_EQ(listener.name(), "listeners/web");
+  EXPECT_EQ(listener.uid().size(), 36u);
+  EXPECT_GT(listener.status().listening_on().inet().port(), 0);
+  EXPECT_EQ(listener.status().state(), v1::LISTENER_STATE_LISTENING);
+  EXPECT_EQ(listener.status().close_cause(), v1::CLOSE_CAUSE_UNSPECIFIED);
+  EXPECT_FALSE(listener.status().has_close_time());
+  EXPECT_EQ(listener.spec().max_pending_connections(), 64);
+  EXPECT_EQ(listener.spec().max_accepts_per_batch(), 1);
+  EXPECT_EQ(listener.spec().max_connections(),
+            AnyServer::DefaultMaxConnections());
+  EXPECT_TRUE(listener.spec().where_to_listen().inet().reuse_address());
+  EXPECT_EQ(listener.spec().buffer_age_limit().at_most().seconds(), 120);
+  EXPECT_EQ(listener.spec().on_handler_error(), v1::ON_HANDLER_ERROR_RAISE);
+  const auto events = TakeEvents();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].listener_created().listener().DebugString(),
+            listener.DebugString());
+}
+
+TEST_F(RegistryTest, SameRequestIdGivesTheStoredAnswer) {
+  v1::CreateListenerRequest request = Request("");
+  request.set_request_id("once");
+  (*request.mutable_spec()->mutable_labels())["a"] = "1";
+  const auto first = TryCreate(request);
+  ASSERT_TRUE(first.ok());
+  const int64_t revision = events_.last_revision();
+  const auto second = TryCreate(request);
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second->DebugString(), first->DebugString());
+  EXPECT_EQ(events_.last_revision(), revision);
+  (*request.mutable_spec()->mutable_labels())["a"] = "2";
+  const absl::Status reused = TryCreate(request).status();
+  EXPECT_EQ(ReasonOf(reused), "REQUEST_ID_REUSED");
+  EXPECT_EQ(DetailOf(reused).field, "request_id");
+  request.set_request_id("Once");  // Another id, byte for byte.
+  EXPECT_TRUE(TryCreate(request).ok());
+}
+
+TEST_F(RegistryTest, RefusedRequestsAreNotRemembered) {
+  Create("web");
+  v1::CreateListenerRequest request = Request("web");
+  request.set_request_id("id");
+  EXPECT_EQ(ReasonOf(TryCreate(request).status()), "LISTENER_EXISTS");
+  request.set_listener_id("other");
+  EXPECT_TRUE(TryCreate(request).ok());
+}
+
+TEST_F(RegistryTest, ValidateOnlyChangesNothing) {
+  v1::CreateListenerRequest request = Request("web");
+  request.set_validate_only(true);
+  request.set_request_id("id");
+  const auto checked = TryCreate(request);
+  ASSERT_TRUE(checked.ok());
+  EXPECT_EQ(checked->name(), "listeners/web");
+  EXPECT_EQ(checked->uid(), "");
+  EXPECT_FALSE(checked->has_status());
+  EXPECT_EQ(checked->spec().max_pending_connections(), 64);
+  EXPECT_EQ(events_.last_revision(), 0);
+  EXPECT_TRUE(registry_->listeners().empty());
+  const v1::Listener held = Create("web");
+  EXPECT_EQ(ReasonOf(TryCreate(request).status()), "LISTENER_EXISTS");
+  request.set_listener_id("other");
+  request.mutable_spec()->mutable_where_to_listen()->mutable_inet()->set_port(
+      held.status().listening_on().inet().port());
+  EXPECT_EQ(ReasonOf(TryCreate(request).status()), "ADDRESS_IN_USE");
+}
+
+TEST_F(RegistryTest, AnAddressOfOursAlreadyExists) {
+  const v1::Listener held = Create("web");
+  const int port = held.status().listening_on().inet().port();
+  v1::CreateListenerRequest request = Request("other");
+  auto& inet =
+      *request.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+  inet.set_port(port);
+  for (const char* address : {"127.0.0.1", "", "*", "localhost", "0.0.0.0"}) {
+    inet.set_address(address);
+    const absl::Status status = TryCreate(request).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists) << address;
+    EXPECT_EQ(ReasonOf(status), "ADDRESS_IN_USE") << address;
+    EXPECT_EQ(DetailOf(status).error_number, EADDRINUSE) << address;
+  }
+  Close("web");
+  inet.set_address("127.0.0.1");
+  EXPECT_TRUE(TryCreate(request).ok());
+}
+
+TEST_F(RegistryTest, AnAddressOfAnotherProcessIsAPrecondition) {
+  asio::ip::tcp::acceptor other(
+      loop(), Inet::Address(asio::ip::address_v4::loopback(), 0));
+  v1::CreateListenerRequest request = Request("web");
+  request.mutable_spec()->mutable_where_to_listen()->mutable_inet()->set_port(
+      other.local_endpoint().port());
+  const absl::Status status = TryCreate(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(status), "ADDRESS_IN_USE");
+  EXPECT_EQ(DetailOf(status).address,
+            "tcp:127.0.0.1:" + std::to_string(other.local_endpoint().port()));
+  EXPECT_TRUE(registry_->listeners().empty());
+  EXPECT_EQ(events_.last_revision(), 0);
+}
+
+TEST_F(RegistryTest, PagesHoldWhileListenersComeAndGo) {
+  for (const char* id : {"a", "b", "c", "d", "e"}) Create(id);
+  v1::ListListenersRequest request;
+  request.set_page_size(2);
+  const auto first = registry_->List(request);
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(first->listeners_size(), 2);
+  EXPECT_EQ(first->revision(), 5);
+  EXPECT_EQ(first->instance_id(), events_.instance_id());
+  Close("b");
+  Settle();
+  ASSERT_TRUE(registry_->Delete("b").ok());
+  Create("bb");
+  request.set_page_token(first->next_page_token());
+  request.set_page_size(1000);
+  const auto second = registry_->List(request);
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second->revision(), 5);
+  std::string names;
+  for (const auto& listener : second->listeners()) names += listener.name();
+  EXPECT_EQ(names, "listeners/bblisteners/clisteners/dlisteners/e");
+  EXPECT_EQ(second->next_page_token(), "");
+}
+
+TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {
+  Create("web");
+  v1::UpdateListenerRequest request;
+  request.mutable_listener()->mutable_spec()->set_max_connections(7);
+  request.mutable_update_mask()->add_paths("spec.max_connections");
+  auto updated = registry_->Update("web", request);
+  ASSERT_TRUE(updated.ok()) << updated.status();
+  EXPECT_EQ(updated->spec().max_connections(), 7);
+  request.mutable_listener()->mutable_spec()->clear_max_connections();
+  updated = registry_->Update("web", request);
+  EXPECT_EQ(updated->spec().max_connections(),
+            AnyServer::DefaultMaxConnections());
+  const auto events = TakeEvents();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_TRUE(events[2].has_listener_updated());
+  Close("web");
+  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+            "LISTENER_CLOSED");
+}
+
+TEST_F(RegistryTest, HandlerOfLaterConnectionsCanBeChanged) {
+  const v1::Listener listener = Create("web");
+  RawClient before = Connect(listener);
+  RunUntil([&] { return num_connections() == 1; });
+  v1::UpdateListenerRequest request;
+  request.mutable_listener()
+      ->mutable_spec()
+      ->mutable_handler()
+      ->mutable_discard();
+  request.mutable_update_mask()->add_paths("spec.handler");
+  ASSERT_TRUE(registry_->Update("web", request).ok());
+  EXPECT_EQ(before.Send("x"), "ok");
+  EXPECT_EQ(before.ReceiveExactly(1), "x");
+  RawClient after = Connect(listener);
+  EXPECT_EQ(after.Send("x"), "ok");
+  after.CloseSending();
+  EXPECT_EQ(after.Receive(), "EOF");
+}
+
+}  // namespace
+}  // namespace portreeve::server

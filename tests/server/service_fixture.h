@@ -1,0 +1,116 @@
+// ServiceFixture: the services over a real port, without the daemon.
+#ifndef PORTREEVE_TESTS_SERVER_SERVICE_FIXTURE_H_
+#define PORTREEVE_TESTS_SERVER_SERVICE_FIXTURE_H_
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/descriptor_budget.h"
+#include "portreeve/v1/connection.grpc.pb.h"
+#include "portreeve/v1/handler.grpc.pb.h"
+#include "portreeve/v1/listener.grpc.pb.h"
+#include "server/connection_service.h"
+#include "server/event_log.h"
+#include "server/handler_service.h"
+#include "server/listener_service.h"
+#include "server/loop.h"
+#include "server/registry.h"
+
+namespace portreeve::testing {
+
+// A refusal as API.md has it: what is in the status and in its details.
+struct Refusal {
+  grpc::StatusCode code = grpc::StatusCode::OK;
+  std::string reason;  // "" without an ErrorInfo.
+  std::string field;   // "" without a BadRequest.
+  std::map<std::string, std::string> metadata;
+  std::string message;
+};
+
+// Fails the test where the details are not what API.md says.
+Refusal RefusalOf(const grpc::Status& status);
+
+// "CODE / REASON / FIELD", with codes as numbers; "OK".
+std::string Shown(const grpc::Status& status);
+
+// A spec that is accepted: an echo listener on a port of 127.0.0.1 that the OS
+// chooses.
+v1::ListenerSpec EchoSpec();
+
+// A plain TCP connection; blocking calls with a deadline.
+class PlainClient {
+ public:
+  explicit PlainClient(int port);
+  ~PlainClient();
+  PlainClient(const PlainClient&) = delete;
+  PlainClient& operator=(const PlainClient&) = delete;
+
+  void Send(const std::string& data);
+  // What came, "EOF", or "ECONNRESET".
+  std::string Receive();
+  void Close();
+
+ private:
+  int fd_;
+};
+
+class ServiceFixture : public ::testing::Test {
+ protected:
+  ServiceFixture();
+  ~ServiceFixture() override;
+
+  v1::ListenerService::Stub& listeners() { return *listeners_; }
+  v1::ConnectionService::Stub& connections() { return *connections_; }
+  v1::HandlerService::Stub& handlers() { return *handlers_; }
+  const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
+
+  // Calls that fail the test where they are refused.
+  v1::Listener Create(const v1::ListenerSpec& spec, const std::string& id = "");
+  v1::Listener Get(const std::string& name);
+  v1::Listener Close(
+      const std::string& name,
+      v1::ExistingConnections existing = v1::EXISTING_CONNECTIONS_LEAVE,
+      v1::WaitFor wait_for = v1::WAIT_FOR_CLOSE_FINISHED);
+  std::vector<v1::Connection> Connections(const std::string& listener = "");
+
+  // On the loop; gives what `f` gives.
+  template <typename F>
+  auto OnLoop(F f) {
+    return loop_.Run(std::move(f)).get();
+  }
+  server::Registry& registry() { return *registry_; }
+  server::EventLog& events() { return events_; }
+
+  // The kinds of the events so far, as "listener_created".
+  std::vector<std::string> EventKinds();
+
+  // Asks until `condition` holds; fails the test after a while.
+  void WaitUntil(const std::function<bool()>& condition);
+
+  // All that can be seen of the state.
+  std::string State();
+
+ private:
+  server::Loop loop_;
+  server::EventLog events_;
+  DescriptorBudget budget_{1000};
+  std::unique_ptr<server::Registry> registry_;
+  std::unique_ptr<server::ListenerService> listener_service_;
+  std::unique_ptr<server::ConnectionService> connection_service_;
+  server::HandlerService handler_service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::ListenerService::Stub> listeners_;
+  std::unique_ptr<v1::ConnectionService::Stub> connections_;
+  std::unique_ptr<v1::HandlerService::Stub> handlers_;
+};
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_SERVER_SERVICE_FIXTURE_H_
