@@ -1,0 +1,108 @@
+#include "server/control_plane.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace portreeve::server {
+namespace {
+
+// Files made meanwhile, gRPC's sockets, are their owner's only.
+class ScopedUmask {
+ public:
+  ScopedUmask() : before_(umask(0177)) {}
+  ~ScopedUmask() { umask(before_); }
+
+ private:
+  const mode_t before_;
+};
+
+// Before the first server is built, for the process.
+void EnablePlugins() {
+  static const bool once = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)once;
+}
+
+absl::Status NotBound(const std::vector<ControlEndpoint>& endpoints) {
+  const auto append = [](std::string* out, const ControlEndpoint& endpoint) {
+    out->append(endpoint.target());
+  };
+  return absl::UnavailableError(absl::StrCat(
+      "gRPC cannot listen on ", absl::StrJoin(endpoints, ", ", append)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
+    const std::vector<AnyAddress>& addresses,
+    const std::vector<grpc::Service*>& services) {
+  std::vector<ControlEndpoint> endpoints;
+  for (const AnyAddress& address : addresses) {
+    auto endpoint = ControlEndpoint::Prepare(address);
+    if (!endpoint.ok()) return endpoint.status();
+    endpoints.push_back(*std::move(endpoint));
+  }
+  std::unique_ptr<ControlPlane> plane(new ControlPlane(std::move(endpoints)));
+  if (auto s = plane->Serve(services); !s.ok()) return s;
+  return plane;
+}
+
+absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services) {
+  EnablePlugins();
+  grpc::ServerBuilder builder;
+  // gRPC would share a port with another daemon that does.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  for (ControlEndpoint& endpoint : endpoints_) {
+    builder.AddListeningPort(endpoint.target(),
+                             grpc::InsecureServerCredentials(),
+                             endpoint.selected_port());
+  }
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  {
+    const ScopedUmask private_files;
+    server_ = builder.BuildAndStart();
+  }
+  if (server_ == nullptr) return NotBound(endpoints_);
+  for (ControlEndpoint& endpoint : endpoints_) {
+    if (auto s = endpoint.Publish(); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+ControlPlane::~ControlPlane() { Stop(Duration::zero()); }
+
+std::vector<AnyAddress> ControlPlane::addresses() const {
+  std::vector<AnyAddress> addresses;
+  for (const auto& endpoint : endpoints_) addresses.push_back(endpoint.bound());
+  return addresses;
+}
+
+void ControlPlane::AnnounceShutdown() {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void ControlPlane::Stop(Duration patience) {
+  // Out of the way first, for a daemon that takes over.
+  for (ControlEndpoint& endpoint : endpoints_) endpoint.Remove();
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() +
+                    std::chrono::ceil<std::chrono::microseconds>(patience));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace portreeve::server

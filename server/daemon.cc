@@ -1,0 +1,188 @@
+#include "server/daemon.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/address.h"
+#include "lib/deferred.h"
+#include "lib/descriptor_budget.h"
+#include "server/connection_service.h"
+#include "server/control_plane.h"
+#include "server/event_log.h"
+#include "server/event_service.h"
+#include "server/handler_service.h"
+#include "server/listener_draft.h"
+#include "server/listener_service.h"
+#include "server/registry.h"
+
+namespace portreeve::server {
+namespace {
+
+// What connections may take of the descriptors of the process: the rest is for
+// listeners, the control plane and lookups.
+int DescriptorsForConnections() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 1024;
+  constexpr rlim_t kMost = std::numeric_limits<int>::max();
+  return static_cast<int>(std::min(limit.rlim_cur, kMost) / 10 * 9);
+}
+
+// As it is written on the command line.
+std::string ToText(const v1::Address& address) {
+  if (!address.has_inet()) return "unix:" + address.unix_socket().path();
+  return ToString(
+      Inet::Address(asio::ip::make_address(address.inet().address()),
+                    static_cast<uint16_t>(address.inet().port())));
+}
+
+void PrintLine(std::FILE* out, const std::string& line) {
+  std::fprintf(out, "portreeved: %s\n", line.c_str());
+  std::fflush(out);
+}
+
+Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
+
+// Waits for `deferred` or `or_else`, but not longer than `most`.
+Task<> AwaitAtMost(Duration most, Deferred<> deferred, Deferred<> or_else) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT
+  co_await (Await(deferred) || Await(or_else) || Sleep(most));
+}
+
+}  // namespace
+
+struct Daemon::State {
+  explicit State(Loop& loop)
+      : budget(DescriptorsForConnections()),
+        registry(loop.executor(), events, budget),
+        signals(loop.context().get_executor(), SIGTERM, SIGINT),
+        first_signal(loop.executor()),
+        second_signal(loop.executor()),
+        listener_service(loop.context(), registry),
+        connection_service(loop.context(), registry),
+        event_service(loop, events) {
+    WatchSignals();
+  }
+
+  // Until the wait is cancelled.
+  void WatchSignals() {
+    signals.async_wait([this](boost::system::error_code error, int) {
+      if (error) return;
+      if (!first_signal.FillIfEmpty()) second_signal.FillIfEmpty();
+      WatchSignals();
+    });
+  }
+
+  std::vector<grpc::Service*> services() {
+    return {&listener_service, &connection_service, &handler_service,
+            &event_service};
+  }
+
+  // Loop thread only.
+  EventLog events;
+  DescriptorBudget budget;
+  Registry registry;
+  asio::basic_signal_set<asio::io_context::executor_type> signals;
+  Ivar<> first_signal;
+  Ivar<> second_signal;
+
+  ListenerService listener_service;
+  ConnectionService connection_service;
+  HandlerService handler_service;
+  EventService event_service;
+
+  std::unique_ptr<ControlPlane> plane;  // Main thread only.
+};
+
+Daemon::Daemon() {
+  loop_.Run([this] { state_ = std::make_unique<State>(loop_); }).get();
+}
+
+Daemon::~Daemon() { End(Duration::zero()); }
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
+                                                      std::FILE* out) {
+  std::unique_ptr<Daemon> daemon(new Daemon());
+  State& state = *daemon->state_;
+  auto plane = ControlPlane::Start(flags.control, state.services());
+  if (!plane.ok()) {
+    return absl::Status(plane.status().code(),
+                        absl::StrCat("--control: ", plane.status().message()));
+  }
+  state.plane = *std::move(plane);
+  for (const AnyAddress& address : state.plane->addresses()) {
+    PrintLine(out, "control " + ToString(address));
+  }
+  for (const Flags::Listen& listen : flags.listen) {
+    if (auto s = daemon->Listen(listen, out); !s.ok()) return s;
+  }
+  PrintLine(out, "ready");
+  return daemon;
+}
+
+absl::StatusOr<v1::Listener> Daemon::Create(
+    const v1::CreateListenerRequest& request) {
+  const auto draft = CheckCreate(request);
+  if (!draft.ok()) return draft.status();
+  const auto create = [&] { return state_->registry.Create(*draft); };
+  return loop_.Run(create).get();
+}
+
+absl::Status Daemon::Listen(const Flags::Listen& listen, std::FILE* out) {
+  const auto listener = Create(listen.request);
+  if (!listener.ok()) {
+    return absl::Status(listener.status().code(),
+                        absl::StrCat("--listen \"", listen.text,
+                                     "\": ", listener.status().message()));
+  }
+  PrintLine(out, absl::StrCat("listener ", listener->name(), " ",
+                              ToText(listener->status().listening_on())));
+  return absl::OkStatus();
+}
+
+Task<> Daemon::AwaitFirstSignal() {
+  return Await(state_->first_signal.deferred());
+}
+
+Task<> Daemon::Drain(Duration drain) {
+  Registry& registry = state_->registry;
+  const Deferred<> hurry = state_->second_signal.deferred();
+  registry.BeginShutdown();
+  const Deferred<> all_ended = registry.AllHandlersDetermined();
+  co_await AwaitAtMost(drain, all_ended, hurry);
+  registry.CloseAllConnections(ExistingConnections::kClose);
+  co_await AwaitAtMost(kFlush, all_ended, hurry);
+}
+
+// After it nothing runs on the loop but what ends by itself.
+Task<> Daemon::TearDown() {
+  state_->registry.BeginShutdown();
+  state_->registry.CloseAllConnections(ExistingConnections::kReset);
+  co_await state_->registry.TearDown();
+  state_->event_service.EndWatches();
+  state_->signals.cancel();
+}
+
+void Daemon::Run(Duration drain) {
+  loop_.RunTask(AwaitFirstSignal()).get();
+  state_->plane->AnnounceShutdown();
+  loop_.RunTask(Drain(drain)).get();
+  const auto hurried = [this] { return state_->second_signal.determined(); };
+  const bool hurry = loop_.Run(hurried).get();
+  End(hurry ? Duration::zero() : Duration(kCallsEnd));
+}
+
+void Daemon::End(Duration patience) {
+  if (std::exchange(ended_, true)) return;
+  loop_.RunTask(TearDown()).get();
+  if (state_->plane != nullptr) state_->plane->Stop(patience);
+  loop_.Join();
+}
+
+}  // namespace portreeve::server

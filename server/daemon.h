@@ -1,0 +1,64 @@
+// Daemon: portreeved, from its start to its end.
+#ifndef PORTREEVE_SERVER_DAEMON_H_
+#define PORTREEVE_SERVER_DAEMON_H_
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/asio.h"
+#include "lib/time_source.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/flags.h"
+#include "server/loop.h"
+
+namespace portreeve::server {
+
+// Threads: one, the main thread; it never is the loop's.
+class Daemon {
+ public:
+  // Serves the control addresses and opens the listeners of `flags`; from here
+  // on SIGTERM and SIGINT are Run()'s.  On an error nothing is left behind.
+  // Each thing that serves is a line on `out`, flushed, and "ready" the last.
+  // Errors: one line that says what and why.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
+                                                       std::FILE* out);
+
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  ~Daemon();  // Ends what runs, at once.
+
+  // Waits for the first signal; then health is NOT_SERVING, listeners stop to
+  // accept, and handlers may end within `drain`, while the control plane goes
+  // on; then connections are closed, watches end, and Run() returns.  With a
+  // second signal all of that is at once.
+  void Run(Duration drain);
+
+ private:
+  struct State;
+
+  // After `drain`, how long what was written to connections may take to be
+  // flushed.
+  static constexpr std::chrono::seconds kFlush{5};
+  // How long calls may take to end when everything that they wait for is over.
+  static constexpr std::chrono::seconds kCallsEnd{2};
+
+  Daemon();
+
+  absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
+  absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
+  Task<> AwaitFirstSignal();
+  Task<> Drain(Duration drain);
+  Task<> TearDown();
+  void End(Duration patience);
+
+  Loop loop_;  // First: outlives what runs on it.
+  std::unique_ptr<State> state_;
+  bool ended_ = false;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_H_

@@ -1,0 +1,47 @@
+// The gRPC service EventService.
+#ifndef PORTREEVE_SERVER_EVENT_SERVICE_H_
+#define PORTREEVE_SERVER_EVENT_SERVICE_H_
+
+#include <map>
+#include <memory>
+
+#include "portreeve/v1/event.grpc.pb.h"
+#include "server/event_log.h"
+#include "server/loop.h"
+#include "server/watch_stream.h"
+
+namespace portreeve::server {
+
+// WatchEvents is raw: the answers are put together from events that were
+// encoded once for all watchers.
+//
+// Threads: the methods are gRPC's; EndWatches(): loop thread.
+// Lifetime: `loop` and `log` outlive it.  Destroy it when the gRPC server is
+// shut down and the loop has run dry.
+class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
+                         v1::EventService::Service> {
+ public:
+  EventService(Loop& loop, EventLog& log) : loop_(loop), log_(log) {}
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
+      grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request) override;
+
+  // Ends every watch with OK, after the events until now; later ones are
+  // refused.  Idempotent.
+  void EndWatches();
+
+ private:
+  void Start(const std::shared_ptr<WatchStream>& stream);
+
+  Loop& loop_;
+  EventLog& log_;
+
+  // Loop thread only.
+  bool ended_ = false;
+  std::map<WatchStream*, std::shared_ptr<WatchStream>> streams_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_EVENT_SERVICE_H_

@@ -1,0 +1,138 @@
+#include "server/flags.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/control_address.h"
+#include "server/listen_flag.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr char kVersion[] = "portreeved 0.1.0\n";
+constexpr char kDefaultControl[] = "tcp:127.0.0.1:50051";
+
+struct RawFlags {
+  std::vector<std::string> control;
+  std::vector<std::string> listen;
+  std::string drain = "10s";
+  bool insecure = false;
+  bool version = false;
+};
+
+void Declare(CLI::App& app, RawFlags& raw) {
+  app.add_option("--control", raw.control,
+                 "Where gRPC clients connect, repeatable: tcp:HOST:PORT (port "
+                 "0: chosen by the OS) or unix:PATH (mode 0600). Default: " +
+                     std::string(kDefaultControl))
+      ->type_name("ADDRESS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--listen", raw.listen,
+                 "A listener to open at the start, repeatable: \"ADDRESS "
+                 "echo\", \"ADDRESS discard\" or \"ADDRESS forward ADDRESS\"")
+      ->type_name("\"ADDRESS HANDLER\"")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--drain", raw.drain,
+                 "After SIGTERM or SIGINT, how long connections may go on "
+                 "before they are closed, like 1m30s. Default: 10s")
+      ->type_name("DURATION");
+  app.add_flag("--insecure", raw.insecure,
+               "Allow a --control address that other machines reach, without "
+               "any authentication: who reaches it commands this daemon");
+  app.add_flag("--version", raw.version, "Print the version and exit");
+}
+
+absl::Status Wrong(const std::string& flag, const std::string& value,
+                   const absl::Status& error) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, " \"", value, "\": ", error.message()));
+}
+
+absl::StatusOr<std::vector<AnyAddress>> ControlOf(
+    const RawFlags& raw, const std::string& directory) {
+  std::vector<std::string> texts = raw.control;
+  if (texts.empty()) texts.push_back(kDefaultControl);
+  std::vector<AnyAddress> addresses;
+  for (const std::string& text : texts) {
+    const auto address = ParseControlAddress(text, directory);
+    if (!address.ok()) return Wrong("--control", text, address.status());
+    if (!IsLocal(*address) && !raw.insecure) {
+      const auto error = absl::InvalidArgumentError(
+          "other machines reach this address, and nothing would protect it; "
+          "say --insecure if that is meant");
+      return Wrong("--control", text, error);
+    }
+    addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+absl::StatusOr<std::vector<Flags::Listen>> ListenOf(
+    const RawFlags& raw, const std::string& directory) {
+  std::vector<Flags::Listen> listen;
+  for (const std::string& text : raw.listen) {
+    auto request = ParseListenFlag(text, directory);
+    if (!request.ok()) return Wrong("--listen", text, request.status());
+    listen.push_back({text, *std::move(request)});
+  }
+  return listen;
+}
+
+absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
+  absl::Duration drain;
+  if (!absl::ParseDuration(raw.drain, &drain) || drain < absl::ZeroDuration() ||
+      drain > absl::Hours(24 * 365)) {
+    const auto error = absl::InvalidArgumentError(
+        "expected a duration of at most a year, like 500ms, 10s or 1m30s");
+    return Wrong("--drain", raw.drain, error);
+  }
+  return absl::ToChronoNanoseconds(drain);
+}
+
+absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
+                              const std::string& directory) {
+  Flags flags;
+  auto control = ControlOf(raw, directory);
+  if (!control.ok()) return control.status();
+  flags.control = *std::move(control);
+  auto listen = ListenOf(raw, directory);
+  if (!listen.ok()) return listen.status();
+  flags.listen = *std::move(listen);
+  const auto drain = DrainOf(raw);
+  if (!drain.ok()) return drain.status();
+  flags.drain = *drain;
+  return flags;
+}
+
+}  // namespace
+
+absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
+    int argc, const char* const* argv, const std::string& directory) {
+  using Outcome = std::variant<Flags, Information>;
+  CLI::App app(
+      "portreeved owns TCP and Unix-domain listeners and their "
+      "connections, under the command of gRPC clients.",
+      "portreeved");
+  RawFlags raw;
+  Declare(app, raw);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return Outcome(Information{app.help()});
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(error.what(), " (see --help)"));
+  }
+  if (raw.version) return Outcome(Information{kVersion});
+  auto flags = ToFlags(raw, directory);
+  if (!flags.ok()) return flags.status();
+  return Outcome(*std::move(flags));
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,45 @@
+// The command line of portreeved.
+#ifndef PORTREEVE_SERVER_FLAGS_H_
+#define PORTREEVE_SERVER_FLAGS_H_
+
+#include <chrono>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/address.h"
+#include "lib/time_source.h"
+#include "portreeve/v1/listener.pb.h"
+
+namespace portreeve::server {
+
+struct Flags {
+  // One at least.  Not loopback only if --insecure was said.
+  std::vector<AnyAddress> control;
+
+  // As they would come from a client, in the order of the command line, each
+  // with the text that it was written as.
+  struct Listen {
+    std::string text;
+    v1::CreateListenerRequest request;
+  };
+  std::vector<Listen> listen;
+
+  // How long handlers may take to end after the first signal.  >= 0.
+  Duration drain = std::chrono::seconds(10);
+};
+
+// --help or --version: what to print.
+struct Information {
+  std::string text;
+};
+
+// Reads argv; relative paths count from `directory`, which is absolute.
+// Errors: INVALID_ARGUMENT, one line that names the flag.
+absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
+    int argc, const char* const* argv, const std::string& directory);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_FLAGS_H_

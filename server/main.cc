@@ -1,0 +1,75 @@
+// portreeved: see --help.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "lib/log.h"
+#include "server/daemon.h"
+#include "server/flags.h"
+
+namespace portreeve::server {
+namespace {
+
+// Where relative paths count from: where `bazel run` was called, if it was.
+std::string WorkingDirectory() {
+  const char* outside = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (outside != nullptr && outside[0] == '/') return outside;
+  char directory[4096];
+  return getcwd(directory, sizeof directory) == nullptr ? "/" : directory;
+}
+
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void PrepareProcess() {
+  RaiseDescriptorLimit();
+  std::signal(SIGPIPE, SIG_IGN);
+  // gRPC's own lines would stand beside the one that says why a start failed.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "portreeved: %s\n",
+               std::string(status.message()).c_str());
+  return 1;
+}
+
+int Main(int argc, char** argv) {
+  PrepareProcess();
+  auto parsed = ParseFlags(argc, argv, WorkingDirectory());
+  if (!parsed.ok()) return Fail(parsed.status());
+  if (const auto* information = std::get_if<Information>(&*parsed)) {
+    std::fputs(information->text.c_str(), stdout);
+    return 0;
+  }
+  const Flags& flags = std::get<Flags>(*parsed);
+  auto daemon = Daemon::Start(flags, stdout);
+  if (!daemon.ok()) return Fail(daemon.status());
+  if (geteuid() == 0) {
+    Log("warning: running as root: whoever reaches a control address can "
+        "listen and connect as root");
+  }
+  (*daemon)->Run(flags.drain);
+  daemon->reset();
+  // Late signals must not change the exit status.
+  std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGINT, SIG_IGN);
+  return 0;
+}
+
+}  // namespace
+}  // namespace portreeve::server
+
+int main(int argc, char** argv) { return portreeve::server::Main(argc, argv); }

@@ -1,0 +1,23 @@
+#include "server/uuid.h"
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <random>
+
+namespace portreeve::server {
+
+std::string NewUuid() {
+  std::random_device random;
+  std::array<uint32_t, 4> words;
+  for (uint32_t& word : words) word = random();
+  words[1] = (words[1] & 0xffff0fff) | 0x00004000;  // Version 4: random.
+  words[2] = (words[2] & 0x3fffffff) | 0x80000000;  // The variant of RFC 4122.
+  char text[37];
+  std::snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%04x%08x", words[0],
+                words[1] >> 16, words[1] & 0xffff, words[2] >> 16,
+                words[2] & 0xffff, words[3]);
+  return text;
+}
+
+}  // namespace portreeve::server
