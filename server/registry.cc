@@ -234,7 +234,7 @@ absl::Status Registry::Delete(const std::string& id) {
   return absl::OkStatus();
 }
 
-void Registry::Forget(const Resource& resource) {
+void Registry::Forget(Resource resource) {
   resource->OnDeleted();
   listeners_.erase(resource->id());
   const auto number = closed_numbers_.find(resource->id());
@@ -255,9 +255,7 @@ void Registry::OnHandlersDetermined(const Resource& resource) {
 }
 
 void Registry::ForgetOldest() {
-  // A copy: forgetting erases the original.
-  const std::string id = closed_determined_.begin()->second;
-  Forget(listeners_.at(id));
+  Forget(listeners_.at(closed_determined_.begin()->second));
 }
 
 void Registry::BeginShutdown() {

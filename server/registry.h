@@ -127,7 +127,7 @@ class Registry {
   void Add(const Resource& resource);
   void OnHandlersDetermined(const Resource& resource);
   void ForgetOldest();
-  void Forget(const Resource& resource);
+  void Forget(Resource resource);  // By value: it leaves the map.
   void CheckAllDetermined();
 
   const Executor executor_;
