@@ -1,0 +1,101 @@
+// How portreeved ends: SIGTERM, SIGINT, and a second signal.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/integration/daemon_client.h"
+#include "tests/server/service_fixture.h"
+#include "tests/testing/daemon_process.h"
+
+namespace portreeve::testing {
+namespace {
+
+const std::vector<std::string> kEcho = {"--listen", "tcp:127.0.0.1:0 echo"};
+
+std::vector<std::string> EchoWithDrain(const std::string& drain) {
+  std::vector<std::string> arguments = kEcho;
+  arguments.insert(arguments.end(), {"--drain", drain});
+  return arguments;
+}
+
+TEST(ShutdownTest, ConnectionsMayEndWhileTheControlPlaneGoesOn) {
+  DaemonProcess daemon(EchoWithDrain("10m"));
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  PlainClient client(daemon.ListenerPort(0));
+  client.Send("before");
+  EXPECT_EQ(client.Receive(), "before");
+
+  daemon.Signal(SIGTERM);
+  control.WaitUntilNotServing();
+  // Refused as soon as the listeners are closed, which follows.
+  v1::Listener created;
+  grpc::Status status;
+  do {
+    status = control.CreateEcho(created);
+  } while (status.ok());
+  EXPECT_EQ(RefusalOf(status).reason, "SHUTTING_DOWN");
+  const auto listed = control.List();
+  EXPECT_TRUE(listed.listeners(0).status().is_closed());
+  EXPECT_EQ(listed.listeners(0).status().close_cause(),
+            v1::CLOSE_CAUSE_SHUTDOWN);
+  client.Send("draining");
+  EXPECT_EQ(client.Receive(), "draining");
+
+  client.Close();
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+}
+
+TEST(ShutdownTest, AfterTheDrainConnectionsCloseAndWatchesEndWithOk) {
+  DaemonProcess daemon(EchoWithDrain("50ms"));
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  DaemonClient::Watch watch(control);
+  PlainClient client(daemon.ListenerPort(0));
+  client.Send("hello");
+  EXPECT_EQ(client.Receive(), "hello");
+
+  daemon.Signal(SIGINT);
+  EXPECT_EQ(client.Receive(), "EOF");
+  std::vector<v1::Event> events;
+  EXPECT_TRUE(watch.Drain(events).ok());
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+
+  std::vector<v1::Event::KindCase> kinds;
+  for (const auto& event : events) kinds.push_back(event.kind_case());
+  EXPECT_EQ(
+      kinds,
+      (std::vector<v1::Event::KindCase>{
+          v1::Event::kConnectionAccepted, v1::Event::kListenerCloseStarted,
+          v1::Event::kListenerCloseFinished, v1::Event::kConnectionClosed,
+          v1::Event::kListenerHandlersDetermined}));
+  const auto& closed = events.at(3).connection_closed().connection();
+  EXPECT_EQ(closed.close_reason(), v1::CLOSE_REASON_SHUTDOWN);
+  EXPECT_EQ(closed.bytes_received(), 5);
+  EXPECT_EQ(closed.bytes_sent(), 5);
+}
+
+TEST(ShutdownTest, ASecondSignalIsAtOnce) {
+  DaemonProcess daemon(EchoWithDrain("10m"));
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  PlainClient client(daemon.ListenerPort(0));
+  client.Send("hello");
+  EXPECT_EQ(client.Receive(), "hello");
+  daemon.Signal(SIGTERM);
+  control.WaitUntilNotServing();
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+}
+
+TEST(ShutdownTest, WithoutConnectionsItEndsAtOnce) {
+  DaemonProcess daemon(EchoWithDrain("10m"));
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+}
+
+}  // namespace
+}  // namespace portreeve::testing
