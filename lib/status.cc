@@ -47,8 +47,9 @@ ErrnoMeaning MeaningOf(int error_number, absl::string_view operation) {
     case EROFS:
       return {Code::kPermissionDenied,
               connecting ? Reason::kOther : Reason::kBindNotPermitted};
+    case EAFNOSUPPORT:  // A machine without IPv6.
     case EADDRNOTAVAIL:
-      // A connect without a source port left fails so too.
+      // A connect without a source port left fails so, too.
       return connecting ? ErrnoMeaning{Code::kUnavailable, Reason::kNoRoute}
                         : ErrnoMeaning{Code::kInvalidArgument,
                                        Reason::kAddressNotAvailable};
@@ -71,7 +72,6 @@ ErrnoMeaning MeaningOf(int error_number, absl::string_view operation) {
     case ENETUNREACH:
     case ENETDOWN:
     case EHOSTDOWN:
-    case EAFNOSUPPORT:
       return {Code::kUnavailable, Reason::kNoRoute};
     case ETIMEDOUT:
       return {Code::kDeadlineExceeded, Reason::kConnectTimeout};
