@@ -120,9 +120,12 @@ void AnyServer::Begin(const std::shared_ptr<Client>& client) {
   connection->socket()->OnClosed([this, weak] {
     if (auto client = weak.lock()) OnDescriptorClosed(*client);
   });
-  // In a step of its own, so that all who wait for closed() still see the
-  // client counted (c3).
   connection->closed().Upon([this, weak] {
+    if (auto client = weak.lock(); client->handler_ended) {
+      client->connection->CloseReader();
+    }
+    // In a step of its own, so that all who wait for closed() still see the
+    // client counted (c3).
     asio::post(executor_, [this, weak] {
       auto client = weak.lock();
       client->closed = true;
@@ -249,9 +252,11 @@ void AnyServer::Raise(const Client& client, std::exception_ptr error) {
   Close(ExistingConnections::kLeave, CloseCause::kHandlerError);
   observer_.OnHandlerError(*client.connection, error,
                            HandlerErrorOutcome::kRaised);
-  // After handlers_determined, where this was the last (m5).
+  // Where this was the last handler, handlers_determined comes now, and those
+  // who wait for it are resumed in the next step: before the error (m5).
+  auto send = [monitor = executor_.monitor(), error] { monitor.Send(error); };
   asio::post(executor_,
-             [monitor = executor_.monitor(), error] { monitor.Send(error); });
+             [executor = executor_, send] { asio::post(executor, send); });
 }
 
 void AnyServer::CheckHandlersDetermined() {

@@ -57,4 +57,8 @@ Deferred<> ServedConnection::Close(ExistingConnections how,
   return closed();
 }
 
+void ServedConnection::CloseReader() {
+  if (reader_) reader_->Close();
+}
+
 }  // namespace portreeve

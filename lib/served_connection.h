@@ -56,6 +56,9 @@ class ServedConnection {
   // kept unless there is one already.  Gives closed().
   Deferred<> Close(ExistingConnections how, CloseReason reason);
 
+  // Its handler has ended: the Reader, if there is one, takes no more reads.
+  void CloseReader();
+
   // Determined when the descriptor is closed.
   Deferred<> closed() const { return socket_->closed(); }
   bool is_open() const { return socket_->is_open(); }
