@@ -242,6 +242,7 @@ TYPED_TEST(ServerTest, D11_RaiseWithNobodyToHandleItIsLogged) {
   RawClient c2 = this->ConnectedClient(server);
   EXPECT_EQ(c1.Send("boom\n"), "ok");
   this->RunUntil(server.close_finished());
+  this->Settle();
   EXPECT_EQ(this->TakeLog(), Texts({"unhandled error: boom"}));
   ExpectEnd(c1);
   ExpectEcho(c2, "alive\n");
