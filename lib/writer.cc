@@ -59,7 +59,9 @@ class Writer::State : public std::enable_shared_from_this<State> {
   Deferred<FlushResult> Flushed() {
     const Ivar<FlushResult> flushed(socket_->executor());
     if (bytes_to_write() == 0) {
-      flushed.Fill(lost_ ? FlushResult::kLost : FlushResult::kFlushed);
+      flushed.Fill(FlushResult::kFlushed);
+    } else if (!socket_->is_open()) {
+      flushed.Fill(FlushResult::kLost);
     } else {
       flush_waiters_.push_back({written_, flushed});
     }
@@ -271,7 +273,6 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void OnDescriptorClosed() {
     const auto self = shared_from_this();
     const bool unexpected = !closing_ && bytes_to_write() > 0;
-    lost_ = lost_ || bytes_to_write() > 0;
     closing_ = true;
     age_timer_.Cancel();
     force_timer_.Cancel();
@@ -301,7 +302,6 @@ class Writer::State : public std::enable_shared_from_this<State> {
   bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
   bool half_closed_ = false;
   bool closing_ = false;
-  bool lost_ = false;
   Timer age_timer_;
   Timer force_timer_;
   TimePoint force_at_;
