@@ -1,6 +1,5 @@
 #include "lib/task_scope.h"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -10,20 +9,9 @@
 
 namespace portreeve {
 
-namespace {
-
-// co_spawn would begin within the call.
-Task<> BeginLater(Task<> task) {
-  const Executor executor = co_await asio::this_coro::executor;
-  co_await asio::post(executor, kAwait);
-  co_await std::move(task);
-}
-
-}  // namespace
-
 TaskScope::TaskScope(Executor executor) : executor_(std::move(executor)) {}
 
-TaskScope::~TaskScope() { PORTREEVE_CHECK(signals_.empty()); }
+TaskScope::~TaskScope() { PORTREEVE_CHECK(running_.empty()); }
 
 bool TaskScope::Spawn(Task<> task) {
   auto to_monitor = [this](std::exception_ptr error) {
@@ -38,37 +26,68 @@ bool TaskScope::Spawn(Task<> task, OnExit on_exit) {
   return SpawnOn(executor_, std::move(task), std::move(on_exit));
 }
 
+// The end of a task.  Its slot is a member, not bound, for Asio emits at once
+// only where the handler has no executor of its own, as a binder has; else it
+// would post the emission to a task that may be gone by then.
+class TaskScope::ExitHandler {
+ public:
+  using cancellation_slot_type = asio::cancellation_slot;
+
+  ExitHandler(TaskScope& scope, RunningTasks::iterator running, OnExit on_exit)
+      : scope_(scope), running_(running), on_exit_(std::move(on_exit)) {}
+
+  cancellation_slot_type get_cancellation_slot() const noexcept {
+    return running_->signal.slot();
+  }
+
+  void operator()(std::exception_ptr error) {
+    on_exit_(error);
+    scope_.OnTaskExit(running_);
+  }
+
+ private:
+  TaskScope& scope_;
+  RunningTasks::iterator running_;
+  OnExit on_exit_;
+};
+
+// The scope outlives it.
+Task<> TaskScope::RunTask(TaskScope* scope, Running* running, Task<> task) {
+  running->begun = true;
+  if (scope->cancelled_) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+  // co_spawn would begin within the call.
+  const Executor executor = co_await asio::this_coro::executor;
+  co_await asio::post(executor, kAwait);
+  co_await std::move(task);
+}
+
 bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
   if (cancelled_) return false;
-  auto it = signals_.emplace(signals_.end());
-  auto done = [this, it,
-               on_exit = std::move(on_exit)](std::exception_ptr error) {
-    on_exit(error);
-    OnTaskExit(it);
-  };
-  // No bind_executor: Asio would then post the signal's emission to a task that
-  // may be gone by then.
-  asio::co_spawn(executor, BeginLater(std::move(task)),
-                 asio::bind_cancellation_slot(it->slot(), std::move(done)));
+  const auto running = running_.emplace(running_.end());
+  asio::co_spawn(executor, RunTask(this, &*running, std::move(task)),
+                 ExitHandler(*this, running, std::move(on_exit)));
   return true;
 }
 
-void TaskScope::OnTaskExit(Signals::iterator it) {
-  signals_.erase(it);
-  if (!signals_.empty()) return;
+void TaskScope::OnTaskExit(RunningTasks::iterator it) {
+  running_.erase(it);
+  if (!running_.empty()) return;
   for (const Ivar<>& joiner : std::exchange(joiners_, {})) joiner.Fill();
 }
 
 void TaskScope::Cancel() {
   cancelled_ = true;
   // Emitting runs no task, it only posts, so the list stands still.
-  for (auto& signal : signals_) {
-    signal.emit(asio::cancellation_type::terminal);
+  for (Running& running : running_) {
+    // Asio 1.26 loses a coroutine that is cancelled before it has begun.
+    if (running.begun) running.signal.emit(asio::cancellation_type::terminal);
   }
 }
 
 Task<> TaskScope::Join() {
-  while (!signals_.empty()) {
+  while (!running_.empty()) {
     const Ivar<> joined(executor_);
     joiners_.push_back(joined);
     co_await joined.deferred().Wait();

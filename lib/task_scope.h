@@ -46,16 +46,23 @@ class TaskScope {
   // Cancellation: ends the wait only.
   Task<> Join();
 
-  bool empty() const { return signals_.empty(); }
+  bool empty() const { return running_.empty(); }
   bool cancelled() const { return cancelled_; }
 
  private:
-  using Signals = std::list<asio::cancellation_signal>;
-  void OnTaskExit(Signals::iterator it);
+  struct Running {
+    asio::cancellation_signal signal;
+    bool begun = false;
+  };
+  using RunningTasks = std::list<Running>;
+  class ExitHandler;
+
+  static Task<> RunTask(TaskScope* scope, Running* running, Task<> task);
+  void OnTaskExit(RunningTasks::iterator it);
 
   const Executor executor_;
   bool cancelled_ = false;
-  Signals signals_;
+  RunningTasks running_;
   std::list<Ivar<>> joiners_;
 };
 
