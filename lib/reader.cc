@@ -1,6 +1,7 @@
 #include "lib/reader.h"
 
 #include <algorithm>
+#include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -61,11 +62,17 @@ std::optional<size_t> Reader::TryReceive(std::span<char> space) {
 }
 
 Task<> Reader::WaitReadable() {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  const auto before = state.cancelled();
   const auto [ec] = co_await socket_->socket().async_wait(
       asio::socket_base::wait_read, kTuple);
-  // Aborted either because the socket was closed, which the next TryReceive()
-  // tells, or because this read was cancelled.
-  if (ec && socket_->is_open()) throw boost::system::system_error(ec);
+  if (!ec) co_return;
+  // Aborted because the socket was closed, which the next TryReceive() tells;
+  // or because this read was cancelled, perhaps in the step of the close: that
+  // is no end of file.
+  if (socket_->is_open() || state.cancelled() != before) {
+    throw boost::system::system_error(ec);
+  }
 }
 
 Task<bool> Reader::Fill() {
