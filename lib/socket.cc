@@ -20,6 +20,9 @@ AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
   return Inet::Address();
 }
 
+// 8 MiB in all, more than a receive buffer has by default.
+constexpr int kMostDiscards = 512;
+
 void SetIntOption(int fd, int level, int name, int value) {
   (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
@@ -41,9 +44,23 @@ SocketCore::~SocketCore() { CloseNow(); }
 void SocketCore::CloseNow() {
   if (!is_open()) return;
   error_code ignored;
-  // Before close(2), which would send a reset where input is left unread.
   socket_.shutdown(asio::socket_base::shutdown_both, ignored);
+  DiscardInput();
   Finish();
+}
+
+// Input left unread would make close(2) send a reset, which can overtake what
+// was sent before the FIN.
+void SocketCore::DiscardInput() {
+  if (received_eof_) return;
+  // Bounded, for a peer may send faster than this reads.
+  char discarded[16 * 1024];
+  for (int i = 0; i < kMostDiscards; ++i) {
+    if (recv(socket_.native_handle(), discarded, sizeof(discarded),
+             MSG_DONTWAIT) <= 0) {
+      return;
+    }
+  }
 }
 
 void SocketCore::Reset() {
@@ -79,6 +96,7 @@ ssize_t SocketCore::Receive(void* data, size_t size) {
     n = recv(socket_.native_handle(), data, size, MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
   if (n > 0) bytes_received_ += n;
+  if (n == 0) received_eof_ = true;
   return n;
 }
 

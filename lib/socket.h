@@ -74,6 +74,7 @@ class SocketCore {
   ssize_t Send(const void* data, size_t size);
 
  private:
+  void DiscardInput();
   void Finish();
 
   const Executor executor_;
@@ -83,6 +84,7 @@ class SocketCore {
   const Ivar<> closed_;
   std::vector<std::function<void()>> on_closed_;
   CloseReason reason_ = CloseReason::kNone;
+  bool received_eof_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;
 };
