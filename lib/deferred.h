@@ -6,6 +6,7 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -77,14 +78,14 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
     }
     waiters_.push_back(std::move(waiter));
     if (!slot.is_connected()) return;
-    slot.assign(
-        [this, it = std::prev(waiters_.end())](asio::cancellation_type type) {
-          if (type == asio::cancellation_type::none) return;
-          std::unique_ptr<Waiter> waiter = std::move(*it);
-          waiters_.erase(it);
-          waiter->Complete(this->shared_from_this(),
-                           asio::error::operation_aborted);
-        });
+    slot.assign([weak = this->weak_from_this(),
+                 it = std::prev(waiters_.end())](asio::cancellation_type type) {
+      const auto self = weak.lock();
+      if (!self || type == asio::cancellation_type::none) return;
+      std::unique_ptr<Waiter> waiter = std::move(*it);
+      self->waiters_.erase(it);
+      waiter->Complete(self, asio::error::operation_aborted);
+    });
   }
 
   void AddFunction(Function f) {
@@ -115,6 +116,7 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
                   error_code ec) override {
       // Before the post: a signal that is emitted later must find nothing.
       asio::get_associated_cancellation_slot(handler_).clear();
+      const Executor executor = state->executor_;
       auto run = [state = std::move(state), ec,
                   handler = std::move(handler_)]() mutable {
         if constexpr (std::is_void_v<T>) {
@@ -123,7 +125,12 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
           std::move(handler)(ec, ec ? T() : state->value());
         }
       };
-      asio::post(work_.get_executor(), std::move(run));
+      // Not a post to the handler's executor, for that of use_future has
+      // threads of its own.
+      asio::post(executor,
+                 [work = std::move(work_), run = std::move(run)]() mutable {
+                   asio::dispatch(work.get_executor(), std::move(run));
+                 });
     }
 
    private:
