@@ -276,7 +276,6 @@ TEST_F(ReaderWriter, C7_CancelledAtEachStepLosesNothing) {
 }
 
 TEST_F(ReaderWriter, C8_WriteNeverBlocksAndCopies) {
-  listener().ShrinkReceiveBuffers();
   Pair pair = ConnectPair();
   std::string data(kLargeWrite, 'a');
   pair.writer().Write(data);

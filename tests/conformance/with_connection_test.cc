@@ -300,7 +300,6 @@ TEST_F(WithConnection, F10_AnErrorOfTheLastFlushGoesToTheCallersMonitor) {
 }
 
 TEST_F(WithConnection, F11_TheResultWaitsForTheFlush) {
-  listener().ShrinkReceiveBuffers();
   auto outcome = StartWith(
       [&](Socket<Inet> socket, Reader& reader, Writer& writer) -> Task<int> {
         Note(socket, reader, writer);
