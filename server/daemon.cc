@@ -160,12 +160,14 @@ Task<> Daemon::Drain(Duration drain) {
   co_await AwaitAtMost(kFlush, all_ended, hurry);
 }
 
-// After it nothing runs on the loop but what ends by itself.
-Task<> Daemon::TearDown() {
+// After it nothing runs on the loop but calls, which end by themselves.
+Task<> Daemon::TearDown(Duration watches_end) {
+  const Deferred<> hurry = state_->second_signal.deferred();
   state_->registry.BeginShutdown();
   state_->registry.CloseAllConnections(ExistingConnections::kReset);
   co_await state_->registry.TearDown();
-  state_->event_service.EndWatches();
+  const Deferred<> watches_ended = state_->event_service.EndWatches();
+  co_await AwaitAtMost(watches_end, watches_ended, hurry);
   state_->signals.cancel();
 }
 
@@ -173,15 +175,13 @@ void Daemon::Run(Duration drain) {
   loop_.RunTask(AwaitFirstSignal()).get();
   state_->plane->AnnounceShutdown();
   loop_.RunTask(Drain(drain)).get();
-  const auto hurried = [this] { return state_->second_signal.determined(); };
-  const bool hurry = loop_.Run(hurried).get();
-  End(hurry ? Duration::zero() : Duration(kCallsEnd));
+  End(kWatchesEnd);
 }
 
-void Daemon::End(Duration patience) {
+void Daemon::End(Duration watches_end) {
   if (std::exchange(ended_, true)) return;
-  loop_.RunTask(TearDown()).get();
-  if (state_->plane != nullptr) state_->plane->Stop(patience);
+  loop_.RunTask(TearDown(watches_end)).get();
+  if (state_->plane != nullptr) state_->plane->Stop(kLinger);
   loop_.Join();
 }
 

@@ -42,8 +42,11 @@ class Daemon {
   // After `drain`, how long what was written to connections may take to be
   // flushed.
   static constexpr std::chrono::seconds kFlush{5};
-  // How long calls may take to end when everything that they wait for is over.
-  static constexpr std::chrono::seconds kCallsEnd{2};
+  // How long watchers may take to read their last events.
+  static constexpr std::chrono::seconds kWatchesEnd{2};
+  // How long gRPC waits for its clients to leave, which they need not do:
+  // everything that they asked for is answered by then.
+  static constexpr std::chrono::milliseconds kLinger{100};
 
   Daemon();
 
@@ -51,8 +54,8 @@ class Daemon {
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
   Task<> AwaitFirstSignal();
   Task<> Drain(Duration drain);
-  Task<> TearDown();
-  void End(Duration patience);
+  Task<> TearDown(Duration watches_end);
+  void End(Duration watches_end);
 
   Loop loop_;  // First: outlives what runs on it.
   std::unique_ptr<State> state_;

@@ -84,7 +84,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
   if (!filter.ok()) return new Refused(ToGrpc(filter.status()));
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return new Refused(ToGrpc(checked));
-  auto on_done = [this](WatchStream* stream) { streams_.erase(stream); };
+  auto on_done = [this](WatchStream* stream) { OnDone(stream); };
   auto stream = std::make_shared<WatchStream>(loop_, log_, *std::move(filter),
                                               std::move(on_done));
   loop_.Post([this, stream] { Start(stream); });
@@ -100,9 +100,20 @@ void EventService::Start(const std::shared_ptr<WatchStream>& stream) {
   }
 }
 
-void EventService::EndWatches() {
+Deferred<> EventService::EndWatches() {
   ended_ = true;
   for (const auto& [key, stream] : streams_) stream->End();
+  CheckAllDone();
+  return all_done_.deferred();
+}
+
+void EventService::OnDone(WatchStream* stream) {
+  streams_.erase(stream);
+  CheckAllDone();
+}
+
+void EventService::CheckAllDone() {
+  if (ended_ && streams_.empty()) all_done_.FillIfEmpty();
 }
 
 }  // namespace portreeve::server

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "lib/deferred.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/event_log.h"
 #include "server/loop.h"
@@ -21,24 +22,29 @@ namespace portreeve::server {
 class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
                          v1::EventService::Service> {
  public:
-  EventService(Loop& loop, EventLog& log) : loop_(loop), log_(log) {}
+  EventService(Loop& loop, EventLog& log)
+      : loop_(loop), log_(log), all_done_(loop.executor()) {}
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
 
   // Ends every watch with OK, after the events until now; later ones are
-  // refused.  Idempotent.
-  void EndWatches();
+  // refused.  Determined when the clients of all have been told; one that does
+  // not read is never.  Idempotent.
+  Deferred<> EndWatches();
 
  private:
   void Start(const std::shared_ptr<WatchStream>& stream);
+  void OnDone(WatchStream* stream);
+  void CheckAllDone();
 
   Loop& loop_;
   EventLog& log_;
 
   // Loop thread only.
   bool ended_ = false;
+  const Ivar<> all_done_;
   std::map<WatchStream*, std::shared_ptr<WatchStream>> streams_;
 };
 

@@ -1,6 +1,8 @@
 #include <sys/socket.h>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
+#include <exception>
 #include <memory>
 #include <span>
 #include <utility>
@@ -82,13 +84,23 @@ Task<> Pump(Reader& reader, Writer& writer) {
   }
 }
 
-// Each direction, up to and with its FIN.  Where a Writer failed, its socket is
-// closed and the rest is not here: EndWithClient(), and with_connection for the
-// upstream.
+// Whether a connection that ended so was closed in order, from inside the
+// daemon.
+bool IsOrderly(CloseReason reason) {
+  return reason == CloseReason::kCalled ||
+         reason == CloseReason::kListenerClosed ||
+         reason == CloseReason::kShutdown;
+}
+
+// Each direction, up to and with its FIN.  A socket that was closed under its
+// Reader reads as its end, too; that must not pass for the peer's FIN.
 Task<> PumpUp(Ends ends) {
   co_await Pump(ends.client.reader(), ends.upstream_writer);
-  if (ends.client.reason() == CloseReason::kPeerReset) {
-    ends.client.Close(ExistingConnections::kReset, CloseReason::kPeerReset);
+  const CloseReason reason = ends.client.reason();
+  if (reason == CloseReason::kPeerReset) {
+    ends.client.Close(ExistingConnections::kReset, reason);
+  } else if (!ends.client.is_open() && !IsOrderly(reason)) {
+    ends.upstream_writer.Abort();
   } else if (!ends.upstream_writer.is_closed()) {
     ends.upstream_writer.HalfClose();
   }
@@ -96,21 +108,12 @@ Task<> PumpUp(Ends ends) {
 
 Task<> PumpDown(Ends ends) {
   co_await Pump(ends.upstream_reader, ends.client.writer());
-  if (!ends.upstream_reader.at_eof()) co_return;
   if (ends.upstream->reason() == CloseReason::kPeerReset) {
     ends.client.Close(ExistingConnections::kReset, CloseReason::kUpstreamReset);
-  } else {
+  } else if (ends.upstream->is_open() && ends.upstream_reader.at_eof()) {
     ends.client.NoteReason(CloseReason::kUpstreamClosed);
     if (!ends.client.writer().is_closed()) ends.client.writer().HalfClose();
   }
-}
-
-// Whether a connection that ended so was closed in order, from inside the
-// daemon.
-bool IsOrderly(CloseReason reason) {
-  return reason == CloseReason::kCalled ||
-         reason == CloseReason::kListenerClosed ||
-         reason == CloseReason::kShutdown;
 }
 
 // Returns when the client's descriptor was closed before the end of the
@@ -121,12 +124,26 @@ Task<> EndWithClient(Ends ends) {
   if (!IsOrderly(ends.client.reason())) ends.upstream_writer.Abort();
 }
 
+// Throws the one error that the operators, perhaps nested, have wrapped.
+[[noreturn]] void ThrowFirst(const asio::multiple_exceptions& errors) {
+  try {
+    std::rethrow_exception(errors.first_exception());
+  } catch (const asio::multiple_exceptions& inner) {
+    ThrowFirst(inner);
+  }
+}
+
 // Both directions are joined here, whatever happens: the operators wait for
 // what they cancel.
 Task<> Exchange(Ends ends) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT
-  co_await ((PumpUp(ends) && (PumpDown(ends) || EndWithClient(ends))) ||
-            WatchUpstream(ends));
+  try {
+    co_await ((PumpUp(ends) && (PumpDown(ends) || EndWithClient(ends))) ||
+              WatchUpstream(ends));
+  } catch (const asio::multiple_exceptions& errors) {
+    // All were cancelled; with_connection has to see that it is no error.
+    ThrowFirst(errors);
+  }
 }
 
 template <AddressKind A>

@@ -1,0 +1,117 @@
+#include "server/event_log.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace portreeve::server {
+namespace {
+
+// The event in an entry, as a client gets it.
+v1::Event Decode(const EventLog::Entry& entry) {
+  v1::WatchEventsResponse response;
+  EXPECT_TRUE(response.ParseFromString(entry.encoded));
+  EXPECT_EQ(response.events_size(), 1);
+  return response.events(0);
+}
+
+v1::Event LimitReached(int limit) {
+  v1::Event event;
+  event.mutable_limit_reached()->set_limit(limit);
+  return event;
+}
+
+TEST(EventLogTest, StampsEventsInOrder) {
+  EventLog log;
+  EXPECT_EQ(log.last_revision(), 0);
+  EXPECT_EQ(log.first_revision(), 1);
+  for (int i = 1; i <= 3; ++i) log.Append(LimitReached(i), "listeners/a");
+  EXPECT_EQ(log.last_revision(), 3);
+  EXPECT_EQ(log.first_revision(), 1);
+  for (int i = 1; i <= 3; ++i) {
+    const v1::Event event = Decode(log.at(i));
+    EXPECT_EQ(event.revision(), i);
+    EXPECT_EQ(event.instance_id(), log.instance_id());
+    EXPECT_TRUE(event.has_time());
+    EXPECT_EQ(event.limit_reached().limit(), i);
+  }
+}
+
+TEST(EventLogTest, KeepsKindAndListenerBesideTheBytes) {
+  EventLog log;
+  v1::Event closed;
+  closed.mutable_connection_closed();
+  log.Append(closed, "");
+  log.Append(LimitReached(1), "listeners/a");
+  EXPECT_EQ(log.at(1).kind, v1::EVENT_KIND_CONNECTION_CLOSED);
+  EXPECT_EQ(log.at(1).listener_name, "");
+  EXPECT_EQ(log.at(2).kind, v1::EVENT_KIND_LIMIT_REACHED);
+  EXPECT_EQ(log.at(2).listener_name, "listeners/a");
+}
+
+// Every kind of Event has the EventKind of the same name.
+TEST(EventLogTest, KnowsTheKindOfEveryEvent) {
+  const auto* oneof = v1::Event::descriptor()->FindOneofByName("kind");
+  ASSERT_EQ(oneof->field_count(), v1::EventKind_ARRAYSIZE - 1);
+  EventLog log;
+  for (int i = 0; i < oneof->field_count(); ++i) {
+    v1::Event event;
+    event.GetReflection()->MutableMessage(&event, oneof->field(i));
+    log.Append(event, "");
+    std::string name = "EVENT_KIND_";
+    for (const char c : oneof->field(i)->name()) {
+      name += static_cast<char>(toupper(c));
+    }
+    EXPECT_EQ(v1::EventKind_Name(log.at(log.last_revision()).kind), name);
+  }
+}
+
+TEST(EventLogTest, KeepsTheNewest) {
+  EventLog log(3);
+  for (int i = 1; i <= 3; ++i) log.Append(LimitReached(i), "");
+  EXPECT_EQ(log.first_revision(), 1);
+  for (int i = 4; i <= 10; ++i) {
+    log.Append(LimitReached(i), "");
+    EXPECT_EQ(log.first_revision(), i - 2);
+    for (int r = i - 2; r <= i; ++r) {
+      EXPECT_EQ(Decode(log.at(r)).limit_reached().limit(), r);
+    }
+  }
+}
+
+TEST(EventLogTest, AGapTellsWhatIsMissing) {
+  const EventLog log;
+  const EventLog::Entry entry = log.MakeGap(5, 9);
+  EXPECT_EQ(entry.kind, v1::EVENT_KIND_GAP);
+  const v1::Event event = Decode(entry);
+  EXPECT_EQ(event.revision(), 9);
+  EXPECT_EQ(event.instance_id(), log.instance_id());
+  EXPECT_EQ(event.gap().first_revision(), 5);
+  EXPECT_EQ(event.gap().last_revision(), 9);
+  EXPECT_EQ(event.gap().count(), 5);
+}
+
+TEST(EventLogTest, TellsSubscribersWhileTheyLive) {
+  EventLog log;
+  std::vector<int64_t> seen;
+  log.Append(LimitReached(1), "");
+  {
+    const EventLog::Subscription subscription(
+        log, [&] { seen.push_back(log.last_revision()); });
+    log.Append(LimitReached(2), "");
+    log.Append(LimitReached(3), "");
+  }
+  log.Append(LimitReached(4), "");
+  EXPECT_EQ(seen, (std::vector<int64_t>{2, 3}));
+}
+
+TEST(EventLogTest, EachHasAnInstanceIdOfItsOwn) {
+  const EventLog a(1), b(1);
+  EXPECT_NE(a.instance_id(), b.instance_id());
+  EXPECT_EQ(a.instance_id().size(), 36u);
+  EXPECT_EQ(a.instance_id()[14], '4');
+}
+
+}  // namespace
+}  // namespace portreeve::server

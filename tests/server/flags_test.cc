@@ -1,0 +1,143 @@
+#include "server/flags.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "server/control_address.h"
+#include "server/listen_flag.h"
+
+namespace portreeve::server {
+namespace {
+
+absl::StatusOr<std::variant<Flags, Information>> Parse(
+    std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "portreeved");
+  return ParseFlags(static_cast<int>(arguments.size()), arguments.data(),
+                    "/work/dir");
+}
+
+Flags Good(const std::vector<const char*>& arguments) {
+  auto parsed = Parse(arguments);
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  return std::get<Flags>(*parsed);
+}
+
+// The error, which is one line.
+std::string Bad(const std::vector<const char*>& arguments) {
+  const auto parsed = Parse(arguments);
+  if (parsed.ok()) return "";
+  const std::string message(parsed.status().message());
+  EXPECT_EQ(message.find('\n'), message.npos) << message;
+  return message;
+}
+
+std::vector<std::string> Controls(const Flags& flags) {
+  std::vector<std::string> texts;
+  for (const auto& a : flags.control) texts.push_back(ToString(a));
+  return texts;
+}
+using Texts = std::vector<std::string>;
+
+TEST(FlagsTest, Defaults) {
+  const Flags flags = Good({});
+  EXPECT_EQ(Controls(flags), Texts{"tcp:127.0.0.1:50051"});
+  EXPECT_TRUE(flags.listen.empty());
+  EXPECT_EQ(flags.drain, std::chrono::seconds(10));
+}
+
+TEST(FlagsTest, ControlMayBeRepeated) {
+  const Flags flags =
+      Good({"--control", "tcp:localhost:0", "--control", "tcp:[::1]:1",
+            "--control", "unix:/run/p", "--control=unix:p"});
+  EXPECT_EQ(Controls(flags), (Texts{"tcp:127.0.0.1:0", "tcp:[::1]:1",
+                                    "unix:/run/p", "unix:/work/dir/p"}));
+}
+
+TEST(FlagsTest, AnAddressThatOthersReachNeedsInsecure) {
+  for (const char* address :
+       {"tcp:0.0.0.0:1", "tcp:*:1", "tcp::1", "tcp:[::]:1", "tcp:10.0.0.1:1",
+        "tcp:[::ffff:10.0.0.1]:1"}) {
+    EXPECT_NE(Bad({"--control", address}).find("--insecure"), std::string::npos)
+        << address;
+    Good({"--control", address, "--insecure"});
+  }
+  Good({"--control", "tcp:127.8.9.1:1"});
+  Good({"--control", "tcp:[::ffff:127.0.0.1]:1"});
+}
+
+TEST(FlagsTest, RefusesWhatIsNoAddress) {
+  const std::string long_path = "unix:/" + std::string(107, 'x');
+  for (const char* address :
+       {"", "127.0.0.1:1", "tcp:", "tcp:1", "tcp:localhost:", "tcp:localhost:x",
+        "tcp:localhost:65536", "tcp:localhost:-1", "tcp:localhost:+1",
+        "tcp:example.org:1", "tcp:::1:1", "tcp:[::1:1",
+        "unix:", long_path.c_str()}) {
+    EXPECT_EQ(Bad({"--control", address}).rfind("--control \"", 0), 0u)
+        << address;
+  }
+}
+
+TEST(FlagsTest, ListenTakesEveryHandlerOfTheDaemon) {
+  const Flags flags =
+      Good({"--listen", "tcp:127.0.0.1:7007 echo", "--listen",
+            "tcp:*:8080  forward   tcp:example.org:80", "--listen",
+            "unix:d discard", "--listen", "tcp:[::]:0 forward unix:up"});
+  ASSERT_EQ(flags.listen.size(), 4u);
+  const auto& echo = flags.listen[0].request.spec();
+  EXPECT_EQ(flags.listen[0].text, "tcp:127.0.0.1:7007 echo");
+  EXPECT_EQ(echo.where_to_listen().inet().address(), "127.0.0.1");
+  EXPECT_EQ(echo.where_to_listen().inet().port(), 7007);
+  EXPECT_TRUE(echo.handler().has_echo());
+  const auto& forward = flags.listen[1].request.spec();
+  EXPECT_EQ(forward.where_to_listen().inet().address(), "*");
+  EXPECT_EQ(forward.handler().forward().upstream().inet().host(),
+            "example.org");
+  EXPECT_EQ(forward.handler().forward().upstream().inet().port(), 80);
+  const auto& discard = flags.listen[2].request.spec();
+  EXPECT_EQ(discard.where_to_listen().unix_socket().path(), "/work/dir/d");
+  EXPECT_TRUE(discard.handler().has_discard());
+  const auto& to_unix = flags.listen[3].request.spec().handler().forward();
+  EXPECT_EQ(to_unix.upstream().unix_socket().path(), "/work/dir/up");
+}
+
+TEST(FlagsTest, RefusesWhatIsNoListener) {
+  for (const char* text :
+       {"", " ", "echo", "tcp:127.0.0.1:1", "tcp:127.0.0.1:1 remote",
+        "tcp:127.0.0.1:1 echo more", "tcp:127.0.0.1:1 forward",
+        "tcp:127.0.0.1:1 forward x", "tcp:127.0.0.1:1 forward tcp:a:1 b"}) {
+    EXPECT_EQ(Bad({"--listen", text}).rfind("--listen \"", 0), 0u) << text;
+  }
+}
+
+TEST(FlagsTest, DrainIsADuration) {
+  EXPECT_EQ(Good({"--drain", "1m30s"}).drain, std::chrono::seconds(90));
+  EXPECT_EQ(Good({"--drain", "0"}).drain, Duration::zero());
+  EXPECT_EQ(Good({"--drain=500ms"}).drain, std::chrono::milliseconds(500));
+  for (const char* text : {"", "10", "-1s", "inf", "soon", "9000000h"}) {
+    const std::string flag = std::string("--drain=") + text;
+    EXPECT_NE(Bad({flag.c_str()}).find("--drain"), std::string::npos) << text;
+  }
+}
+
+TEST(FlagsTest, RefusesWhatItDoesNotKnow) {
+  EXPECT_NE(Bad({"--frobnicate"}), "");
+  EXPECT_NE(Bad({"word"}), "");
+  EXPECT_NE(Bad({"--control"}), "");
+}
+
+TEST(FlagsTest, HelpAndVersionAreInformation) {
+  const auto help = Parse({"--help"});
+  ASSERT_TRUE(help.ok());
+  const std::string& text = std::get<Information>(*help).text;
+  for (const char* flag : {"--control", "--listen", "--drain", "--insecure"}) {
+    EXPECT_NE(text.find(flag), text.npos) << flag;
+  }
+  const auto version = Parse({"--version"});
+  ASSERT_TRUE(version.ok());
+  EXPECT_EQ(std::get<Information>(*version).text.rfind("portreeved ", 0), 0u);
+}
+
+}  // namespace
+}  // namespace portreeve::server

@@ -1,0 +1,91 @@
+// HandlersFixture: servers with the daemon's handlers, and what they tell.
+#ifndef PORTREEVE_TESTS_SERVER_HANDLERS_FIXTURE_H_
+#define PORTREEVE_TESTS_SERVER_HANDLERS_FIXTURE_H_
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/any_server.h"
+#include "server/handlers.h"
+#include "tests/testing/loop_fixture.h"
+#include "tests/testing/raw_client.h"
+
+namespace portreeve::testing {
+
+class HandlersFixture : public LoopFixture, protected ServerObserver {
+ protected:
+  AnyServer& Serve(AnyHandler handler, ServerOptions options = {}) {
+    options.observer = this;
+    auto server = AnyServer::Create<Inet>(
+        executor(), WhereToListen<Inet>::OfLocalhost(0), RaiseHandlerError(),
+        std::move(handler), std::move(options));
+    if (!server.ok()) throw std::runtime_error(server.status().ToString());
+    servers_.push_back(*std::move(server));
+    return *servers_.back();
+  }
+
+  RawClient ClientOf(const AnyServer& server) {
+    RawClient client(loop(), [this](const std::function<bool()>& condition) {
+      return RunUntil(condition);
+    });
+    EXPECT_EQ(client.Connect(server.listening_on()), "ok");
+    return client;
+  }
+
+  // Sends to a peer that does not read, until the daemon takes no more.
+  void Flood(RawClient& sender) {
+    const std::string block(64 * 1024, 'x');
+    for (int refused = 0; refused < 10;) {
+      const bool taken = SendNow(sender, block);
+      refused = taken ? 0 : refused + 1;
+      Settle();
+    }
+  }
+
+  // Whether the kernel takes any of `data`, without waiting.
+  static bool SendNow(RawClient& sender, const std::string& data) {
+    return send(sender.socket().native_handle(), data.data(), data.size(),
+                MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+  }
+
+  // Waits until the reset of a peer that has sent FIN before is seen.
+  void ExpectReset(RawClient& client) {
+    const int fd = client.socket().native_handle();
+    RunUntil([&] {
+      return send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+             (errno == EPIPE || errno == ECONNRESET);
+    });
+  }
+
+  // Waits until `count` connections have been closed; why each was.
+  const std::vector<CloseReason>& ClosedReasons(size_t count) {
+    RunUntil([&] { return reasons_.size() >= count; });
+    return reasons_;
+  }
+
+  void TearDown() override {
+    for (auto& server : servers_) {
+      EXPECT_EQ(server->handler_errors_total(), 0);
+      Run(server->TearDown());
+    }
+    servers_.clear();
+  }
+
+ private:
+  void OnClosed(const ServedConnection& connection) override {
+    reasons_.push_back(connection.reason());
+  }
+
+  std::vector<CloseReason> reasons_;
+  std::vector<std::unique_ptr<AnyServer>> servers_;
+};
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_SERVER_HANDLERS_FIXTURE_H_
