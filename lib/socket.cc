@@ -65,6 +65,7 @@ void SocketCore::DiscardInput() {
 
 void SocketCore::Reset() {
   if (!is_open()) return;
+  was_reset_ = true;
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   Finish();

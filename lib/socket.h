@@ -45,6 +45,7 @@ class SocketCore {
   // Closes with a reset (TCP): the peer gets ECONNRESET and what the kernel
   // held is thrown away.  A unix socket has no reset; it is closed.
   void Reset();
+  bool was_reset() const { return was_reset_; }
 
   // Sends FIN.  Reading goes on.  No effect on a closed socket.
   void ShutdownSend();
@@ -85,6 +86,7 @@ class SocketCore {
   std::vector<std::function<void()>> on_closed_;
   CloseReason reason_ = CloseReason::kNone;
   bool received_eof_ = false;
+  bool was_reset_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;
 };

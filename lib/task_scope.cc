@@ -1,6 +1,7 @@
 #include "lib/task_scope.h"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
 #include <vector>
@@ -99,6 +100,9 @@ bool IsCancelled(std::exception_ptr error) {
     std::rethrow_exception(error);
   } catch (const boost::system::system_error& e) {
     return e.code() == asio::error::operation_aborted;
+  } catch (const asio::multiple_exceptions& e) {
+    // What Asio's && and || throw: the first one tells.
+    return IsCancelled(e.first_exception());
   } catch (...) {
     return false;
   }

@@ -1,8 +1,6 @@
 #include <sys/socket.h>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/multiple_exceptions.hpp>
-#include <exception>
 #include <memory>
 #include <span>
 #include <utility>
@@ -101,7 +99,8 @@ Task<> PumpUp(Ends ends) {
     ends.client.Close(ExistingConnections::kReset, reason);
   } else if (!ends.client.is_open() && !IsOrderly(reason)) {
     ends.upstream_writer.Abort();
-  } else if (!ends.upstream_writer.is_closed()) {
+  } else if (!ends.client.socket()->was_reset() &&
+             !ends.upstream_writer.is_closed()) {
     ends.upstream_writer.HalfClose();
   }
 }
@@ -117,19 +116,13 @@ Task<> PumpDown(Ends ends) {
 }
 
 // Returns when the client's descriptor was closed before the end of the
-// upstream's data.  Unless that was in order, the upstream is reset.
+// upstream's data.  Unless that was in order, the upstream is reset; and
+// PumpUp() must not have sent it a FIN before.
 Task<> EndWithClient(Ends ends) {
   const Deferred<> closed = ends.client.closed();
   co_await closed.Wait();
-  if (!IsOrderly(ends.client.reason())) ends.upstream_writer.Abort();
-}
-
-// Throws the one error that the operators, perhaps nested, have wrapped.
-[[noreturn]] void ThrowFirst(const asio::multiple_exceptions& errors) {
-  try {
-    std::rethrow_exception(errors.first_exception());
-  } catch (const asio::multiple_exceptions& inner) {
-    ThrowFirst(inner);
+  if (ends.client.socket()->was_reset() || !IsOrderly(ends.client.reason())) {
+    ends.upstream_writer.Abort();
   }
 }
 
@@ -137,13 +130,8 @@ Task<> EndWithClient(Ends ends) {
 // what they cancel.
 Task<> Exchange(Ends ends) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT
-  try {
-    co_await ((PumpUp(ends) && (PumpDown(ends) || EndWithClient(ends))) ||
-              WatchUpstream(ends));
-  } catch (const asio::multiple_exceptions& errors) {
-    // All were cancelled; with_connection has to see that it is no error.
-    ThrowFirst(errors);
-  }
+  co_await ((PumpUp(ends) && (PumpDown(ends) || EndWithClient(ends))) ||
+            WatchUpstream(ends));
 }
 
 template <AddressKind A>

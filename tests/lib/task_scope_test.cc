@@ -1,5 +1,6 @@
 #include "lib/task_scope.h"
 
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>
 #include <memory>
 #include <stdexcept>
@@ -157,6 +158,18 @@ TEST_F(TaskScopeTest, OnExitMaySpawn) {
               [&](std::exception_ptr) { scope.Spawn(Note("second")); });
   Run(scope.Join());
   EXPECT_EQ(notes_, (Texts{"first", "second"}));
+}
+
+TEST(IsCancelled, AlsoWhatAsiosOperatorsThrow) {
+  const auto aborted = std::make_exception_ptr(
+      boost::system::system_error(asio::error::operation_aborted));
+  EXPECT_TRUE(IsCancelled(aborted));
+  EXPECT_TRUE(
+      IsCancelled(std::make_exception_ptr(asio::multiple_exceptions(aborted))));
+  const auto other = std::make_exception_ptr(std::runtime_error("boom"));
+  EXPECT_FALSE(IsCancelled(other));
+  EXPECT_FALSE(
+      IsCancelled(std::make_exception_ptr(asio::multiple_exceptions(other))));
 }
 
 TEST_F(TaskScopeTest, DestroyingItWithATaskEndsTheProcess) {

@@ -205,6 +205,14 @@ TEST_F(ForwardTest, ClosedInOrderTheUpstreamSeesItsEnd) {
   EXPECT_TRUE(RunUntil(server_->close_finished_and_handlers_determined()));
 }
 
+TEST_F(ForwardTest, ResetFromInsideTheUpstreamIsResetToo) {
+  RawClient client = Through();
+  server_->Close(ExistingConnections::kReset);
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  EXPECT_EQ(upstream_->Receive(), "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
 TEST_F(ForwardTest, TornDownBothSidesAreClosed) {
   RawClient client = Through();
   Run(server_->TearDown());
