@@ -1,5 +1,6 @@
 // close, close-finished and delete.
 #include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
 #include <string>
 

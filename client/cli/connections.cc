@@ -1,5 +1,6 @@
 // connections and kill.
 #include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
 #include <string>
 

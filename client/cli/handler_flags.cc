@@ -1,6 +1,7 @@
 #include "client/cli/handler_flags.h"
 
 #include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <string>
 #include <vector>
 

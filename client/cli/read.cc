@@ -1,5 +1,6 @@
 // get, list and is-closed.
 #include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
 #include <string>
 

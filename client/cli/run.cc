@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <algorithm>
 #include <optional>
 #include <string>

@@ -2,6 +2,7 @@
 #include "client/watch.h"
 
 #include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
 #include <ostream>
 #include <string>
