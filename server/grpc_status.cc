@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "lib/status.h"
@@ -37,12 +39,15 @@ google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
   return info;
 }
 
-google::rpc::BadRequest BadRequestOf(const absl::Status& status,
-                                     const std::string& description) {
+google::rpc::BadRequest BadRequestOf(const absl::Status& status) {
+  const std::string field = DetailOf(status).field;
+  // The message begins with the field, which stands beside it here.
+  const absl::string_view description =
+      absl::StripPrefix(status.message(), absl::StrCat(field, ": "));
   google::rpc::BadRequest bad_request;
   auto& violation = *bad_request.add_field_violations();
-  violation.set_field(DetailOf(status).field);
-  violation.set_description(description);
+  violation.set_field(field);
+  violation.set_description(Clip(std::string(description)));
   return bad_request;
 }
 
@@ -56,7 +61,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   details.set_message(message);
   details.add_details()->PackFrom(InfoOf(status));
   if (status.code() == absl::StatusCode::kInvalidArgument) {
-    details.add_details()->PackFrom(BadRequestOf(status, message));
+    details.add_details()->PackFrom(BadRequestOf(status));
   }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
                       details.SerializeAsString());
