@@ -1,8 +1,8 @@
 // SPEC S10 and S5: no descriptors left, and the bound that servers share.
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
+#include "tests/testing/few_descriptors.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
@@ -21,24 +21,6 @@ class CountingObserver : public ServerObserver {
   std::vector<int> errors;
   int64_t failures = 0;
   std::vector<int> limits;
-};
-
-// Leaves exactly `left` descriptors free while it lives.
-class FewDescriptors {
- public:
-  explicit FewDescriptors(int left) {
-    getrlimit(RLIMIT_NOFILE, &before_);
-    // The lowest free number is where the next descriptor goes.
-    const int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
-    close(next);
-    rlimit lowered = before_;
-    lowered.rlim_cur = static_cast<rlim_t>(next + left);
-    setrlimit(RLIMIT_NOFILE, &lowered);
-  }
-  ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_;
 };
 
 class ShortageTest : public InetServerTest {

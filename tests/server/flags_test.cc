@@ -15,7 +15,7 @@ absl::StatusOr<std::variant<Flags, Information>> Parse(
     std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "portreeved");
   return ParseFlags(static_cast<int>(arguments.size()), arguments.data(),
-                    "/work/dir");
+                    "/srv/dir");
 }
 
 Flags Good(const std::vector<const char*>& arguments) {
@@ -52,7 +52,7 @@ TEST(FlagsTest, ControlMayBeRepeated) {
       Good({"--control", "tcp:localhost:0", "--control", "tcp:[::1]:1",
             "--control", "unix:/run/p", "--control=unix:p"});
   EXPECT_EQ(Controls(flags), (Texts{"tcp:127.0.0.1:0", "tcp:[::1]:1",
-                                    "unix:/run/p", "unix:/work/dir/p"}));
+                                    "unix:/run/p", "unix:/srv/dir/p"}));
 }
 
 TEST(FlagsTest, AnAddressThatOthersReachNeedsInsecure) {
@@ -96,10 +96,10 @@ TEST(FlagsTest, ListenTakesEveryHandlerOfTheDaemon) {
             "example.org");
   EXPECT_EQ(forward.handler().forward().upstream().inet().port(), 80);
   const auto& discard = flags.listen[2].request.spec();
-  EXPECT_EQ(discard.where_to_listen().unix_socket().path(), "/work/dir/d");
+  EXPECT_EQ(discard.where_to_listen().unix_socket().path(), "/srv/dir/d");
   EXPECT_TRUE(discard.handler().has_discard());
   const auto& to_unix = flags.listen[3].request.spec().handler().forward();
-  EXPECT_EQ(to_unix.upstream().unix_socket().path(), "/work/dir/up");
+  EXPECT_EQ(to_unix.upstream().unix_socket().path(), "/srv/dir/up");
 }
 
 TEST(FlagsTest, RefusesWhatIsNoListener) {

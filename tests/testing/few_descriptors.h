@@ -1,0 +1,31 @@
+// FewDescriptors: takes the descriptors of this process away for a while.
+#ifndef PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
+#define PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace portreeve::testing {
+
+// Leaves exactly `left` descriptors free while it lives.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int left) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    // The lowest free number is where the next descriptor goes.
+    const int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    close(next);
+    rlimit lowered = before_;
+    lowered.rlim_cur = static_cast<rlim_t>(next + left);
+    setrlimit(RLIMIT_NOFILE, &lowered);
+  }
+  ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
