@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -38,6 +39,10 @@ void PrepareProcess() {
   std::signal(SIGPIPE, SIG_IGN);
   // gRPC's own lines would stand beside the one that says why a start failed.
   setenv("GRPC_VERBOSITY", "NONE", 0);
+  SetLogSink([](std::string_view line) {
+    std::fprintf(stderr, "portreeved: %.*s\n", static_cast<int>(line.size()),
+                 line.data());
+  });
 }
 
 int Fail(const absl::Status& status) {
