@@ -33,6 +33,22 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& target) {
                                    arguments);
 }
 
+// Calls `list`, which sends `request`, until there is no further page: all of
+// them in one, or the first error.
+template <typename Response, typename Request, typename List>
+absl::StatusOr<Response> AllPages(Request& request, List list) {
+  Response all;
+  do {
+    absl::StatusOr<Response> page = list();
+    if (!page.ok()) return page;
+    // Takes over the token, the last page's being empty.
+    request.set_page_token(page->next_page_token());
+    page->clear_next_page_token();
+    all.MergeFrom(*page);
+  } while (!request.page_token().empty());
+  return all;
+}
+
 // One unary RPC.
 template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> Call(Stub& stub,
@@ -104,17 +120,8 @@ absl::StatusOr<v1::ListListenersResponse> Client::ListAllListeners(
     const CallOptions& options) {
   v1::ListListenersRequest request;
   request.set_page_size(kPageSize);
-  v1::ListListenersResponse all;
-  do {
-    absl::StatusOr<v1::ListListenersResponse> page =
-        ListListeners(request, options);
-    if (!page.ok()) return page;
-    // Takes over the token, the last page's being empty.
-    request.set_page_token(page->next_page_token());
-    page->clear_next_page_token();
-    all.MergeFrom(*page);
-  } while (!request.page_token().empty());
-  return all;
+  return AllPages<v1::ListListenersResponse>(
+      request, [&] { return ListListeners(request, options); });
 }
 
 absl::StatusOr<v1::Listener> Client::UpdateListener(
@@ -163,16 +170,8 @@ absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
   v1::ListConnectionsRequest request;
   request.set_listener(listener);
   request.set_page_size(kPageSize);
-  v1::ListConnectionsResponse all;
-  do {
-    absl::StatusOr<v1::ListConnectionsResponse> page =
-        ListConnections(request, options);
-    if (!page.ok()) return page;
-    request.set_page_token(page->next_page_token());
-    page->clear_next_page_token();
-    all.MergeFrom(*page);
-  } while (!request.page_token().empty());
-  return all;
+  return AllPages<v1::ListConnectionsResponse>(
+      request, [&] { return ListConnections(request, options); });
 }
 
 absl::StatusOr<v1::Connection> Client::GetConnection(
