@@ -11,14 +11,6 @@ namespace {
 
 class BindTest : public InetServerTest {
  protected:
-  absl::Status TryCreate(const WhereToListen<Inet>& where) {
-    auto server =
-        Server<Inet>::Create(executor(), where, RaiseHandlerError(), Steered());
-    if (!server.ok()) return server.status();
-    Adopt(*std::move(server));
-    return absl::OkStatus();
-  }
-
   // The queue and its limit as the kernel shows them for a listening port.
   static std::pair<int, int> QueueOf(int port) {
     FILE* const ss = popen(

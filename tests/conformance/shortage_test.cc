@@ -2,7 +2,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
-#include "tests/testing/few_descriptors.h"
+#include "tests/testing/descriptors.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {

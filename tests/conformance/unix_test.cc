@@ -13,14 +13,6 @@ namespace {
 
 class UnixTest : public UnixServerTest {
  protected:
-  absl::Status TryCreate(const WhereToListen<Unix>& where) {
-    auto server =
-        Server<Unix>::Create(executor(), where, RaiseHandlerError(), Steered());
-    if (!server.ok()) return server.status();
-    Adopt(*std::move(server));
-    return absl::OkStatus();
-  }
-
   static bool Exists(const std::string& path) {
     struct stat status;
     return lstat(path.c_str(), &status) == 0;

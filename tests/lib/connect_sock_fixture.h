@@ -18,6 +18,7 @@
 #include "lib/status.h"
 #include "lib/time_source.h"
 #include "tests/lib/task_runner.h"
+#include "tests/testing/descriptors.h"
 
 namespace portreeve::testing {
 
@@ -120,12 +121,12 @@ class ConnectSockTest : public ::testing::Test {
     // Asio opens what it keeps with the first socket.
     asio::ip::tcp::socket warm_up(loop_, asio::ip::tcp::v4());
     warm_up.close();
-    num_fds_ = CountOpenFds();
+    num_fds_ = CountDescriptors();
   }
   ~ConnectSockTest() override {
     loop_.restart();
     loop_.run();  // It runs dry: nothing was left behind.
-    EXPECT_EQ(CountOpenFds(), num_fds_);
+    EXPECT_EQ(CountDescriptors(), num_fds_);
     EXPECT_EQ(resolver_.num_running(), 0);
   }
 

@@ -29,7 +29,7 @@ TEST_F(ConnectSockTest, ABlackHoleDelaysTheNextAddressBy250ms) {
   EXPECT_EQ(runner.value().peer_address(), acceptor.local_endpoint());
   // The listener, the socket that fills the hole, the hole, and the winner:
   // the loser's socket is closed.
-  EXPECT_EQ(CountOpenFds(), num_fds_ + 4);
+  EXPECT_EQ(CountDescriptors(), num_fds_ + 4);
 }
 
 TEST_F(ConnectSockTest, IPv4WaitsFor50msOnly) {
@@ -291,7 +291,7 @@ TEST_F(ConnectSockTest, CancelledAtEveryPointItLeavesNothing) {
   BlackHole hole(loop_, "::1");
   Acceptor acceptor = Listen("127.0.0.1", hole.port());
   RunReady();
-  const int before = CountOpenFds();
+  const int before = CountDescriptors();
   bool succeeded = false;
   int cancelled = 0;
   for (int steps = 0; !succeeded; ++steps) {
@@ -322,7 +322,7 @@ TEST_F(ConnectSockTest, CancelledAtEveryPointItLeavesNothing) {
       succeeded = runner.status().ok();
       if (!succeeded) {
         EXPECT_TRUE(runner.cancelled()) << steps << runner.status();
-        EXPECT_EQ(CountOpenFds(), before) << steps;
+        EXPECT_EQ(CountDescriptors(), before) << steps;
         ++cancelled;
       }
       EXPECT_EQ(resolver.num_running(), 0) << steps;
@@ -331,7 +331,7 @@ TEST_F(ConnectSockTest, CancelledAtEveryPointItLeavesNothing) {
     RunReady();
     while (HasClient(acceptor)) {
     }
-    EXPECT_EQ(CountOpenFds(), before) << steps;
+    EXPECT_EQ(CountDescriptors(), before) << steps;
   }
   EXPECT_GT(cancelled, 10);
 }

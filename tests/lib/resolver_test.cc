@@ -14,11 +14,12 @@
 #include "lib/time_source.h"
 #include "tests/lib/fake_name_server.h"
 #include "tests/lib/task_runner.h"
+#include "tests/testing/descriptors.h"
 
 namespace portreeve {
 namespace {
 
-using testing::CountOpenFds;
+using testing::CountDescriptors;
 using testing::FakeNameServer;
 using testing::RunUntil;
 using testing::TaskRunner;
@@ -50,11 +51,11 @@ class ResolverTest : public ::testing::Test {
     Lookup warm_up(loop_, resolver_.Lookup("warm.example", Family::kV4));
     EXPECT_TRUE(RunUntil(loop_, [&] { return warm_up.ended(); }));
     asked_.clear();
-    num_fds_ = CountOpenFds();
+    num_fds_ = CountDescriptors();
   }
 
   ~ResolverTest() override {
-    EXPECT_EQ(CountOpenFds(), num_fds_);
+    EXPECT_EQ(CountDescriptors(), num_fds_);
     server_.Stop();
     loop_.restart();
     loop_.run();  // It runs dry: nothing was left behind.
@@ -153,12 +154,12 @@ TEST_F(ResolverTest, ALookupIsAbandonedAtOnce) {
   Lookup lookup(loop_, resolver_.Lookup("silent.example", Family::kV4));
   EXPECT_TRUE(RunUntil(loop_, [&] { return !asked_.empty(); }));
   EXPECT_FALSE(lookup.ended());
-  EXPECT_GT(CountOpenFds(), num_fds_);
+  EXPECT_GT(CountDescriptors(), num_fds_);
   lookup.Cancel();
   loop_.poll();
   EXPECT_TRUE(lookup.ended());
   EXPECT_TRUE(lookup.cancelled());
-  EXPECT_EQ(CountOpenFds(), num_fds_);
+  EXPECT_EQ(CountDescriptors(), num_fds_);
 }
 
 TEST_F(ResolverTest, ALookupDoesNotWaitForAnother) {
@@ -192,7 +193,7 @@ TEST_F(ResolverTest, SocketsAreClosedAfterEachFailure) {
   answer_.rcode = 2;
   for (int i = 0; i < 50; ++i) {
     EXPECT_FALSE(LookUp("broken.example", Family::kV6).ok());
-    EXPECT_EQ(CountOpenFds(), num_fds_);
+    EXPECT_EQ(CountDescriptors(), num_fds_);
   }
 }
 

@@ -2,8 +2,6 @@
 #ifndef PORTREEVE_TESTS_LIB_TASK_RUNNER_H_
 #define PORTREEVE_TESTS_LIB_TASK_RUNNER_H_
 
-#include <dirent.h>
-
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <memory>
@@ -14,15 +12,6 @@
 #include "lib/task_scope.h"
 
 namespace portreeve::testing {
-
-// Descriptors that this process has open.
-inline int CountOpenFds() {
-  int count = 0;
-  DIR* const dir = opendir("/proc/self/fd");
-  while (readdir(dir) != nullptr) ++count;
-  closedir(dir);
-  return count;
-}
 
 // Runs a Task<T> on `loop`; the test runs the loop.
 template <typename T>

@@ -5,7 +5,7 @@
 
 #include "lib/status.h"
 #include "tests/server/registry_fixture.h"
-#include "tests/testing/few_descriptors.h"
+#include "tests/testing/descriptors.h"
 
 namespace portreeve::server {
 namespace {

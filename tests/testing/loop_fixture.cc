@@ -1,21 +1,10 @@
 #include "tests/testing/loop_fixture.h"
 
-#include <dirent.h>
-
 #include <utility>
 
 #include "lib/log.h"
 
 namespace portreeve::testing {
-
-int CountDescriptors() {
-  DIR* const directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return -1;
-  int count = 0;
-  while (readdir(directory) != nullptr) ++count;
-  closedir(directory);
-  return count - 3;  // ".", "..", and the directory itself.
-}
 
 LoopFixture::LoopFixture()
     : descriptors_before_(CountDescriptors()),

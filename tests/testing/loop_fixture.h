@@ -17,11 +17,9 @@
 #include "lib/monitor.h"
 #include "lib/task_scope.h"
 #include "lib/time_source.h"
+#include "tests/testing/descriptors.h"
 
 namespace portreeve::testing {
-
-// How many descriptors this process has open.
-int CountDescriptors();
 
 // The test is the loop's thread.  At the end the loop has to run dry, every
 // descriptor that was opened has to be closed, and no error may have reached

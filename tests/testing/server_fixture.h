@@ -93,6 +93,14 @@ class ServerFixture : public LoopFixture {
     servers_.push_back(*std::move(server));
     return *servers_.back();
   }
+  // The same with the error, if there is one.
+  absl::Status TryCreate(const WhereToListen<A>& where) {
+    auto server =
+        Server<A>::Create(executor(), where, RaiseHandlerError(), Steered());
+    if (!server.ok()) return server.status();
+    Adopt(*std::move(server));
+    return absl::OkStatus();
+  }
   void Adopt(std::unique_ptr<Server<A>> server) {
     servers_.push_back(std::move(server));
   }

@@ -1,12 +1,23 @@
-// FewDescriptors: takes the descriptors of this process away for a while.
-#ifndef PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
-#define PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
+// The descriptors of this process: counted, and taken away for a while.
+#ifndef PORTREEVE_TESTS_TESTING_DESCRIPTORS_H_
+#define PORTREEVE_TESTS_TESTING_DESCRIPTORS_H_
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 namespace portreeve::testing {
+
+// How many are open.
+inline int CountDescriptors() {
+  DIR* const directory = opendir("/proc/self/fd");
+  if (directory == nullptr) return -1;
+  int count = 0;
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count - 3;  // ".", "..", and the directory itself.
+}
 
 // Leaves exactly `left` descriptors free while it lives.
 class FewDescriptors {
@@ -28,4 +39,4 @@ class FewDescriptors {
 
 }  // namespace portreeve::testing
 
-#endif  // PORTREEVE_TESTS_TESTING_FEW_DESCRIPTORS_H_
+#endif  // PORTREEVE_TESTS_TESTING_DESCRIPTORS_H_
