@@ -28,6 +28,22 @@ absl::Status ShuttingDown() {
                      "the daemon is shutting down");
 }
 
+absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
+                           absl::string_view what) {
+  ErrorDetail detail;
+  detail.reason = Reason::kOutsidePolicy;
+  detail.address = std::string(address);
+  detail.field = std::string(field);
+  return MakeError(
+      absl::StatusCode::kPermissionDenied, detail,
+      field.empty() ? std::string(what) : absl::StrCat(field, ": ", what));
+}
+
+absl::Status RoleRequired(absl::string_view message) {
+  return ServerError(absl::StatusCode::kPermissionDenied, "ROLE_REQUIRED",
+                     message);
+}
+
 absl::Status NotImplemented(absl::string_view what) {
   return absl::UnimplementedError(
       absl::StrCat(what, " is not implemented in this release"));

@@ -20,6 +20,15 @@ absl::Status NotFound(absl::string_view name);
 // UNAVAILABLE / SHUTTING_DOWN.
 absl::Status ShuttingDown();
 
+// PERMISSION_DENIED / OUTSIDE_POLICY; `what` says what is forbidden, and by
+// which part of the policy.  `field` is a path such as "inet.port", or empty;
+// `address` is as the CLI writes it.
+absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
+                           absl::string_view what);
+
+// PERMISSION_DENIED / ROLE_REQUIRED.
+absl::Status RoleRequired(absl::string_view message);
+
 // UNIMPLEMENTED; `what` is what this release cannot do.
 absl::Status NotImplemented(absl::string_view what);
 

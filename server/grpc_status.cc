@@ -39,8 +39,8 @@ google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
   return info;
 }
 
-google::rpc::BadRequest BadRequestOf(const absl::Status& status) {
-  const std::string field = DetailOf(status).field;
+google::rpc::BadRequest BadRequestOf(const absl::Status& status,
+                                     const std::string& field) {
   // The message begins with the field, which stands beside it here.
   const absl::string_view description =
       absl::StripPrefix(status.message(), absl::StrCat(field, ": "));
@@ -60,8 +60,9 @@ grpc::Status ToGrpc(const absl::Status& status) {
   details.set_code(static_cast<int>(status.code()));
   details.set_message(message);
   details.add_details()->PackFrom(InfoOf(status));
-  if (status.code() == absl::StatusCode::kInvalidArgument) {
-    details.add_details()->PackFrom(BadRequestOf(status));
+  const std::string field = DetailOf(status).field;
+  if (status.code() == absl::StatusCode::kInvalidArgument || !field.empty()) {
+    details.add_details()->PackFrom(BadRequestOf(status, field));
   }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
                       details.SerializeAsString());

@@ -9,8 +9,9 @@
 namespace portreeve::server {
 
 // `status` with a google.rpc.Status in the trailer that it belongs in: one
-// ErrorInfo and, for INVALID_ARGUMENT, a BadRequest.  Texts are clipped: gRPC
-// clients take 8 KiB of trailers.  Any thread.
+// ErrorInfo and, for INVALID_ARGUMENT and for what is about a field, a
+// BadRequest.  Texts are clipped: gRPC clients take 8 KiB of trailers.  Any
+// thread.
 grpc::Status ToGrpc(const absl::Status& status);
 
 }  // namespace portreeve::server

@@ -1,0 +1,86 @@
+#include "server/audit_log.h"
+
+#include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/wrappers.pb.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "lib/check.h"
+#include "lib/log.h"
+#include "lib/status.h"
+#include "server/errors.h"
+#include "server/utf8.h"
+
+namespace portreeve::server {
+namespace {
+
+// Clients choose some of the texts.
+constexpr size_t kMaxTextBytes = 512;
+
+std::string JsonString(const std::string& text) {
+  google::protobuf::StringValue value;
+  // Every byte may become four.
+  value.set_value(std::string(
+      ClipUtf8(EscapeNonUtf8(absl::string_view(text).substr(0, kMaxTextBytes)),
+               kMaxTextBytes)));
+  std::string json;
+  PORTREEVE_CHECK(
+      google::protobuf::util::MessageToJsonString(value, &json).ok());
+  return json;
+}
+
+// RFC 3339, in UTC, to the millisecond.
+std::string Now() {
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", absl::Now(),
+                          absl::UTCTimeZone());
+}
+
+absl::Status WriteAll(int fd, absl::string_view data) {
+  while (!data.empty()) {
+    const ssize_t n = write(fd, data.data(), data.size());
+    if (n >= 0) {
+      data.remove_prefix(static_cast<size_t>(n));
+    } else if (errno != EINTR) {
+      return ErrnoError(errno, "write", "the audit log");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+AuditLog::AuditLog(Descriptor file) : file_(std::move(file)) {}
+
+std::unique_ptr<AuditLog> AuditLog::ToStandardError() {
+  return std::unique_ptr<AuditLog>(new AuditLog(Descriptor()));
+}
+
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::ToFile(
+    const std::string& path) {
+  Descriptor file(
+      open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  if (!file.is_open()) return ErrnoError(errno, "open", path);
+  return std::unique_ptr<AuditLog>(new AuditLog(std::move(file)));
+}
+
+void AuditLog::Write(const std::string& who, const std::string& method,
+                     const std::string& name, const absl::Status& result) {
+  const std::string line = absl::StrCat(
+      "{\"time\":\"", Now(), "\",\"who\":", JsonString(who),
+      ",\"method\":", JsonString(method), ",\"name\":", JsonString(name),
+      ",\"result\":", JsonString(result.ok() ? "OK" : ReasonOf(result)), "}\n");
+  const absl::Status written =
+      WriteAll(file_.is_open() ? file_.get() : STDERR_FILENO, line);
+  const bool failed_before = failing_.exchange(!written.ok());
+  if (!written.ok() && !failed_before) {
+    Log(std::string(written.message()));
+  }
+}
+
+}  // namespace portreeve::server
