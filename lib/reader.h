@@ -40,6 +40,12 @@ class Reader {
   // how many bytes; 0 is end of file.  `buffer` must not be empty.
   Task<size_t> Read(std::span<char> buffer);
 
+  // The same with at most kMaxChunkBytes, in a string of their size: no memory
+  // is held while it waits.  Empty at the end of file.
+  Task<std::string> ReadChunk();
+
+  static constexpr size_t kMaxChunkBytes = 64 * 1024;
+
   // Fills `buffer`, or reads to the end of file: how many bytes it got.
   Task<size_t> ReadExactly(std::span<char> buffer);
 

@@ -5,23 +5,38 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "lib/any_server.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/remote_handler.h"
 
 namespace portreeve::server {
 
 // Each takes a spec that CheckAndFill() (server/spec.h) has gone over.
 
-// `on_connected` is called when a forward handler has reached its upstream.
-AnyHandler HandlerOf(
-    const v1::ListenerSpec& spec,
-    std::function<void(int64_t connection_id, const AnyAddress&)> on_connected);
+// What the handlers need of the daemon.
+struct HandlerHooks {
+  // forward: its upstream is reached; as ForwardOptions.
+  std::function<void(int64_t connection_id, const AnyAddress&)> on_connected;
+  std::function<absl::Status(const Inet::Address&)> admit;
+  // remote: as RemoteOptions.
+  WorkerPool* workers = nullptr;
+  std::function<std::shared_ptr<Claim>(int64_t)> claim_of;
+  std::function<v1::Connection(int64_t)> describe;
+};
+AnyHandler HandlerOf(const v1::ListenerSpec& spec, HandlerHooks hooks);
+
+// How long a worker of a remote handler has to claim an offer, or to give a
+// verdict.
+Duration ClaimTimeoutOf(const v1::ListenerSpec& spec);
 
 // How many descriptors a connection takes: that to the upstream counts, too.
 int DescriptorsPerConnection(const v1::ListenerSpec& spec);
 
-AnyOnHandlerError OnHandlerErrorOf(const v1::ListenerSpec& spec);
+// `call` is for CALL.
+AnyOnHandlerError OnHandlerErrorOf(const v1::ListenerSpec& spec,
+                                   CallOnHandlerError call);
 
 // All but the observer and the budget.
 ServerOptions OptionsOf(const v1::ListenerSpec& spec);

@@ -21,6 +21,9 @@ v1::ConnectionState StateOf(const ServedConnection& connection,
   if (facts.close_called || !GoesOn(connection.reason())) {
     return v1::CONNECTION_STATE_CLOSING;
   }
+  if (facts.claim && !facts.claim->is_taken()) {
+    return v1::CONNECTION_STATE_UNCLAIMED;
+  }
   return v1::CONNECTION_STATE_OPEN;
 }
 
@@ -31,7 +34,7 @@ v1::Connection Describe(const ServedConnection& connection,
   v1::Connection message;
   message.set_name(ConnectionName(connection.id()));
   message.set_listener(facts.listener);
-  message.set_direction(v1::DIRECTION_INBOUND);
+  message.set_direction(facts.direction);
   message.set_state(StateOf(connection, facts));
   *message.mutable_peer() = ToProto(connection.peer());
   *message.mutable_local() = ToProto(connection.local());
@@ -45,16 +48,15 @@ v1::Connection Describe(const ServedConnection& connection,
   return message;
 }
 
-const LiveConnection& ConnectionTable::Add(
-    std::shared_ptr<ServedConnection> connection, std::string listener) {
+std::shared_ptr<const LiveConnection> ConnectionTable::Add(
+    std::shared_ptr<ServedConnection> connection, ConnectionFacts facts) {
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
-  live->facts.listener = std::move(listener);
+  live->facts = std::move(facts);
   live->facts.create_time = TimestampNow();
-  const int64_t id = live->connection->id();
-  const auto [it, added] = entries_.emplace(id, std::move(live));
+  const bool added = entries_.emplace(live->connection->id(), live).second;
   PORTREEVE_CHECK(added);
-  return *it->second;
+  return live;
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Remove(int64_t id) {

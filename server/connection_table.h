@@ -13,14 +13,17 @@
 #include "lib/address.h"
 #include "lib/served_connection.h"
 #include "portreeve/v1/connection.pb.h"
+#include "server/claim.h"
 
 namespace portreeve::server {
 
 // What the daemon knows of a connection beside what the library does.
 struct ConnectionFacts {
-  std::string listener;  // The name of the listener that accepted it.
+  std::string listener;  // The name of the listener that accepted it, or "".
+  v1::Direction direction = v1::DIRECTION_INBOUND;
   google::protobuf::Timestamp create_time;
   std::optional<AnyAddress> upstream;  // Once a forward handler reached it.
+  std::shared_ptr<Claim> claim;        // Of a remote listener's.
   bool close_called = false;           // It is to be closed.
   std::optional<google::protobuf::Timestamp> close_time;
 };
@@ -43,9 +46,9 @@ class ConnectionTable {
   // In the order of their ids, which is that of their names.
   using Entries = std::map<int64_t, std::shared_ptr<LiveConnection>>;
 
-  // Adds an open connection, accepted now.
-  const LiveConnection& Add(std::shared_ptr<ServedConnection> connection,
-                            std::string listener);
+  // Adds an open connection, accepted or connected now.
+  std::shared_ptr<const LiveConnection> Add(
+      std::shared_ptr<ServedConnection> connection, ConnectionFacts facts);
   // Forgets a connection whose descriptor was closed now, and gives it.
   std::shared_ptr<const LiveConnection> Remove(int64_t id);
 

@@ -23,6 +23,11 @@ absl::Status NotFound(absl::string_view name) {
                      absl::StrCat(name, ": no such resource"));
 }
 
+absl::Status NotRemote(absl::string_view name, absl::string_view what) {
+  return ServerError(absl::StatusCode::kFailedPrecondition, "NOT_REMOTE",
+                     absl::StrCat(name, " ", what));
+}
+
 absl::Status ShuttingDown() {
   return ServerError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
                      "the daemon is shutting down");

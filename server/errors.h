@@ -17,6 +17,9 @@ absl::Status ServerError(absl::StatusCode code, absl::string_view reason,
 // NOT_FOUND / NOT_FOUND about the resource `name`.
 absl::Status NotFound(absl::string_view name);
 
+// FAILED_PRECONDITION / NOT_REMOTE: "NAME WHAT".
+absl::Status NotRemote(absl::string_view name, absl::string_view what);
+
 // UNAVAILABLE / SHUTTING_DOWN.
 absl::Status ShuttingDown();
 

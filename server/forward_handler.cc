@@ -1,11 +1,10 @@
-#include <sys/socket.h>
-
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <memory>
 #include <span>
 #include <utility>
 
 #include "lib/connect.h"
+#include "lib/peer_reset.h"
 #include "lib/served_connection.h"
 #include "server/handlers.h"
 
@@ -30,28 +29,6 @@ Task<> Forever() {
   const Executor executor = co_await asio::this_coro::executor;
   const Ivar<> never(executor);
   co_await never.deferred().Wait();
-}
-
-// Whether the peer of `socket` has reset it.  Clears the socket's error.
-bool TakeReset(SocketCore& socket) {
-  if (socket.reason() == CloseReason::kPeerReset) return true;
-  if (!socket.is_open()) return false;
-  int error = 0;
-  socklen_t size = sizeof error;
-  const int fd = socket.socket().native_handle();
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
-}
-
-// Returns once the peer has reset the socket, also while nobody reads from it
-// or writes to it.  Else it never returns.
-Task<> PeerReset(SocketCore& socket) {
-  if (socket.is_open()) {
-    const auto [error] =
-        co_await socket.socket().async_wait(StreamSocket::wait_error, kTuple);
-    // A hangup, both ways or by ourselves, wakes it, too.
-    if (!error && TakeReset(socket)) co_return;
-  }
-  co_await Forever();
 }
 
 // Resets the client if it has reset, whatever else goes on.  Never returns.

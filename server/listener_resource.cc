@@ -43,7 +43,8 @@ ListenerResource::ListenerResource(const Executor& executor,
       close_finished_(executor),
       handlers_determined_(executor),
       monitor_(executor.monitor(), name_,
-               [this](std::exception_ptr error) { OnMonitorError(error); }) {}
+               [this](std::exception_ptr error) { OnMonitorError(error); }),
+      workers_(executor, uid_, [this] { UpdateAccepting(); }) {}
 
 // Something may hold the monitor longer.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
@@ -65,7 +66,7 @@ absl::Status ListenerResource::Start() {
   PORTREEVE_CHECK(where.ok());
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
-                             OnHandlerErrorOf(spec_), MakeHandler(spec_),
+                             MakeOnHandlerError(spec_), MakeHandler(spec_),
                              options);
   };
   auto server = std::visit(create, *where);
@@ -73,18 +74,72 @@ absl::Status ListenerResource::Start() {
     return WithListenField(server.status(), spec_.where_to_listen());
   }
   server_ = *std::move(server);
+  UpdateAccepting();
   v1::Event event;
   *event.mutable_listener_created()->mutable_listener() = Describe();
   Append(std::move(event));
   return absl::OkStatus();
 }
 
-AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) const {
-  auto on_connected = [&connections = shared_.connections](
-                          int64_t id, const AnyAddress& upstream) {
+AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
+  ConnectionTable& connections = shared_.connections;
+  HandlerHooks hooks;
+  hooks.on_connected = [&connections](int64_t id, const AnyAddress& upstream) {
     if (const auto live = connections.Find(id)) live->facts.upstream = upstream;
   };
-  return HandlerOf(spec, std::move(on_connected));
+  hooks.admit = [&policy = shared_.policy](const Inet::Address& address) {
+    return policy.CheckAddress(address);
+  };
+  hooks.workers = &workers_;
+  hooks.claim_of = [this](int64_t id) { return ClaimOf(id); };
+  hooks.describe = [&connections](int64_t id) {
+    const auto live = connections.Find(id);
+    return live ? server::Describe(*live) : v1::Connection();
+  };
+  return HandlerOf(spec, std::move(hooks));
+}
+
+AnyOnHandlerError ListenerResource::MakeOnHandlerError(
+    const v1::ListenerSpec& spec) {
+  CallOnHandlerError call;
+  if (spec.on_handler_error() == v1::ON_HANDLER_ERROR_CALL) {
+    call.f = [this, timeout = ClaimTimeoutOf(spec)](
+                 const ServedConnection& connection, std::exception_ptr error) {
+      return AskWorkers(connection.id(), error, timeout);
+    };
+  }
+  return OnHandlerErrorOf(spec, std::move(call));
+}
+
+std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
+  auto live = shared_.connections.Find(connection_id);
+  // A handler begins in the step in which its connection entered the table.
+  PORTREEVE_CHECK(live != nullptr);
+  if (!live->facts.claim) {
+    live->facts.claim = std::make_shared<Claim>(executor_);
+  }
+  return live->facts.claim;
+}
+
+// Throws `error` unless a worker says RETURN.
+Task<> ListenerResource::AskWorkers(int64_t connection_id,
+                                    std::exception_ptr error,
+                                    Duration timeout) {
+  int64_t worker = 0;
+  try {
+    std::rethrow_exception(error);
+  } catch (const HandlerRaised& raised) {
+    worker = raised.worker;
+  }  // An error of another kind is no client's: it is raised.
+  const bool returned = co_await workers_.AskForVerdict(
+      worker, ConnectionName(connection_id),
+      EscapeNonUtf8(DescribeException(error)), timeout);
+  if (!returned) std::rethrow_exception(error);
+}
+
+void ListenerResource::UpdateAccepting() {
+  server_->SetAccepting(!spec_.handler().has_remote() ||
+                        workers_.has_workers());
 }
 
 v1::Listener ListenerResource::Describe() const {
@@ -126,10 +181,11 @@ absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
   const ServerOptions options = OptionsOf(spec_);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
   server_->SetDropIncomingConnections(options.drop_incoming_connections);
-  server_->SetOnHandlerError(OnHandlerErrorOf(spec_));
+  server_->SetOnHandlerError(MakeOnHandlerError(spec_));
   server_->SetHandler(MakeHandler(spec_), options.descriptors_per_connection);
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
+  UpdateAccepting();
   v1::Event event;
   *event.mutable_listener_updated()->mutable_listener() = Describe();
   Append(std::move(event));
@@ -188,11 +244,16 @@ void ListenerResource::AppendAcceptFailed(int error_number,
 }
 
 void ListenerResource::OnAccepted(const ServedConnection& connection) {
-  const LiveConnection& live = shared_.connections.Add(
-      server_->connections().at(connection.id()), name_);
+  ConnectionFacts facts;
+  facts.listener = name_;
+  if (spec_.handler().has_remote()) {
+    facts.claim = std::make_shared<Claim>(executor_);
+  }
+  const auto live = shared_.connections.Add(
+      server_->connections().at(connection.id()), std::move(facts));
   v1::Event event;
   *event.mutable_connection_accepted()->mutable_connection() =
-      server::Describe(live);
+      server::Describe(*live);
   Append(std::move(event));
 }
 

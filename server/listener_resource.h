@@ -20,6 +20,8 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
 #include "server/event_log.h"
+#include "server/policy.h"
+#include "server/worker_pool.h"
 
 namespace portreeve::server {
 
@@ -35,6 +37,7 @@ class ListenerResource final : private ServerObserver {
     EventLog& events;
     DescriptorBudget& budget;
     ConnectionTable& connections;
+    const Policy& policy;
   };
 
   // Binds and listens; `spec` is checked and filled in (server/spec.h).
@@ -71,6 +74,10 @@ class ListenerResource final : private ServerObserver {
     return handlers_determined_.deferred();
   }
 
+  // Where the clients join that serve its connections, if its handler is
+  // remote.  Outlives every handler.
+  WorkerPool& workers() { return workers_; }
+
   // It was deleted: tells so, and makes no more events.
   void OnDeleted();
 
@@ -81,7 +88,13 @@ class ListenerResource final : private ServerObserver {
   ListenerResource(const Executor& executor, const Shared& shared,
                    const std::string& id, const v1::ListenerSpec& spec);
   absl::Status Start();
-  AnyHandler MakeHandler(const v1::ListenerSpec& spec) const;
+  AnyHandler MakeHandler(const v1::ListenerSpec& spec);
+  AnyOnHandlerError MakeOnHandlerError(const v1::ListenerSpec& spec);
+  std::shared_ptr<Claim> ClaimOf(int64_t connection_id);
+  Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
+                    Duration timeout);
+  // A remote listener without a worker accepts nothing.
+  void UpdateAccepting();
   void OnMonitorError(std::exception_ptr error);
   void Append(v1::Event event);
   void AppendAcceptFailed(int error_number, const std::string& message);
@@ -112,6 +125,7 @@ class ListenerResource final : private ServerObserver {
   const Ivar<> close_finished_;
   const Ivar<> handlers_determined_;
   Monitor monitor_;  // The creator's: logs.
+  WorkerPool workers_;
   std::unique_ptr<AnyServer> server_;
 };
 

@@ -56,11 +56,14 @@ Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
 }  // namespace
 
 Registry::Registry(Executor executor, EventLog& events,
-                   DescriptorBudget& budget)
+                   DescriptorBudget& budget, const Policy& policy)
     : executor_(std::move(executor)),
       events_(events),
       budget_(budget),
-      all_handlers_determined_(executor_) {}
+      policy_(policy),
+      all_handlers_determined_(executor_),
+      dialler_(executor_, {events_, budget_, connections_, policy_},
+               [this] { CheckAllDetermined(); }) {}
 
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   const auto it = listeners_.find(id);
@@ -100,13 +103,25 @@ absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
   if (listeners_.count(draft.listener_id) > 0) {
     return ListenerExists(draft.listener_id);
   }
-  return absl::OkStatus();
+  return CheckPolicy(draft.spec, "spec");
+}
+
+absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
+                                   const std::string& field) const {
+  if (auto s = policy_.CheckListen(spec.where_to_listen()); !s.ok()) {
+    return WithFieldPrefix(s, field + ".where_to_listen");
+  }
+  if (!spec.handler().has_forward()) return absl::OkStatus();
+  return WithFieldPrefix(
+      policy_.CheckConnect(spec.handler().forward().upstream()),
+      field + ".handler.forward.upstream");
 }
 
 absl::StatusOr<v1::Listener> Registry::Open(const ListenerDraft& draft) {
   const std::string id =
       draft.listener_id.empty() ? ChooseId() : draft.listener_id;
-  const ListenerResource::Shared shared{events_, budget_, connections_};
+  const ListenerResource::Shared shared{events_, budget_, connections_,
+                                        policy_};
   auto opened = ListenerResource::Open(executor_, shared, id, draft.spec);
   if (!opened.ok()) {
     const v1::WhereToListen& where = draft.spec.where_to_listen();
@@ -199,9 +214,21 @@ absl::StatusOr<v1::Listener> Registry::Update(
   if (auto s = CheckAndFill(spec); !s.ok()) {
     return WithFieldPrefix(s, "listener.spec");
   }
+  if (auto s = CheckPolicy(spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
   if (auto s = (*listener)->Update(spec); !s.ok()) return s;
   return (*listener)->Describe();
+}
+
+absl::StatusOr<Registry::Resource> Registry::FindRemote(
+    const std::string& id) const {
+  auto listener = Find(id);
+  if (!listener.ok()) return listener;
+  if ((*listener)->is_closed()) return ListenerClosed(id);
+  if (!(*listener)->spec().handler().has_remote()) {
+    return NotRemote(ListenerName(id), "has another handler");
+  }
+  return listener;
 }
 
 absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
@@ -260,6 +287,7 @@ void Registry::ForgetOldest() {
 
 void Registry::BeginShutdown() {
   shutting_down_ = true;
+  dialler_.BeginShutdown();
   for (const auto& [id, listener] : listeners_) {
     listener->Close(ExistingConnections::kLeave, CloseCause::kShutdown,
                     CloseReason::kShutdown);
@@ -268,7 +296,7 @@ void Registry::BeginShutdown() {
 }
 
 void Registry::CheckAllDetermined() {
-  if (shutting_down_ && running_.empty()) {
+  if (shutting_down_ && running_.empty() && dialler_.idle()) {
     all_handlers_determined_.FillIfEmpty();
   }
 }
@@ -277,10 +305,12 @@ void Registry::CloseAllConnections(ExistingConnections how) {
   for (const Resource& resource : running_) {
     resource->Close(how, CloseCause::kShutdown, CloseReason::kShutdown);
   }
+  dialler_.CloseAll(how);
 }
 
 Task<> Registry::TearDown() {
   BeginShutdown();
+  dialler_.CloseAll(ExistingConnections::kReset);
   const std::list<Resource> running = running_;
   for (const Resource& resource : running) co_await resource->TearDown();
   // Determined by the last of what is posted to this object.

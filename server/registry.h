@@ -16,9 +16,11 @@
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
+#include "server/dialler.h"
 #include "server/event_log.h"
 #include "server/listener_draft.h"
 #include "server/listener_resource.h"
+#include "server/policy.h"
 #include "server/request_cache.h"
 
 namespace portreeve::server {
@@ -43,15 +45,16 @@ class Registry {
   // handlers are not determined come on top.
   static constexpr size_t kMaxClosed = 1000;
 
-  Registry(Executor executor, EventLog& events, DescriptorBudget& budget);
+  Registry(Executor executor, EventLog& events, DescriptorBudget& budget,
+           const Policy& policy);
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
-  // Opens a listener, or only checks that it could be (validate_only): then
-  // the answer has no uid and no status, and a name only if an id was asked
-  // for.
-  // Errors: REQUEST_ID_REUSED, SHUTTING_DOWN, LISTENER_EXISTS, and those of
-  // bind and listen, with fields from the request's root.
+  // Opens a listener within the policy, or only checks that it could be
+  // (validate_only): then the answer has no uid and no status, and a name only
+  // if an id was asked for. Errors: REQUEST_ID_REUSED, SHUTTING_DOWN,
+  // LISTENER_EXISTS, OUTSIDE_POLICY, and those of bind and listen, with fields
+  // from the request's root.
   absl::StatusOr<v1::Listener> Create(const ListenerDraft& draft);
 
   // Errors of all that follow: NOT_FOUND.
@@ -63,7 +66,7 @@ class Registry {
       const v1::ListListenersRequest& request) const;
 
   // The request's mask is checked (server/spec.h).
-  // Errors: IMMUTABLE_FIELD, INVALID_FIELD, UNIMPLEMENTED, LISTENER_CLOSED.
+  // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, LISTENER_CLOSED.
   absl::StatusOr<v1::Listener> Update(const std::string& id,
                                       const v1::UpdateListenerRequest& request);
 
@@ -87,12 +90,24 @@ class Registry {
   absl::StatusOr<Awaited<v1::Connection>> CloseConnection(
       int64_t number, ExistingConnections how);
 
-  // Creates no more; closes every listener with cause SHUTDOWN, and leaves
-  // their connections.  Idempotent.
+  // An open listener with a remote handler, for a worker to join.
+  // Errors: NOT_FOUND, LISTENER_CLOSED, NOT_REMOTE.
+  absl::StatusOr<std::shared_ptr<ListenerResource>> FindRemote(
+      const std::string& id) const;
+
+  // Takes a connection of a remote listener for a client, which must End() its
+  // claim.
+  // Errors: NOT_FOUND, NOT_REMOTE, ALREADY_ATTACHED.
+  absl::StatusOr<std::shared_ptr<LiveConnection>> Attach(int64_t number);
+
+  Dialler& dialler() { return dialler_; }
+
+  // Creates and dials no more; closes every listener with cause SHUTDOWN, and
+  // leaves their connections.  Idempotent.
   void BeginShutdown();
 
-  // Determined when, after BeginShutdown(), no handler runs and no connection
-  // is open.
+  // Determined when, after BeginShutdown(), no handler runs and no connection,
+  // accepted or dialled, is open.
   Deferred<> AllHandlersDetermined() const {
     return all_handlers_determined_.deferred();
   }
@@ -120,6 +135,9 @@ class Registry {
   // An open listener that keeps `wanted` from being bound; null if there is
   // none.
   Resource HolderOf(const v1::WhereToListen& wanted) const;
+  // `field` is where `spec` is in the request.
+  absl::Status CheckPolicy(const v1::ListenerSpec& spec,
+                           const std::string& field) const;
   // What bind would say of what can be seen without it.
   absl::Status CheckBindable(const v1::WhereToListen& wanted) const;
   absl::Status ExplainAddressInUse(const absl::Status& status,
@@ -133,6 +151,7 @@ class Registry {
   const Executor executor_;
   EventLog& events_;
   DescriptorBudget& budget_;
+  const Policy policy_;
   bool shutting_down_ = false;
   RequestCache requests_;
   // Listeners are numbered in the order in which they were closed.
@@ -141,6 +160,7 @@ class Registry {
   std::map<int64_t, std::string> closed_determined_;  // To id; none is running.
   const Ivar<> all_handlers_determined_;
   ConnectionTable connections_;
+  Dialler dialler_;
   std::map<std::string, Resource> listeners_;
   // Whose handlers are not determined, deleted ones included.
   std::list<Resource> running_;

@@ -1,7 +1,7 @@
 // Registry: the lists, and what is about single connections.
 #include <utility>
 
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_cat.h"
 #include "server/errors.h"
 #include "server/names.h"
 #include "server/page_token.h"
@@ -92,6 +92,23 @@ absl::StatusOr<v1::Connection> Registry::GetConnection(int64_t number) const {
   const auto live = connections_.Find(number);
   if (!live) return NoConnection(number);
   return Describe(*live);
+}
+
+absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(
+    int64_t number) {
+  auto live = connections_.Find(number);
+  if (!live) return NoConnection(number);
+  const std::shared_ptr<Claim>& claim = live->facts.claim;
+  const std::string name = ConnectionName(number);
+  if (!claim || !claim->begun) {
+    return NotRemote(name, "is not of a listener with a remote handler");
+  }
+  if (!claim->Take()) {
+    return ServerError(absl::StatusCode::kFailedPrecondition,
+                       "ALREADY_ATTACHED",
+                       absl::StrCat(name, " is served already"));
+  }
+  return live;
 }
 
 absl::StatusOr<Awaited<v1::Connection>> Registry::CloseConnection(

@@ -170,9 +170,7 @@ absl::Status CheckAndFill(v1::ListenerSpec& spec) {
                            CheckBufferAgeLimit, CheckOnHandlerError}) {
     if (auto s = check(spec); !s.ok()) return s;
   }
-  if (auto s = CheckLabels(spec); !s.ok()) return s;
-  if (spec.handler().has_remote()) return NotImplemented("the remote handler");
-  return absl::OkStatus();
+  return CheckLabels(spec);
 }
 
 absl::Status CheckUpdateMask(const FieldMask& mask) {

@@ -1,0 +1,58 @@
+#include "server/attach.h"
+
+#include <utility>
+
+#include "lib/status.h"
+#include "server/errors.h"
+#include "server/names.h"
+#include "server/stream_session.h"
+
+namespace portreeve::server {
+namespace {
+
+absl::StatusOr<std::shared_ptr<LiveConnection>> Take(
+    Registry& registry, const std::optional<v1::ClientFrame>& frame) {
+  if (!frame || !frame->has_attach()) {
+    return InvalidField("attach", "the first frame must be `attach`");
+  }
+  const auto number =
+      ParseConnectionName(frame->attach().connection(), "attach.connection");
+  if (!number.ok()) return number.status();
+  return registry.Attach(*number);
+}
+
+}  // namespace
+
+Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
+                   AuditFunction audit) {
+  const std::optional<v1::ClientFrame> frame = co_await stream->Read();
+  const auto live = Take(registry, frame);
+  audit(frame ? frame->attach().connection() : "", live.status());
+  if (!live.ok()) {
+    stream->Finish(live.status());
+    co_return;
+  }
+  StreamSessionOptions options;
+  options.describe = [live = *live] { return Describe(*live); };
+  options.on_end = [claim = (*live)->facts.claim](std::exception_ptr error) {
+    claim->End(error);
+  };
+  co_await ServeStream(std::move(stream), (*live)->connection,
+                       std::move(options));
+}
+
+Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
+                 AuditFunction audit) {
+  const std::optional<v1::ClientFrame> frame = co_await stream->Read();
+  if (!frame || !frame->has_dial()) {
+    const absl::Status error =
+        InvalidField("dial", "the first frame must be `dial`");
+    audit("", error);
+    stream->Finish(error);
+    co_return;
+  }
+  co_await registry.dialler().Serve(std::move(stream), frame->dial(),
+                                    std::move(audit));
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,46 @@
+// ServeStream: a client's stream as a socket (API.md "Attach and Dial").
+#ifndef PORTREEVE_SERVER_STREAM_SESSION_H_
+#define PORTREEVE_SERVER_STREAM_SESSION_H_
+
+#include <exception>
+#include <functional>
+#include <memory>
+
+#include "lib/asio.h"
+#include "lib/close_reason.h"
+#include "lib/served_connection.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/client_stream.h"
+
+namespace portreeve::server {
+
+// The most bytes of one `data` frame: of the daemon's, and of a client's.
+constexpr size_t kMaxServerDataBytes = Reader::kMaxChunkBytes;
+constexpr size_t kMaxClientDataBytes = 256 * 1024;
+
+struct StreamSessionOptions {
+  // The reason of a connection whose stream broke.
+  CloseReason broken = CloseReason::kClientGone;
+
+  // What `opened` tells.
+  std::function<v1::Connection()> describe;
+
+  // Called once, when the client is through (`done`, `reset`, `raised`, its
+  // stream broke, or the connection was closed under it), with HandlerRaised or
+  // null: what is still open is then to be flushed and closed.
+  std::function<void(std::exception_ptr)> on_end;
+};
+
+// Carries bytes, ends and resets both ways from `opened` to `closed`, and
+// finishes the stream.  In each direction it holds one frame: it reads from
+// each side when the other has taken what it had.
+//
+// Returns once the connection is closed and the client was told, or is gone.
+// Cancellation: terminal; resets the connection.
+Task<> ServeStream(std::shared_ptr<ClientStream> stream,
+                   std::shared_ptr<ServedConnection> connection,
+                   StreamSessionOptions options);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_STREAM_SESSION_H_
