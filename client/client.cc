@@ -1,16 +1,15 @@
 #include "client/client.h"
 
 #include <grpcpp/channel.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "client/address.h"
+#include "client/channel.h"
 #include "client/grpc_call.h"
 #include "portreeve/v1/connection.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
@@ -18,20 +17,8 @@
 namespace portreeve::client {
 namespace {
 
-// How long connecting to an address that does not answer may take.
-constexpr int kConnectTimeoutMs = 10'000;
 // What a page may hold at most.
 constexpr int kPageSize = 1000;
-
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& target) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
-  // A page is as large as its labels are.
-  arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
 
 // Calls `list`, which sends `request`, until there is no further page: all of
 // them in one, or the first error.
@@ -86,11 +73,14 @@ struct Client::Impl {
   ConnectionStub connections;
 };
 
-absl::StatusOr<Client> Client::ForAddress(const std::string& address) {
+absl::StatusOr<Client> Client::ForAddress(
+    const std::string& address, const std::optional<TlsOptions>& tls) {
   absl::StatusOr<ServerAddress> server =
       ParseServerAddress(address, std::filesystem::current_path().string());
   if (!server.ok()) return server.status();
-  return Client(std::make_unique<Impl>(NewChannel(server->target)));
+  auto channel = NewChannel(server->target, tls);
+  if (!channel.ok()) return channel.status();
+  return Client(std::make_unique<Impl>(*std::move(channel)));
 }
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -189,6 +179,21 @@ absl::StatusOr<v1::Connection> Client::CloseConnection(
 absl::StatusOr<Watch> Client::WatchEvents(const v1::WatchEventsRequest& request,
                                           const CallOptions& options) {
   return Watch::Start(impl_->channel, request, options);
+}
+
+absl::StatusOr<Stream> Client::Attach(const std::string& name,
+                                      const CallOptions& options) {
+  return Stream::Attach(impl_->channel, name, options);
+}
+
+absl::StatusOr<Stream> Client::Dial(const v1::ClientFrame::Dial& dial,
+                                    const CallOptions& options) {
+  return Stream::Dial(impl_->channel, dial, options);
+}
+
+absl::StatusOr<Worker> Client::Handle(const std::string& listener,
+                                      const CallOptions& options) {
+  return Worker::Start(impl_->channel, listener, options);
 }
 
 }  // namespace portreeve::client

@@ -13,12 +13,16 @@
 #define PORTREEVE_CLIENT_CLIENT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/call_options.h"
+#include "client/stream.h"
+#include "client/tls_options.h"
 #include "client/watch.h"
+#include "client/worker.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
@@ -33,14 +37,19 @@ class Client {
   // Connects to nothing yet: the first call does, and fails at once where
   // nobody listens, after 10 s where nothing answers.  `address` is
   // `tcp:HOST:PORT`, `HOST:PORT` or `unix:/path`; a relative path counts from
-  // the working directory.  Without TLS, and never through an HTTP proxy.
+  // the working directory.  Without `tls`, without TLS; never through an HTTP
+  // proxy.
   //
-  // Errors: INVALID_ARGUMENT for an address that is none.
-  static absl::StatusOr<Client> ForAddress(const std::string& address);
+  // Errors: INVALID_ARGUMENT for an address that is none, TlsOptions that do
+  // not go together, or a file that is not PEM; others for one that cannot be
+  // read.  They name the file.
+  static absl::StatusOr<Client> ForAddress(
+      const std::string& address,
+      const std::optional<TlsOptions>& tls = std::nullopt);
 
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
-  // No call may be under way; a Watch may.
+  // No call may be under way; a Watch, a Stream or a Worker may.
   ~Client();
 
   absl::StatusOr<v1::Listener> CreateListener(
@@ -100,6 +109,20 @@ class Client {
   // The options hold for the whole watch.
   absl::StatusOr<Watch> WatchEvents(const v1::WatchEventsRequest& request,
                                     const CallOptions& options = {});
+
+  // Serves one accepted connection, by its name.  Returns once it is ours.  The
+  // options hold for the whole stream, here and below.
+  absl::StatusOr<Stream> Attach(const std::string& name,
+                                const CallOptions& options = {});
+
+  // Connects out from the daemon's machine.  Returns once connected.
+  absl::StatusOr<Stream> Dial(const v1::ClientFrame::Dial& dial,
+                              const CallOptions& options = {});
+
+  // Makes this client a worker of a listener, by its name.  Returns once the
+  // worker counts.
+  absl::StatusOr<Worker> Handle(const std::string& listener,
+                                const CallOptions& options = {});
 
  private:
   struct Impl;

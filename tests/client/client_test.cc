@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <string>
 #include <vector>
@@ -225,6 +226,47 @@ class SocketDirectory {
   char name_[32] = "/tmp/portreeve-test-XXXXXX";
   std::string path_;
 };
+
+absl::Status TlsError(const TlsOptions& tls) {
+  return Client::ForAddress("tcp:127.0.0.1:1", tls).status();
+}
+
+void Write(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
+
+TEST(ClientTlsTest, ErrorsNameTheFile) {
+  const SocketDirectory directory;
+  const std::string& path = directory.path();
+  Write(path + "/empty", "");
+  Write(path + "/text", "hello");
+  Write(path + "/cert", "-----BEGIN CERTIFICATE-----\nx\n");
+  const std::string cert = path + "/cert";
+  EXPECT_EQ(TlsError({.ca = path + "/none"}),
+            absl::NotFoundError("the file '" + path +
+                                "/none' cannot be read: No such file or "
+                                "directory"));
+  EXPECT_EQ(TlsError({.ca = path}).message(),
+            "the file '" + path + "' cannot be read: Is a directory");
+  EXPECT_EQ(
+      TlsError({.ca = path + "/empty"}),
+      absl::InvalidArgumentError("the file '" + path + "/empty' is empty"));
+  EXPECT_EQ(TlsError({.ca = path + "/text"}),
+            absl::InvalidArgumentError("the file '" + path +
+                                       "/text' holds no CERTIFICATE in PEM"));
+  EXPECT_EQ(TlsError({.ca = cert, .certificate = cert, .key = cert}),
+            absl::InvalidArgumentError("the file '" + cert +
+                                       "' holds no PRIVATE KEY in PEM"));
+}
+
+TEST(ClientTlsTest, CertificateAndKeyGoTogether) {
+  EXPECT_EQ(TlsError({.certificate = "c", .key = "k"}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TlsError({.ca = "a", .certificate = "c"}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TlsError({.ca = "a", .key = "k"}).code(),
+            absl::StatusCode::kInvalidArgument);
+}
 
 TEST(ClientAddressTest, NobodyThereIsUnreachableAtOnce) {
   const SocketDirectory directory;

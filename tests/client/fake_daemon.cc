@@ -34,6 +34,18 @@ grpc::Status Refusal(grpc::StatusCode code, const std::string& message,
   return {code, message, rich.SerializeAsString()};
 }
 
+namespace {
+
+// Hands the stream to `method`, with the first message on it.
+template <typename Request, typename Stream>
+Status HandleStream(FakeMethod<Request, Stream>& method, Stream& stream) {
+  Request first;
+  if (!stream.Read(&first)) return Status::CANCELLED;
+  return method.Handle(first, stream);
+}
+
+}  // namespace
+
 class FakeDaemon::Listeners final : public v1::ListenerService::Service {
  public:
   explicit Listeners(FakeDaemon& daemon) : daemon_(daemon) {}
@@ -96,6 +108,12 @@ class FakeDaemon::Connections final : public v1::ConnectionService::Service {
                          v1::Connection* response) override {
     return daemon_.close_connection.Handle(*request, *response);
   }
+  Status Attach(ServerContext*, Frames* frames) override {
+    return HandleStream(daemon_.attach, *frames);
+  }
+  Status Dial(ServerContext*, Frames* frames) override {
+    return HandleStream(daemon_.dial, *frames);
+  }
 
  private:
   FakeDaemon& daemon_;
@@ -114,15 +132,29 @@ class FakeDaemon::EventStream final : public v1::EventService::Service {
   FakeDaemon& daemon_;
 };
 
+class FakeDaemon::Handlers final : public v1::HandlerService::Service {
+ public:
+  explicit Handlers(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status Handle(ServerContext*, Offers* offers) override {
+    return HandleStream(daemon_.handle, *offers);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
 FakeDaemon::FakeDaemon(const std::string& address)
     : listeners_(std::make_unique<Listeners>(*this)),
       connections_(std::make_unique<Connections>(*this)),
-      events_(std::make_unique<EventStream>(*this)) {
+      events_(std::make_unique<EventStream>(*this)),
+      handlers_(std::make_unique<Handlers>(*this)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(listeners_.get());
   builder.RegisterService(connections_.get());
   builder.RegisterService(events_.get());
+  builder.RegisterService(handlers_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) std::abort();
 }

@@ -16,6 +16,7 @@
 #include "google/protobuf/empty.pb.h"
 #include "portreeve/v1/connection.grpc.pb.h"
 #include "portreeve/v1/event.grpc.pb.h"
+#include "portreeve/v1/handler.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 
 namespace portreeve::client {
@@ -63,6 +64,9 @@ grpc::Status Refusal(grpc::StatusCode code, const std::string& message,
 class FakeDaemon {
  public:
   using Events = grpc::ServerWriter<v1::WatchEventsResponse>;
+  using Frames = grpc::ServerReaderWriter<v1::ServerFrame, v1::ClientFrame>;
+  using Offers =
+      grpc::ServerReaderWriter<v1::HandleResponse, v1::HandleRequest>;
 
   // Listens on a port that the OS chooses, or on `address` as gRPC takes it.
   explicit FakeDaemon(const std::string& address = "127.0.0.1:0");
@@ -88,15 +92,22 @@ class FakeDaemon {
   FakeMethod<v1::CloseConnectionRequest, v1::Connection> close_connection;
   // The answer runs for as long as the stream.
   FakeMethod<v1::WatchEventsRequest, Events> watch_events;
+  // These are asked the first message; the answer runs for as long as the
+  // stream.
+  FakeMethod<v1::ClientFrame, Frames> attach;
+  FakeMethod<v1::ClientFrame, Frames> dial;
+  FakeMethod<v1::HandleRequest, Offers> handle;
 
  private:
   class Listeners;
   class Connections;
   class EventStream;
+  class Handlers;
 
   const std::unique_ptr<Listeners> listeners_;
   const std::unique_ptr<Connections> connections_;
   const std::unique_ptr<EventStream> events_;
+  const std::unique_ptr<Handlers> handlers_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -1,0 +1,29 @@
+// Channels to a daemon.  For the .cc files of this library only.
+#ifndef PORTREEVE_CLIENT_CHANNEL_H_
+#define PORTREEVE_CLIENT_CHANNEL_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/tls_options.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace portreeve::client {
+
+// `target` is as gRPC takes it.  Connects to nothing yet.  Without options,
+// without TLS.
+//
+// Errors: INVALID_ARGUMENT for options that do not go together, or a file that
+// is none of PEM; NOT_FOUND, PERMISSION_DENIED and others for one that cannot
+// be read.  Each names the file.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(
+    const std::string& target, const std::optional<TlsOptions>& tls);
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_CHANNEL_H_

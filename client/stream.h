@@ -1,0 +1,91 @@
+// A connection whose bytes come over gRPC: what Client::Attach and Client::Dial
+// give.
+#ifndef PORTREEVE_CLIENT_STREAM_H_
+#define PORTREEVE_CLIENT_STREAM_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "client/call_options.h"
+#include "portreeve/v1/connection.pb.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace portreeve::client {
+
+// A socket: bytes and an end (FIN) each way, by itself.  One thread reads while
+// others send; what several threads send at once does not mix, but its order is
+// open.  Any thread may cancel.  May outlive the Client.
+//
+// A stream that is destroyed or cancelled before Read gave `closed` resets the
+// connection, so that cut data never looks whole: say Done for an orderly end,
+// and read on until `closed`.
+class Stream {
+ public:
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+  // Cancels.  No call may be under way.
+  ~Stream();
+
+  // The connection as it was when it became ours.
+  const v1::Connection& connection() const;
+
+  // Sends bytes, any number of them.  Waits while the daemon takes no more,
+  // which it does while the peer does not read.
+  //
+  // Errors, of every method that sends: FAILED_PRECONDITION after SendEof (for
+  // Send and SendEof), after Done, Reset or Raise, and once the stream has
+  // ended, for which Read tells the reason.
+  absl::Status Send(absl::string_view bytes);
+
+  // FIN, after what was sent.
+  absl::Status SendEof();
+
+  // The end of the handler: what was sent is flushed, then FIN, then the
+  // connection is closed.
+  absl::Status Done();
+
+  // RST at once.
+  absl::Status Reset();
+
+  // The handler has failed: as Done, then the listener's `on_handler_error`.
+  absl::Status Raise(const std::string& message);
+
+  // Waits for what comes next: `data` (never empty), `eof`, or `closed` with
+  // its reason, which is the last and comes again ever after.  A thread that
+  // does not read holds up the peer.
+  //
+  // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
+  // UNAVAILABLE where the connection to the daemon broke; INVALID_ARGUMENT for
+  // a frame that the daemon refused; the same ever after.
+  absl::StatusOr<v1::ServerFrame> Read();
+
+  // Breaks the stream: calls that wait end at once.  Idempotent.
+  void Cancel();
+
+ private:
+  friend class Client;
+  class Impl;
+
+  static absl::StatusOr<Stream> Attach(
+      const std::shared_ptr<grpc::Channel>& channel,
+      const std::string& connection, const CallOptions& options);
+  static absl::StatusOr<Stream> Dial(
+      const std::shared_ptr<grpc::Channel>& channel,
+      const v1::ClientFrame::Dial& dial, const CallOptions& options);
+  static absl::StatusOr<Stream> Open(std::unique_ptr<Impl> impl,
+                                     const v1::ClientFrame& first);
+
+  explicit Stream(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+};
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_STREAM_H_

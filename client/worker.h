@@ -1,0 +1,64 @@
+// A worker of a listener with a remote handler: what Client::Handle gives.
+#ifndef PORTREEVE_CLIENT_WORKER_H_
+#define PORTREEVE_CLIENT_WORKER_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/call_options.h"
+#include "portreeve/v1/handler.pb.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace portreeve::client {
+
+// One thread waits for what comes; any thread may give verdicts and cancel.
+// May outlive the Client; streams that it has attached live without it.
+class Worker {
+ public:
+  Worker(Worker&&) noexcept;
+  Worker& operator=(Worker&&) noexcept;
+  // Cancels.  No call may be under way.
+  ~Worker();
+
+  // Waits for the next `offer`, to be taken with Client::Attach before the
+  // listener's claim_timeout, or `handler_error`, to be answered with Give.
+  // Empty once the handlers of the listener, closed by then, are determined;
+  // empty ever after.
+  //
+  // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
+  // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; the same
+  // ever after.
+  absl::StatusOr<std::optional<v1::HandleResponse>> Next();
+
+  // Answers a `handler_error`, in time or not.
+  //
+  // Errors: FAILED_PRECONDITION once the stream has ended, for which Next tells
+  // the reason; that is where an unknown id shows too.
+  absl::Status Give(const std::string& handler_error_id,
+                    v1::HandlerVerdict verdict);
+
+  // Leaves: a Next that waits gives CANCELLED at once.  Idempotent.
+  void Cancel();
+
+ private:
+  friend class Client;
+  class Impl;
+
+  static absl::StatusOr<Worker> Start(
+      const std::shared_ptr<grpc::Channel>& channel,
+      const std::string& listener, const CallOptions& options);
+
+  explicit Worker(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+};
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_WORKER_H_
