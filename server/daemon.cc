@@ -17,6 +17,7 @@
 #include "server/control_plane.h"
 #include "server/event_log.h"
 #include "server/event_service.h"
+#include "server/gate.h"
 #include "server/handler_service.h"
 #include "server/listener_draft.h"
 #include "server/listener_service.h"
@@ -49,24 +50,50 @@ void PrintLine(std::FILE* out, const std::string& line) {
 
 Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
 
-// Waits for `deferred` or `or_else`, but not longer than `most`.
-Task<> AwaitAtMost(Duration most, Deferred<> deferred, Deferred<> or_else) {
+// Waits for `task` or `or_else`, but not longer than `most`.
+Task<> AwaitAtMost(Duration most, Task<> task, Deferred<> or_else) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT
-  co_await (Await(deferred) || Await(or_else) || Sleep(most));
+  co_await (std::move(task) || Await(or_else) || Sleep(most));
+}
+
+absl::Status WithFlag(const std::string& flag, const absl::Status& error) {
+  return absl::Status(error.code(), absl::StrCat(flag, ": ", error.message()));
+}
+
+absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
+  if (flags.policy.empty()) return Policy();
+  auto policy = Policy::FromFile(flags.policy);
+  if (!policy.ok()) return WithFlag("--policy", policy.status());
+  return policy;
+}
+
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogOf(const Flags& flags) {
+  if (flags.audit.empty()) return AuditLog::ToStandardError();
+  auto audit = AuditLog::ToFile(flags.audit);
+  if (!audit.ok()) return WithFlag("--audit", audit.status());
+  return audit;
+}
+
+Gate::Certificates CertificatesOf(const Flags& flags) {
+  return flags.policy.empty() ? Gate::Certificates::kAreAdmins
+                              : Gate::Certificates::kHaveTheRolesOfThePolicy;
 }
 
 }  // namespace
 
 struct Daemon::State {
-  explicit State(Loop& loop)
+  State(Loop& loop, const Policy& policy, Gate::Certificates certificates,
+        AuditLog& audit)
       : budget(DescriptorsForConnections()),
-        registry(loop.executor(), events, budget),
+        registry(loop.executor(), events, budget, policy),
         signals(loop.context().get_executor(), SIGTERM, SIGINT),
         first_signal(loop.executor()),
         second_signal(loop.executor()),
-        listener_service(loop.context(), registry),
-        connection_service(loop.context(), registry),
-        event_service(loop, events) {
+        gate(policy, certificates, &audit),
+        listener_service(loop.context(), registry, gate),
+        connection_service(loop, registry, gate),
+        handler_service(loop, registry, gate),
+        event_service(loop, events, registry, gate) {
     WatchSignals();
   }
 
@@ -77,6 +104,17 @@ struct Daemon::State {
       if (!first_signal.FillIfEmpty()) second_signal.FillIfEmpty();
       WatchSignals();
     });
+  }
+
+  // Refuses new streams and ends the watches; returns when every stream has
+  // ended, as all do whose clients read.
+  Task<> EndStreams() {
+    const Deferred<> watches = event_service.EndWatches();
+    const Deferred<> workers = handler_service.EndStreams();
+    const Deferred<> sockets = connection_service.EndStreams();
+    co_await watches.Wait();
+    co_await workers.Wait();
+    co_await sockets.Wait();
   }
 
   std::vector<grpc::Service*> services() {
@@ -92,6 +130,7 @@ struct Daemon::State {
   Ivar<> first_signal;
   Ivar<> second_signal;
 
+  Gate gate;
   ListenerService listener_service;
   ConnectionService connection_service;
   HandlerService handler_service;
@@ -100,17 +139,27 @@ struct Daemon::State {
   std::unique_ptr<ControlPlane> plane;  // Main thread only.
 };
 
-Daemon::Daemon() {
-  loop_.Run([this] { state_ = std::make_unique<State>(loop_); }).get();
+Daemon::Daemon(const Policy& policy, Gate::Certificates certificates,
+               std::unique_ptr<AuditLog> audit)
+    : audit_(std::move(audit)) {
+  auto make = [&] {
+    state_ = std::make_unique<State>(loop_, policy, certificates, *audit_);
+  };
+  loop_.Run(make).get();
 }
 
 Daemon::~Daemon() { End(Duration::zero()); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
                                                       std::FILE* out) {
-  std::unique_ptr<Daemon> daemon(new Daemon());
+  const auto policy = PolicyOf(flags);
+  if (!policy.ok()) return policy.status();
+  auto audit = AuditLogOf(flags);
+  if (!audit.ok()) return audit.status();
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(*policy, CertificatesOf(flags), *std::move(audit)));
   State& state = *daemon->state_;
-  auto plane = ControlPlane::Start(flags.control, state.services());
+  auto plane = ControlPlane::Start(flags.control, state.services(), flags.tls);
   if (!plane.ok()) {
     return absl::Status(plane.status().code(),
                         absl::StrCat("--control: ", plane.status().message()));
@@ -155,19 +204,18 @@ Task<> Daemon::Drain(Duration drain) {
   const Deferred<> hurry = state_->second_signal.deferred();
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
-  co_await AwaitAtMost(drain, all_ended, hurry);
+  co_await AwaitAtMost(drain, Await(all_ended), hurry);
   registry.CloseAllConnections(ExistingConnections::kClose);
-  co_await AwaitAtMost(kFlush, all_ended, hurry);
+  co_await AwaitAtMost(kFlush, Await(all_ended), hurry);
 }
 
 // After it nothing runs on the loop but calls, which end by themselves.
-Task<> Daemon::TearDown(Duration watches_end) {
+Task<> Daemon::TearDown(Duration streams_end) {
   const Deferred<> hurry = state_->second_signal.deferred();
   state_->registry.BeginShutdown();
   state_->registry.CloseAllConnections(ExistingConnections::kReset);
   co_await state_->registry.TearDown();
-  const Deferred<> watches_ended = state_->event_service.EndWatches();
-  co_await AwaitAtMost(watches_end, watches_ended, hurry);
+  co_await AwaitAtMost(streams_end, state_->EndStreams(), hurry);
   state_->signals.cancel();
 }
 
@@ -175,12 +223,12 @@ void Daemon::Run(Duration drain) {
   loop_.RunTask(AwaitFirstSignal()).get();
   state_->plane->AnnounceShutdown();
   loop_.RunTask(Drain(drain)).get();
-  End(kWatchesEnd);
+  End(kStreamsEnd);
 }
 
-void Daemon::End(Duration watches_end) {
+void Daemon::End(Duration streams_end) {
   if (std::exchange(ended_, true)) return;
-  loop_.RunTask(TearDown(watches_end)).get();
+  loop_.RunTask(TearDown(streams_end)).get();
   if (state_->plane != nullptr) state_->plane->Stop(kLinger);
   loop_.Join();
 }

@@ -11,8 +11,11 @@
 #include "lib/asio.h"
 #include "lib/time_source.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/audit_log.h"
 #include "server/flags.h"
+#include "server/gate.h"
 #include "server/loop.h"
+#include "server/policy.h"
 
 namespace portreeve::server {
 
@@ -32,7 +35,7 @@ class Daemon {
 
   // Waits for the first signal; then health is NOT_SERVING, listeners stop to
   // accept, and handlers may end within `drain`, while the control plane goes
-  // on; then connections are closed, watches end, and Run() returns.  With a
+  // on; then connections are closed, streams end, and Run() returns.  With a
   // second signal all of that is at once.
   void Run(Duration drain);
 
@@ -42,22 +45,24 @@ class Daemon {
   // After `drain`, how long what was written to connections may take to be
   // flushed.
   static constexpr std::chrono::seconds kFlush{5};
-  // How long watchers may take to read their last events.
-  static constexpr std::chrono::seconds kWatchesEnd{2};
+  // How long clients may take to read the last of their streams.
+  static constexpr std::chrono::seconds kStreamsEnd{2};
   // How long gRPC waits for its clients to leave, which they need not do:
   // everything that they asked for is answered by then.
   static constexpr std::chrono::milliseconds kLinger{100};
 
-  Daemon();
+  Daemon(const Policy& policy, Gate::Certificates certificates,
+         std::unique_ptr<AuditLog> audit);
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
   Task<> AwaitFirstSignal();
   Task<> Drain(Duration drain);
-  Task<> TearDown(Duration watches_end);
-  void End(Duration watches_end);
+  Task<> TearDown(Duration streams_end);
+  void End(Duration streams_end);
 
-  Loop loop_;  // First: outlives what runs on it.
+  const std::unique_ptr<AuditLog> audit_;
+  Loop loop_;  // Before what runs on it, which it outlives.
   std::unique_ptr<State> state_;
   bool ended_ = false;
 };
