@@ -35,6 +35,7 @@ class ControlEndpoint {
   // INVALID_FIELD.
   static absl::StatusOr<ControlEndpoint> Prepare(const AnyAddress& address);
 
+  bool is_unix() const { return !bound_path_.empty(); }
   // For ServerBuilder::AddListeningPort().
   const std::string& target() const { return target_; }
   // Where gRPC writes the port.  Stays where it is when the endpoint is moved.

@@ -36,6 +36,36 @@ void EnablePlugins() {
   (void)once;
 }
 
+int Milliseconds(std::chrono::milliseconds time) {
+  return static_cast<int>(time.count());
+}
+
+void SetChannelArguments(grpc::ServerBuilder& builder) {
+  // gRPC would share a port with another daemon that does.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // What a stream that nobody reads may hold is fixed: no window grows with the
+  // speed of the connection.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                             ControlPlane::kStreamWindowBytes);
+  // A client that is gone without a word is noticed, also while it is silent.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             Milliseconds(ControlPlane::kKeepaliveTime));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(ControlPlane::kKeepaliveTimeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Clients may do the same to the daemon.
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+}
+
+absl::Status OfControl(const absl::Status& error) {
+  return absl::Status(error.code(),
+                      absl::StrCat("--control: ", error.message()));
+}
+
 absl::Status NotBound(const std::vector<ControlEndpoint>& endpoints) {
   const auto append = [](std::string* out, const ControlEndpoint& endpoint) {
     out->append(endpoint.target());
@@ -48,27 +78,35 @@ absl::Status NotBound(const std::vector<ControlEndpoint>& endpoints) {
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     const std::vector<AnyAddress>& addresses,
-    const std::vector<grpc::Service*>& services) {
+    const std::vector<grpc::Service*>& services,
+    const std::optional<TlsFiles>& tls) {
+  std::shared_ptr<TlsCredentials> credentials;
+  if (tls) {
+    auto opened = TlsCredentials::Open(*tls);
+    if (!opened.ok()) return opened.status();
+    credentials = *std::move(opened);
+  }
   std::vector<ControlEndpoint> endpoints;
   for (const AnyAddress& address : addresses) {
     auto endpoint = ControlEndpoint::Prepare(address);
-    if (!endpoint.ok()) return endpoint.status();
+    if (!endpoint.ok()) return OfControl(endpoint.status());
     endpoints.push_back(*std::move(endpoint));
   }
-  std::unique_ptr<ControlPlane> plane(new ControlPlane(std::move(endpoints)));
-  if (auto s = plane->Serve(services); !s.ok()) return s;
+  std::unique_ptr<ControlPlane> plane(
+      new ControlPlane(std::move(endpoints), std::move(credentials)));
+  if (auto s = plane->Serve(services); !s.ok()) return OfControl(s);
   return plane;
 }
 
 absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services) {
   EnablePlugins();
   grpc::ServerBuilder builder;
-  // gRPC would share a port with another daemon that does.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  SetChannelArguments(builder);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  const auto plain = grpc::InsecureServerCredentials();
   for (ControlEndpoint& endpoint : endpoints_) {
-    builder.AddListeningPort(endpoint.target(),
-                             grpc::InsecureServerCredentials(),
+    const bool secure = tls_ != nullptr && !endpoint.is_unix();
+    builder.AddListeningPort(endpoint.target(), secure ? tls_ : plain,
                              endpoint.selected_port());
   }
   for (grpc::Service* service : services) builder.RegisterService(service);

@@ -4,13 +4,18 @@
 
 #include <grpcpp/server.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/address.h"
 #include "lib/time_source.h"
 #include "server/control_address.h"
+#include "server/tls_credentials.h"
+#include "server/tls_files.h"
 
 namespace portreeve::server {
 
@@ -20,13 +25,22 @@ class ControlPlane {
  public:
   // What a client may send in one message.
   static constexpr int kMaxRequestBytes = 1024 * 1024;
+  // What a stream takes from its client ahead of being read.
+  static constexpr int kStreamWindowBytes = 64 * 1024;
+  // A connection that is silent for this long is asked for a sign of life...
+  static constexpr std::chrono::seconds kKeepaliveTime{30};
+  // ... and closed when there is none.
+  static constexpr std::chrono::seconds kKeepaliveTimeout{10};
 
-  // Binds all of `addresses`, or none.  Changes the umask for a moment: no
-  // other thread may be creating files.  `services` outlive it.  Errors: those
-  // of ControlEndpoint; UNAVAILABLE where gRPC does not say what is wrong.
+  // Binds all of `addresses`, or none.  Those of TCP speak TLS, if there is
+  // `tls`; unix sockets never do.  Changes the umask for a moment: no other
+  // thread may be creating files.  `services` outlive it.  Errors, each with
+  // the flag that is wrong: those of ControlEndpoint and TlsCredentials;
+  // UNAVAILABLE where gRPC does not say what is wrong.
   static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(
       const std::vector<AnyAddress>& addresses,
-      const std::vector<grpc::Service*>& services);
+      const std::vector<grpc::Service*>& services,
+      const std::optional<TlsFiles>& tls);
 
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
@@ -43,12 +57,14 @@ class ControlPlane {
   void Stop(Duration patience);
 
  private:
-  explicit ControlPlane(std::vector<ControlEndpoint> endpoints)
-      : endpoints_(std::move(endpoints)) {}
+  ControlPlane(std::vector<ControlEndpoint> endpoints,
+               std::shared_ptr<TlsCredentials> tls)
+      : endpoints_(std::move(endpoints)), tls_(std::move(tls)) {}
 
   absl::Status Serve(const std::vector<grpc::Service*>& services);
 
   std::vector<ControlEndpoint> endpoints_;
+  const std::shared_ptr<TlsCredentials> tls_;  // Null: without.
   std::unique_ptr<grpc::Server> server_;
 };
 

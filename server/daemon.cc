@@ -160,10 +160,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
       new Daemon(*policy, CertificatesOf(flags), *std::move(audit)));
   State& state = *daemon->state_;
   auto plane = ControlPlane::Start(flags.control, state.services(), flags.tls);
-  if (!plane.ok()) {
-    return absl::Status(plane.status().code(),
-                        absl::StrCat("--control: ", plane.status().message()));
-  }
+  if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
   for (const AnyAddress& address : state.plane->addresses()) {
     PrintLine(out, "control " + ToString(address));

@@ -3,7 +3,10 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -20,9 +23,44 @@ struct RawFlags {
   std::vector<std::string> control;
   std::vector<std::string> listen;
   std::string drain = "10s";
+  std::optional<std::string> tls_cert;
+  std::optional<std::string> tls_key;
+  std::optional<std::string> tls_client_ca;
+  std::optional<std::string> policy;
+  std::optional<std::string> audit;
   bool insecure = false;
   bool version = false;
 };
+
+void DeclareFile(CLI::App& app, const std::string& name,
+                 std::optional<std::string>& file, const std::string& help) {
+  app.add_option(name, file, help)->type_name("FILE");
+}
+
+// Who may command the daemon, and what they may do.
+void DeclareAccess(CLI::App& app, RawFlags& raw) {
+  DeclareFile(app, "--tls-cert", raw.tls_cert,
+              "The daemon's certificate, with those between it and its CA "
+              "behind it, PEM. With it, --tls-key and --tls-client-ca TCP "
+              "control addresses speak TLS only. The files may be replaced "
+              "while the daemon runs");
+  DeclareFile(app, "--tls-key", raw.tls_key,
+              "The private key of --tls-cert, PEM, without a passphrase");
+  DeclareFile(app, "--tls-client-ca", raw.tls_client_ca,
+              "The CAs that the certificates of clients come from, PEM: "
+              "clients without one are refused");
+  DeclareFile(app, "--policy", raw.policy,
+              "What clients may listen on and connect to, and what the names "
+              "in their certificates may do: a portreeve.v1.Policy in "
+              "protobuf's text format. Default: nearly everything, and every "
+              "client may do it");
+  DeclareFile(app, "--audit", raw.audit,
+              "Where to append a line of JSON for each change that a client "
+              "makes or tries. Default: stderr");
+  app.add_flag("--insecure", raw.insecure,
+               "Allow a --control address that other machines reach, without "
+               "any authentication: who reaches it commands this daemon");
+}
 
 void Declare(CLI::App& app, RawFlags& raw) {
   app.add_option("--control", raw.control,
@@ -42,9 +80,7 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "After SIGTERM or SIGINT, how long connections may go on "
                  "before they are closed, like 1m30s. Default: 10s")
       ->type_name("DURATION");
-  app.add_flag("--insecure", raw.insecure,
-               "Allow a --control address that other machines reach, without "
-               "any authentication: who reaches it commands this daemon");
+  DeclareAccess(app, raw);
   app.add_flag("--version", raw.version, "Print the version and exit");
 }
 
@@ -62,10 +98,11 @@ absl::StatusOr<std::vector<AnyAddress>> ControlOf(
   for (const std::string& text : texts) {
     const auto address = ParseControlAddress(text, directory);
     if (!address.ok()) return Wrong("--control", text, address.status());
-    if (!IsLocal(*address) && !raw.insecure) {
+    if (!IsLocal(*address) && !raw.tls_cert && !raw.insecure) {
       const auto error = absl::InvalidArgumentError(
           "other machines reach this address, and nothing would protect it; "
-          "say --insecure if that is meant");
+          "give --tls-cert, --tls-key and --tls-client-ca, or say --insecure "
+          "if that is meant");
       return Wrong("--control", text, error);
     }
     addresses.push_back(*address);
@@ -95,9 +132,53 @@ absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
   return absl::ToChronoNanoseconds(drain);
 }
 
+// "" if the flag was not given.
+absl::StatusOr<std::string> FileOf(const char* flag,
+                                   const std::optional<std::string>& file,
+                                   const std::string& directory) {
+  if (!file) return "";
+  if (file->empty()) {
+    return Wrong(flag, *file, absl::InvalidArgumentError("expected a file"));
+  }
+  return file->front() == '/' ? *file : absl::StrCat(directory, "/", *file);
+}
+
+absl::StatusOr<std::optional<TlsFiles>> TlsOf(const RawFlags& raw,
+                                              const std::string& directory) {
+  const auto certificate = FileOf("--tls-cert", raw.tls_cert, directory);
+  if (!certificate.ok()) return certificate.status();
+  const auto key = FileOf("--tls-key", raw.tls_key, directory);
+  if (!key.ok()) return key.status();
+  const auto client_ca =
+      FileOf("--tls-client-ca", raw.tls_client_ca, directory);
+  if (!client_ca.ok()) return client_ca.status();
+  const TlsFiles files{*certificate, *key, *client_ca};
+  if (files == TlsFiles()) return std::optional<TlsFiles>();
+  if (files.certificate.empty() || files.key.empty() ||
+      files.client_ca.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert, --tls-key and --tls-client-ca: all three are needed, or "
+        "none");
+  }
+  if (raw.insecure) {
+    return absl::InvalidArgumentError(
+        "--insecure: contradicts --tls-cert; give one of them");
+  }
+  return std::optional<TlsFiles>(files);
+}
+
 absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
                               const std::string& directory) {
   Flags flags;
+  auto tls = TlsOf(raw, directory);
+  if (!tls.ok()) return tls.status();
+  flags.tls = *std::move(tls);
+  auto policy = FileOf("--policy", raw.policy, directory);
+  if (!policy.ok()) return policy.status();
+  flags.policy = *std::move(policy);
+  auto audit = FileOf("--audit", raw.audit, directory);
+  if (!audit.ok()) return audit.status();
+  flags.audit = *std::move(audit);
   auto control = ControlOf(raw, directory);
   if (!control.ok()) return control.status();
   flags.control = *std::move(control);

@@ -3,6 +3,7 @@
 #define PORTREEVE_SERVER_FLAGS_H_
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,12 +12,20 @@
 #include "lib/address.h"
 #include "lib/time_source.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/tls_files.h"
 
 namespace portreeve::server {
 
 struct Flags {
-  // One at least.  Not loopback only if --insecure was said.
+  // One at least.  Not loopback only with TLS, or if --insecure was said.
   std::vector<AnyAddress> control;
+
+  // What the TCP addresses of `control` are protected with.
+  std::optional<TlsFiles> tls;
+
+  // Absolute paths; "" if not given.
+  std::string policy;
+  std::string audit;
 
   // As they would come from a client, in the order of the command line, each
   // with the text that it was written as.

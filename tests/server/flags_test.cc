@@ -45,6 +45,9 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(Controls(flags), Texts{"tcp:127.0.0.1:50051"});
   EXPECT_TRUE(flags.listen.empty());
   EXPECT_EQ(flags.drain, std::chrono::seconds(10));
+  EXPECT_EQ(flags.tls, std::nullopt);
+  EXPECT_EQ(flags.policy, "");
+  EXPECT_EQ(flags.audit, "");
 }
 
 TEST(FlagsTest, ControlMayBeRepeated) {
@@ -65,6 +68,62 @@ TEST(FlagsTest, AnAddressThatOthersReachNeedsInsecure) {
   }
   Good({"--control", "tcp:127.8.9.1:1"});
   Good({"--control", "tcp:[::ffff:127.0.0.1]:1"});
+}
+
+TEST(FlagsTest, FilesCountFromTheDirectory) {
+  const Flags flags =
+      Good({"--tls-cert", "c", "--tls-key=/k", "--tls-client-ca", "../a",
+            "--policy", "p", "--audit", "/a"});
+  EXPECT_EQ(flags.tls, (TlsFiles{"/srv/dir/c", "/k", "/srv/dir/../a"}));
+  EXPECT_EQ(flags.policy, "/srv/dir/p");
+  EXPECT_EQ(flags.audit, "/a");
+}
+
+TEST(FlagsTest, TlsProtectsAnAddressThatOthersReach) {
+  const Flags flags =
+      Good({"--control", "tcp:*:1", "--control", "unix:/c", "--tls-cert=c",
+            "--tls-key=k", "--tls-client-ca=a"});
+  EXPECT_EQ(Controls(flags), (Texts{"tcp:0.0.0.0:1", "unix:/c"}));
+  EXPECT_TRUE(flags.tls.has_value());
+}
+
+TEST(FlagsTest, RefusesTlsThatIsNotWhole) {
+  const char* certificate = "--tls-cert=c";
+  const char* key = "--tls-key=k";
+  const char* client_ca = "--tls-client-ca=a";
+  const std::string all_or_none =
+      "--tls-cert, --tls-key and --tls-client-ca: all three are needed, or "
+      "none";
+  const struct {
+    std::vector<const char*> arguments;
+    std::string error;
+  } cases[] = {
+      {{certificate}, all_or_none},
+      {{key}, all_or_none},
+      {{client_ca}, all_or_none},
+      {{certificate, key}, all_or_none},
+      {{certificate, client_ca}, all_or_none},
+      {{key, client_ca}, all_or_none},
+      {{key, client_ca, "--control=tcp:*:1"}, all_or_none},
+      {{certificate, key, client_ca, "--insecure"},
+       "--insecure: contradicts --tls-cert; give one of them"},
+      {{certificate, key, client_ca, certificate}, "--tls-cert"},
+      {{"--tls-cert", "", key, client_ca}, "--tls-cert \"\": expected a file"},
+      {{certificate, "--tls-key", "", client_ca},
+       "--tls-key \"\": expected a file"},
+      {{certificate, key, "--tls-client-ca", ""},
+       "--tls-client-ca \"\": expected a file"},
+      {{certificate, key, "--tls-client-ca"}, "--tls-client-ca"},
+      {{"--policy", ""}, "--policy \"\": expected a file"},
+      {{"--policy"}, "--policy"},
+      {{"--policy=a", "--policy=b"}, "--policy"},
+      {{"--audit", ""}, "--audit \"\": expected a file"},
+      {{"--audit"}, "--audit"},
+  };
+  for (const auto& [arguments, error] : cases) {
+    EXPECT_EQ(Bad(arguments).rfind(error, 0), 0u)
+        << Bad(arguments) << ", not " << error;
+  }
 }
 
 TEST(FlagsTest, RefusesWhatIsNoAddress) {
@@ -131,7 +190,9 @@ TEST(FlagsTest, HelpAndVersionAreInformation) {
   const auto help = Parse({"--help"});
   ASSERT_TRUE(help.ok());
   const std::string& text = std::get<Information>(*help).text;
-  for (const char* flag : {"--control", "--listen", "--drain", "--insecure"}) {
+  for (const char* flag :
+       {"--control", "--listen", "--drain", "--insecure", "--tls-cert",
+        "--tls-key", "--tls-client-ca", "--policy", "--audit"}) {
     EXPECT_NE(text.find(flag), text.npos) << flag;
   }
   const auto version = Parse({"--version"});
