@@ -25,10 +25,7 @@ constexpr size_t kMaxTextBytes = 512;
 
 std::string JsonString(const std::string& text) {
   google::protobuf::StringValue value;
-  // Every byte may become four.
-  value.set_value(std::string(
-      ClipUtf8(EscapeNonUtf8(absl::string_view(text).substr(0, kMaxTextBytes)),
-               kMaxTextBytes)));
+  value.set_value(std::string(ClipUtf8(EscapeNonUtf8(text), kMaxTextBytes)));
   std::string json;
   PORTREEVE_CHECK(
       google::protobuf::util::MessageToJsonString(value, &json).ok());
