@@ -1,5 +1,6 @@
 #include "server/listener_service.h"
 
+#include <string>
 #include <utility>
 
 #include "server/convert.h"
@@ -31,15 +32,41 @@ absl::StatusOr<WaitReactor::Wait> ToWait(
   return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
 }
 
+// Empty where the daemon is to choose.
+std::string NameAskedFor(const v1::CreateListenerRequest& request) {
+  return request.listener_id().empty() ? ""
+                                       : ListenerName(request.listener_id());
+}
+
 }  // namespace
+
+ServerUnaryReactor* ListenerService::Refuse(CallbackServerContext* context,
+                                            const Caller& caller,
+                                            const std::string& name,
+                                            const absl::Status& status) {
+  gate_.Audit(caller, name, status);
+  return Answer(context, status);
+}
 
 ServerUnaryReactor* ListenerService::CreateListener(
     CallbackServerContext* context, const v1::CreateListenerRequest* request,
     v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "CreateListener");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto draft = CheckCreate(*request);
-  if (!draft.ok()) return Answer(context, draft.status());
-  auto work = [this, draft = *std::move(draft), response] {
-    return Put(registry_.Create(draft), response);
+  if (!draft.ok()) {
+    if (request->validate_only()) return Answer(context, draft.status());
+    return Refuse(context, *caller, NameAskedFor(*request), draft.status());
+  }
+  auto work = [this, caller = *caller, draft = *std::move(draft), request,
+               response] {
+    const absl::Status status = Put(registry_.Create(draft), response);
+    if (!draft.validate_only) {
+      gate_.Audit(caller,
+                  status.ok() ? response->name() : NameAskedFor(*request),
+                  status);
+    }
+    return status;
   };
   return AnswerOnLoop(context, loop_, std::move(work));
 }
@@ -47,6 +74,8 @@ ServerUnaryReactor* ListenerService::CreateListener(
 ServerUnaryReactor* ListenerService::GetListener(
     CallbackServerContext* context, const v1::GetListenerRequest* request,
     v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "GetListener");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
   if (!id.ok()) return Answer(context, id.status());
   auto work = [this, id = *std::move(id), response] {
@@ -58,6 +87,8 @@ ServerUnaryReactor* ListenerService::GetListener(
 ServerUnaryReactor* ListenerService::ListListeners(
     CallbackServerContext* context, const v1::ListListenersRequest* request,
     v1::ListListenersResponse* response) {
+  const auto caller = gate_.Admit(*context, "ListListeners");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto work = [this, request, response] {
     return Put(registry_.List(*request), response);
   };
@@ -67,13 +98,18 @@ ServerUnaryReactor* ListenerService::ListListeners(
 ServerUnaryReactor* ListenerService::UpdateListener(
     CallbackServerContext* context, const v1::UpdateListenerRequest* request,
     v1::Listener* response) {
-  auto id = ParseListenerName(request->listener().name(), "listener.name");
-  if (!id.ok()) return Answer(context, id.status());
+  const auto caller = gate_.Admit(*context, "UpdateListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  const std::string& name = request->listener().name();
+  auto id = ParseListenerName(name, "listener.name");
+  if (!id.ok()) return Refuse(context, *caller, name, id.status());
   if (auto s = CheckUpdateMask(request->update_mask()); !s.ok()) {
-    return Answer(context, s);
+    return Refuse(context, *caller, name, s);
   }
-  auto work = [this, id = *std::move(id), request, response] {
-    return Put(registry_.Update(id, *request), response);
+  auto work = [this, caller = *caller, id = *std::move(id), request, response] {
+    const absl::Status status = Put(registry_.Update(id, *request), response);
+    gate_.Audit(caller, request->listener().name(), status);
+    return status;
   };
   return AnswerOnLoop(context, loop_, std::move(work));
 }
@@ -81,15 +117,21 @@ ServerUnaryReactor* ListenerService::UpdateListener(
 ServerUnaryReactor* ListenerService::CloseListener(
     CallbackServerContext* context, const v1::CloseListenerRequest* request,
     v1::Listener* response) {
-  auto id = ParseListenerName(request->name(), "name");
-  if (!id.ok()) return Answer(context, id.status());
+  const auto caller = gate_.Admit(*context, "CloseListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  const std::string& name = request->name();
+  auto id = ParseListenerName(name, "name");
+  if (!id.ok()) return Refuse(context, *caller, name, id.status());
   const auto existing = FromProto(request->existing_connections());
-  if (!existing.ok()) return Answer(context, existing.status());
+  if (!existing.ok()) return Refuse(context, *caller, name, existing.status());
   const auto wait_for = CheckWaitFor(request->wait_for());
-  if (!wait_for.ok()) return Answer(context, wait_for.status());
-  auto begin = [this, id = *std::move(id), existing = *existing,
-                wait_for = *wait_for, response] {
-    return ToWait(registry_.Close(id, existing, wait_for), response);
+  if (!wait_for.ok()) return Refuse(context, *caller, name, wait_for.status());
+  auto begin = [this, caller = *caller, id = *std::move(id),
+                existing = *existing, wait_for = *wait_for, response] {
+    auto closing = registry_.Close(id, existing, wait_for);
+    // Before the wait, which may be long and need not end.
+    gate_.Audit(caller, ListenerName(id), closing.status());
+    return ToWait(std::move(closing), response);
   };
   return WaitReactor::Start(loop_, std::move(begin));
 }
@@ -97,6 +139,8 @@ ServerUnaryReactor* ListenerService::CloseListener(
 ServerUnaryReactor* ListenerService::IsClosed(
     CallbackServerContext* context, const v1::IsClosedRequest* request,
     v1::IsClosedResponse* response) {
+  const auto caller = gate_.Admit(*context, "IsClosed");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
   if (!id.ok()) return Answer(context, id.status());
   auto work = [this, id = *std::move(id), response] {
@@ -110,6 +154,8 @@ ServerUnaryReactor* ListenerService::IsClosed(
 ServerUnaryReactor* ListenerService::CloseFinished(
     CallbackServerContext* context, const v1::CloseFinishedRequest* request,
     v1::CloseFinishedResponse* response) {
+  const auto caller = gate_.Admit(*context, "CloseFinished");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
   if (!id.ok()) return Answer(context, id.status());
   const auto wait_for = CheckWaitFor(request->wait_for());
@@ -124,9 +170,15 @@ ServerUnaryReactor* ListenerService::CloseFinished(
 ServerUnaryReactor* ListenerService::DeleteListener(
     CallbackServerContext* context, const v1::DeleteListenerRequest* request,
     google::protobuf::Empty*) {
+  const auto caller = gate_.Admit(*context, "DeleteListener");
+  if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
-  if (!id.ok()) return Answer(context, id.status());
-  auto work = [this, id = *std::move(id)] { return registry_.Delete(id); };
+  if (!id.ok()) return Refuse(context, *caller, request->name(), id.status());
+  auto work = [this, caller = *caller, id = *std::move(id)] {
+    const absl::Status status = registry_.Delete(id);
+    gate_.Audit(caller, ListenerName(id), status);
+    return status;
+  };
   return AnswerOnLoop(context, loop_, std::move(work));
 }
 

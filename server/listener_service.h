@@ -3,19 +3,21 @@
 #define PORTREEVE_SERVER_LISTENER_SERVICE_H_
 
 #include <boost/asio/io_context.hpp>
+#include <string>
 
 #include "lib/asio.h"
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "server/gate.h"
 #include "server/registry.h"
 
 namespace portreeve::server {
 
 // Checks requests on gRPC's threads and does the work on the loop.
-// Lifetime: `loop` and `registry` outlive every call.
+// Lifetime: `loop`, `registry` and `gate` outlive every call.
 class ListenerService final : public v1::ListenerService::CallbackService {
  public:
-  ListenerService(asio::io_context& loop, Registry& registry)
-      : loop_(loop), registry_(registry) {}
+  ListenerService(asio::io_context& loop, Registry& registry, Gate& gate)
+      : loop_(loop), registry_(registry), gate_(gate) {}
 
   grpc::ServerUnaryReactor* CreateListener(
       grpc::CallbackServerContext* context,
@@ -48,8 +50,15 @@ class ListenerService final : public v1::ListenerService::CallbackService {
       google::protobuf::Empty* response) override;
 
  private:
+  // Audits `status`, a refusal to change `name`, and answers with it.
+  grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context,
+                                   const Caller& caller,
+                                   const std::string& name,
+                                   const absl::Status& status);
+
   asio::io_context& loop_;
   Registry& registry_;
+  Gate& gate_;
 };
 
 }  // namespace portreeve::server
