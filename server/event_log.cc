@@ -46,10 +46,10 @@ EventLog::EventLog(int64_t capacity)
 }
 
 void EventLog::Append(v1::Event event, const std::string& listener_name) {
-  event.set_revision(++last_revision_);
-  event.set_instance_id(instance_id_);
-  *event.mutable_time() = TimestampNow();
-  slot(last_revision_) = Entry{KindOf(event), listener_name, Encode(event)};
+  ++last_revision_;
+  Entry& entry = slot(last_revision_);
+  entry = Stamp(std::move(event), last_revision_);
+  entry.listener_name = listener_name;
   for (const auto& on_append : subscribers_) on_append();
 }
 
@@ -66,16 +66,20 @@ EventLog::Entry& EventLog::slot(int64_t revision) {
   return ring_[static_cast<size_t>((revision - 1) % capacity())];
 }
 
-EventLog::Entry EventLog::MakeGap(int64_t first, int64_t last) const {
-  v1::Event event;
-  event.set_revision(last);
+EventLog::Entry EventLog::Stamp(v1::Event event, int64_t revision) const {
+  event.set_revision(revision);
   event.set_instance_id(instance_id_);
   *event.mutable_time() = TimestampNow();
+  return Entry{KindOf(event), "", Encode(event)};
+}
+
+EventLog::Entry EventLog::MakeGap(int64_t first, int64_t last) const {
+  v1::Event event;
   v1::Event::Gap& gap = *event.mutable_gap();
   gap.set_first_revision(first);
   gap.set_last_revision(last);
   gap.set_count(last - first + 1);
-  return Entry{v1::EVENT_KIND_GAP, "", Encode(event)};
+  return Stamp(std::move(event), last);
 }
 
 EventLog::Subscription::Subscription(EventLog& log,

@@ -50,7 +50,11 @@ class EventLog {
   // `revision` is one of first_revision() to last_revision().
   const Entry& at(int64_t revision) const;
 
-  // The gap [first, last], stamped like an event; it is not in the log.
+  // `event`, of which only `kind` is set, as one of `revision` and of the
+  // present time; it is not in the log.
+  Entry Stamp(v1::Event event, int64_t revision) const;
+
+  // The gap [first, last], stamped with `last`.
   Entry MakeGap(int64_t first, int64_t last) const;
 
   // Calls `on_append` within each Append(), from now until it is destroyed.  It
@@ -66,6 +70,8 @@ class EventLog {
     EventLog& log_;
     std::list<std::function<void()>>::iterator position_;
   };
+  // How many an Append() calls.
+  size_t num_subscribers() const { return subscribers_.size(); }
 
  private:
   Entry& slot(int64_t revision);

@@ -10,7 +10,8 @@
 #include "lib/status.h"
 #include "server/errors.h"
 #include "server/grpc_status.h"
-#include "server/names.h"
+#include "server/snapshot.h"
+#include "server/watch_filter.h"
 
 namespace portreeve::server {
 namespace {
@@ -28,30 +29,6 @@ bool Parse(const grpc::ByteBuffer& raw, v1::WatchEventsRequest& request) {
          request.ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
 }
 
-absl::StatusOr<WatchFilter> FilterOf(const v1::WatchEventsRequest& request) {
-  WatchFilter filter;
-  for (int i = 0; i < request.listeners_size(); ++i) {
-    const std::string& name = request.listeners(i);
-    // One that does not exist may be created yet.
-    const auto id = ParseListenerName(name, absl::StrCat("listeners[", i, "]"));
-    if (!id.ok()) return id.status();
-    filter.listeners.insert(name);
-  }
-  for (int i = 0; i < request.kinds_size(); ++i) {
-    const int kind = request.kinds(i);
-    if (kind == v1::EVENT_KIND_UNSPECIFIED || !v1::EventKind_IsValid(kind)) {
-      return InvalidField(absl::StrCat("kinds[", i, "]"),
-                          absl::StrCat("there is no kind ", kind));
-    }
-    filter.kinds.set(static_cast<size_t>(kind));
-  }
-  if (filter.kinds.any()) {
-    filter.kinds.set(v1::EVENT_KIND_SNAPSHOT_DONE);
-    filter.kinds.set(v1::EVENT_KIND_GAP);
-  }
-  return filter;
-}
-
 absl::Status CheckStart(const v1::WatchEventsRequest& request,
                         const std::string& instance_id) {
   if (request.start_revision() < 0) {
@@ -66,15 +43,15 @@ absl::Status CheckStart(const v1::WatchEventsRequest& request,
                        absl::StrCat("the daemon was started anew: it is ",
                                     instance_id, " now"));
   }
-  if (request.start_revision() > 0) return NotImplemented("start_revision");
-  if (request.initial_snapshot()) return NotImplemented("initial_snapshot");
   return absl::OkStatus();
 }
 
 }  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
-    grpc::CallbackServerContext*, const grpc::ByteBuffer* raw) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
+  const auto caller = gate_.Admit(*context, "WatchEvents");
+  if (!caller.ok()) return new Refused(ToGrpc(caller.status()));
   v1::WatchEventsRequest request;
   if (!Parse(*raw, request)) {
     return new Refused(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
@@ -87,17 +64,32 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
   auto on_done = [this](WatchStream* stream) { OnDone(stream); };
   auto stream = std::make_shared<WatchStream>(loop_, log_, *std::move(filter),
                                               std::move(on_done));
-  loop_.Post([this, stream] { Start(stream); });
+  loop_.Post(
+      [this, stream, request = std::move(request)] { Start(stream, request); });
   return stream.get();
 }
 
-void EventService::Start(const std::shared_ptr<WatchStream>& stream) {
+void EventService::Start(const std::shared_ptr<WatchStream>& stream,
+                         const v1::WatchEventsRequest& request) {
   streams_.emplace(stream.get(), stream);
-  if (ended_) {
-    stream->Close(ToGrpc(ShuttingDown()));
-  } else {
-    stream->Start();
+  if (ended_) return stream->Close(ToGrpc(ShuttingDown()));
+  const auto first = FirstRevision(request);
+  if (!first.ok()) return stream->Close(ToGrpc(first.status()));
+  EventMessages snapshot;
+  if (request.initial_snapshot()) {
+    snapshot = TakeSnapshot(registry_, log_, stream->filter());
   }
+  stream->Start(*first, std::move(snapshot));
+}
+
+absl::StatusOr<int64_t> EventService::FirstRevision(
+    const v1::WatchEventsRequest& request) const {
+  const int64_t next = log_.last_revision() + 1;
+  if (request.start_revision() == 0) return next;
+  if (request.start_revision() <= next) return request.start_revision();
+  return ServerError(absl::StatusCode::kOutOfRange, "REVISION_UNKNOWN",
+                     absl::StrCat("start_revision ", request.start_revision(),
+                                  " is beyond the next one, ", next));
 }
 
 Deferred<> EventService::EndWatches() {

@@ -2,13 +2,17 @@
 #ifndef PORTREEVE_SERVER_EVENT_SERVICE_H_
 #define PORTREEVE_SERVER_EVENT_SERVICE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 
+#include "absl/status/statusor.h"
 #include "lib/deferred.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/event_log.h"
+#include "server/gate.h"
 #include "server/loop.h"
+#include "server/registry.h"
 #include "server/watch_stream.h"
 
 namespace portreeve::server {
@@ -17,13 +21,17 @@ namespace portreeve::server {
 // encoded once for all watchers.
 //
 // Threads: the methods are gRPC's; EndWatches(): loop thread.
-// Lifetime: `loop` and `log` outlive it.  Destroy it when the gRPC server is
+// Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
 // shut down and the loop has run dry.
 class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
                          v1::EventService::Service> {
  public:
-  EventService(Loop& loop, EventLog& log)
-      : loop_(loop), log_(log), all_done_(loop.executor()) {}
+  EventService(Loop& loop, EventLog& log, const Registry& registry, Gate& gate)
+      : loop_(loop),
+        log_(log),
+        registry_(registry),
+        gate_(gate),
+        all_done_(loop.executor()) {}
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
       grpc::CallbackServerContext* context,
@@ -35,12 +43,19 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   Deferred<> EndWatches();
 
  private:
-  void Start(const std::shared_ptr<WatchStream>& stream);
+  void Start(const std::shared_ptr<WatchStream>& stream,
+             const v1::WatchEventsRequest& request);
+  // The first revision that the watcher gets, after a snapshot.
+  // Errors: REVISION_UNKNOWN.
+  absl::StatusOr<int64_t> FirstRevision(
+      const v1::WatchEventsRequest& request) const;
   void OnDone(WatchStream* stream);
   void CheckAllDone();
 
   Loop& loop_;
   EventLog& log_;
+  const Registry& registry_;
+  Gate& gate_;
 
   // Loop thread only.
   bool ended_ = false;

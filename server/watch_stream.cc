@@ -8,11 +8,6 @@
 
 namespace portreeve::server {
 
-bool WatchFilter::Passes(const EventLog::Entry& entry) const {
-  return (kinds.none() || kinds.test(static_cast<size_t>(entry.kind))) &&
-         (listeners.empty() || listeners.count(entry.listener_name) > 0);
-}
-
 WatchStream::WatchStream(Loop& loop, EventLog& log, WatchFilter filter,
                          std::function<void(WatchStream*)> on_done)
     : loop_(loop),
@@ -20,11 +15,14 @@ WatchStream::WatchStream(Loop& loop, EventLog& log, WatchFilter filter,
       filter_(std::move(filter)),
       on_done_(std::move(on_done)) {}
 
-void WatchStream::Start() {
+void WatchStream::Start(int64_t first, EventMessages snapshot) {
   PORTREEVE_DCHECK(loop_.OnLoop());
-  next_ = log_.last_revision() + 1;
-  subscription_.emplace(log_, [this] { PumpLater(); });
+  PORTREEVE_CHECK(first <= log_.last_revision() + 1);
+  next_ = first;
+  snapshot_ = std::move(snapshot);
+  pause_.emplace(TimeSource::Of(loop_.context()));
   StartSendInitialMetadata();
+  Subscribe();
 }
 
 void WatchStream::End() {
@@ -37,6 +35,8 @@ void WatchStream::Close(const grpc::Status& status) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!status_) status_ = status;
   subscription_.reset();
+  if (pause_) pause_->Cancel();
+  snapshot_.clear();
   FinishIfIdle();
 }
 
@@ -44,11 +44,9 @@ void WatchStream::OnWriteDone(bool ok) {
   loop_.Post([this, ok] {
     write_in_flight_ = false;
     message_.Clear();
-    if (ok) {
-      Pump();
-    } else {
-      Close(grpc::Status::CANCELLED);
-    }
+    if (!ok) Close(grpc::Status::CANCELLED);
+    if (status_) return FinishIfIdle();
+    Subscribe();
   });
 }
 
@@ -61,10 +59,21 @@ void WatchStream::OnDone() {
   loop_.Post([this] { on_done_(this); });
 }
 
+void WatchStream::Subscribe() {
+  subscription_.emplace(log_, [this] { PumpLater(); });
+  if (!AtEnd() || ending_) PumpLater();
+}
+
 // In a later step, so that what happens in one step travels together.  That
 // step comes before OnDone()'s, as Finish() does.
 void WatchStream::PumpLater() {
-  if (pump_posted_ || write_in_flight_ || finished_) return;
+  if (pump_posted_ || write_in_flight_ || status_) return;
+  if (MayPause()) {
+    if (pause_->armed()) return;
+    if (TimeSource::Of(loop_.context()).Now() < next_look_) {
+      return pause_->StartAt(next_look_, [this] { Pump(); });
+    }
+  }
   pump_posted_ = true;
   loop_.Post([this] {
     pump_posted_ = false;
@@ -72,15 +81,18 @@ void WatchStream::PumpLater() {
   });
 }
 
+bool WatchStream::MayPause() const {
+  return !ending_ && snapshot_.empty() &&
+         log_.last_revision() - next_ < kManyEvents;
+}
+
 void WatchStream::Pump() {
-  if (status_) return FinishIfIdle();
-  if (write_in_flight_) return;
+  if (write_in_flight_ || status_) return;
+  pause_->Cancel();
+  next_look_ = TimeSource::Of(loop_.context()).Now() + kPause;
   const std::string message = TakeMessage();
   if (!message.empty()) {
-    const grpc::Slice slice(message);
-    message_ = grpc::ByteBuffer(&slice, 1);
-    write_in_flight_ = true;
-    StartWrite(&message_);
+    Send(message);
   } else if (!AtEnd()) {
     PumpLater();
   } else if (ending_) {
@@ -88,7 +100,22 @@ void WatchStream::Pump() {
   }
 }
 
+void WatchStream::Send(const std::string& message) {
+  const grpc::Slice slice(message);
+  message_ = grpc::ByteBuffer(&slice, 1);
+  write_in_flight_ = true;
+  subscription_.reset();
+  StartWrite(&message_);
+}
+
 std::string WatchStream::TakeMessage() {
+  if (snapshot_.empty()) return TakeEvents();
+  std::string message = std::move(snapshot_.front());
+  snapshot_.pop_front();
+  return message;
+}
+
+std::string WatchStream::TakeEvents() {
   std::string message;
   if (next_ < log_.first_revision()) {
     const int64_t last_missing = log_.first_revision() - 1;
@@ -97,9 +124,9 @@ std::string WatchStream::TakeMessage() {
   }
   for (int i = 0; i < kMaxScan && !AtEnd(); ++i, ++next_) {
     const EventLog::Entry& entry = log_.at(next_);
-    if (!filter_.Passes(entry)) continue;
+    if (!filter_.Passes(entry.kind, entry.listener_name)) continue;
     const size_t size = message.size() + entry.encoded.size();
-    if (!message.empty() && size > kMaxMessageBytes) break;
+    if (!message.empty() && size > kMaxEventMessageBytes) break;
     message += entry.encoded;
   }
   return message;

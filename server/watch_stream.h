@@ -6,46 +6,45 @@
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
-#include <bitset>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 
-#include "portreeve/v1/event.pb.h"
+#include "lib/time_source.h"
 #include "server/event_log.h"
 #include "server/loop.h"
+#include "server/snapshot.h"
+#include "server/watch_filter.h"
 
 namespace portreeve::server {
 
-// Which events a watcher wants.  A gap always passes.
-struct WatchFilter {
-  std::set<std::string> listeners;  // Names; empty: all, and dialled ones.
-  std::bitset<v1::EventKind_ARRAYSIZE> kinds;  // None: all.
-
-  bool Passes(const EventLog::Entry& entry) const;
-};
-
 // Sends events from its start on.  One message is on its way at a time; what
-// happens meanwhile waits in the EventLog, so a watcher that does not read
-// holds one message and slows nobody.  What the log has dropped by the time
-// the watcher reads again is told as a gap.
+// happens meanwhile waits in the EventLog, which does not even tell the stream
+// of it: a watcher that does not read holds one message, and what is left of
+// its snapshot, and slows nobody.  What the log has dropped by the time the
+// watcher reads again is told as a gap.
 //
 // Threads: every field is touched on the loop only; gRPC's reactions post.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.
 class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  // The most of a message, unless one event is larger.
-  static constexpr size_t kMaxMessageBytes = 256 * 1024;
+  // The least time between two looks at the log, unless there is much to send.
+  // With many watchers it is the messages that cost, not the events.
+  static constexpr std::chrono::milliseconds kPause{5};
 
   // Any thread.  `loop` and `log` outlive it.
   WatchStream(Loop& loop, EventLog& log, WatchFilter filter,
               std::function<void(WatchStream*)> on_done);
 
-  // Counts from now on: sends initial metadata, and every later event of the
-  // log that passes the filter.  Loop thread.
-  void Start();
+  const WatchFilter& filter() const { return filter_; }
+
+  // Counts from now on: sends initial metadata, `snapshot`, and every event of
+  // the log from revision `first` on that passes the filter.  `first` is at
+  // most the log's last + 1.  Loop thread.
+  void Start(int64_t first, EventMessages snapshot);
 
   // Ends the call with OK, once the events of the log until now are sent.
   // After Start(); idempotent.  Loop thread.
@@ -62,12 +61,20 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  private:
   // How many events are looked at in one step of the loop.
   static constexpr int kMaxScan = 4096;
+  // So many are worth a message at once.
+  static constexpr int64_t kManyEvents = 256;
 
+  void Subscribe();
   void PumpLater();
+  bool MayPause() const;
   void Pump();
-  // The next events, encoded; "" for none.
+  void Send(const std::string& message);
+  // The next of the snapshot, or the next events, encoded; "" for none.
   std::string TakeMessage();
-  bool AtEnd() const { return next_ > log_.last_revision(); }
+  std::string TakeEvents();
+  bool AtEnd() const {
+    return snapshot_.empty() && next_ > log_.last_revision();
+  }
   void FinishIfIdle();
 
   Loop& loop_;
@@ -75,8 +82,12 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   const WatchFilter filter_;
   const std::function<void(WatchStream*)> on_done_;
 
+  EventMessages snapshot_;  // What is left of it.
+  int64_t next_ = 0;        // The revision to look at next.
+  // While no message is on its way.
   std::optional<EventLog::Subscription> subscription_;
-  int64_t next_ = 0;  // The revision to look at next.
+  std::optional<Timer> pause_;  // From Start() on.
+  TimePoint next_look_ = TimePoint::min();
   bool pump_posted_ = false;
   bool write_in_flight_ = false;
   bool ending_ = false;
