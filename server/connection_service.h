@@ -2,22 +2,46 @@
 #ifndef PORTREEVE_SERVER_CONNECTION_SERVICE_H_
 #define PORTREEVE_SERVER_CONNECTION_SERVICE_H_
 
-#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <string_view>
 
 #include "lib/asio.h"
+#include "lib/deferred.h"
+#include "lib/task_scope.h"
 #include "portreeve/v1/connection.grpc.pb.h"
+#include "server/attach.h"
+#include "server/client_stream.h"
+#include "server/gate.h"
+#include "server/loop.h"
+#include "server/open_streams.h"
 #include "server/registry.h"
 
 namespace portreeve::server {
 
-// Checks requests on gRPC's threads and does the work on the loop.
-// Lifetime: `loop` and `registry` outlive every call.
-class ConnectionService final : public v1::ConnectionService::CallbackService {
- public:
-  using Stream = grpc::ServerBidiReactor<v1::ClientFrame, v1::ServerFrame>;
+// Attach and Dial are raw (server/call_stream.h).
+using ConnectionServiceMethods =
+    v1::ConnectionService::WithCallbackMethod_ListConnections<
+        v1::ConnectionService::WithCallbackMethod_GetConnection<
+            v1::ConnectionService::WithCallbackMethod_CloseConnection<
+                v1::ConnectionService::WithRawCallbackMethod_Attach<
+                    v1::ConnectionService::WithRawCallbackMethod_Dial<
+                        v1::ConnectionService::Service>>>>>;
 
-  ConnectionService(asio::io_context& loop, Registry& registry)
-      : loop_(loop), registry_(registry) {}
+// Checks requests on gRPC's threads and does the work on the loop.
+//
+// Threads: the methods are gRPC's; EndStreams(): loop thread.
+// Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
+// shut down and the loop has run dry.
+class ConnectionService final : public ConnectionServiceMethods {
+ public:
+  using Stream = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+  ConnectionService(Loop& loop, Registry& registry, Gate& gate)
+      : loop_(loop),
+        registry_(registry),
+        gate_(gate),
+        streams_(loop.executor()),
+        tasks_(loop.executor()) {}
 
   grpc::ServerUnaryReactor* ListConnections(
       grpc::CallbackServerContext* context,
@@ -31,13 +55,26 @@ class ConnectionService final : public v1::ConnectionService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::CloseConnectionRequest* request,
       v1::Connection* response) override;
-  // UNIMPLEMENTED in this release.
   Stream* Attach(grpc::CallbackServerContext* context) override;
   Stream* Dial(grpc::CallbackServerContext* context) override;
 
+  // Refuses later Attach and Dial calls.  Determined when none is left: each
+  // ends with its connection.  Idempotent.
+  Deferred<> EndStreams() { return streams_.End(); }
+
  private:
-  asio::io_context& loop_;
+  using Serve = Task<>(Registry&, std::shared_ptr<ClientStream>, AuditFunction);
+
+  Stream* StartStream(grpc::CallbackServerContext& context,
+                      std::string_view method, Serve* serve);
+
+  Loop& loop_;
   Registry& registry_;
+  Gate& gate_;
+
+  // Loop thread only.
+  OpenStreams streams_;
+  TaskScope tasks_;
 };
 
 }  // namespace portreeve::server

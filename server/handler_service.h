@@ -2,16 +2,41 @@
 #ifndef PORTREEVE_SERVER_HANDLER_SERVICE_H_
 #define PORTREEVE_SERVER_HANDLER_SERVICE_H_
 
+#include "lib/deferred.h"
 #include "portreeve/v1/handler.grpc.pb.h"
+#include "server/gate.h"
+#include "server/loop.h"
+#include "server/open_streams.h"
+#include "server/registry.h"
 
 namespace portreeve::server {
 
-// UNIMPLEMENTED in this release.
-class HandlerService final : public v1::HandlerService::CallbackService {
+// Threads: the methods are gRPC's; EndStreams(): loop thread.
+// Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
+// shut down and the loop has run dry.
+class HandlerService final
+    : public v1::HandlerService::WithRawCallbackMethod_Handle<
+          v1::HandlerService::Service> {
  public:
-  using Stream = grpc::ServerBidiReactor<v1::HandleRequest, v1::HandleResponse>;
+  using Stream = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+  HandlerService(Loop& loop, Registry& registry, Gate& gate)
+      : loop_(loop),
+        registry_(registry),
+        gate_(gate),
+        streams_(loop.executor()) {}
 
   Stream* Handle(grpc::CallbackServerContext* context) override;
+
+  // Refuses later calls.  Determined when none is left: each ends with its
+  // listener's handlers.  Idempotent.
+  Deferred<> EndStreams() { return streams_.End(); }
+
+ private:
+  Loop& loop_;
+  Registry& registry_;
+  Gate& gate_;
+  OpenStreams streams_;  // Loop thread only.
 };
 
 }  // namespace portreeve::server

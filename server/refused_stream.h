@@ -10,12 +10,10 @@
 namespace portreeve::server {
 
 // Reads and writes nothing.  gRPC owns it.
-template <typename Request, typename Response>
-class RefusedStream final : public grpc::ServerBidiReactor<Request, Response> {
+class RefusedStream final
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  explicit RefusedStream(const absl::Status& status) {
-    this->Finish(ToGrpc(status));
-  }
+  explicit RefusedStream(const absl::Status& status) { Finish(ToGrpc(status)); }
 
   void OnDone() override { delete this; }
 };

@@ -1,0 +1,135 @@
+#include "server/call_stream.h"
+
+#include <grpcpp/support/proto_buffer_reader.h>
+#include <grpcpp/support/slice.h>
+
+#include <iterator>
+#include <utility>
+
+#include "lib/check.h"
+#include "server/grpc_status.h"
+
+namespace portreeve::server {
+namespace {
+
+grpc::ByteBuffer Encode(const google::protobuf::MessageLite& message) {
+  const grpc::Slice slice(message.ByteSizeLong());
+  // Nobody else has it yet.
+  message.SerializeWithCachedSizesToArray(const_cast<uint8_t*>(slice.begin()));
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+}  // namespace
+
+bool CallStream::Parse(grpc::ByteBuffer raw,
+                       google::protobuf::MessageLite& message) {
+  grpc::ProtoBufferReader reader(&raw);
+  return reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
+}
+
+CallStream::CallStream(Loop& loop, const grpc::CallbackServerContext& context,
+                       OnDoneFunction on_done)
+    : loop_(loop), context_(context), on_done_(std::move(on_done)) {}
+
+void CallStream::ReadNext() {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (read_in_flight_ || end_seen_ || broken_ || closed()) return;
+  read_in_flight_ = true;
+  StartRead(&incoming_);
+}
+
+void CallStream::OnReadDone(bool ok) {
+  const bool cancelled = !ok && context_.IsCancelled();
+  loop_.Post([this, ok, cancelled] { TakeRead(ok, cancelled); });
+}
+
+void CallStream::TakeRead(bool ok, bool cancelled) {
+  read_in_flight_ = false;
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  if (broken_ || closed()) return;
+  if (ok) {
+    used_ = true;
+    OnMessage(std::move(message));
+  } else if (cancelled) {
+    Break();
+  } else if (!std::exchange(end_seen_, true)) {
+    // The client's end, or gRPC has refused a message, as too large, and
+    // cancels the call: only the read after that one tells.
+    read_in_flight_ = true;
+    StartRead(&incoming_);
+  } else {
+    OnClientEnd();
+  }
+}
+
+void CallStream::Send(const google::protobuf::MessageLite& message,
+                      std::function<void(bool)> on_sent) {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (broken_ || closed()) {
+    on_sent(false);
+    return;
+  }
+  outgoing_.push_back({Encode(message), std::move(on_sent)});
+  Pump();
+}
+
+void CallStream::DropUnsent() {
+  auto first = outgoing_.begin();
+  if (write_in_flight_) ++first;
+  std::list<Outgoing> dropped;
+  dropped.splice(dropped.end(), outgoing_, first, outgoing_.end());
+  for (const Outgoing& outgoing : dropped) outgoing.on_sent(false);
+}
+
+void CallStream::Pump() {
+  if (write_in_flight_) return;
+  if (outgoing_.empty()) return FinishIfIdle();
+  write_in_flight_ = true;
+  StartWrite(&outgoing_.front().message);
+}
+
+void CallStream::OnWriteDone(bool ok) {
+  loop_.Post([this, ok] {
+    write_in_flight_ = false;
+    const Outgoing sent = std::move(outgoing_.front());
+    outgoing_.pop_front();
+    sent.on_sent(ok);
+    if (!ok) Break();
+    Pump();
+  });
+}
+
+void CallStream::OnCancel() {
+  loop_.Post([this] { Break(); });
+}
+
+void CallStream::Break() {
+  if (std::exchange(broken_, true)) return;
+  DropUnsent();
+  if (closed()) return FinishIfIdle();
+  OnBroken();
+}
+
+void CallStream::Close(const absl::Status& status) {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (!status_) status_ = status;
+  FinishIfIdle();
+}
+
+void CallStream::CloseIfUnused(const absl::Status& status) {
+  if (!used_) Close(status);
+}
+
+void CallStream::FinishIfIdle() {
+  if (!closed() || !outgoing_.empty() || finished_) return;
+  finished_ = true;
+  Finish(ToGrpc(*status_));
+}
+
+// gRPC's last call: what was posted before it runs before it.
+void CallStream::OnDone() {
+  loop_.Post([this] { on_done_(this); });
+}
+
+}  // namespace portreeve::server

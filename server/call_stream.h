@@ -1,0 +1,105 @@
+// CallStream: one bidirectional call of gRPC, driven from the loop.
+#ifndef PORTREEVE_SERVER_CALL_STREAM_H_
+#define PORTREEVE_SERVER_CALL_STREAM_H_
+
+#include <google/protobuf/message_lite.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <functional>
+#include <list>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "server/loop.h"
+
+namespace portreeve::server {
+
+// What Attach, Dial and Handle have in common.  Messages are raw, for gRPC
+// tells a message that it cannot parse and the client's end in the same way.
+//
+// Threads: every field is touched on the loop only, and the methods that are
+// not gRPC's reactions are called there; reactions post.
+// Lifetime: the owner keeps it until `on_done`, which is called on the loop
+// once gRPC has let go of it.  Close() must be called in the end.
+class CallStream
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  // Ends the call with `status`, after what was given to Send().  Only the
+  // first call counts.  Needed for a broken call, too.
+  virtual void Close(const absl::Status& status);
+
+  // The same, if no message has come yet.
+  void CloseIfUnused(const absl::Status& status);
+
+  void OnReadDone(bool ok) final;
+  void OnWriteDone(bool ok) final;
+  void OnCancel() final;
+  void OnDone() final;
+
+ protected:
+  using OnDoneFunction = std::function<void(CallStream*)>;
+
+  // Any thread.  `loop` outlives it; `context` is the call's.
+  CallStream(Loop& loop, const grpc::CallbackServerContext& context,
+             OnDoneFunction on_done);
+
+  // Asks for the next message, unless that was done already: one OnMessage(),
+  // OnClientEnd() or OnBroken() follows, unless the call ends before.
+  void ReadNext();
+
+  // Sends `message` after those before it.  `on_sent` gets true when HTTP/2's
+  // flow control has taken it over, false when it never will; it must not call
+  // the stream.
+  void Send(const google::protobuf::MessageLite& message,
+            std::function<void(bool)> on_sent);
+
+  // False if `raw` is not a message of this type.
+  static bool Parse(grpc::ByteBuffer raw,
+                    google::protobuf::MessageLite& message);
+
+  // Forgets what is not on its way yet.
+  void DropUnsent();
+
+  bool closed() const { return status_.has_value(); }  // Close() was called.
+  bool broken() const { return broken_; }
+  Loop& loop() const { return loop_; }
+
+  virtual void OnMessage(grpc::ByteBuffer message) = 0;
+  // The client sends no more; it still reads.
+  virtual void OnClientEnd() = 0;
+  // The call was cancelled, its deadline has passed, or the client is lost.
+  // Once, and never after Close().
+  virtual void OnBroken() = 0;
+
+ private:
+  struct Outgoing {
+    grpc::ByteBuffer message;
+    std::function<void(bool)> on_sent;
+  };
+
+  void TakeRead(bool ok, bool cancelled);
+  void Pump();
+  void Break();
+  void FinishIfIdle();
+
+  Loop& loop_;
+  const grpc::CallbackServerContext& context_;  // Until OnDone().
+  const OnDoneFunction on_done_;
+
+  grpc::ByteBuffer incoming_;  // gRPC writes it while a read is in flight.
+  bool read_in_flight_ = false;
+  bool end_seen_ = false;
+  bool used_ = false;
+  // The front one is on its way while write_in_flight_.
+  std::list<Outgoing> outgoing_;
+  bool write_in_flight_ = false;
+  bool broken_ = false;
+  std::optional<absl::Status> status_;  // Once it is to finish.
+  bool finished_ = false;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CALL_STREAM_H_

@@ -1,0 +1,45 @@
+// SocketStream: an Attach or Dial call as a ClientStream.
+#ifndef PORTREEVE_SERVER_SOCKET_STREAM_H_
+#define PORTREEVE_SERVER_SOCKET_STREAM_H_
+
+#include <optional>
+
+#include "lib/asio.h"
+#include "lib/deferred.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/call_stream.h"
+#include "server/client_stream.h"
+
+namespace portreeve::server {
+
+// Of each direction it holds one frame at most, but for a write that was
+// cancelled: what else the client sends stays in the stream's window.
+class SocketStream final : public ClientStream, public CallStream {
+ public:
+  // As CallStream's.
+  SocketStream(Loop& loop, const grpc::CallbackServerContext& context,
+               OnDoneFunction on_done);
+
+  Task<std::optional<v1::ClientFrame>> Read() override;
+  Task<bool> Write(v1::ServerFrame frame) override;
+  Deferred<> broken() const override { return broken_.deferred(); }
+  void Finish(const absl::Status& status) override { Close(status); }
+
+  void Close(const absl::Status& status) override;
+
+ private:
+  void OnMessage(grpc::ByteBuffer message) override;
+  void OnClientEnd() override;
+  void OnBroken() override;
+  bool AwaitsFrame() const;
+  void WakeReader();
+
+  const Ivar<> broken_;
+  std::optional<v1::ClientFrame> frame_;  // Read, and given to nobody yet.
+  bool client_ended_ = false;
+  std::optional<Ivar<>> reader_;  // Of the last Read() that waited.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_SOCKET_STREAM_H_
