@@ -1,0 +1,407 @@
+// ServeStream: a client's frames and a peer's bytes, step by step, with a
+// stream that the test holds in its hands.  No gRPC.
+#include "server/stream_session.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/monitor.h"
+#include "lib/status.h"
+#include "server/claim.h"
+#include "tests/testing/loop_fixture.h"
+#include "tests/testing/raw_client.h"
+
+namespace portreeve::testing {
+namespace {
+
+using server::ClientStream;
+
+// What gRPC is otherwise.  While it stalls, the client takes nothing.
+class FakeClientStream : public ClientStream {
+ public:
+  explicit FakeClientStream(const Executor& executor)
+      : executor_(executor), broken_(executor), changed_(executor) {}
+
+  Task<std::optional<v1::ClientFrame>> Read() override {
+    while (frames_.empty() && !over()) co_await Changed();
+    if (frames_.empty() || over(false)) co_return std::nullopt;
+    std::optional<v1::ClientFrame> frame = std::move(frames_.front());
+    if (frame) frames_.pop_front();
+    co_return frame;
+  }
+  Task<bool> Write(v1::ServerFrame frame) override {
+    if (over()) co_return false;
+    written.push_back(std::move(frame));
+    while (stalled_ && !over()) co_await Changed();
+    co_return !over();
+  }
+  Deferred<> broken() const override { return broken_.deferred(); }
+  void Finish(const absl::Status& status) override {
+    if (!finished) finished = status;
+    Change();
+  }
+
+  // The client's side.
+  void Send(v1::ClientFrame frame) {
+    frames_.push_back(std::move(frame));
+    Change();
+  }
+  void SendData(std::string data) {
+    v1::ClientFrame frame;
+    frame.set_data(std::move(data));
+    Send(std::move(frame));
+  }
+  void End() {
+    frames_.push_back(std::nullopt);
+    Change();
+  }
+  void Break() {
+    broken_.FillIfEmpty();
+    Change();
+  }
+  void Stall(bool stalled) {
+    stalled_ = stalled;
+    Change();
+  }
+  size_t unread() const { return frames_.size(); }
+
+  // "opened", "data:xyz", "eof", "closed:PEER_CLOSED", ...
+  std::vector<std::string> Written() const {
+    std::vector<std::string> texts;
+    for (const v1::ServerFrame& frame : written) {
+      if (frame.has_opened()) texts.push_back("opened");
+      if (frame.has_data()) texts.push_back("data:" + frame.data());
+      if (frame.has_eof()) texts.push_back("eof");
+      if (frame.has_closed()) {
+        texts.push_back(
+            "closed:" +
+            v1::CloseReason_Name(frame.closed().reason()).substr(13));
+      }
+    }
+    return texts;
+  }
+
+  std::vector<v1::ServerFrame> written;
+  std::optional<absl::Status> finished;
+
+ private:
+  bool over(bool or_finished = true) const {
+    return broken_.determined() || (or_finished && finished.has_value());
+  }
+  Task<> Changed() {
+    const Deferred<> changed = changed_.deferred();
+    co_await changed.Wait();
+  }
+  void Change() { std::exchange(changed_, Ivar<>(executor_)).Fill(); }
+
+  const Executor executor_;
+  const Ivar<> broken_;
+  Ivar<> changed_;
+  bool stalled_ = false;
+  std::deque<std::optional<v1::ClientFrame>> frames_;
+};
+
+class StreamSessionTest : public LoopFixture {
+ protected:
+  StreamSessionTest()
+      : peer_(loop(), [this](const auto& f) { return RunUntil(f); }),
+        stream_(std::make_shared<FakeClientStream>(executor())) {
+    asio::ip::tcp::acceptor acceptor(loop(),
+                                     {asio::ip::address_v4::loopback(), 0});
+    const AnyAddress address = Inet::Address(acceptor.local_endpoint());
+    EXPECT_EQ(peer_.Connect(address), "ok");
+    asio::ip::tcp::socket accepted = acceptor.accept();
+    StreamSocket socket(loop().get_executor());
+    socket.assign(asio::ip::tcp::v4(), accepted.release());
+    const Monitor silent(executor().monitor(), "test",
+                         [](std::exception_ptr) {});
+    connection_ = std::make_shared<ServedConnection>(
+        std::make_shared<SocketCore>(executor(), std::move(socket), address),
+        silent, ServedConnection::Streams::kYes, BufferAgeLimit());
+    server::StreamSessionOptions options;
+    options.describe = [] { return v1::Connection(); };
+    options.on_end = [this](std::exception_ptr error) { OnEnd(error); };
+    Start(Serve(std::move(options)));
+    Settle();
+  }
+  ~StreamSessionTest() override { connection_->socket()->Reset(); }
+
+  // As a server does.
+  void OnEnd(std::exception_ptr error) {
+    ++ends_;
+    if (error) raised_ = DescribeException(error);
+    connection_->Close(
+        ExistingConnections::kClose,
+        error ? CloseReason::kHandlerError : CloseReason::kHandlerDone);
+  }
+
+  Task<> Serve(server::StreamSessionOptions options) {
+    co_await server::ServeStream(stream_, connection_, std::move(options));
+    returned_ = true;
+  }
+
+  void RunToEnd() {
+    ASSERT_TRUE(RunUntil([this] { return returned_; }));
+    EXPECT_EQ(ends_, 1);
+    EXPECT_TRUE(stream_->finished.has_value());
+    EXPECT_FALSE(connection_->is_open());
+  }
+
+  template <typename Set>
+  void SendFrame(Set set) {
+    v1::ClientFrame frame;
+    set(frame);
+    stream_->Send(std::move(frame));
+  }
+  void SendEof() {
+    SendFrame([](v1::ClientFrame& frame) { frame.mutable_eof(); });
+  }
+  void SendDone() {
+    SendFrame([](v1::ClientFrame& frame) { frame.mutable_done(); });
+  }
+  void SendReset() {
+    SendFrame([](v1::ClientFrame& frame) { frame.mutable_reset(); });
+  }
+
+  bool WrittenIs(const std::vector<std::string>& texts) {
+    const bool is = RunUntil([&] { return stream_->Written() == texts; });
+    EXPECT_EQ(stream_->Written(), texts);
+    return is;
+  }
+
+  RawClient peer_;
+  const std::shared_ptr<FakeClientStream> stream_;
+  std::shared_ptr<ServedConnection> connection_;
+  bool returned_ = false;
+  int ends_ = 0;
+  std::string raised_;
+};
+
+TEST_F(StreamSessionTest, BytesGoBothWaysAndDoneFlushes) {
+  EXPECT_EQ(stream_->Written(), std::vector<std::string>{"opened"});
+  EXPECT_EQ(peer_.Send("ping"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:ping"}));
+  stream_->SendData("pong");
+  EXPECT_EQ(peer_.ReceiveExactly(4), "pong");
+  stream_->SendData("bye");
+  SendDone();
+  EXPECT_EQ(peer_.ReceiveExactly(3), "bye");
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "data:ping", "closed:HANDLER_DONE"}));
+  EXPECT_TRUE(stream_->finished->ok());
+}
+
+TEST_F(StreamSessionTest, FinEachWayByItself) {
+  SendEof();
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  EXPECT_EQ(peer_.Send("still"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:still"}));
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "data:still", "eof"}));
+  Settle();
+  EXPECT_FALSE(returned_);  // The client has not said that it is through.
+  SendDone();
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:PEER_CLOSED");
+}
+
+TEST_F(StreamSessionTest, ThePeersFinFirstAndTheClientGoesOn) {
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "eof"}));
+  stream_->SendData("more");
+  EXPECT_EQ(peer_.ReceiveExactly(4), "more");
+  stream_->End();  // Both ways have ended: `done`.
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:PEER_CLOSED");
+}
+
+TEST_F(StreamSessionTest, TheEndOfTheStreamIsEofAndThenDone) {
+  stream_->SendData("x");
+  stream_->End();
+  EXPECT_EQ(peer_.ReceiveExactly(1), "x");
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  EXPECT_EQ(peer_.Send("y"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:y"}));
+  Settle();
+  EXPECT_EQ(ends_, 0);
+  peer_.CloseSending();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "data:y", "eof", "closed:PEER_CLOSED"}));
+}
+
+TEST_F(StreamSessionTest, ResetIsAReset) {
+  stream_->SendData("x");
+  SendReset();
+  RunToEnd();
+  EXPECT_TRUE(connection_->socket()->was_reset());
+  EXPECT_EQ(stream_->Written().back(), "closed:HANDLER_DONE");
+  EXPECT_TRUE(stream_->finished->ok());
+}
+
+TEST_F(StreamSessionTest, RaisedFlushesAndIsTold) {
+  stream_->SendData("last words");
+  SendFrame([](v1::ClientFrame& frame) {
+    frame.mutable_raised()->set_message("ouch");
+  });
+  EXPECT_EQ(peer_.ReceiveExactly(10), "last words");
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  RunToEnd();
+  EXPECT_EQ(raised_, "ouch");
+  EXPECT_EQ(stream_->Written().back(), "closed:HANDLER_ERROR");
+}
+
+TEST_F(StreamSessionTest, AStreamThatBreaksResets) {
+  stream_->SendData("half a mes");
+  EXPECT_EQ(peer_.ReceiveExactly(10), "half a mes");
+  stream_->Break();
+  EXPECT_EQ(peer_.Receive(), "ECONNRESET");
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+  EXPECT_EQ(raised_, "");
+  EXPECT_EQ(stream_->Written(), std::vector<std::string>{"opened"});
+}
+
+TEST_F(StreamSessionTest, OneThatBreaksAfterDoneHasNothingToLose) {
+  peer_.ShrinkReceiveBuffer();
+  const std::string large(8 << 20, 'x');
+  for (size_t at = 0; at < large.size(); at += 256 << 10) {
+    stream_->SendData(large.substr(at, 256 << 10));
+  }
+  SendDone();
+  // The peer reads until the client's frames are all in the daemon.
+  size_t received = 0;
+  while (stream_->unread() > 0) received += peer_.Receive().size();
+  ASSERT_TRUE(RunUntil([this] { return ends_ == 1; }));
+  stream_->Break();
+  const RawClient::Drained rest = peer_.Drain();
+  EXPECT_EQ(received + rest.bytes, large.size());
+  EXPECT_EQ(rest.end, "EOF");
+  RunToEnd();
+}
+
+TEST_F(StreamSessionTest, ThePeersResetTellsWhatCameThenEofThenClosed) {
+  EXPECT_EQ(peer_.Send("last"), "ok");
+  peer_.Reset();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "data:last", "eof", "closed:PEER_RESET"}));
+  EXPECT_TRUE(stream_->finished->ok());
+}
+
+TEST_F(StreamSessionTest, ThePeersResetIsNoticedWhileTheClientDoesNotRead) {
+  stream_->Stall(true);
+  EXPECT_EQ(peer_.Send("one"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:one"}));
+  EXPECT_EQ(peer_.Send("two"), "ok");
+  peer_.Reset();
+  ASSERT_TRUE(RunUntil([this] { return !connection_->is_open(); }));
+  EXPECT_FALSE(returned_);
+  stream_->Stall(false);
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs(
+      {"opened", "data:one", "data:two", "eof", "closed:PEER_RESET"}));
+}
+
+TEST_F(StreamSessionTest, AClientThatDoesNotReadStopsTheReading) {
+  stream_->Stall(true);
+  const std::string chunk(1 << 20, 'x');
+  size_t sent = 0;
+  peer_.socket().non_blocking(true);
+  for (error_code ec; !ec;) {
+    sent += peer_.socket().write_some(asio::buffer(chunk), ec);
+    Settle();
+  }
+  // One frame was read, the rest is in the kernel.
+  EXPECT_EQ(stream_->written.size(), 2u);
+  EXPECT_LE(connection_->bytes_received(), 64 << 10);
+  stream_->Stall(false);
+  peer_.CloseSending();
+  ASSERT_TRUE(RunUntil([&] {
+    return connection_->bytes_received() == static_cast<int64_t>(sent);
+  }));
+  for (const v1::ServerFrame& frame : stream_->written) {
+    EXPECT_LE(frame.data().size(), 64u << 10);
+  }
+}
+
+TEST_F(StreamSessionTest, APeerThatDoesNotReadStopsTheFrames) {
+  const std::string frame(256 << 10, 'x');
+  for (int i = 0; i < 100; ++i) stream_->SendData(frame);
+  Settle();
+  ASSERT_TRUE(RunUntil([this] { return connection_->bytes_to_write() > 0; }));
+  Settle();
+  EXPECT_GT(stream_->unread(), 50u);
+  EXPECT_LE(connection_->bytes_to_write(), frame.size());
+}
+
+TEST_F(StreamSessionTest, WhatIsAgainstTheContractBreaksIt) {
+  struct Case {
+    std::string field;
+    std::vector<v1::ClientFrame> frames;
+  };
+  v1::ClientFrame attach, dial, data, eof, large, none;
+  attach.mutable_attach()->set_connection("connections/a1");
+  dial.mutable_dial();
+  data.set_data("x");
+  eof.mutable_eof();
+  large.set_data(std::string((256 << 10) + 1, 'x'));
+  // The first that is wrong; each in a session of its own.
+  const std::vector<Case> cases = {{"attach", {attach}},    {"dial", {dial}},
+                                   {"data", {eof, data}},   {"data", {large}},
+                                   {"data", {data, large}}, {"", {none}}};
+  for (const Case& c : cases) {
+    auto stream = std::make_shared<FakeClientStream>(executor());
+    asio::ip::tcp::acceptor acceptor(loop(),
+                                     {asio::ip::address_v4::loopback(), 0});
+    RawClient peer(loop(), [this](const auto& f) { return RunUntil(f); });
+    const AnyAddress address = Inet::Address(acceptor.local_endpoint());
+    ASSERT_EQ(peer.Connect(address), "ok");
+    asio::ip::tcp::socket accepted = acceptor.accept();
+    StreamSocket socket(loop().get_executor());
+    socket.assign(asio::ip::tcp::v4(), accepted.release());
+    auto connection = std::make_shared<ServedConnection>(
+        std::make_shared<SocketCore>(executor(), std::move(socket), address),
+        Monitor(), ServedConnection::Streams::kYes, BufferAgeLimit());
+    server::StreamSessionOptions options;
+    options.describe = [] { return v1::Connection(); };
+    options.on_end = [](std::exception_ptr) {};
+    Start(server::ServeStream(stream, connection, std::move(options)));
+    for (const v1::ClientFrame& frame : c.frames) stream->Send(frame);
+    ASSERT_TRUE(RunUntil([&] { return stream->finished.has_value(); }));
+    EXPECT_EQ(stream->finished->code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(DetailOf(*stream->finished).field, c.field);
+    EXPECT_TRUE(connection->socket()->was_reset()) << c.field;
+    EXPECT_EQ(connection->reason(), CloseReason::kClientGone);
+    EXPECT_EQ(stream->Written(), std::vector<std::string>{"opened"});
+    Settle();
+  }
+  connection_->socket()->Reset();
+  RunToEnd();
+}
+
+TEST_F(StreamSessionTest, ClosedUnderItTheClientIsToldNoEof) {
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:CALLED"}));
+  EXPECT_EQ(peer_.Receive(), "EOF");
+}
+
+TEST_F(StreamSessionTest, DataForAPeerThatIsGoneIsNoError) {
+  peer_.Reset();
+  stream_->SendData("into the void");
+  stream_->SendData("again");
+  SendDone();
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:PEER_RESET");
+}
+
+}  // namespace
+}  // namespace portreeve::testing
