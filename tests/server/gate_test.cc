@@ -1,0 +1,233 @@
+// Who may call what, over real connections with and without TLS.
+#include "server/gate.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "portreeve/v1/listener.grpc.pb.h"
+#include "server/errors.h"
+#include "server/grpc_status.h"
+#include "tests/testing/certificates.h"
+#include "tests/testing/server_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using ::portreeve::testing::Certificate;
+using ::portreeve::testing::CertificateAuthority;
+using ::portreeve::testing::TemporaryFolder;
+
+constexpr char kIdentities[] = R"(
+  identities { name: "vera" role: ROLE_VIEWER }
+  identities { name: "otto" role: ROLE_OPERATOR }
+  identities { name: "anna" role: ROLE_ADMIN }
+  identities { name: "otto.example.org" role: ROLE_OPERATOR }
+  identities { name: "spiffe://example.org/anna" role: ROLE_ADMIN }
+)";
+
+// Asks the gate about the method that the request names, and answers with the
+// caller.
+class GateService final : public v1::ListenerService::Service {
+ public:
+  explicit GateService(Gate& gate) : gate_(gate) {}
+
+  grpc::Status GetListener(grpc::ServerContext* context,
+                           const v1::GetListenerRequest* request,
+                           v1::Listener* response) override {
+    const auto caller = gate_.Admit(*context, request->name());
+    if (!caller.ok()) return ToGrpc(caller.status());
+    response->set_name(caller->who);
+    gate_.Audit(*caller, "listeners/x", absl::OkStatus());
+    return grpc::Status::OK;
+  }
+
+ private:
+  Gate& gate_;
+};
+
+class GateTest : public ::testing::Test {
+ protected:
+  // Before the first call.
+  void Start(Gate::Certificates certificates, const std::string& policy = "") {
+    auto read = Policy::FromText(policy, "policy");
+    auto audit = AuditLog::ToFile(folder_.File("audit"));
+    ASSERT_TRUE(read.ok() && audit.ok());
+    audit_ = *std::move(audit);
+    gate_ = std::make_unique<Gate>(*read, certificates, audit_.get());
+    service_ = std::make_unique<GateService>(*gate_);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &plain_port_);
+    builder.AddListeningPort("unix:" + folder_.File("control"),
+                             grpc::InsecureServerCredentials());
+    builder.AddListeningPort("127.0.0.1:0", ServerTls(), &tls_port_);
+    builder.RegisterService(service_.get());
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+
+  // Who the caller is, or the refusal.
+  std::string Plain(const std::string& method) {
+    return Call("127.0.0.1:" + std::to_string(plain_port_),
+                grpc::InsecureChannelCredentials(), method);
+  }
+  std::string OverUnixSocket(const std::string& method) {
+    return Call("unix:" + folder_.File("control"),
+                grpc::InsecureChannelCredentials(), method);
+  }
+  std::string Tls(const Certificate& certificate, const std::string& method) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = authority_.certificate();
+    options.pem_private_key = certificate.key;
+    options.pem_cert_chain = certificate.certificate;
+    return Call("127.0.0.1:" + std::to_string(tls_port_),
+                grpc::SslCredentials(options), method);
+  }
+
+  std::vector<std::string> Audited() const {
+    std::ifstream stream(folder_.File("audit"));
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) {
+      lines.push_back(line.substr(line.find("\"who\"")));  // After the time.
+    }
+    return lines;
+  }
+
+  const CertificateAuthority& authority() const { return authority_; }
+
+ private:
+  std::shared_ptr<grpc::ServerCredentials> ServerTls() const {
+    grpc::SslServerCredentialsOptions options(
+        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    options.pem_root_certs = authority_.certificate();
+    const Certificate own = authority_.ForServer();
+    options.pem_key_cert_pairs.push_back({own.key, own.certificate});
+    return grpc::SslServerCredentials(options);
+  }
+
+  static std::string Call(
+      const std::string& target,
+      const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+      const std::string& method) {
+    grpc::ChannelArguments arguments;
+    // A connection of its own for each call.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto stub = v1::ListenerService::NewStub(
+        grpc::CreateCustomChannel(target, credentials, arguments));
+    grpc::ClientContext context;
+    v1::GetListenerRequest request;
+    request.set_name(method);
+    v1::Listener response;
+    const grpc::Status status = stub->GetListener(&context, request, &response);
+    if (status.ok()) return response.name();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_NE(status.error_details().find("ROLE_REQUIRED"), std::string::npos);
+    return status.error_message();
+  }
+
+  const TemporaryFolder folder_;
+  const CertificateAuthority authority_{"Test CA"};
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<GateService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  int plain_port_ = 0;
+  int tls_port_ = 0;
+};
+
+TEST_F(GateTest, WithoutTlsEveryClientIsAnAdmin) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  for (const MethodAccess& access : AccessTable()) {
+    const std::string method(access.method);
+    EXPECT_EQ(Plain(method).rfind("ipv4:127.0.0.1:", 0), 0u) << method;
+    EXPECT_EQ(OverUnixSocket(method).rfind("unix:", 0), 0u) << method;
+  }
+}
+
+TEST_F(GateTest, WithoutAPolicyEveryCertificateIsAnAdmin) {
+  Start(Gate::Certificates::kAreAdmins);
+  for (const MethodAccess& access : AccessTable()) {
+    EXPECT_EQ(Tls(authority().ForClient("nobody"), std::string(access.method)),
+              "nobody");
+  }
+}
+
+TEST_F(GateTest, WithAPolicyARoleMayWhatTheTableSays) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  struct Row {
+    const char* name;
+    v1::Role role;
+    const char* text;
+  };
+  for (const Row& row : {Row{"vera", v1::ROLE_VIEWER, "the role viewer"},
+                         Row{"otto", v1::ROLE_OPERATOR, "the role operator"},
+                         Row{"anna", v1::ROLE_ADMIN, "the role admin"},
+                         Row{"nobody", v1::ROLE_UNSPECIFIED, "no role"}}) {
+    const Certificate certificate = authority().ForClient(row.name);
+    for (const MethodAccess& access : AccessTable()) {
+      const std::string method(access.method);
+      const std::string needed =
+          access.role == v1::ROLE_VIEWER ? "viewer" : "operator";
+      EXPECT_EQ(Tls(certificate, method),
+                row.role >= access.role
+                    ? row.name
+                    : std::string(row.name) + " has " + row.text + "; " +
+                          method + " needs the role " + needed);
+    }
+  }
+}
+
+TEST_F(GateTest, EveryNameOfACertificateCounts) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  const std::string method = "CreateListener";
+  // The name with the role is who it is.
+  EXPECT_EQ(
+      Tls(authority().ForClient("nobody", "DNS:otto.example.org"), method),
+      "otto.example.org");
+  EXPECT_EQ(Tls(authority().ForClient("", "DNS:otto.example.org"), method),
+            "otto.example.org");
+  EXPECT_EQ(Tls(authority().ForClient("vera", "URI:spiffe://example.org/anna"),
+                method),
+            "spiffe://example.org/anna");
+  EXPECT_EQ(Tls(authority().ForClient("otto", "DNS:vera"), method), "otto");
+  EXPECT_EQ(Tls(authority().ForClient("nobody", "DNS:none"), method),
+            "nobody has no role; CreateListener needs the role operator");
+}
+
+// gRPC takes such a client for one that is not authenticated.
+TEST_F(GateTest, ACertificateWithoutNamesHasNoRole) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  EXPECT_EQ(Tls(authority().ForClient(""), "GetListener"),
+            "a certificate without names has no role; GetListener needs the "
+            "role viewer");
+}
+
+TEST_F(GateTest, ChangesAndRefusedChangesAreAudited) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  const Certificate vera = authority().ForClient("vera");
+  const Certificate otto = authority().ForClient("otto");
+  for (const char* method : {"GetListener", "DeleteListener"}) {
+    Tls(vera, method);
+    Tls(otto, method);
+  }
+  Tls(authority().ForClient("nobody"), "GetListener");  // Refused; reads.
+  EXPECT_EQ(Audited(),
+            (std::vector<std::string>{
+                R"("who":"vera","method":"portreeve.v1.ListenerService/)"
+                R"(DeleteListener","name":"","result":"ROLE_REQUIRED"})",
+                R"("who":"otto","method":"portreeve.v1.ListenerService/)"
+                R"(DeleteListener","name":"listeners/x","result":"OK"})"}));
+}
+
+TEST(GateWithoutAuditTest, AuditsNothing) {
+  const Gate gate(Policy(), Gate::Certificates::kAreAdmins, nullptr);
+  gate.Audit({"who", &AccessOf("Dial")}, "", absl::OkStatus());
+}
+
+}  // namespace
+}  // namespace portreeve::server
