@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+'use strict';
+// Sends back what it receives: echo_server.js [LISTENER [DAEMON]]
+
+const portreeve = require('./portreeve.js');
+
+const [listener = 'listeners/echo', target = '127.0.0.1:50051'] =
+    process.argv.slice(2);
+
+async function main() {
+  const server = await portreeve.serve({ target, listener }, (socket) => {
+    socket.pipe(socket);
+  });
+  console.log('serving', server.address());
+}
+
+main();

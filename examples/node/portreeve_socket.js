@@ -1,0 +1,179 @@
+'use strict';
+// A stream that is a socket, as a Duplex of Node.
+
+const { Duplex } = require('node:stream');
+
+// Bytes in one frame.
+const MAX_FRAME = 64 * 1024;
+// Milliseconds that resetAndDestroy() gives the daemon to take the frame.
+const RESET_TIMEOUT = 1000;
+const MAX_MESSAGE = 1024;
+
+function lossError(code, message) {
+  return Object.assign(new Error(message), { code, syscall: 'read' });
+}
+
+function socketName(address) {
+  return address?.inet || { address: address?.unix_socket?.path };
+}
+
+/**
+ * A connection of the daemon: the stream of one Attach or Dial.
+ *
+ * As net.Socket: end() sends FIN; without `allowHalfOpen` the peer's FIN ends
+ * this side too; the peer's reset is the error ECONNRESET, and what was cut
+ * otherwise ECONNABORTED. When both sides have ended the handler has (`done`).
+ * destroy() ends it before, destroy(error) and the rejection of a listener are
+ * a handler error (`raised`), resetAndDestroy() sends RST. 'close' comes when
+ * the daemon has closed its socket, or the stream has broken.
+ */
+class PortreeveSocket extends Duplex {
+  #call;
+  #end = null; // The frame that ends the handler.
+  #eof = false; // Whether the peer's came.
+  #over = null; // How the stream has ended: {reason} or {error}.
+  #onOver = () => {};
+
+  /** `call` has answered `opened`, and is paused. */
+  constructor(call, connection, { allowHalfOpen = false } = {}) {
+    super({ allowHalfOpen, captureRejections: true });
+    this.#call = call;
+    this.connection = connection;
+    const peer = socketName(connection.peer);
+    const local = socketName(connection.local);
+    this.remoteAddress = peer.address;
+    this.remotePort = peer.port;
+    this.localAddress = local.address;
+    this.localPort = local.port;
+    call.on('data', (frame) => this.#receive(frame));
+    call.on('error', (error) => this.#finish({ error }));
+    call.on('end', () => this.#finish({ error: new Error('no `closed`') }));
+  }
+
+  /** Why the daemon closed it, like 'PEER_RESET'; undefined before. */
+  get closeReason() {
+    return this.#over?.reason;
+  }
+
+  /** RST at once; what is not sent yet is dropped. */
+  resetAndDestroy() {
+    if (this.destroyed) {
+      this.cancel(); // Cuts the flush short.
+    } else {
+      this.#end = { reset: {} };
+      this.destroy();
+    }
+    return this;
+  }
+
+  /** Breaks the stream, which resets the connection as CLIENT_GONE. */
+  cancel() {
+    this.#call.cancel();
+  }
+
+  _read() {
+    this.#call.resume();
+  }
+
+  #receive(frame) {
+    if (frame.kind === 'closed') {
+      const reason = frame.closed.reason.replace('CLOSE_REASON_', '');
+      this.#finish({ reason });
+    } else if (this.destroyed) {
+      // Nobody reads any more.
+    } else if (frame.kind === 'eof') {
+      this.#eof = true;
+      this.push(null);
+    } else if (!this.push(frame.data)) {
+      this.#call.pause();
+    }
+  }
+
+  _write(chunk, encoding, callback) {
+    if (this.#over) {
+      callback(lossError('ECONNRESET', 'the connection is closed'));
+      return;
+    }
+    let at = 0;
+    for (; chunk.length - at > MAX_FRAME; at += MAX_FRAME) {
+      this.#call.write({ data: chunk.subarray(at, at + MAX_FRAME) });
+    }
+    this.#call.write({ data: chunk.subarray(at) }, () => callback());
+  }
+
+  _final(callback) {
+    if (this.#over) {
+      callback();
+    } else {
+      this.#call.write({ eof: {} }, () => callback());
+    }
+  }
+
+  _destroy(error, callback) {
+    if (this.#over) {
+      callback(error);
+      return;
+    }
+    // Node destroys a stream that has ended both ways; a reset may be behind.
+    const ended = this.readableEnded && this.writableFinished;
+    this.#onOver = ({ reason }) => {
+      const wasReset = ended && reason === 'PEER_RESET';
+      callback(wasReset ? lossError('ECONNRESET', 'read ECONNRESET') : error);
+    };
+    if (error) {
+      const message = String(error?.message ?? error).slice(0, MAX_MESSAGE);
+      this.#end = { raised: { message } };
+    }
+    this.#sendEnd(this.#end || { done: {} });
+  }
+
+  #sendEnd(end) {
+    const stuck = this.writableNeedDrain;
+    this.#call.write(end);
+    this.#call.end();
+    this.#call.resume(); // Until `closed`.
+    if (!end.reset) return;
+    // Frames keep their order: `reset` would wait behind what is stuck.
+    if (stuck) {
+      this.cancel();
+    } else {
+      setTimeout(() => this.cancel(), RESET_TIMEOUT).unref();
+    }
+  }
+
+  #finish(over) {
+    if (this.#over) return;
+    this.#over = over;
+    if (this.destroyed) {
+      this.#onOver(over);
+    } else if (over.error) {
+      this.destroy(lossError('ECONNRESET', over.error.message));
+    } else if (over.reason === 'PEER_RESET') {
+      this.destroy(lossError('ECONNRESET', 'read ECONNRESET'));
+    } else if (!this.#eof) {
+      this.destroy(lossError('ECONNABORTED', `closed: ${over.reason}`));
+    } else if (this.readableEnded) {
+      this.destroy();
+    } else {
+      this.once('end', () => this.destroy());
+    }
+  }
+}
+
+/**
+ * Sends the first frame of a call; resolves to the socket. Rejects with the
+ * error of gRPC where the daemon refuses.
+ */
+function openSocket(call, first, options) {
+  return new Promise((resolve, reject) => {
+    call.once('error', reject);
+    call.once('end', () => reject(new Error('no `opened`')));
+    call.once('data', (frame) => {
+      call.pause();
+      resolve(new PortreeveSocket(call, frame.opened.connection, options));
+    });
+    call.write(first);
+  });
+}
+
+module.exports = { PortreeveSocket, openSocket };

@@ -1,0 +1,58 @@
+"""Connections from the daemon's machine to somewhere else."""
+
+import errno
+import socket
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from portreeve.transport import make_streams, open_stream
+from portreeve.v1 import connection_pb2_grpc
+
+_DETAILS = "grpc-status-details-bin"
+
+
+async def open_connection(channel, host=None, port=None, *, path=None,
+                          timeout=None, limit=64 * 1024):
+    """As asyncio.open_connection(), but the daemon connects.
+
+    `path` is that of a Unix socket, instead of host and port; `timeout`, in
+    seconds, covers the lookup of the name. Raises the OSError that a local
+    attempt would, and grpc.aio.AioRpcError where there was no attempt. `path`
+    and names mean those of the daemon's machine.
+    """
+    dial = {"where_to_connect": {"inet": {"host": host, "port": port}}}
+    if path is not None:
+        dial["where_to_connect"] = {"unix_socket": {"path": path}}
+    if timeout is not None:
+        dial["timeout"] = {
+            "seconds": int(timeout),
+            "nanos": int(timeout % 1 * 10**9),
+        }
+    call = connection_pb2_grpc.ConnectionServiceStub(channel).Dial()
+    try:
+        connection = await open_stream(call, {"dial": dial})
+    except grpc.aio.AioRpcError as refused:
+        error = _os_error(refused)
+        if error is None:
+            raise
+        raise error from refused
+    return make_streams(call, connection, limit)
+
+
+def _os_error(refused):
+    """The OSError that the refusal tells of, if any."""
+    for key, value in refused.trailing_metadata() or ():
+        if key != _DETAILS:
+            continue
+        for detail in status_pb2.Status.FromString(value).details:
+            info = error_details_pb2.ErrorInfo()
+            if not detail.Unpack(info):
+                continue
+            if info.reason == "CONNECT_TIMEOUT":
+                return TimeoutError(errno.ETIMEDOUT, refused.details())
+            if info.reason == "DNS_FAILURE":
+                return socket.gaierror(socket.EAI_NONAME, refused.details())
+            if "errno" in info.metadata:
+                return OSError(int(info.metadata["errno"]), refused.details())
+    return None

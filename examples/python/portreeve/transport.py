@@ -1,0 +1,262 @@
+"""A stream that is a socket, as a transport of asyncio."""
+
+import asyncio
+import contextlib
+import traceback
+
+import grpc
+
+from portreeve.v1 import connection_pb2
+
+# Bytes in one frame.
+MAX_FRAME = 64 * 1024
+# Seconds that abort() gives the daemon to take the `reset` frame.
+RESET_TIMEOUT = 1
+MAX_MESSAGE = 1024
+
+# What a call raises once its stream has ended in any way.
+_ENDED = (grpc.aio.AioRpcError, asyncio.InvalidStateError,
+          asyncio.CancelledError)
+
+
+async def open_stream(call, first):
+    """Sends the first frame; returns the Connection of the answer.
+
+    Raises grpc.aio.AioRpcError where the daemon refuses. Cancelling it cancels
+    the call.
+    """
+    try:
+        await call.write(connection_pb2.ClientFrame(**first))
+    except asyncio.InvalidStateError:
+        pass  # Refused already: reading says why.
+    frame = await call.read()
+    if frame is grpc.aio.EOF:
+        raise ConnectionResetError("the stream ended before `opened`")
+    return frame.opened.connection
+
+
+def make_streams(call, connection, limit):
+    """Returns (reader, writer) over a stream that has answered `opened`."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport = StreamTransport(call, connection, protocol)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def _socket_name(address):
+    """An Address as socket.getpeername() would give it."""
+    if address.WhichOneof("kind") == "unix_socket":
+        return address.unix_socket.path
+    return (address.inet.address, address.inet.port)
+
+
+class StreamTransport(asyncio.Transport):
+    """The transport of one connection; of one event loop.
+
+    The first of close(), fail(), abort() and cancel() ends the handler; the
+    later ones do nothing, except that abort() and cancel() cut a flush short.
+    connection_lost() comes when the daemon has closed its socket, or the stream
+    has broken. A peer's reset reads as EOF; then drain() raises
+    ConnectionResetError. What was cut otherwise never reads as EOF: reading
+    raises ConnectionError.
+    """
+
+    def __init__(self, call, connection, protocol):
+        super().__init__({
+            "peername": _socket_name(connection.peer),
+            "sockname": _socket_name(connection.local),
+            "portreeve_connection": connection,
+        })
+        self._call = call
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()  # The frame that is being sent included.
+        self._eof = None  # What waits behind the buffer: eof, then the end.
+        self._end = None
+        self._write_closed = False
+        self._sender = None  # The task that sends, while there is something.
+        self._writing_paused = False
+        self._read_eof = False
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._closing = False
+        self.set_write_buffer_limits()
+        protocol.connection_made(self)
+        self._receiver = self._loop.create_task(self._receive())
+
+    # The reading side.
+
+    def pause_reading(self):
+        if not self._closing:
+            self._may_read.clear()
+
+    def resume_reading(self):
+        self._may_read.set()
+
+    def is_reading(self):
+        return self._may_read.is_set() and not self._closing
+
+    async def _receive(self):
+        error = None
+        try:
+            while True:
+                await self._may_read.wait()
+                frame = await self._call.read()
+                if frame is grpc.aio.EOF:
+                    error = ConnectionResetError("the stream has ended")
+                    break
+                if frame.WhichOneof("kind") == "closed":
+                    error = self._note_closed(frame.closed.reason)
+                    break
+                self._deliver(frame)
+        except grpc.aio.AioRpcError as broken:
+            error = ConnectionResetError(broken.details())
+        except asyncio.CancelledError:
+            error = ConnectionAbortedError("the stream was cancelled")
+        self._lose(error)
+        with contextlib.suppress(*_ENDED):
+            await self._call.read()  # The status, which follows at once.
+
+    def _deliver(self, frame):
+        if self._closing:
+            return  # Nobody reads any more.
+        if frame.WhichOneof("kind") == "data":
+            self._protocol.data_received(frame.data)
+        elif not self._read_eof:
+            self._read_eof = True
+            self._protocol.eof_received()
+
+    def _note_closed(self, reason):
+        name = connection_pb2.CloseReason.Name(reason)
+        name = name.removeprefix("CLOSE_REASON_")
+        self._extra["portreeve_close_reason"] = name
+        return None if self._read_eof else ConnectionAbortedError(name)
+
+    def _lose(self, error):
+        ended_here, self._closing = self._closing, True
+        self._buffer.clear()
+        self._protocol.connection_lost(None if ended_here else error)
+
+    async def wait_lost(self):
+        """Returns after connection_lost(); cancelling it changes nothing."""
+        await asyncio.wait({self._receiver})
+
+    # The writing side.
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        if high is None:
+            high = MAX_FRAME if low is None else 4 * low
+        low = high // 4 if low is None else low
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high}) must be >= low ({low}) >= 0")
+        self._high, self._low = high, low
+
+    def get_write_buffer_limits(self):
+        return self._low, self._high
+
+    def get_write_buffer_size(self):
+        return len(self._buffer)
+
+    def can_write_eof(self):
+        return True
+
+    def write(self, data):
+        if self._write_closed:
+            raise RuntimeError("write() after write_eof()")
+        if self._closing or not data:
+            return  # As asyncio: drain() tells of a loss.
+        self._buffer += data
+        if len(self._buffer) > self._high and not self._writing_paused:
+            self._writing_paused = True
+            self._protocol.pause_writing()
+        self._wake_sender()
+
+    def write_eof(self):
+        if self._write_closed or self._closing:
+            return
+        self._write_closed = True
+        self._eof = connection_pb2.ClientFrame(eof={})
+        self._wake_sender()
+
+    def _wake_sender(self):
+        if self._sender is None:
+            self._sender = self._loop.create_task(self._send())
+
+    async def _send(self):
+        try:
+            while (frame := self._next_frame()) is not None:
+                await self._call.write(frame)
+                if frame.data:
+                    self._note_sent(len(frame.data))
+                elif frame.WhichOneof("kind") != "eof":
+                    await self._call.done_writing()
+        except _ENDED:
+            self._may_read.set()  # The receiver learns why.
+        finally:
+            self._sender = None
+
+    def _next_frame(self):
+        if self._buffer:
+            return connection_pb2.ClientFrame(data=bytes(
+                self._buffer[:MAX_FRAME]))
+        if self._eof is not None:
+            frame, self._eof = self._eof, None
+        else:
+            frame, self._end = self._end, None
+        return frame
+
+    def _note_sent(self, size):
+        del self._buffer[:size]
+        if self._writing_paused and len(self._buffer) <= self._low:
+            self._writing_paused = False
+            self._protocol.resume_writing()
+
+    # The end.
+
+    def is_closing(self):
+        return self._closing
+
+    def close(self):
+        """The handler's end: flush, FIN, close."""
+        self._end_with(done={})
+
+    def fail(self, error):
+        """The handler raised: flush, FIN, the listener's policy. Returns
+        whether the daemon is told, which it is unless the handler had ended.
+        """
+        message = "".join(traceback.format_exception_only(error)).strip()
+        return self._end_with(raised={"message": message[:MAX_MESSAGE]})
+
+    def abort(self):
+        """RST at once; what is not sent yet is dropped."""
+        self._buffer.clear()
+        self._eof = None
+        if not self._end_with(reset={}) or self._writing_paused:
+            # Frames keep their order: `reset` would wait behind what is stuck.
+            self.cancel()
+        else:
+            self._loop.call_later(RESET_TIMEOUT, self._call.cancel)
+
+    def cancel(self):
+        """Breaks the stream, which resets the connection as CLIENT_GONE."""
+        self._closing = True
+        self._may_read.set()
+        self._call.cancel()
+
+    def _end_with(self, **end):
+        if self._closing:
+            return False
+        self._closing = True
+        self._end = connection_pb2.ClientFrame(**end)
+        self._may_read.set()  # Until `closed`.
+        self._wake_sender()
+        return True
+
+    # The protocol.
+
+    def set_protocol(self, protocol):
+        self._protocol = protocol
+
+    def get_protocol(self):
+        return self._protocol
