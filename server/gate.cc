@@ -14,8 +14,8 @@
 namespace portreeve::server {
 namespace {
 
-// A certificate without any name is "not authenticated" for gRPC, which says
-// nothing about TLS; so do not ask that.
+// By the transport: "authenticated" means that gRPC has a name for the peer,
+// and a certificate without one must not pass for a client without TLS.
 bool HasTls(const grpc::AuthContext* context) {
   if (context == nullptr) return false;
   const auto types =

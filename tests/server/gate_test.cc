@@ -199,7 +199,7 @@ TEST_F(GateTest, EveryNameOfACertificateCounts) {
             "nobody has no role; CreateListener needs the role operator");
 }
 
-// gRPC takes such a client for one that is not authenticated.
+// Rather than those of a client without TLS.
 TEST_F(GateTest, ACertificateWithoutNamesHasNoRole) {
   Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
   EXPECT_EQ(Tls(authority().ForClient(""), "GetListener"),
