@@ -1,6 +1,7 @@
 #include "server/daemon.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -13,6 +14,7 @@
 #include "lib/address.h"
 #include "lib/deferred.h"
 #include "lib/descriptor_budget.h"
+#include "lib/log.h"
 #include "server/connection_service.h"
 #include "server/control_plane.h"
 #include "server/event_log.h"
@@ -77,6 +79,23 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogOf(const Flags& flags) {
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
+}
+
+// Of what is allowed, and seldom meant.
+void Warn(const Flags& flags, const Policy& policy) {
+  const bool has_policy = !flags.policy.empty();
+  if (geteuid() == 0 && !has_policy) {
+    Log("warning: running as root without --policy: whoever reaches a control "
+        "address can listen and connect as root");
+  }
+  if (flags.tls && !has_policy) {
+    Log("warning: TLS without --policy: every certificate from "
+        "--tls-client-ca is an admin");
+  }
+  if (flags.tls && has_policy && !policy.has_identities()) {
+    Log("warning: the policy has no identities: no certificate may do "
+        "anything");
+  }
 }
 
 }  // namespace
@@ -168,6 +187,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   for (const Flags::Listen& listen : flags.listen) {
     if (auto s = daemon->Listen(listen, out); !s.ok()) return s;
   }
+  Warn(flags, *policy);
   PrintLine(out, "ready");
   return daemon;
 }

@@ -51,19 +51,6 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-// Of what is allowed, and seldom meant.
-void Warn(const Flags& flags) {
-  if (!flags.policy.empty()) return;
-  if (geteuid() == 0) {
-    Log("warning: running as root without --policy: whoever reaches a control "
-        "address can listen and connect as root");
-  }
-  if (flags.tls) {
-    Log("warning: TLS without --policy: every certificate from "
-        "--tls-client-ca is an admin");
-  }
-}
-
 int Main(int argc, char** argv) {
   PrepareProcess();
   auto parsed = ParseFlags(argc, argv, WorkingDirectory());
@@ -75,7 +62,6 @@ int Main(int argc, char** argv) {
   const Flags& flags = std::get<Flags>(*parsed);
   auto daemon = Daemon::Start(flags, stdout);
   if (!daemon.ok()) return Fail(daemon.status());
-  Warn(flags);
   (*daemon)->Run(flags.drain);
   daemon->reset();
   // Late signals must not change the exit status.

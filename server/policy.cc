@@ -187,4 +187,6 @@ v1::Role Policy::RoleOf(const std::vector<std::string>& names) const {
   return highest;
 }
 
+bool Policy::has_identities() const { return !rules_->identities.empty(); }
+
 }  // namespace portreeve::server

@@ -52,6 +52,8 @@ class Policy {
   // What a client with a certificate of these names may do: the highest of the
   // roles of the identities that are among them; ROLE_UNSPECIFIED: nothing.
   v1::Role RoleOf(const std::vector<std::string>& names) const;
+  // Whether there is any.
+  bool has_identities() const;
 
  private:
   explicit Policy(PolicyRules rules);

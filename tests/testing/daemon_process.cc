@@ -117,6 +117,19 @@ int DaemonProcess::ListenerPort(size_t index) const {
   return std::stoi(line.substr(line.rfind(':') + 1));
 }
 
+std::string DaemonProcess::WaitForErrorLine(const std::string& text) {
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  for (;;) {
+    std::istringstream lines(
+        error_output_.substr(0, error_output_.rfind('\n') + 1));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.find(text) != line.npos) return line;
+    }
+    AwaitReadable(error_, deadline, "waiting for a line of stderr");
+    if (!ReadSome(error_, error_output_)) return "";
+  }
+}
+
 void DaemonProcess::Signal(int number) { kill(pid_, number); }
 
 int DaemonProcess::WaitForExit() {

@@ -37,6 +37,10 @@ class DaemonProcess {
   // The port of the listener number `index` in the order of --listen.
   int ListenerPort(size_t index) const;
 
+  // Reads stderr until a line is complete that has `text` in it: that line; ""
+  // if the process ended before.
+  std::string WaitForErrorLine(const std::string& text);
+
   void Signal(int number);
   // The status that it exits with; 128 + N if signal N ended it.
   int WaitForExit();
