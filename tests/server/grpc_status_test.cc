@@ -107,6 +107,31 @@ TEST(GrpcStatusTest, AWrongFieldIsNamedOnceInItsViolation) {
   EXPECT_EQ(bad_request.field_violations(0).description(), "must be 1");
 }
 
+TEST(GrpcStatusTest, WhatThePolicyForbidsIsNamedAsAField) {
+  const grpc::Status status = ToGrpc(WithFieldPrefix(
+      OutsidePolicy("inet.port", kAddress, "not allowed"), "where_to_listen"));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(status.error_message(), "where_to_listen.inet.port: not allowed");
+  EXPECT_EQ(InfoOf(status).reason(), "OUTSIDE_POLICY");
+  EXPECT_EQ(InfoOf(status).metadata().at("address"), kAddress);
+  google::rpc::BadRequest bad_request;
+  ASSERT_EQ(DetailsOf(status).details_size(), 2);
+  ASSERT_TRUE(DetailsOf(status).details(1).UnpackTo(&bad_request));
+  EXPECT_EQ(bad_request.field_violations(0).field(),
+            "where_to_listen.inet.port");
+  EXPECT_EQ(bad_request.field_violations(0).description(), "not allowed");
+}
+
+TEST(GrpcStatusTest, RefusalsWithoutAFieldHaveNoViolation) {
+  for (const absl::Status& refusal :
+       {OutsidePolicy("", kAddress, "not allowed"), RoleRequired("no role")}) {
+    const grpc::Status status = ToGrpc(refusal);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_EQ(InfoOf(status).reason(), ReasonOf(refusal));
+    EXPECT_EQ(DetailsOf(status).details_size(), 1);
+  }
+}
+
 TEST(GrpcStatusTest, TextThatIsNotUtf8IsEscapedAndLongTextIsCut) {
   const grpc::Status status = ToGrpc(
       absl::InternalError(std::string("\xff") + std::string(100'000, 'x')));
