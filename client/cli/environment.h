@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "client/tls_options.h"
+
 namespace portreeve::cli {
 
 struct Environment {
@@ -11,6 +13,12 @@ struct Environment {
   std::string server;
   // What relative paths count from; absolute.
   std::string directory = "/";
+  // PORTREEVE_TLS_CA, _CERT, _KEY and _SERVER_NAME; each empty where it is not
+  // set.
+  client::TlsOptions tls;
+  // The descriptors whose bytes `attach` and `dial` copy.
+  int input = 0;
+  int output = 1;
 };
 
 }  // namespace portreeve::cli

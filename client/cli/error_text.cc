@@ -25,22 +25,24 @@ struct Hint {
 // By reason; ADDRESS_IN_USE and INVALID_FIELD have functions of their own.
 constexpr Hint kHints[] = {
     {"ADDRESS_NOT_AVAILABLE",
-     "choose an address of the daemon's machine (ip address), or * for every "
-     "one"},
+     "choose an address of the daemon's machine (ip address); to listen on "
+     "every one, *"},
     {"ALREADY_ATTACHED", "another client serves this connection"},
     {"BIND_NOT_PERMITTED",
      "choose a port above 1023 or another directory, or give the daemon the "
      "right (CAP_NET_BIND_SERVICE)"},
     {"CONNECT_INTERRUPTED", "try again"},
     {"CONNECT_REFUSED", "check that something listens there"},
-    {"CONNECT_TIMEOUT", "check the address, or give it more time"},
+    {"CONNECT_TIMEOUT",
+     "check the address, or give it more time (--connect-timeout)"},
     {"DNS_FAILURE", "check the name as the daemon's machine resolves it"},
     {"FD_LIMIT",
      "close listeners or connections, or start the daemon with a higher limit "
      "of descriptors (ulimit -n)"},
     {"IMMUTABLE_FIELD", "create another listener instead"},
     {"INSTANCE_CHANGED",
-     "the daemon has been started anew: read the state again"},
+     "the daemon has been started anew: read the state again (portreeve watch "
+     "--snapshot) and go on from there"},
     {"LISTENER_CLOSED", "create a new one; portreeve list shows those open"},
     {"LISTENER_EXISTS",
      "choose another ID; one that is closed is set free by portreeve delete"},
@@ -58,8 +60,13 @@ constexpr Hint kHints[] = {
      "choose what the daemon's --policy file allows, or ask its operator"},
     {"REQUEST_ID_REUSED",
      "choose a new --request-id, or repeat the very same request"},
-    {"REVISION_UNKNOWN", "the daemon has not come to that revision yet"},
-    {"ROLE_REQUIRED", "ask the daemon's operator for a higher role"},
+    {"REVISION_UNKNOWN",
+     "the daemon has not come to that revision: see the revision and "
+     "instanceId "
+     "of portreeve list -o json; it may have been started anew"},
+    {"ROLE_REQUIRED",
+     "show a certificate (--tls-cert) that the daemon's --policy file gives "
+     "that role, or ask its operator"},
     {"SHUTTING_DOWN", "try again once the daemon has been started anew"},
 };
 
@@ -84,6 +91,17 @@ constexpr Hint kFlags[] = {
     {"spec.on_handler_error", "--on-handler-error"},
     {"spec.drop_incoming_connections", "--drop-incoming-connections"},
     {"spec.labels", "--label"},
+    {"dial.where_to_connect.inet.bind_to_address", "--bind-to-address"},
+    {"dial.where_to_connect.inet.bind_to_port", "--bind-to-port"},
+    {"dial.where_to_connect", "ADDRESS"},
+    {"dial.timeout", "--connect-timeout"},
+    {"dial.buffer_age_limit", "--buffer-age-limit"},
+    {"start.listener", "LISTENER"},
+    {"start_revision", "--from-revision"},
+    {"instance_id", "--instance-id"},
+    {"initial_snapshot", "--snapshot"},
+    {"listeners", "--listener"},
+    {"kinds", "--kind"},
 };
 
 std::string FlagOf(std::string field) {
@@ -151,6 +169,15 @@ std::string RefusalText(const absl::Status& status,
                       hint);
 }
 
+std::string UnreachableHint(const std::string& cause) {
+  if (absl::StrContains(cause, "andshake") || absl::StrContains(cause, "SSL")) {
+    return "check --tls-ca, --tls-cert, --tls-key and --tls-server-name "
+           "against what the daemon was started with";
+  }
+  return "start one with portreeved, or point to it with --server or "
+         "PORTREEVE_SERVER";
+}
+
 // Without what gRPC puts in front of the cause.
 std::string Cause(const std::string& message) {
   constexpr char kMark[] = "last error: UNKNOWN: ";
@@ -168,10 +195,9 @@ std::string ErrorText(const absl::Status& status, const std::string& server) {
   if (!details.reason.empty()) {
     text = RefusalText(status, details);
   } else if (client::IsUnreachable(status)) {
-    text = absl::StrCat(
-        "no connection to a daemon at ", server, " (", Cause(message),
-        "); start one with portreeved, or point to it with --server or "
-        "PORTREEVE_SERVER");
+    const std::string cause = Cause(message);
+    text = absl::StrCat("no connection to a daemon at ", server, " (", cause,
+                        "); ", UnreachableHint(cause));
   } else if (absl::IsDeadlineExceeded(status)) {
     text = absl::StrCat("no answer from ", server,
                         " within --timeout; what was asked for may still "

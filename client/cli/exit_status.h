@@ -12,6 +12,7 @@ enum class ExitStatus {
   kRefused = 4,
   kTimedOut = 5,
   kFailed = 6,
+  kCut = 7,  // Of attach and dial, and of nothing else.
 };
 
 // The same for --help, one a line.
@@ -24,6 +25,7 @@ inline constexpr char kExitStatusHelp[] =
     "  4  the daemon refused; the reason, in capitals, is on stderr\n"
     "  5  --timeout passed\n"
     "  6  any other failure\n"
+    "  7  attach, dial: the connection was cut; the reason is on stderr\n"
     "A program that a signal ends has 128 + its number in most shells: 130 "
     "for\n"
     "Ctrl-C, 141 where the reader of its output has gone.\n";

@@ -40,16 +40,20 @@ void AddGlobalOptions(CLI::App& app, const Environment& environment,
             Into(options.server, [directory](const std::string& text) {
               return client::ParseServerAddress(text, directory);
             }));
+  options.tls_flags.AddTo(app);
   AddOption(app, "-o,--output", "table|json",
             "For people, or the answer as JSON on one line. Default: table",
             Into(options.output, ParseOutput));
   AddOption(app, "--timeout", "DURATION",
             "How long to wait for the answer. Default: 30s; as long as it "
-            "takes for close, close-finished, kill and watch",
+            "takes for close, close-finished, kill, watch, attach and dial",
             Into(options.timeout, ParseTimeout));
 }
 
 absl::Status Complete(const Environment& environment, GlobalOptions& options) {
+  auto tls = options.tls_flags.Options(environment);
+  if (!tls.ok()) return tls.status();
+  options.tls = *std::move(tls);
   if (options.server) return absl::OkStatus();
   const bool from_environment = !environment.server.empty();
   absl::StatusOr<client::ServerAddress> server = client::ParseServerAddress(

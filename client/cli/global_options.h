@@ -8,6 +8,8 @@
 #include "absl/time/time.h"
 #include "client/address.h"
 #include "client/cli/environment.h"
+#include "client/cli/tls_flags.h"
+#include "client/tls_options.h"
 
 namespace CLI {
 class App;
@@ -21,6 +23,9 @@ enum class Output { kTable, kJson };
 struct GlobalOptions {
   // Unset: from the environment, else client::kDefaultServer.
   std::optional<client::ServerAddress> server;
+  TlsFlags tls_flags;
+  // Set by Complete; unset: no TLS.
+  std::optional<client::TlsOptions> tls;
   Output output = Output::kTable;
   // Unset: each verb has its own.
   std::optional<absl::Duration> timeout;
@@ -29,9 +34,10 @@ struct GlobalOptions {
 void AddGlobalOptions(CLI::App& app, const Environment& environment,
                       GlobalOptions& options);
 
-// Sets the server where no flag did.
+// Sets the server where no flag did, and TLS.
 //
-// Errors: INVALID_ARGUMENT for a PORTREEVE_SERVER that is no address.
+// Errors: INVALID_ARGUMENT for a PORTREEVE_SERVER that is no address, and for
+// what TlsFlags refuses.
 absl::Status Complete(const Environment& environment, GlobalOptions& options);
 
 }  // namespace portreeve::cli

@@ -1,5 +1,8 @@
 // The process of the CLI.  Signals keep what they do by default: Ctrl-C ends
 // it, and so does a reader of its output that has gone.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -26,13 +29,34 @@ std::string Directory() {
   return directory.empty() ? "/" : directory;
 }
 
-}  // namespace
+// Opens what the caller has closed of stdin, stdout and stderr: else the next
+// file or socket would take its place.
+void OpenStandardDescriptors() {
+  int descriptor = 0;
+  do {
+    descriptor = open("/dev/null", O_RDWR);
+  } while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+  if (descriptor >= 0) close(descriptor);
+}
 
-int main(int argc, char** argv) {
+portreeve::cli::Environment ReadEnvironment() {
   portreeve::cli::Environment environment;
   environment.server = FromEnvironment("PORTREEVE_SERVER");
   environment.directory = Directory();
+  environment.tls.ca = FromEnvironment("PORTREEVE_TLS_CA");
+  environment.tls.certificate = FromEnvironment("PORTREEVE_TLS_CERT");
+  environment.tls.key = FromEnvironment("PORTREEVE_TLS_KEY");
+  environment.tls.server_name = FromEnvironment("PORTREEVE_TLS_SERVER_NAME");
+  environment.input = STDIN_FILENO;
+  environment.output = STDOUT_FILENO;
+  return environment;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  OpenStandardDescriptors();
   return static_cast<int>(
       portreeve::cli::Run(std::vector<std::string>(argv + 1, argv + argc),
-                          environment, std::cout, std::cerr));
+                          ReadEnvironment(), std::cout, std::cerr));
 }

@@ -71,15 +71,32 @@ std::optional<ExitStatus> Parse(CLI::App& app,
   return std::nullopt;
 }
 
+// The arguments, in two.
+struct Words {
+  std::vector<std::string> own;
+  // What follows `--` after `attach`, to be taken as it is.
+  std::optional<std::vector<std::string>> command;
+};
+
+Words Split(const std::vector<std::string>& arguments) {
+  const auto end = arguments.end();
+  const auto mark = std::find(arguments.begin(), end, "--");
+  if (mark == end || std::find(arguments.begin(), mark, "attach") == mark) {
+    return {arguments, std::nullopt};
+  }
+  return {{arguments.begin(), mark}, std::vector<std::string>(mark + 1, end)};
+}
+
 ExitStatus RunVerb(const CLI::App& app, const Verb& verb,
-                   const GlobalOptions& options, std::ostream& out,
-                   std::ostream& err) {
+                   const GlobalOptions& options, const Environment& environment,
+                   std::ostream& out, std::ostream& err) {
   absl::StatusOr<client::Client> client =
-      client::Client::ForAddress(options.server->text);
+      client::Client::ForAddress(options.server->text, options.tls);
   if (!client.ok()) {
     return UsageError(app, std::string(client.status().message()), err);
   }
-  Session session{*client, options, out, err};
+  Session session{*client, options,           out,
+                  err,     environment.input, environment.output};
   const absl::StatusOr<ExitStatus> result = verb.run(session);
   if (result.ok()) return *result;
   err << absl::StrCat(Prefix(app),
@@ -101,10 +118,11 @@ ExitStatus Run(const std::vector<std::string>& arguments,
   app.fallthrough();
   GlobalOptions options;
   AddGlobalOptions(app, environment, options);
-  const std::vector<Verb> verbs = AddVerbs(app, environment);
+  const Words words = Split(arguments);
+  const std::vector<Verb> verbs = AddVerbs(app, environment, words.command);
   app.require_subcommand(1);
 
-  const std::optional<ExitStatus> ended = Parse(app, arguments, out, err);
+  const std::optional<ExitStatus> ended = Parse(app, words.own, out, err);
   if (ended) return *ended;
   const absl::Status completed = Complete(environment, options);
   if (!completed.ok()) {
@@ -112,10 +130,12 @@ ExitStatus Run(const std::vector<std::string>& arguments,
   }
   const auto verb = std::find_if(verbs.begin(), verbs.end(),
                                  [](const Verb& v) { return v.app->parsed(); });
-  return RunVerb(app, *verb, options, out, err);
+  return RunVerb(app, *verb, options, environment, out, err);
 }
 
-std::vector<Verb> AddVerbs(CLI::App& app, const Environment& environment) {
+std::vector<Verb> AddVerbs(
+    CLI::App& app, const Environment& environment,
+    const std::optional<std::vector<std::string>>& command) {
   return {AddCreate(app, environment),
           AddList(app),
           AddGet(app),
@@ -126,7 +146,9 @@ std::vector<Verb> AddVerbs(CLI::App& app, const Environment& environment) {
           AddDelete(app),
           AddConnections(app),
           AddKill(app),
-          AddWatch(app)};
+          AddWatch(app),
+          AddAttach(app, environment, command),
+          AddDial(app, environment)};
 }
 
 }  // namespace portreeve::cli

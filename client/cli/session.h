@@ -18,6 +18,9 @@ struct Session {
   const GlobalOptions& options;  // Complete.
   std::ostream& out;
   std::ostream& err;
+  // Descriptors: what attach and dial copy.
+  int input;
+  int output;
 
   // For calls that the daemon answers at once.
   client::CallOptions Ordinary() const;

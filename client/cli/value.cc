@@ -80,6 +80,14 @@ absl::StatusOr<int32_t> ParseInt32(const std::string& text) {
   return value;
 }
 
+absl::StatusOr<int64_t> ParseInt64(const std::string& text) {
+  int64_t value = 0;
+  if (!absl::SimpleAtoi(text, &value)) {
+    return Wrong(text, "a whole number of at most 9223372036854775807");
+  }
+  return value;
+}
+
 absl::StatusOr<int32_t> ParseMode(const std::string& text) {
   const bool octal = !text.empty() && text.size() <= 9 &&
                      text.find_first_not_of("01234567") == std::string::npos;

@@ -26,6 +26,7 @@ absl::StatusOr<v1::BufferAgeLimit> ParseBufferAgeLimit(const std::string& text);
 
 // Decimal.
 absl::StatusOr<int32_t> ParseInt32(const std::string& text);
+absl::StatusOr<int64_t> ParseInt64(const std::string& text);
 
 // Octal: "0660", "660".
 absl::StatusOr<int32_t> ParseMode(const std::string& text);

@@ -3,6 +3,8 @@
 #define PORTREEVE_CLIENT_CLI_VERB_H_
 
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,9 +36,16 @@ Verb AddDelete(CLI::App& app);
 Verb AddConnections(CLI::App& app);
 Verb AddKill(CLI::App& app);
 Verb AddWatch(CLI::App& app);
+// `command` is the program, with its arguments, that shall serve; unset: the
+// terminal does.
+Verb AddAttach(CLI::App& app, const Environment& environment,
+               const std::optional<std::vector<std::string>>& command);
+Verb AddDial(CLI::App& app, const Environment& environment);
 
 // All of them, in the order of help.
-std::vector<Verb> AddVerbs(CLI::App& app, const Environment& environment);
+std::vector<Verb> AddVerbs(
+    CLI::App& app, const Environment& environment,
+    const std::optional<std::vector<std::string>>& command);
 
 }  // namespace portreeve::cli
 

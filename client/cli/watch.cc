@@ -24,8 +24,25 @@ constexpr char kWatchHelp[] =
     "Once the watch counts, so that nothing that follows is missed, it says\n"
     "`portreeve: watching ADDRESS` on stderr. Ends with Ctrl-C, with\n"
     "--timeout (exit status 5), or when the daemon shuts down (exit status\n"
-    "0).\n"
-    "  $ portreeve watch --listener web --kind connection-accepted";
+    "0). A watch that broke goes on where it was with --from-revision, the\n"
+    "last revision printed plus 1, and --instance-id; what is not kept any\n"
+    "more, or came faster than it was read, is told by `gap`.\n"
+    "  $ portreeve watch --listener web --kind connection-accepted\n"
+    "  $ portreeve watch --from-revision 1 -o json";
+
+constexpr char kFromRevisionHelp[] =
+    "Begin with the event of this number. The daemon keeps the newest 100000. "
+    "Default: 0, with what happens from now on";
+
+constexpr char kInstanceIdHelp[] =
+    "Refuse (INSTANCE_CHANGED) unless the daemon is still the one that had "
+    "this instance_id, as -o json of list and watch shows it: another counts "
+    "its revisions anew. Default: any daemon";
+
+constexpr char kSnapshotHelp[] =
+    "Begin with what there is: listener_created for every listener, "
+    "connection_accepted for every connection, then snapshot_done. Not with "
+    "--from-revision";
 
 constexpr char kKindHelp[] =
     "Events of this kind only; may be repeated. Default: all. "
@@ -57,6 +74,30 @@ absl::StatusOr<ExitStatus> Run(const v1::WatchEventsRequest& request,
   return ExitStatus::kDone;
 }
 
+// Where the watch begins.
+void AddStart(CLI::App& verb,
+              const std::shared_ptr<v1::WatchEventsRequest>& request) {
+  AddOption(verb, "--from-revision", "N", kFromRevisionHelp,
+            [request](const std::string& text) {
+              auto revision = ParseInt64(text);
+              if (revision.ok()) request->set_start_revision(*revision);
+              return revision.status();
+            });
+  AddOption(verb, "--instance-id", "ID", kInstanceIdHelp,
+            [request](const std::string& text) {
+              request->set_instance_id(text);
+              return absl::OkStatus();
+            });
+  verb.add_flag_callback(
+      "--snapshot", [request] { request->set_initial_snapshot(true); },
+      kSnapshotHelp);
+  verb.callback([request] {
+    if (request->initial_snapshot() && request->start_revision() != 0) {
+      RefuseUsage("--snapshot and --from-revision do not go together");
+    }
+  });
+}
+
 }  // namespace
 
 Verb AddWatch(CLI::App& app) {
@@ -76,6 +117,7 @@ Verb AddWatch(CLI::App& app) {
                       if (kind.ok()) request->add_kinds(*kind);
                       return kind.status();
                     });
+  AddStart(*verb, request);
   return {verb, [request](Session& session) { return Run(*request, session); }};
 }
 

@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
-#include "client/cli/run.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/fake_daemon.h"
 
 namespace portreeve::cli {
@@ -17,47 +16,6 @@ namespace {
 using client::FakeDaemon;
 using client::Refusal;
 using grpc::Status;
-using Arguments = std::vector<std::string>;
-
-// Text that counts how often it was flushed.
-class CountingBuffer : public std::stringbuf {
- public:
-  int flushes() const { return flushes_; }
-
- private:
-  int sync() override {
-    ++flushes_;
-    return 0;
-  }
-
-  int flushes_ = 0;
-};
-
-class CliTest : public ::testing::Test {
- protected:
-  ~CliTest() override { end_.Notify(); }
-
-  // Runs the CLI with the daemon from the environment.
-  ExitStatus Run(const Arguments& arguments) {
-    return Run(arguments, {.server = daemon_.address(), .directory = "/home"});
-  }
-  ExitStatus Run(const Arguments& arguments, const Environment& environment) {
-    out_.str("");
-    err_.str("");
-    std::ostream out(&out_);
-    return cli::Run(arguments, environment, out, err_);
-  }
-
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  // For answers that shall not come while the test runs; outlives the daemon's
-  // threads.
-  absl::Notification end_;
-  FakeDaemon daemon_;
-  CountingBuffer out_;
-  std::ostringstream err_;
-};
 
 v1::Listener Web() {
   v1::Listener listener;
@@ -377,9 +335,9 @@ TEST_F(CliTest, ListenersMayBeNamedLikeVerbs) {
 }
 
 TEST_F(CliTest, EveryVerbHasHelpWithItsExitStatuses) {
-  for (const char* verb :
-       {"create", "list", "get", "update", "close", "is-closed",
-        "close-finished", "delete", "connections", "kill", "watch"}) {
+  for (const char* verb : {"create", "list", "get", "update", "close",
+                           "is-closed", "close-finished", "delete",
+                           "connections", "kill", "watch", "attach", "dial"}) {
     EXPECT_EQ(Run({verb, "--help"}), ExitStatus::kDone);
     EXPECT_NE(out().find(absl::StrCat("Usage: portreeve ", verb)),
               std::string::npos);

@@ -1,0 +1,47 @@
+// Ctrl-C and SIGTERM as a call.
+#ifndef PORTREEVE_CLIENT_CLI_STOP_SIGNALS_H_
+#define PORTREEVE_CLIENT_CLI_STOP_SIGNALS_H_
+
+#include <signal.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "client/cli/wake.h"
+
+namespace portreeve::cli {
+
+// While one lives, the first SIGINT or SIGTERM has `on_stop` called, once, on a
+// thread of its own; a second one does what it did before.  A signal that the
+// process ignores stays ignored.  One at a time.
+class StopSignals {
+ public:
+  explicit StopSignals(std::function<void()> on_stop);
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  // Waits for an `on_stop` that has begun.
+  ~StopSignals();
+
+  // Whether `on_stop` has been, or is being, called.
+  bool stopped() const { return stopped_; }
+
+ private:
+  static void OnSignal(int number);
+
+  void Watch(const std::function<void()>& on_stop);
+
+  // For OnSignal; as they were before.
+  static const Wake* signalled_;
+  static struct sigaction interrupt_;
+  static struct sigaction terminate_;
+
+  const Wake asked_;
+  const Wake over_;
+  std::atomic<bool> stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace portreeve::cli
+
+#endif  // PORTREEVE_CLIENT_CLI_STOP_SIGNALS_H_

@@ -1,0 +1,336 @@
+// attach with a command for each connection.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "tests/client/cli_fixture.h"
+#include "tests/client/fake_daemon.h"
+#include "tests/client/frames.h"
+#include "tests/testing/descriptors.h"
+
+namespace portreeve::cli {
+namespace {
+
+using client::ClosedFrame;
+using client::DataFrame;
+using client::EofFrame;
+using client::FakeDaemon;
+using client::OpenedFrame;
+using grpc::Status;
+
+// What a command said.
+struct Said {
+  std::string data;
+  std::string ends;  // "eof done ": the other frames, in order.
+};
+
+// Reads until `done`, or the end of the stream.
+Said ReadAll(FakeDaemon::Frames& frames) {
+  Said said;
+  v1::ClientFrame frame;
+  while (!frame.has_done() && frames.Read(&frame)) {
+    if (frame.has_data()) said.data += frame.data();
+    if (frame.has_eof()) said.ends += "eof ";
+    if (frame.has_done()) said.ends += "done ";
+    if (frame.has_reset()) said.ends += "reset ";
+  }
+  return said;
+}
+
+class CliCommandTest : public CliTest {
+ protected:
+  using Script = std::function<Status(FakeDaemon::Frames&, Said&)>;
+
+  // Offers `count` connections; the listener is closed then.
+  void OfferMany(int count) {
+    daemon_.handle.set_answer(
+        [count](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+          for (int i = 1; i <= count; ++i) {
+            v1::HandleResponse response;
+            response.mutable_offer()->mutable_connection()->set_name(
+                absl::StrCat("connections/", i));
+            offers.Write(response);
+          }
+          return Status::OK;
+        });
+  }
+
+  // What each connection's peer does, after `opened`; `said` is by name.
+  void Play(Script script) {
+    daemon_.attach.set_answer([this, script](const v1::ClientFrame& first,
+                                             FakeDaemon::Frames& frames) {
+      const std::string& name = first.attach().connection();
+      frames.Write(OpenedFrame(name));
+      Said said;
+      const Status status = script(frames, said);
+      std::lock_guard lock(mutex_);
+      said_[name] = said;
+      return status;
+    });
+  }
+
+  // Runs the command for `count` connections, each of which sends `input` and
+  // FIN, and is closed once the command is done.
+  ExitStatus Serve(const std::string& input, const Arguments& command,
+                   int count = 1) {
+    OfferMany(count);
+    Play([input](FakeDaemon::Frames& frames, Said& said) {
+      if (!input.empty()) frames.Write(DataFrame(input));
+      frames.Write(EofFrame());
+      said = ReadAll(frames);
+      frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_CLOSED));
+      return Status::OK;
+    });
+    return Attach(command);
+  }
+
+  ExitStatus Attach(const Arguments& command, const Arguments& flags = {}) {
+    Arguments arguments = {"attach", "web"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    arguments.push_back("--");
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return Run(arguments, {.server = daemon_.address(), .directory = "/"});
+  }
+
+  Said said(int number = 1) {
+    std::lock_guard lock(mutex_);
+    return said_[absl::StrCat("connections/", number)];
+  }
+
+  std::mutex mutex_;
+  std::map<std::string, Said> said_;  // Guarded by mutex_.
+};
+
+const char kWaiting[] =
+    "portreeve: attach: waiting for connections of listeners/web\n";
+
+TEST_F(CliCommandTest, TheCommandsStdinAndStdoutAreTheConnection) {
+  EXPECT_EQ(Serve("hello", {"cat"}), ExitStatus::kDone);
+  EXPECT_EQ(said().data, "hello");
+  EXPECT_EQ(said().ends, "done ");
+  EXPECT_EQ(err(), kWaiting);
+  EXPECT_EQ(out(), "");
+}
+
+TEST_F(CliCommandTest, ItKnowsItsConnection) {
+  EXPECT_EQ(Serve("", {"sh", "-c",
+                       "echo $PORTREEVE_CONNECTION $PORTREEVE_LISTENER "
+                       "$PORTREEVE_PEER $PORTREEVE_LOCAL; pwd"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data,
+            "connections/1 listeners/web tcp:192.0.2.1:4711 unix:/run/web\n"
+            "/\n");
+}
+
+TEST_F(CliCommandTest, ItsArgumentsAreTakenAsTheyAre) {
+  EXPECT_EQ(Serve("", {"printf", "%s|", "--server", "[a,b]", "", "--", "a b"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data, "--server|[a,b]||--|a b|");
+}
+
+TEST_F(CliCommandTest, ItInheritsNothingElse) {
+  EXPECT_EQ(Serve("", {"sh", "-c", "cd /proc/$$/fd && echo *"}),
+            ExitStatus::kDone);
+  // 3 is the directory that the shell reads.
+  EXPECT_EQ(said().data, "0 1 2 3\n");
+}
+
+TEST_F(CliCommandTest, ItsExitStatusIsToldAndChangesNothing) {
+  EXPECT_EQ(Serve("", {"sh", "-c", "echo x; exit 3"}), ExitStatus::kDone);
+  EXPECT_EQ(said().data, "x\n");
+  EXPECT_EQ(err(), absl::StrCat(kWaiting,
+                                "portreeve: attach: connections/1: the command "
+                                "exited with 3\n"));
+}
+
+TEST_F(CliCommandTest, InputThatItDoesNotReadDoesNotHoldItsEnd) {
+  EXPECT_EQ(Serve(std::string(1'000'000, 'x'), {"echo", "no thanks"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data, "no thanks\n");
+  EXPECT_EQ(said().ends, "done ");
+}
+
+TEST_F(CliCommandTest, ItMayEndItsDirectionAndReadOn) {
+  OfferMany(1);
+  Play([](FakeDaemon::Frames& frames, Said& said) {
+    v1::ClientFrame frame;
+    while (!frame.has_eof() && frames.Read(&frame)) said.data += frame.data();
+    frames.Write(DataFrame("still here"));
+    frames.Write(EofFrame());
+    said.ends = ReadAll(frames).ends;
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_CLOSED));
+    return Status::OK;
+  });
+  // Tells by its exit status what it has read.
+  EXPECT_EQ(Attach({"perl", "-e",
+                    "$| = 1; print 'bye'; shutdown(STDOUT, 1); "
+                    "exit(<STDIN> eq 'still here' ? 7 : 1)"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data, "bye");
+  EXPECT_EQ(said().ends, "done ");
+  EXPECT_NE(err().find("exited with 7"), std::string::npos) << err();
+}
+
+TEST_F(CliCommandTest, ItWritesOnAfterThePeersFin) {
+  EXPECT_EQ(Serve("1\n2\n", {"sh", "-c", "cat >/dev/null; echo all read"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data, "all read\n");
+}
+
+// A connection that is cut at once.
+Status CutAtOnce(FakeDaemon::Frames& frames, Said&) {
+  frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_RESET));
+  return Status::OK;
+}
+
+TEST_F(CliCommandTest, OneThatWritesToACutConnectionFails) {
+  OfferMany(1);
+  Play(CutAtOnce);
+  EXPECT_EQ(Attach({"yes"}), ExitStatus::kDone);
+  // SIGPIPE, or EPIPE alone where it waited for room.
+  EXPECT_NE(err().find(": the command "), std::string::npos) << err();
+}
+
+TEST_F(CliCommandTest, OneThatReadsACutConnectionGetsItsEnd) {
+  OfferMany(1);
+  Play(CutAtOnce);
+  EXPECT_EQ(Attach({"cat"}), ExitStatus::kDone);
+  EXPECT_EQ(err(), kWaiting);
+}
+
+TEST_F(CliCommandTest, OneThatDoesNotCareGetsSigtermAfterTheGrace) {
+  OfferMany(1);
+  Play(CutAtOnce);
+  EXPECT_EQ(Attach({"sleep", "1000"}, {"--grace", "50ms"}), ExitStatus::kDone);
+  EXPECT_NE(err().find("was ended by signal 15"), std::string::npos) << err();
+}
+
+TEST_F(CliCommandTest, HundredAtTheSameTime) {
+  constexpr int kCount = 100;
+  OfferMany(kCount);
+  std::atomic<int> num_here = 0;
+  absl::Notification all_here;
+  Play([&](FakeDaemon::Frames& frames, Said& said) {
+    frames.Write(DataFrame("x"));
+    v1::ClientFrame frame;
+    frames.Read(&frame);
+    if (++num_here == kCount) all_here.Notify();
+    all_here.WaitForNotification();
+    frames.Write(EofFrame());
+    said = ReadAll(frames);
+    said.data = frame.data();
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_CLOSED));
+    return Status::OK;
+  });
+  EXPECT_EQ(Attach({"cat"}), ExitStatus::kDone);
+  for (int i = 1; i <= kCount; ++i) {
+    EXPECT_EQ(said(i).data, "x") << i;
+    EXPECT_EQ(said(i).ends, "done ") << i;
+  }
+  EXPECT_EQ(err(), kWaiting);
+}
+
+TEST_F(CliCommandTest, LeavesNoDescriptorsBehind) {
+  EXPECT_EQ(Serve("x", {"cat"}, 2), ExitStatus::kDone);  // gRPC has its own.
+  const int before = testing::CountDescriptors();
+  EXPECT_EQ(Serve("x", {"cat"}, 20), ExitStatus::kDone);
+  EXPECT_LE(testing::CountDescriptors(), before);
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a child is not collected";
+}
+
+TEST_F(CliCommandTest, ASignalCutsTheConnectionsAndWaitsForTheCommands) {
+  daemon_.handle.set_answer([](const v1::HandleRequest&,
+                               FakeDaemon::Offers& offers) {
+    v1::HandleResponse response;
+    response.mutable_offer()->mutable_connection()->set_name("connections/1");
+    offers.Write(response);
+    v1::HandleRequest verdict;
+    offers.Read(&verdict);  // Until it leaves.
+    return Status::OK;
+  });
+  absl::Notification served;
+  Play([&](FakeDaemon::Frames& frames, Said& said) {
+    frames.Write(DataFrame("x"));
+    v1::ClientFrame frame;
+    frames.Read(&frame);
+    served.Notify();
+    said = ReadAll(frames);
+    return Status::OK;
+  });
+  auto run = std::async(std::launch::async, [&] { return Attach({"cat"}); });
+  served.WaitForNotification();
+  EXPECT_EQ(raise(SIGTERM), 0);
+  EXPECT_EQ(run.get(), ExitStatus::kDone);
+  EXPECT_EQ(err(), kWaiting);
+  EXPECT_EQ(said().ends, "");
+}
+
+TEST_F(CliCommandTest, OfOthersErrorsItAnswersRaise) {
+  v1::HandleRequest verdict;
+  daemon_.handle.set_answer(
+      [&](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+        v1::HandleResponse response;
+        response.mutable_handler_error()->set_id("e1");
+        response.mutable_handler_error()->set_connection("connections/4");
+        response.mutable_handler_error()->set_message("oh\nno");
+        offers.Write(response);
+        offers.Read(&verdict);
+        return Status::OK;
+      });
+  EXPECT_EQ(Attach({"cat"}), ExitStatus::kDone);
+  EXPECT_EQ(verdict.verdict().handler_error_id(), "e1");
+  EXPECT_EQ(verdict.verdict().verdict(), v1::HANDLER_VERDICT_RAISE);
+  EXPECT_NE(err().find("connections/4: a handler raised: oh\\nno; the answer "
+                       "is RAISE\n"),
+            std::string::npos)
+      << err();
+}
+
+TEST_F(CliCommandTest, WhatCannotRunIsSaidBeforeAnythingIsAsked) {
+  OfferMany(1);
+  for (const char* command : {"portreeve-no-such-program", "/etc", "./none"}) {
+    EXPECT_EQ(Attach({command}), ExitStatus::kFailed);
+    EXPECT_EQ(err(), absl::StrCat("portreeve: attach: NOT_FOUND: '", command,
+                                  "' is no program that can be run\n"));
+  }
+  EXPECT_EQ(Attach({}), ExitStatus::kUsage);
+  EXPECT_EQ(Run({"attach", "web", "--grace", "1s"}), ExitStatus::kUsage);
+  EXPECT_TRUE(daemon_.handle.requests().empty());
+}
+
+TEST_F(CliCommandTest, OneThatDoesNotStartResetsTheConnection) {
+  OfferMany(1);
+  Play([](FakeDaemon::Frames& frames, Said& said) {
+    v1::ClientFrame frame;
+    frames.Read(&frame);
+    said.ends = frame.has_reset() ? "reset" : "";
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_HANDLER_DONE));
+    return Status::OK;
+  });
+  char script[] = "/tmp/portreeve-test-XXXXXX";
+  const int file = mkstemp(script);
+  ASSERT_EQ(write(file, "#!/nonexistent\n", 15), 15);
+  fchmod(file, 0700);
+  close(file);
+  EXPECT_EQ(Attach({script}), ExitStatus::kDone);
+  unlink(script);
+  EXPECT_EQ(said().ends, "reset");
+  EXPECT_EQ(err(), absl::StrCat(kWaiting, "portreeve: attach: connections/1: ",
+                                "starting '", script,
+                                "': No such file or directory\n"));
+}
+
+}  // namespace
+}  // namespace portreeve::cli
