@@ -1,10 +1,10 @@
 'use strict';
 // Node's server shape for the listeners of a Portreeve daemon:
 //
-//   const server = await portreeve.serve({target, listener}, (socket) => {…});
+//   const server = await portreeve.serve(options, (socket) => {...});
 //
-// `socket` is a Duplex (portreeve_socket.js) over one gRPC stream to the daemon,
-// whose flow control carries the back-pressure to the peer's socket and from it.
+// `socket` is a Duplex (portreeve_socket.js) over one gRPC stream of a daemon,
+// whose flow control carries the back-pressure to and from the peer's socket.
 
 const { EventEmitter } = require('node:events');
 const path = require('node:path');
@@ -142,15 +142,15 @@ class Server extends EventEmitter {
   }
 
   async #judge({ id, connection, message }) {
+    const { onHandlerError } = this.#options;
     let verdict = 'HANDLER_VERDICT_RAISE';
     try {
-      if (this.#options.onHandlerError) {
-        await this.#options.onHandlerError(connection, message);
-        verdict = 'HANDLER_VERDICT_RETURN';
-      }
-    } finally {
-      this.#handle.write({ verdict: { handler_error_id: id, verdict } });
+      await onHandlerError?.(connection, message);
+      if (onHandlerError) verdict = 'HANDLER_VERDICT_RETURN';
+    } catch (error) {
+      process.emitWarning(error);
     }
+    this.#handle.write({ verdict: { handler_error_id: id, verdict } });
   }
 
   #end(error) {

@@ -1,0 +1,131 @@
+'use strict';
+// As worker.py.
+
+const crypto = require('node:crypto');
+const portreeve = require('../../examples/node/portreeve.js');
+
+const CHUNK = Buffer.alloc(64 * 1024);
+const [listener, target] = process.argv.slice(2);
+
+function report(values) {
+  console.log(`report ${JSON.stringify(values)}`);
+}
+
+function sizeOf(socket) {
+  return new Promise((resolve) => {
+    let size = 0;
+    socket.on('data', (data) => { size += data.length; });
+    socket.once('end', () => resolve(size));
+  });
+}
+
+function flood(socket, count) {
+  let left = count;
+  const more = () => {
+    while (left-- > 0) {
+      if (!socket.write(CHUNK)) return socket.once('drain', more);
+    }
+    return socket.end();
+  };
+  more();
+}
+
+const commands = {
+  echo(socket) {
+    socket.write(`${process.pid}\n`);
+    socket.pipe(socket);
+  },
+
+  stall() {},
+
+  flood(socket) {
+    flood(socket, Infinity);
+    socket.resume();
+  },
+
+  eof_first(socket) {
+    socket.end('bye\n');
+    const digest = crypto.createHash('sha256');
+    let size = 0;
+    socket.on('data', (data) => {
+      digest.update(data);
+      size += data.length;
+    });
+    socket.once('end', () => report({ size, sha256: digest.digest('hex') }));
+  },
+
+  async eof_last(socket, count) {
+    socket.write(`${await sizeOf(socket)}\n`);
+    flood(socket, Number(count));
+  },
+
+  reset(socket) {
+    socket.resetAndDestroy();
+  },
+
+  async expect_reset(socket) {
+    let lost = null;
+    let size = 0;
+    socket.write('ready\n');
+    socket.on('data', (data) => { size += data.length; });
+    socket.on('error', (error) => { lost = error.code; });
+    socket.once('close', () => report({
+      size, lost, reason: socket.closeReason,
+    }));
+  },
+
+  fail(socket, message) {
+    socket.write('flushed\n');
+    throw new Error(message);
+  },
+
+  async dial(socket, port) {
+    const far = await portreeve.dial({ target, host: '127.0.0.1', port });
+    far.end('dialled\n');
+    far.pipe(socket);
+  },
+
+  async dial_refused(socket, port) {
+    try {
+      await portreeve.dial({ target, host: '127.0.0.1', port });
+    } catch (error) {
+      if (error.code === 14) socket.end('refused\n');
+    }
+  },
+};
+
+function readLine(socket) {
+  return new Promise((resolve) => {
+    let line = Buffer.alloc(0);
+    const more = () => {
+      for (let data; (data = socket.read()) !== null;) {
+        line = Buffer.concat([line, data]);
+        const at = line.indexOf('\n');
+        if (at < 0) continue;
+        socket.off('readable', more);
+        if (at + 1 < line.length) socket.unshift(line.subarray(at + 1));
+        resolve(line.toString('utf8', 0, at));
+        return;
+      }
+    };
+    socket.on('readable', more);
+  });
+}
+
+async function handle(socket) {
+  const [command, ...rest] = (await readLine(socket)).split(' ');
+  await commands[command](socket, rest.join(' '));
+}
+
+function onHandlerError(connection, message) {
+  report({ connection, message });
+  if (process.env.VERDICT !== 'return') throw new Error('it shall close');
+}
+
+async function main() {
+  const options = { target, listener, allowHalfOpen: true, onHandlerError };
+  await portreeve.serve(options, handle);
+  console.log('serving');
+}
+
+main();

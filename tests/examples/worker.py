@@ -1,0 +1,133 @@
+"""A worker that does what the first line of each connection says.
+
+    worker.py LISTENER DAEMON
+
+What only the worker can see it prints, as a line "report JSON".
+VERDICT=return in the environment lets the listener go on after an error.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+
+sys.path.insert(0, os.environ["EXAMPLES_PYTHON"])
+import portreeve
+
+CHUNK = bytes(64 * 1024)
+
+
+def report(**values):
+    print("report", json.dumps(values), flush=True)
+
+
+async def echo(reader, writer, _):
+    """Tells the process, then sends back."""
+    writer.write(f"{os.getpid()}\n".encode())
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def stall(reader, writer, _):
+    """Never reads."""
+    await writer.wait_closed()
+
+
+async def flood(reader, writer, _):
+    """Sends for as long as the peer takes."""
+    while True:
+        writer.write(CHUNK)
+        await writer.drain()
+
+
+async def eof_first(reader, writer, _):
+    """Sends a line and FIN, then reads everything."""
+    writer.write(b"bye\n")
+    writer.write_eof()
+    digest, size = hashlib.sha256(), 0
+    while data := await reader.read(65536):
+        digest.update(data)
+        size += len(data)
+    report(size=size, sha256=digest.hexdigest())
+
+
+async def eof_last(reader, writer, argument):
+    """Reads everything, then sends `argument` chunks."""
+    size = len(await reader.read(-1))
+    writer.write(f"{size}\n".encode())
+    for _ in range(int(argument)):
+        writer.write(CHUNK)
+        await writer.drain()
+
+
+async def reset(reader, writer, _):
+    writer.transport.abort()
+
+
+async def expect_reset(reader, writer, _):
+    """Reads until the end, and tells how it was."""
+    writer.write(b"ready\n")
+    size = len(await reader.read(-1))
+    await writer.wait_closed()
+    try:
+        await writer.drain()
+        lost = None
+    except ConnectionResetError:
+        lost = "ECONNRESET"
+    report(size=size, lost=lost,
+           reason=writer.get_extra_info("portreeve_close_reason"))
+
+
+async def fail(reader, writer, argument):
+    writer.write(b"flushed\n")
+    raise ValueError(argument)
+
+
+async def dial(reader, writer, argument):
+    """Connects to a port, and copies that to the peer."""
+    near, far = await portreeve.open_connection(
+        channel, "127.0.0.1", int(argument))
+    far.write(b"dialled\n")
+    far.write_eof()
+    writer.write(await near.read(-1))
+    far.close()
+    await far.wait_closed()
+
+
+async def dial_refused(reader, writer, argument):
+    try:
+        await portreeve.open_connection(channel, "127.0.0.1", int(argument))
+    except ConnectionRefusedError:
+        writer.write(b"refused\n")
+
+
+COMMANDS = {f.__name__: f for f in [
+    echo, stall, flood, eof_first, eof_last, reset, expect_reset, fail, dial,
+    dial_refused]}
+
+
+async def handle(reader, writer):
+    command, _, argument = (await reader.readline()).decode().strip().partition(
+        " ")
+    await COMMANDS[command](reader, writer, argument)
+
+
+async def judge(connection, message):
+    report(connection=connection, message=message)
+    if os.environ.get("VERDICT") != "return":
+        raise RuntimeError("the listener shall close")
+
+
+async def main(listener, daemon):
+    global channel
+    channel = portreeve.channel(daemon)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    async with await portreeve.serve(channel, listener, handle,
+                                     on_handler_error=judge) as server:
+        print("serving", flush=True)
+        await server.serve_forever()
+
+
+asyncio.run(main(*sys.argv[1:]))
