@@ -1,16 +1,10 @@
 #include "tests/server/service_fixture.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "portreeve/v1/event.pb.h"
 
 namespace portreeve::testing {
 
@@ -58,45 +52,28 @@ v1::ListenerSpec EchoSpec() {
   return spec;
 }
 
-PlainClient::PlainClient(int port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-  const timeval deadline{20, 0};
-  setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address),
-            0);
-}
-
-PlainClient::~PlainClient() { Close(); }
-
-void PlainClient::Send(const std::string& data) {
-  EXPECT_EQ(send(fd_, data.data(), data.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(data.size()));
-}
-
-std::string PlainClient::Receive() {
-  char buffer[4096];
-  const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
-  if (n < 0) return strerrorname_np(errno);
-  return n == 0 ? "EOF" : std::string(buffer, static_cast<size_t>(n));
-}
-
-void PlainClient::Close() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
+v1::ListenerSpec RemoteSpec() {
+  v1::ListenerSpec spec = EchoSpec();
+  spec.mutable_handler()->mutable_remote();
+  return spec;
 }
 
 ServiceFixture::ServiceFixture() {
-  registry_ = OnLoop([this] {
-    return std::make_unique<server::Registry>(loop_.executor(), events_,
-                                              budget_);
+  OnLoop([this] {
+    registry_ = std::make_unique<server::Registry>(loop_.executor(), events_,
+                                                   budget_, policy_);
+    subscription_.emplace(events_, [this] {
+      const std::lock_guard lock(mutex_);
+      ++num_events_;
+      event_came_.notify_all();
+    });
   });
-  listener_service_ =
-      std::make_unique<server::ListenerService>(loop_.context(), *registry_);
+  listener_service_ = std::make_unique<server::ListenerService>(
+      loop_.context(), *registry_, gate_);
   connection_service_ =
-      std::make_unique<server::ConnectionService>(loop_.context(), *registry_);
+      std::make_unique<server::ConnectionService>(loop_, *registry_, gate_);
+  handler_service_ =
+      std::make_unique<server::HandlerService>(loop_, *registry_, gate_);
   int port = 0;
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(1 << 20);
@@ -104,7 +81,7 @@ ServiceFixture::ServiceFixture() {
                            &port);
   builder.RegisterService(listener_service_.get());
   builder.RegisterService(connection_service_.get());
-  builder.RegisterService(&handler_service_);
+  builder.RegisterService(handler_service_.get());
   server_ = builder.BuildAndStart();
   channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
                                  grpc::InsecureChannelCredentials());
@@ -118,7 +95,9 @@ ServiceFixture::~ServiceFixture() {
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();
   loop_.RunTask(registry_->TearDown()).get();
-  OnLoop([this] { registry_.reset(); });
+  OnLoop([this] { subscription_.reset(); });
+  // What serves streams uses the registry to its end.
+  loop_.Join();
 }
 
 v1::Listener ServiceFixture::Create(const v1::ListenerSpec& spec,
@@ -167,18 +146,51 @@ std::vector<v1::Connection> ServiceFixture::Connections(
   return {response.connections().begin(), response.connections().end()};
 }
 
-std::vector<std::string> ServiceFixture::EventKinds() {
-  return OnLoop([this] {
-    std::vector<std::string> kinds;
+std::vector<v1::Event> ServiceFixture::Events() {
+  const std::string bytes = OnLoop([this] {
+    std::string bytes;
     for (int64_t r = events_.first_revision(); r <= events_.last_revision();
          ++r) {
-      const auto* kind = v1::Event::descriptor()->FindFieldByNumber(
-          v1::Event::kListenerCreatedFieldNumber +
-          (events_.at(r).kind - v1::EVENT_KIND_LISTENER_CREATED));
-      kinds.push_back(kind->name());
+      bytes += events_.at(r).encoded;
     }
-    return kinds;
+    return bytes;
   });
+  v1::WatchEventsResponse response;
+  EXPECT_TRUE(response.ParseFromString(bytes));
+  return {response.events().begin(), response.events().end()};
+}
+
+std::vector<std::string> ServiceFixture::EventKinds() {
+  std::vector<std::string> kinds;
+  for (const v1::Event& event : Events()) {
+    kinds.push_back(
+        v1::Event::descriptor()->FindFieldByNumber(event.kind_case())->name());
+  }
+  return kinds;
+}
+
+v1::Event ServiceFixture::AwaitEvent(
+    const std::function<bool(const v1::Event&)>& is_it) {
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (int64_t seen = 0;;) {
+    for (const v1::Event& event : Events()) {
+      if (is_it(event)) return event;
+      seen = event.revision();
+    }
+    std::unique_lock lock(mutex_);
+    const auto more = [&] { return num_events_ > seen; };
+    if (event_came_.wait_until(lock, deadline, more)) continue;
+    ADD_FAILURE() << "the event did not come";
+    return {};
+  }
+}
+
+v1::CloseReason ServiceFixture::AwaitClosed(const std::string& connection) {
+  const v1::Event event = AwaitEvent([&](const v1::Event& event) {
+    return event.connection_closed().connection().name() == connection;
+  });
+  return event.connection_closed().connection().close_reason();
 }
 
 void ServiceFixture::WaitUntil(const std::function<bool()>& condition) {

@@ -5,22 +5,29 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/descriptor_budget.h"
 #include "portreeve/v1/connection.grpc.pb.h"
+#include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 #include "server/connection_service.h"
 #include "server/event_log.h"
+#include "server/gate.h"
 #include "server/handler_service.h"
 #include "server/listener_service.h"
 #include "server/loop.h"
+#include "server/policy.h"
 #include "server/registry.h"
+#include "tests/server/plain_socket.h"
 
 namespace portreeve::testing {
 
@@ -43,22 +50,8 @@ std::string Shown(const grpc::Status& status);
 // chooses.
 v1::ListenerSpec EchoSpec();
 
-// A plain TCP connection; blocking calls with a deadline.
-class PlainClient {
- public:
-  explicit PlainClient(int port);
-  ~PlainClient();
-  PlainClient(const PlainClient&) = delete;
-  PlainClient& operator=(const PlainClient&) = delete;
-
-  void Send(const std::string& data);
-  // What came, "EOF", or "ECONNRESET".
-  std::string Receive();
-  void Close();
-
- private:
-  int fd_;
-};
+// The same with a remote handler.
+v1::ListenerSpec RemoteSpec();
 
 class ServiceFixture : public ::testing::Test {
  protected:
@@ -87,8 +80,15 @@ class ServiceFixture : public ::testing::Test {
   server::Registry& registry() { return *registry_; }
   server::EventLog& events() { return events_; }
 
-  // The kinds of the events so far, as "listener_created".
+  // The events so far, and their kinds, as "listener_created".
+  std::vector<v1::Event> Events();
   std::vector<std::string> EventKinds();
+
+  // Waits for the first event, of those so far too, that `is_it`; fails the
+  // test after a while.
+  v1::Event AwaitEvent(const std::function<bool(const v1::Event&)>& is_it);
+  // The same: the close of the connection of this name.
+  v1::CloseReason AwaitClosed(const std::string& connection);
 
   // Asks until `condition` holds; fails the test after a while.
   void WaitUntil(const std::function<bool()>& condition);
@@ -98,12 +98,18 @@ class ServiceFixture : public ::testing::Test {
 
  private:
   server::Loop loop_;
+  std::mutex mutex_;
+  std::condition_variable event_came_;
+  int64_t num_events_ = 0;  // Guarded by mutex_.
   server::EventLog events_;
+  std::optional<server::EventLog::Subscription> subscription_;
+  const server::Policy policy_;
+  server::Gate gate_{policy_, server::Gate::Certificates::kAreAdmins, nullptr};
   DescriptorBudget budget_{1000};
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::ListenerService> listener_service_;
   std::unique_ptr<server::ConnectionService> connection_service_;
-  server::HandlerService handler_service_;
+  std::unique_ptr<server::HandlerService> handler_service_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::ListenerService::Stub> listeners_;
