@@ -159,28 +159,4 @@ v1::WatchEventsRequest WithSnapshot() {
   return request;
 }
 
-std::string KindOf(const v1::Event& event) {
-  return v1::Event::descriptor()->FindFieldByNumber(event.kind_case())->name();
-}
-
-int64_t CheckComplete(const std::vector<v1::Event>& events, int64_t first,
-                      int64_t last) {
-  int64_t next = first;
-  int64_t missing = 0;
-  for (const auto& event : events) {
-    if (event.has_gap()) {
-      EXPECT_EQ(event.gap().first_revision(), next);
-      EXPECT_EQ(event.gap().last_revision(), event.revision());
-      EXPECT_EQ(event.gap().count(), event.revision() - next + 1);
-      EXPECT_GE(event.gap().count(), 1);
-      missing += event.gap().count();
-    } else {
-      EXPECT_EQ(event.revision(), next);
-    }
-    next = event.revision() + 1;
-  }
-  EXPECT_EQ(next, last + 1);
-  return missing;
-}
-
 }  // namespace portreeve::testing

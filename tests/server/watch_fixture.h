@@ -21,6 +21,7 @@
 #include "server/loop.h"
 #include "server/policy.h"
 #include "server/registry.h"
+#include "tests/server/event_sequence.h"
 
 namespace portreeve::testing {
 
@@ -107,14 +108,6 @@ class WatchFixture : public ::testing::Test {
 v1::WatchEventsRequest From(int64_t revision);
 // A request for a snapshot.
 v1::WatchEventsRequest WithSnapshot();
-
-// "limit_reached" and so on.
-std::string KindOf(const v1::Event& event);
-
-// Fails the test unless `events` tell every revision from `first` to `last`, in
-// order and once, or that it is missing: how many are missing.
-int64_t CheckComplete(const std::vector<v1::Event>& events, int64_t first,
-                      int64_t last);
 
 }  // namespace portreeve::testing
 
