@@ -24,15 +24,18 @@ BLOCK = 1 << 20
 # The language of the examples under test: "python" or "node".
 LANGUAGE = sys.argv[1]
 NODE = ["node", "--preserve-symlinks", "--preserve-symlinks-main"]
-PROGRAMS = {
-    # The folder that tests/examples/run.sh has put together.
-    "python": ["/usr/bin/python3", os.environ["EXAMPLES_PYTHON"]],
-    "node": NODE + ["examples/node"],
-}
-WORKERS = {
-    "python": ["/usr/bin/python3", "tests/examples/worker.py"],
-    "node": NODE + ["tests/examples/worker.js"],
-}
+PYTHON = ["/usr/bin/python3"]
+
+
+def command(program):
+    """Of an example server, like "echo", or of "worker" (worker.py)."""
+    if program == "worker":
+        return (PYTHON + ["tests/examples/worker.py"] if LANGUAGE == "python"
+                else NODE + ["tests/examples/worker.js"])
+    if LANGUAGE == "python":
+        # The folder that run.sh has put together.
+        return PYTHON + [f"{os.environ['EXAMPLES_PYTHON']}/{program}_server.py"]
+    return NODE + [f"examples/node/{program}_server.js"]
 
 
 def raise_descriptor_limit():
@@ -157,16 +160,9 @@ class Watch:
 class Worker(Process):
     """A worker of one listener, that connections are offered to already."""
 
-    def __init__(self, program, daemon, listener_id, language=LANGUAGE,
-                 **environment):
-        if program == "worker":
-            command = list(WORKERS[language])
-        else:
-            command = list(PROGRAMS[language])
-            suffix = {"python": "py", "node": "js"}[language]
-            command[-1] += f"/{program}_server.{suffix}"
+    def __init__(self, program, daemon, listener_id, **environment):
         super().__init__(
-            command + [f"listeners/{listener_id}", daemon.target],
+            command(program) + [f"listeners/{listener_id}", daemon.target],
             env={**os.environ, **environment})
         self.line("serving")
 

@@ -1,0 +1,74 @@
+"""How a worker begins and ends, as a program that uses the module."""
+
+import signal
+import subprocess
+import unittest
+
+from harness import TIMEOUT, Daemon, Peer, Watch, Worker, command, main
+from portreeve.v1 import listener_pb2
+
+
+class ServerTest(unittest.TestCase):
+
+    def setUp(self):
+        self.daemon = self.enterContext(Daemon())
+        self.address = self.daemon.create("a")
+
+    def worker(self):
+        return self.enterContext(Worker("echo", self.daemon, "a"))
+
+    def peer(self):
+        return self.enterContext(Peer(self.address))
+
+    def close_listener(self):
+        self.daemon.listeners.CloseListener(
+            listener_pb2.CloseListenerRequest(name="listeners/a"),
+            timeout=TIMEOUT)
+
+    def test_interrupted(self):
+        worker = self.worker()
+        peer = self.peer()
+        self.assertEqual(peer.echo(b"before"), b"before")
+        with Watch(self.daemon) as watch:
+            worker.process.send_signal(signal.SIGINT)
+            worker.process.wait(TIMEOUT)
+            with self.assertRaises(ConnectionResetError):
+                peer.read(1)
+            self.assertEqual(set(watch.closed(1).values()), {"CLIENT_GONE"})
+        self.assertEqual(self.daemon.state("a"), "LISTENER_STATE_LISTENING")
+
+    def test_peers_wait_for_a_worker(self):
+        peer = self.peer()
+        peer.send(b"early")
+        self.worker()
+        self.assertEqual(peer.read(5), b"early")
+
+    def test_ends_with_its_listener(self):
+        worker = self.worker()
+        peer = self.peer()
+        self.assertEqual(peer.echo(b"before"), b"before")
+        self.close_listener()
+        self.assertEqual(peer.echo(b"after"), b"after")
+        self.assertIsNone(worker.process.poll())
+        peer.send_eof()
+        self.assertEqual(peer.read(1), b"")
+        self.assertEqual(worker.process.wait(TIMEOUT), 0)
+
+    def test_ends_with_its_daemon(self):
+        worker = self.worker()
+        self.daemon.kill()
+        self.assertEqual(worker.process.wait(TIMEOUT), 1)
+
+    def test_refused(self):
+        self.close_listener()
+        for listener_id, reason in ("a", "closed"), ("b", "NOT_FOUND|5"):
+            result = subprocess.run(
+                command("echo") + [f"listeners/{listener_id}",
+                                   self.daemon.target],
+                capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertRegex(result.stderr, reason)
+
+
+if __name__ == "__main__":
+    main()
