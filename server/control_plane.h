@@ -25,8 +25,12 @@ class ControlPlane {
  public:
   // What a client may send in one message.
   static constexpr int kMaxRequestBytes = 1024 * 1024;
-  // What a stream takes from its client ahead of being read.
-  static constexpr int kStreamWindowBytes = 64 * 1024;
+  // What a stream takes from its client ahead of being read.  gRPC keeps it in
+  // blocks of 64 KiB that streams share, so that it may hold on to thrice as
+  // much.
+  static constexpr int kStreamWindowBytes = 32 * 1024;
+  // How long TLS and HTTP/2 may take to begin.
+  static constexpr std::chrono::seconds kHandshakeTimeout{20};
   // A connection that is silent for this long is asked for a sign of life...
   static constexpr std::chrono::seconds kKeepaliveTime{30};
   // ... and closed when there is none.

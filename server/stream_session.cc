@@ -1,9 +1,8 @@
 #include "server/stream_session.h"
 
-#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -17,8 +16,8 @@
 namespace portreeve::server {
 namespace {
 
-// What is kept of data that had arrived before the peer's reset, while the
-// client does not read.
+// How much is kept, about, of data that had arrived before the peer's reset,
+// while the client does not read.
 constexpr size_t kMaxTailBytes = 128 * 1024;
 
 Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
@@ -183,13 +182,12 @@ class Session {
   Task<> WatchPeer() {
     SocketCore& socket = *connection_->socket();
     co_await PeerReset(socket);
+    const auto space =
+        std::make_unique_for_overwrite<char[]>(kMaxServerDataBytes);
     while (tail_.size() < kMaxTailBytes) {
-      const size_t size = tail_.size();
-      tail_.resize(std::min(size + kMaxServerDataBytes, kMaxTailBytes));
-      const ssize_t n =
-          socket.Receive(tail_.data() + size, tail_.size() - size);
-      tail_.resize(size + static_cast<size_t>(std::max<ssize_t>(n, 0)));
+      const ssize_t n = socket.Receive(space.get(), kMaxServerDataBytes);
       if (n <= 0) break;
+      tail_.append(space.get(), static_cast<size_t>(n));
     }
     connection_->Close(ExistingConnections::kReset, CloseReason::kPeerReset);
   }
