@@ -90,7 +90,8 @@ class Daemon(Process):
             listener_id=listener_id,
             spec={
                 "where_to_listen": {"inet": {"address": "127.0.0.1"}},
-                "handler": {"remote": {}},
+                # A crowd may wait for its worker.
+                "handler": {"remote": {"claim_timeout": {"seconds": TIMEOUT}}},
                 "max_pending_connections": 4096,
                 **spec,
             })
