@@ -18,9 +18,7 @@ namespace portreeve::client {
 // `target` is as gRPC takes it.  Connects to nothing yet.  Without options,
 // without TLS.
 //
-// Errors: INVALID_ARGUMENT for options that do not go together, or a file that
-// is none of PEM; NOT_FOUND, PERMISSION_DENIED and others for one that cannot
-// be read.  Each names the file.
+// Errors: those of ReadTlsFiles.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(
     const std::string& target, const std::optional<TlsOptions>& tls);
 

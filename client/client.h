@@ -41,8 +41,8 @@ class Client {
   // proxy.
   //
   // Errors: INVALID_ARGUMENT for an address that is none, TlsOptions that do
-  // not go together, or a file that is not PEM; others for one that cannot be
-  // read.  They name the file.
+  // not go together, or a file that is not what it should be; others for one
+  // that cannot be read.  They name the file.
   static absl::StatusOr<Client> ForAddress(
       const std::string& address,
       const std::optional<TlsOptions>& tls = std::nullopt);

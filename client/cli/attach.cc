@@ -90,13 +90,8 @@ absl::Status TakeOffers(client::Worker& worker, Notes& notes, Serve serve) {
   }
 }
 
-absl::StatusOr<client::Worker> Start(const AttachFlags& flags, Session& session,
-                                     Notes& notes) {
-  auto worker = session.client.Handle(flags.listener, session.Waiting());
-  if (worker.ok()) {
-    notes.Say(absl::StrCat("waiting for connections of ", flags.listener));
-  }
-  return worker;
+void SayThatItCounts(const AttachFlags& flags, Notes& notes) {
+  notes.Say(absl::StrCat("waiting for connections of ", flags.listener));
 }
 
 absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
@@ -104,8 +99,9 @@ absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
   std::optional<client::Stream> stream;
   {
     Notes notes("attach", session.err);
-    auto worker = Start(flags, session, notes);
+    auto worker = session.client.Handle(flags.listener, session.Waiting());
     if (!worker.ok()) return worker.status();
+    SayThatItCounts(flags, notes);
     const auto attach = [&](const v1::Connection& offered) {
       auto attached = session.client.Attach(offered.name(), session.Waiting());
       if (attached.ok()) {
@@ -133,7 +129,7 @@ absl::StatusOr<ExitStatus> ServeEach(const AttachFlags& flags,
   const absl::Status runnable = CheckRunnable(line);
   if (!runnable.ok()) return runnable;
   Notes notes("attach", session.err);
-  auto worker = Start(flags, session, notes);
+  auto worker = session.client.Handle(flags.listener, session.Waiting());
   if (!worker.ok()) return worker.status();
   CommandServer server(session.client,
                        {.line = line,
@@ -144,6 +140,7 @@ absl::StatusOr<ExitStatus> ServeEach(const AttachFlags& flags,
     server.Stop();
     worker->Cancel();
   });
+  SayThatItCounts(flags, notes);
   const absl::Status ended =
       TakeOffers(*worker, notes, [&](const v1::Connection& offered) {
         server.Serve(offered);

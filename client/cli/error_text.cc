@@ -41,8 +41,7 @@ constexpr Hint kHints[] = {
      "of descriptors (ulimit -n)"},
     {"IMMUTABLE_FIELD", "create another listener instead"},
     {"INSTANCE_CHANGED",
-     "the daemon has been started anew: read the state again (portreeve watch "
-     "--snapshot) and go on from there"},
+     "read the state again (portreeve watch --snapshot) and go on from there"},
     {"LISTENER_CLOSED", "create a new one; portreeve list shows those open"},
     {"LISTENER_EXISTS",
      "choose another ID; one that is closed is set free by portreeve delete"},
@@ -169,21 +168,36 @@ std::string RefusalText(const absl::Status& status,
                       hint);
 }
 
-std::string UnreachableHint(const std::string& cause) {
-  if (absl::StrContains(cause, "andshake") || absl::StrContains(cause, "SSL")) {
+// Without what gRPC puts in front of the cause: "last error: UNKNOWN: ".
+std::string Cause(const std::string& message) {
+  constexpr char kMark[] = "last error: ";
+  const size_t mark = message.find(kMark);
+  if (mark == std::string::npos) return message;
+  const size_t code = mark + sizeof(kMark) - 1;
+  const size_t colon = message.find(": ", code);
+  return message.substr(colon == std::string::npos ? code : colon + 2);
+}
+
+// Whether `message` is of a handshake that this side gave up.  An address list
+// is empty where gRPC does not like the files.
+bool IsHandshake(const std::string& message) {
+  return absl::StrContains(message, "andshake") ||
+         absl::StrContains(message, "Peer name") ||
+         absl::StrContains(message, "empty address list");
+}
+
+std::string UnreachableHint(const std::string& message) {
+  if (IsHandshake(message)) {
     return "check --tls-ca, --tls-cert, --tls-key and --tls-server-name "
            "against what the daemon was started with";
   }
+  if (absl::StartsWith(message, "failed to connect") &&
+      !absl::StrContains(message, "refused")) {
+    return "something else may listen there, or a daemon that wants TLS: "
+           "--tls-ca, and a certificate that it takes: --tls-cert, --tls-key";
+  }
   return "start one with portreeved, or point to it with --server or "
          "PORTREEVE_SERVER";
-}
-
-// Without what gRPC puts in front of the cause.
-std::string Cause(const std::string& message) {
-  constexpr char kMark[] = "last error: UNKNOWN: ";
-  const size_t mark = message.find(kMark);
-  return mark == std::string::npos ? message
-                                   : message.substr(mark + sizeof(kMark) - 1);
 }
 
 }  // namespace
@@ -195,9 +209,8 @@ std::string ErrorText(const absl::Status& status, const std::string& server) {
   if (!details.reason.empty()) {
     text = RefusalText(status, details);
   } else if (client::IsUnreachable(status)) {
-    const std::string cause = Cause(message);
-    text = absl::StrCat("no connection to a daemon at ", server, " (", cause,
-                        "); ", UnreachableHint(cause));
+    text = absl::StrCat("no connection to a daemon at ", server, " (",
+                        Cause(message), "); ", UnreachableHint(message));
   } else if (absl::IsDeadlineExceeded(status)) {
     text = absl::StrCat("no answer from ", server,
                         " within --timeout; what was asked for may still "

@@ -56,6 +56,8 @@ portreeve::cli::Environment ReadEnvironment() {
 
 int main(int argc, char** argv) {
   OpenStandardDescriptors();
+  // gRPC would explain its errors on stderr, beside ours.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   return static_cast<int>(
       portreeve::cli::Run(std::vector<std::string>(argv + 1, argv + argc),
                           ReadEnvironment(), std::cout, std::cerr));

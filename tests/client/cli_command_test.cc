@@ -10,10 +10,10 @@
 #include <functional>
 #include <future>
 #include <map>
-#include <mutex>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "tests/client/cli_fixture.h"
 #include "tests/client/fake_daemon.h"
@@ -51,6 +51,9 @@ Said ReadAll(FakeDaemon::Frames& frames) {
 
 class CliCommandTest : public CliTest {
  protected:
+  // A peer whose connection was cut may play on for a moment.
+  ~CliCommandTest() override { AwaitPeers(); }
+
   using Script = std::function<Status(FakeDaemon::Frames&, Said&)>;
 
   // Offers `count` connections; the listener is closed then.
@@ -72,11 +75,16 @@ class CliCommandTest : public CliTest {
     daemon_.attach.set_answer([this, script](const v1::ClientFrame& first,
                                              FakeDaemon::Frames& frames) {
       const std::string& name = first.attach().connection();
+      {
+        absl::MutexLock lock(&mutex_);
+        ++num_playing_;
+      }
       frames.Write(OpenedFrame(name));
       Said said;
       const Status status = script(frames, said);
-      std::lock_guard lock(mutex_);
+      absl::MutexLock lock(&mutex_);
       said_[name] = said;
+      --num_playing_;
       return status;
     });
   }
@@ -104,13 +112,24 @@ class CliCommandTest : public CliTest {
     return Run(arguments, {.server = daemon_.address(), .directory = "/"});
   }
 
+  // Once every peer has played its part.
   Said said(int number = 1) {
-    std::lock_guard lock(mutex_);
+    AwaitPeers();
+    absl::MutexLock lock(&mutex_);
     return said_[absl::StrCat("connections/", number)];
   }
 
-  std::mutex mutex_;
-  std::map<std::string, Said> said_;  // Guarded by mutex_.
+ private:
+  void AwaitPeers() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](int* num_playing) { return *num_playing == 0; }, &num_playing_));
+  }
+
+  absl::Mutex mutex_;
+  // Guarded by mutex_.
+  int num_playing_ = 0;
+  std::map<std::string, Said> said_;
 };
 
 const char kWaiting[] =

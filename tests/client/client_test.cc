@@ -13,9 +13,12 @@
 #include "absl/synchronization/notification.h"
 #include "client/error.h"
 #include "tests/client/fake_daemon.h"
+#include "tests/testing/certificates.h"
 
 namespace portreeve::client {
 namespace {
+
+namespace testing = portreeve::testing;
 
 class ClientTest : public ::testing::Test {
  protected:
@@ -239,9 +242,7 @@ TEST(ClientTlsTest, ErrorsNameTheFile) {
   const SocketDirectory directory;
   const std::string& path = directory.path();
   Write(path + "/empty", "");
-  Write(path + "/text", "hello");
-  Write(path + "/cert", "-----BEGIN CERTIFICATE-----\nx\n");
-  const std::string cert = path + "/cert";
+  Write(path + "/broken", "-----BEGIN CERTIFICATE-----\nx\n");
   EXPECT_EQ(TlsError({.ca = path + "/none"}),
             absl::NotFoundError("the file '" + path +
                                 "/none' cannot be read: No such file or "
@@ -251,12 +252,36 @@ TEST(ClientTlsTest, ErrorsNameTheFile) {
   EXPECT_EQ(
       TlsError({.ca = path + "/empty"}),
       absl::InvalidArgumentError("the file '" + path + "/empty' is empty"));
-  EXPECT_EQ(TlsError({.ca = path + "/text"}),
+  EXPECT_EQ(TlsError({.ca = path + "/broken"}),
             absl::InvalidArgumentError("the file '" + path +
-                                       "/text' holds no CERTIFICATE in PEM"));
-  EXPECT_EQ(TlsError({.ca = cert, .certificate = cert, .key = cert}),
-            absl::InvalidArgumentError("the file '" + cert +
-                                       "' holds no PRIVATE KEY in PEM"));
+                                       "/broken' holds no certificate in PEM"));
+}
+
+TEST(ClientTlsTest, AKeyMustBeThatOfItsCertificate) {
+  const SocketDirectory directory;
+  const std::string& path = directory.path();
+  const testing::CertificateAuthority ca("ca");
+  const testing::Certificate own = ca.ForClient("me");
+  Write(path + "/ca", ca.certificate());
+  Write(path + "/cert", own.certificate);
+  Write(path + "/key", own.key);
+  Write(path + "/other", ca.ForClient("me").key);
+  Write(path + "/secret", testing::Encrypted(own.key));
+  TlsOptions tls = {
+      .ca = path + "/ca", .certificate = path + "/cert", .key = path + "/key"};
+  EXPECT_TRUE(TlsError(tls).ok()) << TlsError(tls);
+  tls.key = path + "/other";
+  EXPECT_EQ(TlsError(tls).message(), "the file '" + path +
+                                         "/other' holds another key than that "
+                                         "of '" +
+                                         path + "/cert'");
+  for (const char* wrong : {"/secret", "/cert"}) {
+    tls.key = path + wrong;
+    EXPECT_EQ(TlsError(tls).message(),
+              "the file '" + tls.key +
+                  "' holds no private key in PEM, or one that needs a "
+                  "passphrase");
+  }
 }
 
 TEST(ClientTlsTest, CertificateAndKeyGoTogether) {
