@@ -124,8 +124,6 @@ TEST_F(BadInputTest, Handlers) {
       {"unix_socket {}", ".unix_socket.path"},
       {"unix_socket { path: \"/" + A(200) + "\" }", ".unix_socket.path"},
   });
-  TryCreate({{"spec { where_to_listen { inet {} } handler { remote {} } }",
-              "12 / UNIMPLEMENTED"}});
 }
 
 TEST_F(BadInputTest, Durations) {
@@ -342,8 +340,6 @@ TEST_F(BadInputTest, UpdatedValues) {
     cases.push_back({Update("spec." + value[0], value[1]),
                      kInvalid + std::string("listener.spec.") + value[2]});
   }
-  cases.push_back(
-      {Update("spec.handler", "handler { remote {} }"), "12 / UNIMPLEMENTED"});
   TryUpdate(cases);
 }
 

@@ -70,25 +70,5 @@ TEST_F(RefusedByGrpcTest, MessageOfMoreThanAMebibyteChangesNothing) {
   EXPECT_EQ(State(), before);
 }
 
-TEST_F(RefusedByGrpcTest, StreamsAreUnimplemented) {
-  const std::string before = State();
-  {
-    grpc::ClientContext context;
-    EXPECT_EQ(Shown(connections().Attach(&context)->Finish()),
-              "12 / UNIMPLEMENTED");
-  }
-  {
-    grpc::ClientContext context;
-    EXPECT_EQ(Shown(connections().Dial(&context)->Finish()),
-              "12 / UNIMPLEMENTED");
-  }
-  {
-    grpc::ClientContext context;
-    EXPECT_EQ(Shown(handlers().Handle(&context)->Finish()),
-              "12 / UNIMPLEMENTED");
-  }
-  EXPECT_EQ(State(), before);
-}
-
 }  // namespace
 }  // namespace portreeve::testing
