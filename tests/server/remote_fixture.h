@@ -12,6 +12,8 @@ namespace portreeve::testing {
 
 class RemoteFixture : public ServiceFixture {
  protected:
+  using ServiceFixture::ServiceFixture;
+
   static int PortOf(const v1::Listener& listener) {
     return listener.status().listening_on().inet().port();
   }

@@ -58,7 +58,8 @@ v1::ListenerSpec RemoteSpec() {
   return spec;
 }
 
-ServiceFixture::ServiceFixture() {
+ServiceFixture::ServiceFixture(server::AuditLog* audit)
+    : gate_(policy_, server::Gate::Certificates::kAreAdmins, audit) {
   OnLoop([this] {
     registry_ = std::make_unique<server::Registry>(loop_.executor(), events_,
                                                    budget_, policy_);

@@ -19,6 +19,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "server/audit_log.h"
 #include "server/connection_service.h"
 #include "server/event_log.h"
 #include "server/gate.h"
@@ -55,7 +56,8 @@ v1::ListenerSpec RemoteSpec();
 
 class ServiceFixture : public ::testing::Test {
  protected:
-  ServiceFixture();
+  // `audit` outlives it; null: nothing is audited.
+  explicit ServiceFixture(server::AuditLog* audit = nullptr);
   ~ServiceFixture() override;
 
   v1::ListenerService::Stub& listeners() { return *listeners_; }
@@ -79,6 +81,10 @@ class ServiceFixture : public ::testing::Test {
   }
   server::Registry& registry() { return *registry_; }
   server::EventLog& events() { return events_; }
+  server::ConnectionService& connection_service() {
+    return *connection_service_;
+  }
+  server::HandlerService& handler_service() { return *handler_service_; }
 
   // The events so far, and their kinds, as "listener_created".
   std::vector<v1::Event> Events();
@@ -104,7 +110,7 @@ class ServiceFixture : public ::testing::Test {
   server::EventLog events_;
   std::optional<server::EventLog::Subscription> subscription_;
   const server::Policy policy_;
-  server::Gate gate_{policy_, server::Gate::Certificates::kAreAdmins, nullptr};
+  server::Gate gate_;
   DescriptorBudget budget_{1000};
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::ListenerService> listener_service_;
