@@ -92,6 +92,22 @@ TEST(EventLogTest, AGapTellsWhatIsMissing) {
   EXPECT_EQ(event.gap().count(), 5);
 }
 
+TEST(EventLogTest, AStampIsNotInTheLog) {
+  EventLog log;
+  for (int i = 1; i <= 3; ++i) log.Append(LimitReached(i), "listeners/a");
+  v1::Event done;
+  done.mutable_snapshot_done();
+  const EventLog::Entry entry = log.Stamp(done, 3);
+  EXPECT_EQ(entry.kind, v1::EVENT_KIND_SNAPSHOT_DONE);
+  const v1::Event event = Decode(entry);
+  EXPECT_EQ(event.revision(), 3);
+  EXPECT_EQ(event.instance_id(), log.instance_id());
+  EXPECT_TRUE(event.has_time());
+  EXPECT_TRUE(event.has_snapshot_done());
+  EXPECT_EQ(log.last_revision(), 3);
+  EXPECT_EQ(Decode(log.at(3)).limit_reached().limit(), 3);
+}
+
 TEST(EventLogTest, TellsSubscribersWhileTheyLive) {
   EventLog log;
   std::vector<int64_t> seen;
@@ -99,10 +115,12 @@ TEST(EventLogTest, TellsSubscribersWhileTheyLive) {
   {
     const EventLog::Subscription subscription(
         log, [&] { seen.push_back(log.last_revision()); });
+    EXPECT_EQ(log.num_subscribers(), 1u);
     log.Append(LimitReached(2), "");
     log.Append(LimitReached(3), "");
   }
   log.Append(LimitReached(4), "");
+  EXPECT_EQ(log.num_subscribers(), 0u);
   EXPECT_EQ(seen, (std::vector<int64_t>{2, 3}));
 }
 
