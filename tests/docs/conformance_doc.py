@@ -28,13 +28,19 @@ CONTRACT = (
 
 
 def tests_in(folder):
-    """The names of all tests below the folder: Suite.Test and //package:target."""
+    """All tests below the folder: Suite.Test, Suite.test_x, //package:target."""
     names = set()
     for source in folder.rglob("*.cc"):
         for suite, test in re.findall(
                 r"^(?:TYPED_TEST|TEST(?:_[FP])?)\(\s*(\w+),\s*(\w+)\)",
                 source.read_text(), re.M):
             names.add(f"{suite}.{test}")
+    for source in folder.rglob("*_test.py"):
+        suite = None
+        for kind, name in re.findall(
+                r"^(class|    def) (\w+)", source.read_text(), re.M):
+            suite = name if kind == "class" else suite
+            names.add(f"{suite}.{name}")
     for build in folder.rglob("BUILD.bazel"):
         for target in re.findall(r'"(\w+_test)"', build.read_text()):
             names.add(f"//{build.parent.as_posix()}:{target}")

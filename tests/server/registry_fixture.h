@@ -14,6 +14,7 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/errors.h"
 #include "server/listener_draft.h"
+#include "server/policy.h"
 #include "server/registry.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
@@ -30,7 +31,8 @@ class RegistryTest : public testing::LoopFixture {
   }
 
   void NewRegistry() {
-    registry_ = std::make_unique<Registry>(executor(), events_, budget_);
+    registry_ = std::make_unique<Registry>(executor(), events_, budget_,
+                                           server::Policy());
   }
 
   static v1::CreateListenerRequest Request(const std::string& id) {
