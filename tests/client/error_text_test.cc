@@ -104,6 +104,27 @@ TEST(ErrorTextTest, ADaemonThatIsNotReachedIsNamed) {
   EXPECT_EQ(ExitStatusOf(status), ExitStatus::kUnreachable);
 }
 
+TEST(ErrorTextTest, HandshakesThatFailPointToTheFlagsOfTls) {
+  for (const char* message :
+       {"failed to connect to all addresses; last error: UNKNOWN: "
+        "ipv4:127.0.0.1:1: Ssl handshake failed: SSL_ERROR_SSL",
+        "failed to connect to all addresses; last error: UNAVAILABLE: "
+        "ipv4:127.0.0.1:1: Socket closed",
+        "ipv4:127.0.0.1:1: Peer name h is not in peer certificate",
+        "empty address list: "}) {
+    SCOPED_TRACE(message);
+    const std::string text =
+        ErrorText(absl::UnavailableError(message), "tcp:h:1");
+    EXPECT_NE(text.find("--tls-ca"), std::string::npos) << text;
+    EXPECT_EQ(text.find("last error"), std::string::npos) << text;
+  }
+  // A call that broke is no handshake.
+  EXPECT_EQ(ErrorText(absl::UnavailableError("Socket closed"), "tcp:h:1"),
+            "no connection to a daemon at tcp:h:1 (Socket closed); start one "
+            "with portreeved, or point to it with --server or "
+            "PORTREEVE_SERVER");
+}
+
 TEST(ErrorTextTest, OtherErrorsHaveTheirCode) {
   const absl::Status late = absl::DeadlineExceededError("Deadline Exceeded");
   EXPECT_EQ(ErrorText(late, "tcp:h:1"),

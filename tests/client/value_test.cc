@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 
 #include "portreeve/v1/event.pb.h"
@@ -59,6 +60,11 @@ TEST(ValueTest, ReadsNumbers) {
   for (const char* bad : {"", "2147483648", "1.5", "0x10", "ten", "1 2"}) {
     SCOPED_TRACE(bad);
     EXPECT_FALSE(ParseInt32(bad).ok());
+  }
+  EXPECT_EQ(*ParseInt64("-9223372036854775808"), INT64_MIN);
+  EXPECT_EQ(*ParseInt64("9223372036854775807"), INT64_MAX);
+  for (const char* bad : {"", "x", "1.5", "9223372036854775808"}) {
+    EXPECT_FALSE(ParseInt64(bad).ok()) << bad;
   }
 }
 
