@@ -53,14 +53,19 @@ void CallStream::TakeRead(bool ok, bool cancelled) {
     OnMessage(std::move(message));
   } else if (cancelled) {
     Break();
-  } else if (!std::exchange(end_seen_, true)) {
-    // The client's end, or gRPC has refused a message, as too large, and
-    // cancels the call: only the read after that one tells.
-    read_in_flight_ = true;
-    StartRead(&incoming_);
   } else {
-    OnClientEnd();
+    end_seen_ = true;
+    AwaitCancel();
   }
+}
+
+// What ended may be the client's direction.  But where gRPC has refused a
+// message, as too large, it says the same first, and then cancels the call.
+void CallStream::AwaitCancel() {
+  end_delay_.emplace(TimeSource::Of(loop_.context()));
+  end_delay_->StartAfter(kEndDelay, [this] {
+    if (!broken_ && !closed()) OnClientEnd();
+  });
 }
 
 void CallStream::Send(const google::protobuf::MessageLite& message,
@@ -106,6 +111,7 @@ void CallStream::OnCancel() {
 
 void CallStream::Break() {
   if (std::exchange(broken_, true)) return;
+  if (end_delay_) end_delay_->Cancel();
   DropUnsent();
   if (closed()) return FinishIfIdle();
   OnBroken();
@@ -114,6 +120,7 @@ void CallStream::Break() {
 void CallStream::Close(const absl::Status& status) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!status_) status_ = status;
+  if (end_delay_) end_delay_->Cancel();
   FinishIfIdle();
 }
 

@@ -7,11 +7,13 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <optional>
 
 #include "absl/status/status.h"
+#include "lib/time_source.h"
 #include "server/loop.h"
 
 namespace portreeve::server {
@@ -79,7 +81,11 @@ class CallStream
     std::function<void(bool)> on_sent;
   };
 
+  // How long after an end gRPC may take to tell that it cancels the call.
+  static constexpr std::chrono::milliseconds kEndDelay{10};
+
   void TakeRead(bool ok, bool cancelled);
+  void AwaitCancel();
   void Pump();
   void Break();
   void FinishIfIdle();
@@ -91,6 +97,7 @@ class CallStream
   grpc::ByteBuffer incoming_;  // gRPC writes it while a read is in flight.
   bool read_in_flight_ = false;
   bool end_seen_ = false;
+  std::optional<Timer> end_delay_;  // From end_seen_ on.
   bool used_ = false;
   // The front one is on its way while write_in_flight_.
   std::list<Outgoing> outgoing_;
