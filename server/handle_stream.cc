@@ -34,6 +34,7 @@ void HandleStream::OnMessage(grpc::ByteBuffer message) {
   if (status.ok()) status = first ? TakeFirst(request) : TakeLater(request);
   if (first) audit_(request.start().listener(), status);
   if (!status.ok()) return Fail(status);
+  if (first) Begin();
   ReadNext();
 }
 
@@ -49,13 +50,12 @@ absl::Status HandleStream::Join(const std::string& listener) {
   if (!found.ok()) return found.status();
   listener_ = *std::move(found);
   number_ = listener_->workers().Join(*this);
-  StartSendInitialMetadata();
-  AwaitEnd();
   return absl::OkStatus();
 }
 
 // The wait ends with Leave(), so it needs no reference to the stream.
-void HandleStream::AwaitEnd() {
+void HandleStream::Begin() {
+  StartSendInitialMetadata();
   auto done = [this](error_code ec) {
     if (ec) return;
     Leave();

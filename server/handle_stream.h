@@ -45,7 +45,8 @@ class HandleStream final : public CallStream, private Worker {
   absl::Status TakeFirst(const v1::HandleRequest& request);
   absl::Status Join(const std::string& listener);
   absl::Status TakeLater(const v1::HandleRequest& request);
-  void AwaitEnd();
+  // Tells the client that it counts, and awaits the listener's end.
+  void Begin();
   void Leave();
   void Fail(const absl::Status& status);
 
