@@ -2,9 +2,11 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -85,6 +87,18 @@ void SocketCore::ShutdownSend() {
 
 void SocketCore::NoteReason(CloseReason reason) {
   if (reason_ == CloseReason::kNone) reason_ = reason;
+}
+
+Task<> SocketCore::WaitWritable() {
+  if (!is_open()) co_return;
+  pollfd now{socket_.native_handle(), POLLOUT, 0};
+  if (poll(&now, 1, 0) != 0) co_return;
+  const auto state = co_await asio::this_coro::cancellation_state;
+  const auto [ec] =
+      co_await socket_.async_wait(asio::socket_base::wait_write, kTuple);
+  if (ec && state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(ec);
+  }
 }
 
 ssize_t SocketCore::Receive(void* data, size_t size) {

@@ -69,6 +69,11 @@ class SocketCore {
   int64_t bytes_received() const { return bytes_received_; }
   int64_t bytes_sent() const { return bytes_sent_; }
 
+  // Returns once the kernel would take a fair part of its send buffer, at once
+  // if it does now, or when the socket is closed or broken.  Not together with
+  // a Writer that has bytes to write.  Cancellation: terminal.
+  Task<> WaitWritable();
+
   // recv(2) and send(2), non-blocking, without signals, counted.  As the
   // system calls: -1 and errno, also EBADF once closed.
   ssize_t Receive(void* data, size_t size);

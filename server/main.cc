@@ -1,4 +1,5 @@
 // portreeved: see --help.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -36,6 +37,10 @@ void RaiseDescriptorLimit() {
 
 void PrepareProcess() {
   RaiseDescriptorLimit();
+  // The largest frames of clients go back to the system when they have gone on
+  // to a peer: the heap would keep them for the next, as many as there once
+  // were at a time.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   std::signal(SIGPIPE, SIG_IGN);
   // gRPC's own lines would stand beside the one that says why a start failed.
   setenv("GRPC_VERBOSITY", "NONE", 0);

@@ -85,6 +85,9 @@ class Session {
       frame.reset();  // The Writer has its copy.
       const Deferred<FlushResult> flushed = connection_->writer().Flushed();
       co_await flushed.Wait();
+      // Else a peer that does not read would have one whole frame wait here,
+      // beside the stream's window.
+      co_await connection_->socket()->WaitWritable();
     }
     if (!stream_is_usable()) co_return;
     client_ended_ = true;

@@ -78,6 +78,9 @@ class MemoryTest(unittest.TestCase):
     def test_peers_that_do_not_read(self):
         self.assertLessEqual(self.growth("flood", sends=False), LIMIT)
 
+    def test_peers_that_do_not_read_large_frames(self):
+        self.assertLessEqual(self.growth("flood_large", sends=False), LIMIT)
+
 
 if __name__ == "__main__":
     main()

@@ -42,6 +42,14 @@ async def flood(reader, writer, _):
         await writer.drain()
 
 
+async def flood_large(reader, writer, _):
+    """The same in the largest frames that a client may send."""
+    portreeve.transport.MAX_FRAME = 256 * 1024
+    while True:
+        writer.write(4 * CHUNK)
+        await writer.drain()
+
+
 async def eof_first(reader, writer, _):
     """Sends a line and FIN, then reads everything."""
     writer.write(b"bye\n")
@@ -104,8 +112,8 @@ async def dial_refused(reader, writer, argument):
 
 
 COMMANDS = {f.__name__: f for f in [
-    echo, stall, flood, eof_first, eof_last, reset, expect_reset, fail, dial,
-    dial_refused]}
+    echo, stall, flood, flood_large, eof_first, eof_last, reset, expect_reset,
+    fail, dial, dial_refused]}
 
 
 async def handle(reader, writer):
