@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+#include "tests/testing/connected_channel.h"
+
 namespace portreeve::testing {
 namespace {
 
@@ -15,7 +17,8 @@ void SetDeadline(grpc::ClientContext& context) {
 }  // namespace
 
 DaemonClient::DaemonClient(const std::string& target)
-    : channel_(grpc::CreateChannel(target, grpc::InsecureChannelCredentials())),
+    : channel_(Connected(
+          grpc::CreateChannel(target, grpc::InsecureChannelCredentials()))),
       listeners_(v1::ListenerService::NewStub(channel_)),
       events_(v1::EventService::NewStub(channel_)) {}
 

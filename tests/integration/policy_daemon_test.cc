@@ -12,6 +12,7 @@
 #include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
 #include "tests/server/stream_client.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
@@ -32,8 +33,8 @@ class PolicyDaemonTest : public ::testing::Test {
     const std::vector<std::string> arguments = {"--policy", file};
     daemon_ = std::make_unique<DaemonProcess>(arguments);
     EXPECT_TRUE(daemon_->WaitUntilReady());
-    const auto channel = grpc::CreateChannel(
-        daemon_->Target(), grpc::InsecureChannelCredentials());
+    const auto channel = Connected(grpc::CreateChannel(
+        daemon_->Target(), grpc::InsecureChannelCredentials()));
     listeners_ = v1::ListenerService::NewStub(channel);
     connections_ = v1::ConnectionService::NewStub(channel);
     control_ = std::make_unique<DaemonClient>(daemon_->Target());

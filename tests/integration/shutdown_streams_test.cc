@@ -11,6 +11,7 @@
 #include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
 #include "tests/server/stream_client.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
@@ -24,8 +25,8 @@ class ShutdownStreamsTest : public ::testing::Test {
     const std::vector<std::string> arguments = {"--drain", drain};
     daemon_ = std::make_unique<DaemonProcess>(arguments);
     ASSERT_TRUE(daemon_->WaitUntilReady());
-    channel_ = grpc::CreateChannel(daemon_->Target(),
-                                   grpc::InsecureChannelCredentials());
+    channel_ = Connected(grpc::CreateChannel(
+        daemon_->Target(), grpc::InsecureChannelCredentials()));
     listeners_ = v1::ListenerService::NewStub(channel_);
     connections_ = v1::ConnectionService::NewStub(channel_);
     handlers_ = v1::HandlerService::NewStub(channel_);

@@ -47,7 +47,8 @@ class StormTest : public ::testing::Test {
       threads.emplace_back([&, i] {
         grpc::ClientContext context;
         start.arrive_and_wait();
-        EXPECT_EQ(Shown(call(*stubs_[i], i, &context, &answers[i])), "OK");
+        const auto status = call(*stubs_[i], i, &context, &answers[i]);
+        EXPECT_EQ(Shown(status), "OK") << status.error_message();
       });
     }
     for (auto& thread : threads) thread.join();
@@ -157,7 +158,10 @@ TEST_F(StormTest, TheSameIdMakesOneListener) {
   request.set_listener_id("same");
   *request.mutable_spec() = EchoSpec();
   All([&](Stub& stub, int i, auto* context, auto* answer) {
-    outcomes[i] = Shown(stub.CreateListener(context, request, answer));
+    const auto status = stub.CreateListener(context, request, answer);
+    outcomes[i] = Shown(status);
+    EXPECT_NE(status.error_code(), grpc::StatusCode::UNAVAILABLE)
+        << status.error_message();
     return grpc::Status::OK;
   });
   EXPECT_EQ(std::count(outcomes.begin(), outcomes.end(), "OK"), 1);

@@ -18,6 +18,7 @@
 #include "tests/integration/watcher.h"
 #include "tests/server/event_sequence.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
@@ -27,8 +28,8 @@ class WatchDaemonTest : public ::testing::Test {
  protected:
   WatchDaemonTest() {
     EXPECT_TRUE(daemon_.WaitUntilReady());
-    channel_ = grpc::CreateChannel(daemon_.Target(),
-                                   grpc::InsecureChannelCredentials());
+    channel_ = Connected(grpc::CreateChannel(
+        daemon_.Target(), grpc::InsecureChannelCredentials()));
     listeners_ = v1::ListenerService::NewStub(channel_);
   }
 

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "tests/testing/connected_channel.h"
+
 namespace portreeve::testing {
 namespace {
 
@@ -18,8 +20,8 @@ constexpr int kMostMessages = 40;
 std::shared_ptr<grpc::Channel> OwnChannel(const std::string& target) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return Connected(grpc::CreateCustomChannel(
+      target, grpc::InsecureChannelCredentials(), arguments));
 }
 
 Watcher::Watcher(const std::string& target, Manner manner)

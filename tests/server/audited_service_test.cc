@@ -20,6 +20,7 @@
 #include "server/registry.h"
 #include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
@@ -58,8 +59,8 @@ class AuditedServiceTest : public ::testing::Test {
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
     stub_ = v1::ListenerService::NewStub(
-        grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                            grpc::InsecureChannelCredentials()));
+        Connected(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                      grpc::InsecureChannelCredentials())));
   }
   ~AuditedServiceTest() override {
     server_->Shutdown(std::chrono::system_clock::now());

@@ -5,6 +5,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "tests/testing/connected_channel.h"
 
 namespace portreeve::testing {
 
@@ -84,8 +85,8 @@ ServiceFixture::ServiceFixture(server::AuditLog* audit)
   builder.RegisterService(connection_service_.get());
   builder.RegisterService(handler_service_.get());
   server_ = builder.BuildAndStart();
-  channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                 grpc::InsecureChannelCredentials());
+  channel_ = Connected(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                           grpc::InsecureChannelCredentials()));
   listeners_ = v1::ListenerService::NewStub(channel_);
   connections_ = v1::ConnectionService::NewStub(channel_);
   handlers_ = v1::HandlerService::NewStub(channel_);

@@ -6,6 +6,7 @@
 #include "lib/deferred.h"
 #include "server/listener_draft.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/connected_channel.h"
 
 namespace portreeve::testing {
 
@@ -111,8 +112,8 @@ WatchFixture::Call::Call(WatchFixture& test,
         grpc::ChannelArguments arguments;
         arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
         arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        return grpc::CreateCustomChannel(
-            test.target_, grpc::InsecureChannelCredentials(), arguments);
+        return Connected(grpc::CreateCustomChannel(
+            test.target_, grpc::InsecureChannelCredentials(), arguments));
       }())) {
   context_.set_deadline(std::chrono::system_clock::now() + kDeadline);
   reader_ = stub_->WatchEvents(&context_, request);
