@@ -1,6 +1,5 @@
 """What one stalled connection costs the daemon, in each direction."""
 
-import os
 import select
 import unittest
 
@@ -20,10 +19,7 @@ class MemoryTest(unittest.TestCase):
 
     def setUp(self):
         raise_descriptor_limit()
-        # ASan keeps what was freed; as little as it can, here.
-        options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
-        self.daemon = self.enterContext(
-            Daemon(env={**os.environ, "ASAN_OPTIONS": options}))
+        self.daemon = self.enterContext(Daemon())
         self.address = self.daemon.create(
             "a", buffer_age_limit={"unlimited": {}})
         self.enterContext(Worker("worker", self.daemon, "a"))
