@@ -50,4 +50,11 @@ asio::ip::address Unmapped(const asio::ip::address& address) {
   return address;
 }
 
+asio::ip::address Effective(const asio::ip::address& address) {
+  const asio::ip::address unmapped = Unmapped(address);
+  if (!unmapped.is_unspecified()) return unmapped;
+  if (unmapped.is_v4()) return asio::ip::address_v4::loopback();
+  return asio::ip::address_v6::loopback();
+}
+
 }  // namespace portreeve

@@ -46,6 +46,11 @@ AnyAddress FromEndpoint(
 // other unchanged.
 asio::ip::address Unmapped(const asio::ip::address& address);
 
+// What connect(2) makes of an address, so that whoever admits addresses cannot
+// be misled: an IPv4-mapped one is IPv4, and an unspecified one is this
+// machine.
+asio::ip::address Effective(const asio::ip::address& address);
+
 // The longest path of a unix socket, in bytes (Linux: 107).
 inline constexpr size_t kMaxUnixPathBytes = 107;
 

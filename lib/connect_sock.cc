@@ -64,15 +64,6 @@ Family FamilyOf(const asio::ip::address& address) {
   return address.is_v6() ? Family::kV6 : Family::kV4;
 }
 
-// The address that the kernel will go to, so that `admit` cannot be misled: an
-// IPv4-mapped one is IPv4, and an unspecified one is this machine.
-asio::ip::address Effective(const asio::ip::address& address) {
-  const asio::ip::address unmapped = Unmapped(address);
-  if (!unmapped.is_unspecified()) return unmapped;
-  if (unmapped.is_v4()) return asio::ip::address_v4::loopback();
-  return asio::ip::address_v6::loopback();
-}
-
 // One ConnectSock<Inet>: the lookups and attempts that run, until one of them,
 // the timeout or the interrupt decides.
 //

@@ -1,8 +1,10 @@
 #include "lib/socket.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
@@ -24,6 +26,8 @@ AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
 
 // 8 MiB in all, more than a receive buffer has by default.
 constexpr int kMostDiscards = 512;
+
+constexpr int kLittleUnsent = 64 * 1024;
 
 void SetIntOption(int fd, int level, int name, int value) {
   (void)setsockopt(fd, level, name, &value, sizeof(value));
@@ -89,13 +93,25 @@ void SocketCore::NoteReason(CloseReason reason) {
   if (reason_ == CloseReason::kNone) reason_ = reason;
 }
 
+bool SocketCore::HasLittleUnsent() {
+  const int fd = socket_.native_handle();
+  int unsent = 0;
+  if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0) return unsent <= kLittleUnsent;
+  pollfd now{fd, POLLOUT, 0};  // A unix socket.
+  return poll(&now, 1, 0) != 0;
+}
+
 Task<> SocketCore::WaitWritable() {
-  if (!is_open()) co_return;
-  pollfd now{socket_.native_handle(), POLLOUT, 0};
-  if (poll(&now, 1, 0) != 0) co_return;
+  if (!is_open() || HasLittleUnsent()) co_return;
   const auto state = co_await asio::this_coro::cancellation_state;
+  // Only while it waits: sending is not to be cut into pieces of this size.
+  SetIntOption(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+               kLittleUnsent);
   const auto [ec] =
       co_await socket_.async_wait(asio::socket_base::wait_write, kTuple);
+  if (is_open()) {
+    SetIntOption(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0);
+  }
   if (ec && state.cancelled() != asio::cancellation_type::none) {
     throw boost::system::system_error(ec);
   }

@@ -69,9 +69,10 @@ class SocketCore {
   int64_t bytes_received() const { return bytes_received_; }
   int64_t bytes_sent() const { return bytes_sent_; }
 
-  // Returns once the kernel would take a fair part of its send buffer, at once
-  // if it does now, or when the socket is closed or broken.  Not together with
-  // a Writer that has bytes to write.  Cancellation: terminal.
+  // Returns once the kernel has little left that it has not sent, so that it
+  // takes what is written next, at once if that is so now; or when the socket
+  // is closed or broken.  Not together with a Writer that has bytes to write.
+  // Cancellation: terminal.
   Task<> WaitWritable();
 
   // recv(2) and send(2), non-blocking, without signals, counted.  As the
@@ -81,6 +82,7 @@ class SocketCore {
 
  private:
   void DiscardInput();
+  bool HasLittleUnsent();
   void Finish();
 
   const Executor executor_;

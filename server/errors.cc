@@ -49,11 +49,6 @@ absl::Status RoleRequired(absl::string_view message) {
                      message);
 }
 
-absl::Status NotImplemented(absl::string_view what) {
-  return absl::UnimplementedError(
-      absl::StrCat(what, " is not implemented in this release"));
-}
-
 std::string ReasonOf(const absl::Status& status) {
   if (status.ok()) return "";
   if (auto reason = status.GetPayload(kServerReasonUrl)) {

@@ -32,9 +32,6 @@ absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
 // PERMISSION_DENIED / ROLE_REQUIRED.
 absl::Status RoleRequired(absl::string_view message);
 
-// UNIMPLEMENTED; `what` is what this release cannot do.
-absl::Status NotImplemented(absl::string_view what);
-
 // The reason for programs, of this file or of the library; the name of the code
 // where there is none.  "" for an OK status.
 std::string ReasonOf(const absl::Status& status);

@@ -20,7 +20,7 @@ struct ListenerDraft {
 };
 
 // Checks all that can be without looking at what is.  Any thread.
-// Errors: INVALID_FIELD, with the path from the request; UNIMPLEMENTED.
+// Errors: INVALID_FIELD, with the path from the request.
 absl::StatusOr<ListenerDraft> CheckCreate(
     const v1::CreateListenerRequest& request);
 

@@ -38,14 +38,6 @@ bool MayListenOn(const NetworkSet& networks, const asio::ip::address& address) {
                                   : networks.Contains(address);
 }
 
-// What connect(2) makes of an address.
-asio::ip::address Effective(const asio::ip::address& address) {
-  const asio::ip::address unmapped = Unmapped(address);
-  if (!unmapped.is_unspecified()) return unmapped;
-  if (unmapped.is_v4()) return asio::ip::address_v4::loopback();
-  return asio::ip::address_v6::loopback();
-}
-
 absl::Status CheckDialPort(const PolicyRules& rules, absl::string_view field,
                            absl::string_view address, int port) {
   if (HasPort(rules.dial_ports, port)) return absl::OkStatus();

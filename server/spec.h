@@ -16,8 +16,7 @@ inline constexpr size_t kMaxLabelValueBytes = 256;
 inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
 
 // Checks all of `spec` and gives every field that is unset its default.
-// Errors: INVALID_FIELD, with the path from `spec`; then UNIMPLEMENTED for what
-// this release cannot do.
+// Errors: INVALID_FIELD, with the path from `spec`.
 absl::Status CheckAndFill(v1::ListenerSpec& spec);
 
 // Whether `mask` names fields of `spec`, one or more: paths like

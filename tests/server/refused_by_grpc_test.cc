@@ -1,5 +1,4 @@
-// What gRPC refuses by itself, and what this release does not do: nothing
-// changes.
+// What gRPC refuses by itself: nothing changes.
 #include <grpcpp/generic/generic_stub.h>
 
 #include <future>
