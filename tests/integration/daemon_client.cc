@@ -22,14 +22,40 @@ DaemonClient::DaemonClient(const std::string& target)
       listeners_(v1::ListenerService::NewStub(channel_)),
       events_(v1::EventService::NewStub(channel_)) {}
 
-grpc::Status DaemonClient::CreateEcho(v1::Listener& listener) {
+grpc::Status DaemonClient::CreateEcho(v1::Listener& listener,
+                                      const std::string& id) {
   grpc::ClientContext context;
   SetDeadline(context);
   v1::CreateListenerRequest request;
+  request.set_listener_id(id);
   auto& where = *request.mutable_spec()->mutable_where_to_listen();
   where.mutable_inet()->set_address("127.0.0.1");
   request.mutable_spec()->mutable_handler()->mutable_echo();
   return listeners_->CreateListener(&context, request, &listener);
+}
+
+v1::Listener DaemonClient::Create(const std::string& id) {
+  v1::Listener listener;
+  const auto status = CreateEcho(listener, id);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return listener;
+}
+
+void DaemonClient::CloseAndDelete(const std::string& name) {
+  grpc::ClientContext close_context;
+  SetDeadline(close_context);
+  v1::CloseListenerRequest close;
+  close.set_name(name);
+  v1::Listener closed;
+  auto status = listeners_->CloseListener(&close_context, close, &closed);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  grpc::ClientContext delete_context;
+  SetDeadline(delete_context);
+  v1::DeleteListenerRequest deletion;
+  deletion.set_name(name);
+  google::protobuf::Empty empty;
+  status = listeners_->DeleteListener(&delete_context, deletion, &empty);
+  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 v1::ListListenersResponse DaemonClient::List() {

@@ -20,8 +20,12 @@ class DaemonClient {
  public:
   explicit DaemonClient(const std::string& target);
 
-  // Creates an echo listener on a port of the OS.
-  grpc::Status CreateEcho(v1::Listener& listener);
+  // Creates an echo listener on a port of the OS; without an id the daemon
+  // chooses one.
+  grpc::Status CreateEcho(v1::Listener& listener, const std::string& id = "");
+  // The same; must not fail.
+  v1::Listener Create(const std::string& id);
+  void CloseAndDelete(const std::string& name);
   v1::ListListenersResponse List();
 
   // Waits until health says so.

@@ -31,32 +31,7 @@ class WatchDaemonTest : public ::testing::Test {
     channel_ = Connected(grpc::CreateChannel(
         daemon_.Target(), grpc::InsecureChannelCredentials()));
     listeners_ = v1::ListenerService::NewStub(channel_);
-  }
-
-  v1::Listener Create(const std::string& id) {
-    v1::CreateListenerRequest request;
-    request.set_listener_id(id);
-    *request.mutable_spec() = EchoSpec();
-    grpc::ClientContext context;
-    v1::Listener listener;
-    EXPECT_EQ(Shown(listeners_->CreateListener(&context, request, &listener)),
-              "OK");
-    return listener;
-  }
-  void CloseAndDelete(const std::string& name) {
-    v1::CloseListenerRequest close;
-    close.set_name(name);
-    grpc::ClientContext close_context;
-    v1::Listener closed;
-    EXPECT_EQ(Shown(listeners_->CloseListener(&close_context, close, &closed)),
-              "OK");
-    v1::DeleteListenerRequest deletion;
-    deletion.set_name(name);
-    grpc::ClientContext delete_context;
-    google::protobuf::Empty empty;
-    EXPECT_EQ(
-        Shown(listeners_->DeleteListener(&delete_context, deletion, &empty)),
-        "OK");
+    control_ = std::make_unique<DaemonClient>(daemon_.Target());
   }
 
   std::set<std::string> ListedNames(v1::ListListenersResponse& response) {
@@ -75,14 +50,15 @@ class WatchDaemonTest : public ::testing::Test {
   DaemonProcess daemon_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::ListenerService::Stub> listeners_;
+  std::unique_ptr<DaemonClient> control_;
 };
 
 // What ListListeners shows and what follows its revision is all that there is.
 TEST_F(WatchDaemonTest, AListAndWhatFollowsItAreEverything) {
   std::thread changes([this] {
     for (int i = 0; i < 60; ++i) {
-      const auto listener = Create("l" + std::to_string(i));
-      if (i % 2 == 0) CloseAndDelete(listener.name());
+      const auto listener = control_->Create("l" + std::to_string(i));
+      if (i % 2 == 0) control_->CloseAndDelete(listener.name());
     }
   });
   v1::ListListenersResponse listed;
@@ -93,7 +69,7 @@ TEST_F(WatchDaemonTest, AListAndWhatFollowsItAreEverything) {
   DaemonClient client(daemon_.Target());
   DaemonClient::Watch watch(client, from);
   changes.join();
-  Create("end");
+  control_->Create("end");
 
   v1::Event event;
   int64_t next = listed.revision() + 1;
@@ -111,7 +87,7 @@ TEST_F(WatchDaemonTest, AListAndWhatFollowsItAreEverything) {
 
 // Dialled connections are events, and in snapshots, of those who want all.
 TEST_F(WatchDaemonTest, DialledConnectionsAreAmongTheEvents) {
-  const auto echo = Create("echo");
+  const auto echo = control_->Create("echo");
   DaemonClient client(daemon_.Target());
   DaemonClient::Watch all(client);
   v1::WatchEventsRequest filter;

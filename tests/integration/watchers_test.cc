@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "tests/integration/daemon_client.h"
 #include "tests/integration/watcher.h"
 #include "tests/server/event_sequence.h"
 #include "tests/server/service_fixture.h"
@@ -27,33 +28,7 @@ class WatchersTest : public ::testing::Test {
  protected:
   WatchersTest() : daemon_({"--listen", "tcp:127.0.0.1:0 echo"}) {
     EXPECT_TRUE(daemon_.WaitUntilReady());
-    listeners_ = v1::ListenerService::NewStub(OwnChannel(daemon_.Target()));
-  }
-
-  v1::Listener Create(const std::string& id) {
-    v1::CreateListenerRequest request;
-    request.set_listener_id(id);
-    *request.mutable_spec() = EchoSpec();
-    grpc::ClientContext context;
-    v1::Listener listener;
-    EXPECT_EQ(Shown(listeners_->CreateListener(&context, request, &listener)),
-              "OK");
-    return listener;
-  }
-  void CloseAndDelete(const std::string& name) {
-    v1::CloseListenerRequest close;
-    close.set_name(name);
-    grpc::ClientContext close_context;
-    v1::Listener closed;
-    EXPECT_EQ(Shown(listeners_->CloseListener(&close_context, close, &closed)),
-              "OK");
-    v1::DeleteListenerRequest deletion;
-    deletion.set_name(name);
-    grpc::ClientContext delete_context;
-    google::protobuf::Empty empty;
-    EXPECT_EQ(
-        Shown(listeners_->DeleteListener(&delete_context, deletion, &empty)),
-        "OK");
+    control_ = std::make_unique<DaemonClient>(daemon_.Target());
   }
 
   // A part of all connections, one after another.
@@ -72,8 +47,8 @@ class WatchersTest : public ::testing::Test {
       clients.emplace_back([this] { Connect(kConnections / 2 / kClients); });
     }
     for (int i = 0; i < kListeners / 2; ++i) {
-      const auto listener = Create(prefix + std::to_string(i));
-      if (i % 2 == 0) CloseAndDelete(listener.name());
+      const auto listener = control_->Create(prefix + std::to_string(i));
+      if (i % 2 == 0) control_->CloseAndDelete(listener.name());
     }
     for (auto& client : clients) client.join();
   }
@@ -83,7 +58,7 @@ class WatchersTest : public ::testing::Test {
   }
 
   DaemonProcess daemon_;
-  std::unique_ptr<v1::ListenerService::Stub> listeners_;
+  std::unique_ptr<DaemonClient> control_;
 };
 
 Watcher::Manner Stalls(const std::shared_future<void>& until) {
@@ -187,7 +162,7 @@ TEST_F(WatchersTest, EachGetsEverythingInOrder) {
   half.set_value();
   HalfOfTheStorm("b");
   whole.set_value();
-  Create("end");
+  control_->Create("end");
 
   for (const auto& watcher : whole_watchers) watcher->Join();
   const auto& record = whole_watchers.front()->seen();
