@@ -63,14 +63,23 @@ Acceptor::Acceptor(Owner& owner, const Executor& executor,
   }
 }
 
-Acceptor::~Acceptor() { PORTREEVE_CHECK(!policy_.waiting_for_socket()); }
+Acceptor::~Acceptor() { PORTREEVE_CHECK(policy_.closed()); }
 
 void Acceptor::Pump() {
-  if (!enabled_ || broken_ || pause_timer_.armed()) return;
+  // At the end of a batch it is called anyway.
+  if (in_batch_ || !enabled_ || broken_ || pause_timer_.armed()) return;
   if (policy_.NextBatch() == 0) return;
   if (!HaveDescriptors()) return;
   policy_.OnWaitStarted();
-  socket_.AsyncWaitReadable([this](error_code) { OnReadable(); });
+  UpdateWatch();
+}
+
+void Acceptor::UpdateWatch() {
+  const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
+  if (error == 0) return;
+  policy_.OnWaitEnded();
+  ReportError(error);
+  Pause();
 }
 
 void Acceptor::SetEnabled(bool enabled) {
@@ -85,18 +94,20 @@ void Acceptor::GiveBackDescriptors(int count) {
   Pump();
 }
 
-void Acceptor::OnReadable() {
+void Acceptor::OnReady(uint32_t, int) {
+  // Closed, or told to stop, earlier in this step.
+  if (!policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
-  if (policy_.closed()) {
-    owner_.OnIdle();
-    return;
-  }
+  in_batch_ = true;
   // A client of the batch may change what is allowed, so it is asked again.
   for (int i = policy_.limits().max_accepts_per_batch; i > 0; --i) {
     if (!enabled_ || policy_.NextBatch() == 0 || !AcceptOne()) break;
   }
+  in_batch_ = false;
+  if (policy_.closed()) return;
   if (policy_.at_limit()) ReportLimit();
   Pump();
+  UpdateWatch();
 }
 
 bool Acceptor::AcceptOne() {
@@ -157,11 +168,12 @@ void Acceptor::ReportLimit() {
 
 void Acceptor::Close() {
   if (policy_.closed()) return;
+  if (policy_.waiting_for_socket()) policy_.OnWaitEnded();
   policy_.OnClose();
   pause_timer_.Cancel();
   if (budget_waiter_) budget_waiter_->Leave();
   socket_.Close();
-  if (!policy_.waiting_for_socket()) owner_.OnIdle();
+  owner_.OnIdle();
 }
 
 }  // namespace portreeve

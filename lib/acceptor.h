@@ -14,21 +14,21 @@
 #include "lib/descriptor.h"
 #include "lib/descriptor_budget.h"
 #include "lib/listening_socket.h"
+#include "lib/poller.h"
 #include "lib/time_source.h"
 
 namespace portreeve {
 
 // Threads: loop thread only.
-// Lifetime: destroying it while it waits for the socket is a CHECK failure;
-// after Close() it waits until the next OnIdle().
-class Acceptor {
+// Lifetime: destroying it before Close() is a CHECK failure.
+class Acceptor : private Poller::Watch {
  public:
   // What the owner is told.  It may call the acceptor.
   class Owner {
    public:
     virtual ~Owner() = default;
     // A client was accepted, and counted by the policy's OnAccepted(); the
-    // owner must call OnStart() for it, in a later step.
+    // owner must call OnStart() for it, now or in a later step.
     virtual void OnClient(Descriptor fd, const AnyAddress& peer) = 0;
     // The limit is reached; at most once a minute.
     virtual void OnLimitReached(int limit) = 0;
@@ -37,7 +37,7 @@ class Acceptor {
     virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
     // accept(2) failed for good.  Nothing is accepted any more.
     virtual void OnBroken(absl::Status error) = 0;
-    // The socket is closed, and nothing waits for it.
+    // The socket is closed.
     virtual void OnIdle() = 0;
   };
 
@@ -62,8 +62,7 @@ class Acceptor {
   // A client that took `count` descriptors is through.
   void GiveBackDescriptors(int count);
 
-  // Closes the socket and tells the policy.  OnIdle() follows, in a later step
-  // or within the call.
+  // Closes the socket and tells the policy.  OnIdle() follows within the call.
   void Close();
 
   AcceptPolicy& policy() { return policy_; }
@@ -77,7 +76,9 @@ class Acceptor {
     int64_t count = 0;
   };
 
-  void OnReadable();
+  void OnReady(uint32_t events, int tag) override;
+  // Watches the socket exactly while the policy says that it waits for it.
+  void UpdateWatch();
   // False when there is nothing more to accept in this step.
   bool AcceptOne();
   // False, and it waits in the budget's queue, if there are too few.
@@ -94,6 +95,7 @@ class Acceptor {
   int descriptors_per_client_;
   bool enabled_ = true;
   bool broken_ = false;
+  bool in_batch_ = false;
   Duration pause_;
   std::optional<TimePoint> last_limit_report_;
   std::map<int, ErrorReport> error_reports_;

@@ -90,6 +90,7 @@ AnyServer::AnyServer(Executor executor, ListeningSocket socket,
                      AnyOnHandlerError on_handler_error, AnyHandler handler,
                      ServerOptions options)
     : executor_(std::move(executor)),
+      home_(Lane::Of(executor_)),
       options_(std::move(options)),
       observer_(options_.observer ? *options_.observer : DefaultObserver()),
       on_handler_error_(std::move(on_handler_error)),
@@ -102,6 +103,10 @@ AnyServer::AnyServer(Executor executor, ListeningSocket socket,
                 options_.descriptors_per_connection),
       scope_(executor_) {
   policy().SetDropIncoming(options_.drop_incoming_connections);
+  // Accepted sockets inherit it, which saves four system calls for each.
+  if (std::holds_alternative<Inet::Address>(listening_on())) {
+    SetKeepalive(native_handle(), options_.socket_options);
+  }
   acceptor_.Pump();
 }
 

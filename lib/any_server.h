@@ -13,12 +13,16 @@
 #include <string>
 #include <variant>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "lib/acceptor.h"
+#include "lib/any_connection.h"
 #include "lib/asio.h"
 #include "lib/buffer_age_limit.h"
 #include "lib/deferred.h"
 #include "lib/descriptor_budget.h"
+#include "lib/direct_connection.h"
+#include "lib/lane.h"
 #include "lib/served_connection.h"
 #include "lib/socket.h"
 #include "lib/task_scope.h"
@@ -40,12 +44,12 @@ class ServerObserver {
   virtual ~ServerObserver() = default;
 
   // The handler of this client is about to be called.
-  virtual void OnAccepted(const ServedConnection&) {}
+  virtual void OnAccepted(const AnyConnection&) {}
   // Accepted and closed at once; its handler is never called.  reason() is
   // kDropped, or kListenerClosed if the server was closed in between.
-  virtual void OnDropped(const ServedConnection&) {}
+  virtual void OnDropped(const AnyConnection&) {}
   // The descriptor of a client is closed; reason() and the counts are final.
-  virtual void OnClosed(const ServedConnection&) {}
+  virtual void OnClosed(const AnyConnection&) {}
   // A handler failed, and on_handler_error has dealt with it.
   virtual void OnHandlerError(const ServedConnection&, std::exception_ptr,
                               HandlerErrorOutcome) {}
@@ -88,11 +92,17 @@ struct ServerOptions {
   DescriptorBudget* descriptor_budget = nullptr;
   int descriptors_per_connection = 1;
 
+  // Where direct handlers carry their bytes; all else is on the server's own
+  // loop.  Null: there, too.  Outlives the server.
+  LaneSet* lanes = nullptr;
+
   // Null: the defaults of ServerObserver.
   ServerObserver* observer = nullptr;
 };
 
-// What serves a client.  The coroutine's Executor has a Monitor of its own: an
+// What serves a client: a coroutine, or an object of its own.
+//
+// The coroutine's Executor has a Monitor of its own: an
 // error sent there while the handler runs is the handler's (d7).
 struct AnyHandler {
   // Whether an error of the client's Writer (the buffer age limit) is the
@@ -100,8 +110,14 @@ struct AnyHandler {
   enum class WriterErrors { kAreTheHandlers, kOnlyClose };
 
   std::function<Task<>(ServedConnection&)> run;
+
   ServedConnection::Streams streams = ServedConnection::Streams::kYes;
   WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
+
+  // Instead of `run`; the rest is not used then.  Such a handler never fails,
+  // and its client is counted until the descriptor is closed.
+  std::function<std::shared_ptr<DirectConnection>(DirectConnection::Accepted)>
+      make_direct = nullptr;
 };
 
 // What is done about the error of a handler, after its connection has been
@@ -118,7 +134,7 @@ using AnyOnHandlerError =
 // Threads: loop thread only.
 // Lifetime: destroying it before handlers_determined or the end of TearDown()
 // is a CHECK failure.
-class AnyServer : private Acceptor::Owner {
+class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
  public:
   // Binds, listens, and begins to accept.  `executor`'s monitor is the
   // creator's.  Errors: INVALID_FIELD of an option or of `where`, before
@@ -182,10 +198,8 @@ class AnyServer : private Acceptor::Owner {
   int num_connections() const { return policy().num_connections(); }
 
   // Accepted clients whose descriptor is open, by id.
-  const std::map<int64_t, std::shared_ptr<ServedConnection>>& connections()
-      const {
-    return connections_;
-  }
+  using Connections = absl::btree_map<int64_t, std::shared_ptr<AnyConnection>>;
+  const Connections& connections() const { return connections_; }
 
   // Counts since the creation.
   int64_t accepted_total() const { return accepted_total_; }
@@ -232,7 +246,15 @@ class AnyServer : private Acceptor::Owner {
   void OnBroken(absl::Status error) override;
   void OnIdle() override;
 
-  // The life of a client, in the order of its steps.
+  // DirectConnection::Owner.
+  Lane& home() override { return home_; }
+  void OnDirectClosed(DirectConnection& connection, int error_number) override;
+
+  void StartDirect(Descriptor fd, const AnyAddress& peer);
+  AnyAddress LocalAddressOf(int fd) const;
+  void Forget(const AnyConnection& connection);
+
+  // The life of a client of a coroutine, in the order of its steps.
   Monitor WriterMonitor(const std::shared_ptr<Client>& client);
   Task<> RunHandler(std::shared_ptr<Client> client);
   void Begin(const std::shared_ptr<Client>& client);
@@ -247,10 +269,10 @@ class AnyServer : private Acceptor::Owner {
   Task<> CallPolicy(std::shared_ptr<Client> client, CallOnHandlerError call);
   void Raise(const Client& client, std::exception_ptr error);
   void CheckHandlersDetermined();
-  using Connections = std::map<int64_t, std::shared_ptr<ServedConnection>>;
   Deferred<> AllClosed(const Connections& connections);
 
   const Executor executor_;
+  Lane& home_;
   ServerOptions options_;
   ServerObserver& observer_;
   AnyOnHandlerError on_handler_error_;
@@ -264,7 +286,8 @@ class AnyServer : private Acceptor::Owner {
   int64_t handler_errors_total_ = 0;
   int64_t closed_bytes_received_ = 0;
   int64_t closed_bytes_sent_ = 0;
-  std::map<int64_t, std::shared_ptr<ServedConnection>> connections_;
+  Connections connections_;
+  int num_direct_ = 0;  // Of them.
   // Those that are not through, or whose handler runs.
   std::map<int64_t, std::shared_ptr<Client>> clients_;
 

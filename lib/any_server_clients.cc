@@ -34,12 +34,13 @@ struct AnyServer::Client {
 
 void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   ++accepted_total_;
+  const bool is_inet = std::holds_alternative<Inet::Address>(peer);
+  if (is_inet) SetNoDelay(fd.get());
+  if (handler_->make_direct) return StartDirect(std::move(fd), peer);
   auto client = std::make_shared<Client>();
   client->handler = handler_;
   client->descriptors = acceptor_.descriptors_per_client();
 
-  const bool is_inet = std::holds_alternative<Inet::Address>(peer);
-  if (is_inet) ApplySocketOptions(fd.get(), options_.socket_options);
   StreamSocket socket(executor_.inner());
   error_code ec;
   const asio::generic::stream_protocol protocol(
@@ -188,6 +189,10 @@ void AnyServer::OnDescriptorClosed(Client& client) {
   ServedConnection& connection = *client.connection;
   // Its handler closed it, and nothing else has happened.
   connection.NoteReason(CloseReason::kHandlerDone);
+  Forget(connection);
+}
+
+void AnyServer::Forget(const AnyConnection& connection) {
   connections_.erase(connection.id());
   closed_bytes_received_ += connection.bytes_received();
   closed_bytes_sent_ += connection.bytes_sent();
@@ -261,7 +266,8 @@ void AnyServer::Raise(const Client& client, std::exception_ptr error) {
 
 void AnyServer::CheckHandlersDetermined() {
   if (close_finished_.determined() && clients_.empty() && num_handlers_ == 0 &&
-      num_policy_calls_ == 0 && handlers_determined_.FillIfEmpty()) {
+      num_policy_calls_ == 0 && num_direct_ == 0 &&
+      handlers_determined_.FillIfEmpty()) {
     observer_.OnHandlersDetermined();
   }
 }

@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <string>
@@ -15,22 +14,6 @@ namespace portreeve {
 namespace {
 
 using Endpoint = asio::generic::stream_protocol::endpoint;
-
-// A descriptor until an asio socket owns it.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  OwnedFd(const OwnedFd&) = delete;
-  OwnedFd& operator=(const OwnedFd&) = delete;
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 int OpenSocket(int family) {
   return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -45,7 +28,7 @@ int Connect(int fd, const Endpoint& peer) {
 
 // Asio takes the descriptor only once connect(2) was called: before that, epoll
 // reports a socket as writable.
-absl::StatusOr<StreamSocket> ToSocket(asio::io_context& loop, OwnedFd& fd,
+absl::StatusOr<StreamSocket> ToSocket(asio::io_context& loop, Descriptor& fd,
                                       const Endpoint& peer,
                                       const std::string& address) {
   StreamSocket socket(loop);
@@ -69,23 +52,13 @@ absl::Status Bind(int fd, const Inet::Address& source) {
   return ErrnoError(errno, "bind", ToString(source));
 }
 
-// A connect to a free port of the range from which the kernel chooses source
-// ports can meet itself: TCP's simultaneous open, with one socket.
-bool IsConnectedToItself(const StreamSocket& socket) {
-  error_code local_error, remote_error;
-  const Endpoint local = socket.local_endpoint(local_error);
-  const Endpoint remote = socket.remote_endpoint(remote_error);
-  return !local_error && !remote_error && local == remote;
-}
-
 }  // namespace
 
-absl::StatusOr<StreamSocket> BeginConnect(
-    asio::io_context& loop, const Inet::Address& peer,
-    const std::optional<Inet::Address>& source, const SocketOptions& options) {
-  const std::string address = ToString(peer);
-  OwnedFd fd(OpenSocket(peer.protocol().family()));
-  if (fd.get() < 0) return ErrnoError(errno, "socket", address);
+absl::StatusOr<Descriptor> OpenAndConnect(
+    const Inet::Address& peer, const std::optional<Inet::Address>& source,
+    const SocketOptions& options) {
+  Descriptor fd(OpenSocket(peer.protocol().family()));
+  if (fd.get() < 0) return ErrnoError(errno, "socket", ToString(peer));
   if (source) {
     if (absl::Status s = Bind(fd.get(), *source); !s.ok()) return s;
   }
@@ -93,9 +66,25 @@ absl::StatusOr<StreamSocket> BeginConnect(
   const int result = Connect(fd.get(), peer);
   // After EINTR, too, it goes on in the kernel.
   if (result != 0 && result != EINPROGRESS && result != EINTR) {
-    return ErrnoError(result, "connect", address);
+    return ErrnoError(result, "connect", ToString(peer));
   }
-  return ToSocket(loop, fd, peer, address);
+  return fd;
+}
+
+absl::StatusOr<StreamSocket> BeginConnect(
+    asio::io_context& loop, const Inet::Address& peer,
+    const std::optional<Inet::Address>& source, const SocketOptions& options) {
+  auto fd = OpenAndConnect(peer, source, options);
+  if (!fd.ok()) return fd.status();
+  return ToSocket(loop, *fd, peer, ToString(peer));
+}
+
+bool IsConnectedToItself(int fd, const Inet::Address& peer) {
+  Inet::Address local;
+  auto size = static_cast<socklen_t>(local.capacity());
+  if (getsockname(fd, local.data(), &size) != 0) return false;
+  local.resize(size);
+  return local == peer;
 }
 
 std::optional<absl::Status> EndConnect(StreamSocket& socket,
@@ -109,19 +98,24 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
   if (getsockopt(state.fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) {
     result = errno;
   }
-  if (result == 0 && IsConnectedToItself(socket)) result = ECONNREFUSED;
+  if (result == 0 && IsConnectedToItself(state.fd, peer)) result = ECONNREFUSED;
   if (result == 0) return absl::OkStatus();
   return ErrnoError(result, "connect", ToString(peer));
 }
 
+absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer) {
+  Descriptor fd(OpenSocket(AF_UNIX));
+  if (fd.get() < 0) return ErrnoError(errno, "socket", ToString(peer));
+  const int result = Connect(fd.get(), peer);
+  if (result != 0) return ErrnoError(result, "connect", ToString(peer));
+  return fd;
+}
+
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
                                          const Unix::Address& peer) {
-  const std::string address = ToString(peer);
-  OwnedFd fd(OpenSocket(AF_UNIX));
-  if (fd.get() < 0) return ErrnoError(errno, "socket", address);
-  const int result = Connect(fd.get(), peer);
-  if (result != 0) return ErrnoError(result, "connect", address);
-  return ToSocket(loop, fd, peer, address);
+  auto fd = OpenAndConnect(peer);
+  if (!fd.ok()) return fd.status();
+  return ToSocket(loop, *fd, peer, ToString(peer));
 }
 
 }  // namespace portreeve

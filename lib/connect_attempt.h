@@ -7,17 +7,33 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
+#include "lib/descriptor.h"
 #include "lib/socket.h"
 #include "lib/where.h"
 
 namespace portreeve {
 
-// Opens a socket and begins to connect it to `peer`, from `source` if there is
-// one.  The attempt has ended when the socket is writable: EndConnect() says
-// how.  Destroying the socket gives it up.
+// Opens a non-blocking socket and begins to connect it to `peer`, from `source`
+// if there is one.  The attempt has ended when the socket is writable; closing
+// it gives the attempt up.  Not to be watched before: epoll reports a socket
+// that does not connect yet as writable.
 //
 // Errors: "socket ADDRESS: ...", "bind ADDRESS: ..." (of the source), "connect
 // ADDRESS: ...", if they are known at once.
+absl::StatusOr<Descriptor> OpenAndConnect(
+    const Inet::Address& peer, const std::optional<Inet::Address>& source,
+    const SocketOptions& options);
+
+// A connect to a free port of the range from which the kernel chooses source
+// ports can meet itself: TCP's simultaneous open, with one socket.  True if
+// that has happened to `fd`, which is connected to `peer`.
+bool IsConnectedToItself(int fd, const Inet::Address& peer);
+
+// The same for a unix socket, which takes no time: a full backlog is an error
+// at once (EAGAIN), as is a missing file.
+absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer);
+
+// OpenAndConnect() for Asio: EndConnect() says how the attempt ended.
 absl::StatusOr<StreamSocket> BeginConnect(
     asio::io_context& loop, const Inet::Address& peer,
     const std::optional<Inet::Address>& source, const SocketOptions& options);
@@ -26,8 +42,6 @@ absl::StatusOr<StreamSocket> BeginConnect(
 std::optional<absl::Status> EndConnect(StreamSocket& socket,
                                        const Inet::Address& peer);
 
-// Connects to a unix socket, which takes no time: a full backlog is an error at
-// once (EAGAIN), as is a missing file.  Errors: as BeginConnect.
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
                                          const Unix::Address& peer);
 

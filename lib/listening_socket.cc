@@ -142,23 +142,25 @@ ListeningSocket::ListeningSocket(const Executor& executor,
                                  Descriptor descriptor, AnyAddress address,
                                  std::optional<UnixSocketFile> file,
                                  int effective_backlog)
-    : descriptor_(executor.inner()),
+    : poller_(&Poller::Of(LoopOf(executor))),
+      descriptor_(std::move(descriptor)),
       address_(std::move(address)),
       effective_backlog_(effective_backlog),
-      file_(std::move(file)) {
-  descriptor_.assign(descriptor.Release());
-}
+      file_(std::move(file)) {}
 
 ListeningSocket::~ListeningSocket() { Close(); }
 
-int ListeningSocket::native_handle() const {
-  // native_handle() of Asio is not const, but changes nothing.
-  auto& descriptor = const_cast<AsioDescriptor&>(descriptor_);
-  return descriptor.is_open() ? descriptor.native_handle() : -1;
-}
-
-void ListeningSocket::AsyncWaitReadable(std::function<void(error_code)> f) {
-  descriptor_.async_wait(AsioDescriptor::wait_read, std::move(f));
+int ListeningSocket::SetWatched(Poller::Watch& watch, bool watched) {
+  if (watched == watched_) return 0;
+  if (watch_ == nullptr) {
+    const int error = poller_->Add(native_handle(), EPOLLIN, watch);
+    if (error != 0) return error;
+    watch_ = &watch;
+  } else {
+    poller_->Change(native_handle(), watched ? EPOLLIN : 0, watch);
+  }
+  watched_ = watched;
+  return 0;
 }
 
 std::optional<ListeningSocket::Accepted> ListeningSocket::Accept(
@@ -190,8 +192,8 @@ void ListeningSocket::Close() {
   // While the descriptor is open, nobody else can have made the file theirs by
   // a probe.
   if (file_) file_->RemoveIfOurs();
-  error_code ignored;
-  descriptor_.close(ignored);
+  if (watch_ != nullptr) poller_->Remove(*watch_);
+  descriptor_ = Descriptor();
 }
 
 }  // namespace portreeve

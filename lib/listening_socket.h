@@ -2,13 +2,12 @@
 #ifndef PORTREEVE_LIB_LISTENING_SOCKET_H_
 #define PORTREEVE_LIB_LISTENING_SOCKET_H_
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <functional>
 #include <optional>
 
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
 #include "lib/descriptor.h"
+#include "lib/poller.h"
 #include "lib/unix_socket_file.h"
 #include "lib/where.h"
 
@@ -35,9 +34,11 @@ class ListeningSocket {
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
 
-  // Calls `f` once when a client may wait, or with operation_aborted when the
-  // socket is closed.  One call at a time.
-  void AsyncWaitReadable(std::function<void(error_code)> f);
+  // Has `watch` told, in each step of the loop in which a client waits, until
+  // this is called with false or the socket is closed.  Always the same
+  // `watch`, which lives as long.  Gives 0, or errno where it cannot be
+  // watched.
+  int SetWatched(Poller::Watch& watch, bool watched);
 
   // Accepts one client, or sets `error_number` to errno.
   struct Accepted {
@@ -54,20 +55,20 @@ class ListeningSocket {
   void Close();
 
   bool is_open() const { return descriptor_.is_open(); }
-  int native_handle() const;  // -1 once closed.
+  int native_handle() const { return descriptor_.get(); }  // -1 once closed.
   // As the kernel has it; answers after Close(), too.
   const AnyAddress& address() const { return address_; }
   int effective_backlog() const { return effective_backlog_; }
 
  private:
-  using AsioDescriptor =
-      asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
-
   ListeningSocket(const Executor& executor, Descriptor descriptor,
                   AnyAddress address, std::optional<UnixSocketFile> file,
                   int effective_backlog);
 
-  AsioDescriptor descriptor_;
+  Poller* poller_;
+  Poller::Watch* watch_ = nullptr;  // Once it is registered.
+  bool watched_ = false;
+  Descriptor descriptor_;
   AnyAddress address_;
   int effective_backlog_;
   std::optional<UnixSocketFile> file_;

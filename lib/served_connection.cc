@@ -1,24 +1,14 @@
 #include "lib/served_connection.h"
 
-#include <atomic>
 #include <utility>
 
 #include "lib/check.h"
 
 namespace portreeve {
-namespace {
-
-int64_t NextId() {
-  static std::atomic<int64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
-}
-
-}  // namespace
-
 ServedConnection::ServedConnection(std::shared_ptr<SocketCore> socket,
                                    Monitor monitor, Streams streams,
                                    const BufferAgeLimit& buffer_age_limit)
-    : id_(NextId()), socket_(std::move(socket)) {
+    : socket_(std::move(socket)) {
   if (streams == Streams::kNo) return;
   reader_.emplace(socket_);
   WriterOptions options;

@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "lib/close_socket.h"
+
 namespace portreeve {
 namespace {
 
@@ -23,9 +25,6 @@ AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
   if (std::holds_alternative<Unix::Address>(peer)) return Unix::Address();
   return Inet::Address();
 }
-
-// 8 MiB in all, more than a receive buffer has by default.
-constexpr int kMostDiscards = 512;
 
 constexpr int kLittleUnsent = 64 * 1024;
 
@@ -49,24 +48,13 @@ SocketCore::~SocketCore() { CloseNow(); }
 
 void SocketCore::CloseNow() {
   if (!is_open()) return;
-  error_code ignored;
-  socket_.shutdown(asio::socket_base::shutdown_both, ignored);
-  DiscardInput();
-  Finish();
-}
-
-// Input left unread would make close(2) send a reset, which can overtake what
-// was sent before the FIN.
-void SocketCore::DiscardInput() {
-  if (received_eof_) return;
-  // Bounded, for a peer may send faster than this reads.
-  char discarded[16 * 1024];
-  for (int i = 0; i < kMostDiscards; ++i) {
-    if (recv(socket_.native_handle(), discarded, sizeof(discarded),
-             MSG_DONTWAIT) <= 0) {
-      return;
-    }
+  if (received_eof_) {
+    error_code ignored;
+    socket_.shutdown(asio::socket_base::shutdown_both, ignored);
+  } else {
+    ShutDownInOrder(socket_.native_handle());
   }
+  Finish();
 }
 
 void SocketCore::Reset() {
@@ -87,6 +75,11 @@ void SocketCore::Finish() {
 void SocketCore::ShutdownSend() {
   error_code ignored;
   if (is_open()) socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+}
+
+Descriptor SocketCore::Release() {
+  error_code ignored;
+  return Descriptor(socket_.release(ignored));
 }
 
 void SocketCore::NoteReason(CloseReason reason) {
@@ -145,7 +138,13 @@ ssize_t SocketCore::Send(const void* data, size_t size) {
 }
 
 void ApplySocketOptions(int fd, const SocketOptions& options) {
-  SetIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetNoDelay(fd);
+  SetKeepalive(fd, options);
+}
+
+void SetNoDelay(int fd) { SetIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void SetKeepalive(int fd, const SocketOptions& options) {
   if (!options.keepalive) return;
   SetIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepalive_idle_seconds);

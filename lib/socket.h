@@ -12,6 +12,7 @@
 #include "lib/asio.h"
 #include "lib/close_reason.h"
 #include "lib/deferred.h"
+#include "lib/descriptor.h"
 
 namespace portreeve {
 
@@ -35,7 +36,8 @@ class SocketCore {
   bool is_open() const { return socket_.is_open(); }
 
   const AnyAddress& peer() const { return peer_; }
-  AnyAddress local() const { return local_; }  // Answers after the close, too.
+  // Answers after the close, too.
+  const AnyAddress& local() const { return local_; }
 
   // Sends FIN and receives no more, then closes the descriptor: the peer gets
   // what the kernel holds, then end of file, even where input is left unread.
@@ -49,6 +51,9 @@ class SocketCore {
 
   // Sends FIN.  Reading goes on.  No effect on a closed socket.
   void ShutdownSend();
+
+  // Gives the open descriptor away.  It is not closed, nor closed() determined.
+  Descriptor Release();
 
   // Determined in a later step than the one that closed the descriptor.
   Deferred<> closed() const { return closed_.deferred(); }
@@ -81,7 +86,6 @@ class SocketCore {
   ssize_t Send(const void* data, size_t size);
 
  private:
-  void DiscardInput();
   bool HasLittleUnsent();
   void Finish();
 
@@ -144,6 +148,11 @@ struct SocketOptions {
 // Sets TCP_NODELAY and `options` on a TCP socket; does nothing to others.
 // Failures are ignored: the peer may have gone already.
 void ApplySocketOptions(int fd, const SocketOptions& options);
+
+// The two parts of it.  What is accepted inherits the second one from its
+// listening socket.
+void SetNoDelay(int fd);
+void SetKeepalive(int fd, const SocketOptions& options);
 
 }  // namespace portreeve
 

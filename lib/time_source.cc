@@ -19,6 +19,10 @@ class SteadyTimeSource : public TimeSource {
  private:
   void Arm() override {
     const TimePoint when = earliest();
+    // Armed for a timer that was cancelled, it looks for the next one then:
+    // most timers are cancelled, and each rearming would be a system call.
+    // Without any it must not keep the loop.
+    if (when >= armed_for_ && when != TimePoint::max()) return;
     if (when == armed_for_) return;
     armed_for_ = when;
     timer_.cancel();
@@ -69,11 +73,11 @@ class TimeService : public asio::execution_context::service {
   TimeSource* fake_ = nullptr;
 };
 
-TimePoint After(TimePoint now, Duration delay) {
-  return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
-}
-
 }  // namespace
+
+TimePoint After(TimePoint time, Duration delay) {
+  return delay > TimePoint::max() - time ? TimePoint::max() : time + delay;
+}
 
 TimeSource& TimeSource::Of(asio::io_context& loop) {
   return asio::use_service<TimeService>(loop).Get();

@@ -15,6 +15,9 @@ namespace portreeve {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
+// `time` and `delay` from then on, or the end of time where that is earlier.
+TimePoint After(TimePoint time, Duration delay);
+
 class Timer;
 
 // All timers of a loop, held in one ordered map behind one timer of the

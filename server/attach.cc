@@ -37,7 +37,10 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
   options.on_end = [claim = (*live)->facts.claim](std::exception_ptr error) {
     claim->End(error);
   };
-  co_await ServeStream(std::move(stream), (*live)->connection,
+  // What can be claimed has a coroutine that waits for the claim.
+  auto connection =
+      std::static_pointer_cast<ServedConnection>((*live)->connection);
+  co_await ServeStream(std::move(stream), std::move(connection),
                        std::move(options));
 }
 

@@ -15,7 +15,7 @@ bool GoesOn(CloseReason reason) {
          reason == CloseReason::kUpstreamClosed;
 }
 
-v1::ConnectionState StateOf(const ServedConnection& connection,
+v1::ConnectionState StateOf(const AnyConnection& connection,
                             const ConnectionFacts& facts) {
   if (!connection.is_open()) return v1::CONNECTION_STATE_CLOSED;
   if (facts.close_called || !GoesOn(connection.reason())) {
@@ -29,7 +29,7 @@ v1::ConnectionState StateOf(const ServedConnection& connection,
 
 }  // namespace
 
-v1::Connection Describe(const ServedConnection& connection,
+v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts) {
   v1::Connection message;
   message.set_name(ConnectionName(connection.id()));
@@ -49,7 +49,7 @@ v1::Connection Describe(const ServedConnection& connection,
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(
-    std::shared_ptr<ServedConnection> connection, ConnectionFacts facts) {
+    std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
   live->facts = std::move(facts);

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "lib/address.h"
-#include "lib/served_connection.h"
+#include "lib/any_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/claim.h"
 
@@ -29,11 +29,11 @@ struct ConnectionFacts {
 };
 
 struct LiveConnection {
-  std::shared_ptr<ServedConnection> connection;
+  std::shared_ptr<AnyConnection> connection;
   ConnectionFacts facts;
 };
 
-v1::Connection Describe(const ServedConnection& connection,
+v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts);
 inline v1::Connection Describe(const LiveConnection& live) {
   return Describe(*live.connection, live.facts);
@@ -48,7 +48,7 @@ class ConnectionTable {
 
   // Adds an open connection, accepted or connected now.
   std::shared_ptr<const LiveConnection> Add(
-      std::shared_ptr<ServedConnection> connection, ConnectionFacts facts);
+      std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
   // Forgets a connection whose descriptor was closed now, and gives it.
   std::shared_ptr<const LiveConnection> Remove(int64_t id);
 

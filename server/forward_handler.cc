@@ -1,187 +1,338 @@
-#include <boost/asio/experimental/awaitable_operators.hpp>
-#include <memory>
-#include <span>
-#include <utility>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "lib/close_socket.h"
 #include "lib/connect.h"
-#include "lib/peer_reset.h"
-#include "lib/served_connection.h"
+#include "lib/connect_attempt.h"
+#include "lib/direct_connection.h"
 #include "server/handlers.h"
+#include "server/pump.h"
 
 namespace portreeve::server {
 namespace {
 
-using SharedOptions = std::shared_ptr<const ForwardOptions>;
+// What all connections of a handler share.
+struct Route {
+  explicit Route(ForwardOptions o)
+      : options(std::move(o)), literal(Literal()) {}
 
-// With the copy of them in a Writer: 64 KiB a direction.
-constexpr size_t kPumpBytes = 32 * 1024;
+  // The upstream, where nothing has to be looked up or chosen.
+  std::optional<Inet::Address> Literal() const {
+    const auto* inet = std::get_if<WhereToConnect<Inet>>(&options.upstream);
+    if (inet == nullptr || inet->bind_to_address || inet->bind_to_port) {
+      return std::nullopt;
+    }
+    error_code not_literal;
+    const auto address = asio::ip::make_address(inet->host, not_literal);
+    if (not_literal) return std::nullopt;
+    return Inet::Address(Effective(address), static_cast<uint16_t>(inet->port));
+  }
 
-// The two ends of a forwarded connection.
-struct Ends {
-  ServedConnection& client;
-  std::shared_ptr<SocketCore> upstream;
-  Reader& upstream_reader;
-  Writer& upstream_writer;
+  const ForwardOptions options;
+  const std::optional<Inet::Address> literal;
 };
 
-// Waits for nothing: for coroutines that are to be cancelled.
-Task<> Forever() {
-  const Executor executor = co_await asio::this_coro::executor;
-  const Ivar<> never(executor);
-  co_await never.deferred().Wait();
-}
+// Two sockets, and a Pump each way.
+//
+//   connecting -> connected -> each way ends by itself -> closed
+//                           -> closing: what is held is flushed -> closed
+class ForwardConnection final : public DirectConnection {
+ public:
+  ForwardConnection(Accepted accepted, std::shared_ptr<const Route> route)
+      : DirectConnection(std::move(accepted)), route_(std::move(route)) {}
 
-// Resets the client if it has reset, whatever else goes on.  Never returns.
-Task<> WatchClient(ServedConnection& client) {
-  co_await PeerReset(*client.socket());
-  client.Close(ExistingConnections::kReset, CloseReason::kPeerReset);
-  co_await Forever();
-}
+ private:
+  enum Tag { kClient = 0, kUpstream = 1 };
 
-// The same for the upstream.
-Task<> WatchUpstream(Ends ends) {
-  co_await PeerReset(*ends.upstream);
-  ends.client.Close(ExistingConnections::kReset, CloseReason::kUpstreamReset);
-  co_await Forever();
-}
-
-// Copies until the end of file, or until `writer` is closed or fails.
-Task<> Pump(Reader& reader, Writer& writer) {
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kPumpBytes);
-  const std::span<char> space(buffer.get(), kPumpBytes);
-  for (;;) {
-    const size_t size = co_await reader.Read(space);
-    if (size == 0 || writer.is_closed()) co_return;
-    writer.Write({buffer.get(), size});
-    const Deferred<FlushResult> flushed = writer.Flushed();
-    const FlushResult result = co_await flushed.Wait();
-    if (result == FlushResult::kLost) co_return;
+  std::shared_ptr<ForwardConnection> Self() {
+    return std::static_pointer_cast<ForwardConnection>(shared_from_this());
   }
-}
 
-// Whether a connection that ended so was closed in order, from inside the
-// daemon.
-bool IsOrderly(CloseReason reason) {
-  return reason == CloseReason::kCalled ||
-         reason == CloseReason::kListenerClosed ||
-         reason == CloseReason::kShutdown;
-}
+  // Connecting.
 
-// Each direction, up to and with its FIN.  A socket that was closed under its
-// Reader reads as its end, too; that must not pass for the peer's FIN.
-Task<> PumpUp(Ends ends) {
-  co_await Pump(ends.client.reader(), ends.upstream_writer);
-  const CloseReason reason = ends.client.reason();
-  if (reason == CloseReason::kPeerReset) {
-    ends.client.Close(ExistingConnections::kReset, reason);
-  } else if (!ends.client.is_open() && !IsOrderly(reason)) {
-    ends.upstream_writer.Abort();
-  } else if (!ends.client.socket()->was_reset() &&
-             !ends.upstream_writer.is_closed()) {
-    ends.upstream_writer.HalfClose();
-  }
-}
-
-Task<> PumpDown(Ends ends) {
-  co_await Pump(ends.upstream_reader, ends.client.writer());
-  if (ends.upstream->reason() == CloseReason::kPeerReset) {
-    ends.client.Close(ExistingConnections::kReset, CloseReason::kUpstreamReset);
-  } else if (ends.upstream->is_open() && ends.upstream_reader.at_eof()) {
-    ends.client.NoteReason(CloseReason::kUpstreamClosed);
-    if (!ends.client.writer().is_closed()) ends.client.writer().HalfClose();
-  }
-}
-
-// Returns when the client's descriptor was closed before the end of the
-// upstream's data.  Unless that was in order, the upstream is reset; and
-// PumpUp() must not have sent it a FIN before.
-Task<> EndWithClient(Ends ends) {
-  const Deferred<> closed = ends.client.closed();
-  co_await closed.Wait();
-  if (ends.client.socket()->was_reset() || !IsOrderly(ends.client.reason())) {
-    ends.upstream_writer.Abort();
-  }
-}
-
-// Both directions are joined here, whatever happens: the operators wait for
-// what they cancel.
-Task<> Exchange(Ends ends) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
-  co_await ((PumpUp(ends) && (PumpDown(ends) || EndWithClient(ends))) ||
-            WatchUpstream(ends));
-}
-
-template <AddressKind A>
-ConnectOptions ToConnectOptions(const ForwardOptions& options,
-                                const ServedConnection& client) {
-  ConnectOptions connect;
-  connect.timeout = options.connect_timeout;
-  connect.interrupt = client.closed();
-  connect.buffer_age_limit = options.buffer_age_limit;
-  if constexpr (std::is_same_v<A, Inet>) connect.admit = options.admit;
-  return connect;
-}
-
-// The connection to the upstream is over, and `upstream` null if there never
-// was one.  What has not ended in order resets the client.
-void Settle(ServedConnection& client, const SocketCore* upstream, bool failed) {
-  if (!failed || !client.is_open()) return;
-  CloseReason reason = CloseReason::kUpstreamReset;
-  if (upstream == nullptr) {
-    reason = CloseReason::kUpstreamUnreachable;
-  } else if (upstream->reason() == CloseReason::kBufferAge ||
-             upstream->reason() == CloseReason::kForced) {
-    reason = upstream->reason();
-    client.socket()->OverruleReason(reason);  // The client's bytes were lost.
-  }
-  client.Close(ExistingConnections::kReset, reason);
-}
-
-// Never throws.
-template <AddressKind A>
-Task<> ConnectAndExchange(SharedOptions options, WhereToConnect<A> where,
-                          ServedConnection& client) {
-  std::shared_ptr<SocketCore> upstream;
-  auto exchange = [&upstream, &client, options](
-                      Socket<A> socket, Reader& reader, Writer& writer) {
-    upstream = socket.core();
-    if (options->on_connected) {
-      options->on_connected(client.id(), upstream->peer());
+  void Begin() override {
+    const ForwardOptions& options = route_->options;
+    if (route_->literal) {
+      ConnectTo(*route_->literal);
+    } else if (const auto* file =
+                   std::get_if<WhereToConnect<Unix>>(&options.upstream)) {
+      ConnectTo(Unix::Address(file->path));
+    } else {
+      const Executor executor(lane().loop().get_executor());
+      interrupt_ = std::make_unique<const Ivar<>>(executor);
+      lane().tasks().Spawn(
+          ConnectByName(Self(), route_, interrupt_->deferred()));
     }
-    const Ends ends{client, upstream, reader, writer};
-    return Exchange(ends);
-  };
-  ConnectOptions connect = ToConnectOptions<A>(*options, client);
-  bool failed = false;
-  try {
-    co_await WithConnection<A>(std::move(where), std::move(connect), exchange);
-  } catch (...) {
-    // Of whatever kind: it shows in the connection's reason.
-    failed = true;
   }
-  Settle(client, upstream.get(), failed);
-}
 
-template <AddressKind A>
-Task<> Forward(SharedOptions options, WhereToConnect<A> where,
-               ServedConnection& client) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
-  co_await (ConnectAndExchange<A>(options, std::move(where), client) ||
-            WatchClient(client));
-}
+  void ConnectTo(const Inet::Address& peer) {
+    const ForwardOptions& options = route_->options;
+    if (options.admit && !options.admit(peer).ok()) return OnUnreachable();
+    auto connecting = OpenAndConnect(peer, std::nullopt, SocketOptions());
+    if (!connecting.ok()) return OnUnreachable();
+    upstream_ = *std::move(connecting);
+    if (!WatchUpstream()) return;
+    RingAt(After(lane().time().Now(), options.connect_timeout));
+  }
+
+  void ConnectTo(const Unix::Address& peer) {
+    auto connected = OpenAndConnect(peer);
+    if (!connected.ok()) return OnUnreachable();
+    upstream_ = *std::move(connected);
+    if (WatchUpstream()) OnConnected(peer);
+  }
+
+  // Names, and whatever else takes several steps.
+  static Task<> ConnectByName(std::shared_ptr<ForwardConnection> self,
+                              std::shared_ptr<const Route> route,
+                              Deferred<> interrupt) {
+    ConnectOptions connect;
+    connect.timeout = route->options.connect_timeout;
+    connect.interrupt = std::move(interrupt);
+    connect.admit = route->options.admit;
+    auto where = std::get<WhereToConnect<Inet>>(route->options.upstream);
+    std::shared_ptr<SocketCore> socket;
+    try {
+      const Socket<Inet> connected =
+          co_await ConnectSock<Inet>(std::move(where), std::move(connect));
+      socket = connected.core();
+    } catch (...) {
+      // Of whatever kind: it shows in the connection's reason.
+    }
+    if (self->finished()) co_return;
+    if (socket == nullptr) {
+      self->OnUnreachable();
+      co_return;
+    }
+    const AnyAddress peer = socket->peer();
+    self->upstream_ = socket->Release();
+    if (self->WatchUpstream()) self->OnConnected(peer);
+  }
+
+  bool WatchUpstream() {
+    // Writable is when it is connected.
+    constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    if (lane().poller().Add(upstream_.get(), kEvents, *this, kUpstream) == 0) {
+      upstream_watched_ = true;
+      return true;
+    }
+    OnUnreachable();
+    return false;
+  }
+
+  void OnConnectEvent(uint32_t events) {
+    const Inet::Address& peer = *route_->literal;
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
+        IsConnectedToItself(upstream_.get(), peer)) {
+      return OnUnreachable();
+    }
+    OnConnected(peer);
+  }
+
+  void OnConnected(const AnyAddress& peer) {
+    connected_ = true;
+    if (route_->options.on_connected) {
+      PostHome([route = route_, id = id(), peer] {
+        route->options.on_connected(id, peer);
+      });
+    }
+    Advance();
+  }
+
+  void OnUnreachable() { EndWith(CloseReason::kUpstreamUnreachable); }
+
+  // Carrying.
+
+  void OnReady(uint32_t events, int tag) override {
+    if (finished()) return;
+    const bool hung_up = (events & (EPOLLERR | EPOLLHUP)) != 0;
+    const bool target_told = hung_up || (events & EPOLLOUT) != 0;
+    if (tag == kClient) {
+      up_.NoteSource(events);
+      if (target_told) down_blocked_ = false;
+      if (!connected_) {
+        if (hung_up) EndWith(CloseReason::kPeerReset);
+        return;
+      }
+    } else {
+      if (!connected_) return OnConnectEvent(events);
+      down_.NoteSource(events);
+      if (target_told) up_blocked_ = false;
+    }
+    Advance();
+    // Nobody reads from a side whose data the other one does not take.
+    if ((events & EPOLLERR) == 0 || finished()) return;
+    if (TakeSocketError(tag == kClient ? fd() : upstream_.get()) != 0) {
+      EndWith(tag == kClient ? CloseReason::kPeerReset
+                             : CloseReason::kUpstreamReset);
+    }
+  }
+
+  void Advance() {
+    if (!up_blocked_ && !up_ended_) {
+      OnUp(closing() ? up_.Flush(lane(), upstream_.get())
+                     : up_.Run(lane(), fd(), upstream_.get()));
+    }
+    if (finished()) return;
+    if (!down_blocked_ && !down_ended_) {
+      OnDown(closing() ? down_.Flush(lane(), fd())
+                       : down_.Run(lane(), upstream_.get(), fd()));
+    }
+    if (finished()) return;
+    Publish();
+    if (up_ended_ && down_ended_) {
+      End(closing() ? How::kInOrder : How::kAfterEnd,
+          closing() ? How::kInOrder : How::kAfterEnd);
+    } else if (up_ended_ && !std::exchange(upstream_shut_, true)) {
+      (void)shutdown(upstream_.get(), SHUT_WR);
+    } else if (down_ended_ && !std::exchange(client_shut_, true)) {
+      (void)shutdown(fd(), SHUT_WR);
+    }
+  }
+
+  void OnUp(Pump::State state) {
+    switch (state) {
+      case Pump::State::kAwaitsSource:
+        return;
+      case Pump::State::kAwaitsTarget:
+        up_blocked_ = true;
+        return RingForAge();
+      case Pump::State::kHasMore:
+        return lane().poller().CallAgain(*this, kClient);
+      case Pump::State::kEnded:
+        NoteReason(CloseReason::kPeerClosed);
+        up_ended_ = true;
+        return;
+      case Pump::State::kSourceFailed:
+        return EndWith(CloseReason::kPeerReset);
+      case Pump::State::kTargetFailed:
+        return EndWith(CloseReason::kUpstreamReset);
+    }
+  }
+
+  void OnDown(Pump::State state) {
+    switch (state) {
+      case Pump::State::kAwaitsSource:
+        return;
+      case Pump::State::kAwaitsTarget:
+        down_blocked_ = true;
+        WatchWritable();
+        return RingForAge();
+      case Pump::State::kHasMore:
+        return lane().poller().CallAgain(*this, kUpstream);
+      case Pump::State::kEnded:
+        NoteReason(CloseReason::kUpstreamClosed);
+        down_ended_ = true;
+        return;
+      case Pump::State::kSourceFailed:
+        return EndWith(CloseReason::kUpstreamReset);
+      case Pump::State::kTargetFailed:
+        return EndWith(CloseReason::kPeerReset);
+    }
+  }
+
+  void Publish() {
+    SetReceived(up_.received());
+    SetSent(down_.sent());
+    SetToWrite(down_.held());
+  }
+
+  // Time.
+
+  // When what is held becomes too old; the end of time for never.
+  static TimePoint TooOldAt(const Pump& pump, const BufferAgeLimit& limit) {
+    if (!pump.held_since() || !limit.at_most()) return TimePoint::max();
+    return After(*pump.held_since(), *limit.at_most());
+  }
+  TimePoint UpTooOldAt() const {
+    return TooOldAt(up_, route_->options.buffer_age_limit);
+  }
+  TimePoint DownTooOldAt() const { return TooOldAt(down_, buffer_age_limit()); }
+
+  void RingForAge() {
+    const TimePoint when = std::min(UpTooOldAt(), DownTooOldAt());
+    if (when != TimePoint::max()) RingAt(when);
+  }
+
+  void OnRing(TimePoint now) override {
+    if (!connected_) return OnUnreachable();
+    if (now >= DownTooOldAt()) {
+      OverruleReason(CloseReason::kBufferAge);
+      return End(How::kInOrder, How::kReset);
+    }
+    if (now >= UpTooOldAt()) {
+      OverruleReason(CloseReason::kBufferAge);  // The client's bytes were lost.
+      return End(How::kReset, How::kInOrder);
+    }
+    if (closing() && now >= *force_close_at_) {
+      OverruleReason(CloseReason::kForced);
+      return End(How::kInOrder, How::kReset);
+    }
+    RingForAge();
+    if (closing()) RingAt(*force_close_at_);
+  }
+
+  // The end.
+
+  bool closing() const { return force_close_at_.has_value(); }
+
+  void CloseInOrder() override {
+    if (closing()) return;
+    if (!connected_) return End(How::kInOrder, How::kReset);
+    force_close_at_ = After(lane().time().Now(), kForceCloseAfter);
+    Advance();
+    if (!finished()) RingAt(*force_close_at_);
+  }
+
+  void CloseWithReset() override { End(How::kReset, How::kReset); }
+
+  // Resets both sides: what has not ended in order must not pass for it.
+  void EndWith(CloseReason reason) {
+    NoteReason(reason);
+    End(How::kReset, How::kReset);
+  }
+
+  void End(How client, How upstream) {
+    Publish();
+    if (interrupt_) interrupt_->FillIfEmpty();
+    if (upstream_.is_open()) {
+      if (upstream == How::kInOrder) ShutDownInOrder(upstream_.get());
+      if (upstream == How::kReset) MakeCloseReset(upstream_.get());
+      if (upstream_watched_) lane().poller().Remove(*this);
+      upstream_ = Descriptor();
+    }
+    Finish(client);
+  }
+
+  const std::shared_ptr<const Route> route_;
+  Descriptor upstream_;
+  Pump up_;    // From the client.
+  Pump down_;  // To the client.
+  std::optional<TimePoint> force_close_at_;
+  std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
+  bool upstream_watched_ = false;
+  bool connected_ = false;
+  bool up_blocked_ = false;  // The upstream takes no more now.
+  bool down_blocked_ = false;
+  bool up_ended_ = false;  // The client's end was met, and all has gone.
+  bool down_ended_ = false;
+  bool upstream_shut_ = false;  // It was sent FIN.
+  bool client_shut_ = false;
+};
 
 }  // namespace
 
 AnyHandler ForwardHandler(ForwardOptions options) {
-  auto shared = std::make_shared<const ForwardOptions>(std::move(options));
   AnyHandler handler;
-  handler.run = [shared = std::move(shared)](ServedConnection& client) {
-    auto forward = [&shared, &client](const auto& where) {
-      return Forward(shared, where, client);
-    };
-    return std::visit(forward, shared->upstream);
+  handler.make_direct = [route = std::make_shared<const Route>(std::move(
+                             options))](DirectConnection::Accepted accepted) {
+    return std::make_shared<ForwardConnection>(std::move(accepted), route);
   };
-  handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
   return handler;
 }
 

@@ -1,60 +1,148 @@
 #include "server/handlers.h"
 
-#include <array>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <memory>
-#include <span>
 #include <utility>
 
-#include "lib/served_connection.h"
+#include "lib/direct_connection.h"
+#include "server/pump.h"
 
 namespace portreeve::server {
 namespace {
 
-constexpr size_t kEchoBytes = 32 * 1024;
+class EchoConnection final : public DirectConnection {
+ public:
+  explicit EchoConnection(Accepted accepted)
+      : DirectConnection(std::move(accepted)) {}
 
-Task<> Echo(ServedConnection& client) {
-  // Not initialised: a connection without traffic touches none of its pages.
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kEchoBytes);
-  const std::span<char> space(buffer.get(), kEchoBytes);
-  for (;;) {
-    const size_t size = co_await client.reader().Read(space);
-    // A Writer that was closed meanwhile, by the age limit or from outside,
-    // takes no more.
-    if (size == 0 || client.writer().is_closed()) co_return;
-    client.writer().Write({buffer.get(), size});
-    const Deferred<FlushResult> flushed = client.writer().Flushed();
-    const FlushResult result = co_await flushed.Wait();
-    if (result == FlushResult::kLost) co_return;
+ private:
+  void OnReady(uint32_t events, int) override {
+    if (finished()) return;
+    pump_.NoteSource(events);
+    Advance();
   }
-}
 
-// `scratch`: where all connections of the loop read to; nobody looks at it.
-Task<> Discard(ServedConnection& client,
-               std::shared_ptr<std::array<char, 64 * 1024>> scratch) {
-  const std::span<char> space(*scratch);
-  while (co_await client.reader().Read(space) != 0) {
+  void Advance() {
+    const Pump::State state =
+        closing() ? pump_.Flush(lane(), fd()) : pump_.Run(lane(), fd(), fd());
+    SetReceived(pump_.received());
+    SetSent(pump_.sent());
+    SetToWrite(pump_.held());
+    switch (state) {
+      case Pump::State::kAwaitsSource:
+        break;
+      case Pump::State::kAwaitsTarget:
+        OnBlocked();
+        break;
+      case Pump::State::kHasMore:
+        lane().poller().CallAgain(*this);
+        break;
+      case Pump::State::kEnded:
+        NoteReason(CloseReason::kPeerClosed);
+        Finish(closing() ? How::kInOrder : How::kAfterEnd);
+        break;
+      case Pump::State::kSourceFailed:
+      case Pump::State::kTargetFailed:
+        NoteReason(CloseReason::kPeerReset);
+        Finish(How::kAfterEnd);
+        break;
+    }
   }
-}
 
-// A handler that is not blamed for a peer that does not read.
-AnyHandler Quiet(std::function<Task<>(ServedConnection&)> run) {
+  void OnBlocked() {
+    WatchWritable();
+    if (const auto limit = buffer_age_limit().at_most()) {
+      RingAt(After(*pump_.held_since(), *limit));
+    }
+  }
+
+  void OnRing(TimePoint now) override {
+    if (closing() && now >= *force_close_at_) {
+      OverruleReason(CloseReason::kForced);
+      return Finish(How::kInOrder);
+    }
+    if (const auto limit = buffer_age_limit().at_most();
+        limit && pump_.held_since()) {
+      const TimePoint too_old = After(*pump_.held_since(), *limit);
+      if (now >= too_old) {
+        OverruleReason(CloseReason::kBufferAge);
+        return Finish(How::kInOrder);
+      }
+      RingAt(too_old);
+    }
+    if (closing()) RingAt(*force_close_at_);
+  }
+
+  void CloseInOrder() override {
+    if (closing()) return;
+    force_close_at_ = After(lane().time().Now(), kForceCloseAfter);
+    Advance();
+    if (!finished()) RingAt(*force_close_at_);
+  }
+
+  void CloseWithReset() override { Finish(How::kReset); }
+
+  bool closing() const { return force_close_at_.has_value(); }
+
+  Pump pump_;
+  std::optional<TimePoint> force_close_at_;
+};
+
+class DiscardConnection final : public DirectConnection {
+ public:
+  explicit DiscardConnection(Accepted accepted)
+      : DirectConnection(std::move(accepted)) {}
+
+ private:
+  // So that one fast peer does not hold up the others.
+  static constexpr int kReadsPerStep = 16;
+
+  void OnReady(uint32_t events, int) override {
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+    for (int i = 0; i < kReadsPerStep; ++i) {
+      if (finished() || !ReadOnce()) return;
+    }
+    lane().poller().CallAgain(*this);
+  }
+
+  // False when there is nothing more now.
+  bool ReadOnce() {
+    const auto space = lane().scratch();
+    const ssize_t size = recv(fd(), space.data(), space.size(), MSG_DONTWAIT);
+    if (size > 0) {
+      SetReceived(bytes_received() + size);
+      return hung_up_ || static_cast<size_t>(size) == space.size();
+    }
+    if (size < 0 && errno == EINTR) return true;
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    NoteReason(size == 0 ? CloseReason::kPeerClosed : CloseReason::kPeerReset);
+    Finish(How::kAfterEnd);
+    return false;
+  }
+
+  void CloseInOrder() override { Finish(How::kInOrder); }
+  void CloseWithReset() override { Finish(How::kReset); }
+  void OnRing(TimePoint) override {}
+
+  bool hung_up_ = false;  // The end of file is there, behind what is left.
+};
+
+template <typename T>
+AnyHandler Direct() {
   AnyHandler handler;
-  handler.run = std::move(run);
-  handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
+  handler.make_direct = [](DirectConnection::Accepted accepted) {
+    return std::make_shared<T>(std::move(accepted));
+  };
   return handler;
 }
 
 }  // namespace
 
-AnyHandler EchoHandler() {
-  return Quiet([](ServedConnection& client) { return Echo(client); });
-}
+AnyHandler EchoHandler() { return Direct<EchoConnection>(); }
 
-AnyHandler DiscardHandler() {
-  auto scratch = std::make_shared<std::array<char, 64 * 1024>>();
-  return Quiet([scratch = std::move(scratch)](ServedConnection& client) {
-    return Discard(client, scratch);
-  });
-}
+AnyHandler DiscardHandler() { return Direct<DiscardConnection>(); }
 
 }  // namespace portreeve::server

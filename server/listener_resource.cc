@@ -243,7 +243,7 @@ void ListenerResource::AppendAcceptFailed(int error_number,
   Append(std::move(event));
 }
 
-void ListenerResource::OnAccepted(const ServedConnection& connection) {
+void ListenerResource::OnAccepted(const AnyConnection& connection) {
   ConnectionFacts facts;
   facts.listener = name_;
   if (spec_.handler().has_remote()) {
@@ -257,7 +257,7 @@ void ListenerResource::OnAccepted(const ServedConnection& connection) {
   Append(std::move(event));
 }
 
-void ListenerResource::OnDropped(const ServedConnection& connection) {
+void ListenerResource::OnDropped(const AnyConnection& connection) {
   ConnectionFacts facts;
   facts.listener = name_;
   facts.create_time = TimestampNow();
@@ -268,7 +268,7 @@ void ListenerResource::OnDropped(const ServedConnection& connection) {
   Append(std::move(event));
 }
 
-void ListenerResource::OnClosed(const ServedConnection& connection) {
+void ListenerResource::OnClosed(const AnyConnection& connection) {
   v1::Event event;
   *event.mutable_connection_closed()->mutable_connection() =
       server::Describe(*shared_.connections.Remove(connection.id()));

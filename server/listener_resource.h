@@ -99,9 +99,9 @@ class ListenerResource final : private ServerObserver {
   void Append(v1::Event event);
   void AppendAcceptFailed(int error_number, const std::string& message);
 
-  void OnAccepted(const ServedConnection& connection) override;
-  void OnDropped(const ServedConnection& connection) override;
-  void OnClosed(const ServedConnection& connection) override;
+  void OnAccepted(const AnyConnection& connection) override;
+  void OnDropped(const AnyConnection& connection) override;
+  void OnClosed(const AnyConnection& connection) override;
   void OnHandlerError(const ServedConnection& connection,
                       std::exception_ptr error,
                       HandlerErrorOutcome outcome) override;

@@ -47,7 +47,7 @@ class ForwardTest : public testing::HandlersFixture {
   // Why the client's connection was closed, once it is.
   CloseReason Reason() { return ClosedReasons(1).at(0); }
 
-  const ServedConnection& connection() {
+  const AnyConnection& connection() {
     return *server_->connections().begin()->second;
   }
 

@@ -78,7 +78,7 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
   }
 
  private:
-  void OnClosed(const ServedConnection& connection) override {
+  void OnClosed(const AnyConnection& connection) override {
     reasons_.push_back(connection.reason());
   }
 

@@ -1,0 +1,61 @@
+// The clients of AnyServer that are served without a coroutine.
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "lib/any_server.h"
+
+namespace portreeve {
+
+// The handler is decided on and begun in the step of the accept: there is none
+// in between in which the server could be closed.
+void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
+  const int descriptors = acceptor_.descriptors_per_client();
+  const AcceptPolicy::Verdict verdict = policy().OnStart();
+  AnyAddress local = LocalAddressOf(fd.get());
+  if (verdict != AcceptPolicy::Verdict::kHandle) {
+    const auto refused = handler_->make_direct(
+        {*this, home(), std::move(fd), peer, std::move(local), {}, 0});
+    ++dropped_total_;
+    refused->Refuse(verdict == AcceptPolicy::Verdict::kDrop
+                        ? CloseReason::kDropped
+                        : CloseReason::kListenerClosed);
+    observer_.OnDropped(*refused);
+    acceptor_.GiveBackDescriptors(descriptors);
+    return;
+  }
+  Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
+  const std::shared_ptr<DirectConnection> connection =
+      handler_->make_direct({*this, lane, std::move(fd), peer, std::move(local),
+                             options_.buffer_age_limit, descriptors});
+  ++num_direct_;
+  connections_.emplace(connection->id(), connection);
+  observer_.OnAccepted(*connection);
+  connection->Start();
+}
+
+// The listening address where that is one, which saves a system call.
+AnyAddress AnyServer::LocalAddressOf(int fd) const {
+  const auto* inet = std::get_if<Inet::Address>(&listening_on());
+  if (inet == nullptr || !inet->address().is_unspecified()) {
+    return listening_on();
+  }
+  asio::generic::stream_protocol::endpoint local;
+  auto size = static_cast<socklen_t>(local.capacity());
+  // The peer may be gone already.
+  if (getsockname(fd, local.data(), &size) != 0) return Inet::Address();
+  local.resize(size);
+  return FromEndpoint(local);
+}
+
+void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
+  --num_direct_;
+  if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
+  Forget(connection);
+  policy().OnFinished();
+  if (error_number != 0) OnAcceptFailed(error_number, 1);
+  acceptor_.GiveBackDescriptors(connection.descriptors());
+  CheckHandlersDetermined();
+}
+
+}  // namespace portreeve

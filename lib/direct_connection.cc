@@ -1,0 +1,139 @@
+#include "lib/direct_connection.h"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "lib/check.h"
+#include "lib/close_socket.h"
+
+namespace portreeve {
+namespace {
+
+// Edge-triggered: what is told once needs no system call to be told again.
+constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
+
+DirectConnection::DirectConnection(Accepted accepted)
+    : owner_(accepted.owner),
+      lane_(accepted.lane),
+      peer_(std::move(accepted.peer)),
+      local_(std::move(accepted.local)),
+      buffer_age_limit_(accepted.buffer_age_limit),
+      descriptors_(accepted.descriptors),
+      fd_(std::move(accepted.fd)) {}
+
+DirectConnection::~DirectConnection() { PORTREEVE_CHECK(finished()); }
+
+Deferred<> DirectConnection::closed() const {
+  if (!closed_ivar_) {
+    closed_ivar_ = std::make_unique<const Ivar<>>(
+        Executor(owner_.home().loop().get_executor()));
+    if (closed_) closed_ivar_->Fill();
+  }
+  return closed_ivar_->deferred();
+}
+
+void DirectConnection::Start() {
+  if (at_home()) return BeginOnLane();
+  asio::post(lane_.loop(),
+             [self = shared_from_this()] { self->BeginOnLane(); });
+}
+
+void DirectConnection::BeginOnLane() {
+  const int error = lane_.poller().Add(fd(), kReadable, *this);
+  if (error != 0) {
+    NoteReason(CloseReason::kForced);
+    ShutDownInOrder(fd());
+    fd_ = Descriptor();
+    return OnFinished(error);
+  }
+  Begin();
+}
+
+void DirectConnection::Refuse(CloseReason reason) {
+  NoteReason(reason);
+  ShutDownInOrder(fd());
+  fd_ = Descriptor();
+  closed_ = true;
+}
+
+Deferred<> DirectConnection::Close(ExistingConnections how,
+                                   CloseReason reason) {
+  if (how == ExistingConnections::kLeave || closed_) return closed();
+  const auto self = shared_from_this();
+  if (at_home()) {
+    CloseOnLane(how, reason);
+  } else {
+    asio::post(lane_.loop(),
+               [self, how, reason] { self->CloseOnLane(how, reason); });
+  }
+  return closed();
+}
+
+void DirectConnection::CloseOnLane(ExistingConnections how,
+                                   CloseReason reason) {
+  if (finished()) return;
+  NoteReason(reason);
+  if (how == ExistingConnections::kReset) {
+    CloseWithReset();
+  } else {
+    CloseInOrder();
+  }
+}
+
+void DirectConnection::Finish(How how) {
+  if (finished()) return;
+  switch (how) {
+    case How::kInOrder:
+      ShutDownInOrder(fd());
+      break;
+    case How::kAfterEnd:
+      break;  // close(2) sends the FIN.
+    case How::kReset:
+      MakeCloseReset(fd());
+      break;
+  }
+  lane_.poller().Remove(*this);
+  fd_ = Descriptor();
+  timer_.reset();
+  OnFinished(0);
+}
+
+void DirectConnection::OnFinished(int error_number) {
+  const std::shared_ptr<DirectConnection> self = shared_from_this();
+  lane_.poller().KeepForThisStep(self);
+  PostHome([self, error_number] {
+    self->closed_ = true;
+    if (self->closed_ivar_) self->closed_ivar_->Fill();
+    self->owner_.OnDirectClosed(*self, error_number);
+  });
+}
+
+void DirectConnection::PostHome(std::function<void()> f) {
+  if (at_home()) return f();
+  asio::post(owner_.home().loop(), std::move(f));
+}
+
+void DirectConnection::NoteReason(CloseReason reason) {
+  if (Load(reason_) == CloseReason::kNone) Store(reason_, reason);
+}
+
+void DirectConnection::WatchWritable() {
+  // Not from the beginning, for almost every socket is writable almost always,
+  // and each would be told of once for nothing.
+  if (std::exchange(watches_writable_, true)) return;
+  lane_.poller().Change(fd(), kReadable | EPOLLOUT, *this);
+}
+
+void DirectConnection::RingAt(TimePoint when) {
+  if (!timer_) timer_ = std::make_unique<Timer>(lane_.time());
+  if (timer_->armed() && ring_at_ <= when) return;
+  ring_at_ = when;
+  timer_->StartAt(when, [this] {
+    const auto self = shared_from_this();
+    OnRing(lane_.time().Now());
+  });
+}
+
+}  // namespace portreeve

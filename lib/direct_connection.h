@@ -1,0 +1,162 @@
+// DirectConnection: a client that is served without a coroutine, on its
+// descriptor itself.
+#ifndef PORTREEVE_LIB_DIRECT_CONNECTION_H_
+#define PORTREEVE_LIB_DIRECT_CONNECTION_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "lib/any_connection.h"
+#include "lib/buffer_age_limit.h"
+#include "lib/descriptor.h"
+#include "lib/lane.h"
+#include "lib/poller.h"
+#include "lib/time_source.h"
+
+namespace portreeve {
+
+// The base of built-in handlers, one object for each client: no frame, no
+// buffer, no operation waits while there is nothing to do.
+//
+// It belongs to two loops, which may be one.  On the loop of its server it is
+// made, described, closed and destroyed; on the loop of its lane its bytes are
+// carried, and it ends.  Between them go only posted calls, and counts that are
+// atomic.
+//
+// Threads: public methods, the server's loop; protected ones, the lane's loop
+// unless they say otherwise.
+class DirectConnection : public AnyConnection,
+                         public std::enable_shared_from_this<DirectConnection>,
+                         protected Poller::Watch {
+ public:
+  // The server, on its loop.  It outlives the connection.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual Lane& home() = 0;
+    // The descriptor is closed; reason and counts are final.  `error_number` is
+    // not 0 if it never could be watched.
+    virtual void OnDirectClosed(DirectConnection& connection,
+                                int error_number) = 0;
+  };
+
+  // What the server knows when it has accepted a client.
+  struct Accepted {
+    Owner& owner;
+    Lane& lane;
+    Descriptor fd;  // Non-blocking.
+    AnyAddress peer;
+    AnyAddress local;
+    BufferAgeLimit buffer_age_limit;
+    int descriptors;  // Taken from the server's budget.
+  };
+
+  explicit DirectConnection(Accepted accepted);
+  ~DirectConnection() override;
+
+  const AnyAddress& peer() const final { return peer_; }
+  const AnyAddress& local() const final { return local_; }
+  int64_t bytes_received() const final { return Load(bytes_received_); }
+  int64_t bytes_sent() const final { return Load(bytes_sent_); }
+  size_t bytes_to_write() const final { return Load(bytes_to_write_); }
+  CloseReason reason() const final { return Load(reason_); }
+  bool is_open() const final { return !closed_; }
+  Deferred<> closed() const final;
+  Deferred<> Close(ExistingConnections how, CloseReason reason) final;
+
+  // Serves it, from now on.  Once.
+  void Start();
+  // Instead of Start(): closes it at once.
+  void Refuse(CloseReason reason);
+
+  Lane& lane() const { return lane_; }
+  int descriptors() const { return descriptors_; }
+
+ protected:
+  // Begins to serve; the descriptor is watched already.
+  virtual void Begin() {}
+  // The first is always called in the end, unless the connection is closed
+  // before.  CloseInOrder(): to flush what there is, then Finish(); its bound
+  // in time is Finish()'s caller's to keep (ForceCloseAfter()).
+  virtual void CloseInOrder() = 0;
+  virtual void CloseWithReset() = 0;
+  // The time of RingAt() has come.
+  virtual void OnRing(TimePoint now) = 0;
+
+  enum class How {
+    kInOrder,   // FIN; the peer gets what the kernel has.
+    kAfterEnd,  // The same where the peer has sent FIN, which was read.
+    kReset,     // RST.
+  };
+  // Closes the descriptor.  The object may be used until the end of the step.
+  void Finish(How how);
+  bool finished() const { return !fd_.is_open(); }
+
+  int fd() const { return fd_.get(); }
+  const BufferAgeLimit& buffer_age_limit() const { return buffer_age_limit_; }
+
+  // The first cause wins; the second is for bytes that were lost.
+  void NoteReason(CloseReason reason);
+  void OverruleReason(CloseReason reason) { Store(reason_, reason); }
+
+  void SetReceived(int64_t bytes) { Store(bytes_received_, bytes); }
+  void SetSent(int64_t bytes) { Store(bytes_sent_, bytes); }
+  void SetToWrite(size_t bytes) { Store(bytes_to_write_, bytes); }
+
+  // EPOLLOUT is told from now on, at once where the socket is writable.
+  void WatchWritable();
+
+  // OnRing() at `when`, or earlier.  One that was set for later is forgotten,
+  // one for earlier stays: whoever is called looks at what is due.
+  void RingAt(TimePoint when);
+
+  // Calls `f` on the server's loop: within the call if that is this one.
+  void PostHome(std::function<void()> f);
+
+  // What FIN-closing connections have for their flush (S8).
+  static constexpr std::chrono::seconds kForceCloseAfter{30};
+
+ private:
+  // Written by one thread, read by another that needs no order.
+  template <typename T>
+  static T Load(const std::atomic<T>& value) {
+    return value.load(std::memory_order_relaxed);
+  }
+  template <typename T>
+  static void Store(std::atomic<T>& value, T to) {
+    value.store(to, std::memory_order_relaxed);
+  }
+
+  bool at_home() const { return &lane_ == &owner_.home(); }
+  void BeginOnLane();
+  void CloseOnLane(ExistingConnections how, CloseReason reason);
+  void OnFinished(int error_number);
+
+  Owner& owner_;
+  Lane& lane_;
+  const AnyAddress peer_;
+  const AnyAddress local_;
+  const BufferAgeLimit buffer_age_limit_;
+  const int descriptors_;
+  std::atomic<int64_t> bytes_received_{0};
+  std::atomic<int64_t> bytes_sent_{0};
+  std::atomic<size_t> bytes_to_write_{0};
+
+  // The server's loop.
+  bool closed_ = false;
+  mutable std::unique_ptr<const Ivar<>> closed_ivar_;  // Once asked for.
+
+  // The lane's.
+  std::atomic<CloseReason> reason_{CloseReason::kNone};
+  Descriptor fd_;
+  bool watches_writable_ = false;
+  std::unique_ptr<Timer> timer_;  // Once needed.
+  TimePoint ring_at_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_DIRECT_CONNECTION_H_

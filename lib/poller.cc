@@ -1,0 +1,135 @@
+#include "lib/poller.h"
+
+#include <array>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "lib/check.h"
+
+namespace portreeve {
+namespace {
+
+// What one epoll_wait(2) may give; more is handled in the next step.
+constexpr int kEventsPerStep = 128;
+
+int OpenEpoll() {
+  const int fd = epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) {
+    throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  }
+  return fd;
+}
+
+// The pointer, with the tag in its lowest bit.
+uint64_t Pack(Poller::Watch& watch, int tag) {
+  return reinterpret_cast<uintptr_t>(&watch) | static_cast<uintptr_t>(tag);
+}
+
+class PollerService : public asio::execution_context::service {
+ public:
+  using key_type = PollerService;
+  inline static asio::execution_context::id id;
+
+  explicit PollerService(asio::execution_context& context)
+      : service(context),
+        poller_(
+            std::make_unique<Poller>(static_cast<asio::io_context&>(context))) {
+  }
+
+  Poller& Get() { return *poller_; }
+
+ private:
+  void shutdown() override { poller_.reset(); }
+
+  std::unique_ptr<Poller> poller_;
+};
+
+}  // namespace
+
+Poller& Poller::Of(asio::io_context& loop) {
+  return asio::use_service<PollerService>(loop).Get();
+}
+
+Poller::Poller(asio::io_context& loop)
+    : epoll_(loop.get_executor(), OpenEpoll()) {}
+
+int Poller::Add(int fd, uint32_t events, Watch& watch, int tag) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = Pack(watch, tag);
+  if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return errno;
+  }
+  ++num_registered_;
+  Await();
+  return 0;
+}
+
+void Poller::Change(int fd, uint32_t events, Watch& watch, int tag) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = Pack(watch, tag);
+  PORTREEVE_CHECK(
+      epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, fd, &event) == 0);
+}
+
+void Poller::Remove(Watch& watch) {
+  std::erase_if(again_, [&](const Again& a) { return a.watch == &watch; });
+  // So that the loop can run dry; within a step, its end sees to it.
+  if (--num_registered_ == 0 && !in_step_) epoll_.cancel();
+}
+
+void Poller::CallAgain(Watch& watch, int tag) {
+  again_.push_back({&watch, tag});
+  if (std::exchange(again_posted_, true)) return;
+  asio::post(epoll_.get_executor(), [this] {
+    again_posted_ = false;
+    CallThoseAgain();
+  });
+}
+
+void Poller::KeepForThisStep(std::shared_ptr<void> object) {
+  if (in_step_) kept_.push_back(std::move(object));
+}
+
+void Poller::Await() {
+  if (waiting_ || in_step_ || num_registered_ == 0) return;
+  waiting_ = true;
+  epoll_.async_wait(AsioDescriptor::wait_read,
+                    [this](boost::system::error_code ec) {
+                      waiting_ = false;
+                      if (!ec) Step();
+                      Await();
+                    });
+}
+
+void Poller::Step() {
+  in_step_ = true;
+  std::array<epoll_event, kEventsPerStep> events;
+  const int count =
+      epoll_wait(epoll_.native_handle(), events.data(), kEventsPerStep, 0);
+  for (int i = 0; i < count; ++i) {
+    const auto packed = static_cast<uintptr_t>(events[i].data.u64);
+    auto* const watch = reinterpret_cast<Watch*>(packed & ~uintptr_t{1});
+    watch->OnReady(events[i].events, static_cast<int>(packed & 1));
+  }
+  in_step_ = false;
+  kept_.clear();
+}
+
+void Poller::CallThoseAgain() {
+  in_step_ = true;
+  // Those who ask again meanwhile get their turn in the next step.
+  for (size_t n = again_.size(); n > 0 && !again_.empty(); --n) {
+    const Again next = again_.front();
+    again_.pop_front();
+    next.watch->OnReady(0, next.tag);
+  }
+  in_step_ = false;
+  kept_.clear();
+  Await();
+}
+
+}  // namespace portreeve

@@ -1,0 +1,90 @@
+// Poller: readiness of descriptors, without an allocation or a system call for
+// each wait.
+#ifndef PORTREEVE_LIB_POLLER_H_
+#define PORTREEVE_LIB_POLLER_H_
+
+#include <sys/epoll.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "lib/descriptor.h"
+
+namespace portreeve {
+
+namespace asio = boost::asio;
+
+// An epoll instance of its own, beside Asio's, whose one descriptor Asio
+// watches.  A descriptor is registered once and told of for as long as it
+// lives; a wait with Asio costs an operation and an epoll_ctl(2) each time, and
+// a coroutine that waits a frame.  What is ready is handled in one step of the
+// loop.
+//
+// One for each io_context: Of() finds or makes it.  The loop has work while
+// something is registered.
+//
+// Threads: loop thread only.
+class Poller {
+ public:
+  // Whom to tell.
+  class Watch {
+   public:
+    // `events` are epoll's (EPOLLIN ...), or 0 after CallAgain(); `tag` as
+    // given with the descriptor.  It may register, remove and close anything,
+    // itself included.
+    virtual void OnReady(uint32_t events, int tag) = 0;
+
+   protected:
+    ~Watch() = default;
+  };
+
+  static Poller& Of(asio::io_context& loop);
+
+  explicit Poller(asio::io_context& loop);
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+
+  // Registers `fd` for `events`, which may have EPOLLET.  `tag` is 0 or 1.
+  // Gives 0, or errno.  Lifetime: `watch` until Remove().
+  int Add(int fd, uint32_t events, Watch& watch, int tag = 0);
+  // For other events from now on; `fd` is registered.
+  void Change(int fd, uint32_t events, Watch& watch, int tag = 0);
+  // `fd`, which is registered, is closed right after the call, by which epoll
+  // forgets it.  In this step `watch` may be told of it once more.
+  void Remove(Watch& watch);
+
+  // Calls OnReady(0, tag) in the next step.
+  void CallAgain(Watch& watch, int tag = 0);
+
+  // Keeps `object`, whose descriptor is removed, for as long as this step may
+  // still tell it of something.
+  void KeepForThisStep(std::shared_ptr<void> object);
+
+ private:
+  using AsioDescriptor =
+      asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+  struct Again {
+    Watch* watch;
+    int tag;
+  };
+
+  void Await();
+  void Step();
+  void CallThoseAgain();
+
+  AsioDescriptor epoll_;
+  bool waiting_ = false;
+  bool in_step_ = false;
+  int num_registered_ = 0;
+  std::deque<Again> again_;
+  bool again_posted_ = false;
+  std::vector<std::shared_ptr<void>> kept_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_POLLER_H_

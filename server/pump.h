@@ -1,0 +1,87 @@
+// Pump: one direction of bytes between two sockets.
+#ifndef PORTREEVE_SERVER_PUMP_H_
+#define PORTREEVE_SERVER_PUMP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "lib/lane.h"
+#include "lib/pipe_pool.h"
+#include "lib/time_source.h"
+
+namespace portreeve::server {
+
+// Carries what a socket receives to another, or back to itself.  Small messages
+// are copied through the scratch space of the lane; from a source that sends
+// much at a time they go through a pipe with splice(2), by which they are never
+// copied.  Memory, or a pipe, is held only while there are bytes that the
+// target has not taken, at most kMostHeld of them; until they have gone, no
+// more is received.
+//
+// Threads: the lane's.
+class Pump {
+ public:
+  static constexpr size_t kMostHeld = 64 * 1024;
+
+  enum class State {
+    kAwaitsSource,  // Nothing more to receive now.
+    kAwaitsTarget,  // The target takes no more now.
+    kHasMore,       // There may be more: to be called again in the next step.
+    kEnded,         // The source's end of file was met, and all has gone.
+    kSourceFailed,  // recv(2) did.
+    kTargetFailed,  // send(2) did.
+  };
+
+  Pump() = default;
+  Pump(const Pump&) = delete;
+  Pump& operator=(const Pump&) = delete;
+
+  // epoll has told of the source: EPOLLIN, EPOLLRDHUP, EPOLLHUP or EPOLLERR is
+  // among `events`.
+  void NoteSource(uint32_t events);
+
+  // Carries what it can, but not much more than kBytesPerStep.  The state is
+  // not to be asked for again before epoll has told of a descriptor.
+  State Run(Lane& lane, int source, int target);
+  // The same without receiving any more; kEnded when nothing is held.
+  State Flush(Lane& lane, int target);
+
+  // Bytes received, and given to the target.
+  int64_t received() const { return received_; }
+  int64_t sent() const { return received_ - static_cast<int64_t>(held()); }
+  size_t held() const { return end_ - begin_; }
+  bool met_eof() const { return met_eof_; }
+
+  // Since when the target has not taken what is held; nullopt if nothing is.
+  const std::optional<TimePoint>& held_since() const { return held_since_; }
+
+ private:
+  static constexpr size_t kBytesPerStep = size_t{1} << 20;
+
+  // Each gives the state in which Run() ends, or nullopt to go on.
+  std::optional<State> SendHeld(Lane& lane, int target);
+  std::optional<State> Copy(Lane& lane, int source, int target);
+  std::optional<State> Splice(Lane& lane, int source);
+  std::optional<State> OnReceiveResult(ssize_t size, size_t asked);
+  void Hold(Lane& lane, const char* data, size_t size);
+  void NoteHeld(Lane& lane);
+  void LetGo(Lane& lane);
+
+  int64_t received_ = 0;
+  // Held: in copy_ from begin_ to end_, or as many bytes in pipe_.
+  uint32_t begin_ = 0;
+  uint32_t end_ = 0;
+  std::unique_ptr<char[]> copy_;
+  std::unique_ptr<Pipe> pipe_;
+  std::optional<TimePoint> held_since_;
+  bool readable_ = false;  // As far as is known.
+  bool hung_up_ = false;   // The end of file is there, behind what is left.
+  bool met_eof_ = false;
+  bool bulk_ = false;  // The source sent much the last time.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_PUMP_H_
