@@ -288,6 +288,11 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t closed_bytes_sent_ = 0;
   Connections connections_;
   int num_direct_ = 0;  // Of them.
+  // Those of other loops, and what keeps this one while there are any: they
+  // are heard of again.
+  int num_away_ = 0;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>>
+      away_work_;
   // Those that are not through, or whose handler runs.
   std::map<int64_t, std::shared_ptr<Client>> clients_;
 

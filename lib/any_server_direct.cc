@@ -29,6 +29,9 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
       handler_->make_direct({*this, lane, std::move(fd), peer, std::move(local),
                              options_.buffer_age_limit, descriptors});
   ++num_direct_;
+  if (&lane != &home_ && num_away_++ == 0) {
+    away_work_.emplace(executor_.inner());
+  }
   connections_.emplace(connection->id(), connection);
   observer_.OnAccepted(*connection);
   connection->Start();
@@ -50,6 +53,7 @@ AnyAddress AnyServer::LocalAddressOf(int fd) const {
 
 void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   --num_direct_;
+  if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection);
   policy().OnFinished();

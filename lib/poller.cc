@@ -11,8 +11,12 @@
 namespace portreeve {
 namespace {
 
-// What one epoll_wait(2) may give; more is handled in the next step.
-constexpr int kEventsPerStep = 128;
+// What one epoll_wait(2) may give; more is handled in the next one.
+constexpr int kMostEvents = 128;
+
+// How often epoll is asked before Asio has its turn again, which costs several
+// system calls.
+constexpr int kRoundsPerStep = 8;
 
 int OpenEpoll() {
   const int fd = epoll_create1(EPOLL_CLOEXEC);
@@ -106,10 +110,16 @@ void Poller::Await() {
 }
 
 void Poller::Step() {
+  for (int i = 0; i < kRoundsPerStep; ++i) {
+    if (TellOfWhatIsReady() == 0) return;
+  }
+}
+
+int Poller::TellOfWhatIsReady() {
   in_step_ = true;
-  std::array<epoll_event, kEventsPerStep> events;
+  std::array<epoll_event, kMostEvents> events;
   const int count =
-      epoll_wait(epoll_.native_handle(), events.data(), kEventsPerStep, 0);
+      epoll_wait(epoll_.native_handle(), events.data(), kMostEvents, 0);
   for (int i = 0; i < count; ++i) {
     const auto packed = static_cast<uintptr_t>(events[i].data.u64);
     auto* const watch = reinterpret_cast<Watch*>(packed & ~uintptr_t{1});
@@ -117,6 +127,7 @@ void Poller::Step() {
   }
   in_step_ = false;
   kept_.clear();
+  return count;
 }
 
 void Poller::CallThoseAgain() {

@@ -74,6 +74,7 @@ class Poller {
 
   void Await();
   void Step();
+  int TellOfWhatIsReady();
   void CallThoseAgain();
 
   AsioDescriptor epoll_;

@@ -23,6 +23,7 @@
 #include "server/handler_service.h"
 #include "server/listener_draft.h"
 #include "server/listener_service.h"
+#include "server/loop_group.h"
 #include "server/registry.h"
 
 namespace portreeve::server {
@@ -101,10 +102,11 @@ void Warn(const Flags& flags, const Policy& policy) {
 }  // namespace
 
 struct Daemon::State {
-  State(Loop& loop, const Policy& policy, Gate::Certificates certificates,
-        AuditLog& audit)
-      : budget(DescriptorsForConnections()),
-        registry(loop.executor(), events, budget, policy),
+  State(Loop& loop, int num_loops, const Policy& policy,
+        Gate::Certificates certificates, AuditLog& audit)
+      : loops(loop, num_loops),
+        budget(DescriptorsForConnections()),
+        registry(loop.executor(), loops.lanes(), events, budget, policy),
         signals(loop.context().get_executor(), SIGTERM, SIGINT),
         first_signal(loop.executor()),
         second_signal(loop.executor()),
@@ -142,6 +144,7 @@ struct Daemon::State {
   }
 
   // Loop thread only.
+  LoopGroup loops;
   EventLog events;
   DescriptorBudget budget;
   Registry registry;
@@ -158,11 +161,12 @@ struct Daemon::State {
   std::unique_ptr<ControlPlane> plane;  // Main thread only.
 };
 
-Daemon::Daemon(const Policy& policy, Gate::Certificates certificates,
-               std::unique_ptr<AuditLog> audit)
+Daemon::Daemon(int num_loops, const Policy& policy,
+               Gate::Certificates certificates, std::unique_ptr<AuditLog> audit)
     : audit_(std::move(audit)) {
   auto make = [&] {
-    state_ = std::make_unique<State>(loop_, policy, certificates, *audit_);
+    state_ = std::make_unique<State>(loop_, num_loops, policy, certificates,
+                                     *audit_);
   };
   loop_.Run(make).get();
 }
@@ -175,8 +179,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   if (!policy.ok()) return policy.status();
   auto audit = AuditLogOf(flags);
   if (!audit.ok()) return audit.status();
-  std::unique_ptr<Daemon> daemon(
-      new Daemon(*policy, CertificatesOf(flags), *std::move(audit)));
+  std::unique_ptr<Daemon> daemon(new Daemon(
+      flags.loops, *policy, CertificatesOf(flags), *std::move(audit)));
   State& state = *daemon->state_;
   auto plane = ControlPlane::Start(flags.control, state.services(), flags.tls);
   if (!plane.ok()) return plane.status();

@@ -51,7 +51,7 @@ class Daemon {
   // everything that they asked for is answered by then.
   static constexpr std::chrono::milliseconds kLinger{100};
 
-  Daemon(const Policy& policy, Gate::Certificates certificates,
+  Daemon(int num_loops, const Policy& policy, Gate::Certificates certificates,
          std::unique_ptr<AuditLog> audit);
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);

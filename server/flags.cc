@@ -1,13 +1,17 @@
 #include "server/flags.h"
 
+#include <sched.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "server/control_address.h"
@@ -23,6 +27,7 @@ struct RawFlags {
   std::vector<std::string> control;
   std::vector<std::string> listen;
   std::string drain = "10s";
+  std::string loops;
   std::optional<std::string> tls_cert;
   std::optional<std::string> tls_key;
   std::optional<std::string> tls_client_ca;
@@ -80,6 +85,10 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "After SIGTERM or SIGINT, how long connections may go on "
                  "before they are closed, like 1m30s. Default: 10s")
       ->type_name("DURATION");
+  app.add_option("--loops", raw.loops,
+                 "How many threads carry the bytes of connections, 1 to 256. "
+                 "Default: the number of CPUs that the daemon may use")
+      ->type_name("N");
   DeclareAccess(app, raw);
   app.add_flag("--version", raw.version, "Print the version and exit");
 }
@@ -130,6 +139,24 @@ absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
     return Wrong("--drain", raw.drain, error);
   }
   return absl::ToChronoNanoseconds(drain);
+}
+
+// Those that this process was confined to, if it was.
+int NumUsableCpus() {
+  cpu_set_t cpus;
+  return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+}
+
+absl::StatusOr<int> LoopsOf(const RawFlags& raw) {
+  constexpr int kMost = 256;
+  if (raw.loops.empty()) return std::clamp(NumUsableCpus(), 1, kMost);
+  int loops = 0;
+  if (!absl::SimpleAtoi(raw.loops, &loops) || loops < 1 || loops > kMost) {
+    return Wrong("--loops", raw.loops,
+                 absl::InvalidArgumentError(
+                     absl::StrCat("expected a number from 1 to ", kMost)));
+  }
+  return loops;
 }
 
 // "" if the flag was not given.
@@ -188,6 +215,9 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   const auto drain = DrainOf(raw);
   if (!drain.ok()) return drain.status();
   flags.drain = *drain;
+  const auto loops = LoopsOf(raw);
+  if (!loops.ok()) return loops.status();
+  flags.loops = *loops;
   return flags;
 }
 

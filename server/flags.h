@@ -35,6 +35,9 @@ struct Flags {
   };
   std::vector<Listen> listen;
 
+  // How many loops, each with a thread, carry the bytes of connections.
+  int loops = 1;
+
   // How long handlers may take to end after the first signal.  >= 0.
   Duration drain = std::chrono::seconds(10);
 };

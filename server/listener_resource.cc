@@ -62,6 +62,7 @@ absl::Status ListenerResource::Start() {
   ServerOptions options = OptionsOf(spec_);
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
+  options.lanes = &shared_.lanes;
   const auto where = FromProto(spec_.where_to_listen());
   PORTREEVE_CHECK(where.ok());
   auto create = [&](const auto& kind) {

@@ -15,6 +15,7 @@
 #include "lib/any_server.h"
 #include "lib/deferred.h"
 #include "lib/descriptor_budget.h"
+#include "lib/lane.h"
 #include "lib/monitor.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
@@ -34,6 +35,7 @@ class ListenerResource final : private ServerObserver {
  public:
   // What all listeners share; each outlives them.
   struct Shared {
+    LaneSet& lanes;
     EventLog& events;
     DescriptorBudget& budget;
     ConnectionTable& connections;

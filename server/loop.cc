@@ -1,13 +1,17 @@
 #include "server/loop.h"
 
+#include <pthread.h>
+
 #include <boost/asio/co_spawn.hpp>
 
 #include "lib/monitor.h"
 
 namespace portreeve::server {
 
-Loop::Loop()
-    : work_guard_(context_.get_executor()), thread_([this] { RunContext(); }) {}
+Loop::Loop(const std::string& name)
+    : work_guard_(context_.get_executor()), thread_([this] { RunContext(); }) {
+  (void)pthread_setname_np(thread_.native_handle(), name.c_str());
+}
 
 Loop::~Loop() { Join(); }
 

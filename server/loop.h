@@ -8,6 +8,7 @@
 #include <exception>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -27,8 +28,9 @@ namespace portreeve::server {
 // Lifetime: outlives everything that runs on it.
 class Loop {
  public:
-  // Starts the thread.
-  Loop();
+  // Starts the thread, which `ps` and /proc show as `name`, of at most 15
+  // characters.
+  explicit Loop(const std::string& name = "loop-0");
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();  // Join().

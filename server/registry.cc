@@ -55,9 +55,10 @@ Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
 
 }  // namespace
 
-Registry::Registry(Executor executor, EventLog& events,
+Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
                    DescriptorBudget& budget, const Policy& policy)
     : executor_(std::move(executor)),
+      lanes_(lanes),
       events_(events),
       budget_(budget),
       policy_(policy),
@@ -120,7 +121,7 @@ absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
 absl::StatusOr<v1::Listener> Registry::Open(const ListenerDraft& draft) {
   const std::string id =
       draft.listener_id.empty() ? ChooseId() : draft.listener_id;
-  const ListenerResource::Shared shared{events_, budget_, connections_,
+  const ListenerResource::Shared shared{lanes_, events_, budget_, connections_,
                                         policy_};
   auto opened = ListenerResource::Open(executor_, shared, id, draft.spec);
   if (!opened.ok()) {

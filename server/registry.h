@@ -13,6 +13,7 @@
 #include "lib/asio.h"
 #include "lib/deferred.h"
 #include "lib/descriptor_budget.h"
+#include "lib/lane.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
@@ -37,16 +38,16 @@ struct Awaited {
 //
 // Threads: loop thread only.
 // Lifetime: destroying it before the end of TearDown() is a CHECK failure if
-// there is a listener whose handlers are not determined.  `events` and `budget`
-// outlive it.
+// there is a listener whose handlers are not determined.  `lanes`, `events`
+// and `budget` outlive it.
 class Registry {
  public:
   // How many closed listeners are remembered, the newest ones; those whose
   // handlers are not determined come on top.
   static constexpr size_t kMaxClosed = 1000;
 
-  Registry(Executor executor, EventLog& events, DescriptorBudget& budget,
-           const Policy& policy);
+  Registry(Executor executor, LaneSet& lanes, EventLog& events,
+           DescriptorBudget& budget, const Policy& policy);
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
@@ -149,6 +150,7 @@ class Registry {
   void CheckAllDetermined();
 
   const Executor executor_;
+  LaneSet& lanes_;
   EventLog& events_;
   DescriptorBudget& budget_;
   const Policy policy_;

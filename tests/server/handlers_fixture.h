@@ -15,6 +15,7 @@
 #include "server/handlers.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
+#include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
 
@@ -22,6 +23,7 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
  protected:
   AnyServer& Serve(AnyHandler handler, ServerOptions options = {}) {
     options.observer = this;
+    options.lanes = &lanes_.set();
     auto server = AnyServer::Create<Inet>(
         executor(), WhereToListen<Inet>::OfLocalhost(0), RaiseHandlerError(),
         std::move(handler), std::move(options));
@@ -82,6 +84,7 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
     reasons_.push_back(connection.reason());
   }
 
+  TestLanes lanes_{loop()};
   std::vector<CloseReason> reasons_;
   std::vector<std::unique_ptr<AnyServer>> servers_;
 };

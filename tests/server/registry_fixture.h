@@ -18,6 +18,7 @@
 #include "server/registry.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
+#include "tests/testing/test_lanes.h"
 
 namespace portreeve::server {
 
@@ -31,8 +32,8 @@ class RegistryTest : public testing::LoopFixture {
   }
 
   void NewRegistry() {
-    registry_ = std::make_unique<Registry>(executor(), events_, budget_,
-                                           server::Policy());
+    registry_ = std::make_unique<Registry>(executor(), lanes_.set(), events_,
+                                           budget_, server::Policy());
   }
 
   static v1::CreateListenerRequest Request(const std::string& id) {
@@ -89,6 +90,7 @@ class RegistryTest : public testing::LoopFixture {
     return {response.events().begin(), response.events().end()};
   }
 
+  testing::TestLanes lanes_{loop()};
   EventLog events_;
   DescriptorBudget budget_{1000};
   std::unique_ptr<Registry> registry_;

@@ -62,8 +62,9 @@ v1::ListenerSpec RemoteSpec() {
 ServiceFixture::ServiceFixture(server::AuditLog* audit)
     : gate_(policy_, server::Gate::Certificates::kAreAdmins, audit) {
   OnLoop([this] {
-    registry_ = std::make_unique<server::Registry>(loop_.executor(), events_,
-                                                   budget_, policy_);
+    lanes_.emplace(loop_.context());
+    registry_ = std::make_unique<server::Registry>(
+        loop_.executor(), lanes_->set(), events_, budget_, policy_);
     subscription_.emplace(events_, [this] {
       const std::lock_guard lock(mutex_);
       ++num_events_;

@@ -29,6 +29,7 @@
 #include "server/policy.h"
 #include "server/registry.h"
 #include "tests/server/plain_socket.h"
+#include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
 
@@ -112,6 +113,7 @@ class ServiceFixture : public ::testing::Test {
   const server::Policy policy_;
   server::Gate gate_;
   DescriptorBudget budget_{1000};
+  std::optional<TestLanes> lanes_;
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::ListenerService> listener_service_;
   std::unique_ptr<server::ConnectionService> connection_service_;

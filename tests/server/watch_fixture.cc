@@ -16,8 +16,9 @@ WatchFixture::WatchFixture(int64_t capacity)
     : log_(capacity),
       gate_(policy_, server::Gate::Certificates::kAreAdmins, nullptr) {
   registry_ = OnLoop([this] {
-    return std::make_unique<server::Registry>(loop_.executor(), log_, budget_,
-                                              policy_);
+    lanes_.emplace(loop_.context());
+    return std::make_unique<server::Registry>(loop_.executor(), lanes_->set(),
+                                              log_, budget_, policy_);
   });
   service_ =
       std::make_unique<server::EventService>(loop_, log_, *registry_, gate_);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "server/policy.h"
 #include "server/registry.h"
 #include "tests/server/event_sequence.h"
+#include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
 
@@ -96,6 +98,7 @@ class WatchFixture : public ::testing::Test {
   server::Loop loop_;
   server::EventLog log_;
   DescriptorBudget budget_{10'000};
+  std::optional<TestLanes> lanes_;
   const server::Policy policy_;
   server::Gate gate_;
   std::unique_ptr<server::Registry> registry_;

@@ -67,6 +67,9 @@ DaemonProcess::DaemonProcess(std::vector<std::string> arguments) {
       arguments.end()) {
     arguments.insert(arguments.end(), {"--control", "tcp:127.0.0.1:0"});
   }
+  if (const char* const loops = std::getenv("PORTREEVE_TEST_LOOPS")) {
+    arguments.insert(arguments.end(), {"--loops", loops});
+  }
   int out[2], error[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0) Die("pipe2");
   pid_ = fork();

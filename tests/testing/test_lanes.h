@@ -1,0 +1,45 @@
+// TestLanes: the lanes that a test's servers carry their connections on.
+#ifndef PORTREEVE_TESTS_TESTING_TEST_LANES_H_
+#define PORTREEVE_TESTS_TESTING_TEST_LANES_H_
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/lane.h"
+#include "server/loop.h"
+
+namespace portreeve::testing {
+
+// With PORTREEVE_TEST_LOOPS greater than 1 in the environment, as many loops,
+// and every connection is on another one than its server; else all are on the
+// server's.
+// Lifetime: outlives the servers.
+class TestLanes {
+ public:
+  explicit TestLanes(asio::io_context& home) : set_(Lane::Of(home)) {
+    const char* const text = std::getenv("PORTREEVE_TEST_LOOPS");
+    const int count = text == nullptr ? 1 : std::stoi(text);
+    // They are spread by numbers: home has more than enough.
+    for (int i = 0; count > 1 && i < kEnough; ++i) set_.Take();
+    for (int i = 1; i < count; ++i) {
+      others_.push_back(std::make_unique<server::Loop>());
+      server::Loop& loop = *others_.back();
+      auto make_lane = [&loop] { return &Lane::Of(loop.context()); };
+      set_.Add(*loop.Run(make_lane).get());
+    }
+  }
+
+  LaneSet& set() { return set_; }
+
+ private:
+  static constexpr int kEnough = 100'000;
+
+  std::vector<std::unique_ptr<server::Loop>> others_;
+  LaneSet set_;
+};
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_TESTING_TEST_LANES_H_
