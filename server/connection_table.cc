@@ -4,7 +4,7 @@
 
 #include "lib/check.h"
 #include "server/convert.h"
-#include "server/names.h"
+#include "server/timestamp.h"
 
 namespace portreeve::server {
 namespace {
@@ -21,31 +21,55 @@ v1::ConnectionState StateOf(const AnyConnection& connection,
   if (facts.close_called || !GoesOn(connection.reason())) {
     return v1::CONNECTION_STATE_CLOSING;
   }
-  if (facts.claim && !facts.claim->is_taken()) {
+  if (facts.rare && facts.rare->claim && !facts.rare->claim->is_taken()) {
     return v1::CONNECTION_STATE_UNCLAIMED;
   }
   return v1::CONNECTION_STATE_OPEN;
 }
 
+// Gives what `f` makes of the record.
+template <typename F>
+auto WithRecord(const AnyConnection& connection,
+                const ConnectionFacts& facts, F f) {
+  const auto& peer = connection.peer();
+  const auto& local = connection.local();
+  ConnectionRecord record;
+  record.id = connection.id();
+  record.direction = facts.direction;
+  record.state = StateOf(connection, facts);
+  record.close_reason = ToProto(connection.reason());
+  record.peer = &peer;
+  record.local = &local;
+  if (facts.rare && facts.rare->upstream) {
+    record.upstream = &*facts.rare->upstream;
+  }
+  record.bytes_received = connection.bytes_received();
+  record.bytes_sent = connection.bytes_sent();
+  record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());
+  record.create_time = facts.create_time;
+  record.close_time = facts.close_time;
+  return f(record);
+}
+
 }  // namespace
+
+const std::string& NameOf(const ConnectionFacts& facts) {
+  static const std::string* const kNone = new std::string();
+  return facts.listener ? *facts.listener : *kNone;
+}
 
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts) {
-  v1::Connection message;
-  message.set_name(ConnectionName(connection.id()));
-  message.set_listener(facts.listener);
-  message.set_direction(facts.direction);
-  message.set_state(StateOf(connection, facts));
-  *message.mutable_peer() = ToProto(connection.peer());
-  *message.mutable_local() = ToProto(connection.local());
-  if (facts.upstream) *message.mutable_upstream() = ToProto(*facts.upstream);
-  message.set_bytes_received(connection.bytes_received());
-  message.set_bytes_sent(connection.bytes_sent());
-  message.set_bytes_to_write(static_cast<int64_t>(connection.bytes_to_write()));
-  *message.mutable_create_time() = facts.create_time;
-  if (facts.close_time) *message.mutable_close_time() = *facts.close_time;
-  message.set_close_reason(ToProto(connection.reason()));
-  return message;
+  return WithRecord(connection, facts, [&](const ConnectionRecord& record) {
+    return ToProto(record, NameOf(facts));
+  });
+}
+
+PackedConnection Pack(const AnyConnection& connection,
+                      const ConnectionFacts& facts) {
+  return WithRecord(connection, facts, [](const ConnectionRecord& record) {
+    return Pack(record);
+  });
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(
@@ -53,17 +77,21 @@ std::shared_ptr<const LiveConnection> ConnectionTable::Add(
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
   live->facts = std::move(facts);
-  live->facts.create_time = TimestampNow();
-  const bool added = entries_.emplace(live->connection->id(), live).second;
-  PORTREEVE_CHECK(added);
+  live->facts.create_time = UnixNanosNow();
+  const int64_t id = live->connection->id();
+  const size_t before = entries_.size();
+  entries_.emplace_hint(entries_.end(), id, live);
+  PORTREEVE_CHECK(entries_.size() == before + 1);
   return live;
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Remove(int64_t id) {
-  auto node = entries_.extract(id);
-  PORTREEVE_CHECK(!node.empty());
-  node.mapped()->facts.close_time = TimestampNow();
-  return node.mapped();
+  const auto it = entries_.find(id);
+  PORTREEVE_CHECK(it != entries_.end());
+  const std::shared_ptr<LiveConnection> live = std::move(it->second);
+  entries_.erase(it);
+  live->facts.close_time = UnixNanosNow();
+  return live;
 }
 
 std::shared_ptr<LiveConnection> ConnectionTable::Find(int64_t id) const {

@@ -2,49 +2,71 @@
 #ifndef PORTREEVE_SERVER_CONNECTION_TABLE_H_
 #define PORTREEVE_SERVER_CONNECTION_TABLE_H_
 
-#include <google/protobuf/timestamp.pb.h>
-
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "absl/container/btree_map.h"
 #include "lib/address.h"
 #include "lib/any_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/claim.h"
+#include "server/connection_record.h"
+#include "server/event_ring.h"
 
 namespace portreeve::server {
 
-// What the daemon knows of a connection beside what the library does.
+// What the daemon knows of a connection beside what the library does.  There
+// is one for each connection: it is small.
 struct ConnectionFacts {
-  std::string listener;  // The name of the listener that accepted it, or "".
+  // What few connections have.
+  struct Rare {
+    std::optional<AnyAddress> upstream;  // Once a forward handler reached it.
+    std::shared_ptr<Claim> claim;        // Of a remote listener's.
+  };
+
+  // Of the listener that accepted it; null for a dialled one.
+  SharedName listener;
+  std::unique_ptr<Rare> rare;  // Null: nothing of it.
+  int64_t create_time = 0;     // Nanoseconds since 1970, as close_time.
+  int64_t close_time = 0;      // 0: not closed yet.
   v1::Direction direction = v1::DIRECTION_INBOUND;
-  google::protobuf::Timestamp create_time;
-  std::optional<AnyAddress> upstream;  // Once a forward handler reached it.
-  std::shared_ptr<Claim> claim;        // Of a remote listener's.
-  bool close_called = false;           // It is to be closed.
-  std::optional<google::protobuf::Timestamp> close_time;
+  bool close_called = false;  // It is to be closed.
+
+  // For writing.
+  Rare& MutableRare() {
+    if (!rare) rare = std::make_unique<Rare>();
+    return *rare;
+  }
+  // Null if there is none.
+  std::shared_ptr<Claim> claim() const { return rare ? rare->claim : nullptr; }
 };
+
+// "" for a dialled one.
+const std::string& NameOf(const ConnectionFacts& facts);
 
 struct LiveConnection {
   std::shared_ptr<AnyConnection> connection;
   ConnectionFacts facts;
 };
 
+// What there is to tell, for answers and for events.
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts);
 inline v1::Connection Describe(const LiveConnection& live) {
   return Describe(*live.connection, live.facts);
 }
+PackedConnection Pack(const AnyConnection& connection,
+                      const ConnectionFacts& facts);
 
 // Threads: loop thread only.  Lifetime: outlives the servers whose connections
 // it has.
 class ConnectionTable {
  public:
-  // In the order of their ids, which is that of their names.
-  using Entries = std::map<int64_t, std::shared_ptr<LiveConnection>>;
+  // In the order of their ids, which is that of their names.  Ids grow, so that
+  // the nodes of the tree are full.
+  using Entries = absl::btree_map<int64_t, std::shared_ptr<LiveConnection>>;
 
   // Adds an open connection, accepted or connected now.
   std::shared_ptr<const LiveConnection> Add(

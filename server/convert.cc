@@ -136,10 +136,4 @@ v1::HandlerVerdict ToProto(HandlerErrorOutcome outcome) {
                                                  : v1::HANDLER_VERDICT_RETURN;
 }
 
-google::protobuf::Timestamp TimestampNow() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return TimeUtil::NanosecondsToTimestamp(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
-
 }  // namespace portreeve::server

@@ -3,7 +3,6 @@
 #define PORTREEVE_SERVER_CONVERT_H_
 
 #include <google/protobuf/duration.pb.h>
-#include <google/protobuf/timestamp.pb.h>
 
 #include <string>
 #include <variant>
@@ -53,9 +52,6 @@ v1::Address ToProto(const AnyAddress& address);
 v1::CloseReason ToProto(CloseReason reason);
 v1::CloseCause ToProto(CloseCause cause);
 v1::HandlerVerdict ToProto(HandlerErrorOutcome outcome);
-
-// The present time.
-google::protobuf::Timestamp TimestampNow();
 
 }  // namespace portreeve::server
 

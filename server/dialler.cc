@@ -142,18 +142,13 @@ void Dialler::Begin(const SharedDial& dial,
   facts.direction = v1::DIRECTION_OUTBOUND;
   dial->live = shared_.connections.Add(dial->connection, std::move(facts));
   socket->OnClosed([this, dial] { OnClosed(dial); });
-  v1::Event event;
-  *event.mutable_connection_accepted()->mutable_connection() =
-      Describe(*dial->live);
-  shared_.events.Append(std::move(event), "");
+  shared_.events.AppendAccepted(*dial->live);
 }
 
 void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
-  v1::Event event;
-  *event.mutable_connection_closed()->mutable_connection() =
-      Describe(*shared_.connections.Remove(dial->connection->id()));
-  shared_.events.Append(std::move(event), "");
+  shared_.events.AppendClosed(
+      *shared_.connections.Remove(dial->connection->id()));
   Forget(dial);
 }
 

@@ -6,15 +6,20 @@
 #include <functional>
 #include <list>
 #include <string>
-#include <vector>
 
 #include "portreeve/v1/event.pb.h"
+#include "server/connection_table.h"
+#include "server/event_ring.h"
 
 namespace portreeve::server {
 
-// Keeps the newest events in a ring, each encoded once for all who watch.  A
-// watcher is a position in the ring, so that one which does not read costs
-// nothing, and is told what it missed once it reads again.
+// Keeps the newest events in a ring.  A watcher is a position in it, so that
+// one which does not read costs nothing, and is told what it missed once it
+// reads again.
+//
+// Those of connections, which come by the ten thousand a second, are kept
+// packed, as they were when they happened, and encoded when somebody wants
+// them; the others are encoded at once.
 //
 // Threads: loop thread only; instance_id() and capacity(): any.
 class EventLog {
@@ -32,32 +37,49 @@ class EventLog {
   // dialled connections.
   void Append(v1::Event event, const std::string& listener_name);
 
+  // The same for a connection as it is now: one that entered the table, one
+  // that left it, and one that never was in it.  The time of the event is that
+  // of the creation and of the close.
+  void AppendAccepted(const LiveConnection& live) {
+    AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED, *live.connection,
+                     live.facts);
+  }
+  void AppendClosed(const LiveConnection& live) {
+    AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, *live.connection,
+                     live.facts);
+  }
+  void AppendDropped(const AnyConnection& connection,
+                     const ConnectionFacts& facts) {
+    AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, connection, facts);
+  }
+
   // Of the newest event; 0 before the first.
-  int64_t last_revision() const { return last_revision_; }
+  int64_t last_revision() const { return ring_.last(); }
   // Of the oldest event that is kept; last_revision() + 1 if there is none.
-  int64_t first_revision() const;
+  int64_t first_revision() const { return ring_.first(); }
 
   // A UUID of its own for each EventLog: the start of the daemon.
   const std::string& instance_id() const { return instance_id_; }
-  int64_t capacity() const { return static_cast<int64_t>(ring_.size()); }
+  int64_t capacity() const { return ring_.capacity(); }
 
-  struct Entry {
-    v1::EventKind kind = v1::EVENT_KIND_UNSPECIFIED;
-    std::string listener_name;
-    // As an element of WatchEventsResponse.events: tag, length, event.
-    std::string encoded;
-  };
   // `revision` is one of first_revision() to last_revision().
-  const Entry& at(int64_t revision) const;
+  EventRing::Entry at(int64_t revision) const { return ring_.at(revision); }
+
+  // Adds at(revision) to `message`, as an element of
+  // WatchEventsResponse.events: tag, length, event.
+  void AppendTo(std::string& message, int64_t revision) const;
 
   // `event`, of which only `kind` is set, as one of `revision` and of the
-  // present time; it is not in the log.
-  Entry Stamp(v1::Event event, int64_t revision) const;
+  // present time, as AppendTo() gives it; it is not in the log.
+  std::string Stamp(v1::Event event, int64_t revision) const;
+
+  // The same: connection_accepted of `live` as it is now.
+  std::string StampAccepted(const LiveConnection& live, int64_t revision) const;
 
   // The gap [first, last], stamped with `last`.
-  Entry MakeGap(int64_t first, int64_t last) const;
+  std::string MakeGap(int64_t first, int64_t last) const;
 
-  // Calls `on_append` within each Append(), from now until it is destroyed.  It
+  // Calls `on_append` within each append, from now until it is destroyed.  It
   // must neither append nor (un)subscribe.
   class Subscription {
    public:
@@ -70,15 +92,17 @@ class EventLog {
     EventLog& log_;
     std::list<std::function<void()>>::iterator position_;
   };
-  // How many an Append() calls.
+  // How many an append calls.
   size_t num_subscribers() const { return subscribers_.size(); }
 
  private:
-  Entry& slot(int64_t revision);
+  void AppendConnection(v1::EventKind kind, const AnyConnection& connection,
+                        const ConnectionFacts& facts);
+  void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
+           absl::string_view bytes);
 
   const std::string instance_id_;
-  std::vector<Entry> ring_;  // Revision r is at (r - 1) % its size.
-  int64_t last_revision_ = 0;
+  EventRing ring_;
   std::list<std::function<void()>> subscribers_;
 };
 

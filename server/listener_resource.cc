@@ -11,6 +11,7 @@
 #include "server/convert.h"
 #include "server/errors.h"
 #include "server/names.h"
+#include "server/timestamp.h"
 #include "server/utf8.h"
 #include "server/uuid.h"
 
@@ -36,6 +37,7 @@ ListenerResource::ListenerResource(const Executor& executor,
       shared_(shared),
       id_(id),
       name_(ListenerName(id)),
+      shared_name_(std::make_shared<const std::string>(name_)),
       uid_(NewUuid()),
       create_time_(TimestampNow()),
       spec_(spec),
@@ -86,7 +88,8 @@ AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
   ConnectionTable& connections = shared_.connections;
   HandlerHooks hooks;
   hooks.on_connected = [&connections](int64_t id, const AnyAddress& upstream) {
-    if (const auto live = connections.Find(id)) live->facts.upstream = upstream;
+    const auto live = connections.Find(id);
+    if (live) live->facts.MutableRare().upstream = upstream;
   };
   hooks.admit = [&policy = shared_.policy](const Inet::Address& address) {
     return policy.CheckAddress(address);
@@ -116,10 +119,9 @@ std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
   auto live = shared_.connections.Find(connection_id);
   // A handler begins in the step in which its connection entered the table.
   PORTREEVE_CHECK(live != nullptr);
-  if (!live->facts.claim) {
-    live->facts.claim = std::make_shared<Claim>(executor_);
-  }
-  return live->facts.claim;
+  auto& claim = live->facts.MutableRare().claim;
+  if (!claim) claim = std::make_shared<Claim>(executor_);
+  return claim;
 }
 
 // Throws `error` unless a worker says RETURN.
@@ -246,34 +248,26 @@ void ListenerResource::AppendAcceptFailed(int error_number,
 
 void ListenerResource::OnAccepted(const AnyConnection& connection) {
   ConnectionFacts facts;
-  facts.listener = name_;
+  facts.listener = shared_name_;
   if (spec_.handler().has_remote()) {
-    facts.claim = std::make_shared<Claim>(executor_);
+    facts.MutableRare().claim = std::make_shared<Claim>(executor_);
   }
   const auto live = shared_.connections.Add(
       server_->connections().at(connection.id()), std::move(facts));
-  v1::Event event;
-  *event.mutable_connection_accepted()->mutable_connection() =
-      server::Describe(*live);
-  Append(std::move(event));
+  if (!deleted_) shared_.events.AppendAccepted(*live);
 }
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
   ConnectionFacts facts;
-  facts.listener = name_;
-  facts.create_time = TimestampNow();
+  facts.listener = shared_name_;
+  facts.create_time = UnixNanosNow();
   facts.close_time = facts.create_time;
-  v1::Event event;
-  *event.mutable_connection_dropped()->mutable_connection() =
-      server::Describe(connection, facts);
-  Append(std::move(event));
+  if (!deleted_) shared_.events.AppendDropped(connection, facts);
 }
 
 void ListenerResource::OnClosed(const AnyConnection& connection) {
-  v1::Event event;
-  *event.mutable_connection_closed()->mutable_connection() =
-      server::Describe(*shared_.connections.Remove(connection.id()));
-  Append(std::move(event));
+  const auto live = shared_.connections.Remove(connection.id());
+  if (!deleted_) shared_.events.AppendClosed(*live);
 }
 
 void ListenerResource::OnHandlerError(const ServedConnection& connection,

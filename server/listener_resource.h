@@ -21,6 +21,7 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
 #include "server/event_log.h"
+#include "server/event_ring.h"
 #include "server/policy.h"
 #include "server/worker_pool.h"
 
@@ -118,6 +119,7 @@ class ListenerResource final : private ServerObserver {
   const Shared shared_;
   const std::string id_;
   const std::string name_;
+  const SharedName shared_name_;  // The same, for its connections.
   const std::string uid_;
   const google::protobuf::Timestamp create_time_;
   v1::ListenerSpec spec_;

@@ -77,7 +77,7 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
   const auto& entries = connections_.entries();
   for (auto it = entries.upper_bound(last); it != entries.end(); ++it) {
     const LiveConnection& live = *it->second;
-    if (!name.empty() && live.facts.listener != name) continue;
+    if (!name.empty() && NameOf(live.facts) != name) continue;
     if (response.connections_size() == *page_size) {
       token.last = response.connections().rbegin()->name();
       response.set_next_page_token(EncodePageToken(token, instance_id));
@@ -98,7 +98,7 @@ absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(
     int64_t number) {
   auto live = connections_.Find(number);
   if (!live) return NoConnection(number);
-  const std::shared_ptr<Claim>& claim = live->facts.claim;
+  const std::shared_ptr<Claim> claim = live->facts.claim();
   const std::string name = ConnectionName(number);
   if (!claim || !claim->begun) {
     return NotRemote(name, "is not of a listener with a remote handler");

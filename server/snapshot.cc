@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "portreeve/v1/event.pb.h"
+#include "server/connection_table.h"
 #include "server/event_log.h"
 #include "server/names.h"
 #include "server/registry.h"
@@ -17,17 +18,21 @@ class Packer {
   explicit Packer(const EventLog& log)
       : log_(log), revision_(log.last_revision()) {}
 
-  void Add(v1::Event event) {
-    const std::string encoded = log_.Stamp(std::move(event), revision_).encoded;
+  void Add(v1::Event event) { Add(log_.Stamp(std::move(event), revision_)); }
+  void Add(const LiveConnection& live) {
+    Add(log_.StampAccepted(live, revision_));
+  }
+  EventMessages Take() { return std::move(messages_); }
+
+ private:
+  void Add(const std::string& encoded) {
     if (messages_.empty() ||
         messages_.back().size() + encoded.size() > kMaxEventMessageBytes) {
       messages_.emplace_back();
     }
     messages_.back() += encoded;
   }
-  EventMessages Take() { return std::move(messages_); }
 
- private:
   const EventLog& log_;
   const int64_t revision_;
   EventMessages messages_;
@@ -49,13 +54,10 @@ EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
   }
   for (const auto& [id, live] : registry.connections().entries()) {
     if (!filter.Passes(v1::EVENT_KIND_CONNECTION_ACCEPTED,
-                       live->facts.listener)) {
+                       NameOf(live->facts))) {
       continue;
     }
-    v1::Event event;
-    *event.mutable_connection_accepted()->mutable_connection() =
-        Describe(*live);
-    packer.Add(std::move(event));
+    packer.Add(*live);
   }
   v1::Event done;
   done.mutable_snapshot_done();

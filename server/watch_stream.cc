@@ -119,15 +119,18 @@ std::string WatchStream::TakeEvents() {
   std::string message;
   if (next_ < log_.first_revision()) {
     const int64_t last_missing = log_.first_revision() - 1;
-    message = log_.MakeGap(next_, last_missing).encoded;
+    message = log_.MakeGap(next_, last_missing);
     next_ = last_missing + 1;
   }
   for (int i = 0; i < kMaxScan && !AtEnd(); ++i, ++next_) {
-    const EventLog::Entry& entry = log_.at(next_);
+    const EventRing::Entry entry = log_.at(next_);
     if (!filter_.Passes(entry.kind, entry.listener_name)) continue;
-    const size_t size = message.size() + entry.encoded.size();
-    if (!message.empty() && size > kMaxEventMessageBytes) break;
-    message += entry.encoded;
+    const size_t before = message.size();
+    log_.AppendTo(message, next_);
+    if (before > 0 && message.size() > kMaxEventMessageBytes) {
+      message.resize(before);
+      break;
+    }
   }
   return message;
 }

@@ -83,7 +83,7 @@ class RegistryTest : public testing::LoopFixture {
   std::vector<v1::Event> TakeEvents() {
     std::string bytes;
     for (; seen_ < events_.last_revision(); ++seen_) {
-      bytes += events_.at(seen_ + 1).encoded;
+      events_.AppendTo(bytes, seen_ + 1);
     }
     v1::WatchEventsResponse response;
     EXPECT_TRUE(response.ParseFromString(bytes));

@@ -154,7 +154,7 @@ std::vector<v1::Event> ServiceFixture::Events() {
     std::string bytes;
     for (int64_t r = events_.first_revision(); r <= events_.last_revision();
          ++r) {
-      bytes += events_.at(r).encoded;
+      events_.AppendTo(bytes, r);
     }
     return bytes;
   });

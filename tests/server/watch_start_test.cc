@@ -74,6 +74,43 @@ TEST_F(WatchStartTest, FiltersHoldForThePast) {
   EXPECT_EQ(events[1].revision(), 7);
 }
 
+// Events that are encoded when they are asked for tell what was, not what is.
+TEST_F(WatchStartTest, ThePastIsToldAsItWasThen) {
+  const auto listener = Create("a");  // 1
+  PlainClient client(listener.status().listening_on().inet().port());
+  client.Send("hello");
+  ASSERT_EQ(client.Receive(), "hello");
+  client.Close();
+  WaitUntil([this] { return log().last_revision() == 3; });
+  Call watch(*this, From(2));
+  Close("a");  // 4-6: nothing of what was before changes.
+  Delete("a");
+  const auto events = watch.ReadUntil(3);
+  ASSERT_GE(events.size(), 2u);
+  const auto& accepted = events[0].connection_accepted().connection();
+  EXPECT_EQ(accepted.listener(), "listeners/a");
+  EXPECT_EQ(accepted.state(), v1::CONNECTION_STATE_OPEN);
+  EXPECT_EQ(accepted.bytes_received(), 0);
+  EXPECT_EQ(accepted.bytes_sent(), 0);
+  EXPECT_FALSE(accepted.has_close_time());
+  EXPECT_EQ(accepted.close_reason(), v1::CLOSE_REASON_UNSPECIFIED);
+  const auto& closed = events[1].connection_closed().connection();
+  EXPECT_EQ(closed.name(), accepted.name());
+  EXPECT_EQ(closed.listener(), "listeners/a");
+  EXPECT_EQ(closed.state(), v1::CONNECTION_STATE_CLOSED);
+  EXPECT_EQ(closed.bytes_received(), 5);
+  EXPECT_EQ(closed.bytes_sent(), 5);
+  EXPECT_EQ(closed.close_reason(), v1::CLOSE_REASON_PEER_CLOSED);
+  // The time is that of what happened.
+  const auto nanos = [](const google::protobuf::Timestamp& time) {
+    return time.seconds() * 1'000'000'000 + time.nanos();
+  };
+  EXPECT_EQ(nanos(events[0].time()), nanos(accepted.create_time()));
+  EXPECT_EQ(nanos(closed.create_time()), nanos(accepted.create_time()));
+  EXPECT_EQ(nanos(events[1].time()), nanos(closed.close_time()));
+  EXPECT_GT(nanos(closed.close_time()), nanos(closed.create_time()));
+}
+
 // More than one message, and more than is looked at in one step.
 TEST_F(WatchStartTest, ALongPastComesCompletely) {
   Append(kCapacity, "listeners/a", 2048);

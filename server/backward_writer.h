@@ -1,0 +1,86 @@
+// BackwardWriter: protobuf's wire format, written from its end to its front.
+#ifndef PORTREEVE_SERVER_BACKWARD_WRITER_H_
+#define PORTREEVE_SERVER_BACKWARD_WRITER_H_
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "absl/strings/string_view.h"
+#include "lib/check.h"
+
+namespace portreeve::server {
+
+// The last field comes first.  So the length of a message within another is
+// known when it has to be written, and nothing is measured beforehand or moved
+// afterwards.  As protobuf does, a number of 0 and an empty string are left
+// out, unless they stand for a field with presence.
+//
+//   const size_t end = writer.size();
+//   writer.Int(Address::kPortFieldNumber, port);
+//   writer.String(Address::kHostFieldNumber, host);
+//   writer.Message(Peer::kAddressFieldNumber, end);
+//
+// What does not fit is a CHECK failure.
+class BackwardWriter {
+ public:
+  static constexpr size_t kCapacity = 4096;
+
+  size_t size() const { return kCapacity - begin_; }
+  absl::string_view bytes() const { return {buffer_.data() + begin_, size()}; }
+
+  // A number of any type but sint and fixed.
+  void Int(int field, int64_t value) {
+    if (value == 0) return;
+    Varint(static_cast<uint64_t>(value));
+    Tag(field, 0);
+  }
+
+  // `value` is UTF-8.
+  void String(int field, absl::string_view value) {
+    if (value.empty()) return;
+    Raw(value);
+    Varint(value.size());
+    Tag(field, 2);
+  }
+
+  // What was written since size() was `end` is this message.
+  void Message(int field, size_t end) {
+    Varint(size() - end);
+    Tag(field, 2);
+  }
+
+  // Bytes as they are.
+  void Raw(absl::string_view bytes) {
+    PORTREEVE_CHECK(bytes.size() <= begin_);
+    begin_ -= bytes.size();
+    std::memcpy(buffer_.data() + begin_, bytes.data(), bytes.size());
+  }
+
+ private:
+  void Tag(int field, uint32_t wire_type) {
+    Varint(static_cast<uint64_t>(field) << 3 | wire_type);
+  }
+
+  void Varint(uint64_t value) {
+    if (value < 0x80) {
+      PORTREEVE_CHECK(begin_ > 0);
+      buffer_[--begin_] = static_cast<char>(value);
+      return;
+    }
+    std::array<char, 10> bytes;
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7) {
+      bytes[size++] = static_cast<char>(value | 0x80);
+    }
+    bytes[size++] = static_cast<char>(value);
+    Raw({bytes.data(), size});
+  }
+
+  size_t begin_ = kCapacity;
+  std::array<char, kCapacity> buffer_;  // Not initialized before begin_.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_BACKWARD_WRITER_H_

@@ -1,0 +1,61 @@
+#include "server/event_encoding.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "server/connection_record.h"
+#include "server/timestamp.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr int kEventsField = v1::WatchEventsResponse::kEventsFieldNumber;
+constexpr uint32_t kEventsTag = kEventsField << 3 | 2;
+
+// The kinds of Event and EventKind are in the same order (event.proto).
+static_assert(v1::Event::kGap - v1::Event::kListenerCreated ==
+              v1::EVENT_KIND_GAP - v1::EVENT_KIND_LISTENER_CREATED);
+constexpr int kFieldOverKind =
+    int{v1::Event::kListenerCreated} - int{v1::EVENT_KIND_LISTENER_CREATED};
+
+// The messages of the three kinds are alike.
+constexpr int kConnectionField =
+    v1::Event::ConnectionAccepted::kConnectionFieldNumber;
+static_assert(v1::Event::ConnectionDropped::kConnectionFieldNumber ==
+              kConnectionField);
+static_assert(v1::Event::ConnectionClosed::kConnectionFieldNumber ==
+              kConnectionField);
+
+}  // namespace
+
+std::string EncodeEvent(const v1::Event& event) {
+  std::string encoded;
+  google::protobuf::io::StringOutputStream stream(&encoded);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.WriteTag(kEventsTag);
+  out.WriteVarint32(static_cast<uint32_t>(event.ByteSizeLong()));
+  event.SerializeToCodedStream(&out);
+  out.Trim();
+  return encoded;
+}
+
+void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
+                          absl::string_view listener_name,
+                          absl::string_view packed, BackwardWriter& writer) {
+  WriteConnection(packed, listener_name, writer);
+  writer.Message(kConnectionField, 0);
+  writer.Message(kind + kFieldOverKind, 0);
+  WriteTimestamp(v1::Event::kTimeFieldNumber, stamp.time, writer);
+  writer.String(v1::Event::kInstanceIdFieldNumber, stamp.instance_id);
+  writer.Int(v1::Event::kRevisionFieldNumber, stamp.revision);
+  writer.Message(kEventsField, 0);
+}
+
+v1::EventKind KindOf(const v1::Event& event) {
+  if (event.kind_case() == v1::Event::KIND_NOT_SET) {
+    return v1::EVENT_KIND_UNSPECIFIED;
+  }
+  return static_cast<v1::EventKind>(event.kind_case() - kFieldOverKind);
+}
+
+}  // namespace portreeve::server

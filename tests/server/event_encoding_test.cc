@@ -1,0 +1,239 @@
+// What is encoded from packed connections, beside what protobuf makes of the
+// same event.
+#include "server/event_encoding.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "server/connection_record.h"
+#include "server/timestamp.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+constexpr int64_t kSecond = 1'000'000'000;
+
+AnyAddress Tcp(const std::string& address, int port) {
+  return Inet::Address(asio::ip::make_address(address),
+                       static_cast<uint16_t>(port));
+}
+
+// With any bytes that the kernel may give; none: a socket without a name.
+AnyAddress UnixPath(const std::string& path) {
+  Unix::Address address;
+  if (path.empty()) return address;
+  std::memcpy(
+      static_cast<sockaddr_un*>(static_cast<void*>(address.data()))->sun_path,
+      path.data(), path.size());
+  address.resize(offsetof(sockaddr_un, sun_path) + path.size());
+  return address;
+}
+
+void ConnectionOf(v1::Event& event, v1::EventKind kind,
+                  const v1::Connection& connection) {
+  if (kind == v1::EVENT_KIND_CONNECTION_ACCEPTED) {
+    *event.mutable_connection_accepted()->mutable_connection() = connection;
+  } else if (kind == v1::EVENT_KIND_CONNECTION_DROPPED) {
+    *event.mutable_connection_dropped()->mutable_connection() = connection;
+  } else {
+    *event.mutable_connection_closed()->mutable_connection() = connection;
+  }
+}
+
+constexpr v1::EventKind kKinds[] = {v1::EVENT_KIND_CONNECTION_ACCEPTED,
+                                    v1::EVENT_KIND_CONNECTION_DROPPED,
+                                    v1::EVENT_KIND_CONNECTION_CLOSED};
+
+class EventEncodingTest : public ::testing::Test {
+ protected:
+  // Both ways lead to the same bytes, for each kind of event.
+  void ExpectSame() {
+    for (const v1::EventKind kind : kKinds) {
+      v1::Event event;
+      event.set_revision(stamp_.revision);
+      event.set_instance_id(std::string(stamp_.instance_id));
+      *event.mutable_time() = TimestampOf(stamp_.time);
+      ConnectionOf(event, kind, ToProto(record_, listener_));
+      const std::string expected = EncodeEvent(event);
+      BackwardWriter writer;
+      WriteConnectionEvent(stamp_, kind, listener_, Pack(record_).bytes(),
+                           writer);
+      ASSERT_EQ(writer.bytes(), expected) << event.DebugString();
+      // The string is what a response has as its only event.
+      v1::WatchEventsResponse response;
+      ASSERT_TRUE(response.ParseFromString(std::string(writer.bytes())));
+      ASSERT_EQ(response.events_size(), 1);
+      EXPECT_EQ(response.events(0).SerializeAsString(),
+                event.SerializeAsString());
+      EXPECT_EQ(KindOf(response.events(0)), kind);
+    }
+  }
+
+  const AnyAddress peer_ = Tcp("127.0.0.1", 40'000);
+  const AnyAddress local_ = Tcp("127.0.0.1", 80);
+  EventStamp stamp_{123'456, "11111111-2222-4333-8444-555555555555",
+                    1'700'000'000 * kSecond + 5};
+  std::string listener_ = "listeners/a";
+  ConnectionRecord record_ = [this] {
+    ConnectionRecord record;
+    record.id = 17;
+    record.direction = v1::DIRECTION_INBOUND;
+    record.state = v1::CONNECTION_STATE_OPEN;
+    record.peer = &peer_;
+    record.local = &local_;
+    record.create_time = 1'700'000'000 * kSecond + 123'456'789;
+    return record;
+  }();
+};
+
+TEST_F(EventEncodingTest, OfOneThatWasAccepted) { ExpectSame(); }
+
+TEST_F(EventEncodingTest, OfOneWithEveryField) {
+  const AnyAddress upstream = UnixPath("/run/upstream.sock");
+  record_.upstream = &upstream;
+  record_.bytes_received = 1;
+  record_.bytes_sent = 300;
+  record_.bytes_to_write = 100'000;
+  record_.close_time = record_.create_time + 1;
+  record_.close_reason = v1::CLOSE_REASON_PEER_RESET;
+  ExpectSame();
+}
+
+TEST_F(EventEncodingTest, OfDialledOnes) {
+  listener_ = "";
+  record_.direction = v1::DIRECTION_OUTBOUND;
+  ExpectSame();
+}
+
+// What is 0 is not sent, but for messages.
+TEST_F(EventEncodingTest, OfNothing) {
+  const AnyAddress none = Inet::Address();
+  stamp_ = {};
+  listener_ = "";
+  record_ = {};
+  record_.id = 1;  // Of which the name is made.
+  record_.peer = &none;
+  record_.local = &none;
+  ExpectSame();
+}
+
+// Each number in each place on its own, so that none is taken for another.
+TEST_F(EventEncodingTest, OfNumbersOfEverySize) {
+  std::vector<int64_t> numbers = {kMax, kMin, -1};
+  for (int shift = 0; shift < 63; ++shift) {
+    numbers.push_back(int64_t{1} << shift);
+    numbers.push_back((int64_t{1} << shift) - 1);
+  }
+  const ConnectionRecord plain = record_;
+  for (const int64_t number : numbers) {
+    for (int64_t* const place :
+         {&record_.bytes_received, &record_.bytes_sent, &record_.bytes_to_write,
+          &record_.create_time, &record_.close_time, &stamp_.revision,
+          &stamp_.time}) {
+      *place = number;
+      ExpectSame();
+      record_ = plain;
+    }
+    if (number < 1) continue;
+    record_.id = number;
+    ExpectSame();
+    record_ = plain;
+  }
+}
+
+TEST_F(EventEncodingTest, OfTimesRoundTheSecond) {
+  for (const int64_t seconds : {-2, -1, 0, 1, 127, 128}) {
+    for (const int64_t nanos : {-1, 0, 1, 999'999'999}) {
+      record_.create_time = seconds * kSecond + nanos;
+      record_.close_time = seconds * kSecond - nanos;
+      stamp_.time = record_.create_time;
+      ExpectSame();
+    }
+  }
+}
+
+TEST_F(EventEncodingTest, OfEveryEnumValue) {
+  for (int i = 0; i < v1::CloseReason_ARRAYSIZE; ++i) {
+    record_.close_reason = static_cast<v1::CloseReason>(i);
+    ExpectSame();
+  }
+  for (int i = 0; i < v1::ConnectionState_ARRAYSIZE; ++i) {
+    record_.state = static_cast<v1::ConnectionState>(i);
+    ExpectSame();
+  }
+}
+
+// In each place: nothing is longer or shorter than what it stands for.
+TEST_F(EventEncodingTest, OfEveryAddress) {
+  std::vector<AnyAddress> addresses = {
+      Tcp("0.0.0.0", 0),
+      Tcp("255.255.255.255", 65'535),
+      Tcp("1.20.255.10", 127),
+      Tcp("100.9.99.0", 128),
+      Tcp("::", 0),
+      Tcp("::1", 443),
+      Tcp("2001:db8:1:2:3:4:5:6", 65'535),
+      Tcp("::ffff:127.0.0.1", 8080),
+      Tcp("fe80::1%1", 22),
+      Tcp("fe80::1%4294967295", 22),
+      UnixPath(""),
+      UnixPath("/"),
+      UnixPath("/run/x.sock"),
+      UnixPath(std::string("\0abstract", 9)),
+      UnixPath("/tmp/\xc3\xa4\xff\xc3"),
+      UnixPath(std::string(107, 'x')),
+      UnixPath(std::string(108, '\xff')),
+  };
+  for (int i = 0; i < 256; ++i) {
+    addresses.push_back(Tcp("10.0.0." + std::to_string(i), i * 257));
+  }
+  const ConnectionRecord plain = record_;
+  for (const AnyAddress& address : addresses) {
+    for (const AnyAddress** const place :
+         {&record_.peer, &record_.local, &record_.upstream}) {
+      *place = &address;
+      ExpectSame();
+      record_ = plain;
+    }
+    record_.peer = record_.local = record_.upstream = &address;
+    ExpectSame();
+    record_ = plain;
+  }
+}
+
+TEST_F(EventEncodingTest, OfTheLongest) {
+  const AnyAddress longest = UnixPath(std::string(108, '\xff'));
+  record_.peer = record_.local = record_.upstream = &longest;
+  record_.id = kMax;
+  record_.bytes_received = record_.bytes_sent = record_.bytes_to_write = kMin;
+  record_.create_time = record_.close_time = kMin;
+  listener_ = "listeners/" + std::string(63, 'a');
+  stamp_.revision = kMax;
+  stamp_.time = kMin;
+  ExpectSame();
+}
+
+// An open connection leaves one event behind: this is what it costs beside the
+// 8 bytes of its place.
+TEST_F(EventEncodingTest, ThePackedFormIsSmall) {
+  EXPECT_EQ(Pack(record_).bytes().size(), 35u);
+  record_.bytes_received = 1;
+  EXPECT_EQ(Pack(record_).bytes().size(), 67u);
+}
+
+TEST_F(EventEncodingTest, TheLastTimeIsThatOfTheCloseOnceThereIsOne) {
+  EXPECT_EQ(LastTimeOf(Pack(record_).bytes()), record_.create_time);
+  record_.bytes_sent = 5;
+  EXPECT_EQ(LastTimeOf(Pack(record_).bytes()), record_.create_time);
+  record_.close_time = record_.create_time + 7;
+  EXPECT_EQ(LastTimeOf(Pack(record_).bytes()), record_.close_time);
+}
+
+}  // namespace
+}  // namespace portreeve::server
