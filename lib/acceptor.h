@@ -79,6 +79,8 @@ class Acceptor : private Poller::Watch {
   void OnReady(uint32_t events, int tag) override;
   // Watches the socket exactly while the policy says that it waits for it.
   void UpdateWatch();
+  // False when accepting has to stop for this step.
+  bool AcceptBatch();
   // False when there is nothing more to accept in this step.
   bool AcceptOne();
   // False, and it waits in the budget's queue, if there are too few.
@@ -96,10 +98,12 @@ class Acceptor : private Poller::Watch {
   bool enabled_ = true;
   bool broken_ = false;
   bool in_batch_ = false;
+  int64_t last_round_ = 0;  // Of the poller, in which a client was accepted.
   Duration pause_;
   std::optional<TimePoint> last_limit_report_;
   std::map<int, ErrorReport> error_reports_;
   ListeningSocket socket_;
+  Poller& poller_;
   TimeSource& time_;
   Timer pause_timer_;
   std::optional<DescriptorBudget::Waiter> budget_waiter_;

@@ -76,7 +76,9 @@ struct ServerOptions {
   // the server to accept; more it refuses or leaves without an answer.  >= 0.
   int max_pending_connections = 64;
 
-  // How many clients are accepted in one step of the loop.  >= 1.
+  // How many clients are accepted before the handler of the first one begins.
+  // >= 1.  (Where direct handlers begin in the accept, and clients queue up, one
+  // step of the loop takes up to 4 such batches.)
   int max_accepts_per_batch = 1;
 
   // Of each client's Writer.

@@ -1,8 +1,5 @@
 #include "lib/direct_connection.h"
 
-#include <boost/asio/post.hpp>
-#include <utility>
-
 #include "lib/check.h"
 #include "lib/close_socket.h"
 
@@ -110,11 +107,6 @@ void DirectConnection::OnFinished(int error_number) {
   });
 }
 
-void DirectConnection::PostHome(std::function<void()> f) {
-  if (at_home()) return f();
-  asio::post(owner_.home().loop(), std::move(f));
-}
-
 void DirectConnection::NoteReason(CloseReason reason) {
   if (Load(reason_) == CloseReason::kNone) Store(reason_, reason);
 }
@@ -133,6 +125,7 @@ void DirectConnection::RingAt(TimePoint when) {
   timer_->StartAt(when, [this] {
     const auto self = shared_from_this();
     OnRing(lane_.time().Now());
+    if (timer_ && !timer_->armed()) timer_.reset();
   });
 }
 

@@ -4,10 +4,11 @@
 #define PORTREEVE_LIB_DIRECT_CONNECTION_H_
 
 #include <atomic>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <utility>
 
 #include "lib/any_connection.h"
 #include "lib/buffer_age_limit.h"
@@ -114,7 +115,11 @@ class DirectConnection : public AnyConnection,
   void RingAt(TimePoint when);
 
   // Calls `f` on the server's loop: within the call if that is this one.
-  void PostHome(std::function<void()> f);
+  template <typename F>
+  void PostHome(F f) {
+    if (at_home()) return f();
+    asio::post(owner_.home().loop(), std::move(f));
+  }
 
   // What FIN-closing connections have for their flush (S8).
   static constexpr std::chrono::seconds kForceCloseAfter{30};

@@ -117,6 +117,7 @@ void Poller::Step() {
 
 int Poller::TellOfWhatIsReady() {
   in_step_ = true;
+  ++round_;
   std::array<epoll_event, kMostEvents> events;
   const int count =
       epoll_wait(epoll_.native_handle(), events.data(), kMostEvents, 0);

@@ -60,6 +60,10 @@ class Poller {
   // Calls OnReady(0, tag) in the next step.
   void CallAgain(Watch& watch, int tag = 0);
 
+  // Counts how often epoll was asked.  What is registered without EPOLLET and
+  // still ready is told of in the very next round.
+  int64_t round() const { return round_; }
+
   // Keeps `object`, whose descriptor is removed, for as long as this step may
   // still tell it of something.
   void KeepForThisStep(std::shared_ptr<void> object);
@@ -81,6 +85,7 @@ class Poller {
   bool waiting_ = false;
   bool in_step_ = false;
   int num_registered_ = 0;
+  int64_t round_ = 0;
   std::deque<Again> again_;
   bool again_posted_ = false;
   std::vector<std::shared_ptr<void>> kept_;
