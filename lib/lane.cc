@@ -31,6 +31,7 @@ Lane::Lane(asio::io_context& loop)
     : loop_(loop),
       poller_(Poller::Of(loop)),
       time_(TimeSource::Of(loop)),
+      young_(time_, std::chrono::seconds(1)),
       tasks_(Executor(loop.get_executor())) {}
 
 }  // namespace portreeve

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "lib/check.h"
+#include "lib/delay_queue.h"
 #include "lib/pipe_pool.h"
 #include "lib/poller.h"
 #include "lib/task_scope.h"
@@ -32,6 +32,9 @@ class Lane {
   TimeSource& time() { return time_; }
   PipePool& pipes() { return pipes_; }
 
+  // Where connections wait until they are a second old.
+  DelayQueue& young() { return young_; }
+
   // For what connections start and do not wait for; it ends by itself before
   // the loop runs dry.
   TaskScope& tasks() { return tasks_; }
@@ -44,6 +47,7 @@ class Lane {
   Poller& poller_;
   TimeSource& time_;
   PipePool pipes_;
+  DelayQueue young_;
   TaskScope tasks_;
   alignas(64) std::array<char, 64 * 1024> scratch_;
 };

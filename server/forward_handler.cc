@@ -9,6 +9,7 @@
 #include "lib/close_socket.h"
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
+#include "lib/delay_queue.h"
 #include "lib/direct_connection.h"
 #include "server/handlers.h"
 #include "server/pump.h"
@@ -41,18 +42,14 @@ struct Route {
 //
 //   connecting -> connected -> each way ends by itself -> closed
 //                           -> closing: what is held is flushed -> closed
-class ForwardConnection final : public DirectConnection {
+class ForwardConnection final : public DirectConnection,
+                                private DelayQueue::Entry {
  public:
   ForwardConnection(Accepted accepted, std::shared_ptr<const Route> route)
       : DirectConnection(std::move(accepted)), route_(std::move(route)) {}
 
  private:
   enum Tag { kClient = 0, kUpstream = 1 };
-
-  // When the upstream's keepalive is switched on, whose first probe is due
-  // after a minute: most connections do not get as old, and are spared four
-  // system calls.
-  static constexpr std::chrono::seconds kKeepaliveAfter{1};
 
   std::shared_ptr<ForwardConnection> Self() {
     return std::static_pointer_cast<ForwardConnection>(shared_from_this());
@@ -86,14 +83,16 @@ class ForwardConnection final : public DirectConnection {
     if (!WatchUpstream()) return;
     const TimePoint now = lane().time().Now();
     connect_by_ = After(now, options.connect_timeout);
-    RingAt(std::min(connect_by_, After(now, kKeepaliveAfter)));
+    // Almost all are connected before they have a second left to be: these need
+    // no timer of their own.
+    if (options.connect_timeout <= std::chrono::seconds(1)) RingAt(connect_by_);
+    lane().young().Join(*this);
   }
 
   void ConnectTo(const Unix::Address& peer) {
     auto connected = OpenAndConnect(peer);
     if (!connected.ok()) return OnUnreachable();
     upstream_ = *std::move(connected);
-    keeps_alive_ = true;  // Its end is always told.
     if (WatchUpstream()) OnConnected(peer);
   }
 
@@ -121,7 +120,6 @@ class ForwardConnection final : public DirectConnection {
     }
     const AnyAddress peer = socket->peer();
     self->upstream_ = socket->Release();
-    self->keeps_alive_ = true;
     if (self->WatchUpstream()) self->OnConnected(peer);
   }
 
@@ -153,6 +151,13 @@ class ForwardConnection final : public DirectConnection {
       });
     }
     Advance();
+  }
+
+  // Not earlier, for most connections do not get as old, and are spared four
+  // system calls; the first probe is due after a minute.
+  void OnDelayOver() override {
+    SetKeepalive(upstream_.get(), SocketOptions());
+    if (!connected_) RingAt(connect_by_);
   }
 
   void OnUnreachable() { EndWith(CloseReason::kUpstreamUnreachable); }
@@ -271,12 +276,7 @@ class ForwardConnection final : public DirectConnection {
   }
 
   void OnRing(TimePoint now) override {
-    if (!connected_) {
-      return now >= connect_by_ ? OnUnreachable() : RingAt(connect_by_);
-    }
-    if (!std::exchange(keeps_alive_, true)) {
-      SetKeepalive(upstream_.get(), SocketOptions());
-    }
+    if (!connected_) return OnUnreachable();
     if (now >= DownTooOldAt()) {
       OverruleReason(CloseReason::kBufferAge);
       return End(How::kInOrder, How::kReset);
@@ -316,6 +316,7 @@ class ForwardConnection final : public DirectConnection {
   void End(How client, How upstream) {
     Publish();
     if (interrupt_) interrupt_->FillIfEmpty();
+    lane().young().Leave(*this);
     if (upstream_.is_open()) {
       if (upstream == How::kInOrder) ShutDownInOrder(upstream_.get());
       if (upstream == How::kReset) MakeCloseReset(upstream_.get());
@@ -333,7 +334,6 @@ class ForwardConnection final : public DirectConnection {
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   TimePoint connect_by_;
   bool upstream_watched_ = false;
-  bool keeps_alive_ = false;
   bool connected_ = false;
   bool up_blocked_ = false;  // The upstream takes no more now.
   bool down_blocked_ = false;

@@ -1,17 +1,74 @@
 // The handler forward, between a client and an upstream that are plain sockets.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <cstdlib>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "lib/descriptor.h"
 #include "server/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/raw_listener.h"
+#include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {
 namespace {
 
 using testing::RawClient;
 using testing::RawListener;
+using testing::TemporaryFolder;
+
+// Listens, and has a full backlog: whoever connects gets no answer.
+class DeafListener {
+ public:
+  DeafListener() : listening_(NewSocket()) {
+    auto size = static_cast<socklen_t>(address_.capacity());
+    const Inet::Address any(asio::ip::address_v4::loopback(), 0);
+    if (bind(listening_.get(), any.data(), size) != 0 ||
+        listen(listening_.get(), 0) != 0 ||
+        getsockname(listening_.get(), address_.data(), &size) != 0) {
+      std::abort();
+    }
+    // Linux takes one more than the backlog.
+    for (int i = 0; i < 2; ++i) {
+      fillers_.push_back(NewSocket());
+      (void)connect(fillers_.back().get(), address_.data(), size);
+    }
+  }
+
+  const Inet::Address& address() const { return address_; }
+
+ private:
+  static Descriptor NewSocket() {
+    return Descriptor(
+        socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+
+  const Descriptor listening_;
+  Inet::Address address_;
+  std::vector<Descriptor> fillers_;
+};
+
+// The descriptor of this process whose peer is `address`; -1 if there is none.
+int DescriptorConnectedTo(const Inet::Address& address) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    Inet::Address peer;
+    auto size = static_cast<socklen_t>(peer.capacity());
+    if (getpeername(fd, peer.data(), &size) != 0) continue;
+    if (peer == address) return fd;
+  }
+  return -1;
+}
+
+int KeepaliveOf(int fd) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  (void)getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size);
+  return value;
+}
 
 class ForwardTest : public testing::HandlersFixture {
  protected:
@@ -211,6 +268,109 @@ TEST_F(ForwardTest, ResetFromInsideTheUpstreamIsResetToo) {
   EXPECT_EQ(client.Receive(), "ECONNRESET");
   EXPECT_EQ(upstream_->Receive(), "ECONNRESET");
   EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
+TEST_F(ForwardTest, CopiesMuchUnchangedBothWays) {
+  RawClient client = Through();
+  for (int i = 0; i < 32; ++i) {
+    std::string block(50'000 + 2'000 * i, '\0');
+    for (size_t j = 0; j < block.size(); ++j) {
+      block[j] = static_cast<char>(j * 37 + j / 241 + i);
+    }
+    ASSERT_EQ(client.Send(block), "ok");
+    ASSERT_EQ(upstream_->ReceiveExactly(block.size()), block);
+    ASSERT_EQ(upstream_->Send(block), "ok");
+    ASSERT_EQ(client.ReceiveExactly(block.size()), block);
+  }
+  EXPECT_EQ(connection().bytes_received(), connection().bytes_sent());
+}
+
+TEST_F(ForwardTest, AnUpstreamThatDoesNotAnswerIsGivenUpAtTheTimeout) {
+  for (const auto timeout :
+       {std::chrono::milliseconds(300), std::chrono::milliseconds(5000)}) {
+    DeafListener deaf;
+    ForwardOptions options;
+    options.upstream = WhereToConnect<Inet>::OfInetAddress(deaf.address());
+    options.connect_timeout = timeout;
+    RawClient client = Forward(std::move(options));
+    RunUntil([&] { return server_->num_connections() == 1; });
+    time().Advance(timeout - std::chrono::milliseconds(1));
+    Settle();
+    EXPECT_EQ(client.Peek(), "nothing");
+    time().Advance(std::chrono::milliseconds(1));
+    EXPECT_EQ(client.Receive(), "ECONNRESET");
+    EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
+  }
+}
+
+// So short connections are spared four system calls.
+TEST_F(ForwardTest, TheUpstreamsKeepaliveIsSwitchedOnAfterASecond) {
+  RawClient client = Through();
+  const int fd = DescriptorConnectedTo(listener_.inet_address());
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(KeepaliveOf(fd), 0);
+  time().Advance(std::chrono::seconds(1));
+  EXPECT_EQ(KeepaliveOf(fd), 1);
+}
+
+TEST_F(ForwardTest, ReachesAUnixSocket) {
+  TemporaryFolder folder;
+  const auto run_until = [this](const std::function<bool()>& condition) {
+    return RunUntil(condition);
+  };
+  RawListener listener(loop(), run_until, Unix::Address(folder.File("s")));
+  ForwardOptions options;
+  options.upstream = listener.where_unix();
+  RawClient client = Forward(std::move(options));
+  RawClient upstream = listener.Accept();
+  client.Send("up");
+  EXPECT_EQ(upstream.ReceiveExactly(2), "up");
+  upstream.Send("down");
+  EXPECT_EQ(client.ReceiveExactly(4), "down");
+  upstream.Close();
+  EXPECT_EQ(client.Receive(), "EOF");
+  client.Close();
+  EXPECT_EQ(Reason(), CloseReason::kUpstreamClosed);
+}
+
+TEST_F(ForwardTest, ReachesAName) {
+  ForwardOptions options = ToUpstream();
+  options.upstream = WhereToConnect<Inet>::OfHostAndPort(
+      "localhost", listener_.inet_address().port());
+  RawClient client = Forward(std::move(options));
+  upstream_.emplace(listener_.Accept());
+  client.Send("up");
+  EXPECT_EQ(upstream_->ReceiveExactly(2), "up");
+  upstream_->Send("down");
+  EXPECT_EQ(client.ReceiveExactly(4), "down");
+  client.Reset();
+  EXPECT_EQ(upstream_->Receive(), "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kPeerReset);
+}
+
+TEST_F(ForwardTest, ClosedInOrderEachSideGetsWhatWasSentToIt) {
+  RawClient client = Through();
+  client.ShrinkReceiveBuffer();
+  Flood(*upstream_);
+  const auto forwarded = server_->connections().begin()->second;
+  ASSERT_GT(forwarded->bytes_to_write(), 0u);
+  server_->Close(ExistingConnections::kClose);
+  const RawClient::Drained drained = client.Drain();
+  EXPECT_EQ(drained.end, "EOF");
+  EXPECT_EQ(static_cast<int64_t>(drained.bytes), forwarded->bytes_sent());
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
+TEST_F(ForwardTest, ClosedInOrderItIsForcedToEndAfterThirtySeconds) {
+  RawClient client = Through();
+  client.ShrinkReceiveBuffer();
+  Flood(*upstream_);
+  server_->Close(ExistingConnections::kClose);
+  time().Advance(std::chrono::seconds(29));
+  Settle();
+  EXPECT_TRUE(connection().is_open());
+  time().Advance(std::chrono::seconds(1));
+  EXPECT_EQ(Reason(), CloseReason::kForced);
 }
 
 TEST_F(ForwardTest, TornDownBothSidesAreClosed) {

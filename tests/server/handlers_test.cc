@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "tests/server/handlers_fixture.h"
 
 namespace portreeve::server {
@@ -71,6 +75,79 @@ TEST_F(HandlersTest, HandlersEndWhenTheirConnectionIsClosed) {
       EXPECT_EQ(client.Receive(), reset ? "ECONNRESET" : "EOF");
     }
   }
+}
+
+TEST_F(HandlersTest, EchoSendsBackWhatCameBeforeItIsClosed) {
+  AnyServer& server = Serve(EchoHandler());
+  RawClient client = ClientOf(server);
+  client.ShrinkReceiveBuffer();
+  Flood(client);
+  const auto connection = server.connections().begin()->second;
+  ASSERT_GT(connection->bytes_to_write(), 0u);
+  server.Close(ExistingConnections::kClose);
+  Settle();
+  EXPECT_TRUE(connection->is_open());
+  const RawClient::Drained drained = client.Drain();
+  EXPECT_EQ(drained.end, "EOF");
+  EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kListenerClosed);
+  EXPECT_EQ(static_cast<int64_t>(drained.bytes), connection->bytes_sent());
+  EXPECT_EQ(connection->bytes_to_write(), 0u);
+}
+
+TEST_F(HandlersTest, EchoIsForcedToEndAfterThirtySeconds) {
+  AnyServer& server = Serve(EchoHandler());
+  RawClient client = ClientOf(server);
+  client.ShrinkReceiveBuffer();
+  Flood(client);
+  const auto connection = server.connections().begin()->second;
+  server.Close(ExistingConnections::kClose);
+  time().Advance(std::chrono::seconds(29));
+  Settle();
+  EXPECT_TRUE(connection->is_open());
+  time().Advance(std::chrono::seconds(1));
+  EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kForced);
+}
+
+TEST_F(HandlersTest, EchoSendsBackMuchUnchanged) {
+  AnyServer& server = Serve(EchoHandler());
+  RawClient client = ClientOf(server);
+  for (int i = 0; i < 64; ++i) {
+    std::string block(50'000 + 1'000 * i, '\0');
+    for (size_t j = 0; j < block.size(); ++j) {
+      block[j] = static_cast<char>(j * 31 + j / 251 + i);
+    }
+    ASSERT_EQ(client.Send(block), "ok");
+    ASSERT_EQ(client.ReceiveExactly(block.size()), block);
+  }
+  client.CloseSending();
+  EXPECT_EQ(client.Receive(), "EOF");
+}
+
+TEST_F(HandlersTest, DroppedClientsSeeTheEndOfFile) {
+  ServerOptions options;
+  options.drop_incoming_connections = true;
+  AnyServer& server = Serve(EchoHandler(), std::move(options));
+  RawClient client = ClientOf(server);
+  EXPECT_EQ(client.Receive(), "EOF");
+  EXPECT_EQ(server.dropped_total(), 1);
+  EXPECT_EQ(server.num_connections(), 0);
+}
+
+TEST_F(HandlersTest, NoMoreThanMaxConnectionsAreAccepted) {
+  ServerOptions options;
+  options.max_connections = 3;
+  AnyServer& server = Serve(EchoHandler(), std::move(options));
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(ClientOf(server));
+  for (size_t i = 0; i < clients.size(); ++i) {
+    clients[i].Send("x");
+    // In the order of their arrival: whoever is answered is among the first.
+    EXPECT_EQ(clients[i].ReceiveExactly(1), "x");
+    EXPECT_LE(server.num_connections(), 3);
+    clients[i].Close();
+  }
+  EXPECT_EQ(server.accepted_total(), 20);
+  EXPECT_EQ(TakeLog().size(), 1u);  // That the limit was reached.
 }
 
 TEST_F(HandlersTest, DiscardReadsAllAndSaysNothing) {

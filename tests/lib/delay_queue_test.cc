@@ -1,0 +1,96 @@
+#include "lib/delay_queue.h"
+
+#include <string>
+
+#include "tests/testing/loop_fixture.h"
+
+namespace portreeve::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class DelayQueueTest : public LoopFixture {
+ protected:
+  class Named : public DelayQueue::Entry {
+   public:
+    Named(char name, std::string& calls) : name_(name), calls_(calls) {}
+    void OnDelayOver() override { calls_ += name_; }
+
+   private:
+    const char name_;
+    std::string& calls_;
+  };
+
+  std::string calls_;
+  DelayQueue queue_{time(), seconds(1)};
+  Named a_{'a', calls_}, b_{'b', calls_}, c_{'c', calls_};
+};
+
+TEST_F(DelayQueueTest, CallsEachADelayAfterItJoined) {
+  queue_.Join(a_);
+  time().Advance(milliseconds(400));
+  queue_.Join(b_);
+  time().Advance(milliseconds(599));
+  EXPECT_EQ(calls_, "");
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_, "a");
+  time().Advance(milliseconds(399));
+  EXPECT_EQ(calls_, "a");
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_, "ab");
+}
+
+TEST_F(DelayQueueTest, DoesNotCallWhatHasLeft) {
+  queue_.Join(a_);
+  queue_.Join(b_);
+  queue_.Join(c_);
+  queue_.Leave(a_);
+  queue_.Leave(c_);
+  queue_.Leave(c_);
+  time().Advance(seconds(2));
+  EXPECT_EQ(calls_, "b");
+}
+
+TEST_F(DelayQueueTest, EmptyItKeepsNoTimer) {
+  queue_.Join(a_);
+  EXPECT_EQ(time().earliest(), time().Now() + seconds(1));
+  queue_.Leave(a_);
+  EXPECT_EQ(time().earliest(), TimePoint::max());
+}
+
+TEST_F(DelayQueueTest, TheNextOnesTimeCountsWhenTheFirstHasLeft) {
+  queue_.Join(a_);
+  time().Advance(milliseconds(500));
+  queue_.Join(b_);
+  queue_.Leave(a_);
+  time().Advance(milliseconds(999));
+  EXPECT_EQ(calls_, "");
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_, "b");
+}
+
+TEST_F(DelayQueueTest, WhatIsCalledMayJoinAgainAndTakeOthersAway) {
+  struct Again : DelayQueue::Entry {
+    void OnDelayOver() override {
+      ++calls;
+      queue->Leave(*other);
+      if (calls < 3) queue->Join(*this);
+    }
+    DelayQueue* queue = nullptr;
+    Entry* other = nullptr;
+    int calls = 0;
+  } again;
+  again.queue = &queue_;
+  again.other = &a_;
+  queue_.Join(again);
+  queue_.Join(a_);
+  for (int i = 1; i <= 5; ++i) {
+    time().Advance(seconds(1));
+    EXPECT_EQ(again.calls, std::min(i, 3));
+  }
+  EXPECT_EQ(calls_, "");
+}
+
+}  // namespace
+}  // namespace portreeve::testing
