@@ -62,14 +62,16 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return new Refused(ToGrpc(checked));
   auto on_done = [this](WatchStream* stream) { OnDone(stream); };
-  auto stream = std::make_shared<WatchStream>(loop_, log_, *std::move(filter),
-                                              std::move(on_done));
+  const WatchStream::Shared shared{loop_, log_, schedule_};
+  auto stream = std::make_shared<WatchStream>(shared, std::move(on_done));
   loop_.Post(
-      [this, stream, request = std::move(request)] { Start(stream, request); });
+      [this, stream, filter = *std::move(filter),
+       request = std::move(request)] { Start(stream, filter, request); });
   return stream.get();
 }
 
 void EventService::Start(const std::shared_ptr<WatchStream>& stream,
+                         const WatchFilter& filter,
                          const v1::WatchEventsRequest& request) {
   streams_.emplace(stream.get(), stream);
   if (ended_) return stream->Close(ToGrpc(ShuttingDown()));
@@ -77,9 +79,9 @@ void EventService::Start(const std::shared_ptr<WatchStream>& stream,
   if (!first.ok()) return stream->Close(ToGrpc(first.status()));
   EventMessages snapshot;
   if (request.initial_snapshot()) {
-    snapshot = TakeSnapshot(registry_, log_, stream->filter());
+    snapshot = TakeSnapshot(registry_, log_, filter);
   }
-  stream->Start(*first, std::move(snapshot));
+  stream->Start(filters_.Of(filter), *first, std::move(snapshot));
 }
 
 absl::StatusOr<int64_t> EventService::FirstRevision(

@@ -10,15 +10,18 @@
 #include "lib/deferred.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/event_log.h"
+#include "server/filtered_events.h"
 #include "server/gate.h"
 #include "server/loop.h"
 #include "server/registry.h"
+#include "server/watch_filter.h"
+#include "server/watch_schedule.h"
 #include "server/watch_stream.h"
 
 namespace portreeve::server {
 
 // WatchEvents is raw: the answers are put together from events that were
-// encoded once for all watchers.
+// encoded once for all watchers with the same filter.
 //
 // Threads: the methods are gRPC's; EndWatches(): loop thread.
 // Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
@@ -31,6 +34,8 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
         log_(log),
         registry_(registry),
         gate_(gate),
+        schedule_(loop, log),
+        filters_(log),
         all_done_(loop.executor()) {}
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
@@ -44,7 +49,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
 
  private:
   void Start(const std::shared_ptr<WatchStream>& stream,
-             const v1::WatchEventsRequest& request);
+             const WatchFilter& filter, const v1::WatchEventsRequest& request);
   // The first revision that the watcher gets, after a snapshot.
   // Errors: REVISION_UNKNOWN.
   absl::StatusOr<int64_t> FirstRevision(
@@ -58,6 +63,8 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   Gate& gate_;
 
   // Loop thread only.
+  WatchSchedule schedule_;
+  EventFilters filters_;
   bool ended_ = false;
   const Ivar<> all_done_;
   std::map<WatchStream*, std::shared_ptr<WatchStream>> streams_;

@@ -18,6 +18,8 @@ struct WatchFilter {
   // `listener_name`: of the listener that the event is about; empty for dialled
   // connections.
   bool Passes(v1::EventKind kind, const std::string& listener_name) const;
+
+  bool operator==(const WatchFilter&) const = default;
 };
 
 // Errors: INVALID_FIELD of `listeners` and `kinds`.

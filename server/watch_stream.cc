@@ -1,136 +1,117 @@
 #include "server/watch_stream.h"
 
-#include <grpcpp/support/slice.h>
-
 #include <utility>
 
 #include "lib/check.h"
 
 namespace portreeve::server {
 
-WatchStream::WatchStream(Loop& loop, EventLog& log, WatchFilter filter,
+WatchStream::WatchStream(const Shared& shared,
                          std::function<void(WatchStream*)> on_done)
-    : loop_(loop),
-      log_(log),
-      filter_(std::move(filter)),
-      on_done_(std::move(on_done)) {}
+    : shared_(shared), on_done_(std::move(on_done)) {}
 
-void WatchStream::Start(int64_t first, EventMessages snapshot) {
-  PORTREEVE_DCHECK(loop_.OnLoop());
-  PORTREEVE_CHECK(first <= log_.last_revision() + 1);
+void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
+                        EventMessages snapshot) {
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
+  PORTREEVE_CHECK(first <= shared_.log.last_revision() + 1);
+  events_ = std::move(events);
   next_ = first;
   snapshot_ = std::move(snapshot);
-  pause_.emplace(TimeSource::Of(loop_.context()));
   StartSendInitialMetadata();
-  Subscribe();
+  Continue();
 }
 
 void WatchStream::End() {
-  PORTREEVE_DCHECK(loop_.OnLoop());
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
   ending_ = true;
   PumpLater();
 }
 
 void WatchStream::Close(const grpc::Status& status) {
-  PORTREEVE_DCHECK(loop_.OnLoop());
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (!status_) status_ = status;
-  subscription_.reset();
-  if (pause_) pause_->Cancel();
+  shared_.schedule.Forget(*this);
   snapshot_.clear();
   FinishIfIdle();
 }
 
 void WatchStream::OnWriteDone(bool ok) {
-  loop_.Post([this, ok] {
+  shared_.loop.Post([this, ok] {
     write_in_flight_ = false;
     message_.Clear();
     if (!ok) Close(grpc::Status::CANCELLED);
     if (status_) return FinishIfIdle();
-    Subscribe();
+    Continue();
   });
 }
 
 void WatchStream::OnCancel() {
-  loop_.Post([this] { Close(grpc::Status::CANCELLED); });
+  shared_.loop.Post([this] { Close(grpc::Status::CANCELLED); });
 }
 
 // gRPC's last call: what was posted before it runs before it.
 void WatchStream::OnDone() {
-  loop_.Post([this] { on_done_(this); });
+  shared_.loop.Post([this] { on_done_(this); });
 }
 
-void WatchStream::Subscribe() {
-  subscription_.emplace(log_, [this] { PumpLater(); });
-  if (!AtEnd() || ending_) PumpLater();
+// Looks together with the others, unless there is much to send.
+void WatchStream::Continue() {
+  const int64_t behind = shared_.log.last_revision() - next_ + 1;
+  if (ending_ || !snapshot_.empty() || behind >= WatchSchedule::kManyEvents) {
+    PumpLater();
+  } else {
+    shared_.schedule.Wait(*this);
+  }
 }
 
-// In a later step, so that what happens in one step travels together.  That
-// step comes before OnDone()'s, as Finish() does.
+// In a later step.  That comes before OnDone()'s, as Finish() does.
 void WatchStream::PumpLater() {
   if (pump_posted_ || write_in_flight_ || status_) return;
-  if (MayPause()) {
-    if (pause_->armed()) return;
-    if (TimeSource::Of(loop_.context()).Now() < next_look_) {
-      return pause_->StartAt(next_look_, [this] { Pump(); });
-    }
-  }
+  shared_.schedule.Forget(*this);
   pump_posted_ = true;
-  loop_.Post([this] {
+  shared_.loop.Post([this] {
     pump_posted_ = false;
     Pump();
   });
 }
 
-bool WatchStream::MayPause() const {
-  return !ending_ && snapshot_.empty() &&
-         log_.last_revision() - next_ < kManyEvents;
-}
-
 void WatchStream::Pump() {
   if (write_in_flight_ || status_) return;
-  pause_->Cancel();
-  next_look_ = TimeSource::Of(loop_.context()).Now() + kPause;
-  const std::string message = TakeMessage();
+  const Message message = TakeMessage();
   if (!message.empty()) {
     Send(message);
-  } else if (!AtEnd()) {
-    PumpLater();
-  } else if (ending_) {
+  } else if (ending_ && AtEnd()) {
     Close(grpc::Status::OK);
+  } else {
+    Continue();
   }
 }
 
-void WatchStream::Send(const std::string& message) {
-  const grpc::Slice slice(message);
-  message_ = grpc::ByteBuffer(&slice, 1);
+void WatchStream::Send(const Message& message) {
+  message_ = grpc::ByteBuffer(message.data(), message.size());
   write_in_flight_ = true;
-  subscription_.reset();
   StartWrite(&message_);
 }
 
-std::string WatchStream::TakeMessage() {
+WatchStream::Message WatchStream::TakeMessage() {
   if (snapshot_.empty()) return TakeEvents();
-  std::string message = std::move(snapshot_.front());
+  Message message = {grpc::Slice(snapshot_.front())};
   snapshot_.pop_front();
   return message;
 }
 
-std::string WatchStream::TakeEvents() {
-  std::string message;
-  if (next_ < log_.first_revision()) {
-    const int64_t last_missing = log_.first_revision() - 1;
-    message = log_.MakeGap(next_, last_missing);
-    next_ = last_missing + 1;
-  }
-  for (int i = 0; i < kMaxScan && !AtEnd(); ++i, ++next_) {
-    const EventRing::Entry entry = log_.at(next_);
-    if (!filter_.Passes(entry.kind, entry.listener_name)) continue;
-    const size_t before = message.size();
-    log_.AppendTo(message, next_);
-    if (before > 0 && message.size() > kMaxEventMessageBytes) {
-      message.resize(before);
-      break;
+WatchStream::Message WatchStream::TakeEvents() {
+  Message message;
+  size_t size = 0;
+  const int64_t first = next_;
+  while (!AtEnd() && next_ - first < FilteredEvents::kMaxScan) {
+    const FilteredEvents::Batch& batch = events_->From(next_);
+    if (batch.bytes.size() > 0) {
+      size += batch.bytes.size();
+      if (!message.empty() && size > kMaxEventMessageBytes) break;
+      message.push_back(batch.bytes);
     }
+    next_ = batch.end;
   }
   return message;
 }

@@ -6,17 +6,18 @@
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
-#include <string>
+#include <vector>
 
-#include "lib/time_source.h"
 #include "server/event_log.h"
+#include "server/filtered_events.h"
 #include "server/loop.h"
 #include "server/snapshot.h"
 #include "server/watch_filter.h"
+#include "server/watch_schedule.h"
 
 namespace portreeve::server {
 
@@ -29,22 +30,24 @@ namespace portreeve::server {
 // Threads: every field is touched on the loop only; gRPC's reactions post.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.
-class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                    private WatchSchedule::Watcher {
  public:
-  // The least time between two looks at the log, unless there is much to send.
-  // With many watchers it is the messages that cost, not the events.
-  static constexpr std::chrono::milliseconds kPause{5};
+  // What all streams share; each outlives them.
+  struct Shared {
+    Loop& loop;
+    EventLog& log;
+    WatchSchedule& schedule;
+  };
 
-  // Any thread.  `loop` and `log` outlive it.
-  WatchStream(Loop& loop, EventLog& log, WatchFilter filter,
-              std::function<void(WatchStream*)> on_done);
+  // Any thread.
+  WatchStream(const Shared& shared, std::function<void(WatchStream*)> on_done);
 
-  const WatchFilter& filter() const { return filter_; }
-
-  // Counts from now on: sends initial metadata, `snapshot`, and every event of
-  // the log from revision `first` on that passes the filter.  `first` is at
-  // most the log's last + 1.  Loop thread.
-  void Start(int64_t first, EventMessages snapshot);
+  // Counts from now on: sends initial metadata, `snapshot`, and every one of
+  // `events` from revision `first` on.  `first` is at most the log's last + 1.
+  // Loop thread.
+  void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
+             EventMessages snapshot);
 
   // Ends the call with OK, once the events of the log until now are sent.
   // After Start(); idempotent.  Loop thread.
@@ -59,35 +62,30 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void OnDone() override;
 
  private:
-  // How many events are looked at in one step of the loop.
-  static constexpr int kMaxScan = 4096;
-  // So many are worth a message at once.
-  static constexpr int64_t kManyEvents = 256;
+  // The next message: pieces of it that others may have, too.  None: nothing.
+  using Message = std::vector<grpc::Slice>;
 
-  void Subscribe();
+  int64_t next() const override { return next_; }
+  void Look() override { Pump(); }
+
+  void Continue();
   void PumpLater();
-  bool MayPause() const;
   void Pump();
-  void Send(const std::string& message);
-  // The next of the snapshot, or the next events, encoded; "" for none.
-  std::string TakeMessage();
-  std::string TakeEvents();
+  void Send(const Message& message);
+  // The next of the snapshot, or the next events.
+  Message TakeMessage();
+  Message TakeEvents();
   bool AtEnd() const {
-    return snapshot_.empty() && next_ > log_.last_revision();
+    return snapshot_.empty() && next_ > shared_.log.last_revision();
   }
   void FinishIfIdle();
 
-  Loop& loop_;
-  EventLog& log_;
-  const WatchFilter filter_;
+  const Shared shared_;
   const std::function<void(WatchStream*)> on_done_;
 
-  EventMessages snapshot_;  // What is left of it.
-  int64_t next_ = 0;        // The revision to look at next.
-  // While no message is on its way.
-  std::optional<EventLog::Subscription> subscription_;
-  std::optional<Timer> pause_;  // From Start() on.
-  TimePoint next_look_ = TimePoint::min();
+  std::shared_ptr<FilteredEvents> events_;  // From Start() on.
+  EventMessages snapshot_;                  // What is left of it.
+  int64_t next_ = 0;                        // The revision to look at next.
   bool pump_posted_ = false;
   bool write_in_flight_ = false;
   bool ending_ = false;

@@ -71,6 +71,29 @@ TEST_F(WatchTest, FiltersByListenerAndKind) {
   EXPECT_EQ(revisions(watch_both.ReadUntil(4)), (Revisions{4}));
 }
 
+// Some share what they are sent, the others do not; each gets its own.
+TEST_F(WatchTest, ManyWatchAtOnce) {
+  v1::WatchEventsRequest of_b;
+  of_b.add_listeners("listeners/b");
+  Call all[3] = {Call(*this, {}), Call(*this, {}), Call(*this, {})};
+  Call some[2] = {Call(*this, of_b), Call(*this, of_b)};
+  constexpr int kSteps = 300;
+  for (int i = 0; i < kSteps; ++i) {
+    Append(2, "listeners/a");
+    Append(1, "listeners/b");
+  }
+  for (Call& call : all) {
+    EXPECT_EQ(CheckComplete(call.ReadUntil(3 * kSteps), 1, 3 * kSteps), 0);
+  }
+  for (Call& call : some) {
+    const auto events = call.ReadUntil(3 * kSteps);
+    ASSERT_EQ(events.size(), size_t{kSteps});
+    for (int i = 0; i < kSteps; ++i) {
+      EXPECT_EQ(events[i].revision(), 3 * (i + 1));
+    }
+  }
+}
+
 TEST_F(WatchTest, EndsWithOkAfterTheLastEvent) {
   Call watch(*this, {});
   Append(3);
