@@ -34,7 +34,7 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
   }
   StreamSessionOptions options;
   options.describe = [live = *live] { return Describe(*live); };
-  options.on_end = [claim = (*live)->facts.claim()](std::exception_ptr error) {
+  options.on_end = [claim = (*live)->facts.claim](std::exception_ptr error) {
     claim->End(error);
   };
   // What can be claimed has a coroutine that waits for the claim.

@@ -18,7 +18,8 @@ namespace portreeve::server {
 // What the handlers need of the daemon.
 struct HandlerHooks {
   // forward: its upstream is reached; as ForwardOptions.
-  std::function<void(int64_t connection_id, const AnyAddress&)> on_connected;
+  std::function<void(int64_t connection_id, std::shared_ptr<const AnyAddress>)>
+      on_connected;
   std::function<absl::Status(const Inet::Address&)> admit;
   // remote: as RemoteOptions.
   WorkerPool* workers = nullptr;

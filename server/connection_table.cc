@@ -21,7 +21,7 @@ v1::ConnectionState StateOf(const AnyConnection& connection,
   if (facts.close_called || !GoesOn(connection.reason())) {
     return v1::CONNECTION_STATE_CLOSING;
   }
-  if (facts.rare && facts.rare->claim && !facts.rare->claim->is_taken()) {
+  if (facts.claim && !facts.claim->is_taken()) {
     return v1::CONNECTION_STATE_UNCLAIMED;
   }
   return v1::CONNECTION_STATE_OPEN;
@@ -29,8 +29,8 @@ v1::ConnectionState StateOf(const AnyConnection& connection,
 
 // Gives what `f` makes of the record.
 template <typename F>
-auto WithRecord(const AnyConnection& connection,
-                const ConnectionFacts& facts, F f) {
+auto WithRecord(const AnyConnection& connection, const ConnectionFacts& facts,
+                F f) {
   const auto& peer = connection.peer();
   const auto& local = connection.local();
   ConnectionRecord record;
@@ -40,9 +40,7 @@ auto WithRecord(const AnyConnection& connection,
   record.close_reason = ToProto(connection.reason());
   record.peer = &peer;
   record.local = &local;
-  if (facts.rare && facts.rare->upstream) {
-    record.upstream = &*facts.rare->upstream;
-  }
+  record.upstream = facts.upstream.get();
   record.bytes_received = connection.bytes_received();
   record.bytes_sent = connection.bytes_sent();
   record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());

@@ -20,27 +20,15 @@ namespace portreeve::server {
 // What the daemon knows of a connection beside what the library does.  There
 // is one for each connection: it is small.
 struct ConnectionFacts {
-  // What few connections have.
-  struct Rare {
-    std::optional<AnyAddress> upstream;  // Once a forward handler reached it.
-    std::shared_ptr<Claim> claim;        // Of a remote listener's.
-  };
-
   // Of the listener that accepted it; null for a dialled one.
   SharedName listener;
-  std::unique_ptr<Rare> rare;  // Null: nothing of it.
-  int64_t create_time = 0;     // Nanoseconds since 1970, as close_time.
-  int64_t close_time = 0;      // 0: not closed yet.
+  // Once a forward handler reached it; shared by all that did.
+  std::shared_ptr<const AnyAddress> upstream;
+  std::shared_ptr<Claim> claim;  // Of a remote listener's.
+  int64_t create_time = 0;       // Nanoseconds since 1970, as close_time.
+  int64_t close_time = 0;        // 0: not closed yet.
   v1::Direction direction = v1::DIRECTION_INBOUND;
   bool close_called = false;  // It is to be closed.
-
-  // For writing.
-  Rare& MutableRare() {
-    if (!rare) rare = std::make_unique<Rare>();
-    return *rare;
-  }
-  // Null if there is none.
-  std::shared_ptr<Claim> claim() const { return rare ? rare->claim : nullptr; }
 };
 
 // "" for a dialled one.

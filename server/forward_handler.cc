@@ -20,7 +20,10 @@ namespace {
 // What all connections of a handler share.
 struct Route {
   explicit Route(ForwardOptions o)
-      : options(std::move(o)), literal(Literal()) {}
+      : options(std::move(o)),
+        literal(Literal()),
+        literal_name(literal ? std::make_shared<const AnyAddress>(*literal)
+                             : nullptr) {}
 
   // The upstream, where nothing has to be looked up or chosen.
   std::optional<Inet::Address> Literal() const {
@@ -36,6 +39,8 @@ struct Route {
 
   const ForwardOptions options;
   const std::optional<Inet::Address> literal;
+  const std::shared_ptr<const AnyAddress>
+      literal_name;  // The same, to be told.
 };
 
 // Two sockets, and a Pump each way.
@@ -93,7 +98,7 @@ class ForwardConnection final : public DirectConnection,
     auto connected = OpenAndConnect(peer);
     if (!connected.ok()) return OnUnreachable();
     upstream_ = *std::move(connected);
-    if (WatchUpstream()) OnConnected(peer);
+    if (WatchUpstream()) OnConnected(std::make_shared<const AnyAddress>(peer));
   }
 
   // Names, and whatever else takes several steps.
@@ -118,9 +123,9 @@ class ForwardConnection final : public DirectConnection,
       self->OnUnreachable();
       co_return;
     }
-    const AnyAddress peer = socket->peer();
+    auto peer = std::make_shared<const AnyAddress>(socket->peer());
     self->upstream_ = socket->Release();
-    if (self->WatchUpstream()) self->OnConnected(peer);
+    if (self->WatchUpstream()) self->OnConnected(std::move(peer));
   }
 
   bool WatchUpstream() {
@@ -135,18 +140,17 @@ class ForwardConnection final : public DirectConnection,
   }
 
   void OnConnectEvent(uint32_t events) {
-    const Inet::Address& peer = *route_->literal;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
-        IsConnectedToItself(upstream_.get(), peer)) {
+        IsConnectedToItself(upstream_.get(), *route_->literal)) {
       return OnUnreachable();
     }
-    OnConnected(peer);
+    OnConnected(route_->literal_name);
   }
 
-  void OnConnected(const AnyAddress& peer) {
+  void OnConnected(std::shared_ptr<const AnyAddress> peer) {
     connected_ = true;
     if (route_->options.on_connected) {
-      PostHome([route = route_, id = id(), peer] {
+      PostHome([route = route_, id = id(), peer = std::move(peer)] {
         route->options.on_connected(id, peer);
       });
     }
@@ -176,8 +180,8 @@ class ForwardConnection final : public DirectConnection,
         return;
       }
     } else {
+      down_.NoteSource(events);  // It may have spoken first.
       if (!connected_) return OnConnectEvent(events);
-      down_.NoteSource(events);
       if (target_told) up_blocked_ = false;
     }
     Advance();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -35,7 +36,8 @@ struct ForwardOptions {
   BufferAgeLimit buffer_age_limit;
 
   // Called once the upstream is reached, with its address.  Null: not.
-  std::function<void(int64_t connection_id, const AnyAddress& upstream)>
+  std::function<void(int64_t connection_id,
+                     std::shared_ptr<const AnyAddress> upstream)>
       on_connected;
 
   // As ConnectOptions::admit.

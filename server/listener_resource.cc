@@ -87,10 +87,11 @@ absl::Status ListenerResource::Start() {
 AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
   ConnectionTable& connections = shared_.connections;
   HandlerHooks hooks;
-  hooks.on_connected = [&connections](int64_t id, const AnyAddress& upstream) {
-    const auto live = connections.Find(id);
-    if (live) live->facts.MutableRare().upstream = upstream;
-  };
+  hooks.on_connected =
+      [&connections](int64_t id, std::shared_ptr<const AnyAddress> upstream) {
+        const auto live = connections.Find(id);
+        if (live) live->facts.upstream = std::move(upstream);
+      };
   hooks.admit = [&policy = shared_.policy](const Inet::Address& address) {
     return policy.CheckAddress(address);
   };
@@ -119,7 +120,7 @@ std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
   auto live = shared_.connections.Find(connection_id);
   // A handler begins in the step in which its connection entered the table.
   PORTREEVE_CHECK(live != nullptr);
-  auto& claim = live->facts.MutableRare().claim;
+  auto& claim = live->facts.claim;
   if (!claim) claim = std::make_shared<Claim>(executor_);
   return claim;
 }
@@ -250,7 +251,7 @@ void ListenerResource::OnAccepted(const AnyConnection& connection) {
   ConnectionFacts facts;
   facts.listener = shared_name_;
   if (spec_.handler().has_remote()) {
-    facts.MutableRare().claim = std::make_shared<Claim>(executor_);
+    facts.claim = std::make_shared<Claim>(executor_);
   }
   const auto live = shared_.connections.Add(
       server_->connections().at(connection.id()), std::move(facts));

@@ -98,7 +98,7 @@ absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(
     int64_t number) {
   auto live = connections_.Find(number);
   if (!live) return NoConnection(number);
-  const std::shared_ptr<Claim> claim = live->facts.claim();
+  const std::shared_ptr<Claim> claim = live->facts.claim;
   const std::string name = ConnectionName(number);
   if (!claim || !claim->begun) {
     return NotRemote(name, "is not of a listener with a remote handler");

@@ -80,9 +80,10 @@ class ForwardTest : public testing::HandlersFixture {
   ForwardOptions ToUpstream() {
     ForwardOptions options;
     options.upstream = listener_.where();
-    options.on_connected = [this](int64_t id, const AnyAddress& address) {
+    options.on_connected = [this](int64_t id,
+                                  std::shared_ptr<const AnyAddress> address) {
       EXPECT_EQ(id, server_->connections().begin()->first);
-      connected_to_ = address;
+      connected_to_ = *address;
     };
     return options;
   }
@@ -151,6 +152,18 @@ TEST_F(ForwardTest, WhatTheClientSentBeforeItWasConnectedArrives) {
   EXPECT_EQ(upstream_->Receive(), "EOF");
   upstream_->Close();
   EXPECT_EQ(client.Receive(), "EOF");
+}
+
+// What it says is there when epoll tells that it is connected.
+TEST_F(ForwardTest, AnUpstreamMaySpeakFirst) {
+  RawClient client = Forward(ToUpstream());
+  RunUntil([&] {
+    auto accepted = listener_.TryAccept();
+    if (!accepted) return false;
+    upstream_.emplace(std::move(*accepted));
+    return upstream_->Send("welcome") == "ok";
+  });
+  EXPECT_EQ(client.ReceiveExactly(7), "welcome");
 }
 
 TEST_F(ForwardTest, AResetOfTheUpstreamResetsTheClient) {
