@@ -1,0 +1,19 @@
+// The mode `first_byte`.
+#ifndef PORTREEVE_BENCH_GRPC_FIRST_BYTE_LOAD_H_
+#define PORTREEVE_BENCH_GRPC_FIRST_BYTE_LOAD_H_
+
+#include <string>
+
+#include "bench/grpc/options.h"
+
+namespace portreeve::bench {
+
+// With `listeners_open` echo listeners open: how long it takes from the call
+// that creates one more until a byte has come back through it, and the line to
+// print.  A unit is one such listener; closing it is not in its latency.
+// "create_us" is the part of the call in the median round.
+std::string RunFirstByte(const Target& target, const FirstByteOptions& options);
+
+}  // namespace portreeve::bench
+
+#endif  // PORTREEVE_BENCH_GRPC_FIRST_BYTE_LOAD_H_

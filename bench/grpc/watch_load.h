@@ -1,0 +1,24 @@
+// The mode `watch`.
+#ifndef PORTREEVE_BENCH_GRPC_WATCH_LOAD_H_
+#define PORTREEVE_BENCH_GRPC_WATCH_LOAD_H_
+
+#include <string>
+
+#include "bench/grpc/options.h"
+
+namespace portreeve::bench {
+
+// Attaches watchers of everything, each on a channel of its own, prints "ready"
+// once all of them count, and reads events until stdin has a line or ends, and
+// none has come for 100 ms.  Gives the line to print.
+//
+// A unit is an event received by one watcher; "messages" is how many messages
+// carried them, "gaps" how many gaps there were.  A revision that is missing or
+// comes twice is an error.  With `lone_events`, first as many events are made,
+// one at a time, and the latency is from the stamp of the event until it is
+// received.
+std::string RunWatch(const Target& target, const WatchOptions& options);
+
+}  // namespace portreeve::bench
+
+#endif  // PORTREEVE_BENCH_GRPC_WATCH_LOAD_H_
