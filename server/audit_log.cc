@@ -1,8 +1,6 @@
 #include "server/audit_log.h"
 
 #include <fcntl.h>
-#include <google/protobuf/util/json_util.h>
-#include <google/protobuf/wrappers.pb.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "lib/check.h"
 #include "lib/log.h"
 #include "lib/status.h"
 #include "server/errors.h"
@@ -23,12 +20,20 @@ namespace {
 // Clients choose some of the texts.
 constexpr size_t kMaxTextBytes = 512;
 
+// RFC 8259.  `text` need not be UTF-8.
 std::string JsonString(const std::string& text) {
-  google::protobuf::StringValue value;
-  value.set_value(std::string(ClipUtf8(EscapeNonUtf8(text), kMaxTextBytes)));
-  std::string json;
-  PORTREEVE_CHECK(
-      google::protobuf::util::MessageToJsonString(value, &json).ok());
+  const std::string utf8 = EscapeNonUtf8(text);
+  std::string json = "\"";
+  for (const char c : ClipUtf8(utf8, kMaxTextBytes)) {
+    if (c == '"' || c == '\\') {
+      absl::StrAppend(&json, "\\", std::string(1, c));
+    } else if ((c >= 0 && c < 0x20) || c == 0x7f) {
+      absl::StrAppend(&json, "\\u", absl::Hex(c, absl::kZeroPad4));
+    } else {
+      json.push_back(c);
+    }
+  }
+  json.push_back('"');
   return json;
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
 
@@ -37,6 +38,7 @@ std::vector<std::string> NamesOf(const grpc::AuthContext& context) {
 
 // "ipv6:%5B::1%5D:5555" as "ipv6:[::1]:5555".
 std::string PercentDecode(absl::string_view text) {
+  if (!absl::StrContains(text, '%')) return std::string(text);
   std::string decoded;
   while (!text.empty()) {
     const bool is_escape = text[0] == '%' && text.size() >= 3 &&

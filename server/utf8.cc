@@ -41,17 +41,17 @@ size_t CharacterAt(absl::string_view text) {
 
 std::string EscapeNonUtf8(absl::string_view text) {
   std::string result;
-  while (!text.empty()) {
-    const size_t length = CharacterAt(text);
-    if (length == 0) {
-      absl::StrAppend(&result, "\\x",
-                      absl::BytesToHexString(text.substr(0, 1)));
-      text.remove_prefix(1);
-    } else {
-      absl::StrAppend(&result, text.substr(0, length));
-      text.remove_prefix(length);
-    }
+  size_t at = 0;  // Before it, from the beginning of `text`, all is UTF-8.
+  while (at < text.size()) {
+    const size_t length = CharacterAt(text.substr(at));
+    at += length;
+    if (length > 0) continue;
+    absl::StrAppend(&result, text.substr(0, at), "\\x",
+                    absl::BytesToHexString(text.substr(at, 1)));
+    text.remove_prefix(at + 1);
+    at = 0;
   }
+  absl::StrAppend(&result, text);
   return result;
 }
 
