@@ -135,13 +135,13 @@ absl::StatusOr<v1::Listener> Registry::Open(const ListenerDraft& draft) {
 
 void Registry::Add(const Resource& resource) {
   listeners_.emplace(resource->id(), resource);
-  running_.push_back(resource);
+  const auto running = running_.insert(running_.end(), resource);
   // The number when close begins, so that the order is that of the closes.
   resource->close_started().Upon([this, resource] {
     closed_numbers_.emplace(resource->id(), ++last_closed_);
   });
   resource->handlers_determined().Upon(
-      [this, resource] { OnHandlersDetermined(resource); });
+      [this, running] { OnHandlersDetermined(running); });
 }
 
 std::string Registry::ChooseId() const {
@@ -271,8 +271,9 @@ void Registry::Forget(Resource resource) {
   closed_numbers_.erase(number);
 }
 
-void Registry::OnHandlersDetermined(const Resource& resource) {
-  running_.remove(resource);
+void Registry::OnHandlersDetermined(Running::iterator running) {
+  const Resource resource = std::move(*running);
+  running_.erase(running);
   const auto it = listeners_.find(resource->id());
   if (it != listeners_.end() && it->second == resource) {
     closed_determined_.emplace(closed_numbers_.at(resource->id()),

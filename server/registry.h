@@ -144,7 +144,8 @@ class Registry {
   absl::Status ExplainAddressInUse(const absl::Status& status,
                                    const v1::WhereToListen& wanted) const;
   void Add(const Resource& resource);
-  void OnHandlersDetermined(const Resource& resource);
+  using Running = std::list<Resource>;
+  void OnHandlersDetermined(Running::iterator running);
   void ForgetOldest();
   void Forget(Resource resource);  // By value: it leaves the map.
   void CheckAllDetermined();
@@ -165,7 +166,7 @@ class Registry {
   Dialler dialler_;
   std::map<std::string, Resource> listeners_;
   // Whose handlers are not determined, deleted ones included.
-  std::list<Resource> running_;
+  Running running_;
 };
 
 }  // namespace portreeve::server
