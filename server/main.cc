@@ -41,6 +41,9 @@ void PrepareProcess() {
   // to a peer: the heap would keep them for the next, as many as there once
   // were at a time.
   mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  // What comes and goes with each frame stays: giving it back each time costs
+  // as much as carrying the bytes.
+  mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
   std::signal(SIGPIPE, SIG_IGN);
   // gRPC's own lines would stand beside the one that says why a start failed.
   setenv("GRPC_VERBOSITY", "NONE", 0);
