@@ -122,6 +122,20 @@ Task<size_t> Reader::Read(std::span<char> buffer) {
   }
 }
 
+std::optional<size_t> Reader::TryRead(std::span<char> buffer) {
+  PORTREEVE_CHECK(!buffer.empty());
+  const InUse in_use(*this);
+  if (!buffered().empty()) return TakeBuffered(buffer);
+  return TryReceive(buffer);
+}
+
+Task<> Reader::WaitUntilReadable() {
+  const InUse in_use(*this);
+  if (buffered().empty() && !at_eof_ && socket_->is_open()) {
+    co_await WaitReadable();
+  }
+}
+
 Task<std::string> Reader::ReadChunk() {
   // One for all Readers of the thread: nothing waits while it is in use.
   thread_local const auto space =

@@ -46,6 +46,13 @@ class Reader {
 
   static constexpr size_t kMaxChunkBytes = 64 * 1024;
 
+  // Read() where it does not wait, else nullopt: for those who hold no memory
+  // while they wait.
+  std::optional<size_t> TryRead(std::span<char> buffer);
+
+  // Waits until TryRead() has something to give.
+  Task<> WaitUntilReadable();
+
   // Fills `buffer`, or reads to the end of file: how many bytes it got.
   Task<size_t> ReadExactly(std::span<char> buffer);
 

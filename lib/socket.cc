@@ -1,10 +1,7 @@
 #include "lib/socket.h"
 
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
@@ -12,7 +9,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "lib/check.h"
 #include "lib/close_socket.h"
+#include "lib/socket_calls.h"
 
 namespace portreeve {
 namespace {
@@ -25,8 +24,6 @@ AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
   if (std::holds_alternative<Unix::Address>(peer)) return Unix::Address();
   return Inet::Address();
 }
-
-constexpr int kLittleUnsent = 64 * 1024;
 
 void SetIntOption(int fd, int level, int name, int value) {
   (void)setsockopt(fd, level, name, &value, sizeof(value));
@@ -48,6 +45,7 @@ SocketCore::~SocketCore() { CloseNow(); }
 
 void SocketCore::CloseNow() {
   if (!is_open()) return;
+  if (shared_) shared_->Close();
   if (received_eof_) {
     error_code ignored;
     socket_.shutdown(asio::socket_base::shutdown_both, ignored);
@@ -59,6 +57,7 @@ void SocketCore::CloseNow() {
 
 void SocketCore::Reset() {
   if (!is_open()) return;
+  if (shared_) shared_->Close();
   was_reset_ = true;
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
@@ -82,20 +81,24 @@ Descriptor SocketCore::Release() {
   return Descriptor(socket_.release(ignored));
 }
 
+const std::shared_ptr<SharedDescriptor>& SocketCore::Share() {
+  PORTREEVE_CHECK(is_open());
+  if (!shared_) {
+    shared_ = std::make_shared<SharedDescriptor>(socket_.native_handle());
+  }
+  return shared_;
+}
+
+void SocketCore::StopSharedReceiving() {
+  if (shared_) shared_->StopReceiving();
+}
+
 void SocketCore::NoteReason(CloseReason reason) {
   if (reason_ == CloseReason::kNone) reason_ = reason;
 }
 
-bool SocketCore::HasLittleUnsent() {
-  const int fd = socket_.native_handle();
-  int unsent = 0;
-  if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0) return unsent <= kLittleUnsent;
-  pollfd now{fd, POLLOUT, 0};  // A unix socket.
-  return poll(&now, 1, 0) != 0;
-}
-
 Task<> SocketCore::WaitWritable() {
-  if (!is_open() || HasLittleUnsent()) co_return;
+  if (!is_open() || HasLittleUnsent(socket_.native_handle())) co_return;
   const auto state = co_await asio::this_coro::cancellation_state;
   // Only while it waits: sending is not to be cut into pieces of this size.
   SetIntOption(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT,
@@ -115,24 +118,29 @@ ssize_t SocketCore::Receive(void* data, size_t size) {
     errno = EBADF;
     return -1;
   }
-  ssize_t n;
-  do {
-    n = recv(socket_.native_handle(), data, size, MSG_DONTWAIT);
-  } while (n < 0 && errno == EINTR);
+  const int error = shared_ ? shared_->TakeReceiveError() : 0;
+  if (error != 0) {
+    errno = error;
+    return -1;
+  }
+  const ssize_t n =
+      ReceiveNow(socket_.native_handle(), {static_cast<char*>(data), size});
   if (n > 0) bytes_received_ += n;
   if (n == 0) received_eof_ = true;
   return n;
 }
 
 ssize_t SocketCore::Send(const void* data, size_t size) {
+  const std::string_view piece(static_cast<const char*>(data), size);
+  return Send({&piece, 1});
+}
+
+ssize_t SocketCore::Send(std::span<const std::string_view> pieces) {
   if (!is_open()) {
     errno = EBADF;
     return -1;
   }
-  ssize_t n;
-  do {
-    n = send(socket_.native_handle(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
+  const ssize_t n = SendNow(socket_.native_handle(), pieces);
   if (n > 0) bytes_sent_ += n;
   return n;
 }

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/address.h"
@@ -13,6 +15,7 @@
 #include "lib/close_reason.h"
 #include "lib/deferred.h"
 #include "lib/descriptor.h"
+#include "lib/shared_descriptor.h"
 
 namespace portreeve {
 
@@ -71,8 +74,20 @@ class SocketCore {
   CloseReason reason() const { return reason_; }
 
   // Payload bytes read from and given to the kernel.
-  int64_t bytes_received() const { return bytes_received_; }
-  int64_t bytes_sent() const { return bytes_sent_; }
+  int64_t bytes_received() const {
+    return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
+  }
+  int64_t bytes_sent() const {
+    return bytes_sent_ + (shared_ ? shared_->bytes_sent() : 0);
+  }
+
+  // The descriptor, for other threads to receive and send while nothing here
+  // does; the same each time.  The socket must be open.  It is closed for them
+  // before it is closed here, and what they carry is counted here.
+  const std::shared_ptr<SharedDescriptor>& Share();
+
+  // No thread receives through what Share() gave, from now on.
+  void StopSharedReceiving();
 
   // Returns once the kernel has little left that it has not sent, so that it
   // takes what is written next, at once if that is so now; or when the socket
@@ -84,15 +99,17 @@ class SocketCore {
   // system calls: -1 and errno, also EBADF once closed.
   ssize_t Receive(void* data, size_t size);
   ssize_t Send(const void* data, size_t size);
+  // Send() of several pieces as one, kMostPieces at most.
+  ssize_t Send(std::span<const std::string_view> pieces);
 
  private:
-  bool HasLittleUnsent();
   void Finish();
 
   const Executor executor_;
   const AnyAddress peer_;
   const AnyAddress local_;
   StreamSocket socket_;
+  std::shared_ptr<SharedDescriptor> shared_;  // Null unless Share() was called.
   const Ivar<> closed_;
   std::vector<std::function<void()>> on_closed_;
   CloseReason reason_ = CloseReason::kNone;

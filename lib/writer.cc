@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "lib/check.h"
+#include "lib/socket_calls.h"
 #include "lib/status.h"
 
 namespace portreeve {
@@ -45,15 +46,32 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
 
   void Write(std::string_view data) {
-    if (!accepts_writes()) {
-      throw StatusError(
-          absl::FailedPreconditionError("attempt to use closed writer"));
-    }
+    if (!accepts_writes()) ThrowClosed();
     if (data.empty()) return;
     buffer_.append(data);
     written_ += static_cast<int64_t>(data.size());
     Stamp();
     ScheduleFlush();
+  }
+
+  void WriteNow(std::span<const std::string_view> pieces) {
+    if (!accepts_writes()) ThrowClosed();
+    size_t taken = 0;
+    if (bytes_to_write() == 0 && !flush_scheduled_) {
+      taken = Give(pieces);
+      if (!socket_->is_open()) return;
+    }
+    const bool nothing_waits = bytes_to_write() == 0;
+    for (const std::string_view piece : pieces) {
+      const size_t skipped = std::min(taken, piece.size());
+      taken -= skipped;
+      buffer_.append(piece.substr(skipped));
+      written_ += static_cast<int64_t>(piece.size() - skipped);
+    }
+    if (bytes_to_write() == 0) return;
+    Stamp();
+    if (flush_scheduled_) return;
+    nothing_waits ? WaitWritable() : ScheduleFlush();
   }
 
   Deferred<FlushResult> Flushed() {
@@ -116,6 +134,11 @@ class Writer::State : public std::enable_shared_from_this<State> {
     Ivar<FlushResult> flushed;
   };
 
+  [[noreturn]] static void ThrowClosed() {
+    throw StatusError(
+        absl::FailedPreconditionError("attempt to use closed writer"));
+  }
+
   bool accepts_writes() const {
     // Also while close is flushing (g4).
     const bool flushing = closing_ && bytes_to_write() > 0;
@@ -159,6 +182,27 @@ class Writer::State : public std::enable_shared_from_this<State> {
     }
     OnProgress();
     if (bytes_to_write() == 0) OnFlushed();
+  }
+
+  // Sends `pieces` until the kernel takes no more, or fails: how many bytes it
+  // took, which are counted.
+  size_t Give(std::span<const std::string_view> pieces) {
+    size_t given = 0;
+    while (!pieces.empty()) {
+      const auto batch = pieces.first(std::min(pieces.size(), kMostPieces));
+      size_t size = 0;
+      for (const std::string_view piece : batch) size += piece.size();
+      const ssize_t n = size == 0 ? 0 : socket_->Send(batch);
+      if (n < 0) {
+        if (!errno_would_block(errno)) OnSendError(errno);
+        break;
+      }
+      given += static_cast<size_t>(n);
+      if (static_cast<size_t>(n) < size) break;
+      pieces = pieces.subspan(batch.size());
+    }
+    written_ += static_cast<int64_t>(given);
+    return given;
   }
 
   static bool errno_would_block(int error) {
@@ -317,6 +361,10 @@ Writer::Writer(std::shared_ptr<SocketCore> socket, Monitor monitor,
 Writer::~Writer() { state_->Abandon(); }
 
 void Writer::Write(std::string_view data) { state_->Write(data); }
+
+void Writer::WriteNow(std::span<const std::string_view> pieces) {
+  state_->WriteNow(pieces);
+}
 
 Deferred<FlushResult> Writer::Flushed() { return state_->Flushed(); }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "lib/asio.h"
@@ -54,6 +55,11 @@ class Writer {
   // Throws StatusError, FAILED_PRECONDITION "attempt to use closed writer",
   // once the Writer is closed.
   void Write(std::string_view data);
+
+  // Write() of `pieces`, in order, but gives the kernel at once what it takes,
+  // if nothing waits before them, and copies only the rest.  A peer that has
+  // left is noticed in this call.
+  void WriteNow(std::span<const std::string_view> pieces);
 
   // Determined when the kernel has all that was written before this call, or
   // when that can no longer be.

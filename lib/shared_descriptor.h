@@ -1,0 +1,62 @@
+// SharedDescriptor: a socket's descriptor for threads that are not its loop's.
+#ifndef PORTREEVE_LIB_SHARED_DESCRIPTOR_H_
+#define PORTREEVE_LIB_SHARED_DESCRIPTOR_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string_view>
+
+namespace portreeve {
+
+// What gRPC's threads carry from and to a socket themselves, bulk above all,
+// needs no step of the loop: to wake another thread costs more than to move the
+// bytes.  Everything else about the socket stays the loop's, its life before
+// all: closing waits for a call that is under way.
+//
+// In each direction either one other thread uses it or the loop, by turns: they
+// agree about that elsewhere.
+class SharedDescriptor {
+ public:
+  // Does not own `fd`.
+  explicit SharedDescriptor(int fd) : receive_fd_(fd), send_fd_(fd) {}
+  SharedDescriptor(const SharedDescriptor&) = delete;
+  SharedDescriptor& operator=(const SharedDescriptor&) = delete;
+
+  // Any thread.  As ReceiveNow() and SendNow(); -1 with EBADF after
+  // StopReceiving() and Close().
+  ssize_t Receive(std::span<char> space);
+  ssize_t Send(std::span<const std::string_view> pieces);
+  // Any thread; true when closed.
+  bool HasLittleUnsent();
+
+  // Loop thread.  No Receive() is under way when it returns.
+  void StopReceiving();
+  // Loop thread, before the descriptor is closed.  No call is under way when it
+  // returns.
+  void Close();
+
+  // Any thread.  The error that a Receive() got, which the kernel tells once;
+  // 0 if there was none, and after the first call.
+  int TakeReceiveError() { return receive_error_.exchange(0); }
+
+  // Any thread.  What went through it.
+  int64_t bytes_received() const { return bytes_received_; }
+  int64_t bytes_sent() const { return bytes_sent_; }
+
+ private:
+  std::mutex receiving_;
+  int receive_fd_;  // Under receiving_; -1: no more.
+  std::mutex sending_;
+  int send_fd_;  // Under sending_; -1: no more.
+  std::atomic<int> receive_error_ = 0;
+  std::atomic<int64_t> bytes_received_ = 0;
+  std::atomic<int64_t> bytes_sent_ = 0;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SHARED_DESCRIPTOR_H_

@@ -1,0 +1,47 @@
+#include "lib/socket_calls.h"
+
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+
+#include "lib/check.h"
+
+namespace portreeve {
+
+ssize_t ReceiveNow(int fd, std::span<char> space) {
+  ssize_t n;
+  do {
+    n = recv(fd, space.data(), space.size(), MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+ssize_t SendNow(int fd, std::span<const std::string_view> pieces) {
+  PORTREEVE_CHECK(pieces.size() <= kMostPieces);
+  std::array<iovec, kMostPieces> vectors;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    vectors[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+  }
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = pieces.size();
+  ssize_t n;
+  do {
+    n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+bool HasLittleUnsent(int fd) {
+  int unsent = 0;
+  if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0) return unsent <= kLittleUnsent;
+  pollfd now{fd, POLLOUT, 0};  // A unix socket.
+  return poll(&now, 1, 0) != 0;
+}
+
+}  // namespace portreeve
