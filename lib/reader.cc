@@ -136,22 +136,6 @@ Task<> Reader::WaitUntilReadable() {
   }
 }
 
-Task<std::string> Reader::ReadChunk() {
-  // One for all Readers of the thread: nothing waits while it is in use.
-  thread_local const auto space =
-      std::make_unique_for_overwrite<char[]>(kMaxChunkBytes);
-  const InUse in_use(*this);
-  if (!buffered().empty()) {
-    co_return TakeString(std::min(buffered().size(), kMaxChunkBytes));
-  }
-  while (true) {
-    if (const auto received = TryReceive({space.get(), kMaxChunkBytes})) {
-      co_return std::string(space.get(), *received);
-    }
-    co_await WaitReadable();
-  }
-}
-
 Task<size_t> Reader::ReadExactly(std::span<char> buffer) {
   const InUse in_use(*this);
   // Through buffer_, so that a cancelled read loses nothing.

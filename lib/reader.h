@@ -40,12 +40,6 @@ class Reader {
   // how many bytes; 0 is end of file.  `buffer` must not be empty.
   Task<size_t> Read(std::span<char> buffer);
 
-  // The same with at most kMaxChunkBytes, in a string of their size: no memory
-  // is held while it waits.  Empty at the end of file.
-  Task<std::string> ReadChunk();
-
-  static constexpr size_t kMaxChunkBytes = 64 * 1024;
-
   // Read() where it does not wait, else nullopt: for those who hold no memory
   // while they wait.
   std::optional<size_t> TryRead(std::span<char> buffer);

@@ -11,12 +11,12 @@ namespace portreeve::server {
 namespace {
 
 absl::StatusOr<std::shared_ptr<LiveConnection>> Take(
-    Registry& registry, const std::optional<v1::ClientFrame>& frame) {
-  if (!frame || !frame->has_attach()) {
+    Registry& registry, const std::optional<ClientMessage>& message) {
+  if (!message || !message->frame.has_attach()) {
     return InvalidField("attach", "the first frame must be `attach`");
   }
-  const auto number =
-      ParseConnectionName(frame->attach().connection(), "attach.connection");
+  const auto number = ParseConnectionName(message->frame.attach().connection(),
+                                          "attach.connection");
   if (!number.ok()) return number.status();
   return registry.Attach(*number);
 }
@@ -25,9 +25,9 @@ absl::StatusOr<std::shared_ptr<LiveConnection>> Take(
 
 Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
                    AuditFunction audit) {
-  const std::optional<v1::ClientFrame> frame = co_await stream->Read();
-  const auto live = Take(registry, frame);
-  audit(frame ? frame->attach().connection() : "", live.status());
+  const std::optional<ClientMessage> message = co_await stream->Read();
+  const auto live = Take(registry, message);
+  audit(message ? message->frame.attach().connection() : "", live.status());
   if (!live.ok()) {
     stream->Finish(live.status());
     co_return;
@@ -46,15 +46,15 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
 
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
                  AuditFunction audit) {
-  const std::optional<v1::ClientFrame> frame = co_await stream->Read();
-  if (!frame || !frame->has_dial()) {
+  const std::optional<ClientMessage> message = co_await stream->Read();
+  if (!message || !message->frame.has_dial()) {
     const absl::Status error =
         InvalidField("dial", "the first frame must be `dial`");
     audit("", error);
     stream->Finish(error);
     co_return;
   }
-  co_await registry.dialler().Serve(std::move(stream), frame->dial(),
+  co_await registry.dialler().Serve(std::move(stream), message->frame.dial(),
                                     std::move(audit));
 }
 

@@ -10,16 +10,14 @@
 #include "server/grpc_status.h"
 
 namespace portreeve::server {
-namespace {
 
-grpc::ByteBuffer Encode(const google::protobuf::MessageLite& message) {
+grpc::ByteBuffer CallStream::Encode(
+    const google::protobuf::MessageLite& message) {
   const grpc::Slice slice(message.ByteSizeLong());
   // Nobody else has it yet.
   message.SerializeWithCachedSizesToArray(const_cast<uint8_t*>(slice.begin()));
   return grpc::ByteBuffer(&slice, 1);
 }
-
-}  // namespace
 
 bool CallStream::Parse(grpc::ByteBuffer raw,
                        google::protobuf::MessageLite& message) {
@@ -38,7 +36,15 @@ void CallStream::ReadNext() {
   StartRead(&incoming_);
 }
 
+bool CallStream::TakeDirectly(const grpc::ByteBuffer&) { return false; }
+
+bool CallStream::ContinueSending(grpc::ByteBuffer*) { return false; }
+
 void CallStream::OnReadDone(bool ok) {
+  if (ok && TakeDirectly(incoming_)) {
+    incoming_.Clear();
+    return StartRead(&incoming_);
+  }
   const bool cancelled = !ok && context_.IsCancelled();
   loop_.Post([this, ok, cancelled] { TakeRead(ok, cancelled); });
 }
@@ -68,14 +74,21 @@ void CallStream::AwaitCancel() {
   });
 }
 
-void CallStream::Send(const google::protobuf::MessageLite& message,
+void CallStream::Send(grpc::ByteBuffer message,
                       std::function<void(bool)> on_sent) {
+  Enqueue({std::move(message), std::move(on_sent), false});
+}
+
+void CallStream::SendAndContinue(grpc::ByteBuffer message,
+                                 std::function<void(bool)> on_sent) {
+  Enqueue({std::move(message), std::move(on_sent), true});
+}
+
+void CallStream::Enqueue(Outgoing outgoing) {
   PORTREEVE_DCHECK(loop_.OnLoop());
-  if (broken_ || closed()) {
-    on_sent(false);
-    return;
-  }
-  outgoing_.push_back({Encode(message), std::move(on_sent)});
+  if (broken_ || closed()) return outgoing.on_sent(false);
+  AwaitSent();
+  outgoing_.push_back(std::move(outgoing));
   Pump();
 }
 
@@ -91,18 +104,38 @@ void CallStream::Pump() {
   if (write_in_flight_) return;
   if (outgoing_.empty()) return FinishIfIdle();
   write_in_flight_ = true;
-  StartWrite(&outgoing_.front().message);
+  continues_ = outgoing_.front().continues;
+  write_end_ = continues_ ? End::kNotAwaited : End::kAwaited;
+  writing_.Swap(&outgoing_.front().message);
+  StartWrite(&writing_);
 }
 
 void CallStream::OnWriteDone(bool ok) {
-  loop_.Post([this, ok] {
-    write_in_flight_ = false;
-    const Outgoing sent = std::move(outgoing_.front());
-    outgoing_.pop_front();
-    sent.on_sent(ok);
-    if (!ok) Break();
-    Pump();
-  });
+  writing_.Clear();
+  if (ok && continues_ && ContinueSending(&writing_)) {
+    return StartWrite(&writing_);
+  }
+  End expected = End::kNotAwaited;
+  if (ok && continues_ &&
+      write_end_.compare_exchange_strong(expected, End::kReached)) {
+    return;
+  }
+  loop_.Post([this, ok] { TakeSent(ok); });
+}
+
+void CallStream::AwaitSent() {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (!write_in_flight_ || !continues_) return;
+  if (write_end_.exchange(End::kAwaited) == End::kReached) TakeSent(true);
+}
+
+void CallStream::TakeSent(bool ok) {
+  write_in_flight_ = false;
+  const Outgoing sent = std::move(outgoing_.front());
+  outgoing_.pop_front();
+  sent.on_sent(ok);
+  if (!ok) Break();
+  Pump();
 }
 
 void CallStream::OnCancel() {
@@ -112,6 +145,7 @@ void CallStream::OnCancel() {
 void CallStream::Break() {
   if (std::exchange(broken_, true)) return;
   if (end_delay_) end_delay_->Cancel();
+  AwaitSent();
   DropUnsent();
   if (closed()) return FinishIfIdle();
   OnBroken();
@@ -121,6 +155,7 @@ void CallStream::Close(const absl::Status& status) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!status_) status_ = status;
   if (end_delay_) end_delay_->Cancel();
+  AwaitSent();
   FinishIfIdle();
 }
 

@@ -7,6 +7,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <list>
@@ -21,8 +22,10 @@ namespace portreeve::server {
 // What Attach, Dial and Handle have in common.  Messages are raw, for gRPC
 // tells a message that it cannot parse and the client's end in the same way.
 //
-// Threads: every field is touched on the loop only, and the methods that are
-// not gRPC's reactions are called there; reactions post.
+// Threads: every field is touched on the loop only, but for those that gRPC has
+// while a read or a write is in flight; the methods that are not gRPC's
+// reactions are called there, but for the two that say so; reactions post what
+// those two do not deal with.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.  Close() must be called in the end.
 class CallStream
@@ -51,11 +54,19 @@ class CallStream
   // OnClientEnd() or OnBroken() follows, unless the call ends before.
   void ReadNext();
 
+  static grpc::ByteBuffer Encode(const google::protobuf::MessageLite& message);
+
   // Sends `message` after those before it.  `on_sent` gets true when HTTP/2's
   // flow control has taken it over, false when it never will; it must not call
   // the stream.
-  void Send(const google::protobuf::MessageLite& message,
-            std::function<void(bool)> on_sent);
+  void Send(grpc::ByteBuffer message, std::function<void(bool)> on_sent);
+
+  // The same, and after it, one by one, what ContinueSending() gives, until
+  // that is nothing.  That all of this was sent is only told once it was asked
+  // for by AwaitSent(), so that nobody is woken for nothing.
+  void SendAndContinue(grpc::ByteBuffer message,
+                       std::function<void(bool)> on_sent);
+  void AwaitSent();
 
   // False if `raw` is not a message of this type.
   static bool Parse(grpc::ByteBuffer raw,
@@ -68,6 +79,14 @@ class CallStream
   bool broken() const { return broken_; }
   Loop& loop() const { return loop_; }
 
+  // Whether this has dealt with `message`, so that the next is read and nobody
+  // is told.  On a thread of gRPC, while ReadNext() waits for a message; one at
+  // a time.
+  virtual bool TakeDirectly(const grpc::ByteBuffer& message);
+  // Whether there is a `message` to send next.  On a thread of gRPC, for
+  // SendAndContinue(); one at a time.
+  virtual bool ContinueSending(grpc::ByteBuffer* message);
+
   virtual void OnMessage(grpc::ByteBuffer message) = 0;
   // The client sends no more; it still reads.
   virtual void OnClientEnd() = 0;
@@ -79,12 +98,15 @@ class CallStream
   struct Outgoing {
     grpc::ByteBuffer message;
     std::function<void(bool)> on_sent;
+    bool continues;
   };
 
   // How long after an end gRPC may take to tell that it cancels the call.
   static constexpr std::chrono::milliseconds kEndDelay{10};
 
+  void Enqueue(Outgoing outgoing);
   void TakeRead(bool ok, bool cancelled);
+  void TakeSent(bool ok);
   void AwaitCancel();
   void Pump();
   void Break();
@@ -99,9 +121,16 @@ class CallStream
   bool end_seen_ = false;
   std::optional<Timer> end_delay_;  // From end_seen_ on.
   bool used_ = false;
-  // The front one is on its way while write_in_flight_.
+  // The front one is on its way while write_in_flight_; gRPC has its message
+  // then, and those with which it continues.
   std::list<Outgoing> outgoing_;
   bool write_in_flight_ = false;
+  grpc::ByteBuffer writing_;  // gRPC reads it while a write is in flight.
+  bool continues_ = false;    // Of that write; set before it.
+  // Of one that continues: who is to tell its end.  gRPC's thread and the loop
+  // meet here.
+  enum class End { kNotAwaited, kReached, kAwaited };
+  std::atomic<End> write_end_ = End::kAwaited;
   bool broken_ = false;
   std::optional<absl::Status> status_;  // Once it is to finish.
   bool finished_ = false;

@@ -92,14 +92,14 @@ void HandleStream::OnBroken() {
 void HandleStream::Offer(const v1::Connection& connection) {
   v1::HandleResponse response;
   *response.mutable_offer()->mutable_connection() = connection;
-  Send(response, [](bool) {});
+  Send(Encode(response), [](bool) {});
 }
 
 void HandleStream::AskForVerdict(
     const v1::HandleResponse::HandlerError& error) {
   v1::HandleResponse response;
   *response.mutable_handler_error() = error;
-  Send(response, [](bool) {});
+  Send(Encode(response), [](bool) {});
 }
 
 void HandleStream::Leave() {

@@ -2,8 +2,11 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
+#include <span>
 #include <utility>
 
+#include "lib/socket_calls.h"
+#include "server/data_frame.h"
 #include "server/errors.h"
 
 namespace portreeve::server {
@@ -13,12 +16,12 @@ SocketStream::SocketStream(Loop& loop,
                            OnDoneFunction on_done)
     : CallStream(loop, context, std::move(on_done)), broken_(loop.executor()) {}
 
-bool SocketStream::AwaitsFrame() const {
-  return !frame_ && !client_ended_ && !closed() && !CallStream::broken();
+bool SocketStream::AwaitsMessage() const {
+  return !message_ && !client_ended_ && !closed() && !CallStream::broken();
 }
 
-Task<std::optional<v1::ClientFrame>> SocketStream::Read() {
-  if (AwaitsFrame()) {
+Task<std::optional<ClientMessage>> SocketStream::Read() {
+  if (AwaitsMessage()) {
     // Without effect if a Read() that was cancelled has asked already.
     ReadNext();
     const Deferred<> ready = reader_.emplace(loop().executor()).deferred();
@@ -29,7 +32,7 @@ Task<std::optional<v1::ClientFrame>> SocketStream::Read() {
       throw boost::system::system_error(asio::error::operation_aborted);
     }
   }
-  co_return std::exchange(frame_, std::nullopt);
+  co_return std::exchange(message_, std::nullopt);
 }
 
 void SocketStream::WakeReader() {
@@ -38,16 +41,63 @@ void SocketStream::WakeReader() {
 
 Task<bool> SocketStream::Write(v1::ServerFrame frame) {
   const Ivar<bool> taken(loop().executor());
-  Send(frame, [taken](bool ok) { taken.Fill(ok); });
+  Send(Encode(frame), [taken](bool ok) { taken.Fill(ok); });
   frame = v1::ServerFrame();  // gRPC has its own copy.
   const Deferred<bool> answer = taken.deferred();
   co_return co_await answer.Wait();
 }
 
+void SocketStream::SendData(DataBlock data) {
+  const Ivar<bool> taken(loop().executor());
+  data_taken_ = taken;
+  SendAndContinue(EncodeData(std::move(data)),
+                  [taken](bool ok) { taken.Fill(ok); });
+}
+
+Task<bool> SocketStream::DataTaken() {
+  AwaitSent();
+  const Deferred<bool> answer = data_taken_->deferred();
+  if (answer.determined()) co_return answer.value();
+  co_return co_await answer.Wait();
+}
+
+void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
+  socket_ = std::move(socket);
+}
+
+// What the loop must not miss comes to it: everything but data, data that is
+// too large, and what the peer does not take at once, or would not next time.
+bool SocketStream::TakeDirectly(const grpc::ByteBuffer& message) {
+  if (socket_ == nullptr || !takes_directly_) return false;
+  const std::optional<ReceivedData> data = ParseData(message);
+  takes_directly_ = data.has_value();
+  if (!data || data->size() > kMaxClientDataBytes ||
+      data->pieces.size() > kMostPieces) {
+    return false;
+  }
+  const ssize_t n = socket_->Send(data->pieces);
+  directly_sent_ = n < 0 ? 0 : static_cast<size_t>(n);
+  return directly_sent_ == data->size() && socket_->HasLittleUnsent();
+}
+
+bool SocketStream::ContinueSending(grpc::ByteBuffer* message) {
+  if (socket_ == nullptr) return false;
+  // The loop reads the end, and errors, once more.
+  auto data = ReceiveBlock([this](std::span<char> space) {
+    const ssize_t n = socket_->Receive(space);
+    return n > 0 ? std::optional<size_t>(n) : std::nullopt;
+  });
+  if (!data) return false;
+  *message = EncodeData(*std::move(data));
+  return true;
+}
+
 void SocketStream::OnMessage(grpc::ByteBuffer message) {
-  v1::ClientFrame frame;
-  if (Parse(std::move(message), frame)) {
-    frame_ = std::move(frame);
+  ClientMessage read;
+  read.data = ParseData(message);
+  if (read.data) read.data->RemovePrefix(std::exchange(directly_sent_, 0));
+  if (read.data || Parse(std::move(message), read.frame)) {
+    message_ = std::move(read);
     WakeReader();
   } else {
     // What was to follow is unknown: this must not pass for an end.
@@ -63,13 +113,13 @@ void SocketStream::OnClientEnd() {
 
 void SocketStream::OnBroken() {
   broken_.FillIfEmpty();
-  frame_.reset();
+  message_.reset();
   WakeReader();
 }
 
 void SocketStream::Close(const absl::Status& status) {
   CallStream::Close(status);
-  frame_.reset();
+  message_.reset();
   WakeReader();
 }
 

@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_SERVER_SOCKET_STREAM_H_
 #define PORTREEVE_SERVER_SOCKET_STREAM_H_
 
+#include <cstddef>
+#include <memory>
 #include <optional>
 
 #include "lib/asio.h"
@@ -20,24 +22,36 @@ class SocketStream final : public ClientStream, public CallStream {
   SocketStream(Loop& loop, const grpc::CallbackServerContext& context,
                OnDoneFunction on_done);
 
-  Task<std::optional<v1::ClientFrame>> Read() override;
+  Task<std::optional<ClientMessage>> Read() override;
   Task<bool> Write(v1::ServerFrame frame) override;
+  void SendData(DataBlock data) override;
+  Task<bool> DataTaken() override;
+  void Join(std::shared_ptr<SharedDescriptor> socket) override;
   Deferred<> broken() const override { return broken_.deferred(); }
   void Finish(const absl::Status& status) override { Close(status); }
 
   void Close(const absl::Status& status) override;
 
  private:
+  bool TakeDirectly(const grpc::ByteBuffer& message) override;
+  bool ContinueSending(grpc::ByteBuffer* message) override;
   void OnMessage(grpc::ByteBuffer message) override;
   void OnClientEnd() override;
   void OnBroken() override;
-  bool AwaitsFrame() const;
+  bool AwaitsMessage() const;
   void WakeReader();
 
   const Ivar<> broken_;
-  std::optional<v1::ClientFrame> frame_;  // Read, and given to nobody yet.
+  std::optional<ClientMessage> message_;  // Read, and given to nobody yet.
   bool client_ended_ = false;
-  std::optional<Ivar<>> reader_;  // Of the last Read() that waited.
+  std::optional<Ivar<bool>> data_taken_;  // Of the last SendData().
+  std::optional<Ivar<>> reader_;          // Of the last Read() that waited.
+
+  // Of Join(); else null.  Set while no read and no write is in flight.
+  std::shared_ptr<SharedDescriptor> socket_;
+  // Touched by whoever has the message that was read last.
+  bool takes_directly_ = true;  // The client has sent nothing but data.
+  size_t directly_sent_ = 0;    // Bytes of that message.
 };
 
 }  // namespace portreeve::server

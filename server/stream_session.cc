@@ -2,7 +2,10 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,12 +24,6 @@ namespace {
 constexpr size_t kMaxTailBytes = 128 * 1024;
 
 Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
-v1::ServerFrame DataFrame(std::string data) {
-  v1::ServerFrame frame;
-  frame.set_data(std::move(data));
-  return frame;
-}
 
 v1::ServerFrame EofFrame() {
   v1::ServerFrame frame;
@@ -49,6 +46,7 @@ class Session {
     *opened.mutable_opened()->mutable_connection() = options_.describe();
     // Small enough to need no client that reads.
     co_await stream_->Write(std::move(opened));
+    if (connection_->is_open()) stream_->Join(connection_->socket()->Share());
     // Whatever ends the exchange, the connection's end ends it all.
     co_await ((PumpUp() && PumpDown() && WatchStream() && WatchPeer()) ||
               Await(connection_->closed()));
@@ -75,16 +73,19 @@ class Session {
   // From the client to the peer, one frame at a time.
   Task<> PumpUp() {
     while (true) {
-      std::optional<v1::ClientFrame> frame = co_await stream_->Read();
-      if (!frame) break;
-      violation_ = Take(*frame);
+      std::optional<ClientMessage> message = co_await stream_->Read();
+      if (!message) break;
+      violation_ =
+          message->data ? TakeData(*message->data) : TakeFrame(message->frame);
       if (!violation_.ok()) {
         OnViolation();
         co_return;
       }
-      frame.reset();  // The Writer has its copy.
-      const Deferred<FlushResult> flushed = connection_->writer().Flushed();
-      co_await flushed.Wait();
+      message.reset();  // The Writer has a copy of what the kernel has not.
+      if (connection_->bytes_to_write() > 0) {
+        const Deferred<FlushResult> flushed = connection_->writer().Flushed();
+        co_await flushed.Wait();
+      }
       // Else a peer that does not read would have one whole frame wait here,
       // beside the stream's window.
       co_await connection_->socket()->WaitWritable();
@@ -95,10 +96,10 @@ class Session {
     if (peer_eof_delivered_) End(nullptr);
   }
 
-  absl::Status Take(const v1::ClientFrame& frame) {
+  absl::Status TakeFrame(const v1::ClientFrame& frame) {
     switch (frame.kind_case()) {
       case v1::ClientFrame::kData:
-        return TakeData(frame.data());
+        return TakeData({{frame.data()}, nullptr});
       case v1::ClientFrame::kEof:
         HalfClose();
         return absl::OkStatus();
@@ -123,7 +124,7 @@ class Session {
     return InvalidMessage("a frame must have one of its kinds set");
   }
 
-  absl::Status TakeData(const std::string& data) {
+  absl::Status TakeData(const ReceivedData& data) {
     if (eof_ || ended_by_client()) {
       return InvalidField("data", "nothing may follow `eof` and `done`");
     }
@@ -133,7 +134,9 @@ class Session {
                                        " bytes, but it has ", data.size()));
     }
     // Closed under the client, which `closed` will tell.
-    if (!connection_->writer().is_closed()) connection_->writer().Write(data);
+    if (!connection_->writer().is_closed()) {
+      connection_->writer().WriteNow(data.pieces);
+    }
     return absl::OkStatus();
   }
 
@@ -153,11 +156,21 @@ class Session {
 
   // From the peer to the client.
   Task<> PumpDown() {
+    Reader& reader = connection_->reader();
+    const auto try_read = [&reader](std::span<char> space) {
+      return reader.TryRead(space);
+    };
     while (connection_->is_open()) {
-      std::string data = co_await connection_->reader().ReadChunk();
-      if (data.empty()) break;
-      v1::ServerFrame frame = DataFrame(std::move(data));
-      if (!co_await stream_->Write(std::move(frame))) co_return;
+      std::optional<DataBlock> data = ReceiveBlock(try_read);
+      if (!data) {
+        co_await reader.WaitUntilReadable();
+        continue;
+      }
+      if (data->data().empty()) break;
+      stream_->SendData(*std::move(data));
+      // Nobody need be woken when it was taken, as long as there is no more.
+      co_await reader.WaitUntilReadable();
+      if (!co_await stream_->DataTaken()) co_return;
     }
     if (connection_->reason() == CloseReason::kPeerReset) {
       connection_->Close(ExistingConnections::kReset, CloseReason::kPeerReset);
@@ -185,6 +198,8 @@ class Session {
   Task<> WatchPeer() {
     SocketCore& socket = *connection_->socket();
     co_await PeerReset(socket);
+    // What the stream has taken goes before what is left.
+    socket.StopSharedReceiving();
     const auto space =
         std::make_unique_for_overwrite<char[]>(kMaxServerDataBytes);
     while (tail_.size() < kMaxTailBytes) {
@@ -202,8 +217,9 @@ class Session {
       co_return;
     }
     for (size_t at = 0; at < tail_.size(); at += kMaxServerDataBytes) {
-      v1::ServerFrame frame = DataFrame(tail_.substr(at, kMaxServerDataBytes));
-      co_await stream_->Write(std::move(frame));
+      DataBlock data(std::string_view(tail_).substr(at, kMaxServerDataBytes));
+      stream_->SendData(std::move(data));
+      (void)co_await stream_->DataTaken();
     }
     const CloseReason reason = connection_->reason();
     if (reason == CloseReason::kPeerReset && !eof_sent_) {

@@ -14,10 +14,6 @@
 
 namespace portreeve::server {
 
-// The most bytes of one `data` frame: of the daemon's, and of a client's.
-constexpr size_t kMaxServerDataBytes = Reader::kMaxChunkBytes;
-constexpr size_t kMaxClientDataBytes = 256 * 1024;
-
 struct StreamSessionOptions {
   // The reason of a connection whose stream broke.
   CloseReason broken = CloseReason::kClientGone;

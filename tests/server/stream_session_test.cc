@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,7 +22,9 @@
 namespace portreeve::testing {
 namespace {
 
+using server::ClientMessage;
 using server::ClientStream;
+using server::DataBlock;
 
 // What gRPC is otherwise.  While it stalls, the client takes nothing.
 class FakeClientStream : public ClientStream {
@@ -29,12 +32,13 @@ class FakeClientStream : public ClientStream {
   explicit FakeClientStream(const Executor& executor)
       : executor_(executor), broken_(executor), changed_(executor) {}
 
-  Task<std::optional<v1::ClientFrame>> Read() override {
+  Task<std::optional<ClientMessage>> Read() override {
     while (frames_.empty() && !over()) co_await Changed();
     if (frames_.empty() || over(false)) co_return std::nullopt;
-    std::optional<v1::ClientFrame> frame = std::move(frames_.front());
-    if (frame) frames_.pop_front();
-    co_return frame;
+    if (!frames_.front()) co_return std::nullopt;  // It stays the end.
+    ClientMessage message = ToMessage(*std::move(frames_.front()));
+    frames_.pop_front();
+    co_return message;
   }
   Task<bool> Write(v1::ServerFrame frame) override {
     if (over()) co_return false;
@@ -42,6 +46,16 @@ class FakeClientStream : public ClientStream {
     while (stalled_ && !over()) co_await Changed();
     co_return !over();
   }
+  void SendData(DataBlock data) override {
+    if (over()) return;
+    written.emplace_back();
+    written.back().set_data(std::string(data.data()));
+  }
+  Task<bool> DataTaken() override {
+    while (stalled_ && !over()) co_await Changed();
+    co_return !over();
+  }
+  void Join(std::shared_ptr<SharedDescriptor>) override {}
   Deferred<> broken() const override { return broken_.deferred(); }
   void Finish(const absl::Status& status) override {
     if (!finished) finished = status;
@@ -95,6 +109,20 @@ class FakeClientStream : public ClientStream {
   bool over(bool or_finished = true) const {
     return broken_.determined() || (or_finished && finished.has_value());
   }
+  // As SocketStream reads it: data lies in pieces.
+  static ClientMessage ToMessage(v1::ClientFrame frame) {
+    ClientMessage message;
+    if (!frame.has_data()) {
+      message.frame = std::move(frame);
+      return message;
+    }
+    const auto data = std::make_shared<std::string>(frame.data());
+    const std::string_view all(*data);
+    const size_t half = all.size() / 2;
+    message.data = {{all.substr(0, half), all.substr(half)}, data};
+    return message;
+  }
+
   Task<> Changed() {
     const Deferred<> changed = changed_.deferred();
     co_await changed.Wait();
