@@ -25,10 +25,14 @@ class ControlPlane {
  public:
   // What a client may send in one message.
   static constexpr int kMaxRequestBytes = 1024 * 1024;
-  // What a stream takes from its client ahead of being read.  gRPC keeps it in
-  // blocks of 64 KiB that streams share, so that it may hold on to thrice as
-  // much.
-  static constexpr int kStreamWindowBytes = 32 * 1024;
+  // What a stream takes from its client ahead of being read; with what gRPC
+  // adds, a stream that is not read holds up to twice as much.  More than one
+  // of the daemon's own frames: with less, a client that echoes them waits in
+  // the middle of each, and both sides wake twice for it.
+  static constexpr int kStreamWindowBytes = 96 * 1024;
+  // The most of a message that clients send in one frame of HTTP/2; not the
+  // 16 KiB of its default, each with a header that bulk is cut up by.
+  static constexpr int kMaxHttp2FrameBytes = 256 * 1024;
   // How long TLS and HTTP/2 may take to begin.
   static constexpr std::chrono::seconds kHandshakeTimeout{20};
   // A connection that is silent for this long is asked for a sign of life...
