@@ -1,49 +1,270 @@
-"""The rows of the table: what is measured, beside whom, and the goal."""
+"""The kinds of rows: who is measured, by what load, on which CPUs."""
 
+import contextlib
 import dataclasses
+import statistics
+import time
 
-ECHO_SERVERS = ("portreeve", "raw", "asio")
-FORWARD_SERVERS = (
-    "portreeve", "haproxy", "nginx", "haproxy-splice", "raw", "asio")
+import loads
+import machine
+import reload
+from processes import PATIENCE
+from results import Result, SUBJECT
+from samples import Sample, run_rounds
+from servers import ECHOES, FORWARDS, GrpcPeer, Nginx, Peer, Portreeved
 
 
 @dataclasses.dataclass(frozen=True)
-class CpuRow:
-    """Server CPU per unit of work, as a ratio to a peer's."""
+class Bench:
+    """How everything is measured in this run."""
+    server_cpu: int
+    other_cpu: int
+    # Rounds that are wanted, and the most that are run.
+    pairs: int
+    most: int
+    # Of the work of each row.
+    scale: float
+    # Seconds that idle connections are looked at.
+    idle_seconds: float
+    # The contenders; empty for all.
+    only: frozenset
+    # Called with what is to be shown of a sample.
+    tell: object
+
+    def load_cpu(self, placement):
+        return self.server_cpu if placement == "same" else self.other_cpu
+
+    def among(self, names):
+        return [name for name in names if not self.only or name in self.only]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
     name: str
     title: str
-    # "echo" or "forward".
-    handler: str
-    # "same": all on one CPU; "split": the server on one, the rest on the other.
-    placement: str
-    mode: str
-    flags: tuple
-    units: int
-    # The peer that the goal is relative to, and the most that is allowed.
-    baseline: str
+    unit: str = "us CPU"
+    # The contender that ratios are to, and the most that the subject's may be.
+    # Without a baseline the goal is the most that its value may be.
+    baseline: str | None = None
     goal: float | None = None
+
+    def contenders(self, bench, stack):
+        """Functions that measure, by name; `stack` ends what is started."""
+        raise NotImplementedError
+
+    def run(self, bench):
+        """The results, of which there may be more than one."""
+        with contextlib.ExitStack() as stack:
+            contenders = self.contenders(bench, stack)
+            if not contenders:
+                return []
+            tell = lambda number, name, sample: bench.tell(
+                self, number, name, sample)
+            return [Result.of(self, run_rounds(
+                contenders, bench.pairs, bench.most, tell))]
+
+
+@dataclasses.dataclass(frozen=True)
+class TcpRow(Row):
+    """Server CPU per unit of bench/load's work."""
+    # "echo" or "forward"; the latter's upstream is raw_echo.
+    handler: str = "echo"
+    # "same": all on one CPU.  "split": the server on one, the rest on another.
+    placement: str = "same"
+    mode: str = "rr"
+    flags: tuple = ()
+    units: int = 0
+    # Attached to the subject.
     watchers: int = 0
 
-    @property
-    def servers(self):
-        return ECHO_SERVERS if self.handler == "echo" else FORWARD_SERVERS
+    @staticmethod
+    def value(spent, report):
+        return loads.cpu_per_unit(spent, report)
+
+    def contenders(self, bench, stack):
+        cpu = bench.load_cpu(self.placement)
+        servers = ECHOES if self.handler == "echo" else FORWARDS
+        return {name: self._contender(bench, stack, servers[name], cpu,
+                                      self.watchers if name == SUBJECT else 0)
+                for name in bench.among(servers)}
+
+    def _contender(self, bench, stack, start, cpu, watchers):
+        helpers = []
+        upstream = []
+        if self.handler == "forward":
+            helpers.append(stack.enter_context(Peer("raw_echo", cpu)))
+            upstream.append(helpers[0].port)
+        server = stack.enter_context(start(bench.server_cpu, *upstream))
+        if watchers:
+            helpers.append(stack.enter_context(
+                loads.Watchers(cpu, server.control, watchers)))
+        flags = (*self.flags, "--units", max(100, int(self.units * bench.scale)))
+        return lambda: loads.tcp_sample(server, cpu, self.mode, flags, helpers,
+                                        self.value)
 
 
-RR = ("--connections", 64)
-SHORT = ("--connections", 64)
-BULK = ("--connections", 4)
+@dataclasses.dataclass(frozen=True)
+class FloodRow(TcpRow):
+    """The p99 of clients that behave well in an abort flood."""
+    unit: str = "us p99"
+    mode: str = "flood"
 
-ROWS = (
-    CpuRow("forward_bulk", "forward, bulk, 4 connections", "forward", "split",
-           "bulk", BULK, 1000, "haproxy", 0.50),
-    CpuRow("forward_rr", "forward, request/response, 64 connections",
-           "forward", "same", "rr", RR, 30000, "haproxy", 0.88),
-    CpuRow("forward_short", "forward, short connections", "forward", "same",
-           "short", SHORT, 8000, "haproxy", 0.90),
-    CpuRow("echo_rr", "echo, request/response, 64 connections", "echo", "same",
-           "rr", RR, 60000, "raw", 1.08),
-    CpuRow("echo_short", "echo, short connections, one watcher", "echo", "same",
-           "short", SHORT, 15000, "raw", 1.10, watchers=1),
-    CpuRow("echo_bulk", "echo, bulk, 4 connections", "echo", "split", "bulk",
-           BULK, 1000, "raw", 1.10),
-)
+    @staticmethod
+    def value(spent, report):
+        return report["latency_us"]["p99"]
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchedRow(TcpRow):
+    """The subject with watchers beside the subject without."""
+    baseline: str | None = "unwatched"
+
+    def contenders(self, bench, stack):
+        cpu = bench.load_cpu(self.placement)
+        return {name: self._contender(bench, stack, Portreeved, cpu, watchers)
+                for name, watchers in ((SUBJECT, self.watchers),
+                                       ("unwatched", 0))}
+
+
+@dataclasses.dataclass(frozen=True)
+class GrpcRow(Row):
+    """Server CPU per unit of grpc_load's work, beside a bare gRPC server's."""
+    baseline: str | None = "grpc"
+    # The mode and its flags, for the subject and for the bare server; the
+    # latter's units are as many of its calls as do one of the former's.
+    subject: tuple = ()
+    bare: tuple = ()
+    calls: int = 1
+    # The flag that says how much work, and that for the subject.
+    work: str = ""
+    units: int = 0
+    # Units that are told as one.
+    unit_size: int = 1
+
+    def contenders(self, bench, stack):
+        units = max(100, int(self.units * bench.scale))
+
+        def contender(server, mode, flags, times):
+            flags = (*flags, self.work, units * times)
+            return lambda: loads.grpc_sample(
+                server, bench.other_cpu, mode, flags,
+                lambda spent, report: self.unit_size * times
+                * loads.cpu_per_unit(spent, report))
+
+        found = {}
+        for name in bench.among((SUBJECT, "grpc")):
+            start, (mode, *flags), times = (
+                (Portreeved, self.subject, 1) if name == SUBJECT
+                else (GrpcPeer, self.bare, self.calls))
+            found[name] = contender(
+                stack.enter_context(start(bench.server_cpu)), mode, flags, times)
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstByteRow(Row):
+    """Wall clock from the wish for a listener to a byte's echo through it."""
+    unit: str = "ms p50"
+    # Open at the daemon and at nginx; None if nginx takes no part.
+    listeners: int = 1000
+    reloads: int | None = 5
+    rounds: int = 100
+    # Another number of listeners, to compare with.
+    fewer: int | None = None
+
+    def contenders(self, bench, stack):
+        # Each has a daemon of its own: the listeners are made in each round.
+        found = {}
+        wanted = {SUBJECT: self.listeners}
+        if self.fewer:
+            wanted[f"{self.fewer} open"] = self.fewer
+        for name in bench.among(wanted):
+            found[name] = self._daemon(bench, stack, wanted[name])
+        if self.reloads and bench.among(["nginx"]):
+            found["nginx"] = self._nginx(bench, stack)
+        return found
+
+    def _daemon(self, bench, stack, listeners):
+        server = stack.enter_context(Portreeved(bench.server_cpu))
+        flags = ("--listeners-open", listeners, "--rounds",
+                 max(20, int(self.rounds * bench.scale)))
+        return lambda: loads.grpc_sample(
+            server, bench.other_cpu, "first_byte", flags,
+            lambda _, report: report["latency_us"]["p50"] / 1000)
+
+    def _nginx(self, bench, stack):
+        upstream = stack.enter_context(Peer("raw_echo", bench.other_cpu))
+        nginx = stack.enter_context(Nginx(bench.server_cpu, upstream.port))
+        ports = reload.free_ports(self.listeners)
+
+        def measure():
+            interval = machine.Interval([nginx, upstream])
+            median = statistics.median(
+                reload.reload_to_first_byte(nginx, ports)
+                for _ in range(self.reloads))
+            return Sample(median * 1000, interval.end(),
+                          dict.fromkeys(("p50", "p99", "p999"), median * 1e6))
+
+        return measure
+
+
+@dataclasses.dataclass(frozen=True)
+class LoneEventRow(Row):
+    """The latency of an event that comes alone."""
+    unit: str = "ms p99"
+    events: int = 200
+
+    def contenders(self, bench, stack):
+        server = stack.enter_context(Portreeved(bench.server_cpu))
+        flags = ("--watchers", 1, "--lone-events", self.events)
+        return {SUBJECT: lambda: loads.grpc_sample(
+            server, bench.other_cpu, "watch", flags,
+            lambda _, report: report["latency_us"]["p99"] / 1000)}
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryRow(Row):
+    """The slope of Private_Dirty between two numbers of idle connections."""
+    unit: str = "bytes"
+    handler: str = "echo"
+    few: int = 200
+    many: int = 4200
+
+    def run(self, bench):
+        # Nothing that others do shows in it.
+        return super().run(dataclasses.replace(
+            bench, pairs=min(bench.pairs, 3), most=min(bench.pairs, 3)))
+
+    def contenders(self, bench, stack):
+        servers = ECHOES if self.handler == "echo" else FORWARDS
+
+        def contender(start):
+            return lambda: Sample(self._slope(bench, start), 0)
+
+        return {name: contender(servers[name]) for name in bench.among(servers)}
+
+    def _slope(self, bench, start):
+        with contextlib.ExitStack() as stack:
+            upstream = []
+            if self.handler == "forward":
+                peer = stack.enter_context(Peer("raw_echo", bench.other_cpu))
+                upstream.append(peer.port)
+            server = stack.enter_context(start(bench.server_cpu, *upstream))
+            idle = stack.enter_context(loads.IdleConnections(
+                bench.other_cpu, server.port, self.few))
+            before = settled(server)
+            idle.grow(self.many)
+            return (settled(server) - before) / (self.many - self.few)
+
+
+def settled(server):
+    """Private_Dirty, when it has been the same for half a second."""
+    deadline = time.monotonic() + PATIENCE
+    last = None
+    while time.monotonic() < deadline:
+        now = machine.private_dirty(server.pids())
+        if now == last:
+            return now
+        last = now
+        time.sleep(0.5)
+    return server.fail("its memory does not come to rest")

@@ -1,68 +1,115 @@
-"""The benchmark: see docs/BENCHMARKS.md."""
+"""The benchmark; docs/BENCHMARKS.md says what it measures, --help how to."""
 
 import argparse
-import contextlib
+import fnmatch
+import os
+import platform
 import sys
+import tempfile
 
 import machine
-import ratios
-from load import measure
-from rows import ROWS
-from servers import ECHOES, FORWARDS, Peer, Portreeved
-
-SERVER_CPU = 0
-
-
-def say(text, end="\n"):
-    print(text, end=end, file=sys.stderr, flush=True)
+import packages
+import plot
+import report
+from rows import Bench
+from servers import Portreeved
+from table_rows import ROWS
 
 
-class Round:
-    pass
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def run_cpu_row(row, pairs, scale, only):
-    load_cpu = SERVER_CPU if row.placement == "same" else SERVER_CPU + 1
-    names = [n for n in row.servers if not only or n in only]
-    units = max(int(row.units * scale), 100)
-    flags = (*row.flags, "--units", units)
-    results = {name: [] for name in names}
-    with contextlib.ExitStack() as stack:
-        servers = {}
-        for name in names:
-            if row.handler == "echo":
-                servers[name] = (stack.enter_context(ECHOES[name](SERVER_CPU)), ())
-            else:
-                upstream = stack.enter_context(Peer("raw_echo", load_cpu))
-                servers[name] = (stack.enter_context(
-                    FORWARDS[name](SERVER_CPU, upstream.port)), (upstream,))
-        for number in range(pairs + 1):
-            for name, (server, helpers) in servers.items():
-                m = measure(server, load_cpu, row.mode, flags, 2, helpers)
-                say(f"{row.name} {number} {name:15} {m.ns_per_unit/1000:9.3f} us/unit  "
-                    f"{m.report['seconds']:.2f} s  p50 {m.report['latency_us']['p50']:.0f} p99 {m.report['latency_us']['p99']:.0f} others {m.others:.2f}")
-                if number > 0:
-                    results[name].append(m)
-    for name in names:
-        s = ratios.paired([m.ns_per_unit for m in results[name]],
-                          [m.ns_per_unit for m in results[row.baseline]])
-        say(f"{row.name:15} {name:15} {s.median:.3f} [{s.low:.3f} {s.high:.3f}] x {row.baseline}")
+def tell(row, number, name, sample):
+    latency = "".join(f"  {quantile} {sample.latency[quantile]:.0f} us"
+                      for quantile in sample.latency)
+    others = (f"  others used {sample.others:.0%}" if sample.others >= 0.01
+              else "")
+    what = "warm-up" if number == 0 else f"round {number}"
+    say(f"{row.name} {what}  {name}: {report.number(sample.value)} {row.unit}"
+        f"{latency}{others}")
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measures Portreeve beside its peers.")
+    parser.add_argument("--list", action="store_true",
+                        help="print the names of the rows, and end")
+    parser.add_argument("--rows", default="*", metavar="NAME,...",
+                        help="only these; * and ? stand for any text")
+    parser.add_argument("--goals", action="store_true",
+                        help="only the rows that have a goal")
+    parser.add_argument("--servers", default="", metavar="NAME,...",
+                        help="only these, beside what they are compared with")
+    parser.add_argument("--pairs", type=int, default=10, metavar="N",
+                        help="rounds that count (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true",
+                        help="3 rounds of a third of the work")
+    parser.add_argument("--out", metavar="DIR",
+                        help="where the results go (default: a new folder)")
+    parser.add_argument("--portreeved", default=Portreeved.binary,
+                        metavar="FILE", help="the daemon to measure")
+    return parser.parse_args()
+
+
+def chosen(options):
+    patterns = options.rows.split(",")
+    unknown = [pattern for pattern in patterns
+               if not fnmatch.filter([row.name for row in ROWS], pattern)]
+    if unknown:
+        sys.exit(f"bench: no row is named {', '.join(unknown)}; see --list")
+    return [row for row in ROWS
+            if any(fnmatch.fnmatch(row.name, pattern) for pattern in patterns)
+            and (row.goal is not None or not options.goals)]
+
+
+def bench_of(options):
+    cpus = machine.cpus()
+    if len(cpus) < 2:
+        sys.exit("bench: two CPUs are needed")
+    pairs = min(options.pairs, 3) if options.quick else options.pairs
+    return Bench(
+        server_cpu=cpus[0], other_cpu=cpus[1], pairs=pairs,
+        most=2 * pairs if options.quick else 3 * pairs,
+        scale=1 / 3 if options.quick else 1,
+        idle_seconds=10 if options.quick else 60,
+        only=frozenset(options.servers.split(",")) - {""}, tell=tell)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows")
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--servers")
-    parser.add_argument("--portreeved", default=Portreeved.binary)
-    options = parser.parse_args()
-    Portreeved.binary = options.portreeved
+    options = parse()
+    rows = chosen(options)
+    if options.list:
+        for row in rows:
+            print(f"{row.name:20} {row.title}")
+        return
+    bench = bench_of(options)
+    packages.install_missing(say)
+    folder = options.out or tempfile.mkdtemp(prefix="portreeve-bench-")
+    os.makedirs(folder, exist_ok=True)
+    Portreeved.binary = os.path.abspath(options.portreeved)
     machine.raise_limits()
     machine.raise_priority()
-    for row in ROWS:
-        if not options.rows or row.name in options.rows.split(","):
-            run_cpu_row(row, options.pairs, options.scale, options.servers and options.servers.split(","))
+    results = []
+    for row in rows:
+        say(f"{row.name}: {row.title}")
+        for result in row.run(bench):
+            results.append(result)
+            say(report.line(result))
+    write(results, folder)
 
 
-main()
+def write(results, folder):
+    table = report.markdown(results)
+    about = {"kernel": platform.release(), "cpus": os.cpu_count()}
+    for name, text in (("results.md", table),
+                       ("results.json", report.as_json(results, about))):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    plot.draw(results, os.path.join(folder, "results.svg"))
+    print(table)
+    say(f"results.md, results.json and results.svg are in {folder}")
+
+
+if __name__ == "__main__":
+    main()

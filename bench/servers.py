@@ -1,85 +1,14 @@
 """The servers that are measured: how each is started and where it listens."""
 
 import os
-import signal
-import socket
 import subprocess
 import tempfile
-import time
 
-from machine import cpu_ns, family
-
-# The folder that holds the programs by their Bazel names, such as bench/load:
-# Bazel's runfiles, or what was built last.
-ROOT = os.environ.get("BENCH_ROOT") or os.path.join(
-    os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "bazel-bin")
-# Seconds that a program may take to start or to end.
-PATIENCE = 20
-
-
-def binary(name):
-    return os.path.join(ROOT, name)
-
-
-class Process:
-    """A child on one CPU; ended by stop(), or at the end of a `with`."""
-
-    def __init__(self, command, cpu, stdin=None):
-        # What it says is shown if it fails.
-        self.log = tempfile.TemporaryFile("w+")
-        self.command = command
-        self.child = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
-            text=True, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def line(self, prefix=""):
-        """The rest of the next line of stdout that begins with `prefix`."""
-        for line in self.child.stdout:
-            if line.startswith(prefix):
-                return line[len(prefix):].strip()
-        self.fail(f"ended before {prefix!r}")
-
-    def fail(self, what):
-        self.log.seek(0)
-        raise RuntimeError(
-            f"{' '.join(self.command)}: {what}\n{self.log.read()[-2000:]}")
-
-    def pids(self):
-        return family(self.child.pid)
-
-    def cpu_ns(self):
-        return cpu_ns(self.pids())
-
-    def stop(self):
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            if self.child.poll() is None:
-                self.child.send_signal(how)
-                try:
-                    self.child.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    pass
-        self.child.stdout.close()
-        self.log.close()
-
-
-class Peer(Process):
-    """One of bench/peers."""
-
-    def __init__(self, name, cpu, upstream=None):
-        super().__init__(
-            [binary(f"bench/peers/{name}"), "127.0.0.1:0"]
-            + ([f"127.0.0.1:{upstream}"] if upstream else []), cpu)
-        self.port = int(self.line("listening "))
+from processes import Process, await_port, binary, free_port
 
 
 class Portreeved(Process):
-    """A daemon with one listener."""
+    """A daemon with one listener: an echo, or a forward if there is upstream."""
 
     binary = binary("server/portreeved")
 
@@ -87,6 +16,7 @@ class Portreeved(Process):
         handler = f"forward tcp:127.0.0.1:{upstream}" if upstream else "echo"
         command = [self.binary, "--control", "tcp:127.0.0.1:0", "--listen",
                    f"tcp:127.0.0.1:0 {handler}"]
+        # As many loops as CPUs is the default, but a peer has one in any case.
         if self.has_loops():
             command += ["--loops", "1"]
         super().__init__(command, cpu)
@@ -105,6 +35,25 @@ class Portreeved(Process):
             check=True).stdout
 
 
+class Peer(Process):
+    """One of bench/peers."""
+
+    def __init__(self, name, cpu, upstream=None):
+        command = [binary(f"bench/peers/{name}"), "127.0.0.1:0"]
+        if upstream:
+            command.append(f"127.0.0.1:{upstream}")
+        super().__init__(command, cpu)
+        self.port = int(self.line("listening "))
+
+
+class GrpcPeer(Process):
+    """A gRPC server that does nothing but answer."""
+
+    def __init__(self, cpu):
+        super().__init__([binary("bench/grpc/grpc_peer")], cpu)
+        self.control = f"127.0.0.1:{self.line('ready ')}"
+
+
 class Haproxy(Process):
     """HAProxy with one thread; with `splice`, it always splices."""
 
@@ -113,7 +62,7 @@ class Haproxy(Process):
         self.folder = tempfile.TemporaryDirectory()
         path = os.path.join(self.folder.name, "haproxy.cfg")
         options = "option splice-request\n    option splice-response"
-        with open(path, "w") as config:
+        with open(path, "w", encoding="ascii") as config:
             config.write(f"""\
 global
     nbthread 1
@@ -132,7 +81,7 @@ listen bench
     server upstream 127.0.0.1:{upstream}
 """)
         super().__init__(["/usr/sbin/haproxy", "-db", "-f", path], cpu)
-        await_port(self)
+        await_port(self, self.port)
 
     def stop(self):
         super().stop()
@@ -154,14 +103,14 @@ class Nginx(Process):
         self.path = os.path.join(self.folder.name, "nginx.conf")
         self.write([self.port])
         super().__init__(["/usr/sbin/nginx", "-c", self.path], cpu)
-        await_port(self)
+        await_port(self, self.port)
 
     def write(self, ports):
         """The configuration, for the next start or reload."""
         user = "user root;" if os.geteuid() == 0 else ""
         listen = "\n        ".join(
             f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
-        with open(self.path, "w") as config:
+        with open(self.path, "w", encoding="ascii") as config:
             config.write(f"""\
 {user}
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -184,28 +133,14 @@ stream {{
 }}
 """)
 
+    def reload(self):
+        # What the init scripts do.
+        subprocess.run(["/usr/sbin/nginx", "-c", self.path, "-s", "reload"],
+                       check=True, stderr=subprocess.DEVNULL)
+
     def stop(self):
         super().stop()
         self.folder.cleanup()
-
-
-def free_port():
-    """For programs that cannot let the OS choose."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def await_port(server):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", server.port)).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.01)
-        if server.child.poll() is not None:
-            break
-    server.fail(f"does not listen on {server.port}")
 
 
 # By the names in the results.
@@ -217,8 +152,8 @@ ECHOES = {
 FORWARDS = {
     "portreeve": Portreeved,
     "haproxy": Haproxy,
-    "haproxy-splice": HaproxySplice,
     "nginx": Nginx,
+    "haproxy-splice": HaproxySplice,
     "raw": lambda cpu, upstream: Peer("raw_splice_proxy", cpu, upstream),
     "asio": lambda cpu, upstream: Peer("asio_proxy", cpu, upstream),
 }

@@ -1,0 +1,77 @@
+"""What idle connections cost, all servers at the same time."""
+
+import contextlib
+import dataclasses
+import time
+
+import loads
+import machine
+from results import Result, SUBJECT
+from rows import Row
+from samples import Spread
+from servers import GrpcPeer, Haproxy, Peer, Portreeved
+
+# The names of the daemon's loop threads begin so.
+LOOP = "loop-"
+
+
+@dataclasses.dataclass(frozen=True)
+class IdleCpuRow(Row):
+    """Three results: CPU of the loops, their wake-ups, CPU of the process."""
+    unit: str = "ppm"
+    # The most that the daemon's may be of an empty gRPC server's.
+    process_goal: float = 0
+    connections: int = 4000
+
+    def run(self, bench):
+        with contextlib.ExitStack() as stack:
+            return self._run(bench, stack)
+
+    def _run(self, bench, stack):
+        daemon = stack.enter_context(Portreeved(bench.server_cpu))
+        empty = stack.enter_context(GrpcPeer(bench.server_cpu))
+        upstream = stack.enter_context(Peer("raw_echo", bench.other_cpu))
+        haproxy = stack.enter_context(
+            Haproxy(bench.server_cpu, upstream.port))
+        for server in (daemon, haproxy):
+            stack.enter_context(loads.IdleConnections(
+                bench.other_cpu, server.port, self.connections))
+        stack.enter_context(
+            loads.Watchers(bench.other_cpu, daemon.control, 1))
+        time.sleep(2)  # What has been begun is done.
+
+        servers = {SUBJECT: daemon, "grpc": empty, "haproxy": haproxy}
+        begin = time.monotonic_ns()
+        threads = machine.threads(daemon.child.pid)
+        processes = {name: server.cpu_ns() for name, server in servers.items()}
+        time.sleep(bench.idle_seconds)
+        for name, server in servers.items():
+            processes[name] = server.cpu_ns() - processes[name]
+        now = machine.threads(daemon.child.pid)
+        seconds = (time.monotonic_ns() - begin) / 1e9
+
+        loops = [(cpu - threads[tid][1], switches - threads[tid][2])
+                 for tid, (name, cpu, switches) in now.items()
+                 if name.startswith(LOOP)]
+        if not loops:
+            daemon.fail(f"no thread is named {LOOP}...")
+        ppm = {name: ns / seconds / 1000 for name, ns in processes.items()}
+        loop_ppm = sum(cpu for cpu, _ in loops) / seconds / 1000
+        return [
+            self._result("loops", "CPU of the loops", self.unit,
+                         {SUBJECT: loop_ppm, "haproxy": ppm["haproxy"]},
+                         None, self.goal),
+            self._result("wakeups", "wake-ups of the loops", "per minute",
+                         {SUBJECT: sum(s for _, s in loops) / seconds * 60},
+                         None, 0),
+            self._result("process", "CPU of the process", self.unit,
+                         {name: ppm[name] for name in (SUBJECT, "grpc")},
+                         "grpc", self.process_goal),
+        ]
+
+    def _result(self, name, title, unit, values, baseline, goal):
+        exact = {name: Spread(v, v, v) for name, v in values.items()}
+        ratios = {name: Spread(*[v / values[baseline]] * 3)
+                  for name, v in values.items()} if baseline else {}
+        return Result(f"{self.name}_{name}", f"{self.title}: {title}", unit,
+                      exact, ratios, baseline, goal, {}, 1)

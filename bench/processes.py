@@ -1,0 +1,99 @@
+"""Programs that are started for a measurement, each on one CPU."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from machine import cpu_ns, family
+
+# The folder that holds the programs by their Bazel names, such as bench/load:
+# Bazel's runfiles, or what was built last.
+ROOT = os.environ.get("BENCH_ROOT") or os.path.join(
+    os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "bazel-bin")
+# Seconds that a program may take to start or to end.
+PATIENCE = 20
+
+
+def binary(name):
+    return os.path.join(ROOT, name)
+
+
+class Process:
+    """A child; ended by stop(), or at the end of a `with`."""
+
+    def __init__(self, command, cpu, stdin=subprocess.DEVNULL):
+        self.command = [str(word) for word in command]
+        # What it says is shown if it fails.
+        self.log = tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen(
+            self.command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
+            text=True, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def line(self, prefix=""):
+        """The rest of the next line of stdout that begins with `prefix`."""
+        for line in self.child.stdout:
+            if line.startswith(prefix):
+                return line[len(prefix):].strip()
+        return self.fail(f"ended before {prefix!r}")
+
+    def say(self, text=""):
+        """Writes a line to its stdin."""
+        self.child.stdin.write(text + "\n")
+        self.child.stdin.flush()
+
+    def fail(self, what):
+        self.log.seek(0)
+        raise RuntimeError(
+            f"{' '.join(self.command)}: {what}\n{self.log.read()[-2000:]}")
+
+    def pids(self):
+        return family(self.child.pid)
+
+    def cpu_ns(self):
+        return cpu_ns(self.pids())
+
+    def end(self):
+        """Closes its stdin and waits until it is through."""
+        self.child.stdin.close()
+        try:
+            self.child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.fail("does not end")
+
+    def stop(self):
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            if self.child.poll() is None:
+                self.child.send_signal(how)
+                try:
+                    self.child.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    pass
+        self.child.stdout.close()
+        self.log.close()
+
+
+def free_port():
+    """For programs that cannot let the OS choose."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def await_port(process, port):
+    """Until the process listens."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.child.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    process.fail(f"does not listen on {port}")
