@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from machine import Interval
-from processes import Process, binary
+from processes import Process, binary, running
 from samples import Sample
 
 
@@ -54,14 +54,13 @@ class Watchers(Process):
         self.line("ready")
 
 
-def tcp_sample(server, cpu, mode, flags, helpers, value):
+def tcp_sample(server, cpu, mode, flags, value):
     """The work is measured, and not what comes before and after it.
 
-    `helpers` are processes of ours that work meanwhile.  `value` makes the
-    sample's of the server's CPU time in ns and the report.
+    `value` makes the sample's of the server's CPU time in ns and the report.
     """
     with TcpLoad(cpu, mode, server.port, flags) as load:
-        interval = Interval([server, load, *helpers])
+        interval = Interval(running)
         before = server.cpu_ns()
         report = load.work()
         spent = server.cpu_ns() - before
@@ -74,7 +73,7 @@ def grpc_sample(server, cpu, mode, flags, value):
     """The same with bench/grpc/grpc_load, which measures the server itself."""
     command = [binary("bench/grpc/grpc_load"), mode, "--server", server.control,
                "--pid", server.child.pid, *flags]
-    interval = Interval([server])
+    interval = Interval(running)
     with Process(command, cpu) as load:
         report = finished(load)
         load.child.wait()

@@ -75,18 +75,20 @@ def _network_threads():
 
 
 class Interval:
-    """From now until end(): how much of the machine others have used."""
+    """From now until end(): how much of the machine others have used.
+
+    `processes` are ours, with those that end meanwhile if they are children.
+    """
 
     def __init__(self, processes):
         self._pids = _network_threads()
-        self._processes = processes
+        self._processes = list(processes)
         self._begin = time.monotonic_ns()
         self._busy = _busy_ns()
         self._own = self._own_ns()
 
     def _own_ns(self):
-        # Children that have ended and were waited for count with those that
-        # were not ours to name.
+        # Of children that were waited for.
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return (sum(process.cpu_ns() for process in self._processes)
                 + cpu_ns(self._pids) + time.process_time_ns()

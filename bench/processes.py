@@ -1,5 +1,7 @@
 """Programs that are started for a measurement, each on one CPU."""
 
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -21,16 +23,32 @@ def binary(name):
     return os.path.join(ROOT, name)
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+# All that have been started and not been stopped.
+running = set()
+
+
 class Process:
-    """A child; ended by stop(), or at the end of a `with`."""
+    """A child; ended by stop(), at the end of a `with`, or with this program."""
 
     def __init__(self, command, cpu, stdin=subprocess.DEVNULL):
+        def prepare():
+            os.sched_setaffinity(0, {cpu})
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            self.prepare()
+
         self.command = [str(word) for word in command]
         # What it says is shown if it fails.
         self.log = tempfile.TemporaryFile("w+")
         self.child = subprocess.Popen(
             self.command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
-            text=True, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+            text=True, preexec_fn=prepare)
+        running.add(self)
+
+    def prepare(self):
+        """Called in the child before it becomes the program."""
 
     def __enter__(self):
         return self
@@ -70,6 +88,7 @@ class Process:
             self.fail("does not end")
 
     def stop(self):
+        running.discard(self)
         for how in (signal.SIGTERM, signal.SIGKILL):
             if self.child.poll() is None:
                 self.child.send_signal(how)
@@ -79,6 +98,30 @@ class Process:
                     pass
         self.child.stdout.close()
         self.log.close()
+
+
+class Spinner(Process):
+    """Does nothing, for as long as nobody else wants the CPU."""
+
+    def __init__(self, cpu):
+        super().__init__(["/bin/sh", "-c", "while :; do :; done"], cpu)
+
+    def prepare(self):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def awake(cpus):
+    """Keeps CPUs, the clients' for example, from going to sleep.
+
+    To wake a virtual CPU that sleeps costs the one that does so some
+    microseconds: a server would seem the dearer the more often its clients run
+    out of work, which is the more often the faster it is.
+    """
+    with contextlib.ExitStack() as stack:
+        for cpu in cpus:
+            stack.enter_context(Spinner(cpu))
+        yield
 
 
 def free_port():

@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import statistics
 import time
 
 import loads
 import machine
+import processes
 import reload
-from processes import PATIENCE
 from results import Result, SUBJECT
 from samples import Sample, run_rounds
 from servers import ECHOES, FORWARDS, GrpcPeer, Nginx, Peer, Portreeved
@@ -52,16 +53,20 @@ class Row:
         """Functions that measure, by name; `stack` ends what is started."""
         raise NotImplementedError
 
+    def awake(self, bench):
+        """The CPUs that must not sleep meanwhile."""
+        return ()
+
     def run(self, bench):
         """The results, of which there may be more than one."""
         with contextlib.ExitStack() as stack:
             contenders = self.contenders(bench, stack)
             if not contenders:
                 return []
-            tell = lambda number, name, sample: bench.tell(
-                self, number, name, sample)
+            stack.enter_context(processes.awake(self.awake(bench)))
             return [Result.of(self, run_rounds(
-                contenders, bench.pairs, bench.most, tell))]
+                contenders, bench.pairs, bench.most,
+                functools.partial(bench.tell, self)))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +86,10 @@ class TcpRow(Row):
     def value(spent, report):
         return loads.cpu_per_unit(spent, report)
 
+    def awake(self, bench):
+        # One CPU that everything is on does not sleep.
+        return () if self.placement == "same" else (bench.other_cpu,)
+
     def contenders(self, bench, stack):
         cpu = bench.load_cpu(self.placement)
         servers = ECHOES if self.handler == "echo" else FORWARDS
@@ -89,17 +98,15 @@ class TcpRow(Row):
                 for name in bench.among(servers)}
 
     def _contender(self, bench, stack, start, cpu, watchers):
-        helpers = []
         upstream = []
         if self.handler == "forward":
-            helpers.append(stack.enter_context(Peer("raw_echo", cpu)))
-            upstream.append(helpers[0].port)
+            # One for each, as each holds ports that it has used.
+            upstream.append(stack.enter_context(Peer("raw_echo", cpu)).port)
         server = stack.enter_context(start(bench.server_cpu, *upstream))
         if watchers:
-            helpers.append(stack.enter_context(
-                loads.Watchers(cpu, server.control, watchers)))
+            stack.enter_context(loads.Watchers(cpu, server.control, watchers))
         flags = (*self.flags, "--units", max(100, int(self.units * bench.scale)))
-        return lambda: loads.tcp_sample(server, cpu, self.mode, flags, helpers,
+        return lambda: loads.tcp_sample(server, cpu, self.mode, flags,
                                         self.value)
 
 
@@ -140,6 +147,9 @@ class GrpcRow(Row):
     units: int = 0
     # Units that are told as one.
     unit_size: int = 1
+
+    def awake(self, bench):
+        return (bench.other_cpu,)
 
     def contenders(self, bench, stack):
         units = max(100, int(self.units * bench.scale))
@@ -198,7 +208,7 @@ class FirstByteRow(Row):
         ports = reload.free_ports(self.listeners)
 
         def measure():
-            interval = machine.Interval([nginx, upstream])
+            interval = machine.Interval(processes.running)
             median = statistics.median(
                 reload.reload_to_first_byte(nginx, ports)
                 for _ in range(self.reloads))
@@ -259,7 +269,7 @@ class MemoryRow(Row):
 
 def settled(server):
     """Private_Dirty, when it has been the same for half a second."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + processes.PATIENCE
     last = None
     while time.monotonic() < deadline:
         now = machine.private_dirty(server.pids())

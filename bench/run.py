@@ -4,6 +4,7 @@ import argparse
 import fnmatch
 import os
 import platform
+import signal
 import sys
 import tempfile
 
@@ -90,6 +91,8 @@ def main():
     Portreeved.binary = os.path.abspath(options.portreeved)
     machine.raise_limits()
     machine.raise_priority()
+    # Otherwise what was started would not be ended in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     results = []
     for row in rows:
         say(f"{row.name}: {row.title}")
