@@ -9,12 +9,14 @@
 //   latency_us   p50, p99, p999, max: of a message in `rr` and `flood`, of a
 //                connection from connect(2) to the last byte of the echo in
 //                `short`, of a block of 64 KiB in `bulk`
-//   aborted      connections that `flood` has reset
+//   aborted      connections that `flood` has reset; `late` are those that it
+//                should have opened and could not
 //
 // Modes and their units: `short` (connections), `rr` (messages), `bulk` (MiB
 // there and back), `flood` (messages beside the flood), `idle` (none).
-// Flags: connections, size, units, clients, window, timeout (numbers), end (fin
-// or rst), and gate, which has no value; bench/load_run.h says what they are.
+// Flags: connections, size, units, clients, period, window, timeout (numbers),
+// end (fin or rst), and gate, which has no value; bench/load_run.h says what
+// they are.
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -58,6 +60,7 @@ LoadOptions Parse(int argc, char** argv) {
       {"--units", &options.units},
       {"--clients", &options.clients},
       {"--window", &options.window},
+      {"--period", &options.period},
   };
   for (int i = 2; i < argc; ++i) {
     const std::string flag = argv[i];

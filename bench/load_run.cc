@@ -51,7 +51,8 @@ void LoadRun::End() {
   std::printf(
       "{\"mode\": \"%s\", \"units\": %llu, \"seconds\": %.6f, "
       "\"latency_us\": {\"count\": %llu, \"p50\": %.1f, \"p99\": %.1f, "
-      "\"p999\": %.1f, \"max\": %.1f}, \"aborted\": %llu, \"errors\": %llu, "
+      "\"p999\": %.1f, \"max\": %.1f}, \"aborted\": %llu, \"late\": %llu, "
+      "\"errors\": %llu, "
       "\"first_error\": \"%s\", \"cpu_seconds\": %.6f}\n",
       options.mode.c_str(), static_cast<unsigned long long>(units),
       Seconds(end - begin_), static_cast<unsigned long long>(latencies.count()),
@@ -59,6 +60,7 @@ void LoadRun::End() {
       Microseconds(latencies.Quantile(0.99)),
       Microseconds(latencies.Quantile(0.999)), Microseconds(latencies.max()),
       static_cast<unsigned long long>(aborted),
+      static_cast<unsigned long long>(late),
       static_cast<unsigned long long>(errors_), first_error_.c_str(),
       Seconds(CpuNanoseconds() - begin_cpu_));
   std::fflush(stdout);

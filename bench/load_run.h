@@ -26,6 +26,8 @@ struct LoadOptions {
   bool reset = false;
   // In `flood`: the clients beside it that behave well.
   uint64_t clients = 8;
+  // In `flood`: microseconds between two bursts of `connections`.
+  uint64_t period = 2000;
   // In `bulk`: bytes of a connection that may be on their way, there and back.
   uint64_t window = 1 << 20;
   // After that many seconds the run counts as failed.
@@ -64,6 +66,8 @@ class LoadRun {
   uint64_t units = 0;
   // In `flood`: connections that were opened and reset.
   uint64_t aborted = 0;
+  // In `flood`: that were not opened, as others still waited to be accepted.
+  uint64_t late = 0;
 
  private:
   uint64_t errors_ = 0;

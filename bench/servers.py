@@ -7,26 +7,37 @@ import tempfile
 from processes import Process, await_port, binary, free_port
 
 
+# Everybody's, so that nobody has less to do because clients are kept away.
+BACKLOG = 4096
+
+
 class Portreeved(Process):
     """A daemon with one listener: an echo, or a forward if there is upstream."""
 
     binary = binary("server/portreeved")
 
     def __init__(self, cpu, upstream=None):
-        handler = f"forward tcp:127.0.0.1:{upstream}" if upstream else "echo"
-        command = [self.binary, "--control", "tcp:127.0.0.1:0", "--listen",
-                   f"tcp:127.0.0.1:0 {handler}"]
+        command = [self.binary, "--control", "tcp:127.0.0.1:0"]
         # As many loops as CPUs is the default, but a peer has one in any case.
         if self.has_loops():
             command += ["--loops", "1"]
         super().__init__(command, cpu)
-        self.control = self.port = None
-        while (line := self.line("portreeved: ")) != "ready":
-            what, where = line.split(" ", 1)
-            if what == "control":
-                self.control = where.removeprefix("tcp:")
-            elif what == "listener":
-                self.port = int(where.rsplit(":", 1)[1])
+        self.control = self.line("portreeved: control tcp:")
+        self.line("portreeved: ready")
+        self.port = self.create(
+            ["--forward", f"tcp:127.0.0.1:{upstream}"] if upstream
+            else ["--echo"])
+
+    def create(self, handler):
+        """Makes a listener; its port."""
+        created = subprocess.run(
+            [binary("client/portreeve"), "--server", self.control, "create",
+             "bench", "--listen", "tcp:127.0.0.1:0",
+             "--max-pending-connections", str(BACKLOG), *handler],
+            capture_output=True, text=True, check=False)
+        if created.returncode != 0:
+            self.fail(created.stderr)
+        return int(created.stdout.rsplit(":", 1)[1])
 
     @classmethod
     def has_loops(cls):
@@ -70,7 +81,7 @@ global
     {"maxpipes 400" if splice else ""}
 defaults
     mode tcp
-    backlog 4096
+    backlog {BACKLOG}
     maxconn 9000
     timeout connect 1h
     timeout client 1h
@@ -109,7 +120,7 @@ class Nginx(Process):
         """The configuration, for the next start or reload."""
         user = "user root;" if os.geteuid() == 0 else ""
         listen = "\n        ".join(
-            f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
+            f"listen 127.0.0.1:{port} backlog={BACKLOG};" for port in ports)
         with open(self.path, "w", encoding="ascii") as config:
             config.write(f"""\
 {user}

@@ -9,7 +9,7 @@ MANY = ("--connections", 64)
 BULK = ("--connections", 4)
 SHORT_FIN = (*MANY, "--end", "fin")
 SHORT_RST = (*MANY, "--end", "rst")
-FLOOD = ("--connections", 32, "--clients", 8)
+FLOOD = ("--connections", 16, "--period", 2000, "--clients", 8)
 MIB = 1 << 20
 
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # System headers are visible to every target, so the build does not see a stray
-# include: //lib knows neither gRPC nor protobuf, and //client not //lib.
-# Runs where the sources of both are.
+# include: //lib knows neither gRPC nor protobuf, //client not //lib, neither of
+# them //bench, and //bench only what a client of the daemon knows.  Runs where
+# the sources of all are.
 set -u
 
 failures=0
@@ -19,7 +20,8 @@ absent() {
   fi
 }
 
-absent 'grpcpp|google/protobuf|\.pb\.h|"(proto|server|client)/' lib
-absent '"(lib|server)/' client
+absent 'grpcpp|google/protobuf|\.pb\.h|"(proto|server|client|bench)/' lib
+absent '"(lib|server|bench)/' client
+absent '"(lib|server|client)/' bench
 
 exit "$((failures > 0))"
