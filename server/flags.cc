@@ -27,7 +27,7 @@ struct RawFlags {
   std::vector<std::string> control;
   std::vector<std::string> listen;
   std::string drain = "10s";
-  std::string loops;
+  std::optional<std::string> loops;
   std::optional<std::string> tls_cert;
   std::optional<std::string> tls_key;
   std::optional<std::string> tls_client_ca;
@@ -149,10 +149,10 @@ int NumUsableCpus() {
 
 absl::StatusOr<int> LoopsOf(const RawFlags& raw) {
   constexpr int kMost = 256;
-  if (raw.loops.empty()) return std::clamp(NumUsableCpus(), 1, kMost);
+  if (!raw.loops) return std::clamp(NumUsableCpus(), 1, kMost);
   int loops = 0;
-  if (!absl::SimpleAtoi(raw.loops, &loops) || loops < 1 || loops > kMost) {
-    return Wrong("--loops", raw.loops,
+  if (!absl::SimpleAtoi(*raw.loops, &loops) || loops < 1 || loops > kMost) {
+    return Wrong("--loops", *raw.loops,
                  absl::InvalidArgumentError(
                      absl::StrCat("expected a number from 1 to ", kMost)));
   }

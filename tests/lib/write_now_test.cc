@@ -64,7 +64,6 @@ TEST_F(WriteNow, GoesBehindWhatWaits) {
 }
 
 TEST_F(WriteNow, TheRestIsCopiedAndFollowedInOrder) {
-  listener().ShrinkReceiveBuffers();
   Pair pair = ConnectPair();
   std::string first(kLargeWrite, 'a');
   for (size_t i = 0; i < first.size(); ++i) first[i] = "abcdefg"[i % 7];

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "tests/server/service_fixture.h"
 #include "tests/testing/connected_channel.h"
 #include "tests/testing/server_fixture.h"
+#include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
 namespace {
@@ -46,8 +48,9 @@ class AuditedServiceTest : public ::testing::Test {
         policy_, server::Gate::Certificates::kAreAdmins, audit_.get());
     loop_
         .Run([this] {
+          lanes_.emplace(loop_.context());
           registry_ = std::make_unique<server::Registry>(
-              loop_.executor(), events_, budget_, policy_);
+              loop_.executor(), lanes_->set(), events_, budget_, policy_);
         })
         .get();
     service_ = std::make_unique<server::ListenerService>(loop_.context(),
@@ -138,6 +141,7 @@ class AuditedServiceTest : public ::testing::Test {
   server::Loop loop_;
   server::EventLog events_;
   DescriptorBudget budget_{1000};
+  std::optional<TestLanes> lanes_;
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::ListenerService> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -1,6 +1,7 @@
 #include "server/flags.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <string>
 #include <vector>
@@ -178,6 +179,30 @@ TEST(FlagsTest, DrainIsADuration) {
     const std::string flag = std::string("--drain=") + text;
     EXPECT_NE(Bad({flag.c_str()}).find("--drain"), std::string::npos) << text;
   }
+}
+
+TEST(FlagsTest, LoopsIsANumber) {
+  EXPECT_EQ(Good({"--loops", "1"}).loops, 1);
+  EXPECT_EQ(Good({"--loops=256"}).loops, 256);
+  for (const char* text : {"", "0", "-1", "257", "2.5", "many"}) {
+    const std::string flag = std::string("--loops=") + text;
+    EXPECT_NE(Bad({flag.c_str()}).find("--loops"), std::string::npos) << text;
+  }
+}
+
+// As many as the CPUs that it may use, which `taskset` bounds.
+TEST(FlagsTest, LoopsAreTheUsableCpusByDefault) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  EXPECT_EQ(Good({}).loops, CPU_COUNT(&before));
+  int first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  EXPECT_EQ(Good({}).loops, 1);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 TEST(FlagsTest, RefusesWhatItDoesNotKnow) {
