@@ -1,5 +1,6 @@
 #include "lib/listening_socket.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +28,18 @@ int SoMaxConn() {
   std::ifstream file("/proc/sys/net/core/somaxconn");
   int value = 0;
   return file >> value && value > 0 ? value : 4096;
+}
+
+// What the kernel has made of `backlog`.
+int EffectiveBacklog(int fd, int backlog) {
+  // It tells that of TCP; a file would be opened and parsed for each listener.
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+      info.tcpi_state == TCP_LISTEN) {
+    return static_cast<int>(info.tcpi_sacked);
+  }
+  return std::min(backlog, SoMaxConn());
 }
 
 absl::Status SetOption(int fd, int level, int name, int value,
@@ -122,8 +135,9 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
   }
   if (!fd.ok()) return fd.status();
   const AnyAddress address = AddressOf(fd->get());
+  const int effective_backlog = EffectiveBacklog(fd->get(), backlog);
   return ListeningSocket(executor, *std::move(fd), address, std::nullopt,
-                         std::min(backlog, SoMaxConn()));
+                         effective_backlog);
 }
 
 template <>
@@ -183,7 +197,7 @@ absl::Status ListeningSocket::Listen(int backlog) {
   if (listen(native_handle(), backlog) != 0) {
     return ErrnoError(errno, "listen", ToString(address_));
   }
-  effective_backlog_ = std::min(backlog, SoMaxConn());
+  effective_backlog_ = EffectiveBacklog(native_handle(), backlog);
   return absl::OkStatus();
 }
 
