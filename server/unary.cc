@@ -2,8 +2,31 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <utility>
+#include <vector>
 
 namespace portreeve::server {
+namespace {
+
+struct Answered {
+  grpc::ServerUnaryReactor* reactor;
+  grpc::Status status;
+};
+
+}  // namespace
+
+void AnswerSoon(asio::io_context& loop, grpc::ServerUnaryReactor* reactor,
+                grpc::Status status) {
+  thread_local std::vector<Answered> answered;  // Since the last time.
+  if (answered.empty()) {
+    asio::post(loop, [] {
+      for (const Answered& each : std::exchange(answered, {})) {
+        each.reactor->Finish(each.status);
+      }
+    });
+  }
+  answered.push_back({reactor, std::move(status)});
+}
 
 WaitReactor* WaitReactor::Start(asio::io_context& loop, Begin begin) {
   auto reactor = std::make_shared<WaitReactor>(loop);
@@ -24,7 +47,7 @@ void WaitReactor::Run(const Begin& begin) {
       return;
     }
     respond();
-    self->Finish(grpc::Status::OK);
+    AnswerSoon(self->loop_, self.get(), grpc::Status::OK);
   };
   wait->until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),

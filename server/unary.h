@@ -25,14 +25,21 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// Answers with `status` in a later step of the loop, and all who are to be
+// answered by then together: each answer wakes a thread of gRPC, which would
+// take the CPU from what the loop has to do for the next one.
+// Threads: the loop's.
+void AnswerSoon(asio::io_context& loop, grpc::ServerUnaryReactor* reactor,
+                grpc::Status status);
+
 // Runs `work`, an absl::Status(), on the loop, and answers with what it gives.
 // `work` may use the request and the response.
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerOnLoop(grpc::CallbackServerContext* context,
                                        asio::io_context& loop, Work work) {
   auto* reactor = context->DefaultReactor();
-  asio::post(loop, [reactor, work = std::move(work)]() mutable {
-    reactor->Finish(ToGrpc(work()));
+  asio::post(loop, [reactor, &loop, work = std::move(work)]() mutable {
+    AnswerSoon(loop, reactor, ToGrpc(work()));
   });
   return reactor;
 }
