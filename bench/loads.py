@@ -66,7 +66,9 @@ def tcp_sample(server, cpu, mode, flags, value):
         spent = server.cpu_ns() - before
         others = interval.end()
         load.end()
-    return Sample(value(spent, report), others, quantiles(report))
+    late, aborted = report["late"], report["aborted"]
+    note = f"{late} of {late + aborted} aborts were not possible" if late else ""
+    return Sample(value(spent, report), others, quantiles(report), note)
 
 
 def grpc_sample(server, cpu, mode, flags, value):

@@ -27,8 +27,9 @@ def tell(row, number, name, sample):
     others = (f"  others used {sample.others:.0%}" if sample.others >= 0.01
               else "")
     what = "warm-up" if number == 0 else f"round {number}"
+    note = f"  ({sample.note})" if sample.note else ""
     say(f"{row.name} {what}  {name}: {report.number(sample.value)} {row.unit}"
-        f"{latency}{others}")
+        f"{latency}{others}{note}")
 
 
 def parse():

@@ -16,6 +16,8 @@ class Sample:
     others: float
     # Microseconds: p50, p99, p999; empty if nothing was timed.
     latency: dict = dataclasses.field(default_factory=dict)
+    # What was not as it should have been; shown while it runs.
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
