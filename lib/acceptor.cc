@@ -113,6 +113,8 @@ void Acceptor::OnReady(uint32_t, int) {
     if (!AcceptBatch() || policy_.num_accepted() > 0) break;
   }
   in_batch_ = false;
+  // Their handlers come before the next batch.
+  if (policy_.num_accepted() > 0) poller_.EndStep();
   if (policy_.closed()) return;
   if (policy_.at_limit()) ReportLimit();
   Pump();

@@ -1,5 +1,8 @@
 #include "lib/direct_connection.h"
 
+#include <boost/asio/post.hpp>
+#include <utility>
+
 #include "lib/check.h"
 #include "lib/close_socket.h"
 
@@ -41,9 +44,7 @@ void DirectConnection::BeginOnLane() {
   const int error = lane_.poller().Add(fd(), kReadable, *this);
   if (error != 0) {
     NoteReason(CloseReason::kForced);
-    ShutDownInOrder(fd());
-    fd_ = Descriptor();
-    return OnFinished(error);
+    return CloseAndTell(How::kInOrder, error);
   }
   Begin();
 }
@@ -81,6 +82,13 @@ void DirectConnection::CloseOnLane(ExistingConnections how,
 
 void DirectConnection::Finish(How how) {
   if (finished()) return;
+  lane_.poller().Remove(*this);
+  timer_.reset();
+  CloseAndTell(how, 0);
+}
+
+void DirectConnection::CloseAll(How how) {
+  CloseOthers();
   switch (how) {
     case How::kInOrder:
       ShutDownInOrder(fd());
@@ -91,20 +99,25 @@ void DirectConnection::Finish(How how) {
       MakeCloseReset(fd());
       break;
   }
-  lane_.poller().Remove(*this);
   fd_ = Descriptor();
-  timer_.reset();
-  OnFinished(0);
 }
 
-void DirectConnection::OnFinished(int error_number) {
+// Whoever sees that it is closed, and does something then, finds that its
+// server knows it: as if both had one loop.
+void DirectConnection::CloseAndTell(How how, int error_number) {
   const std::shared_ptr<DirectConnection> self = shared_from_this();
   lane_.poller().KeepForThisStep(self);
-  PostHome([self, error_number] {
+  auto tell = [self, error_number] {
     self->closed_ = true;
     if (self->closed_ivar_) self->closed_ivar_->Fill();
     self->owner_.OnDirectClosed(*self, error_number);
-  });
+  };
+  if (at_home()) {
+    CloseAll(how);
+    tell();
+  } else {
+    owner_.home().poller().mailbox().Send([&] { CloseAll(how); }, tell);
+  }
 }
 
 void DirectConnection::NoteReason(CloseReason reason) {

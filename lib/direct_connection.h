@@ -4,7 +4,6 @@
 #define PORTREEVE_LIB_DIRECT_CONNECTION_H_
 
 #include <atomic>
-#include <boost/asio/post.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -94,6 +93,8 @@ class DirectConnection : public AnyConnection,
   };
   // Closes the descriptor.  The object may be used until the end of the step.
   void Finish(How how);
+  // Closes what else there is, together with the descriptor.
+  virtual void CloseOthers() {}
   bool finished() const { return !fd_.is_open(); }
 
   int fd() const { return fd_.get(); }
@@ -116,9 +117,9 @@ class DirectConnection : public AnyConnection,
 
   // Calls `f` on the server's loop: within the call if that is this one.
   template <typename F>
-  void PostHome(F f) {
+  void TellHome(F f) {
     if (at_home()) return f();
-    asio::post(owner_.home().loop(), std::move(f));
+    owner_.home().poller().mailbox().Send([] {}, std::move(f));
   }
 
   // What FIN-closing connections have for their flush (S8).
@@ -138,7 +139,8 @@ class DirectConnection : public AnyConnection,
   bool at_home() const { return &lane_ == &owner_.home(); }
   void BeginOnLane();
   void CloseOnLane(ExistingConnections how, CloseReason reason);
-  void OnFinished(int error_number);
+  void CloseAll(How how);
+  void CloseAndTell(How how, int error_number);
 
   Owner& owner_;
   Lane& lane_;

@@ -57,7 +57,7 @@ Poller& Poller::Of(asio::io_context& loop) {
 }
 
 Poller::Poller(asio::io_context& loop)
-    : epoll_(loop.get_executor(), OpenEpoll()) {}
+    : epoll_(loop.get_executor(), OpenEpoll()), mailbox_(loop) {}
 
 int Poller::Add(int fd, uint32_t events, Watch& watch, int tag) {
   epoll_event event{};
@@ -110,7 +110,8 @@ void Poller::Await() {
 }
 
 void Poller::Step() {
-  for (int i = 0; i < kRoundsPerStep; ++i) {
+  step_ends_ = false;
+  for (int i = 0; i < kRoundsPerStep && !step_ends_; ++i) {
     if (TellOfWhatIsReady() == 0) return;
   }
 }
@@ -121,6 +122,7 @@ int Poller::TellOfWhatIsReady() {
   std::array<epoll_event, kMostEvents> events;
   const int count =
       epoll_wait(epoll_.native_handle(), events.data(), kMostEvents, 0);
+  mailbox_.Drain();
   for (int i = 0; i < count; ++i) {
     const auto packed = static_cast<uintptr_t>(events[i].data.u64);
     auto* const watch = reinterpret_cast<Watch*>(packed & ~uintptr_t{1});

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/mailbox.h"
 
 namespace portreeve {
 
@@ -27,7 +27,7 @@ namespace asio = boost::asio;
 // One for each io_context: Of() finds or makes it.  The loop has work while
 // something is registered.
 //
-// Threads: loop thread only.
+// Threads: loop thread only, but for mailbox().
 class Poller {
  public:
   // Whom to tell.
@@ -60,9 +60,16 @@ class Poller {
   // Calls OnReady(0, tag) in the next step.
   void CallAgain(Watch& watch, int tag = 0);
 
+  // What was posted to the loop is due before epoll is asked again: a step may
+  // have several rounds.
+  void EndStep() { step_ends_ = true; }
+
   // Counts how often epoll was asked.  What is registered without EPOLLET and
   // still ready is told of in the very next round.
   int64_t round() const { return round_; }
+
+  // Drained before what a round has found is told.
+  Mailbox& mailbox() { return mailbox_; }
 
   // Keeps `object`, whose descriptor is removed, for as long as this step may
   // still tell it of something.
@@ -82,8 +89,10 @@ class Poller {
   void CallThoseAgain();
 
   AsioDescriptor epoll_;
+  Mailbox mailbox_;
   bool waiting_ = false;
   bool in_step_ = false;
+  bool step_ends_ = false;
   int num_registered_ = 0;
   int64_t round_ = 0;
   std::deque<Again> again_;

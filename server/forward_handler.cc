@@ -150,7 +150,7 @@ class ForwardConnection final : public DirectConnection,
   void OnConnected(std::shared_ptr<const AnyAddress> peer) {
     connected_ = true;
     if (route_->options.on_connected) {
-      PostHome([route = route_, id = id(), peer = std::move(peer)] {
+      TellHome([route = route_, id = id(), peer = std::move(peer)] {
         route->options.on_connected(id, peer);
       });
     }
@@ -321,13 +321,16 @@ class ForwardConnection final : public DirectConnection,
     Publish();
     if (interrupt_) interrupt_->FillIfEmpty();
     lane().young().Leave(*this);
-    if (upstream_.is_open()) {
-      if (upstream == How::kInOrder) ShutDownInOrder(upstream_.get());
-      if (upstream == How::kReset) MakeCloseReset(upstream_.get());
-      if (upstream_watched_) lane().poller().Remove(*this);
-      upstream_ = Descriptor();
-    }
+    if (upstream_watched_) lane().poller().Remove(*this);
+    close_upstream_ = upstream;
     Finish(client);
+  }
+
+  void CloseOthers() override {
+    if (!upstream_.is_open()) return;
+    if (close_upstream_ == How::kInOrder) ShutDownInOrder(upstream_.get());
+    if (close_upstream_ == How::kReset) MakeCloseReset(upstream_.get());
+    upstream_ = Descriptor();
   }
 
   const std::shared_ptr<const Route> route_;
@@ -337,6 +340,7 @@ class ForwardConnection final : public DirectConnection,
   std::optional<TimePoint> force_close_at_;
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   TimePoint connect_by_;
+  How close_upstream_ = How::kReset;
   bool upstream_watched_ = false;
   bool connected_ = false;
   bool up_blocked_ = false;  // The upstream takes no more now.

@@ -8,7 +8,8 @@ def cc_test_at_loops(name, srcs, deps, except_at_4_loops = [], **kwargs):
       srcs: as of a cc_test.
       deps: as of a cc_test.
       except_at_4_loops: tests, as gtest names them, that move a clock of their
-        own or count the steps of a loop, as can only be done with one.
+        own, count the steps of a loop, or wait for what only its own steps
+        change, as can only be done with one.
       **kwargs: of both tests.
     """
     native.cc_library(

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -75,6 +76,23 @@ TEST_F(PollerTest, LevelTriggeredItTellsInEveryRound) {
   const size_t before = rounds.size();
   Settle();
   EXPECT_EQ(rounds.size(), before);
+  poller().Remove(watch);
+}
+
+TEST_F(PollerTest, AStepEndsWhereWhatWasPostedIsDue) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  std::string order;
+  watch.then = [&, fd = mine.get()] {
+    order += 'r';
+    if (order.size() > 4) return poller().Change(fd, 0, watch);
+    asio::post(loop(), [&] { order += 'p'; });
+    poller().EndStep();
+  };
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN, watch), 0);
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  RunUntil([&] { return order.size() >= 5; });
+  EXPECT_EQ(order, "rprpr");
   poller().Remove(watch);
 }
 
