@@ -47,7 +47,7 @@ class DirectConnection : public AnyConnection,
   struct Accepted {
     Owner& owner;
     Lane& lane;
-    Descriptor fd;  // Non-blocking.
+    Descriptor fd;  // Non-blocking, and without TCP_NODELAY.
     AnyAddress peer;
     AnyAddress local;
     BufferAgeLimit buffer_age_limit;

@@ -146,7 +146,7 @@ ssize_t SocketCore::Send(std::span<const std::string_view> pieces) {
 }
 
 void ApplySocketOptions(int fd, const SocketOptions& options) {
-  SetNoDelay(fd);
+  if (options.no_delay) SetNoDelay(fd);
   SetKeepalive(fd, options);
 }
 

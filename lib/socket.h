@@ -154,6 +154,8 @@ class Socket {
 
 // What is set on every accepted and connected socket.
 struct SocketOptions {
+  // TCP_NODELAY.
+  bool no_delay = true;
   // TCP keepalive (S14), so that dead peers are found: after `keepalive_idle`
   // of silence, `keepalive_probes` probes, `keepalive_interval` apart.
   bool keepalive = true;
@@ -162,7 +164,7 @@ struct SocketOptions {
   int keepalive_probes = 4;
 };
 
-// Sets TCP_NODELAY and `options` on a TCP socket; does nothing to others.
+// Sets `options` on a TCP socket; does nothing to others.
 // Failures are ignored: the peer may have gone already.
 void ApplySocketOptions(int fd, const SocketOptions& options);
 

@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -77,12 +78,22 @@ class ForwardConnection final : public DirectConnection,
     }
   }
 
+  // A client that has reset before it was accepted, as those of a flood have,
+  // costs no connection to the upstream.
+  bool ClientHasReset() const {
+    char byte;
+    return recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+  }
+
   void ConnectTo(const Inet::Address& peer) {
+    if (ClientHasReset()) return EndWith(CloseReason::kPeerReset);
     const ForwardOptions& options = route_->options;
     if (options.admit && !options.admit(peer).ok()) return OnUnreachable();
-    SocketOptions without_keepalive;
-    without_keepalive.keepalive = false;
-    auto connecting = OpenAndConnect(peer, std::nullopt, without_keepalive);
+    SocketOptions later;  // The Pump and OnDelayOver() set them.
+    later.no_delay = false;
+    later.keepalive = false;
+    auto connecting = OpenAndConnect(peer, std::nullopt, later);
     if (!connecting.ok()) return OnUnreachable();
     upstream_ = *std::move(connecting);
     if (!WatchUpstream()) return;

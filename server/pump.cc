@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "lib/socket.h"
+
 namespace portreeve::server {
 namespace {
 
@@ -52,6 +54,7 @@ Pump::State Pump::Flush(Lane& lane, int target) {
 
 std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
   while (held() > 0) {
+    PrepareToSend(target);
     const ssize_t size =
         pipe_ ? splice(pipe_->read.get(), nullptr, target, nullptr, held(),
                        SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
@@ -75,6 +78,7 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target) {
   if (size <= 0) return OnReceiveResult(size, kCopyBytes);
   OnReceiveResult(size, kCopyBytes);
   bulk_ = size == static_cast<ssize_t>(kCopyBytes);
+  PrepareToSend(target);
   ssize_t sent;
   do {
     sent = send(target, space, static_cast<size_t>(size),
@@ -120,6 +124,12 @@ std::optional<Pump::State> Pump::OnReceiveResult(ssize_t size, size_t asked) {
   if (!WouldBlock(errno)) return State::kSourceFailed;
   readable_ = false;
   return State::kAwaitsSource;
+}
+
+void Pump::PrepareToSend(int target) {
+  if (!std::exchange(has_sent_, true) || no_delay_) return;
+  no_delay_ = true;
+  SetNoDelay(target);
 }
 
 void Pump::Hold(Lane& lane, const char* data, size_t size) {

@@ -20,6 +20,10 @@ namespace portreeve::server {
 // target has not taken, at most kMostHeld of them; until they have gone, no
 // more is received.
 //
+// TCP_NODELAY is set on the target before the second time that it is sent to:
+// until then there is nothing in flight for which the kernel would hold a small
+// segment back, and connections with one message are spared the system call.
+//
 // Threads: the lane's.
 class Pump {
  public:
@@ -65,6 +69,7 @@ class Pump {
   std::optional<State> Copy(Lane& lane, int source, int target);
   std::optional<State> Splice(Lane& lane, int source);
   std::optional<State> OnReceiveResult(ssize_t size, size_t asked);
+  void PrepareToSend(int target);
   void Hold(Lane& lane, const char* data, size_t size);
   void NoteHeld(Lane& lane);
   void LetGo(Lane& lane);
@@ -79,7 +84,9 @@ class Pump {
   bool readable_ = false;  // As far as is known.
   bool hung_up_ = false;   // The end of file is there, behind what is left.
   bool met_eof_ = false;
-  bool bulk_ = false;  // The source sent much the last time.
+  bool has_sent_ = false;
+  bool no_delay_ = false;  // Set on the target.
+  bool bulk_ = false;      // The source sent much the last time.
 };
 
 }  // namespace portreeve::server

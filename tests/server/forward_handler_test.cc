@@ -1,5 +1,7 @@
 // The handler forward, between a client and an upstream that are plain sockets.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cstdlib>
@@ -63,12 +65,14 @@ int DescriptorConnectedTo(const Inet::Address& address) {
   return -1;
 }
 
-int KeepaliveOf(int fd) {
+int OptionOf(int fd, int level, int name) {
   int value = -1;
   socklen_t size = sizeof(value);
-  (void)getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size);
+  (void)getsockopt(fd, level, name, &value, &size);
   return value;
 }
+
+int KeepaliveOf(int fd) { return OptionOf(fd, SOL_SOCKET, SO_KEEPALIVE); }
 
 class ForwardTest : public testing::HandlersFixture {
  protected:
@@ -324,6 +328,27 @@ TEST_F(ForwardTest, TheUpstreamsKeepaliveIsSwitchedOnAfterASecond) {
   EXPECT_EQ(KeepaliveOf(fd), 0);
   time().Advance(std::chrono::seconds(1));
   EXPECT_EQ(KeepaliveOf(fd), 1);
+}
+
+// Nothing is in flight before, for which a small segment would wait.
+TEST_F(ForwardTest, NodelayIsSetBeforeTheSecondMessage) {
+  RawClient client = Through();
+  const int fd = DescriptorConnectedTo(listener_.inet_address());
+  ASSERT_GE(fd, 0);
+  client.Send("first");
+  EXPECT_EQ(upstream_->ReceiveExactly(5), "first");
+  EXPECT_EQ(OptionOf(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+  client.Send("second");
+  EXPECT_EQ(upstream_->ReceiveExactly(6), "second");
+  EXPECT_NE(OptionOf(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+}
+
+TEST_F(ForwardTest, AClientThatHasResetIsNotConnectedToTheUpstream) {
+  server_ = &Serve(ForwardHandler(ToUpstream()));
+  RawClient client = ClientOf(*server_);
+  client.Reset();
+  EXPECT_EQ(Reason(), CloseReason::kPeerReset);
+  EXPECT_FALSE(listener_.TryAccept().has_value());
 }
 
 TEST_F(ForwardTest, ReachesAUnixSocket) {
