@@ -96,10 +96,10 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
   const ssize_t size = splice(source, nullptr, pipe_->write.get(), nullptr,
                               kMostHeld, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (size <= 0) {
+    const auto state = OnReceiveResult(size, kMostHeld);  // Looks at errno.
     // Nothing is in it: somebody else may use it.
     lane.pipes().GiveBack(std::move(pipe_));
-    // From a source with little at a time the next comes by copying.
-    return OnReceiveResult(size, kMostHeld);
+    return state;
   }
   bulk_ = size >= static_cast<ssize_t>(kCopyBytes);
   received_ += size;
