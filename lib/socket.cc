@@ -97,6 +97,20 @@ void SocketCore::NoteReason(CloseReason reason) {
   if (reason_ == CloseReason::kNone) reason_ = reason;
 }
 
+bool SocketCore::HasFailed() {
+  if (has_failed_ || !is_open()) return has_failed_;
+  int error = 0;
+  socklen_t size = sizeof error;
+  has_failed_ = getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR,
+                           &error, &size) == 0 &&
+                error != 0;
+  return has_failed_;
+}
+
+void SocketCore::NoteFailure(ssize_t n) {
+  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) has_failed_ = true;
+}
+
 Task<> SocketCore::WaitWritable() {
   if (!is_open() || HasLittleUnsent(socket_.native_handle())) co_return;
   const auto state = co_await asio::this_coro::cancellation_state;
@@ -120,11 +134,13 @@ ssize_t SocketCore::Receive(void* data, size_t size) {
   }
   const int error = shared_ ? shared_->TakeReceiveError() : 0;
   if (error != 0) {
+    has_failed_ = true;
     errno = error;
     return -1;
   }
   const ssize_t n =
       ReceiveNow(socket_.native_handle(), {static_cast<char*>(data), size});
+  NoteFailure(n);
   if (n > 0) bytes_received_ += n;
   if (n == 0) received_eof_ = true;
   return n;
@@ -141,6 +157,7 @@ ssize_t SocketCore::Send(std::span<const std::string_view> pieces) {
     return -1;
   }
   const ssize_t n = SendNow(socket_.native_handle(), pieces);
+  NoteFailure(n);
   if (n > 0) bytes_sent_ += n;
   return n;
 }

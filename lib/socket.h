@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_LIB_SOCKET_H_
 #define PORTREEVE_LIB_SOCKET_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -73,6 +75,10 @@ class SocketCore {
 
   CloseReason reason() const { return reason_; }
 
+  // Whether the peer has reset the connection, or it failed otherwise.  The
+  // kernel tells that once, to whoever asks first; this tells everybody.
+  bool HasFailed();
+
   // Payload bytes read from and given to the kernel.
   int64_t bytes_received() const {
     return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
@@ -104,6 +110,8 @@ class SocketCore {
 
  private:
   void Finish();
+  // Of a recv(2) or send(2) that gave `n`, before errno changes.
+  void NoteFailure(ssize_t n);
 
   const Executor executor_;
   const AnyAddress peer_;
@@ -115,6 +123,7 @@ class SocketCore {
   CloseReason reason_ = CloseReason::kNone;
   bool received_eof_ = false;
   bool was_reset_ = false;
+  bool has_failed_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;
 };
