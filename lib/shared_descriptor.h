@@ -43,18 +43,22 @@ class SharedDescriptor {
   // 0 if there was none, and after the first call.
   int TakeReceiveError() { return receive_error_.exchange(0); }
 
-  // Any thread.  What went through it.
+  // Any thread.  What went through it.  A byte is counted before its receiver
+  // can tell of it: bytes_sent() waits for a Send() that is under way.
   int64_t bytes_received() const { return bytes_received_; }
-  int64_t bytes_sent() const { return bytes_sent_; }
+  int64_t bytes_sent() const {
+    const std::lock_guard lock(sending_);
+    return bytes_sent_;
+  }
 
  private:
   std::mutex receiving_;
   int receive_fd_;  // Under receiving_; -1: no more.
-  std::mutex sending_;
-  int send_fd_;  // Under sending_; -1: no more.
+  mutable std::mutex sending_;
+  int send_fd_;             // Under sending_; -1: no more.
+  int64_t bytes_sent_ = 0;  // Under sending_.
   std::atomic<int> receive_error_ = 0;
   std::atomic<int64_t> bytes_received_ = 0;
-  std::atomic<int64_t> bytes_sent_ = 0;
 };
 
 }  // namespace portreeve
