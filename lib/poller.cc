@@ -80,9 +80,14 @@ void Poller::Change(int fd, uint32_t events, Watch& watch, int tag) {
 }
 
 void Poller::Remove(Watch& watch) {
-  std::erase_if(again_, [&](const Again& a) { return a.watch == &watch; });
-  // So that the loop can run dry; within a step, its end sees to it.
-  if (--num_registered_ == 0 && !in_step_) epoll_.cancel();
+  const auto is_it = [&watch](const Again& a) { return a.watch == &watch; };
+  std::erase_if(again_, is_it);
+  std::erase_if(after_round_, is_it);
+  for (Again& due : due_) {
+    if (is_it(due)) due.watch = nullptr;
+  }
+  --num_registered_;
+  Await();
 }
 
 void Poller::CallAgain(Watch& watch, int tag) {
@@ -94,12 +99,23 @@ void Poller::CallAgain(Watch& watch, int tag) {
   });
 }
 
+void Poller::CallAfterRound(Watch& watch, int tag) {
+  after_round_.push_back({&watch, tag});
+  if (!in_step_) StepSoon();
+}
+
 void Poller::KeepForThisStep(std::shared_ptr<void> object) {
   if (in_step_) kept_.push_back(std::move(object));
 }
 
+// Waits if there is something to wait for; else the loop can run dry.
 void Poller::Await() {
-  if (waiting_ || in_step_ || num_registered_ == 0) return;
+  if (in_step_) return;  // Its end sees to it.
+  if (waiting_) {
+    if (num_registered_ == 0) epoll_.cancel();
+    return;
+  }
+  if (num_registered_ == 0) return;
   waiting_ = true;
   epoll_.async_wait(AsioDescriptor::wait_read,
                     [this](boost::system::error_code ec) {
@@ -112,13 +128,34 @@ void Poller::Await() {
 void Poller::Step() {
   step_ends_ = false;
   for (int i = 0; i < kRoundsPerStep && !step_ends_; ++i) {
-    if (TellOfWhatIsReady() == 0) return;
+    if (!Round()) break;
   }
+  if (!after_round_.empty()) StepSoon();
+}
+
+void Poller::StepSoon() {
+  if (std::exchange(step_posted_, true)) return;
+  asio::post(epoll_.get_executor(), [this] {
+    step_posted_ = false;
+    Step();
+    Await();
+  });
+}
+
+// False if there was nothing to do.
+bool Poller::Round() {
+  in_step_ = true;
+  ++round_;
+  due_.swap(after_round_);
+  const bool was_due = !due_.empty();
+  const int count = TellOfWhatIsReady();
+  CallThoseDue();
+  in_step_ = false;
+  kept_.clear();
+  return count > 0 || was_due;
 }
 
 int Poller::TellOfWhatIsReady() {
-  in_step_ = true;
-  ++round_;
   std::array<epoll_event, kMostEvents> events;
   const int count =
       epoll_wait(epoll_.native_handle(), events.data(), kMostEvents, 0);
@@ -128,9 +165,15 @@ int Poller::TellOfWhatIsReady() {
     auto* const watch = reinterpret_cast<Watch*>(packed & ~uintptr_t{1});
     watch->OnReady(events[i].events, static_cast<int>(packed & 1));
   }
-  in_step_ = false;
-  kept_.clear();
   return count;
+}
+
+void Poller::CallThoseDue() {
+  for (size_t i = 0; i < due_.size(); ++i) {
+    const Again next = due_[i];
+    if (next.watch != nullptr) next.watch->OnReady(0, next.tag);
+  }
+  due_.clear();
 }
 
 void Poller::CallThoseAgain() {
@@ -143,6 +186,7 @@ void Poller::CallThoseAgain() {
   }
   in_step_ = false;
   kept_.clear();
+  if (!after_round_.empty()) StepSoon();
   Await();
 }
 

@@ -33,9 +33,9 @@ class Poller {
   // Whom to tell.
   class Watch {
    public:
-    // `events` are epoll's (EPOLLIN ...), or 0 after CallAgain(); `tag` as
-    // given with the descriptor.  It may register, remove and close anything,
-    // itself included.
+    // `events` are epoll's (EPOLLIN ...), or 0 after CallAgain() and
+    // CallAfterRound(); `tag` as given with the descriptor.  It may register,
+    // remove and close anything, itself included.
     virtual void OnReady(uint32_t events, int tag) = 0;
 
    protected:
@@ -59,6 +59,10 @@ class Poller {
 
   // Calls OnReady(0, tag) in the next step.
   void CallAgain(Watch& watch, int tag = 0);
+
+  // Calls OnReady(0, tag) once epoll was asked and all it found was told: what
+  // is known of a descriptor by then, `watch` knows.
+  void CallAfterRound(Watch& watch, int tag = 0);
 
   // What was posted to the loop is due before epoll is asked again: a step may
   // have several rounds.
@@ -85,8 +89,11 @@ class Poller {
 
   void Await();
   void Step();
+  void StepSoon();
+  bool Round();
   int TellOfWhatIsReady();
   void CallThoseAgain();
+  void CallThoseDue();
 
   AsioDescriptor epoll_;
   Mailbox mailbox_;
@@ -97,6 +104,9 @@ class Poller {
   int64_t round_ = 0;
   std::deque<Again> again_;
   bool again_posted_ = false;
+  std::vector<Again> after_round_;  // Of CallAfterRound(), for the next one.
+  std::vector<Again> due_;          // For this one; null: removed.
+  bool step_posted_ = false;
   std::vector<std::shared_ptr<void>> kept_;
 };
 

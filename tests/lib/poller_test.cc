@@ -62,6 +62,110 @@ TEST_F(PollerTest, TellsOfADescriptorForAsLongAsItIsRegistered) {
   poller().Remove(watch);
 }
 
+TEST_F(PollerTest, AfterARoundAllThatItFoundIsTold) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch, 1), 0);
+  poller().CallAfterRound(watch);
+  EXPECT_TRUE(watch.told.empty());
+  RunUntil([&] { return watch.told.size() == 2; });
+  EXPECT_EQ(watch.told[0].events, static_cast<uint32_t>(EPOLLIN));
+  EXPECT_EQ(watch.told[0].tag, 1);
+  EXPECT_EQ(watch.told[1].events, 0u);
+  EXPECT_EQ(watch.told[1].tag, 0);
+  Settle();
+  EXPECT_EQ(watch.told.size(), 2u);
+  poller().Remove(watch);
+}
+
+TEST_F(PollerTest, AfterARoundComesWithoutAnyEvent) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  for (size_t i = 1; i <= 20; ++i) {
+    poller().CallAfterRound(watch, 1);
+    RunUntil([&] { return watch.told.size() == i; });
+    EXPECT_EQ(watch.told.back().events, 0u);
+    EXPECT_EQ(watch.told.back().tag, 1);
+  }
+  poller().Remove(watch);
+}
+
+// As what accepts, and what it has accepted: known of in the round after.
+TEST_F(PollerTest, AskedForInARoundItIsAfterTheNextOne) {
+  const auto listening = Pair();
+  const auto connected = Pair();
+  const int mine = listening.first.get();
+  const int second = connected.first.get();
+  const int other = connected.second.get();
+  Recorder accepted;
+  Recorder watch;
+  watch.then = [&] {
+    char byte;
+    if (read(mine, &byte, 1) != 1) return;
+    ASSERT_EQ(write(other, "y", 1), 1);
+    ASSERT_EQ(poller().Add(second, EPOLLIN | EPOLLET, accepted), 0);
+    poller().CallAfterRound(accepted);
+    EXPECT_TRUE(accepted.told.empty());
+  };
+  ASSERT_EQ(poller().Add(mine, EPOLLIN, watch), 0);
+  ASSERT_EQ(write(listening.second.get(), "x", 1), 1);
+  RunUntil([&] { return accepted.told.size() == 2; });
+  EXPECT_EQ(accepted.told[0].events, static_cast<uint32_t>(EPOLLIN));
+  EXPECT_EQ(accepted.told[1].events, 0u);
+  poller().Remove(watch);
+  poller().Remove(accepted);
+}
+
+// In a step that asks again and again, also beyond its last round.
+TEST_F(PollerTest, AfterARoundForAsLongAsItIsAskedFor) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  watch.then = [&] {
+    if (watch.told.size() < 100) poller().CallAfterRound(watch);
+  };
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  poller().CallAfterRound(watch);
+  RunUntil([&] { return watch.told.size() == 100; });
+  Settle();
+  EXPECT_EQ(watch.told.size(), 100u);
+  poller().Remove(watch);
+}
+
+TEST_F(PollerTest, WhatIsRemovedIsNotCalledAfterTheRound) {
+  auto [mine, theirs] = Pair();
+  auto [second, other] = Pair();
+  Recorder first;
+  Recorder removed;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, first), 0);
+  ASSERT_EQ(poller().Add(second.get(), EPOLLIN | EPOLLET, removed), 0);
+  first.then = [&] { poller().Remove(removed); };
+  poller().CallAfterRound(first);
+  poller().CallAfterRound(removed);
+  RunUntil([&] { return first.told.size() == 1; });
+  Settle();
+  EXPECT_TRUE(removed.told.empty());
+  poller().Remove(first);
+}
+
+// Wherever the last one is removed.
+TEST_F(PollerTest, TheLoopRunsDry) {
+  using Ask = void (Poller::*)(Poller::Watch&, int);
+  for (const Ask ask : {&Poller::CallAgain, &Poller::CallAfterRound}) {
+    auto [mine, theirs] = Pair();
+    Recorder watch;
+    watch.then = [&] { poller().Remove(watch); };
+    ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+    Settle();
+    (poller().*ask)(watch, 0);
+    RunUntil([&] { return watch.told.size() == 1; });
+    loop().restart();
+    loop().poll();
+    EXPECT_TRUE(loop().stopped());
+  }
+}
+
 TEST_F(PollerTest, LevelTriggeredItTellsInEveryRound) {
   auto [mine, theirs] = Pair();
   Recorder watch;
