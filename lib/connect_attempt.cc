@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -85,6 +86,15 @@ bool IsConnectedToItself(int fd, const Inet::Address& peer) {
   if (getsockname(fd, local.data(), &size) != 0) return false;
   local.resize(size);
   return local == peer;
+}
+
+bool MayConnectToItself(const Inet::Address& peer) {
+  std::ifstream range("/proc/sys/net/ipv4/ip_local_port_range");  // IPv6, too.
+  int first = 0;
+  int last = 0;
+  // Unknown, it may be.
+  if (!(range >> first >> last)) return true;
+  return first <= peer.port() && peer.port() <= last;
 }
 
 std::optional<absl::Status> EndConnect(StreamSocket& socket,

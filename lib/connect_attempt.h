@@ -29,6 +29,10 @@ absl::StatusOr<Descriptor> OpenAndConnect(
 // that has happened to `fd`, which is connected to `peer`.
 bool IsConnectedToItself(int fd, const Inet::Address& peer);
 
+// False if that cannot happen to an attempt without a source: the port of
+// `peer` is not in that range, as it is at the time of the call.  Reads a file.
+bool MayConnectToItself(const Inet::Address& peer);
+
 // The same for a unix socket, which takes no time: a full backlog is an error
 // at once (EAGAIN), as is a missing file.
 absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer);

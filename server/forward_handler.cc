@@ -23,6 +23,7 @@ struct Route {
   explicit Route(ForwardOptions o)
       : options(std::move(o)),
         literal(Literal()),
+        may_be_itself(literal && MayConnectToItself(*literal)),
         literal_name(literal ? std::make_shared<const AnyAddress>(*literal)
                              : nullptr) {}
 
@@ -40,6 +41,8 @@ struct Route {
 
   const ForwardOptions options;
   const std::optional<Inet::Address> literal;
+  // Whether a connection to it could turn out to be one to itself.
+  const bool may_be_itself;
   const std::shared_ptr<const AnyAddress>
       literal_name;  // The same, to be told.
 };
@@ -66,7 +69,9 @@ class ForwardConnection final : public DirectConnection,
   void Begin() override {
     const ForwardOptions& options = route_->options;
     if (route_->literal) {
-      ConnectTo(*route_->literal);
+      // A client that has reset before it was accepted, as those of a flood
+      // have, costs no connection to the upstream: epoll tells it first.
+      lane().poller().CallAfterRound(*this, kClient);
     } else if (const auto* file =
                    std::get_if<WhereToConnect<Unix>>(&options.upstream)) {
       ConnectTo(Unix::Address(file->path));
@@ -78,16 +83,7 @@ class ForwardConnection final : public DirectConnection,
     }
   }
 
-  // A client that has reset before it was accepted, as those of a flood have,
-  // costs no connection to the upstream.
-  bool ClientHasReset() const {
-    char byte;
-    return recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-           errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
-  }
-
   void ConnectTo(const Inet::Address& peer) {
-    if (ClientHasReset()) return EndWith(CloseReason::kPeerReset);
     const ForwardOptions& options = route_->options;
     if (options.admit && !options.admit(peer).ok()) return OnUnreachable();
     SocketOptions later;  // The Pump and OnDelayOver() set them.
@@ -152,7 +148,8 @@ class ForwardConnection final : public DirectConnection,
 
   void OnConnectEvent(uint32_t events) {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
-        IsConnectedToItself(upstream_.get(), *route_->literal)) {
+        (route_->may_be_itself &&
+         IsConnectedToItself(upstream_.get(), *route_->literal))) {
       return OnUnreachable();
     }
     OnConnected(route_->literal_name);
@@ -187,7 +184,8 @@ class ForwardConnection final : public DirectConnection,
       up_.NoteSource(events);
       if (target_told) down_blocked_ = false;
       if (!connected_) {
-        if (hung_up) EndWith(CloseReason::kPeerReset);
+        if (hung_up) return EndWith(CloseReason::kPeerReset);
+        if (events == 0) ConnectTo(*route_->literal);
         return;
       }
     } else {

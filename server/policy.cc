@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "lib/check.h"
 #include "lib/descriptor.h"
@@ -38,27 +39,29 @@ bool MayListenOn(const NetworkSet& networks, const asio::ip::address& address) {
                                   : networks.Contains(address);
 }
 
+// The text of what is refused; most often nothing is, and none is made.
+using Where = absl::FunctionRef<std::string()>;
+
 absl::Status CheckDialPort(const PolicyRules& rules, absl::string_view field,
-                           absl::string_view address, int port) {
+                           Where where, int port) {
   if (HasPort(rules.dial_ports, port)) return absl::OkStatus();
   return OutsidePolicy(
-      field, address,
+      field, where(),
       absl::StrCat("port ", port, " is not in the policy's dial.allow.ports"));
 }
 
 absl::Status CheckDialAddress(const PolicyRules& rules, absl::string_view field,
-                              absl::string_view where,
-                              const asio::ip::address& address) {
+                              Where where, const asio::ip::address& address) {
   const asio::ip::address effective = Effective(address);
   if (rules.dial_denied.Contains(effective)) {
-    return OutsidePolicy(field, where,
+    return OutsidePolicy(field, where(),
                          absl::StrCat(effective.to_string(),
                                       " is in the policy's dial.deny.cidrs"));
   }
   if (!rules.dial_networks.empty() &&
       !rules.dial_networks.Contains(effective)) {
     return OutsidePolicy(
-        field, where,
+        field, where(),
         absl::StrCat(effective.to_string(),
                      " is not in the policy's dial.allow.cidrs"));
   }
@@ -94,13 +97,14 @@ absl::Status Check(const PolicyRules& rules, const WhereToListen<Unix>& where) {
 
 absl::Status Check(const PolicyRules& rules,
                    const WhereToConnect<Inet>& where) {
+  const auto text = [&where] { return ToString(where); };
   boost::system::error_code is_name;
   const auto address = asio::ip::make_address(where.host, is_name);
   if (!is_name) {
-    auto s = CheckDialAddress(rules, "inet.host", ToString(where), address);
+    auto s = CheckDialAddress(rules, "inet.host", text, address);
     if (!s.ok()) return s;
   }
-  return CheckDialPort(rules, "inet.port", ToString(where), where.port);
+  return CheckDialPort(rules, "inet.port", text, where.port);
 }
 
 absl::Status Check(const PolicyRules& rules,
@@ -160,12 +164,10 @@ absl::Status Policy::CheckConnect(const v1::WhereToConnect& where) const {
 }
 
 absl::Status Policy::CheckAddress(const Inet::Address& address) const {
-  const std::string where = ToString(address);
-  if (auto s = CheckDialAddress(*rules_, "", where, address.address());
-      !s.ok()) {
-    return s;
-  }
-  return CheckDialPort(*rules_, "", where, address.port());
+  const auto text = [&address] { return ToString(address); };
+  auto s = CheckDialAddress(*rules_, "", text, address.address());
+  if (!s.ok()) return s;
+  return CheckDialPort(*rules_, "", text, address.port());
 }
 
 v1::Role Policy::RoleOf(const std::vector<std::string>& names) const {
