@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -128,6 +129,25 @@ def free_port():
     """For programs that cannot let the OS choose."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def free_server_port():
+    """A port as servers have: not one that the kernel gives to clients.
+
+    Who connects to one of the latter has to see that it is not connected to
+    itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        first = int(f.read().split()[0])
+    ports = range(1024, first)
+    if not ports:
+        return free_port()
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.choice(ports)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
 
 
 def await_port(process, port):

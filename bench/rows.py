@@ -12,7 +12,7 @@ import processes
 import reload
 from results import Result, SUBJECT
 from samples import Sample, run_rounds
-from servers import ECHOES, FORWARDS, GrpcPeer, Nginx, Peer, Portreeved
+from servers import ECHOES, FORWARDS, GrpcPeer, Nginx, Portreeved, Upstream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TcpRow(Row):
         upstream = []
         if self.handler == "forward":
             # One for each, as each holds ports that it has used.
-            upstream.append(stack.enter_context(Peer("raw_echo", cpu)).port)
+            upstream.append(stack.enter_context(Upstream(cpu)).port)
         server = stack.enter_context(start(bench.server_cpu, *upstream))
         if watchers:
             stack.enter_context(loads.Watchers(cpu, server.control, watchers))
@@ -203,7 +203,7 @@ class FirstByteRow(Row):
             lambda _, report: report["latency_us"]["p50"] / 1000)
 
     def _nginx(self, bench, stack):
-        upstream = stack.enter_context(Peer("raw_echo", bench.other_cpu))
+        upstream = stack.enter_context(Upstream(bench.other_cpu))
         nginx = stack.enter_context(Nginx(bench.server_cpu, upstream.port))
         ports = reload.free_ports(self.listeners)
 
@@ -257,7 +257,7 @@ class MemoryRow(Row):
         with contextlib.ExitStack() as stack:
             upstream = []
             if self.handler == "forward":
-                peer = stack.enter_context(Peer("raw_echo", bench.other_cpu))
+                peer = stack.enter_context(Upstream(bench.other_cpu))
                 upstream.append(peer.port)
             server = stack.enter_context(start(bench.server_cpu, *upstream))
             idle = stack.enter_context(loads.IdleConnections(

@@ -4,7 +4,8 @@ import os
 import subprocess
 import tempfile
 
-from processes import Process, await_port, binary, free_port
+from processes import (Process, await_port, binary, free_port,
+                       free_server_port)
 
 
 # Everybody's, so that nobody has less to do because clients are kept away.
@@ -49,12 +50,19 @@ class Portreeved(Process):
 class Peer(Process):
     """One of bench/peers."""
 
-    def __init__(self, name, cpu, upstream=None):
-        command = [binary(f"bench/peers/{name}"), "127.0.0.1:0"]
+    def __init__(self, name, cpu, upstream=None, port=0):
+        command = [binary(f"bench/peers/{name}"), f"127.0.0.1:{port}"]
         if upstream:
             command.append(f"127.0.0.1:{upstream}")
         super().__init__(command, cpu)
         self.port = int(self.line("listening "))
+
+
+class Upstream(Peer):
+    """What proxies forward to."""
+
+    def __init__(self, cpu):
+        super().__init__("raw_echo", cpu, port=free_server_port())
 
 
 class GrpcPeer(Process):
