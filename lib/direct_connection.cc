@@ -87,19 +87,20 @@ void DirectConnection::Finish(How how) {
   CloseAndTell(how, 0);
 }
 
-void DirectConnection::CloseAll(How how) {
-  CloseOthers();
+void DirectConnection::PrepareToClose(int fd, How how) {
   switch (how) {
     case How::kInOrder:
-      ShutDownInOrder(fd());
-      break;
+      return ShutDownInOrder(fd);
     case How::kAfterEnd:
-      break;  // close(2) sends the FIN.
+      return;  // close(2) sends the FIN.
     case How::kReset:
-      MakeCloseReset(fd());
-      break;
+      return MakeCloseReset(fd);
   }
-  fd_ = Descriptor();
+}
+
+// Elsewhere within Mailbox::Send(), and so at once.
+void DirectConnection::CloseOther(Descriptor fd) {
+  if (at_home()) lane_.outbox().Close(std::move(fd), nullptr);
 }
 
 // Whoever sees that it is closed, and does something then, finds that its
@@ -107,17 +108,27 @@ void DirectConnection::CloseAll(How how) {
 void DirectConnection::CloseAndTell(How how, int error_number) {
   const std::shared_ptr<DirectConnection> self = shared_from_this();
   lane_.poller().KeepForThisStep(self);
-  auto tell = [self, error_number] {
-    self->closed_ = true;
-    if (self->closed_ivar_) self->closed_ivar_->Fill();
-    self->owner_.OnDirectClosed(*self, error_number);
-  };
+  error_number_ = error_number;
   if (at_home()) {
-    CloseAll(how);
-    tell();
-  } else {
-    owner_.home().poller().mailbox().Send([&] { CloseAll(how); }, tell);
+    CloseOthers();
+    PrepareToClose(fd(), how);
+    lane_.outbox().Close(std::move(fd_),
+                         std::shared_ptr<Outbox::Closer>(self, this));
+    return;
   }
+  const auto close_all = [&] {
+    CloseOthers();
+    PrepareToClose(fd(), how);
+    fd_ = Descriptor();
+  };
+  owner_.home().poller().mailbox().Send(close_all,
+                                        [self] { self->OnClosed(); });
+}
+
+void DirectConnection::OnClosed() {
+  closed_ = true;
+  if (closed_ivar_) closed_ivar_->Fill();
+  owner_.OnDirectClosed(*this, error_number_);
 }
 
 void DirectConnection::NoteReason(CloseReason reason) {

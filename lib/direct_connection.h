@@ -13,6 +13,7 @@
 #include "lib/buffer_age_limit.h"
 #include "lib/descriptor.h"
 #include "lib/lane.h"
+#include "lib/outbox.h"
 #include "lib/poller.h"
 #include "lib/time_source.h"
 
@@ -30,7 +31,8 @@ namespace portreeve {
 // unless they say otherwise.
 class DirectConnection : public AnyConnection,
                          public std::enable_shared_from_this<DirectConnection>,
-                         protected Poller::Watch {
+                         protected Poller::Watch,
+                         private Outbox::Closer {
  public:
   // The server, on its loop.  It outlives the connection.
   class Owner {
@@ -91,10 +93,14 @@ class DirectConnection : public AnyConnection,
     kAfterEnd,  // The same where the peer has sent FIN, which was read.
     kReset,     // RST.
   };
-  // Closes the descriptor.  The object may be used until the end of the step.
+  // Closes the descriptor, in a round of the poller at its end.  The object may
+  // be used until the end of the step.
   void Finish(How how);
-  // Closes what else there is, together with the descriptor.
+  // Closes what else there is, together with the descriptor: with
+  // PrepareToClose() and CloseOther().
   virtual void CloseOthers() {}
+  static void PrepareToClose(int fd, How how);
+  void CloseOther(Descriptor fd);
   bool finished() const { return !fd_.is_open(); }
 
   int fd() const { return fd_.get(); }
@@ -139,8 +145,9 @@ class DirectConnection : public AnyConnection,
   bool at_home() const { return &lane_ == &owner_.home(); }
   void BeginOnLane();
   void CloseOnLane(ExistingConnections how, CloseReason reason);
-  void CloseAll(How how);
   void CloseAndTell(How how, int error_number);
+  // Outbox::Closer, on the server's loop.
+  void OnClosed() override;
 
   Owner& owner_;
   Lane& lane_;
@@ -159,6 +166,7 @@ class DirectConnection : public AnyConnection,
   // The lane's.
   std::atomic<CloseReason> reason_{CloseReason::kNone};
   Descriptor fd_;
+  int error_number_ = 0;  // For the server, once it is closed.
   bool watches_writable_ = false;
   std::unique_ptr<Timer> timer_;  // Once needed.
   TimePoint ring_at_;

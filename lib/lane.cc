@@ -32,6 +32,10 @@ Lane::Lane(asio::io_context& loop)
       poller_(Poller::Of(loop)),
       time_(TimeSource::Of(loop)),
       young_(time_, std::chrono::seconds(1)),
-      tasks_(Executor(loop.get_executor())) {}
+      tasks_(Executor(loop.get_executor())) {
+  poller_.SetRoundWatch(this);
+}
+
+Lane::~Lane() { poller_.SetRoundWatch(nullptr); }
 
 }  // namespace portreeve

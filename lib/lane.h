@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/delay_queue.h"
+#include "lib/outbox.h"
 #include "lib/pipe_pool.h"
 #include "lib/poller.h"
 #include "lib/task_scope.h"
@@ -18,7 +19,7 @@ namespace portreeve {
 
 // One for each io_context: Of() finds or makes it.
 // Threads: the thread of its loop, but for loop() and num_connections.
-class Lane {
+class Lane final : private Poller::RoundWatch {
  public:
   static Lane& Of(asio::io_context& loop);
   static Lane& Of(const Executor& executor) { return Of(LoopOf(executor)); }
@@ -26,6 +27,7 @@ class Lane {
   explicit Lane(asio::io_context& loop);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
+  ~Lane();
 
   asio::io_context& loop() const { return loop_; }
   Poller& poller() { return poller_; }
@@ -39,16 +41,24 @@ class Lane {
   // the loop runs dry.
   TaskScope& tasks() { return tasks_; }
 
+  // For what a round sends and closes, at its end.
+  Outbox& outbox() { return outbox_; }
+
   // Where to read to; what is there is nobody's after the step.
   std::span<char> scratch() { return scratch_; }
 
  private:
+  // Poller::RoundWatch.
+  void OnRoundBegin() override { outbox_.Begin(); }
+  void OnRoundEnd() override { outbox_.End(); }
+
   asio::io_context& loop_;
   Poller& poller_;
   TimeSource& time_;
   PipePool pipes_;
   DelayQueue young_;
   TaskScope tasks_;
+  Outbox outbox_;
   alignas(64) std::array<char, 64 * 1024> scratch_;
 };
 

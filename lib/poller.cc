@@ -144,15 +144,25 @@ void Poller::StepSoon() {
 
 // False if there was nothing to do.
 bool Poller::Round() {
-  in_step_ = true;
+  Begin();
   ++round_;
   due_.swap(after_round_);
   const bool was_due = !due_.empty();
   const int count = TellOfWhatIsReady();
   CallThoseDue();
+  End();
+  return count > 0 || was_due;
+}
+
+void Poller::Begin() {
+  in_step_ = true;
+  if (round_watch_ != nullptr) round_watch_->OnRoundBegin();
+}
+
+void Poller::End() {
+  if (round_watch_ != nullptr) round_watch_->OnRoundEnd();
   in_step_ = false;
   kept_.clear();
-  return count > 0 || was_due;
 }
 
 int Poller::TellOfWhatIsReady() {
@@ -177,15 +187,14 @@ void Poller::CallThoseDue() {
 }
 
 void Poller::CallThoseAgain() {
-  in_step_ = true;
+  Begin();
   // Those who ask again meanwhile get their turn in the next step.
   for (size_t n = again_.size(); n > 0 && !again_.empty(); --n) {
     const Again next = again_.front();
     again_.pop_front();
     next.watch->OnReady(0, next.tag);
   }
-  in_step_ = false;
-  kept_.clear();
+  End();
   if (!after_round_.empty()) StepSoon();
   Await();
 }

@@ -42,6 +42,19 @@ class Poller {
     ~Watch() = default;
   };
 
+  // Who is told of each round, and of each time that those are called that
+  // asked for it: Watches are told of something in between only, but for what
+  // they do out of turn.
+  class RoundWatch {
+   public:
+    virtual void OnRoundBegin() = 0;
+    // May call Watches itself.
+    virtual void OnRoundEnd() = 0;
+
+   protected:
+    ~RoundWatch() = default;
+  };
+
   static Poller& Of(asio::io_context& loop);
 
   explicit Poller(asio::io_context& loop);
@@ -72,6 +85,9 @@ class Poller {
   // still ready is told of in the very next round.
   int64_t round() const { return round_; }
 
+  // Null: nobody.  Lifetime: until it is set to something else.
+  void SetRoundWatch(RoundWatch* watch) { round_watch_ = watch; }
+
   // Drained before what a round has found is told.
   Mailbox& mailbox() { return mailbox_; }
 
@@ -94,6 +110,8 @@ class Poller {
   int TellOfWhatIsReady();
   void CallThoseAgain();
   void CallThoseDue();
+  void Begin();
+  void End();
 
   AsioDescriptor epoll_;
   Mailbox mailbox_;
@@ -102,6 +120,7 @@ class Poller {
   bool step_ends_ = false;
   int num_registered_ = 0;
   int64_t round_ = 0;
+  RoundWatch* round_watch_ = nullptr;
   std::deque<Again> again_;
   bool again_posted_ = false;
   std::vector<Again> after_round_;  // Of CallAfterRound(), for the next one.

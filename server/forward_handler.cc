@@ -12,6 +12,7 @@
 #include "lib/connect_attempt.h"
 #include "lib/delay_queue.h"
 #include "lib/direct_connection.h"
+#include "lib/outbox.h"
 #include "server/handlers.h"
 #include "server/pump.h"
 
@@ -52,7 +53,8 @@ struct Route {
 //   connecting -> connected -> each way ends by itself -> closed
 //                           -> closing: what is held is flushed -> closed
 class ForwardConnection final : public DirectConnection,
-                                private DelayQueue::Entry {
+                                private DelayQueue::Entry,
+                                private Outbox::Sender {
  public:
   ForwardConnection(Accepted accepted, std::shared_ptr<const Route> route)
       : DirectConnection(std::move(accepted)), route_(std::move(route)) {}
@@ -202,15 +204,23 @@ class ForwardConnection final : public DirectConnection,
     }
   }
 
+  void OnSent(ssize_t result, std::string_view message, int tag) override {
+    if ((tag == kClient ? up_ : down_).OnSent(lane(), result, message)) {
+      return Advance();
+    }
+    Publish();
+  }
+
   void Advance() {
     if (!up_blocked_ && !up_ended_) {
       OnUp(closing() ? up_.Flush(lane(), upstream_.get())
-                     : up_.Run(lane(), fd(), upstream_.get()));
+                     : up_.Run(lane(), fd(), upstream_.get(), *this, kClient));
     }
     if (finished()) return;
     if (!down_blocked_ && !down_ended_) {
-      OnDown(closing() ? down_.Flush(lane(), fd())
-                       : down_.Run(lane(), upstream_.get(), fd()));
+      OnDown(closing()
+                 ? down_.Flush(lane(), fd())
+                 : down_.Run(lane(), upstream_.get(), fd(), *this, kUpstream));
     }
     if (finished()) return;
     Publish();
@@ -227,6 +237,7 @@ class ForwardConnection final : public DirectConnection,
   void OnUp(Pump::State state) {
     switch (state) {
       case Pump::State::kAwaitsSource:
+      case Pump::State::kSending:
         return;
       case Pump::State::kAwaitsTarget:
         up_blocked_ = true;
@@ -247,6 +258,7 @@ class ForwardConnection final : public DirectConnection,
   void OnDown(Pump::State state) {
     switch (state) {
       case Pump::State::kAwaitsSource:
+      case Pump::State::kSending:
         return;
       case Pump::State::kAwaitsTarget:
         down_blocked_ = true;
@@ -313,6 +325,8 @@ class ForwardConnection final : public DirectConnection,
   void CloseInOrder() override {
     if (closing()) return;
     if (!connected_) return End(How::kInOrder, How::kReset);
+    Settle();
+    if (finished()) return;
     force_close_at_ = After(lane().time().Now(), kForceCloseAfter);
     Advance();
     if (!finished()) RingAt(*force_close_at_);
@@ -326,7 +340,14 @@ class ForwardConnection final : public DirectConnection,
     End(How::kReset, How::kReset);
   }
 
+  // Nothing of it is in the outbox afterwards.
+  void Settle() {
+    if (up_.sending() || down_.sending()) lane().outbox().Settle(*this);
+  }
+
   void End(How client, How upstream) {
+    Settle();
+    if (finished()) return;  // By that.
     Publish();
     if (interrupt_) interrupt_->FillIfEmpty();
     lane().young().Leave(*this);
@@ -337,9 +358,8 @@ class ForwardConnection final : public DirectConnection,
 
   void CloseOthers() override {
     if (!upstream_.is_open()) return;
-    if (close_upstream_ == How::kInOrder) ShutDownInOrder(upstream_.get());
-    if (close_upstream_ == How::kReset) MakeCloseReset(upstream_.get());
-    upstream_ = Descriptor();
+    PrepareToClose(upstream_.get(), close_upstream_);
+    CloseOther(std::move(upstream_));
   }
 
   const std::shared_ptr<const Route> route_;

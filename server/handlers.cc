@@ -8,12 +8,13 @@
 #include <utility>
 
 #include "lib/direct_connection.h"
+#include "lib/outbox.h"
 #include "server/pump.h"
 
 namespace portreeve::server {
 namespace {
 
-class EchoConnection final : public DirectConnection {
+class EchoConnection final : public DirectConnection, private Outbox::Sender {
  public:
   explicit EchoConnection(Accepted accepted)
       : DirectConnection(std::move(accepted)) {}
@@ -25,14 +26,18 @@ class EchoConnection final : public DirectConnection {
     Advance();
   }
 
+  void OnSent(ssize_t result, std::string_view message, int) override {
+    if (pump_.OnSent(lane(), result, message)) return Advance();
+    Publish();
+  }
+
   void Advance() {
-    const Pump::State state =
-        closing() ? pump_.Flush(lane(), fd()) : pump_.Run(lane(), fd(), fd());
-    SetReceived(pump_.received());
-    SetSent(pump_.sent());
-    SetToWrite(pump_.held());
+    const Pump::State state = closing() ? pump_.Flush(lane(), fd())
+                                        : pump_.Run(lane(), fd(), fd(), *this);
+    Publish();
     switch (state) {
       case Pump::State::kAwaitsSource:
+      case Pump::State::kSending:
         break;
       case Pump::State::kAwaitsTarget:
         OnBlocked();
@@ -50,6 +55,12 @@ class EchoConnection final : public DirectConnection {
         Finish(How::kAfterEnd);
         break;
     }
+  }
+
+  void Publish() {
+    SetReceived(pump_.received());
+    SetSent(pump_.sent());
+    SetToWrite(pump_.held());
   }
 
   void OnBlocked() {
@@ -78,12 +89,22 @@ class EchoConnection final : public DirectConnection {
 
   void CloseInOrder() override {
     if (closing()) return;
+    Settle();
+    if (finished()) return;
     force_close_at_ = After(lane().time().Now(), kForceCloseAfter);
     Advance();
     if (!finished()) RingAt(*force_close_at_);
   }
 
-  void CloseWithReset() override { Finish(How::kReset); }
+  void CloseWithReset() override {
+    Settle();
+    Finish(How::kReset);
+  }
+
+  // Nothing of it is in the outbox afterwards.
+  void Settle() {
+    if (pump_.sending()) lane().outbox().Settle(*this);
+  }
 
   bool closing() const { return force_close_at_.has_value(); }
 

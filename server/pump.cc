@@ -6,15 +6,17 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
+#include "lib/check.h"
 #include "lib/socket.h"
 
 namespace portreeve::server {
 namespace {
 
 // What recv(2) is asked for.  A source that fills it is one that sends much.
-constexpr size_t kCopyBytes = 16 * 1024;
+constexpr size_t kCopyBytes = Outbox::kMostBytes;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -27,7 +29,10 @@ void Pump::NoteSource(uint32_t events) {
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
 }
 
-Pump::State Pump::Run(Lane& lane, int source, int target) {
+Pump::State Pump::Run(Lane& lane, int source, int target,
+                      Outbox::Sender& sender, int tag) {
+  if (sending()) return State::kSending;
+  if (failed_) return State::kTargetFailed;
   const int64_t begin = received_;
   while (true) {
     if (held() > 0) {
@@ -40,12 +45,14 @@ Pump::State Pump::Run(Lane& lane, int source, int target) {
     }
     if (bulk_ && !pipe_) pipe_ = lane.pipes().Take();
     const auto state =
-        pipe_ ? Splice(lane, source) : Copy(lane, source, target);
+        pipe_ ? Splice(lane, source) : Copy(lane, source, target, sender, tag);
     if (state) return *state;
   }
 }
 
 Pump::State Pump::Flush(Lane& lane, int target) {
+  PORTREEVE_DCHECK(!sending());
+  if (failed_) return State::kTargetFailed;
   if (held() > 0) {
     if (const auto state = SendHeld(lane, target)) return *state;
   }
@@ -72,13 +79,22 @@ std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
   return std::nullopt;
 }
 
-std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target) {
-  char* const space = lane.scratch().data();
+std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
+                                      Outbox::Sender& sender, int tag) {
+  const std::span<char> outgoing = lane.outbox().Space();
+  char* const space =
+      outgoing.empty() ? lane.scratch().data() : outgoing.data();
   const ssize_t size = recv(source, space, kCopyBytes, MSG_DONTWAIT);
   if (size <= 0) return OnReceiveResult(size, kCopyBytes);
   OnReceiveResult(size, kCopyBytes);
   bulk_ = size == static_cast<ssize_t>(kCopyBytes);
   PrepareToSend(target);
+  // Bulk would fill the outbox.
+  if (!outgoing.empty() && !bulk_) {
+    in_outbox_ = static_cast<uint32_t>(size);
+    lane.outbox().Send(target, static_cast<size_t>(size), sender, tag);
+    return State::kSending;
+  }
   ssize_t sent;
   do {
     sent = send(target, space, static_cast<size_t>(size),
@@ -87,9 +103,19 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target) {
   if (sent == size) return std::nullopt;
   if (sent < 0 && !WouldBlock(errno)) return State::kTargetFailed;
   const ssize_t taken = sent < 0 ? 0 : sent;
-  Hold(lane, space + taken, static_cast<size_t>(size - taken));
+  Hold(lane, {space + taken, static_cast<size_t>(size - taken)});
   // What was taken in part is tried again: only EAGAIN makes epoll tell.
   return sent < 0 ? std::optional(State::kAwaitsTarget) : std::nullopt;
+}
+
+bool Pump::OnSent(Lane& lane, ssize_t result, std::string_view message) {
+  PORTREEVE_DCHECK(message.size() == in_outbox_);
+  in_outbox_ = 0;
+  const int error = result < 0 ? static_cast<int>(-result) : 0;
+  failed_ = error != 0 && error != EINTR && !WouldBlock(error);
+  message.remove_prefix(result < 0 ? 0 : static_cast<size_t>(result));
+  if (!message.empty()) Hold(lane, message);
+  return !message.empty() || readable_;
 }
 
 std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
@@ -132,11 +158,11 @@ void Pump::PrepareToSend(int target) {
   SetNoDelay(target);
 }
 
-void Pump::Hold(Lane& lane, const char* data, size_t size) {
-  copy_ = std::make_unique_for_overwrite<char[]>(size);
-  std::memcpy(copy_.get(), data, size);
+void Pump::Hold(Lane& lane, std::string_view data) {
+  copy_ = std::make_unique_for_overwrite<char[]>(data.size());
+  std::memcpy(copy_.get(), data.data(), data.size());
   begin_ = 0;
-  end_ = static_cast<uint32_t>(size);
+  end_ = static_cast<uint32_t>(data.size());
   NoteHeld(lane);
 }
 

@@ -2,23 +2,27 @@
 #ifndef PORTREEVE_SERVER_PUMP_H_
 #define PORTREEVE_SERVER_PUMP_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "lib/lane.h"
+#include "lib/outbox.h"
 #include "lib/pipe_pool.h"
 #include "lib/time_source.h"
 
 namespace portreeve::server {
 
 // Carries what a socket receives to another, or back to itself.  Small messages
-// are copied through the scratch space of the lane; from a source that sends
-// much at a time they go through a pipe with splice(2), by which they are never
-// copied.  Memory, or a pipe, is held only while there are bytes that the
-// target has not taken, at most kMostHeld of them; until they have gone, no
-// more is received.
+// are copied through the outbox of the lane, and sent at the end of the round;
+// from a source that sends much at a time they go through a pipe with
+// splice(2), by which they are never copied.  Memory, or a pipe, is held only
+// while there are bytes that the target has not taken, at most kMostHeld of
+// them; until they have gone, no more is received.
 //
 // TCP_NODELAY is set on the target before the second time that it is sent to:
 // until then there is nothing in flight for which the kernel would hold a small
@@ -31,6 +35,7 @@ class Pump {
 
   enum class State {
     kAwaitsSource,  // Nothing more to receive now.
+    kSending,       // What was received is in the outbox: OnSent() is to come.
     kAwaitsTarget,  // The target takes no more now.
     kHasMore,       // There may be more: to be called again in the next step.
     kEnded,         // The source's end of file was met, and all has gone.
@@ -47,15 +52,25 @@ class Pump {
   void NoteSource(uint32_t events);
 
   // Carries what it can, but not much more than kBytesPerStep.  The state is
-  // not to be asked for again before epoll has told of a descriptor.
-  State Run(Lane& lane, int source, int target);
-  // The same without receiving any more; kEnded when nothing is held.
+  // not to be asked for again before epoll has told of a descriptor.  `sender`
+  // and `tag` are the outbox's, for what is put there.
+  State Run(Lane& lane, int source, int target, Outbox::Sender& sender,
+            int tag = 0);
+  // The same without receiving any more; kEnded when nothing is held.  Not
+  // while it is sending().
   State Flush(Lane& lane, int target);
+
+  // What the outbox has told: whether Run() is to be called again.  False if
+  // all has gone, and there is nothing more to receive.
+  bool OnSent(Lane& lane, ssize_t result, std::string_view message);
+
+  // Its last state was kSending.
+  bool sending() const { return in_outbox_ > 0; }
 
   // Bytes received, and given to the target.
   int64_t received() const { return received_; }
   int64_t sent() const { return received_ - static_cast<int64_t>(held()); }
-  size_t held() const { return end_ - begin_; }
+  size_t held() const { return end_ - begin_ + in_outbox_; }
   bool met_eof() const { return met_eof_; }
 
   // Since when the target has not taken what is held; nullopt if nothing is.
@@ -66,11 +81,12 @@ class Pump {
 
   // Each gives the state in which Run() ends, or nullopt to go on.
   std::optional<State> SendHeld(Lane& lane, int target);
-  std::optional<State> Copy(Lane& lane, int source, int target);
+  std::optional<State> Copy(Lane& lane, int source, int target,
+                            Outbox::Sender& sender, int tag);
   std::optional<State> Splice(Lane& lane, int source);
   std::optional<State> OnReceiveResult(ssize_t size, size_t asked);
   void PrepareToSend(int target);
-  void Hold(Lane& lane, const char* data, size_t size);
+  void Hold(Lane& lane, std::string_view data);
   void NoteHeld(Lane& lane);
   void LetGo(Lane& lane);
 
@@ -78,12 +94,14 @@ class Pump {
   // Held: in copy_ from begin_ to end_, or as many bytes in pipe_.
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
+  uint32_t in_outbox_ = 0;  // While it is, nothing else is held.
   std::unique_ptr<char[]> copy_;
   std::unique_ptr<Pipe> pipe_;
   std::optional<TimePoint> held_since_;
   bool readable_ = false;  // As far as is known.
   bool hung_up_ = false;   // The end of file is there, behind what is left.
   bool met_eof_ = false;
+  bool failed_ = false;  // The target did, as the outbox has told.
   bool has_sent_ = false;
   bool no_delay_ = false;  // Set on the target.
   bool bulk_ = false;      // The source sent much the last time.
