@@ -39,13 +39,13 @@ absl::StatusOr<ListenerDraft> CheckCreate(
   if (!request.request_id().empty()) {
     if (auto s = CheckRequestId(request.request_id()); !s.ok()) return s;
     draft.request_id = request.request_id();
+    draft.fingerprint = FingerprintOf(request);
   }
   draft.spec = request.spec();
   draft.spec.DiscardUnknownFields();
   if (auto s = CheckAndFill(draft.spec); !s.ok()) {
     return WithFieldPrefix(s, "spec");
   }
-  draft.fingerprint = FingerprintOf(request);
   draft.validate_only = request.validate_only();
   return draft;
 }
