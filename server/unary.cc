@@ -61,9 +61,10 @@ void WaitReactor::OnCancel() {
   });
 }
 
-// The last reference is dropped on the loop, where the wait is.
+// Everything that the loop does with it, but for a cancellation that comes too
+// late, is done before Finish().
 void WaitReactor::OnDone() {
-  asio::post(loop_, [self = std::move(self_)] {});
+  const std::shared_ptr<WaitReactor> self = std::move(self_);
 }
 
 }  // namespace portreeve::server
