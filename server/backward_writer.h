@@ -5,9 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "absl/strings/string_view.h"
-#include "lib/check.h"
 
 namespace portreeve::server {
 
@@ -21,13 +22,18 @@ namespace portreeve::server {
 //   writer.String(Address::kHostFieldNumber, host);
 //   writer.Message(Peer::kAddressFieldNumber, end);
 //
-// What does not fit is a CHECK failure.
+// What is larger than kOnStack moves to the heap.
 class BackwardWriter {
  public:
-  static constexpr size_t kCapacity = 4096;
+  static constexpr size_t kOnStack = 4096;
 
-  size_t size() const { return kCapacity - begin_; }
-  absl::string_view bytes() const { return {buffer_.data() + begin_, size()}; }
+  BackwardWriter() = default;
+  BackwardWriter(const BackwardWriter&) = delete;
+  BackwardWriter& operator=(const BackwardWriter&) = delete;
+
+  size_t size() const { return capacity_ - begin_; }
+  // Until more is written.
+  absl::string_view bytes() const { return {buffer_ + begin_, size()}; }
 
   // A number of any type but sint and fixed.
   void Int(int field, int64_t value) {
@@ -44,6 +50,13 @@ class BackwardWriter {
     Tag(field, 2);
   }
 
+  // A message that is encoded already.  It is there also where it is empty.
+  void Encoded(int field, absl::string_view message) {
+    Raw(message);
+    Varint(message.size());
+    Tag(field, 2);
+  }
+
   // What was written since size() was `end` is this message.
   void Message(int field, size_t end) {
     Varint(size() - end);
@@ -52,9 +65,9 @@ class BackwardWriter {
 
   // Bytes as they are.
   void Raw(absl::string_view bytes) {
-    PORTREEVE_CHECK(bytes.size() <= begin_);
+    if (bytes.size() > begin_) Grow(bytes.size());
     begin_ -= bytes.size();
-    std::memcpy(buffer_.data() + begin_, bytes.data(), bytes.size());
+    std::memcpy(buffer_ + begin_, bytes.data(), bytes.size());
   }
 
  private:
@@ -64,7 +77,7 @@ class BackwardWriter {
 
   void Varint(uint64_t value) {
     if (value < 0x80) {
-      PORTREEVE_CHECK(begin_ > 0);
+      if (begin_ == 0) Grow(1);
       buffer_[--begin_] = static_cast<char>(value);
       return;
     }
@@ -77,8 +90,23 @@ class BackwardWriter {
     Raw({bytes.data(), size});
   }
 
-  size_t begin_ = kCapacity;
-  std::array<char, kCapacity> buffer_;  // Not initialized before begin_.
+  // Makes room for `more` bytes.
+  void Grow(size_t more) {
+    const size_t capacity = 2 * capacity_ + more;
+    std::unique_ptr<char[]> larger(new char[capacity]);
+    const size_t begin = capacity - size();
+    std::memcpy(larger.get() + begin, buffer_ + begin_, size());
+    heap_ = std::move(larger);
+    buffer_ = heap_.get();
+    capacity_ = capacity;
+    begin_ = begin;
+  }
+
+  std::array<char, kOnStack> stack_;  // Not initialized before begin_.
+  std::unique_ptr<char[]> heap_;
+  char* buffer_ = stack_.data();
+  size_t capacity_ = kOnStack;
+  size_t begin_ = kOnStack;
 };
 
 }  // namespace portreeve::server

@@ -26,6 +26,29 @@ static_assert(v1::Event::ConnectionDropped::kConnectionFieldNumber ==
 static_assert(v1::Event::ConnectionClosed::kConnectionFieldNumber ==
               kConnectionField);
 
+// As are those of the six.
+constexpr int kListenerField = v1::Event::ListenerCreated::kListenerFieldNumber;
+static_assert(v1::Event::ListenerUpdated::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerCloseStarted::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerCloseFinished::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerHandlersDetermined::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerDeleted::kListenerFieldNumber ==
+              kListenerField);
+
+// Puts what `writer` has, a field of the kind's message, into its event.
+void FinishEvent(const EventStamp& stamp, v1::EventKind kind,
+                 BackwardWriter& writer) {
+  writer.Message(kind + kFieldOverKind, 0);
+  WriteTimestamp(v1::Event::kTimeFieldNumber, stamp.time, writer);
+  writer.String(v1::Event::kInstanceIdFieldNumber, stamp.instance_id);
+  writer.Int(v1::Event::kRevisionFieldNumber, stamp.revision);
+  writer.Message(kEventsField, 0);
+}
+
 }  // namespace
 
 std::string EncodeEvent(const v1::Event& event) {
@@ -44,11 +67,14 @@ void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
                           absl::string_view packed, BackwardWriter& writer) {
   WriteConnection(packed, listener_name, writer);
   writer.Message(kConnectionField, 0);
-  writer.Message(kind + kFieldOverKind, 0);
-  WriteTimestamp(v1::Event::kTimeFieldNumber, stamp.time, writer);
-  writer.String(v1::Event::kInstanceIdFieldNumber, stamp.instance_id);
-  writer.Int(v1::Event::kRevisionFieldNumber, stamp.revision);
-  writer.Message(kEventsField, 0);
+  FinishEvent(stamp, kind, writer);
+}
+
+void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
+                        const ListenerRecord& record, BackwardWriter& writer) {
+  WriteListener(record, writer);
+  writer.Message(kListenerField, 0);
+  FinishEvent(stamp, kind, writer);
 }
 
 v1::EventKind KindOf(const v1::Event& event) {

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "portreeve/v1/event.pb.h"
 #include "server/backward_writer.h"
+#include "server/listener_record.h"
 
 namespace portreeve::server {
 
@@ -28,6 +29,10 @@ struct EventStamp {
 void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
                           absl::string_view listener_name,
                           absl::string_view packed, BackwardWriter& writer);
+
+// The same for an event of a listener, listener_created to listener_deleted.
+void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
+                        const ListenerRecord& record, BackwardWriter& writer);
 
 // The EventKind that is called as the event's field; UNSPECIFIED for none.
 v1::EventKind KindOf(const v1::Event& event);

@@ -21,6 +21,14 @@ void EventLog::Append(v1::Event event, const std::string& listener_name) {
       Stamp(std::move(event), last_revision() + 1));
 }
 
+void EventLog::AppendListener(v1::EventKind kind, const ListenerRecord& record,
+                              const SharedName& listener) {
+  const EventStamp stamp{last_revision() + 1, instance_id_, UnixNanosNow()};
+  BackwardWriter writer;
+  WriteListenerEvent(stamp, kind, record, writer);
+  Add(kind, EventForm::kEncoded, listener, writer.bytes());
+}
+
 void EventLog::AppendConnection(v1::EventKind kind,
                                 const AnyConnection& connection,
                                 const ConnectionFacts& facts) {

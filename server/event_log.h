@@ -10,6 +10,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "server/connection_table.h"
 #include "server/event_ring.h"
+#include "server/listener_record.h"
 
 namespace portreeve::server {
 
@@ -19,7 +20,7 @@ namespace portreeve::server {
 //
 // Those of connections, which come by the ten thousand a second, are kept
 // packed, as they were when they happened, and encoded when somebody wants
-// them; the others are encoded at once.
+// them; the others are encoded at once, those of listeners without a message.
 //
 // Threads: loop thread only; instance_id() and capacity(): any.
 class EventLog {
@@ -36,6 +37,11 @@ class EventLog {
   // `listener_name`: "listeners/ID" of the listener that it is about; empty for
   // dialled connections.
   void Append(v1::Event event, const std::string& listener_name);
+
+  // The same for an event of a listener, listener_created to listener_deleted,
+  // as it is now.
+  void AppendListener(v1::EventKind kind, const ListenerRecord& record,
+                      const SharedName& listener);
 
   // The same for a connection as it is now: one that entered the table, one
   // that left it, and one that never was in it.  The time of the event is that

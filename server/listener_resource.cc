@@ -36,15 +36,15 @@ ListenerResource::ListenerResource(const Executor& executor,
     : executor_(executor),
       shared_(shared),
       id_(id),
-      name_(ListenerName(id)),
-      shared_name_(std::make_shared<const std::string>(name_)),
+      name_(std::make_shared<const std::string>(ListenerName(id))),
       uid_(NewUuid()),
-      create_time_(TimestampNow()),
+      create_time_(UnixNanosNow()),
       spec_(spec),
+      encoded_spec_(spec_.SerializeAsString()),
       close_started_(executor),
       close_finished_(executor),
       handlers_determined_(executor),
-      monitor_(executor.monitor(), name_,
+      monitor_(executor.monitor(), *name_,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
       workers_(executor, uid_, [this] { UpdateAccepting(); }) {}
 
@@ -77,10 +77,9 @@ absl::Status ListenerResource::Start() {
     return WithListenField(server.status(), spec_.where_to_listen());
   }
   server_ = *std::move(server);
+  encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
   UpdateAccepting();
-  v1::Event event;
-  *event.mutable_listener_created()->mutable_listener() = Describe();
-  Append(std::move(event));
+  AppendListener(v1::EVENT_KIND_LISTENER_CREATED);
   return absl::OkStatus();
 }
 
@@ -146,33 +145,31 @@ void ListenerResource::UpdateAccepting() {
                         workers_.has_workers());
 }
 
-v1::Listener ListenerResource::Describe() const {
-  v1::Listener listener;
-  listener.set_name(name_);
-  listener.set_uid(uid_);
-  *listener.mutable_spec() = spec_;
-  v1::ListenerStatus& status = *listener.mutable_status();
-  const bool finished = close_finished_.determined();
-  status.set_state(finished      ? v1::LISTENER_STATE_CLOSED
-                   : is_closed() ? v1::LISTENER_STATE_CLOSING
-                                 : v1::LISTENER_STATE_LISTENING);
-  status.set_is_closed(is_closed());
-  status.set_close_finished(finished);
-  status.set_handlers_determined(handlers_determined_.determined());
-  *status.mutable_listening_on() = ToProto(listening_on());
-  status.set_num_connections(static_cast<int>(server_->connections().size()));
-  status.set_effective_backlog(server_->effective_backlog());
-  status.set_accepted_total(server_->accepted_total());
-  status.set_dropped_total(server_->dropped_total());
-  status.set_handler_errors_total(server_->handler_errors_total());
-  status.set_bytes_received_total(server_->bytes_received_total());
-  status.set_bytes_sent_total(server_->bytes_sent_total());
-  *status.mutable_create_time() = create_time_;
-  if (close_time_) *status.mutable_close_time() = *close_time_;
+ListenerRecord ListenerResource::Record() const {
+  ListenerRecord record;
+  record.name = *name_;
+  record.uid = uid_;
+  record.spec = encoded_spec_;
+  record.listening_on = encoded_listening_on_;
+  record.is_closed = is_closed();
+  record.close_finished = close_finished_.determined();
+  record.handlers_determined = handlers_determined_.determined();
+  record.state = record.close_finished ? v1::LISTENER_STATE_CLOSED
+                 : record.is_closed    ? v1::LISTENER_STATE_CLOSING
+                                       : v1::LISTENER_STATE_LISTENING;
+  record.num_connections = static_cast<int64_t>(server_->connections().size());
+  record.effective_backlog = server_->effective_backlog();
+  record.accepted_total = server_->accepted_total();
+  record.dropped_total = server_->dropped_total();
+  record.handler_errors_total = server_->handler_errors_total();
+  record.bytes_received_total = server_->bytes_received_total();
+  record.bytes_sent_total = server_->bytes_sent_total();
+  record.create_time = create_time_;
+  record.close_time = close_time_;
   if (const auto cause = server_->close_cause()) {
-    status.set_close_cause(ToProto(*cause));
+    record.close_cause = ToProto(*cause);
   }
-  return listener;
+  return record;
 }
 
 absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
@@ -182,6 +179,7 @@ absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
     return s;
   }
   spec_ = spec;
+  encoded_spec_ = spec_.SerializeAsString();
   const ServerOptions options = OptionsOf(spec_);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
   server_->SetDropIncomingConnections(options.drop_incoming_connections);
@@ -190,9 +188,7 @@ absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
   UpdateAccepting();
-  v1::Event event;
-  *event.mutable_listener_updated()->mutable_listener() = Describe();
-  Append(std::move(event));
+  AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
   return absl::OkStatus();
 }
 
@@ -215,18 +211,20 @@ Deferred<> ListenerResource::Close(ExistingConnections existing,
 }
 
 void ListenerResource::OnDeleted() {
-  v1::Event event;
-  *event.mutable_listener_deleted()->mutable_listener() = Describe();
-  Append(std::move(event));
+  AppendListener(v1::EVENT_KIND_LISTENER_DELETED);
   deleted_ = true;
 }
 
 void ListenerResource::Append(v1::Event event) {
-  if (!deleted_) shared_.events.Append(std::move(event), name_);
+  if (!deleted_) shared_.events.Append(std::move(event), *name_);
+}
+
+void ListenerResource::AppendListener(v1::EventKind kind) {
+  if (!deleted_) shared_.events.AppendListener(kind, Record(), name_);
 }
 
 void ListenerResource::OnMonitorError(std::exception_ptr error) {
-  Log(absl::StrCat(name_, ": ", DescribeException(error)));
+  Log(absl::StrCat(*name_, ": ", DescribeException(error)));
   const absl::Status status = StatusOf(error);
   const int error_number = DetailOf(status).error_number;
   // The other errors have events of their own.
@@ -241,7 +239,7 @@ void ListenerResource::AppendAcceptFailed(int error_number,
                                           const std::string& message) {
   v1::Event event;
   v1::Event::AcceptFailed& failed = *event.mutable_accept_failed();
-  failed.set_listener(name_);
+  failed.set_listener(*name_);
   failed.set_error_number(error_number);
   failed.set_message(message);
   Append(std::move(event));
@@ -249,7 +247,7 @@ void ListenerResource::AppendAcceptFailed(int error_number,
 
 void ListenerResource::OnAccepted(const AnyConnection& connection) {
   ConnectionFacts facts;
-  facts.listener = shared_name_;
+  facts.listener = name_;
   if (spec_.handler().has_remote()) {
     facts.claim = std::make_shared<Claim>(executor_);
   }
@@ -260,7 +258,7 @@ void ListenerResource::OnAccepted(const AnyConnection& connection) {
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
   ConnectionFacts facts;
-  facts.listener = shared_name_;
+  facts.listener = name_;
   facts.create_time = UnixNanosNow();
   facts.close_time = facts.create_time;
   if (!deleted_) shared_.events.AppendDropped(connection, facts);
@@ -276,7 +274,7 @@ void ListenerResource::OnHandlerError(const ServedConnection& connection,
                                       HandlerErrorOutcome outcome) {
   v1::Event event;
   v1::Event::HandlerError& message = *event.mutable_handler_error();
-  message.set_listener(name_);
+  message.set_listener(*name_);
   message.set_connection(ConnectionName(connection.id()));
   message.set_message(EscapeNonUtf8(DescribeException(error)));
   message.set_outcome(ToProto(outcome));
@@ -287,7 +285,7 @@ void ListenerResource::OnLimitReached(const AnyAddress& listening_on,
                                       int limit) {
   ServerObserver::OnLimitReached(listening_on, limit);  // Logs.
   v1::Event event;
-  event.mutable_limit_reached()->set_listener(name_);
+  event.mutable_limit_reached()->set_listener(*name_);
   event.mutable_limit_reached()->set_limit(limit);
   Append(std::move(event));
 }
@@ -304,25 +302,18 @@ void ListenerResource::OnAcceptFailed(const AnyAddress& listening_on,
 
 void ListenerResource::OnCloseStarted(CloseCause) {
   close_started_.Fill();
-  v1::Event event;
-  *event.mutable_listener_close_started()->mutable_listener() = Describe();
-  Append(std::move(event));
+  AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_STARTED);
 }
 
 void ListenerResource::OnCloseFinished() {
   close_finished_.Fill();
-  close_time_ = TimestampNow();
-  v1::Event event;
-  *event.mutable_listener_close_finished()->mutable_listener() = Describe();
-  Append(std::move(event));
+  close_time_ = UnixNanosNow();
+  AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_FINISHED);
 }
 
 void ListenerResource::OnHandlersDetermined() {
   handlers_determined_.Fill();
-  v1::Event event;
-  *event.mutable_listener_handlers_determined()->mutable_listener() =
-      Describe();
-  Append(std::move(event));
+  AppendListener(v1::EVENT_KIND_LISTENER_HANDLERS_DETERMINED);
 }
 
 }  // namespace portreeve::server

@@ -3,12 +3,9 @@
 #ifndef PORTREEVE_SERVER_LISTENER_RESOURCE_H_
 #define PORTREEVE_SERVER_LISTENER_RESOURCE_H_
 
-#include <google/protobuf/timestamp.pb.h>
-
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,6 +19,7 @@
 #include "server/connection_table.h"
 #include "server/event_log.h"
 #include "server/event_ring.h"
+#include "server/listener_record.h"
 #include "server/policy.h"
 #include "server/worker_pool.h"
 
@@ -55,7 +53,7 @@ class ListenerResource final : private ServerObserver {
 
   const std::string& id() const { return id_; }
   const v1::ListenerSpec& spec() const { return spec_; }
-  v1::Listener Describe() const;
+  v1::Listener Describe() const { return ToProto(Record()); }
 
   // Makes `spec`, checked and filled in, hold.  where_to_listen is that of now.
   // On an error, which only listen(2) can give, nothing has changed.
@@ -99,7 +97,10 @@ class ListenerResource final : private ServerObserver {
   // A remote listener without a worker accepts nothing.
   void UpdateAccepting();
   void OnMonitorError(std::exception_ptr error);
+  // As it is now; what it refers to is this object's.
+  ListenerRecord Record() const;
   void Append(v1::Event event);
+  void AppendListener(v1::EventKind kind);
   void AppendAcceptFailed(int error_number, const std::string& message);
 
   void OnAccepted(const AnyConnection& connection) override;
@@ -118,13 +119,14 @@ class ListenerResource final : private ServerObserver {
   const Executor executor_;
   const Shared shared_;
   const std::string id_;
-  const std::string name_;
-  const SharedName shared_name_;  // The same, for its connections.
+  const SharedName name_;
   const std::string uid_;
-  const google::protobuf::Timestamp create_time_;
+  const int64_t create_time_;  // Nanoseconds since 1970, as close_time_.
   v1::ListenerSpec spec_;
+  std::string encoded_spec_;
+  std::string encoded_listening_on_;
   bool deleted_ = false;
-  std::optional<google::protobuf::Timestamp> close_time_;
+  int64_t close_time_ = 0;  // 0: not closed yet.
   const Ivar<> close_started_;
   const Ivar<> close_finished_;
   const Ivar<> handlers_determined_;

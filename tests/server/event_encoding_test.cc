@@ -1,5 +1,5 @@
-// What is encoded from packed connections, beside what protobuf makes of the
-// same event.
+// What is encoded from packed connections and from records of listeners, beside
+// what protobuf makes of the same event.
 #include "server/event_encoding.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "server/connection_record.h"
+#include "server/listener_record.h"
 #include "server/timestamp.h"
 
 namespace portreeve::server {
@@ -233,6 +234,132 @@ TEST_F(EventEncodingTest, TheLastTimeIsThatOfTheCloseOnceThereIsOne) {
   EXPECT_EQ(LastTimeOf(Pack(record_).bytes()), record_.create_time);
   record_.close_time = record_.create_time + 7;
   EXPECT_EQ(LastTimeOf(Pack(record_).bytes()), record_.close_time);
+}
+
+class ListenerEventTest : public ::testing::Test {
+ protected:
+  ListenerEventTest() {
+    auto& inet = *spec_.mutable_where_to_listen()->mutable_inet();
+    inet.set_address("127.0.0.1");
+    inet.set_reuse_address(true);
+    spec_.mutable_handler()->mutable_echo();
+    spec_.set_max_connections(10'000);
+    listening_on_.mutable_inet()->set_address("127.0.0.1");
+    listening_on_.mutable_inet()->set_port(40'000);
+  }
+
+  // What ToProto() is to give, field by field.
+  v1::Listener Expected() const {
+    v1::Listener listener;
+    listener.set_name(std::string(record_.name));
+    listener.set_uid(std::string(record_.uid));
+    *listener.mutable_spec() = spec_;
+    v1::ListenerStatus& status = *listener.mutable_status();
+    status.set_state(record_.state);
+    status.set_is_closed(record_.is_closed);
+    status.set_close_finished(record_.close_finished);
+    status.set_handlers_determined(record_.handlers_determined);
+    *status.mutable_listening_on() = listening_on_;
+    status.set_num_connections(static_cast<int>(record_.num_connections));
+    status.set_effective_backlog(static_cast<int>(record_.effective_backlog));
+    status.set_accepted_total(record_.accepted_total);
+    status.set_dropped_total(record_.dropped_total);
+    status.set_handler_errors_total(record_.handler_errors_total);
+    status.set_bytes_received_total(record_.bytes_received_total);
+    status.set_bytes_sent_total(record_.bytes_sent_total);
+    *status.mutable_create_time() = TimestampOf(record_.create_time);
+    if (record_.close_time != 0) {
+      *status.mutable_close_time() = TimestampOf(record_.close_time);
+    }
+    status.set_close_cause(record_.close_cause);
+    return listener;
+  }
+
+  void ExpectSame() {
+    const std::string spec = spec_.SerializeAsString();
+    const std::string listening_on = listening_on_.SerializeAsString();
+    record_.spec = spec;
+    record_.listening_on = listening_on;
+    EXPECT_EQ(ToProto(record_).SerializeAsString(),
+              Expected().SerializeAsString());
+    for (int i = v1::EVENT_KIND_LISTENER_CREATED;
+         i <= v1::EVENT_KIND_LISTENER_DELETED; ++i) {
+      v1::Event event;
+      event.set_revision(stamp_.revision);
+      event.set_instance_id(std::string(stamp_.instance_id));
+      *event.mutable_time() = TimestampOf(stamp_.time);
+      // Fields 4 to 9; each has a message with the listener as its field 1.
+      const auto* kind =
+          v1::Event::descriptor()->FindOneofByName("kind")->field(
+              i - v1::EVENT_KIND_LISTENER_CREATED);
+      auto* message = event.GetReflection()->MutableMessage(&event, kind);
+      message->GetReflection()
+          ->MutableMessage(message,
+                           kind->message_type()->FindFieldByName("listener"))
+          ->CopyFrom(Expected());
+      BackwardWriter writer;
+      WriteListenerEvent(stamp_, static_cast<v1::EventKind>(i), record_,
+                         writer);
+      ASSERT_EQ(writer.bytes(), EncodeEvent(event)) << event.DebugString();
+    }
+  }
+
+  v1::ListenerSpec spec_;
+  v1::Address listening_on_;
+  EventStamp stamp_{7, "11111111-2222-4333-8444-555555555555",
+                    1'700'000'000 * kSecond + 5};
+  ListenerRecord record_ = [] {
+    ListenerRecord record;
+    record.name = "listeners/a";
+    record.uid = "99999999-2222-4333-8444-555555555555";
+    record.state = v1::LISTENER_STATE_LISTENING;
+    record.effective_backlog = 64;
+    record.create_time = 1'700'000'000 * kSecond;
+    return record;
+  }();
+};
+
+TEST_F(ListenerEventTest, OfOneThatListens) { ExpectSame(); }
+
+TEST_F(ListenerEventTest, OfOneWithEveryField) {
+  record_.state = v1::LISTENER_STATE_CLOSED;
+  record_.is_closed = record_.close_finished = true;
+  record_.handlers_determined = true;
+  record_.num_connections = 3;
+  record_.accepted_total = kMax;
+  record_.dropped_total = 2;
+  record_.handler_errors_total = 1;
+  record_.bytes_received_total = kMax - 1;
+  record_.bytes_sent_total = 1;
+  record_.close_time = record_.create_time + 1;
+  record_.close_cause = v1::CLOSE_CAUSE_ACCEPT_FAILED;
+  ExpectSame();
+}
+
+TEST_F(ListenerEventTest, OfOneWithoutAnything) {
+  record_ = ListenerRecord();
+  spec_.Clear();
+  listening_on_.Clear();
+  ExpectSame();
+}
+
+// It does not fit on the stack, by little and by much.
+TEST_F(ListenerEventTest, OfOneWithALongSpec) {
+  for (size_t size = BackwardWriter::kOnStack - 400;
+       size <= BackwardWriter::kOnStack; ++size) {
+    spec_.mutable_handler()
+        ->mutable_forward()
+        ->mutable_upstream()
+        ->mutable_inet()
+        ->set_host(std::string(size, 'x'));
+    ExpectSame();
+  }
+  spec_.mutable_handler()
+      ->mutable_forward()
+      ->mutable_upstream()
+      ->mutable_inet()
+      ->set_host(std::string(1'000'000, 'x'));
+  ExpectSame();
 }
 
 }  // namespace
