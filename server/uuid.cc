@@ -4,23 +4,35 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
 
 #include "lib/check.h"
 
 namespace portreeve::server {
 
 std::string NewUuid() {
-  std::array<uint32_t, 4> words;
-  // Not std::random_device, which asks the CPU what it can do each time: that
-  // takes 20 us where the machine is a virtual one.
-  PORTREEVE_CHECK(getrandom(words.data(), sizeof words, 0) == sizeof words);
-  words[1] = (words[1] & 0xffff0fff) | 0x00004000;  // Version 4: random.
-  words[2] = (words[2] & 0x3fffffff) | 0x80000000;  // The variant of RFC 4122.
-  char text[37];
-  std::snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%04x%08x", words[0],
-                words[1] >> 16, words[1] & 0xffff, words[2] >> 16,
-                words[2] & 0xffff, words[3]);
+  constexpr size_t kBytes = 16;
+  // Up to 256 bytes getrandom(2) gives at once, and all of them.
+  thread_local std::array<uint8_t, 16 * kBytes> random;
+  thread_local size_t used = random.size();
+  if (used == random.size()) {
+    // Not std::random_device, which asks the CPU what it can do each time: that
+    // takes 20 us where the machine is a virtual one.
+    PORTREEVE_CHECK(getrandom(random.data(), random.size(), 0) ==
+                    static_cast<ssize_t>(random.size()));
+    used = 0;
+  }
+  uint8_t* const bytes = random.data() + used;
+  used += kBytes;
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;  // Version 4: random.
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;  // The variant of RFC 4122.
+  std::string text;
+  text.reserve(36);
+  for (size_t i = 0; i < kBytes; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
+    constexpr char kDigits[] = "0123456789abcdef";
+    text.push_back(kDigits[bytes[i] >> 4]);
+    text.push_back(kDigits[bytes[i] & 0x0f]);
+  }
   return text;
 }
 
