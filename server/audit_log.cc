@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,8 +22,15 @@ namespace {
 // Clients choose some of the texts.
 constexpr size_t kMaxTextBytes = 512;
 
+// Stands for itself in JSON.
+bool IsPlain(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
 // RFC 8259.  `text` need not be UTF-8.
 std::string JsonString(const std::string& text) {
+  if (text.size() <= kMaxTextBytes &&
+      std::all_of(text.begin(), text.end(), IsPlain)) {
+    return absl::StrCat("\"", text, "\"");
+  }
   const std::string utf8 = EscapeNonUtf8(text);
   std::string json = "\"";
   for (const char c : ClipUtf8(utf8, kMaxTextBytes)) {
@@ -39,8 +48,16 @@ std::string JsonString(const std::string& text) {
 
 // RFC 3339, in UTC, to the millisecond.
 std::string Now() {
-  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", absl::Now(),
-                          absl::UTCTimeZone());
+  const int64_t now = absl::ToUnixMillis(absl::Now());
+  // The calendar is asked once a second.
+  thread_local int64_t second = -1;
+  thread_local std::string text;
+  if (now / 1000 != second) {
+    second = now / 1000;
+    text = absl::FormatTime("%Y-%m-%d%ET%H:%M:%S",
+                            absl::FromUnixSeconds(second), absl::UTCTimeZone());
+  }
+  return absl::StrCat(text, ".", absl::Dec(now % 1000, absl::kZeroPad3), "Z");
 }
 
 absl::Status WriteAll(int fd, absl::string_view data) {
