@@ -81,6 +81,11 @@ class ListenerResource final : private ServerObserver {
 
   // It was deleted: tells so, and makes no more events.
   void OnDeleted();
+  bool is_deleted() const { return deleted_; }
+
+  // Its place in the order of all closes, from 1 on; 0 until it has one.
+  int64_t close_number() const { return close_number_; }
+  void set_close_number(int64_t number) { close_number_ = number; }
 
   // Ends everything.
   Task<> TearDown() { return server_->TearDown(); }
@@ -126,6 +131,7 @@ class ListenerResource final : private ServerObserver {
   std::string encoded_spec_;
   std::string encoded_listening_on_;
   bool deleted_ = false;
+  int64_t close_number_ = 0;
   int64_t close_time_ = 0;  // 0: not closed yet.
   const Ivar<> close_started_;
   const Ivar<> close_finished_;

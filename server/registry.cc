@@ -137,9 +137,8 @@ void Registry::Add(const Resource& resource) {
   listeners_.emplace(resource->id(), resource);
   const auto running = running_.insert(running_.end(), resource);
   // The number when close begins, so that the order is that of the closes.
-  resource->close_started().Upon([this, resource] {
-    closed_numbers_.emplace(resource->id(), ++last_closed_);
-  });
+  resource->close_started().Upon(
+      [this, resource] { resource->set_close_number(++last_closed_); });
   resource->handlers_determined().Upon(
       [this, running] { OnHandlersDetermined(running); });
 }
@@ -265,27 +264,20 @@ absl::Status Registry::Delete(const std::string& id) {
 void Registry::Forget(Resource resource) {
   resource->OnDeleted();
   listeners_.erase(resource->id());
-  const auto number = closed_numbers_.find(resource->id());
-  if (number == closed_numbers_.end()) return;
-  closed_determined_.erase(number->second);
-  closed_numbers_.erase(number);
+  closed_determined_.erase(resource->close_number());
 }
 
 void Registry::OnHandlersDetermined(Running::iterator running) {
   const Resource resource = std::move(*running);
   running_.erase(running);
-  const auto it = listeners_.find(resource->id());
-  if (it != listeners_.end() && it->second == resource) {
-    closed_determined_.emplace(closed_numbers_.at(resource->id()),
-                               resource->id());
+  if (!resource->is_deleted()) {
+    closed_determined_.emplace(resource->close_number(), resource);
     if (closed_determined_.size() > kMaxClosed) ForgetOldest();
   }
   CheckAllDetermined();
 }
 
-void Registry::ForgetOldest() {
-  Forget(listeners_.at(closed_determined_.begin()->second));
-}
+void Registry::ForgetOldest() { Forget(closed_determined_.begin()->second); }
 
 void Registry::BeginShutdown() {
   shutting_down_ = true;

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <list>
-#include <map>
 #include <memory>
 #include <string>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
 #include "lib/deferred.h"
@@ -120,10 +120,9 @@ class Registry {
   Task<> TearDown();
 
   // Every listener that is remembered, by id, and every live connection.
-  const std::map<std::string, std::shared_ptr<ListenerResource>>& listeners()
-      const {
-    return listeners_;
-  }
+  using Listeners =
+      absl::btree_map<std::string, std::shared_ptr<ListenerResource>>;
+  const Listeners& listeners() const { return listeners_; }
   const ConnectionTable& connections() const { return connections_; }
 
  private:
@@ -147,7 +146,7 @@ class Registry {
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);
   void ForgetOldest();
-  void Forget(Resource resource);  // By value: it leaves the map.
+  void Forget(Resource resource);  // By value: it leaves the maps.
   void CheckAllDetermined();
 
   const Executor executor_;
@@ -159,12 +158,12 @@ class Registry {
   RequestCache requests_;
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
-  std::map<std::string, int64_t> closed_numbers_;     // By id.
-  std::map<int64_t, std::string> closed_determined_;  // To id; none is running.
   const Ivar<> all_handlers_determined_;
   ConnectionTable connections_;
   Dialler dialler_;
-  std::map<std::string, Resource> listeners_;
+  Listeners listeners_;
+  // Of these the closed ones whose handlers are determined, by close_number().
+  absl::btree_map<int64_t, Resource> closed_determined_;
   // Whose handlers are not determined, deleted ones included.
   Running running_;
 };
