@@ -14,7 +14,7 @@ struct ListenerDraft {
   v1::ListenerSpec spec;    // With every default filled in.
   std::string request_id;   // Empty: none.
   // What a request with the same request_id has to have in common with this
-  // one: everything but that id and validate_only.
+  // one: everything but that id and validate_only.  Empty without one.
   std::string fingerprint;
   bool validate_only = false;
 };
