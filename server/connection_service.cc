@@ -33,7 +33,7 @@ ServerUnaryReactor* ConnectionService::ListConnections(
     if (page.ok()) *response = *std::move(page);
     return page.status();
   };
-  return AnswerOnLoop(context, loop_.context(), std::move(work));
+  return AnswerOnLoop(loop_.context(), std::move(work));
 }
 
 ServerUnaryReactor* ConnectionService::GetConnection(
@@ -48,7 +48,7 @@ ServerUnaryReactor* ConnectionService::GetConnection(
     if (connection.ok()) *response = *std::move(connection);
     return connection.status();
   };
-  return AnswerOnLoop(context, loop_.context(), std::move(work));
+  return AnswerOnLoop(loop_.context(), std::move(work));
 }
 
 ServerUnaryReactor* ConnectionService::CloseConnection(

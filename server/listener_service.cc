@@ -68,7 +68,7 @@ ServerUnaryReactor* ListenerService::CreateListener(
     }
     return status;
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::GetListener(
@@ -81,7 +81,7 @@ ServerUnaryReactor* ListenerService::GetListener(
   auto work = [this, id = *std::move(id), response] {
     return Put(registry_.Get(id), response);
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::ListListeners(
@@ -92,7 +92,7 @@ ServerUnaryReactor* ListenerService::ListListeners(
   auto work = [this, request, response] {
     return Put(registry_.List(*request), response);
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::UpdateListener(
@@ -111,7 +111,7 @@ ServerUnaryReactor* ListenerService::UpdateListener(
     gate_.Audit(caller, request->listener().name(), status);
     return status;
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseListener(
@@ -148,7 +148,7 @@ ServerUnaryReactor* ListenerService::IsClosed(
     if (is_closed.ok()) response->set_is_closed(*is_closed);
     return is_closed.status();
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseFinished(
@@ -179,7 +179,7 @@ ServerUnaryReactor* ListenerService::DeleteListener(
     gate_.Audit(caller, ListenerName(id), status);
     return status;
   };
-  return AnswerOnLoop(context, loop_, std::move(work));
+  return AnswerOnLoop(loop_, std::move(work));
 }
 
 }  // namespace portreeve::server

@@ -3,30 +3,20 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <utility>
-#include <vector>
 
 namespace portreeve::server {
-namespace {
 
-struct Answered {
-  grpc::ServerUnaryReactor* reactor;
-  grpc::Status status;
-};
+LoopReactor::LoopReactor(asio::io_context& loop)
+    : answers_(Answers::Of(loop)) {}
 
-}  // namespace
-
-void AnswerSoon(asio::io_context& loop, grpc::ServerUnaryReactor* reactor,
-                grpc::Status status) {
-  thread_local std::vector<Answered> answered;  // Since the last time.
-  if (answered.empty()) {
-    asio::post(loop, [] {
-      for (const Answered& each : std::exchange(answered, {})) {
-        each.reactor->Finish(each.status);
-      }
-    });
-  }
-  answered.push_back({reactor, std::move(status)});
+void LoopReactor::OnDone() {
+  Answers& answers = answers_;
+  delete this;
+  answers.Give();
 }
+
+WaitReactor::WaitReactor(asio::io_context& loop)
+    : loop_(loop), answers_(Answers::Of(loop)) {}
 
 WaitReactor* WaitReactor::Start(asio::io_context& loop, Begin begin) {
   auto reactor = std::make_shared<WaitReactor>(loop);
@@ -47,7 +37,7 @@ void WaitReactor::Run(const Begin& begin) {
       return;
     }
     respond();
-    AnswerSoon(self->loop_, self.get(), grpc::Status::OK);
+    self->answers_.Add(self.get(), grpc::Status::OK);
   };
   wait->until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),
@@ -64,7 +54,9 @@ void WaitReactor::OnCancel() {
 // Everything that the loop does with it, but for a cancellation that comes too
 // late, is done before Finish().
 void WaitReactor::OnDone() {
-  const std::shared_ptr<WaitReactor> self = std::move(self_);
+  Answers& answers = answers_;
+  self_.reset();
+  answers.Give();
 }
 
 }  // namespace portreeve::server

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/deferred.h"
+#include "server/answers.h"
 #include "server/grpc_status.h"
 
 namespace portreeve::server {
@@ -25,21 +26,27 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// Answers with `status` in a later step of the loop, and all who are to be
-// answered by then together: each answer wakes a thread of gRPC, which would
-// take the CPU from what the loop has to do for the next one.
-// Threads: the loop's.
-void AnswerSoon(asio::io_context& loop, grpc::ServerUnaryReactor* reactor,
-                grpc::Status status);
+// An RPC that a step of the loop answers.
+class LoopReactor final : public grpc::ServerUnaryReactor {
+ public:
+  explicit LoopReactor(asio::io_context& loop);
+
+  // Threads: the loop's.
+  void Answer(grpc::Status status) { answers_.Add(this, std::move(status)); }
+
+  void OnDone() override;
+
+ private:
+  Answers& answers_;
+};
 
 // Runs `work`, an absl::Status(), on the loop, and answers with what it gives.
 // `work` may use the request and the response.
 template <typename Work>
-grpc::ServerUnaryReactor* AnswerOnLoop(grpc::CallbackServerContext* context,
-                                       asio::io_context& loop, Work work) {
-  auto* reactor = context->DefaultReactor();
-  asio::post(loop, [reactor, &loop, work = std::move(work)]() mutable {
-    AnswerSoon(loop, reactor, ToGrpc(work()));
+grpc::ServerUnaryReactor* AnswerOnLoop(asio::io_context& loop, Work work) {
+  auto* reactor = new LoopReactor(loop);  // Until OnDone().
+  asio::post(loop, [reactor, work = std::move(work)]() mutable {
+    reactor->Answer(ToGrpc(work()));
   });
   return reactor;
 }
@@ -63,7 +70,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   // `loop` outlives the call.
   static WaitReactor* Start(asio::io_context& loop, Begin begin);
 
-  explicit WaitReactor(asio::io_context& loop) : loop_(loop) {}
+  explicit WaitReactor(asio::io_context& loop);
 
   void OnCancel() override;
   void OnDone() override;
@@ -72,6 +79,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   void Run(const Begin& begin);
 
   asio::io_context& loop_;
+  Answers& answers_;
   asio::cancellation_signal cancel_;
   std::shared_ptr<WaitReactor> self_;  // gRPC's reference, until OnDone().
 };

@@ -232,6 +232,36 @@ TEST_F(ListenerServiceTest, UpdateChangesWhatTheMaskNames) {
   EXPECT_EQ(EventKinds().back(), "listener_updated");
 }
 
+// Their answers are given by whatever thread comes first.
+TEST_F(ListenerServiceTest, EveryOneOfManyCallsAtOnceGetsItsOwnAnswer) {
+  constexpr int kCalls = 500;
+  struct Call {
+    grpc::ClientContext context;
+    v1::CreateListenerRequest request;
+    v1::Listener listener;
+    std::promise<grpc::Status> status;
+  };
+  std::vector<Call> calls(kCalls);
+  for (int i = 0; i < kCalls; ++i) {
+    Call& call = calls[static_cast<size_t>(i)];
+    *call.request.mutable_spec() = EchoSpec();
+    call.request.set_listener_id("l" + std::to_string(i));
+    call.request.set_validate_only(i % 2 == 0);
+    if (i % 5 == 0) call.request.mutable_spec()->clear_handler();
+    listeners().async()->CreateListener(
+        &call.context, &call.request, &call.listener,
+        [&call](grpc::Status status) { call.status.set_value(status); });
+  }
+  for (int i = 0; i < kCalls; ++i) {
+    Call& call = calls[static_cast<size_t>(i)];
+    const grpc::Status status = call.status.get_future().get();
+    EXPECT_EQ(status.ok(), i % 5 != 0) << i;
+    EXPECT_EQ(call.listener.name(),
+              status.ok() ? "listeners/l" + std::to_string(i) : "");
+    EXPECT_EQ(call.listener.has_status(), status.ok() && i % 2 != 0) << i;
+  }
+}
+
 TEST_F(ListenerServiceTest, ShuttingDown) {
   OnLoop([this] { registry().BeginShutdown(); });
   const Refusal refusal = Refused(EchoSpec());
