@@ -19,7 +19,8 @@ ServerObserver& DefaultObserver() {
 }
 
 AcceptPolicy::Limits LimitsOf(const ServerOptions& options) {
-  return {options.max_connections.value_or(AnyServer::DefaultMaxConnections()),
+  return {options.max_connections ? *options.max_connections
+                                  : AnyServer::DefaultMaxConnections(),
           options.max_accepts_per_batch};
 }
 

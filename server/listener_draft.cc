@@ -42,7 +42,7 @@ absl::StatusOr<ListenerDraft> CheckCreate(
     draft.fingerprint = FingerprintOf(request);
   }
   draft.spec = request.spec();
-  draft.spec.DiscardUnknownFields();
+  DropUnknownFields(draft.spec);
   if (auto s = CheckAndFill(draft.spec); !s.ok()) {
     return WithFieldPrefix(s, "spec");
   }

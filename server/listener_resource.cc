@@ -32,15 +32,15 @@ absl::Status WithListenField(const absl::Status& status,
 
 ListenerResource::ListenerResource(const Executor& executor,
                                    const Shared& shared, const std::string& id,
-                                   const v1::ListenerSpec& spec)
+                                   std::shared_ptr<const v1::ListenerSpec> spec)
     : executor_(executor),
       shared_(shared),
       id_(id),
       name_(std::make_shared<const std::string>(ListenerName(id))),
       uid_(NewUuid()),
       create_time_(UnixNanosNow()),
-      spec_(spec),
-      encoded_spec_(spec_.SerializeAsString()),
+      spec_(std::move(spec)),
+      encoded_spec_(spec_->SerializeAsString()),
       close_started_(executor),
       close_finished_(executor),
       handlers_determined_(executor),
@@ -53,28 +53,28 @@ ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
 absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
     const Executor& executor, const Shared& shared, const std::string& id,
-    const v1::ListenerSpec& spec) {
+    std::shared_ptr<const v1::ListenerSpec> spec) {
   std::shared_ptr<ListenerResource> resource(
-      new ListenerResource(executor, shared, id, spec));
+      new ListenerResource(executor, shared, id, std::move(spec)));
   if (auto s = resource->Start(); !s.ok()) return s;
   return resource;
 }
 
 absl::Status ListenerResource::Start() {
-  ServerOptions options = OptionsOf(spec_);
+  ServerOptions options = OptionsOf(*spec_);
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
   options.lanes = &shared_.lanes;
-  const auto where = FromProto(spec_.where_to_listen());
+  const auto where = FromProto(spec_->where_to_listen());
   PORTREEVE_CHECK(where.ok());
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
-                             MakeOnHandlerError(spec_), MakeHandler(spec_),
+                             MakeOnHandlerError(*spec_), MakeHandler(*spec_),
                              options);
   };
   auto server = std::visit(create, *where);
   if (!server.ok()) {
-    return WithListenField(server.status(), spec_.where_to_listen());
+    return WithListenField(server.status(), spec_->where_to_listen());
   }
   server_ = *std::move(server);
   encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
@@ -141,7 +141,7 @@ Task<> ListenerResource::AskWorkers(int64_t connection_id,
 }
 
 void ListenerResource::UpdateAccepting() {
-  server_->SetAccepting(!spec_.handler().has_remote() ||
+  server_->SetAccepting(!spec_->handler().has_remote() ||
                         workers_.has_workers());
 }
 
@@ -172,19 +172,20 @@ ListenerRecord ListenerResource::Record() const {
   return record;
 }
 
-absl::Status ListenerResource::Update(const v1::ListenerSpec& spec) {
+absl::Status ListenerResource::Update(
+    std::shared_ptr<const v1::ListenerSpec> spec) {
   if (auto s =
-          server_->SetMaxPendingConnections(spec.max_pending_connections());
+          server_->SetMaxPendingConnections(spec->max_pending_connections());
       !s.ok()) {
     return s;
   }
-  spec_ = spec;
-  encoded_spec_ = spec_.SerializeAsString();
-  const ServerOptions options = OptionsOf(spec_);
+  spec_ = std::move(spec);
+  encoded_spec_ = spec_->SerializeAsString();
+  const ServerOptions options = OptionsOf(*spec_);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
   server_->SetDropIncomingConnections(options.drop_incoming_connections);
-  server_->SetOnHandlerError(MakeOnHandlerError(spec_));
-  server_->SetHandler(MakeHandler(spec_), options.descriptors_per_connection);
+  server_->SetOnHandlerError(MakeOnHandlerError(*spec_));
+  server_->SetHandler(MakeHandler(*spec_), options.descriptors_per_connection);
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
   UpdateAccepting();
@@ -248,7 +249,7 @@ void ListenerResource::AppendAcceptFailed(int error_number,
 void ListenerResource::OnAccepted(const AnyConnection& connection) {
   ConnectionFacts facts;
   facts.listener = name_;
-  if (spec_.handler().has_remote()) {
+  if (spec_->handler().has_remote()) {
     facts.claim = std::make_shared<Claim>(executor_);
   }
   const auto live = shared_.connections.Add(

@@ -45,19 +45,19 @@ class ListenerResource final : private ServerObserver {
   // Errors: as AnyServer::Create, with fields from `where_to_listen`.
   static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(
       const Executor& executor, const Shared& shared, const std::string& id,
-      const v1::ListenerSpec& spec);
+      std::shared_ptr<const v1::ListenerSpec> spec);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
   ~ListenerResource() override;
 
   const std::string& id() const { return id_; }
-  const v1::ListenerSpec& spec() const { return spec_; }
+  const v1::ListenerSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
 
   // Makes `spec`, checked and filled in, hold.  where_to_listen is that of now.
   // On an error, which only listen(2) can give, nothing has changed.
-  absl::Status Update(const v1::ListenerSpec& spec);
+  absl::Status Update(std::shared_ptr<const v1::ListenerSpec> spec);
 
   // As AnyServer::CloseAs; what it gives is determined when Describe() shows
   // it.
@@ -92,7 +92,8 @@ class ListenerResource final : private ServerObserver {
 
  private:
   ListenerResource(const Executor& executor, const Shared& shared,
-                   const std::string& id, const v1::ListenerSpec& spec);
+                   const std::string& id,
+                   std::shared_ptr<const v1::ListenerSpec> spec);
   absl::Status Start();
   AnyHandler MakeHandler(const v1::ListenerSpec& spec);
   AnyOnHandlerError MakeOnHandlerError(const v1::ListenerSpec& spec);
@@ -127,7 +128,7 @@ class ListenerResource final : private ServerObserver {
   const SharedName name_;
   const std::string uid_;
   const int64_t create_time_;  // Nanoseconds since 1970, as close_time_.
-  v1::ListenerSpec spec_;
+  std::shared_ptr<const v1::ListenerSpec> spec_;
   std::string encoded_spec_;
   std::string encoded_listening_on_;
   bool deleted_ = false;

@@ -59,9 +59,10 @@ ServerUnaryReactor* ListenerService::CreateListener(
     return Refuse(context, *caller, NameAskedFor(*request), draft.status());
   }
   auto work = [this, caller = *caller, draft = *std::move(draft), request,
-               response] {
-    const absl::Status status = Put(registry_.Create(draft), response);
-    if (!draft.validate_only) {
+               response]() mutable {
+    const absl::Status status =
+        Put(registry_.Create(std::move(draft)), response);
+    if (!request->validate_only()) {
       gate_.Audit(caller,
                   status.ok() ? response->name() : NameAskedFor(*request),
                   status);

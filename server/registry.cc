@@ -72,7 +72,7 @@ absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   return it->second;
 }
 
-absl::StatusOr<v1::Listener> Registry::Create(const ListenerDraft& draft) {
+absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   if (!draft.request_id.empty()) {
     auto answer = requests_.Find(draft.request_id, draft.fingerprint);
     if (!answer.ok()) return answer.status();
@@ -92,9 +92,10 @@ absl::StatusOr<v1::Listener> Registry::Create(const ListenerDraft& draft) {
     *listener.mutable_spec() = draft.spec;
     return listener;
   }
-  auto listener = Open(draft);
+  auto listener = Open(draft.listener_id, std::move(draft.spec));
   if (listener.ok() && !draft.request_id.empty()) {
-    requests_.Remember(draft.request_id, draft.fingerprint, *listener);
+    requests_.Remember(draft.request_id, std::move(draft.fingerprint),
+                       *listener);
   }
   return listener;
 }
@@ -118,14 +119,15 @@ absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
       field + ".handler.forward.upstream");
 }
 
-absl::StatusOr<v1::Listener> Registry::Open(const ListenerDraft& draft) {
-  const std::string id =
-      draft.listener_id.empty() ? ChooseId() : draft.listener_id;
+absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
+                                            v1::ListenerSpec wanted) {
+  const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
+  const auto spec = std::make_shared<const v1::ListenerSpec>(std::move(wanted));
   const ListenerResource::Shared shared{lanes_, events_, budget_, connections_,
                                         policy_};
-  auto opened = ListenerResource::Open(executor_, shared, id, draft.spec);
+  auto opened = ListenerResource::Open(executor_, shared, id, spec);
   if (!opened.ok()) {
-    const v1::WhereToListen& where = draft.spec.where_to_listen();
+    const v1::WhereToListen& where = spec->where_to_listen();
     return WithFieldPrefix(ExplainAddressInUse(opened.status(), where),
                            "spec.where_to_listen");
   }
@@ -216,7 +218,8 @@ absl::StatusOr<v1::Listener> Registry::Update(
   }
   if (auto s = CheckPolicy(spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
-  if (auto s = (*listener)->Update(spec); !s.ok()) return s;
+  auto wanted = std::make_shared<const v1::ListenerSpec>(std::move(spec));
+  if (auto s = (*listener)->Update(std::move(wanted)); !s.ok()) return s;
   return (*listener)->Describe();
 }
 

@@ -56,7 +56,7 @@ class Registry {
   // if an id was asked for. Errors: REQUEST_ID_REUSED, SHUTTING_DOWN,
   // LISTENER_EXISTS, OUTSIDE_POLICY, and those of bind and listen, with fields
   // from the request's root.
-  absl::StatusOr<v1::Listener> Create(const ListenerDraft& draft);
+  absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
 
   // Errors of all that follow: NOT_FOUND.
   absl::StatusOr<v1::Listener> Get(const std::string& id) const;
@@ -130,7 +130,9 @@ class Registry {
 
   absl::StatusOr<Resource> Find(const std::string& id) const;
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
-  absl::StatusOr<v1::Listener> Open(const ListenerDraft& draft);
+  // An empty id: one of its own.
+  absl::StatusOr<v1::Listener> Open(const std::string& wanted_id,
+                                    v1::ListenerSpec wanted);
   std::string ChooseId() const;
   // An open listener that keeps `wanted` from being bound; null if there is
   // none.

@@ -159,6 +159,31 @@ absl::Status CheckLabels(const v1::ListenerSpec& spec) {
       "labels", absl::StrCat("at most ", kMaxLabelsBytes, " bytes together"));
 }
 
+template <typename... Messages>
+bool AnyHasUnknownFields(const Messages&... messages) {
+  return (... || !messages.GetReflection()->GetUnknownFields(messages).empty());
+}
+
+bool HasUnknownFields(const v1::WhereToListen& where) {
+  return AnyHasUnknownFields(where, where.inet(), where.unix_socket());
+}
+
+bool HasUnknownFields(const v1::WhereToConnect& where) {
+  return AnyHasUnknownFields(where, where.inet(), where.unix_socket());
+}
+
+bool HasUnknownFields(const v1::Handler& handler) {
+  return AnyHasUnknownFields(
+             handler, handler.echo(), handler.discard(), handler.forward(),
+             handler.forward().connect_timeout(), handler.remote(),
+             handler.remote().claim_timeout()) ||
+         HasUnknownFields(handler.forward().upstream());
+}
+
+bool HasUnknownFields(const v1::BufferAgeLimit& limit) {
+  return AnyHasUnknownFields(limit, limit.at_most(), limit.unlimited());
+}
+
 bool IsWithin(absl::string_view path, absl::string_view field) {
   return path == field || absl::StartsWith(path, absl::StrCat(field, "."));
 }
@@ -171,6 +196,14 @@ absl::Status CheckAndFill(v1::ListenerSpec& spec) {
     if (auto s = check(spec); !s.ok()) return s;
   }
   return CheckLabels(spec);
+}
+
+void DropUnknownFields(v1::ListenerSpec& spec) {
+  if (AnyHasUnknownFields(spec) || HasUnknownFields(spec.where_to_listen()) ||
+      HasUnknownFields(spec.handler()) ||
+      HasUnknownFields(spec.buffer_age_limit())) {
+    spec.DiscardUnknownFields();
+  }
 }
 
 absl::Status CheckUpdateMask(const FieldMask& mask) {

@@ -19,6 +19,10 @@ inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
 // Errors: INVALID_FIELD, with the path from `spec`.
 absl::Status CheckAndFill(v1::ListenerSpec& spec);
 
+// What spec.DiscardUnknownFields() does, which walks every field by reflection
+// and allocates for each message, also where there is nothing to discard.
+void DropUnknownFields(v1::ListenerSpec& spec);
+
 // Whether `mask` names fields of `spec`, one or more: paths like
 // "spec.max_connections" and, within messages, "spec.handler.forward".
 // Errors: INVALID_FIELD of `update_mask`.
