@@ -42,29 +42,33 @@ int EffectiveBacklog(int fd, int backlog) {
   return std::min(backlog, SoMaxConn());
 }
 
+// The error of a call that was about `where`, as errno has it now.
+absl::Status LastError(const char* call, const WhereToListen<Inet>& where) {
+  const int error_number = errno;
+  return ErrnoError(error_number, call, ToString(where));
+}
+
 absl::Status SetOption(int fd, int level, int name, int value,
-                       const std::string& address) {
+                       const WhereToListen<Inet>& where) {
   if (setsockopt(fd, level, name, &value, sizeof(value)) == 0) {
     return absl::OkStatus();
   }
-  return ErrnoError(errno, "setsockopt", address);
+  return LastError("setsockopt", where);
 }
 
 absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
-  const std::string address = ToString(where);
   if (auto s =
-          SetOption(fd, SOL_SOCKET, SO_REUSEADDR, where.reuse_address, address);
+          SetOption(fd, SOL_SOCKET, SO_REUSEADDR, where.reuse_address, where);
       !s.ok()) {
     return s;
   }
   if (where.reuse_port) {
-    if (auto s = SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, address); !s.ok()) {
+    if (auto s = SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, where); !s.ok()) {
       return s;
     }
   }
   if (where.address.is_v6()) {
-    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, address);
-        !s.ok()) {
+    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, where); !s.ok()) {
       return s;
     }
   }
@@ -76,32 +80,23 @@ absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
       return InvalidField("bind_to_interface",
                           absl::StrCat("no interface ", interface));
     }
-    return ErrnoError(errno, "bind to interface", address);
+    return LastError("bind to interface", where);
   }
-  return absl::OkStatus();
-}
-
-absl::Status BindAndListen(int fd, const sockaddr* address, socklen_t size,
-                           int backlog, const std::string& name) {
-  if (bind(fd, address, size) != 0) return ErrnoError(errno, "bind", name);
-  if (listen(fd, backlog) != 0) return ErrnoError(errno, "listen", name);
   return absl::OkStatus();
 }
 
 absl::StatusOr<Descriptor> OpenInet(const WhereToListen<Inet>& where,
                                     int backlog) {
   const Inet::Address address(where.address, static_cast<uint16_t>(where.port));
-  const std::string name = ToString(where);
   Descriptor fd(socket(address.protocol().family(),
                        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.is_open()) return ErrnoError(errno, "socket", name);
+  if (!fd.is_open()) return LastError("socket", where);
   if (auto s = SetInetOptions(fd.get(), where); !s.ok()) return s;
-  if (auto s =
-          BindAndListen(fd.get(), address.data(),
-                        static_cast<socklen_t>(address.size()), backlog, name);
-      !s.ok()) {
-    return s;
+  if (bind(fd.get(), address.data(), static_cast<socklen_t>(address.size())) !=
+      0) {
+    return LastError("bind", where);
   }
+  if (listen(fd.get(), backlog) != 0) return LastError("listen", where);
   return fd;
 }
 
