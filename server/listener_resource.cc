@@ -84,8 +84,11 @@ absl::Status ListenerResource::Start() {
 }
 
 AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
-  ConnectionTable& connections = shared_.connections;
   HandlerHooks hooks;
+  if (!spec.handler().has_forward() && !spec.handler().has_remote()) {
+    return HandlerOf(spec, std::move(hooks));
+  }
+  ConnectionTable& connections = shared_.connections;
   hooks.on_connected =
       [&connections](int64_t id, std::shared_ptr<const AnyAddress> upstream) {
         const auto live = connections.Find(id);
