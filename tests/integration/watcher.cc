@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::minutes kDeadline{2};
 // The most messages that one who reconnects takes from one call.
-constexpr int kMostMessages = 40;
+constexpr int kMostMessages = 10;
 
 }  // namespace
 
