@@ -18,42 +18,56 @@ namespace {
 
 using Done = std::function<void()>;
 
-// One listener, from its creation to its close.  Owned by its callbacks.
-class Pair : public std::enable_shared_from_this<Pair> {
+// A ClientContext has a reference to its channel, and the last one must not go
+// within a callback: the thread that makes it is the channel's, and would have
+// to join itself.  So contexts go before `done` tells that all is over.
+
+// One listener, from its creation to its close.
+class Pair {
  public:
   Pair(v1::ListenerService::Stub& stub, Tally& tally, Done done)
       : stub_(stub), tally_(tally), done_(std::move(done)) {}
 
-  void Begin() {
-    create_request_ = EchoListener();
-    stub_.async()->CreateListener(
-        &create_context_, &create_request_, &listener_,
-        [self = shared_from_this()](grpc::Status status) {
-          self->OnCreated(status);
+  static void Begin(std::unique_ptr<Pair> owned) {
+    Pair* const pair = owned.release();  // Whoever is called next has it.
+    pair->create_request_ = EchoListener();
+    pair->stub_.async()->CreateListener(
+        &pair->create_context_, &pair->create_request_, &pair->listener_,
+        [pair](grpc::Status status) {
+          OnCreated(std::unique_ptr<Pair>(pair), status);
         });
   }
 
  private:
-  void OnCreated(const grpc::Status& status) {
-    tally_.Count(status);
-    if (!status.ok()) return done_();
-    close_request_.set_name(listener_.name());
-    stub_.async()->CloseListener(
-        &close_context_, &close_request_, &listener_,
-        [self = shared_from_this()](grpc::Status status) {
-          self->OnClosed(status);
+  static void OnCreated(std::unique_ptr<Pair> owned,
+                        const grpc::Status& status) {
+    owned->tally_.Count(status);
+    if (!status.ok()) return End(std::move(owned));
+    Pair* const pair = owned.release();
+    pair->close_request_.set_name(pair->listener_.name());
+    pair->stub_.async()->CloseListener(
+        &pair->close_context_, &pair->close_request_, &pair->listener_,
+        [pair](grpc::Status status) {
+          OnClosed(std::unique_ptr<Pair>(pair), status);
         });
   }
 
-  void OnClosed(const grpc::Status& status) {
-    tally_.Count(status);
-    tally_.AddLatency(Clock::now() - begin_);
-    done_();
+  static void OnClosed(std::unique_ptr<Pair> owned,
+                       const grpc::Status& status) {
+    owned->tally_.Count(status);
+    owned->tally_.AddLatency(Clock::now() - owned->begin_);
+    End(std::move(owned));
+  }
+
+  static void End(std::unique_ptr<Pair> owned) {
+    const Done done = std::move(owned->done_);
+    owned.reset();
+    done();
   }
 
   v1::ListenerService::Stub& stub_;
   Tally& tally_;
-  const Done done_;
+  Done done_;
   const Clock::time_point begin_ = Clock::now();
   grpc::ClientContext create_context_;
   grpc::ClientContext close_context_;
@@ -89,7 +103,7 @@ std::string RunControl(const Target& target, const ControlOptions& options) {
   const auto stub = v1::ListenerService::NewStub(
       grpc::CreateChannel(target.server, grpc::InsecureChannelCredentials()));
   const auto begin = [&stub](Tally& tally, Done done) {
-    std::make_shared<Pair>(*stub, tally, std::move(done))->Begin();
+    Pair::Begin(std::make_unique<Pair>(*stub, tally, std::move(done)));
   };
   return Measure(target, options.warm_up, options.calls, options.in_flight,
                  begin);
@@ -99,13 +113,14 @@ std::string RunUnary(const Target& target, const UnaryOptions& options) {
   const auto stub = Echo::NewStub(
       grpc::CreateChannel(target.server, grpc::InsecureChannelCredentials()));
   const auto begin = [&stub, &options](Tally& tally, Done done) {
-    const auto asked = std::make_shared<Asked>();
+    auto* const asked = new Asked;  // The callback's.
     asked->question.mutable_data()->resize(
         static_cast<size_t>(options.question_bytes));
     asked->question.set_answer_bytes(options.answer_bytes);
     const Clock::time_point begun = Clock::now();
     stub->async()->Ask(&asked->context, &asked->question, &asked->answer,
                        [&tally, asked, begun, done](grpc::Status status) {
+                         delete asked;
                          tally.Count(status);
                          tally.AddLatency(Clock::now() - begun);
                          done();

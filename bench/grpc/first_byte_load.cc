@@ -57,16 +57,19 @@ class FirstByte {
     v1::Listener listener;
   };
 
+  // In both, what has a reference to the channel goes before `done` lets the
+  // channel go: its own thread must not be the one that does.
   void Open() {
     RunSteps(options_.listeners_open, kInFlight,
              [this](int64_t number, std::function<void()> done) {
-               const auto opening = std::make_shared<Opening>();
+               auto* const opening = new Opening;  // The callback's.
                stub_->async()->CreateListener(
                    &opening->context, &opening->request, &opening->listener,
                    [this, number, opening, done](grpc::Status status) {
                      tally_.Count(status);
                      names_[static_cast<size_t>(number)] =
                          opening->listener.name();
+                     delete opening;
                      done();
                    });
              });
@@ -75,11 +78,14 @@ class FirstByte {
   void CloseAll() {
     RunSteps(options_.listeners_open, kInFlight,
              [this](int64_t number, std::function<void()> done) {
-               const auto closing = std::make_shared<Closing>();
+               auto* const closing = new Closing;  // The callback's.
                closing->request.set_name(names_[static_cast<size_t>(number)]);
                stub_->async()->CloseListener(
                    &closing->context, &closing->request, &closing->listener,
-                   [closing, done](grpc::Status) { done(); });
+                   [closing, done](grpc::Status) {
+                     delete closing;
+                     done();
+                   });
              });
   }
 
