@@ -127,6 +127,12 @@ Task<> SocketCore::WaitWritable() {
   }
 }
 
+bool SocketCore::HasPeerEnded() {
+  char byte;
+  return is_open() &&
+         recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 ssize_t SocketCore::Receive(void* data, size_t size) {
   if (!is_open()) {
     errno = EBADF;

@@ -87,6 +87,10 @@ class SocketCore {
     return bytes_sent_ + (shared_ ? shared_->bytes_sent() : 0);
   }
 
+  // Whether the peer has sent FIN, and all that came before it was received.
+  // Takes nothing.
+  bool HasPeerEnded();
+
   // The descriptor, for other threads to receive and send while nothing here
   // does; the same each time.  The socket must be open.  It is closed for them
   // before it is closed here, and what they carry is counted here.

@@ -104,14 +104,17 @@ class Session {
         HalfClose();
         return absl::OkStatus();
       case v1::ClientFrame::kDone:
+        NotePeersEnd();
         End(nullptr);
         return absl::OkStatus();
       case v1::ClientFrame::kReset:
+        NotePeersEnd();
         connection_->Close(ExistingConnections::kReset,
                            CloseReason::kHandlerDone);
         End(nullptr);
         return absl::OkStatus();
       case v1::ClientFrame::kRaised:
+        NotePeersEnd();
         End(std::make_exception_ptr(HandlerRaised(frame.raised().message())));
         return absl::OkStatus();
       case v1::ClientFrame::kAttach:
@@ -122,6 +125,15 @@ class Session {
         break;
     }
     return InvalidMessage("a frame must have one of its kinds set");
+  }
+
+  // What the client does next may be an answer to what the peer did after its
+  // end, carried by other threads while this one has not read the end yet: the
+  // end was first.
+  void NotePeersEnd() {
+    if (connection_->socket()->HasPeerEnded()) {
+      connection_->NoteReason(CloseReason::kPeerClosed);
+    }
   }
 
   absl::Status TakeData(const ReceivedData& data) {
@@ -222,7 +234,9 @@ class Session {
       (void)co_await stream_->DataTaken();
     }
     const CloseReason reason = connection_->reason();
-    if (reason == CloseReason::kPeerReset && !eof_sent_) {
+    const bool peer_ended =
+        reason == CloseReason::kPeerReset || reason == CloseReason::kPeerClosed;
+    if (peer_ended && !eof_sent_) {
       v1::ServerFrame eof = EofFrame();
       co_await stream_->Write(std::move(eof));
     }

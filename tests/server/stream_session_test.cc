@@ -252,6 +252,28 @@ TEST_F(StreamSessionTest, ThePeersFinFirstAndTheClientGoesOn) {
   EXPECT_EQ(stream_->Written().back(), "closed:PEER_CLOSED");
 }
 
+// Other threads carry data, so that the client may know more than the loop
+// does.
+TEST_F(StreamSessionTest, ThePeersFinIsFirstThoughNotReadYet) {
+  peer_.CloseSending();
+  SendDone();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "eof", "closed:PEER_CLOSED"}));
+}
+
+TEST_F(StreamSessionTest, DoneIsFirstWhereThePeersDataIsNotReadYet) {
+  stream_->Stall(true);
+  EXPECT_EQ(peer_.Send("taken"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:taken"}));
+  EXPECT_EQ(peer_.Send("left"), "ok");
+  peer_.CloseSending();
+  SendDone();
+  RunUntil([this] { return ends_ == 1; });
+  stream_->Stall(false);
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kHandlerDone);
+}
+
 TEST_F(StreamSessionTest, TheEndOfTheStreamIsEofAndThenDone) {
   stream_->SendData("x");
   stream_->End();
