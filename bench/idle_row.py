@@ -30,6 +30,8 @@ class IdleCpuRow(Row):
     def _run(self, bench, stack):
         daemon = stack.enter_context(Portreeved(bench.server_cpu))
         empty = stack.enter_context(GrpcPeer(bench.server_cpu))
+        # As the daemon has a watcher.
+        with_client = stack.enter_context(GrpcPeer(bench.server_cpu))
         upstream = stack.enter_context(Peer("raw_echo", bench.other_cpu))
         haproxy = stack.enter_context(
             Haproxy(bench.server_cpu, upstream.port))
@@ -38,9 +40,12 @@ class IdleCpuRow(Row):
                 bench.other_cpu, server.port, self.connections))
         stack.enter_context(
             loads.Watchers(bench.other_cpu, daemon.control, 1))
+        stack.enter_context(
+            loads.IdleClient(bench.other_cpu, with_client.control))
         time.sleep(2)  # What has been begun is done.
 
-        servers = {SUBJECT: daemon, "grpc": empty, "haproxy": haproxy}
+        servers = {SUBJECT: daemon, "grpc": empty,
+                   "grpc with a client": with_client, "haproxy": haproxy}
         begin = time.monotonic_ns()
         threads = machine.threads(daemon.child.pid)
         processes = {name: server.cpu_ns() for name, server in servers.items()}
@@ -65,7 +70,8 @@ class IdleCpuRow(Row):
                          {SUBJECT: sum(s for _, s in loops) / seconds * 60},
                          None, 0),
             self._result("process", "CPU of the process", self.unit,
-                         {name: ppm[name] for name in (SUBJECT, "grpc")},
+                         {name: ppm[name] for name in
+                          (SUBJECT, "grpc", "grpc with a client")},
                          "grpc", self.process_goal),
         ]
 

@@ -44,14 +44,28 @@ class IdleConnections(Process):
         self.line(f"open {count}")
 
 
-class Watchers(Process):
+class _Held(Process):
+    """A mode of grpc_load that is ready and stays so until end()."""
+
+    def __init__(self, cpu, mode, control, flags):
+        super().__init__(
+            [binary("bench/grpc/grpc_load"), mode, "--server", control, *flags],
+            cpu, stdin=subprocess.PIPE)
+        self.line("ready")
+
+
+class Watchers(_Held):
     """They watch every event until end()."""
 
     def __init__(self, cpu, control, count):
-        super().__init__(
-            [binary("bench/grpc/grpc_load"), "watch", "--server", control,
-             "--watchers", count], cpu, stdin=subprocess.PIPE)
-        self.line("ready")
+        super().__init__(cpu, "watch", control, ["--watchers", count])
+
+
+class IdleClient(_Held):
+    """Has a stream of grpc_peer open until end()."""
+
+    def __init__(self, cpu, control):
+        super().__init__(cpu, "hold", control, [])
 
 
 def tcp_sample(server, cpu, mode, flags, value):

@@ -10,6 +10,7 @@
 #include "bench/grpc/bulk_load.h"
 #include "bench/grpc/control_load.h"
 #include "bench/grpc/first_byte_load.h"
+#include "bench/grpc/hold_load.h"
 #include "bench/grpc/options.h"
 #include "bench/grpc/watch_load.h"
 
@@ -23,6 +24,7 @@ struct Options {
   UnaryOptions unary;
   FirstByteOptions first_byte;
   WatchOptions watch;
+  HoldOptions hold;
   BulkOptions bulk;
 };
 
@@ -99,6 +101,11 @@ int Main(int argc, char** argv) {
   Add(mode, "--watchers", watch.watchers, "How many");
   Add(mode, "--lone-events", watch.lone_events,
       "Events to make first, one at a time, for their latency", 0);
+
+  HoldOptions& hold = options.hold;
+  mode = add("hold", "Holds idle streams of grpc_peer until stdin has a line",
+             RunHold, hold);
+  Add(mode, "--streams", hold.streams, "How many");
 
   AddBulk(
       add("remote", "Bulk through a remote handler", RunRemote, options.bulk),

@@ -40,6 +40,10 @@ struct WatchOptions {
   int lone_events = 0;
 };
 
+struct HoldOptions {
+  int streams = 1;
+};
+
 struct BulkOptions {
   int connections = 4;
   int message_bytes = 32 * 1024;

@@ -15,6 +15,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "bench/grpc/echo_listener.h"
 #include "bench/grpc/measurement.h"
+#include "bench/grpc/own_channel.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 
@@ -24,13 +25,6 @@ namespace {
 constexpr std::chrono::milliseconds kQuiet{100};
 // More than an event waits for company, so that each is alone.
 constexpr std::chrono::milliseconds kBetweenLoneEvents{25};
-
-std::shared_ptr<grpc::Channel> OwnChannel(const std::string& server) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
 
 // What all watchers have seen.
 struct Seen {

@@ -169,5 +169,10 @@ TEST(GrpcPeerTest, SendsBackStreams) {
              300000);
 }
 
+TEST(GrpcPeerTest, HasClientsThatDoNothing) {
+  const Peer peer;
+  ExpectDone(Figures("hold", peer.server(), peer.pid(), "--streams 3"), 3);
+}
+
 }  // namespace
 }  // namespace portreeve
