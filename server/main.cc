@@ -13,6 +13,8 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/mutex.h"
 #include "lib/log.h"
 #include "server/daemon.h"
 #include "server/flags.h"
@@ -44,6 +46,14 @@ void PrepareProcess() {
   // What comes and goes with each frame stays: giving it back each time costs
   // as much as carrying the bytes.
   mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+  // Debian's Abseil is built to look for cycles in the order of all locks, under
+  // one lock for the process, each time that gRPC takes one, and aborts when it
+  // thinks that it has found one: a tool for tests.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // Debian's Abseil looks for cycles in the order of all locks, under one lock
+  // for the process, each time that gRPC takes one, and aborts when it thinks
+  // that it has found one: a tool for tests.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::signal(SIGPIPE, SIG_IGN);
   // gRPC's own lines would stand beside the one that says why a start failed.
   setenv("GRPC_VERBOSITY", "NONE", 0);
