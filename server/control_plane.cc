@@ -1,5 +1,6 @@
 #include "server/control_plane.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
@@ -27,8 +28,11 @@ class ScopedUmask {
 };
 
 // Before the first server is built, for the process.
-void EnablePlugins() {
+void PrepareGrpc() {
   static const bool once = [] {
+    // Never taken back: the end of the last server would end gRPC, which joins
+    // a thread of its own that may sleep for 10 s, where a client did not read.
+    grpc_init();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
@@ -104,7 +108,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
 }
 
 absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services) {
-  EnablePlugins();
+  PrepareGrpc();
   grpc::ServerBuilder builder;
   SetChannelArguments(builder);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
