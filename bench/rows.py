@@ -142,6 +142,10 @@ class GrpcRow(Row):
     subject: tuple = ()
     bare: tuple = ()
     calls: int = 1
+    # If there is one: the bare server's mode for the limit, the least that
+    # does the subject's work.
+    limit: tuple = ()
+    limit_name: str = ""
     # The flag that says how much work, and that for the subject.
     work: str = ""
     units: int = 0
@@ -161,11 +165,13 @@ class GrpcRow(Row):
                 lambda spent, report: self.unit_size * times
                 * loads.cpu_per_unit(spent, report))
 
+        all_of_them = {SUBJECT: (Portreeved, self.subject, 1),
+                       "grpc": (GrpcPeer, self.bare, self.calls)}
+        if self.limit:
+            all_of_them[self.limit_name] = (GrpcPeer, self.limit, 1)
         found = {}
-        for name in bench.among((SUBJECT, "grpc")):
-            start, (mode, *flags), times = (
-                (Portreeved, self.subject, 1) if name == SUBJECT
-                else (GrpcPeer, self.bare, self.calls))
+        for name in bench.among(all_of_them):
+            start, (mode, *flags), times = all_of_them[name]
             found[name] = contender(
                 stack.enter_context(start(bench.server_cpu)), mode, flags, times)
         return found

@@ -53,6 +53,7 @@ ROWS = (
       for placement in ("same", "split")),
     GrpcRow("control", "create and close a listener, 16 in flight", goal=1.33,
             subject=("control", "--warm-up", 1200), bare=("unary",), calls=2,
+            limit=("sockets",), limit_name="grpc with sockets",
             work="--calls", units=2000),
     FirstByteRow("first_byte", "create to first byte, 1000 listeners open",
                  baseline="nginx", goal=1 / 30),

@@ -22,34 +22,93 @@ using Done = std::function<void()>;
 // within a callback: the thread that makes it is the channel's, and would have
 // to join itself.  So contexts go before `done` tells that all is over.
 
-// One listener, from its creation to its close.
+// What a Pair calls: listeners of portreeved...
+struct ListenerCalls {
+  using Stub = v1::ListenerService::Stub;
+  using OpenRequest = v1::CreateListenerRequest;
+  using Opened = v1::Listener;
+  using CloseRequest = v1::CloseListenerRequest;
+  using Closed = v1::Listener;
+
+  static OpenRequest ToOpen(const ControlOptions&) { return EchoListener(); }
+  static CloseRequest ToClose(const Opened& opened, const ControlOptions&) {
+    CloseRequest request;
+    request.set_name(opened.name());
+    return request;
+  }
+  template <typename... Arguments>
+  static void Open(Stub& stub, Arguments&&... arguments) {
+    stub.async()->CreateListener(std::forward<Arguments>(arguments)...);
+  }
+  template <typename... Arguments>
+  static void Close(Stub& stub, Arguments&&... arguments) {
+    stub.async()->CloseListener(std::forward<Arguments>(arguments)...);
+  }
+};
+
+// ... and sockets of grpc_peer.
+struct SocketCalls {
+  using Stub = Sockets::Stub;
+  using OpenRequest = Question;
+  using Opened = Socket;
+  using CloseRequest = bench::CloseRequest;
+  using Closed = Payload;
+
+  static OpenRequest ToOpen(const ControlOptions& options) {
+    OpenRequest request;
+    request.mutable_data()->resize(static_cast<size_t>(options.question_bytes));
+    request.set_answer_bytes(options.answer_bytes);
+    return request;
+  }
+  static CloseRequest ToClose(const Opened& opened,
+                              const ControlOptions& options) {
+    CloseRequest request;
+    request.set_number(opened.number());
+    request.set_answer_bytes(options.answer_bytes);
+    return request;
+  }
+  template <typename... Arguments>
+  static void Open(Stub& stub, Arguments&&... arguments) {
+    stub.async()->Open(std::forward<Arguments>(arguments)...);
+  }
+  template <typename... Arguments>
+  static void Close(Stub& stub, Arguments&&... arguments) {
+    stub.async()->Close(std::forward<Arguments>(arguments)...);
+  }
+};
+
+// One listener, or socket, from the call that opens it to its close.
+template <typename Calls>
 class Pair {
  public:
-  Pair(v1::ListenerService::Stub& stub, Tally& tally, Done done)
-      : stub_(stub), tally_(tally), done_(std::move(done)) {}
+  using Stub = typename Calls::Stub;
+
+  Pair(Stub& stub, const ControlOptions& options, Tally& tally, Done done)
+      : stub_(stub),
+        options_(options),
+        tally_(tally),
+        done_(std::move(done)),
+        open_request_(Calls::ToOpen(options)) {}
 
   static void Begin(std::unique_ptr<Pair> owned) {
     Pair* const pair = owned.release();  // Whoever is called next has it.
-    pair->create_request_ = EchoListener();
-    pair->stub_.async()->CreateListener(
-        &pair->create_context_, &pair->create_request_, &pair->listener_,
-        [pair](grpc::Status status) {
-          OnCreated(std::unique_ptr<Pair>(pair), status);
-        });
+    Calls::Open(pair->stub_, &pair->open_context_, &pair->open_request_,
+                &pair->opened_, [pair](grpc::Status status) {
+                  OnOpened(std::unique_ptr<Pair>(pair), status);
+                });
   }
 
  private:
-  static void OnCreated(std::unique_ptr<Pair> owned,
-                        const grpc::Status& status) {
+  static void OnOpened(std::unique_ptr<Pair> owned,
+                       const grpc::Status& status) {
     owned->tally_.Count(status);
     if (!status.ok()) return End(std::move(owned));
     Pair* const pair = owned.release();
-    pair->close_request_.set_name(pair->listener_.name());
-    pair->stub_.async()->CloseListener(
-        &pair->close_context_, &pair->close_request_, &pair->listener_,
-        [pair](grpc::Status status) {
-          OnClosed(std::unique_ptr<Pair>(pair), status);
-        });
+    pair->close_request_ = Calls::ToClose(pair->opened_, pair->options_);
+    Calls::Close(pair->stub_, &pair->close_context_, &pair->close_request_,
+                 &pair->closed_, [pair](grpc::Status status) {
+                   OnClosed(std::unique_ptr<Pair>(pair), status);
+                 });
   }
 
   static void OnClosed(std::unique_ptr<Pair> owned,
@@ -65,15 +124,17 @@ class Pair {
     done();
   }
 
-  v1::ListenerService::Stub& stub_;
+  Stub& stub_;
+  const ControlOptions& options_;
   Tally& tally_;
   Done done_;
   const Clock::time_point begin_ = Clock::now();
-  grpc::ClientContext create_context_;
+  grpc::ClientContext open_context_;
   grpc::ClientContext close_context_;
-  v1::CreateListenerRequest create_request_;
-  v1::CloseListenerRequest close_request_;
-  v1::Listener listener_;
+  const typename Calls::OpenRequest open_request_;
+  typename Calls::Opened opened_;
+  typename Calls::CloseRequest close_request_;
+  typename Calls::Closed closed_;
 };
 
 // One call of grpc_peer.
@@ -97,21 +158,36 @@ std::string Measure(const Target& target, int64_t warm_up, int64_t units,
   return stopwatch.ToJson(tally.Take(units));
 }
 
-}  // namespace
-
-std::string RunControl(const Target& target, const ControlOptions& options) {
-  const auto stub = v1::ListenerService::NewStub(
-      grpc::CreateChannel(target.server, grpc::InsecureChannelCredentials()));
-  const auto begin = [&stub](Tally& tally, Done done) {
-    Pair::Begin(std::make_unique<Pair>(*stub, tally, std::move(done)));
+template <typename Calls>
+std::string RunPairs(const Target& target, const ControlOptions& options,
+                     typename Calls::Stub& stub) {
+  const auto begin = [&](Tally& tally, Done done) {
+    Pair<Calls>::Begin(
+        std::make_unique<Pair<Calls>>(stub, options, tally, std::move(done)));
   };
   return Measure(target, options.warm_up, options.calls, options.in_flight,
                  begin);
 }
 
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& server) {
+  return grpc::CreateChannel(server, grpc::InsecureChannelCredentials());
+}
+
+}  // namespace
+
+std::string RunControl(const Target& target, const ControlOptions& options) {
+  return RunPairs<ListenerCalls>(
+      target, options,
+      *v1::ListenerService::NewStub(NewChannel(target.server)));
+}
+
+std::string RunSockets(const Target& target, const ControlOptions& options) {
+  return RunPairs<SocketCalls>(target, options,
+                               *Sockets::NewStub(NewChannel(target.server)));
+}
+
 std::string RunUnary(const Target& target, const UnaryOptions& options) {
-  const auto stub = Echo::NewStub(
-      grpc::CreateChannel(target.server, grpc::InsecureChannelCredentials()));
+  const auto stub = Echo::NewStub(NewChannel(target.server));
   const auto begin = [&stub, &options](Tally& tally, Done done) {
     auto* const asked = new Asked;  // The callback's.
     asked->question.mutable_data()->resize(

@@ -1,4 +1,4 @@
-// The modes of unary calls: `control` and `unary`.
+// The modes of unary calls: `control`, `sockets` and `unary`.
 #ifndef PORTREEVE_BENCH_GRPC_CONTROL_LOAD_H_
 #define PORTREEVE_BENCH_GRPC_CONTROL_LOAD_H_
 
@@ -15,6 +15,10 @@ namespace portreeve::bench {
 // itself: with a warm-up of more than 1000 pairs each pair makes it forget one,
 // as in a daemon that has been running for long.
 std::string RunControl(const Target& target, const ControlOptions& options);
+
+// Opens and closes listening sockets of grpc_peer: the same calls where nothing
+// is done but what the kernel has to.
+std::string RunSockets(const Target& target, const ControlOptions& options);
 
 // The same number of bytes by calls of grpc_peer.  A unit is a call.
 std::string RunUnary(const Target& target, const UnaryOptions& options);

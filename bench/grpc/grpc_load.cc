@@ -55,6 +55,12 @@ void AddCalls(CLI::App* mode, int64_t& calls, int64_t& warm_up,
   Add(mode, "--in-flight", in_flight, "How many at a time");
 }
 
+template <typename Options>
+void AddAnswer(CLI::App* mode, Options& options) {
+  Add(mode, "--question", options.question_bytes, "Bytes of a question", 0);
+  Add(mode, "--answer", options.answer_bytes, "Bytes of an answer", 0);
+}
+
 void AddBulk(CLI::App* mode, BulkOptions& bulk) {
   Add(mode, "--connections", bulk.connections, "Connections, or streams");
   Add(mode, "--message", bulk.message_bytes, "Bytes of a message");
@@ -83,11 +89,15 @@ int Main(int argc, char** argv) {
   AddCalls(add("control", "Creates and closes listeners", RunControl, control),
            control.calls, control.warm_up, control.in_flight);
 
+  CLI::App* mode = add("sockets", "Opens and closes sockets of grpc_peer",
+                       RunSockets, control);
+  AddCalls(mode, control.calls, control.warm_up, control.in_flight);
+  AddAnswer(mode, control);
+
   UnaryOptions& unary = options.unary;
-  CLI::App* mode = add("unary", "Calls grpc_peer", RunUnary, unary);
+  mode = add("unary", "Calls grpc_peer", RunUnary, unary);
   AddCalls(mode, unary.calls, unary.warm_up, unary.in_flight);
-  Add(mode, "--question", unary.question_bytes, "Bytes of a question", 0);
-  Add(mode, "--answer", unary.answer_bytes, "Bytes of an answer", 0);
+  AddAnswer(mode, unary);
 
   FirstByteOptions& first_byte = options.first_byte;
   mode = add("first_byte", "Creates a listener and talks to it", RunFirstByte,

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "bench/grpc/echo.grpc.pb.h"
+#include "bench/grpc/listening_sockets.h"
 
 namespace portreeve::bench {
 namespace {
@@ -55,6 +56,39 @@ class EchoService final : public Echo::CallbackService {
   }
 };
 
+class SocketsService final : public Sockets::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Open(grpc::CallbackServerContext* context,
+                                 const Question* question,
+                                 Socket* socket) override {
+    socket->set_number(sockets_.Open());
+    socket->mutable_data()->resize(
+        static_cast<size_t>(question->answer_bytes()));
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(socket->number() < 0
+                        ? grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                                       "no socket to listen on")
+                        : grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* Close(grpc::CallbackServerContext* context,
+                                  const CloseRequest* request,
+                                  Payload* answer) override {
+    const bool closed = sockets_.Close(request->number());
+    answer->mutable_data()->resize(
+        static_cast<size_t>(request->answer_bytes()));
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(
+        closed ? grpc::Status::OK
+               : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such socket"));
+    return reactor;
+  }
+
+ private:
+  ListeningSockets sockets_;
+};
+
 int Serve(const std::string& address) {
   // Before gRPC has threads, so that none of them takes the signal.
   sigset_t ends;
@@ -63,11 +97,13 @@ int Serve(const std::string& address) {
   sigaddset(&ends, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
 
-  EchoService service;
+  EchoService echo;
+  SocketsService sockets;
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&service);
+  builder.RegisterService(&echo);
+  builder.RegisterService(&sockets);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     std::cerr << "grpc_peer: cannot listen on " << address << std::endl;

@@ -20,6 +20,9 @@ struct ControlOptions {
   int64_t calls = 2000;    // Pairs of create and close.
   int64_t warm_up = 1200;  // Pairs before those.
   int in_flight = 16;
+  // Of `sockets`, for each call.
+  int question_bytes = 32;
+  int answer_bytes = 192;
 };
 
 struct UnaryOptions {

@@ -162,6 +162,13 @@ TEST(GrpcPeerTest, AnswersUnaryCalls) {
              20);
 }
 
+TEST(GrpcPeerTest, OpensAndClosesSockets) {
+  const Peer peer;
+  ExpectDone(Figures("sockets", peer.server(), peer.pid(),
+                     "--calls 20 --warm-up 3 --in-flight 4"),
+             20);
+}
+
 TEST(GrpcPeerTest, SendsBackStreams) {
   const Peer peer;
   ExpectDone(Figures("bidi", peer.server(), peer.pid(),
