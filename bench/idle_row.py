@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import statistics
 import time
 
 import loads
 import machine
 from results import Result, SUBJECT
 from rows import Row
-from samples import Spread
+from samples import spread
 from servers import GrpcPeer, Haproxy, Peer, Portreeved
 
 # The names of the daemon's loop threads begin so.
@@ -46,12 +47,30 @@ class IdleCpuRow(Row):
 
         servers = {SUBJECT: daemon, "grpc": empty,
                    "grpc with a client": with_client, "haproxy": haproxy}
+        minutes = [self._measure(servers, daemon, bench.idle_seconds)
+                   for _ in range(bench.idle_times)]
+        mean = {name: statistics.mean(minute[name] for minute in minutes)
+                for name in minutes[0]}
+        return [
+            self._result("loops", "CPU of the loops", self.unit,
+                         {SUBJECT: spread([mean["loops"]]),
+                          "haproxy": spread([mean["haproxy"]])},
+                         self.goal, len(minutes)),
+            self._result("wakeups", "wake-ups of the loops", "per minute",
+                         {SUBJECT: spread([mean["wake-ups"]])},
+                         0, len(minutes)),
+            self._beside_grpc(
+                minutes, [SUBJECT, "grpc", "grpc with a client"]),
+        ]
+
+    def _measure(self, servers, daemon, seconds):
+        """CPU time in ppm: of each server, and of the daemon's loops."""
         begin = time.monotonic_ns()
         threads = machine.threads(daemon.child.pid)
-        processes = {name: server.cpu_ns() for name, server in servers.items()}
-        time.sleep(bench.idle_seconds)
+        spent = {name: server.cpu_ns() for name, server in servers.items()}
+        time.sleep(seconds)
         for name, server in servers.items():
-            processes[name] = server.cpu_ns() - processes[name]
+            spent[name] = server.cpu_ns() - spent[name]
         now = machine.threads(daemon.child.pid)
         seconds = (time.monotonic_ns() - begin) / 1e9
 
@@ -60,24 +79,20 @@ class IdleCpuRow(Row):
                  if name.startswith(LOOP)]
         if not loops:
             daemon.fail(f"no thread is named {LOOP}...")
-        ppm = {name: ns / seconds / 1000 for name, ns in processes.items()}
-        loop_ppm = sum(cpu for cpu, _ in loops) / seconds / 1000
-        return [
-            self._result("loops", "CPU of the loops", self.unit,
-                         {SUBJECT: loop_ppm, "haproxy": ppm["haproxy"]},
-                         None, self.goal),
-            self._result("wakeups", "wake-ups of the loops", "per minute",
-                         {SUBJECT: sum(s for _, s in loops) / seconds * 60},
-                         None, 0),
-            self._result("process", "CPU of the process", self.unit,
-                         {name: ppm[name] for name in
-                          (SUBJECT, "grpc", "grpc with a client")},
-                         "grpc", self.process_goal),
-        ]
+        ppm = {name: ns / seconds / 1000 for name, ns in spent.items()}
+        ppm["loops"] = sum(cpu for cpu, _ in loops) / seconds / 1000
+        ppm["wake-ups"] = sum(s for _, s in loops) / seconds * 60
+        return ppm
 
-    def _result(self, name, title, unit, values, baseline, goal):
-        exact = {name: Spread(v, v, v) for name, v in values.items()}
-        ratios = {name: Spread(*[v / values[baseline]] * 3)
-                  for name, v in values.items()} if baseline else {}
+    def _beside_grpc(self, minutes, names):
+        ratios = {name: spread(minute[name] / minute["grpc"]
+                               for minute in minutes) for name in names}
+        values = {name: spread(minute[name] for minute in minutes)
+                  for name in names}
+        return self._result("process", "CPU of the process", self.unit, values,
+                            self.process_goal, len(minutes), "grpc", ratios)
+
+    def _result(self, name, title, unit, values, goal, times, baseline=None,
+                ratios=None):
         return Result(f"{self.name}_{name}", f"{self.title}: {title}", unit,
-                      exact, ratios, baseline, goal, {}, 1)
+                      values, ratios or {}, baseline, goal, {}, times)

@@ -25,8 +25,9 @@ class Bench:
     most: int
     # Of the work of each row.
     scale: float
-    # Seconds that idle connections are looked at.
+    # Seconds that idle connections are looked at, and how often.
     idle_seconds: float
+    idle_times: int
     # The contenders; empty for all.
     only: frozenset
     # Called with what is to be shown of a sample.

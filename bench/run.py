@@ -75,6 +75,7 @@ def bench_of(options):
         most=2 * pairs if options.quick else 3 * pairs,
         scale=1 / 3 if options.quick else 1,
         idle_seconds=10 if options.quick else 60,
+        idle_times=1 if options.quick else 5,
         only=frozenset(options.servers.split(",")) - {""}, tell=tell)
 
 

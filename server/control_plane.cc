@@ -112,6 +112,10 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services) {
   grpc::ServerBuilder builder;
   SetChannelArguments(builder);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  // The thread of reflection, which gRPC wakes that often for nothing.
+  builder.SetSyncServerOption(
+      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
+      Milliseconds(std::chrono::hours(1)));
   const auto plain = grpc::InsecureServerCredentials();
   for (ControlEndpoint& endpoint : endpoints_) {
     const bool secure = tls_ != nullptr && !endpoint.is_unix();
