@@ -143,10 +143,9 @@ class GrpcRow(Row):
     subject: tuple = ()
     bare: tuple = ()
     calls: int = 1
-    # If there is one: the bare server's mode for the limit, the least that
-    # does the subject's work.
-    limit: tuple = ()
-    limit_name: str = ""
+    # Limits, the least that does the subject's work: a name and the bare
+    # server's mode of each.
+    limits: tuple = ()
     # The flag that says how much work, and that for the subject.
     work: str = ""
     units: int = 0
@@ -168,8 +167,8 @@ class GrpcRow(Row):
 
         all_of_them = {SUBJECT: (Portreeved, self.subject, 1),
                        "grpc": (GrpcPeer, self.bare, self.calls)}
-        if self.limit:
-            all_of_them[self.limit_name] = (GrpcPeer, self.limit, 1)
+        for name, mode in self.limits:
+            all_of_them[name] = (GrpcPeer, mode, 1)
         found = {}
         for name in bench.among(all_of_them):
             start, (mode, *flags), times = all_of_them[name]

@@ -58,6 +58,7 @@ struct SocketCalls {
     OpenRequest request;
     request.mutable_data()->resize(static_cast<size_t>(options.question_bytes));
     request.set_answer_bytes(options.answer_bytes);
+    request.set_on_loop(options.on_loop);
     return request;
   }
   static CloseRequest ToClose(const Opened& opened,
@@ -65,6 +66,7 @@ struct SocketCalls {
     CloseRequest request;
     request.set_number(opened.number());
     request.set_answer_bytes(options.answer_bytes);
+    request.set_on_loop(options.on_loop);
     return request;
   }
   template <typename... Arguments>

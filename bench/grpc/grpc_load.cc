@@ -93,6 +93,8 @@ int Main(int argc, char** argv) {
                        RunSockets, control);
   AddCalls(mode, control.calls, control.warm_up, control.in_flight);
   AddAnswer(mode, control);
+  mode->add_flag("--on-loop", control.on_loop,
+                 "One thread of grpc_peer does it for all calls, and answers");
 
   UnaryOptions& unary = options.unary;
   mode = add("unary", "Calls grpc_peer", RunUnary, unary);

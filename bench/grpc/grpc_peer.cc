@@ -9,11 +9,15 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <csignal>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "bench/grpc/echo.grpc.pb.h"
 #include "bench/grpc/listening_sockets.h"
@@ -58,35 +62,59 @@ class EchoService final : public Echo::CallbackService {
 
 class SocketsService final : public Sockets::CallbackService {
  public:
+  SocketsService()
+      : work_(loop_.get_executor()), thread_([this] { loop_.run(); }) {}
+  ~SocketsService() override {
+    work_.reset();
+    thread_.join();
+  }
+
   grpc::ServerUnaryReactor* Open(grpc::CallbackServerContext* context,
                                  const Question* question,
                                  Socket* socket) override {
-    socket->set_number(sockets_.Open());
-    socket->mutable_data()->resize(
-        static_cast<size_t>(question->answer_bytes()));
-    auto* reactor = context->DefaultReactor();
-    reactor->Finish(socket->number() < 0
-                        ? grpc::Status(grpc::StatusCode::UNAVAILABLE,
-                                       "no socket to listen on")
-                        : grpc::Status::OK);
-    return reactor;
+    return Answer(context, question->on_loop(), [this, question, socket] {
+      socket->set_number(sockets_.Open());
+      socket->mutable_data()->resize(
+          static_cast<size_t>(question->answer_bytes()));
+      return socket->number() < 0 ? grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                                                 "no socket to listen on")
+                                  : grpc::Status::OK;
+    });
   }
 
   grpc::ServerUnaryReactor* Close(grpc::CallbackServerContext* context,
                                   const CloseRequest* request,
                                   Payload* answer) override {
-    const bool closed = sockets_.Close(request->number());
-    answer->mutable_data()->resize(
-        static_cast<size_t>(request->answer_bytes()));
-    auto* reactor = context->DefaultReactor();
-    reactor->Finish(
-        closed ? grpc::Status::OK
-               : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such socket"));
-    return reactor;
+    return Answer(context, request->on_loop(), [this, request, answer] {
+      answer->mutable_data()->resize(
+          static_cast<size_t>(request->answer_bytes()));
+      return sockets_.Close(request->number())
+                 ? grpc::Status::OK
+                 : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such socket");
+    });
   }
 
  private:
+  // With what `work` gives, here or on the loop.
+  template <typename Work>
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                   bool on_loop, Work work) {
+    auto* const reactor = context->DefaultReactor();
+    if (on_loop) {
+      boost::asio::post(loop_, [reactor, work] { reactor->Finish(work()); });
+    } else {
+      reactor->Finish(work());
+    }
+    return reactor;
+  }
+
+  using Work =
+      boost::asio::executor_work_guard<boost::asio::io_context::executor_type>;
+
   ListeningSockets sockets_;
+  boost::asio::io_context loop_{1};
+  Work work_;
+  std::thread thread_;
 };
 
 int Serve(const std::string& address) {

@@ -23,6 +23,7 @@ struct ControlOptions {
   // Of `sockets`, for each call.
   int question_bytes = 32;
   int answer_bytes = 192;
+  bool on_loop = false;
 };
 
 struct UnaryOptions {

@@ -169,6 +169,13 @@ TEST(GrpcPeerTest, OpensAndClosesSockets) {
              20);
 }
 
+TEST(GrpcPeerTest, OpensAndClosesSocketsOnItsLoop) {
+  const Peer peer;
+  ExpectDone(Figures("sockets", peer.server(), peer.pid(),
+                     "--on-loop --calls 20 --warm-up 3 --in-flight 4"),
+             20);
+}
+
 TEST(GrpcPeerTest, SendsBackStreams) {
   const Peer peer;
   ExpectDone(Figures("bidi", peer.server(), peer.pid(),
