@@ -82,7 +82,7 @@ void Acceptor::Pump() {
 
 void Acceptor::UpdateWatch() {
   const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
-  if (error == 0) return;
+  if (error == 0 || !policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
   ReportError(error);
   Pause();

@@ -166,7 +166,9 @@ int ListeningSocket::SetWatched(Poller::Watch& watch, bool watched) {
     if (error != 0) return error;
     watch_ = &watch;
   } else {
-    poller_->Change(native_handle(), watched ? EPOLLIN : 0, watch);
+    const int error =
+        poller_->Change(native_handle(), watched ? EPOLLIN : 0, watch);
+    if (error != 0) return error;
   }
   watched_ = watched;
   return 0;
@@ -201,7 +203,10 @@ void ListeningSocket::Close() {
   // While the descriptor is open, nobody else can have made the file theirs by
   // a probe.
   if (file_) file_->RemoveIfOurs();
-  if (watch_ != nullptr) poller_->Remove(*watch_);
+  if (watch_ != nullptr) poller_->RemoveNow(native_handle(), *watch_);
+  // Where a child of fork(2) holds a copy, close(2) alone would leave a socket
+  // that clients connect to and that nobody accepts from.
+  (void)shutdown(native_handle(), SHUT_RD);
   descriptor_ = Descriptor();
 }
 

@@ -50,8 +50,9 @@ class ListeningSocket {
   // Changes the backlog.
   absl::Status Listen(int backlog);
 
-  // Closes the descriptor.  A unix socket's file is removed if it still is the
-  // one that was made here.  Idempotent.
+  // Closes the descriptor; nobody can connect any more, even if another process
+  // holds a copy of it.  A unix socket's file is removed if it still is the one
+  // that was made here.  Idempotent.
   void Close();
 
   bool is_open() const { return descriptor_.is_open(); }

@@ -26,11 +26,6 @@ int OpenEpoll() {
   return fd;
 }
 
-// The pointer, with the tag in its lowest bit.
-uint64_t Pack(Poller::Watch& watch, int tag) {
-  return reinterpret_cast<uintptr_t>(&watch) | static_cast<uintptr_t>(tag);
-}
-
 class PollerService : public asio::execution_context::service {
  public:
   using key_type = PollerService;
@@ -59,35 +54,83 @@ Poller& Poller::Of(asio::io_context& loop) {
 Poller::Poller(asio::io_context& loop)
     : epoll_(loop.get_executor(), OpenEpoll()), mailbox_(loop) {}
 
+uint64_t Poller::Key(uint32_t slot) const {
+  return uint64_t{slots_[slot].generation} << 32 | slot;
+}
+
+uint32_t Poller::TakeSlot(Watch& watch, int tag) {
+  uint32_t& slot = watch.slots_[tag];
+  PORTREEVE_DCHECK(slot == kNone);
+  if (free_slot_ == kNone) {
+    slot = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  } else {
+    slot = std::exchange(free_slot_, slots_[free_slot_].tag_or_next_free);
+  }
+  slots_[slot].watch = &watch;
+  slots_[slot].tag_or_next_free = static_cast<uint32_t>(tag);
+  return slot;
+}
+
+void Poller::FreeSlot(Watch& watch, int tag) {
+  const uint32_t slot = std::exchange(watch.slots_[tag], kNone);
+  slots_[slot].watch = nullptr;
+  ++slots_[slot].generation;
+  slots_[slot].tag_or_next_free = std::exchange(free_slot_, slot);
+}
+
 int Poller::Add(int fd, uint32_t events, Watch& watch, int tag) {
   epoll_event event{};
   event.events = events;
-  event.data.u64 = Pack(watch, tag);
+  event.data.u64 = Key(TakeSlot(watch, tag));
   if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    return errno;
+    const int error = errno;
+    FreeSlot(watch, tag);
+    return error;
   }
   ++num_registered_;
   Await();
   return 0;
 }
 
-void Poller::Change(int fd, uint32_t events, Watch& watch, int tag) {
+int Poller::Change(int fd, uint32_t events, Watch& watch, int tag) {
   epoll_event event{};
   event.events = events;
-  event.data.u64 = Pack(watch, tag);
-  PORTREEVE_CHECK(
-      epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, fd, &event) == 0);
+  event.data.u64 = Key(watch.slots_[tag]);
+  return epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, fd, &event) == 0
+             ? 0
+             : errno;
 }
 
-void Poller::Remove(Watch& watch) {
+int Poller::Move(int fd, uint32_t events, Watch& from, int tag, Watch& to) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = Key(TakeSlot(to, 0));
+  if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, fd, &event) != 0) {
+    const int error = errno;
+    FreeSlot(to, 0);
+    return error;
+  }
+  ++num_registered_;
+  Remove(from, tag);
+  return 0;
+}
+
+void Poller::Remove(Watch& watch, int tag) {
   const auto is_it = [&watch](const Again& a) { return a.watch == &watch; };
   std::erase_if(again_, is_it);
   std::erase_if(after_round_, is_it);
   for (Again& due : due_) {
     if (is_it(due)) due.watch = nullptr;
   }
+  FreeSlot(watch, tag);
   --num_registered_;
   Await();
+}
+
+void Poller::RemoveNow(int fd, Watch& watch, int tag) {
+  (void)epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+  Remove(watch, tag);
 }
 
 void Poller::CallAgain(Watch& watch, int tag) {
@@ -170,12 +213,16 @@ int Poller::TellOfWhatIsReady() {
   const int count =
       epoll_wait(epoll_.native_handle(), events.data(), kMostEvents, 0);
   mailbox_.Drain();
-  for (int i = 0; i < count; ++i) {
-    const auto packed = static_cast<uintptr_t>(events[i].data.u64);
-    auto* const watch = reinterpret_cast<Watch*>(packed & ~uintptr_t{1});
-    watch->OnReady(events[i].events, static_cast<int>(packed & 1));
-  }
+  for (int i = 0; i < count; ++i) Tell(events[i]);
   return count;
+}
+
+void Poller::Tell(const epoll_event& event) {
+  const Slot slot = slots_[static_cast<uint32_t>(event.data.u64)];
+  // Else it was removed, in this round, or while another process holds a copy
+  // of the descriptor.
+  if (slot.watch == nullptr || slot.generation != event.data.u64 >> 32) return;
+  slot.watch->OnReady(event.events, static_cast<int>(slot.tag_or_next_free));
 }
 
 void Poller::CallThoseDue() {

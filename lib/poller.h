@@ -29,6 +29,8 @@ namespace asio = boost::asio;
 //
 // Threads: loop thread only, but for mailbox().
 class Poller {
+  static constexpr uint32_t kNone = UINT32_MAX;
+
  public:
   // Whom to tell.
   class Watch {
@@ -40,6 +42,11 @@ class Poller {
 
    protected:
     ~Watch() = default;
+
+   private:
+    friend class Poller;
+    // Of the registrations with tag 0 and 1; kNone: there is none.
+    uint32_t slots_[2] = {kNone, kNone};
   };
 
   // Who is told of each round, and of each time that those are called that
@@ -61,14 +68,25 @@ class Poller {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
-  // Registers `fd` for `events`, which may have EPOLLET.  `tag` is 0 or 1.
+  // Registers `fd` for `events`, which may have EPOLLET.  `tag` is 0 or 1, and
+  // the only one of `watch` that has this value.
   // Gives 0, or errno.  Lifetime: `watch` until Remove().
   int Add(int fd, uint32_t events, Watch& watch, int tag = 0);
-  // For other events from now on; `fd` is registered.
-  void Change(int fd, uint32_t events, Watch& watch, int tag = 0);
-  // `fd`, which is registered, is closed right after the call, by which epoll
-  // forgets it.  In this step `watch` may be told of it once more.
-  void Remove(Watch& watch);
+  // For other events from now on; `fd` is registered with `watch` and `tag`.
+  // Gives 0, or errno, and then nothing has changed.
+  int Change(int fd, uint32_t events, Watch& watch, int tag = 0);
+  // `to` is told of `fd` from now on, with tag 0, in place of `from`.  Gives 0,
+  // or errno, and then nothing has changed.
+  int Move(int fd, uint32_t events, Watch& from, int tag, Watch& to);
+  // `watch` is told nothing more of the descriptor with `tag`, nor what it has
+  // asked for by CallAgain() and CallAfterRound().  The descriptor is to be
+  // closed right after the call, by which epoll forgets it, unless another
+  // process holds a copy: what is still heard of it then is thrown away.
+  void Remove(Watch& watch, int tag = 0);
+  // The same for a descriptor that is registered without EPOLLET: epoll would
+  // be ready for ever for a copy that another process holds, so that it is told
+  // to forget `fd`, which is open.
+  void RemoveNow(int fd, Watch& watch, int tag = 0);
 
   // Calls OnReady(0, tag) in the next step.
   void CallAgain(Watch& watch, int tag = 0);
@@ -102,7 +120,18 @@ class Poller {
     Watch* watch;
     int tag;
   };
+  // A registration.  What epoll tells carries its number and generation, for a
+  // registration can outlive both the descriptor and the watch (fork(2)).
+  struct Slot {
+    Watch* watch = nullptr;  // Null: it is free.
+    uint32_t generation = 0;
+    uint32_t tag_or_next_free = 0;
+  };
 
+  uint64_t Key(uint32_t slot) const;
+  uint32_t TakeSlot(Watch& watch, int tag);
+  void FreeSlot(Watch& watch, int tag);
+  void Tell(const epoll_event& event);
   void Await();
   void Step();
   void StepSoon();
@@ -119,6 +148,8 @@ class Poller {
   bool in_step_ = false;
   bool step_ends_ = false;
   int num_registered_ = 0;
+  std::deque<Slot> slots_;
+  uint32_t free_slot_ = kNone;
   int64_t round_ = 0;
   RoundWatch* round_watch_ = nullptr;
   std::deque<Again> again_;

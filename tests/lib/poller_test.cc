@@ -59,7 +59,7 @@ TEST_F(PollerTest, TellsOfADescriptorForAsLongAsItIsRegistered) {
   }
   Settle();
   EXPECT_EQ(watch.told.size(), 3u);
-  poller().Remove(watch);
+  poller().Remove(watch, 1);
 }
 
 TEST_F(PollerTest, AfterARoundAllThatItFoundIsTold) {
@@ -76,7 +76,7 @@ TEST_F(PollerTest, AfterARoundAllThatItFoundIsTold) {
   EXPECT_EQ(watch.told[1].tag, 0);
   Settle();
   EXPECT_EQ(watch.told.size(), 2u);
-  poller().Remove(watch);
+  poller().Remove(watch, 1);
 }
 
 TEST_F(PollerTest, AfterARoundComesWithoutAnyEvent) {
@@ -176,7 +176,7 @@ TEST_F(PollerTest, LevelTriggeredItTellsInEveryRound) {
   RunUntil([&] { return rounds.size() >= 3; });
   EXPECT_EQ(rounds[1], rounds[0] + 1);
   EXPECT_EQ(rounds[2], rounds[1] + 1);
-  poller().Change(mine.get(), 0, watch);
+  EXPECT_EQ(poller().Change(mine.get(), 0, watch), 0);
   const size_t before = rounds.size();
   Settle();
   EXPECT_EQ(rounds.size(), before);
@@ -189,7 +189,7 @@ TEST_F(PollerTest, AStepEndsWhereWhatWasPostedIsDue) {
   std::string order;
   watch.then = [&, fd = mine.get()] {
     order += 'r';
-    if (order.size() > 4) return poller().Change(fd, 0, watch);
+    if (order.size() > 4) return (void)poller().Change(fd, 0, watch);
     asio::post(loop(), [&] { order += 'p'; });
     poller().EndStep();
   };
@@ -260,6 +260,74 @@ TEST_F(PollerTest, WhatCannotBeWatchedIsAnError) {
   const Descriptor folder(open("/", O_RDONLY | O_CLOEXEC));
   Recorder watch;
   EXPECT_EQ(poller().Add(folder.get(), EPOLLIN, watch), EPERM);
+}
+
+// As where a child of fork(2) holds it: the registration outlives the close.
+TEST_F(PollerTest, WhatIsToldOfACopyAfterTheCloseIsThrownAway) {
+  auto [mine, theirs] = Pair();
+  const Descriptor copy(dup(mine.get()));
+  auto gone = std::make_unique<Recorder>();
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, *gone, 1), 0);
+  Settle();
+  poller().Remove(*gone, 1);
+  mine = Descriptor();
+  gone.reset();
+  // Another one in the meantime, with the place of the first.
+  auto [next, other] = Pair();
+  Recorder watch;
+  ASSERT_EQ(poller().Add(next.get(), EPOLLIN | EPOLLET, watch), 0);
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  Settle();
+  EXPECT_TRUE(watch.told.empty());
+  ASSERT_EQ(write(other.get(), "y", 1), 1);
+  RunUntil([&] { return watch.told.size() == 1; });
+  poller().Remove(watch);
+}
+
+TEST_F(PollerTest, ACopyOfWhatIsRemovedNowKeepsNobodyBusy) {
+  auto [mine, theirs] = Pair();
+  const Descriptor copy(dup(mine.get()));
+  Recorder watch;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN, watch), 0);
+  auto [next, other] = Pair();
+  Recorder second;
+  ASSERT_EQ(poller().Add(next.get(), EPOLLIN | EPOLLET, second), 0);
+  poller().RemoveNow(mine.get(), watch);
+  mine = Descriptor();
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  Settle();
+  const int64_t rounds = poller().round();
+  for (int i = 0; i < 10; ++i) Settle();
+  EXPECT_EQ(poller().round(), rounds);
+  poller().Remove(second);
+}
+
+TEST_F(PollerTest, AnotherWatchTakesOver) {
+  auto [mine, theirs] = Pair();
+  Recorder first;
+  Recorder second;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, first, 1), 0);
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  RunUntil([&] { return first.told.size() == 1; });
+  ASSERT_EQ(
+      poller().Move(mine.get(), EPOLLIN | EPOLLET, first, 1, second), 0);
+  RunUntil([&] { return second.told.size() == 1; });
+  EXPECT_EQ(second.told[0].tag, 0);
+  EXPECT_EQ(first.told.size(), 1u);
+  poller().Remove(second);
+}
+
+// The descriptor of another kernel object by then.
+TEST_F(PollerTest, ADescriptorThatIsNotRegisteredCannotBeChanged) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  Recorder other;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  EXPECT_EQ(poller().Change(theirs.get(), EPOLLIN, watch), ENOENT);
+  EXPECT_EQ(poller().Move(theirs.get(), EPOLLIN, watch, 0, other), ENOENT);
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  RunUntil([&] { return watch.told.size() == 1; });
+  poller().Remove(watch);
 }
 
 }  // namespace
