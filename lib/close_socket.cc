@@ -12,12 +12,15 @@ constexpr int kMostDiscards = 512;
 
 }  // namespace
 
-void ShutDownInOrder(int fd) {
+bool ShutDownInOrder(int fd) {
   (void)shutdown(fd, SHUT_RDWR);
   char discarded[16 * 1024];
   for (int i = 0; i < kMostDiscards; ++i) {
-    if (recv(fd, discarded, sizeof(discarded), MSG_DONTWAIT) <= 0) return;
+    const ssize_t n = recv(fd, discarded, sizeof(discarded), MSG_DONTWAIT);
+    if (n == 0) return true;
+    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
   }
+  return true;
 }
 
 void MakeCloseReset(int fd) {

@@ -6,8 +6,9 @@ namespace portreeve {
 
 // Sends FIN, and throws away input that was not read, so that close(2) does not
 // send a reset, which can overtake what was sent before the FIN.  Bounded, for
-// a peer may send faster than this reads.  The descriptor stays open.
-void ShutDownInOrder(int fd);
+// a peer may send faster than this reads.  The descriptor stays open.  False
+// where the peer has reset it, or it failed otherwise.
+bool ShutDownInOrder(int fd);
 
 // Makes close(2) send a reset, and throw away what the kernel has not sent
 // (TCP; a unix socket has no reset).

@@ -51,7 +51,7 @@ void DirectConnection::BeginOnLane() {
 
 void DirectConnection::Refuse(CloseReason reason) {
   NoteReason(reason);
-  ShutDownInOrder(fd());
+  (void)ShutDownInOrder(fd());
   fd_ = Descriptor();
   closed_ = true;
 }
@@ -90,7 +90,8 @@ void DirectConnection::Finish(How how) {
 void DirectConnection::PrepareToClose(int fd, How how) {
   switch (how) {
     case How::kInOrder:
-      return ShutDownInOrder(fd);
+      (void)ShutDownInOrder(fd);
+      return;
     case How::kAfterEnd:
       return;  // close(2) sends the FIN.
     case How::kReset:

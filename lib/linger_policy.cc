@@ -1,0 +1,50 @@
+#include "lib/linger_policy.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace portreeve {
+namespace {
+
+constexpr Duration kFirstDelay = std::chrono::milliseconds(1);
+constexpr Duration kLongestDelay = std::chrono::milliseconds(100);
+
+}  // namespace
+
+LingerPolicy::LingerPolicy(TimePoint now, TimePoint deadline, bool peer_sends)
+    : deadline_(deadline),
+      next_look_(After(now, kFirstDelay)),
+      delay_(kFirstDelay),
+      peer_sends_(peer_sends) {}
+
+void LingerPolicy::EndBy(TimePoint deadline) {
+  deadline_ = std::min(deadline_, deadline);
+}
+
+TimePoint LingerPolicy::next_look() const {
+  return std::min(next_look_, deadline_);
+}
+
+LingerPolicy::End LingerPolicy::OnLook(TimePoint now, int64_t discarded,
+                                       Input input, int64_t unacknowledged) {
+  unacknowledged_ = unacknowledged;
+  if (discarded > 0) peer_sends_ = true;
+  if (input == Input::kFailure) return End::kPeerReset;
+  if (input == Input::kEnd) return End::kPeerEnded;
+  if (unacknowledged == 0) return End::kAcknowledged;
+  if (now >= deadline_) {
+    // Where the FIN alone is left, there is nothing to lose.
+    return peer_sends_ && undelivered() > 0 ? End::kForced : End::kLeftToKernel;
+  }
+  if (now >= next_look_) {
+    delay_ = std::min(2 * delay_, kLongestDelay);
+    next_look_ = After(now, delay_);
+  }
+  return End::kNone;
+}
+
+int64_t LingerPolicy::undelivered() const {
+  return std::max<int64_t>(0, unacknowledged_ - 1);
+}
+
+}  // namespace portreeve
