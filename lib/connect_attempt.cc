@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -119,6 +121,16 @@ absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer) {
   const int result = Connect(fd.get(), peer);
   if (result != 0) return ErrnoError(result, "connect", ToString(peer));
   return fd;
+}
+
+bool IsBusy(const absl::Status& error) {
+  return DetailOf(error).error_number == EAGAIN;
+}
+
+Duration DelayOfRetry(int num_failures) {
+  constexpr Duration kFirst = std::chrono::milliseconds(1);
+  constexpr Duration kLongest = std::chrono::milliseconds(100);
+  return std::min(kFirst * (1 << std::min(num_failures, 7)), kLongest);
 }
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,

@@ -9,6 +9,7 @@
 #include "lib/asio.h"
 #include "lib/descriptor.h"
 #include "lib/socket.h"
+#include "lib/time_source.h"
 #include "lib/where.h"
 
 namespace portreeve {
@@ -34,8 +35,16 @@ bool IsConnectedToItself(int fd, const Inet::Address& peer);
 bool MayConnectToItself(const Inet::Address& peer);
 
 // The same for a unix socket, which takes no time: a full backlog is an error
-// at once (EAGAIN), as is a missing file.
+// at once (see IsBusy()), as is a missing file.
 absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer);
+
+// Whether an attempt failed only since the backlog of a unix socket was full:
+// somebody listens there, and another attempt may succeed.
+bool IsBusy(const absl::Status& error);
+
+// How long to wait before the next attempt then, after `num_failures` of them
+// before this one: 1, 2, 4 ... 100 ms.
+Duration DelayOfRetry(int num_failures);
 
 // OpenAndConnect() for Asio: EndConnect() says how the attempt ended.
 absl::StatusOr<StreamSocket> BeginConnect(

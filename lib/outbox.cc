@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "lib/check.h"
@@ -31,7 +32,9 @@ class Outbox::Ring {
     auto ring = std::make_unique<Ring>();
     const int result = io_uring_queue_init(kMostTasks, &ring->ring_, 0);
     ring->is_open_ = result == 0;
-    return ring->is_open_ && ring->CanDoThis() ? std::move(ring) : nullptr;
+    return ring->is_open_ && ring->CanDoThis() && ring->MayEnter()
+               ? std::move(ring)
+               : nullptr;
   }
 
   Ring() = default;
@@ -41,15 +44,24 @@ class Outbox::Ring {
     if (is_open_) io_uring_queue_exit(&ring_);
   }
 
-  void DoAll(std::span<Task> tasks) {
-    while (!tasks.empty()) {
-      const size_t count = std::min<size_t>(tasks.size(), kMostTasks);
-      DoSome(tasks.first(count));
-      tasks = tasks.subspan(count);
+  // How many of `tasks`, from the front, it has done.  Not all: it cannot do
+  // any more, and is to be thrown away.
+  size_t DoAll(std::span<Task> tasks) {
+    size_t done = 0;
+    while (done < tasks.size()) {
+      const std::span<Task> some = tasks.subspan(
+          done, std::min<size_t>(tasks.size() - done, kMostTasks));
+      const size_t done_of_some = DoSome(some);
+      done += done_of_some;
+      if (done_of_some < some.size()) break;
     }
+    return done;
   }
 
  private:
+  // How often the kernel may be out of memory, with nothing done in between.
+  static constexpr int kMostRefusals = 8;
+
   bool CanDoThis() {
     io_uring_probe* const probe = io_uring_get_probe_ring(&ring_);
     if (probe == nullptr) return false;
@@ -59,10 +71,21 @@ class Outbox::Ring {
     return can;
   }
 
-  void DoSome(std::span<Task> tasks) {
+  // A seccomp filter may allow io_uring_setup(2) and not io_uring_enter(2).
+  bool MayEnter() {
+    io_uring_prep_nop(io_uring_get_sqe(&ring_));
+    io_uring_cqe* entry = nullptr;
+    if (io_uring_submit_and_wait(&ring_, 1) != 1 ||
+        io_uring_peek_cqe(&ring_, &entry) != 0) {
+      return false;
+    }
+    io_uring_cqe_seen(&ring_, entry);
+    return true;
+  }
+
+  size_t DoSome(std::span<Task> tasks) {
     for (size_t i = 0; i < tasks.size(); ++i) {
       io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
-      PORTREEVE_CHECK(entry != nullptr);
       const Task& task = tasks[i];
       if (task.message.empty()) {
         io_uring_prep_close(entry, task.fd);
@@ -71,15 +94,31 @@ class Outbox::Ring {
                            task.message.size(), kFlags);
       }
       io_uring_sqe_set_data64(entry, i);
+      tasks[i].result = kUnknown;
     }
     // Nothing of it waits, so that the kernel is through with all of it in the
     // call, unless it was short of memory for the number.
-    for (size_t left = tasks.size(); left > 0; left -= Reap(tasks)) {
+    int refusals = 0;
+    size_t left = tasks.size();
+    while (left > 0) {
       const int result =
           io_uring_submit_and_wait(&ring_, static_cast<unsigned>(left));
-      PORTREEVE_CHECK(result >= 0 || result == -EINTR || result == -EAGAIN ||
-                      result == -EBUSY);
+      const unsigned reaped = Reap(tasks);
+      left -= reaped;
+      if (result >= 0 || result == -EINTR || reaped > 0) {
+        refusals = 0;
+      } else if ((result != -EAGAIN && result != -EBUSY) ||
+                 ++refusals == kMostRefusals) {
+        break;
+      }
     }
+    // The kernel takes them in their order.
+    const size_t taken = tasks.size() - io_uring_sq_ready(&ring_);
+    for (Task& task : tasks.first(taken)) {
+      // Whether it was sent nobody knows: once more would be worse.
+      if (task.result == kUnknown) task.result = -EIO;
+    }
+    return taken;
   }
 
   // How many results there were.
@@ -94,6 +133,8 @@ class Outbox::Ring {
     io_uring_cq_advance(&ring_, count);
     return count;
   }
+
+  static constexpr ssize_t kUnknown = std::numeric_limits<ssize_t>::min();
 
   io_uring ring_;
   bool is_open_ = false;
@@ -145,11 +186,12 @@ void Outbox::DoAll() {
   if (tasks_.empty()) return;
   PORTREEVE_CHECK(!doing_);
   doing_ = true;
-  if (ring_ && tasks_.size() > 1) {
-    ring_->DoAll(tasks_);
-  } else {
-    for (Task& task : tasks_) DoNow(task);
+  std::span<Task> left = tasks_;
+  if (ring_ && left.size() > 1) {
+    left = left.subspan(ring_->DoAll(left));
+    if (!left.empty()) ring_.reset();
   }
+  for (Task& task : left) DoNow(task);
   for (Task& task : tasks_) Tell(task);
   tasks_.clear();
   used_ = 0;

@@ -2,14 +2,19 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "tests/testing/refused_call.h"
 
 namespace portreeve {
 namespace {
@@ -226,6 +231,48 @@ TEST_P(OutboxTest, WhoClosesIsKeptUntilThen) {
   EXPECT_FALSE(weak.expired());
   outbox_.End();
   EXPECT_TRUE(weak.expired());
+}
+
+// A filter, or a kernel without memory for it, in the midst of the work.
+TEST(OutboxWayTest, WhereTheKernelRefusesAllIsDoneByACallEach) {
+  for (const int error : {EPERM, ENOSYS, EAGAIN}) {
+    // The filter is its thread's.
+    std::thread([error] {
+      Outbox outbox;
+      if (!outbox.sends_together()) return;  // Not on this machine.
+      std::array<std::pair<Descriptor, Descriptor>, 2> pairs;
+      for (auto& [mine, peer] : pairs) {
+        int ends[2];
+        ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        mine = Descriptor(ends[0]);
+        peer = Descriptor(ends[1]);
+      }
+      ASSERT_TRUE(testing::RefuseCall(SYS_io_uring_enter, error));
+      const auto closer = std::make_shared<Recorder>();
+      Recorder sender;
+      outbox.Begin();
+      for (const auto& [mine, peer] : pairs) {
+        outbox.Space()[0] = 'x';
+        outbox.Send(mine.get(), 1, sender, 0);
+      }
+      outbox.Close(std::move(pairs[0].first), closer);
+      outbox.End();
+      EXPECT_EQ(sender.told, (Strings{"x 1 0", "x 1 0"}));
+      EXPECT_EQ(closer->told, Strings{"closed"});
+      for (const auto& [mine, peer] : pairs) {
+        char bytes[2];
+        EXPECT_EQ(recv(peer.get(), bytes, 2, 0), 1);
+      }
+      EXPECT_FALSE(outbox.sends_together());
+    }).join();
+  }
+}
+
+TEST(OutboxWayTest, OneByOneWhereTheKernelRefusesFromTheBeginning) {
+  std::thread([] {
+    ASSERT_TRUE(testing::RefuseCall(SYS_io_uring_enter, EPERM));
+    EXPECT_FALSE(Outbox().sends_together());
+  }).join();
 }
 
 TEST(OutboxWayTest, OneByOneWhereThatIsWanted) {

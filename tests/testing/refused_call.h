@@ -1,0 +1,15 @@
+// A system call that the kernel refuses, as in a container with a seccomp
+// filter.
+#ifndef PORTREEVE_TESTS_TESTING_REFUSED_CALL_H_
+#define PORTREEVE_TESTS_TESTING_REFUSED_CALL_H_
+
+namespace portreeve::testing {
+
+// From now on system call number `call` (SYS_splice ...) fails with
+// `error_number` on this thread, and on those that it starts.  There is no way
+// back.  False where the kernel has no seccomp.
+bool RefuseCall(int call, int error_number);
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_TESTING_REFUSED_CALL_H_
