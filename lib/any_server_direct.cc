@@ -15,7 +15,7 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
   AnyAddress local = LocalAddressOf(fd.get());
   if (verdict != AcceptPolicy::Verdict::kHandle) {
     const auto refused = handler_->make_direct(
-        {*this, home(), std::move(fd), peer, std::move(local), {}, 0});
+        {*this, home(), std::move(fd), peer, std::move(local), {}, 0, false});
     ++dropped_total_;
     refused->Refuse(verdict == AcceptPolicy::Verdict::kDrop
                         ? CloseReason::kDropped
@@ -27,7 +27,8 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
   Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
   const std::shared_ptr<DirectConnection> connection =
       handler_->make_direct({*this, lane, std::move(fd), peer, std::move(local),
-                             options_.buffer_age_limit, descriptors});
+                             options_.buffer_age_limit, descriptors,
+                             options_.socket_options.no_delay});
   ++num_direct_;
   if (&lane != &home_ && num_away_++ == 0) {
     away_work_.emplace(executor_.inner());

@@ -1,7 +1,9 @@
 #include "lib/direct_connection.h"
 
 #include <boost/asio/post.hpp>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "lib/check.h"
 #include "lib/close_socket.h"
@@ -9,10 +11,58 @@
 namespace portreeve {
 namespace {
 
-// Edge-triggered: what is told once needs no system call to be told again.
-constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLET;
+bool Lingers(CloseStep step) {
+  return step == CloseStep::kLinger || step == CloseStep::kLingerAfterInput;
+}
 
 }  // namespace
+
+// The descriptors that are not closed yet because they linger.
+class DirectConnection::Lingering {
+ public:
+  explicit Lingering(DirectConnection& connection)
+      : own_(connection, false), other_(connection, true) {}
+
+  void Add(bool is_other, Descriptor fd, CloseStep step, TimePoint deadline) {
+    (is_other ? other_ : own_).Begin(std::move(fd), step, deadline);
+  }
+
+  // The descriptors that linger still.
+  Descriptor Take(bool is_other) { return (is_other ? other_ : own_).Take(); }
+
+  bool empty() const { return !own_.socket && !other_.socket; }
+
+ private:
+  struct One final : LingeringSocket::Owner {
+    One(DirectConnection& c, bool other) : connection(c), is_other(other) {}
+
+    void Begin(Descriptor fd, CloseStep step, TimePoint deadline) {
+      Lane& lane = connection.lane();
+      socket.emplace(lane.poller(), lane.time(), *this, std::move(fd),
+                     LingeringSocket::Registered{&connection, is_other ? 1 : 0},
+                     step, deadline);
+    }
+
+    Descriptor Take() {
+      if (!socket) return Descriptor();
+      Descriptor fd = socket->Take();
+      socket.reset();
+      return fd;
+    }
+
+    void OnLingeringEnded(Descriptor fd, const LingerResult& result) override {
+      socket.reset();
+      connection.OnLingeringEnded(std::move(fd), result, is_other);
+    }
+
+    DirectConnection& connection;
+    const bool is_other;
+    std::optional<LingeringSocket> socket;
+  };
+
+  One own_;
+  One other_;
+};
 
 DirectConnection::DirectConnection(Accepted accepted)
     : owner_(accepted.owner),
@@ -21,6 +71,7 @@ DirectConnection::DirectConnection(Accepted accepted)
       local_(std::move(accepted.local)),
       buffer_age_limit_(accepted.buffer_age_limit),
       descriptors_(accepted.descriptors),
+      sets_no_delay_(accepted.sets_no_delay),
       fd_(std::move(accepted.fd)) {}
 
 DirectConnection::~DirectConnection() { PORTREEVE_CHECK(finished()); }
@@ -44,15 +95,41 @@ void DirectConnection::BeginOnLane() {
   const int error = lane_.poller().Add(fd(), kReadable, *this);
   if (error != 0) {
     NoteReason(CloseReason::kForced);
-    return CloseAndTell(How::kInOrder, error);
+    finished_ = true;
+    PrepareToClose(fd_, How::kAtOnce);
+    return CloseAndTell(Descriptor(), std::move(fd_), error);
   }
   Begin();
 }
 
+void DirectConnection::PrepareToClose(const Descriptor& fd, How how) {
+  if (fd.is_open()) (void)BeginToClose(fd, how, true, 0);
+}
+
+CloseStep DirectConnection::BeginToClose(const Descriptor& fd, How how,
+                                         bool is_unix, int64_t bytes_received) {
+  if (!fd.is_open()) return CloseStep::kClose;
+  switch (how) {
+    case How::kInOrder:
+      if (!is_unix) return BeginCloseOfTcp(fd.get(), bytes_received);
+      return BeginCloseOfUnix(fd.get());
+    case How::kAtOnce:
+      (void)ShutDownInOrder(fd.get());
+      break;
+    case How::kAfterEnd:
+      break;  // close(2) sends the FIN.
+    case How::kReset:
+      MakeCloseReset(fd.get());
+      break;
+  }
+  return CloseStep::kClose;
+}
+
 void DirectConnection::Refuse(CloseReason reason) {
   NoteReason(reason);
-  (void)ShutDownInOrder(fd());
+  PrepareToClose(fd_, How::kAtOnce);
   fd_ = Descriptor();
+  finished_ = true;
   closed_ = true;
 }
 
@@ -71,56 +148,82 @@ Deferred<> DirectConnection::Close(ExistingConnections how,
 
 void DirectConnection::CloseOnLane(ExistingConnections how,
                                    CloseReason reason) {
-  if (finished()) return;
+  const bool resets = how == ExistingConnections::kReset;
+  if (lingering_) {
+    if (!resets) return;
+    Descriptor own = lingering_->Take(false);
+    Descriptor other = lingering_->Take(true);
+    PrepareToClose(own, How::kReset);
+    PrepareToClose(other, How::kReset);
+    lingering_.reset();
+    return CloseAndTell(std::move(other), std::move(own), 0);
+  }
+  if (finished_) return;
   NoteReason(reason);
-  if (how == ExistingConnections::kReset) {
-    CloseWithReset();
-  } else {
-    CloseInOrder();
-  }
+  if (resets) return CloseWithReset();
+  if (std::exchange(closing_, true)) return;
+  force_close_at_ = After(lane_.time().Now(), kForceCloseAfter);
+  CloseInOrder(reason);
 }
 
-void DirectConnection::Finish(How how) {
-  if (finished()) return;
-  lane_.poller().Remove(*this);
+void DirectConnection::Finish(How how, Other other) {
+  if (finished_) return;
+  finished_ = true;
   timer_.reset();
-  CloseAndTell(how, 0);
-}
-
-void DirectConnection::PrepareToClose(int fd, How how) {
-  switch (how) {
-    case How::kInOrder:
-      (void)ShutDownInOrder(fd);
-      return;
-    case How::kAfterEnd:
-      return;  // close(2) sends the FIN.
-    case How::kReset:
-      return MakeCloseReset(fd);
+  lane_.poller().KeepForThisStep(shared_from_this());
+  const bool is_unix = std::holds_alternative<Unix::Address>(peer_);
+  const CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
+  const CloseStep other_step =
+      BeginToClose(other.fd, other.how, other.is_unix, other.bytes_received);
+  if (!Lingers(step)) lane_.poller().Remove(*this);
+  if (other.is_watched && !Lingers(other_step)) lane_.poller().Remove(*this, 1);
+  if (!Lingers(step) && !Lingers(other_step)) {
+    return CloseAndTell(std::move(other.fd), std::move(fd_), 0);
   }
+  const TimePoint deadline =
+      closing_ ? force_close_at_ : After(lane_.time().Now(), kForceCloseAfter);
+  lingering_ = std::make_unique<Lingering>(*this);
+  if (Lingers(step)) {
+    lingering_->Add(false, std::move(fd_), step, deadline);
+  }
+  if (Lingers(other_step)) {
+    lingering_->Add(true, std::move(other.fd), other_step, deadline);
+  }
+  // What does not linger is closed here, though the server is told later.
+  fd_ = Descriptor();
 }
 
-// Elsewhere within Mailbox::Send(), and so at once.
-void DirectConnection::CloseOther(Descriptor fd) {
-  if (at_home()) lane_.outbox().Close(std::move(fd), nullptr);
+void DirectConnection::OnLingeringEnded(Descriptor fd,
+                                        const LingerResult& result,
+                                        bool is_other) {
+  const bool is_forced = result.end == LingerPolicy::End::kForced;
+  const bool has_lost =
+      is_forced || result.end == LingerPolicy::End::kPeerReset;
+  if (is_forced) OverruleReason(CloseReason::kForced);
+  if (has_lost && !is_other) SetSent(bytes_sent() - result.undelivered);
+  if (!lingering_->empty()) return;  // The other one lingers on.
+  lane_.poller().KeepForThisStep(shared_from_this());
+  lingering_.reset();
+  CloseAndTell(Descriptor(), std::move(fd), 0);
 }
 
-// Whoever sees that it is closed, and does something then, finds that its
+// Whoever sees that `last` is closed, and does something then, finds that its
 // server knows it: as if both had one loop.
-void DirectConnection::CloseAndTell(How how, int error_number) {
+void DirectConnection::CloseAndTell(Descriptor first, Descriptor last,
+                                    int error_number) {
   const std::shared_ptr<DirectConnection> self = shared_from_this();
   lane_.poller().KeepForThisStep(self);
   error_number_ = error_number;
+  if (!last.is_open()) std::swap(first, last);
   if (at_home()) {
-    CloseOthers();
-    PrepareToClose(fd(), how);
-    lane_.outbox().Close(std::move(fd_),
+    if (first.is_open()) lane_.outbox().Close(std::move(first), nullptr);
+    lane_.outbox().Close(std::move(last),
                          std::shared_ptr<Outbox::Closer>(self, this));
     return;
   }
   const auto close_all = [&] {
-    CloseOthers();
-    PrepareToClose(fd(), how);
-    fd_ = Descriptor();
+    first = Descriptor();
+    last = Descriptor();
   };
   owner_.home().poller().mailbox().Send(close_all,
                                         [self] { self->OnClosed(); });
@@ -136,11 +239,11 @@ void DirectConnection::NoteReason(CloseReason reason) {
   if (Load(reason_) == CloseReason::kNone) Store(reason_, reason);
 }
 
-void DirectConnection::WatchWritable() {
+bool DirectConnection::WatchWritable() {
   // Not from the beginning, for almost every socket is writable almost always,
   // and each would be told of once for nothing.
-  if (std::exchange(watches_writable_, true)) return;
-  lane_.poller().Change(fd(), kReadable | EPOLLOUT, *this);
+  if (std::exchange(watches_writable_, true)) return true;
+  return lane_.poller().Change(fd(), kReadable | EPOLLOUT, *this) == 0;
 }
 
 void DirectConnection::RingAt(TimePoint when) {

@@ -13,6 +13,7 @@
 #include "lib/buffer_age_limit.h"
 #include "lib/descriptor.h"
 #include "lib/lane.h"
+#include "lib/lingering_socket.h"
 #include "lib/outbox.h"
 #include "lib/poller.h"
 #include "lib/time_source.h"
@@ -54,6 +55,8 @@ class DirectConnection : public AnyConnection,
     AnyAddress local;
     BufferAgeLimit buffer_age_limit;
     int descriptors;  // Taken from the server's budget.
+    // Whether TCP_NODELAY is to be set, before a second message is sent.
+    bool sets_no_delay;
   };
 
   explicit DirectConnection(Accepted accepted);
@@ -80,31 +83,48 @@ class DirectConnection : public AnyConnection,
  protected:
   // Begins to serve; the descriptor is watched already.
   virtual void Begin() {}
-  // The first is always called in the end, unless the connection is closed
-  // before.  CloseInOrder(): to flush what there is, then Finish(); its bound
-  // in time is Finish()'s caller's to keep (ForceCloseAfter()).
-  virtual void CloseInOrder() = 0;
+  // One of these is called in the end, unless the connection has finished
+  // before.  CloseInOrder(), once at most: to flush what there is by
+  // force_close_at(), then Finish(); `reason` is why.  CloseWithReset() may
+  // follow it.
+  virtual void CloseInOrder(CloseReason reason) = 0;
   virtual void CloseWithReset() = 0;
   // The time of RingAt() has come.
   virtual void OnRing(TimePoint now) = 0;
 
   enum class How {
-    kInOrder,   // FIN; the peer gets what the kernel has.
+    // FIN.  Where the peer sends on, what comes is thrown away until it has all
+    // that was sent, by force_close_at() or, where CloseInOrder() was not
+    // called, for 30 s: if it has not by then, it is reset, and the reason is
+    // FORCED.
+    kInOrder,
+    kAtOnce,    // FIN; the kernel does what it can with what was sent.
     kAfterEnd,  // The same where the peer has sent FIN, which was read.
     kReset,     // RST.
   };
-  // Closes the descriptor, in a round of the poller at its end.  The object may
-  // be used until the end of the step.
-  void Finish(How how);
-  // Closes what else there is, together with the descriptor: with
-  // PrepareToClose() and CloseOther().
-  virtual void CloseOthers() {}
-  static void PrepareToClose(int fd, How how);
-  void CloseOther(Descriptor fd);
-  bool finished() const { return !fd_.is_open(); }
+  // Another descriptor of the connection, which is to be closed with it.
+  struct Other {
+    Descriptor fd;  // May be none.
+    How how = How::kReset;
+    bool is_unix = false;
+    bool is_watched = false;  // Registered with the poller, with tag 1.
+    int64_t bytes_received = 0;
+  };
+  // Closes the descriptors, in a round of the poller at its end, and tells the
+  // server once all are closed.  The object may be used until the end of the
+  // step.
+  void Finish(How how) { Finish(how, Other()); }
+  void Finish(How how, Other other);
+  // Finish() was called.  Nothing is told of any more, but CloseOnLane().
+  bool finished() const { return finished_; }
+
+  // CloseInOrder() was called, and when what is not flushed is lost.
+  bool closing() const { return closing_; }
+  TimePoint force_close_at() const { return force_close_at_; }
 
   int fd() const { return fd_.get(); }
   const BufferAgeLimit& buffer_age_limit() const { return buffer_age_limit_; }
+  bool sets_no_delay() const { return sets_no_delay_; }
 
   // The first cause wins; the second is for bytes that were lost.
   void NoteReason(CloseReason reason);
@@ -114,8 +134,9 @@ class DirectConnection : public AnyConnection,
   void SetSent(int64_t bytes) { Store(bytes_sent_, bytes); }
   void SetToWrite(size_t bytes) { Store(bytes_to_write_, bytes); }
 
-  // EPOLLOUT is told from now on, at once where the socket is writable.
-  void WatchWritable();
+  // EPOLLOUT is told from now on, at once where the socket is writable.  False
+  // if it cannot be.
+  bool WatchWritable();
 
   // OnRing() at `when`, or earlier.  One that was set for later is forgotten,
   // one for earlier stays: whoever is called looks at what is due.
@@ -131,7 +152,13 @@ class DirectConnection : public AnyConnection,
   // What FIN-closing connections have for their flush (S8).
   static constexpr std::chrono::seconds kForceCloseAfter{30};
 
+  // Events of a descriptor, edge-triggered: what is told once needs no system
+  // call to be told again.  Urgent data is told of, since reads stop there.
+  static constexpr uint32_t kReadable =
+      EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+
  private:
+  class Lingering;
   // Written by one thread, read by another that needs no order.
   template <typename T>
   static T Load(const std::atomic<T>& value) {
@@ -145,7 +172,12 @@ class DirectConnection : public AnyConnection,
   bool at_home() const { return &lane_ == &owner_.home(); }
   void BeginOnLane();
   void CloseOnLane(ExistingConnections how, CloseReason reason);
-  void CloseAndTell(How how, int error_number);
+  static void PrepareToClose(const Descriptor& fd, How how);
+  static CloseStep BeginToClose(const Descriptor& fd, How how, bool is_unix,
+                                int64_t bytes_received);
+  void OnLingeringEnded(Descriptor fd, const LingerResult& result,
+                        bool is_other);
+  void CloseAndTell(Descriptor first, Descriptor last, int error_number);
   // Outbox::Closer, on the server's loop.
   void OnClosed() override;
 
@@ -155,6 +187,7 @@ class DirectConnection : public AnyConnection,
   const AnyAddress local_;
   const BufferAgeLimit buffer_age_limit_;
   const int descriptors_;
+  const bool sets_no_delay_;
   std::atomic<int64_t> bytes_received_{0};
   std::atomic<int64_t> bytes_sent_{0};
   std::atomic<size_t> bytes_to_write_{0};
@@ -168,8 +201,12 @@ class DirectConnection : public AnyConnection,
   Descriptor fd_;
   int error_number_ = 0;  // For the server, once it is closed.
   bool watches_writable_ = false;
+  bool closing_ = false;
+  bool finished_ = false;
   std::unique_ptr<Timer> timer_;  // Once needed.
   TimePoint ring_at_;
+  TimePoint force_close_at_;
+  std::unique_ptr<Lingering> lingering_;  // Once finished, if some do.
 };
 
 }  // namespace portreeve

@@ -1,9 +1,11 @@
-#include <sys/socket.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <variant>
 
@@ -11,10 +13,8 @@
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
 #include "lib/delay_queue.h"
-#include "lib/direct_connection.h"
-#include "lib/outbox.h"
 #include "server/handlers.h"
-#include "server/pump.h"
+#include "server/pumped_connection.h"
 
 namespace portreeve::server {
 namespace {
@@ -40,6 +40,10 @@ struct Route {
     return Inet::Address(Effective(address), static_cast<uint16_t>(inet->port));
   }
 
+  bool is_unix() const {
+    return std::holds_alternative<WhereToConnect<Unix>>(options.upstream);
+  }
+
   const ForwardOptions options;
   const std::optional<Inet::Address> literal;
   // Whether a connection to it could turn out to be one to itself.
@@ -48,19 +52,20 @@ struct Route {
       literal_name;  // The same, to be told.
 };
 
-// Two sockets, and a Pump each way.
-//
-//   connecting -> connected -> each way ends by itself -> closed
-//                           -> closing: what is held is flushed -> closed
-class ForwardConnection final : public DirectConnection,
-                                private DelayQueue::Entry,
-                                private Outbox::Sender {
+// Two sockets, and a flow each way, once the upstream is connected.
+class ForwardConnection final : public PumpedConnection,
+                                private DelayQueue::Entry {
  public:
   ForwardConnection(Accepted accepted, std::shared_ptr<const Route> route)
-      : DirectConnection(std::move(accepted)), route_(std::move(route)) {}
+      : PumpedConnection(std::move(accepted)),
+        route_(std::move(route)),
+        flows_{Flow(ShortReadsOf(peer())),
+               Flow(route_->is_unix() ? Pump::ShortReads::kMayStop
+                                      : Pump::ShortReads::kAreAll,
+                    no_delay())} {}
 
  private:
-  enum Tag { kClient = 0, kUpstream = 1 };
+  enum class State { kConnecting, kConnected };
 
   std::shared_ptr<ForwardConnection> Self() {
     return std::static_pointer_cast<ForwardConnection>(shared_from_this());
@@ -70,6 +75,7 @@ class ForwardConnection final : public DirectConnection,
 
   void Begin() override {
     const ForwardOptions& options = route_->options;
+    connect_by_ = After(lane().time().Now(), options.connect_timeout);
     if (route_->literal) {
       // A client that has reset before it was accepted, as those of a flood
       // have, costs no connection to the upstream: epoll tells it first.
@@ -95,8 +101,6 @@ class ForwardConnection final : public DirectConnection,
     if (!connecting.ok()) return OnUnreachable();
     upstream_ = *std::move(connecting);
     if (!WatchUpstream()) return;
-    const TimePoint now = lane().time().Now();
-    connect_by_ = After(now, options.connect_timeout);
     // Almost all are connected before they have a second left to be: these need
     // no timer of their own.
     if (options.connect_timeout <= std::chrono::seconds(1)) RingAt(connect_by_);
@@ -105,7 +109,13 @@ class ForwardConnection final : public DirectConnection,
 
   void ConnectTo(const Unix::Address& peer) {
     auto connected = OpenAndConnect(peer);
-    if (!connected.ok()) return OnUnreachable();
+    if (!connected.ok()) {
+      if (!IsBusy(connected.status())) return OnUnreachable();
+      const TimePoint now = lane().time().Now();
+      connect_again_at_ = After(now, DelayOfRetry(num_retries_));
+      if (num_retries_ < UINT8_MAX) ++num_retries_;
+      return RingAt(std::min(connect_again_at_, connect_by_));
+    }
     upstream_ = *std::move(connected);
     if (WatchUpstream()) OnConnected(std::make_shared<const AnyAddress>(peer));
   }
@@ -139,7 +149,7 @@ class ForwardConnection final : public DirectConnection,
 
   bool WatchUpstream() {
     // Writable is when it is connected.
-    constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    constexpr uint32_t kEvents = kReadable | EPOLLOUT;
     if (lane().poller().Add(upstream_.get(), kEvents, *this, kUpstream) == 0) {
       upstream_watched_ = true;
       return true;
@@ -149,16 +159,20 @@ class ForwardConnection final : public DirectConnection,
   }
 
   void OnConnectEvent(uint32_t events) {
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
-        (route_->may_be_itself &&
-         IsConnectedToItself(upstream_.get(), *route_->literal))) {
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+      // It may have been connected, have said something, and then have reset.
+      const int error = TakeSocketError(upstream_.get());
+      if (error != ECONNRESET && error != EPIPE) return OnUnreachable();
+    } else if (route_->may_be_itself &&
+               IsConnectedToItself(upstream_.get(), *route_->literal)) {
       return OnUnreachable();
     }
     OnConnected(route_->literal_name);
+    if (!finished()) Continue(kUpstream, events);
   }
 
   void OnConnected(std::shared_ptr<const AnyAddress> peer) {
-    connected_ = true;
+    state_ = State::kConnected;
     if (route_->options.on_connected) {
       TellHome([route = route_, id = id(), peer = std::move(peer)] {
         route->options.on_connected(id, peer);
@@ -171,7 +185,7 @@ class ForwardConnection final : public DirectConnection,
   // system calls; the first probe is due after a minute.
   void OnDelayOver() override {
     SetKeepalive(upstream_.get(), SocketOptions());
-    if (!connected_) RingAt(connect_by_);
+    if (!connected()) RingAt(connect_by_);
   }
 
   void OnUnreachable() { EndWith(CloseReason::kUpstreamUnreachable); }
@@ -180,204 +194,63 @@ class ForwardConnection final : public DirectConnection,
 
   void OnReady(uint32_t events, int tag) override {
     if (finished()) return;
-    const bool hung_up = (events & (EPOLLERR | EPOLLHUP)) != 0;
-    const bool target_told = hung_up || (events & EPOLLOUT) != 0;
-    if (tag == kClient) {
-      up_.NoteSource(events);
-      if (target_told) down_blocked_ = false;
-      if (!connected_) {
-        if (hung_up) return EndWith(CloseReason::kPeerReset);
-        if (events == 0) ConnectTo(*route_->literal);
-        return;
-      }
-    } else {
-      down_.NoteSource(events);  // It may have spoken first.
-      if (!connected_) return OnConnectEvent(events);
-      if (target_told) up_blocked_ = false;
-    }
-    Advance();
-    // Nobody reads from a side whose data the other one does not take.
-    if ((events & EPOLLERR) == 0 || finished()) return;
-    if (TakeSocketError(tag == kClient ? fd() : upstream_.get()) != 0) {
-      EndWith(tag == kClient ? CloseReason::kPeerReset
-                             : CloseReason::kUpstreamReset);
-    }
-  }
-
-  void OnSent(ssize_t result, std::string_view message, int tag) override {
-    if ((tag == kClient ? up_ : down_).OnSent(lane(), result, message)) {
-      return Advance();
-    }
-    Publish();
-  }
-
-  void Advance() {
-    if (!up_blocked_ && !up_ended_) {
-      OnUp(closing() ? up_.Flush(lane(), upstream_.get())
-                     : up_.Run(lane(), fd(), upstream_.get(), *this, kClient));
-    }
-    if (finished()) return;
-    if (!down_blocked_ && !down_ended_) {
-      OnDown(closing()
-                 ? down_.Flush(lane(), fd())
-                 : down_.Run(lane(), upstream_.get(), fd(), *this, kUpstream));
-    }
-    if (finished()) return;
-    Publish();
-    if (up_ended_ && down_ended_) {
-      End(closing() ? How::kInOrder : How::kAfterEnd,
-          closing() ? How::kInOrder : How::kAfterEnd);
-    } else if (up_ended_ && !std::exchange(upstream_shut_, true)) {
-      (void)shutdown(upstream_.get(), SHUT_WR);
-    } else if (down_ended_ && !std::exchange(client_shut_, true)) {
-      (void)shutdown(fd(), SHUT_WR);
-    }
-  }
-
-  void OnUp(Pump::State state) {
-    switch (state) {
-      case Pump::State::kAwaitsSource:
-      case Pump::State::kSending:
-        return;
-      case Pump::State::kAwaitsTarget:
-        up_blocked_ = true;
-        return RingForAge();
-      case Pump::State::kHasMore:
-        return lane().poller().CallAgain(*this, kClient);
-      case Pump::State::kEnded:
-        NoteReason(CloseReason::kPeerClosed);
-        up_ended_ = true;
-        return;
-      case Pump::State::kSourceFailed:
-        return EndWith(CloseReason::kPeerReset);
-      case Pump::State::kTargetFailed:
-        return EndWith(CloseReason::kUpstreamReset);
-    }
-  }
-
-  void OnDown(Pump::State state) {
-    switch (state) {
-      case Pump::State::kAwaitsSource:
-      case Pump::State::kSending:
-        return;
-      case Pump::State::kAwaitsTarget:
-        down_blocked_ = true;
-        WatchWritable();
-        return RingForAge();
-      case Pump::State::kHasMore:
-        return lane().poller().CallAgain(*this, kUpstream);
-      case Pump::State::kEnded:
-        NoteReason(CloseReason::kUpstreamClosed);
-        down_ended_ = true;
-        return;
-      case Pump::State::kSourceFailed:
-        return EndWith(CloseReason::kUpstreamReset);
-      case Pump::State::kTargetFailed:
-        return EndWith(CloseReason::kPeerReset);
-    }
-  }
-
-  void Publish() {
-    SetReceived(up_.received());
-    SetSent(down_.sent());
-    SetToWrite(down_.held());
-  }
-
-  // Time.
-
-  // When what is held becomes too old; the end of time for never.
-  static TimePoint TooOldAt(const Pump& pump, const BufferAgeLimit& limit) {
-    if (!pump.held_since() || !limit.at_most()) return TimePoint::max();
-    return After(*pump.held_since(), *limit.at_most());
-  }
-  TimePoint UpTooOldAt() const {
-    return TooOldAt(up_, route_->options.buffer_age_limit);
-  }
-  TimePoint DownTooOldAt() const { return TooOldAt(down_, buffer_age_limit()); }
-
-  void RingForAge() {
-    const TimePoint when = std::min(UpTooOldAt(), DownTooOldAt());
-    if (when != TimePoint::max()) RingAt(when);
+    const Side side = static_cast<Side>(tag);
+    // While it connects, too: either side may have spoken first.
+    NoteEvents(side, events);
+    if (connected()) return Continue(side, events);
+    if (side == kUpstream) return OnConnectEvent(events);
+    // Not at a mere hang-up: a unix client that has sent all may be closed.
+    if ((events & EPOLLERR) != 0) return EndWith(CloseReason::kPeerReset);
+    if (events == 0) ConnectTo(*route_->literal);
   }
 
   void OnRing(TimePoint now) override {
-    if (!connected_) return OnUnreachable();
-    if (now >= DownTooOldAt()) {
-      OverruleReason(CloseReason::kBufferAge);
-      return End(How::kInOrder, How::kReset);
+    if (connected()) return PumpedConnection::OnRing(now);
+    if (now >= connect_by_) return OnUnreachable();
+    // One of a unix socket, whose backlog was full.
+    if (num_retries_ > 0 && now >= connect_again_at_) {
+      ConnectTo(Unix::Address(
+          std::get<WhereToConnect<Unix>>(route_->options.upstream).path));
     }
-    if (now >= UpTooOldAt()) {
-      OverruleReason(CloseReason::kBufferAge);  // The client's bytes were lost.
-      return End(How::kReset, How::kInOrder);
-    }
-    if (closing() && now >= *force_close_at_) {
-      OverruleReason(CloseReason::kForced);
-      return End(How::kInOrder, How::kReset);
-    }
-    RingForAge();
-    if (closing()) RingAt(*force_close_at_);
   }
+
+  std::span<Flow> flows() override { return flows_; }
+  int DescriptorOf(Side side) const override {
+    return side == kClient ? fd() : upstream_.get();
+  }
+  const BufferAgeLimit& AgeLimitOf(size_t flow) const override {
+    return flow == kClient ? route_->options.buffer_age_limit
+                           : buffer_age_limit();
+  }
+  CutOff cut_off() const override { return CutOff::kIsReset; }
 
   // The end.
 
-  bool closing() const { return force_close_at_.has_value(); }
-
-  void CloseInOrder() override {
-    if (closing()) return;
-    if (!connected_) return End(How::kInOrder, How::kReset);
-    Settle();
-    if (finished()) return;
-    force_close_at_ = After(lane().time().Now(), kForceCloseAfter);
-    Advance();
-    if (!finished()) RingAt(*force_close_at_);
+  void CloseInOrder(CloseReason reason) override {
+    if (connected() || reason == CloseReason::kShutdown) {
+      return PumpedConnection::CloseInOrder(reason);
+    }
+    FinishSides(How::kInOrder, How::kReset);
   }
 
-  void CloseWithReset() override { End(How::kReset, How::kReset); }
-
-  // Resets both sides: what has not ended in order must not pass for it.
-  void EndWith(CloseReason reason) {
-    NoteReason(reason);
-    End(How::kReset, How::kReset);
-  }
-
-  // Nothing of it is in the outbox afterwards.
-  void Settle() {
-    if (up_.sending() || down_.sending()) lane().outbox().Settle(*this);
-  }
-
-  void End(How client, How upstream) {
-    Settle();
-    if (finished()) return;  // By that.
-    Publish();
+  void FinishSides(How client, How upstream) override {
     if (interrupt_) interrupt_->FillIfEmpty();
     lane().young().Leave(*this);
-    if (upstream_watched_) lane().poller().Remove(*this);
-    close_upstream_ = upstream;
-    Finish(client);
+    Finish(client, {std::move(upstream_), upstream, route_->is_unix(),
+                    upstream_watched_, flows_[kUpstream].pump.received()});
   }
 
-  void CloseOthers() override {
-    if (!upstream_.is_open()) return;
-    PrepareToClose(upstream_.get(), close_upstream_);
-    CloseOther(std::move(upstream_));
-  }
+  bool connected() const { return state_ == State::kConnected; }
 
   const std::shared_ptr<const Route> route_;
   Descriptor upstream_;
-  Pump up_;    // From the client.
-  Pump down_;  // To the client.
-  std::optional<TimePoint> force_close_at_;
+  std::array<Flow, 2> flows_;                // From the client, and to it.
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   TimePoint connect_by_;
-  How close_upstream_ = How::kReset;
+  TimePoint connect_again_at_;
+  State state_ = State::kConnecting;
+  uint8_t num_retries_ = 0;
   bool upstream_watched_ = false;
-  bool connected_ = false;
-  bool up_blocked_ = false;  // The upstream takes no more now.
-  bool down_blocked_ = false;
-  bool up_ended_ = false;  // The client's end was met, and all has gone.
-  bool down_ended_ = false;
-  bool upstream_shut_ = false;  // It was sent FIN.
-  bool client_shut_ = false;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -20,19 +21,30 @@ constexpr size_t kCopyBytes = Outbox::kMostBytes;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+// Of splice(2): not the socket's fault, but a seccomp filter's, or that of a
+// kind of socket that cannot.
+bool CannotSplice(int error) {
+  return error == ENOSYS || error == EPERM || error == EINVAL;
+}
+
 }  // namespace
 
 void Pump::NoteSource(uint32_t events) {
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    readable_ = true;
+  constexpr uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+  if ((events & (EPOLLIN | EPOLLPRI | kEnds)) == 0) return;
+  readable_ = true;
+  if ((events & kEnds) != 0) hung_up_ = true;
+  if ((events & EPOLLERR) != 0) source_failed_ = true;
+  if ((events & EPOLLPRI) != 0) {
+    splices_ = false;
+    short_reads_are_all_ = false;
   }
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
 }
 
 Pump::State Pump::Run(Lane& lane, int source, int target,
                       Outbox::Sender& sender, int tag) {
   if (sending()) return State::kSending;
-  if (failed_) return State::kTargetFailed;
+  if (target_failed_) return State::kTargetFailed;
   const int64_t begin = received_;
   while (true) {
     if (held() > 0) {
@@ -43,7 +55,11 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
     if (received_ - begin >= static_cast<int64_t>(kBytesPerStep)) {
       return State::kHasMore;
     }
-    if (bulk_ && !pipe_) pipe_ = lane.pipes().Take();
+    if (bulk_ && splices_) {
+      if (!pipe_) pipe_ = lane.pipes().Take();
+    } else if (pipe_) {
+      lane.pipes().GiveBack(std::move(pipe_));
+    }
     const auto state =
         pipe_ ? Splice(lane, source) : Copy(lane, source, target, sender, tag);
     if (state) return *state;
@@ -52,7 +68,7 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
 
 Pump::State Pump::Flush(Lane& lane, int target) {
   PORTREEVE_DCHECK(!sending());
-  if (failed_) return State::kTargetFailed;
+  if (target_failed_) return State::kTargetFailed;
   if (held() > 0) {
     if (const auto state = SendHeld(lane, target)) return *state;
   }
@@ -69,6 +85,7 @@ std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
                      MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0) {
       if (errno == EINTR) continue;
+      if (pipe_ && CannotSplice(errno) && TakeFromPipe(lane)) continue;
       if (!WouldBlock(errno)) return State::kTargetFailed;
       NoteHeld(lane);
       return State::kAwaitsTarget;
@@ -85,9 +102,12 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
   char* const space =
       outgoing.empty() ? lane.scratch().data() : outgoing.data();
   const ssize_t size = recv(source, space, kCopyBytes, MSG_DONTWAIT);
-  if (size <= 0) return OnReceiveResult(size, kCopyBytes);
-  OnReceiveResult(size, kCopyBytes);
+  if (size <= 0) return OnReceiveResult(size);
+  received_ += size;
   bulk_ = size == static_cast<ssize_t>(kCopyBytes);
+  // That was all; what comes later is told of, but for the end of file that was
+  // told of already.
+  if (!bulk_ && short_reads_are_all_ && !hung_up_) readable_ = false;
   PrepareToSend(target);
   // Bulk would fill the outbox.
   if (!outgoing.empty() && !bulk_) {
@@ -112,17 +132,23 @@ bool Pump::OnSent(Lane& lane, ssize_t result, std::string_view message) {
   PORTREEVE_DCHECK(message.size() == in_outbox_);
   in_outbox_ = 0;
   const int error = result < 0 ? static_cast<int>(-result) : 0;
-  failed_ = error != 0 && error != EINTR && !WouldBlock(error);
+  target_failed_ = error != 0 && error != EINTR && !WouldBlock(error);
   message.remove_prefix(result < 0 ? 0 : static_cast<size_t>(result));
   if (!message.empty()) Hold(lane, message);
   return !message.empty() || readable_;
 }
 
+// However little it gives, there may be more: a pipe is full when its slots
+// are, and a segment of the network may take a whole one.
 std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
   const ssize_t size = splice(source, nullptr, pipe_->write.get(), nullptr,
                               kMostHeld, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (size <= 0) {
-    const auto state = OnReceiveResult(size, kMostHeld);  // Looks at errno.
+    // An end of file, or that it cannot: recv(2) says whether that is so, for
+    // splice(2) gives 0 before urgent data, too.
+    const bool asks_again = size == 0 || CannotSplice(errno);
+    if (asks_again) splices_ = false;
+    const auto state = asks_again ? std::nullopt : OnReceiveResult(size);
     // Nothing is in it: somebody else may use it.
     lane.pipes().GiveBack(std::move(pipe_));
     return state;
@@ -134,15 +160,25 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
   return std::nullopt;
 }
 
-std::optional<Pump::State> Pump::OnReceiveResult(ssize_t size, size_t asked) {
-  if (size > 0) {
-    received_ += size;
-    // All that was there; what comes later is told of, but for the end of file
-    // that was told of already.
-    if (size < static_cast<ssize_t>(asked) && !hung_up_) readable_ = false;
-    return std::nullopt;
-  }
+// What is in the pipe, which cannot be spliced, is held as a copy.  False if it
+// cannot be read.
+bool Pump::TakeFromPipe(Lane& lane) {
+  auto copy = std::make_unique_for_overwrite<char[]>(held());
+  const ssize_t size = read(pipe_->read.get(), copy.get(), held());
+  if (size != static_cast<ssize_t>(held())) return false;
+  lane.pipes().GiveBack(std::move(pipe_));
+  copy_ = std::move(copy);
+  splices_ = false;
+  end_ -= begin_;
+  begin_ = 0;
+  return true;
+}
+
+std::optional<Pump::State> Pump::OnReceiveResult(ssize_t size) {
   if (size == 0) {
+    // Whoever has asked for the error of a socket has taken it, and what is
+    // received then looks like an end of file.
+    if (source_failed_) return State::kSourceFailed;
     met_eof_ = true;
     return State::kEnded;
   }
@@ -153,7 +189,9 @@ std::optional<Pump::State> Pump::OnReceiveResult(ssize_t size, size_t asked) {
 }
 
 void Pump::PrepareToSend(int target) {
-  if (!std::exchange(has_sent_, true) || no_delay_) return;
+  const bool is_first = !has_sent_;
+  has_sent_ = true;
+  if (is_first || no_delay_) return;
   no_delay_ = true;
   SetNoDelay(target);
 }

@@ -24,6 +24,9 @@ namespace portreeve::server {
 // while there are bytes that the target has not taken, at most kMostHeld of
 // them; until they have gone, no more is received.
 //
+// The urgent byte of TCP (MSG_OOB) is not among the bytes that are carried, as
+// for every reader that does not ask for it; all before and after it are.
+//
 // TCP_NODELAY is set on the target before the second time that it is sent to:
 // until then there is nothing in flight for which the kernel would hold a small
 // segment back, and connections with one message are spared the system call.
@@ -39,16 +42,29 @@ class Pump {
     kAwaitsTarget,  // The target takes no more now.
     kHasMore,       // There may be more: to be called again in the next step.
     kEnded,         // The source's end of file was met, and all has gone.
-    kSourceFailed,  // recv(2) did.
+    kSourceFailed,  // recv(2) did, or epoll has told that the source has.
     kTargetFailed,  // send(2) did.
   };
 
-  Pump() = default;
+  // What a recv(2) that gives less than was asked for means.
+  enum class ShortReads {
+    kAreAll,   // There was no more, unless the source has urgent data.
+    kMayStop,  // A unix socket's, too, where descriptors came with the bytes.
+  };
+
+  // What is to be done about TCP_NODELAY on the target.
+  enum class NoDelay { kSet, kLeave };
+
+  explicit Pump(ShortReads short_reads = ShortReads::kAreAll,
+                NoDelay no_delay = NoDelay::kSet)
+      : short_reads_are_all_(short_reads == ShortReads::kAreAll),
+        no_delay_(no_delay == NoDelay::kLeave) {}
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
 
-  // epoll has told of the source: EPOLLIN, EPOLLRDHUP, EPOLLHUP or EPOLLERR is
-  // among `events`.
+  // epoll has told of the source.  With EPOLLERR the source has failed: what
+  // had arrived before is still carried, but its end is no end of file.  With
+  // EPOLLPRI it has urgent data, at which both recv(2) and splice(2) stop.
   void NoteSource(uint32_t events);
 
   // Carries what it can, but not much more than kBytesPerStep.  The state is
@@ -71,7 +87,10 @@ class Pump {
   int64_t received() const { return received_; }
   int64_t sent() const { return received_ - static_cast<int64_t>(held()); }
   size_t held() const { return end_ - begin_ + in_outbox_; }
+  // The source's end of file was met.
   bool met_eof() const { return met_eof_; }
+  // The outbox has told so.
+  bool target_failed() const { return target_failed_; }
 
   // Since when the target has not taken what is held; nullopt if nothing is.
   const std::optional<TimePoint>& held_since() const { return held_since_; }
@@ -84,7 +103,8 @@ class Pump {
   std::optional<State> Copy(Lane& lane, int source, int target,
                             Outbox::Sender& sender, int tag);
   std::optional<State> Splice(Lane& lane, int source);
-  std::optional<State> OnReceiveResult(ssize_t size, size_t asked);
+  bool TakeFromPipe(Lane& lane);
+  std::optional<State> OnReceiveResult(ssize_t size);
   void PrepareToSend(int target);
   void Hold(Lane& lane, std::string_view data);
   void NoteHeld(Lane& lane);
@@ -98,13 +118,16 @@ class Pump {
   std::unique_ptr<char[]> copy_;
   std::unique_ptr<Pipe> pipe_;
   std::optional<TimePoint> held_since_;
-  bool readable_ = false;  // As far as is known.
-  bool hung_up_ = false;   // The end of file is there, behind what is left.
-  bool met_eof_ = false;
-  bool failed_ = false;  // The target did, as the outbox has told.
-  bool has_sent_ = false;
-  bool no_delay_ = false;  // Set on the target.
-  bool bulk_ = false;      // The source sent much the last time.
+  bool readable_ : 1 = false;  // As far as is known.
+  bool hung_up_ : 1 = false;   // The end of file is there, behind what is left.
+  bool source_failed_ : 1 = false;
+  bool met_eof_ : 1 = false;
+  bool target_failed_ : 1 = false;  // As the outbox has told.
+  bool has_sent_ : 1 = false;
+  bool bulk_ : 1 = false;    // The source sent much the last time.
+  bool splices_ : 1 = true;  // It may.
+  bool short_reads_are_all_ : 1;
+  bool no_delay_ : 1;  // Set on the target, or not to be set.
 };
 
 }  // namespace portreeve::server
