@@ -101,6 +101,7 @@ void Reader::Consume(size_t size) {
 
 size_t Reader::TakeBuffered(std::span<char> space) {
   const size_t size = std::min(space.size(), buffered().size());
+  if (size == 0) return 0;  // Null may be neither copied to nor from.
   std::memcpy(space.data(), buffered().data(), size);
   Consume(size);
   return size;

@@ -135,6 +135,19 @@ TEST_F(ReaderWriter, C7_ReadGivesWhatThereIs) {
   EXPECT_EQ(pair.connection->socket.reason(), CloseReason::kPeerClosed);
 }
 
+// Also where there is no memory to read to, or none that was read.
+TEST_F(ReaderWriter, C7_ReadExactlyNothing) {
+  Pair pair = ConnectPair();
+  EXPECT_EQ(Run(pair.reader().ReadExactly({})), 0u);
+  EXPECT_EQ(pair.peer.Send("abc"), "ok");
+  EXPECT_EQ(Run(ReadExactly(pair.reader(), 1)), "a");
+  EXPECT_EQ(Run(pair.reader().ReadExactly({})), 0u);
+  EXPECT_EQ(Run(ReadExactly(pair.reader(), 2)), "bc");
+  pair.peer.Close();
+  char space;
+  EXPECT_EQ(Run(pair.reader().ReadExactly({&space, 1})), 0u);
+}
+
 TEST_F(ReaderWriter, C7_ReadExactlyWaitsForAllOrTheEnd) {
   Pair pair = ConnectPair();
   const auto read = StartWatched(ReadExactly(pair.reader(), 4));
