@@ -36,7 +36,7 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   ++accepted_total_;
   if (handler_->make_direct) return StartDirect(std::move(fd), peer);
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
-  if (is_inet) SetNoDelay(fd.get());
+  if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
   auto client = std::make_shared<Client>();
   client->handler = handler_;
   client->descriptors = acceptor_.descriptors_per_client();

@@ -85,6 +85,25 @@ TEST_F(InetServerTest, A4_SocketOptions) {
   Adopt(*std::move(created));
 }
 
+TEST_F(InetServerTest, NoDelayIsObeyedOnAcceptedSockets) {
+  for (const bool no_delay : {true, false}) {
+    std::optional<int> seen;
+    auto handler = [&](Inet::Address, Socket<Inet> socket) -> Task<> {
+      seen = GetOption(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY);
+      co_return;
+    };
+    ServerOptions options;
+    options.socket_options.no_delay = no_delay;
+    auto created = Server<Inet>::CreateSock(
+        executor(), Where(), RaiseHandlerError(), handler, options);
+    ASSERT_TRUE(created.ok());
+    RawClient client = ConnectedClient(**created);
+    RunUntil([&] { return seen.has_value(); });
+    EXPECT_EQ(*seen, no_delay ? 1 : 0);
+    Adopt(*std::move(created));
+  }
+}
+
 TEST_F(InetServerTest, A5_BadArgumentsAreRefusedBeforeAnythingIsBound) {
   const WhereToListen<Inet> free_port = Where();
   for (const auto& [connections, batch, backlog, field] :
