@@ -77,8 +77,8 @@ struct ServerOptions {
   int max_pending_connections = 64;
 
   // How many clients are accepted before the handler of the first one begins.
-  // >= 1.  (Where direct handlers begin in the accept, and clients queue up, one
-  // step of the loop takes up to 4 such batches.)
+  // >= 1.  (Where direct handlers begin in the accept, and clients queue up,
+  // one step of the loop takes up to 4 such batches.)
   int max_accepts_per_batch = 1;
 
   // Of each client's Writer.
@@ -263,6 +263,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void Refuse(Client& client, CloseReason reason);
   void OnHandlerExit(const std::shared_ptr<Client>& client,
                      std::exception_ptr error);
+  std::exception_ptr WithoutLeaving(Client& client, std::exception_ptr error);
   void Determine(const std::shared_ptr<Client>& client, CloseReason reason,
                  std::exception_ptr error);
   void OnDescriptorClosed(Client& client);

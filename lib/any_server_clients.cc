@@ -2,6 +2,7 @@
 // descriptor.
 #include <sys/socket.h>
 
+#include <boost/asio/error.hpp>
 #include <utility>
 
 #include "lib/any_server.h"
@@ -9,6 +10,27 @@
 #include "lib/status.h"
 
 namespace portreeve {
+namespace {
+
+// Why a client has left, where `error` is what Asio's operations on its socket
+// throw then; else kNone.
+CloseReason LeavingToldBy(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == asio::error::eof) return CloseReason::kPeerClosed;
+    for (const asio::error::basic_errors reset :
+         {asio::error::connection_reset, asio::error::broken_pipe,
+          asio::error::not_connected, asio::error::timed_out}) {
+      if (e.code() == reset) return CloseReason::kPeerReset;
+    }
+  } catch (...) {
+    // Its own.
+  }
+  return CloseReason::kNone;
+}
+
+}  // namespace
 
 // A client, and how far it is.
 //
@@ -158,6 +180,7 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<Client>& client,
   client->handler_ended = true;
   --num_handlers_;
   if (scope_.cancelled() && error && IsCancelled(error)) error = nullptr;
+  if (error) error = WithoutLeaving(*client, error);
   if (!client->begun && !client->through) {
     // Cancelled before its first step.
     policy().OnStart();
@@ -171,6 +194,19 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<Client>& client,
               error);
   }
   FinishIfThrough(client);
+}
+
+// Null where a handler on the bare socket was only told that its client has
+// left; one with a Reader and a Writer is told by values.
+std::exception_ptr AnyServer::WithoutLeaving(Client& client,
+                                             std::exception_ptr error) {
+  if (client.handler->streams == ServedConnection::Streams::kYes) return error;
+  const CloseReason leaving = LeavingToldBy(error);
+  SocketCore& socket = *client.connection->socket();
+  // It may be another socket's, whose peer is no client.
+  if (leaving == CloseReason::kNone || !socket.HasPeerLeft()) return error;
+  socket.NoteReason(leaving);
+  return nullptr;
 }
 
 void AnyServer::Determine(const std::shared_ptr<Client>& client,

@@ -36,7 +36,9 @@ class Server {
   // Serves one client.  When the coroutine ends or throws, what was written is
   // flushed, for at most 30 s, and reader, writer and socket are closed (S8).
   using Handler = std::function<Task<>(typename A::Address, Reader&, Writer&)>;
-  // The same on the bare socket, which is closed at the end.
+  // The same on the bare socket, which is closed at the end.  What Asio's
+  // operations on it throw because the client has left is no error of the
+  // handler.
   using SockHandler = std::function<Task<>(typename A::Address, Socket<A>)>;
 
   // Binds, listens, and accepts from the next step of the loop on.  Errors: as

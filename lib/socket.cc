@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
@@ -47,10 +48,12 @@ void SocketCore::CloseNow() {
   if (!is_open()) return;
   if (shared_) shared_->Close();
   if (received_eof_) {
-    error_code ignored;
-    socket_.shutdown(asio::socket_base::shutdown_both, ignored);
-  } else {
-    ShutDownInOrder(socket_.native_handle());
+    error_code ec;
+    socket_.shutdown(asio::socket_base::shutdown_both, ec);
+    // What neither side has ended is over: it was reset.
+    if (ec && !fin_sent_) has_failed_ = true;
+  } else if (!ShutDownInOrder(socket_.native_handle())) {
+    has_failed_ = true;
   }
   Finish();
 }
@@ -72,8 +75,10 @@ void SocketCore::Finish() {
 }
 
 void SocketCore::ShutdownSend() {
+  if (!is_open()) return;
+  fin_sent_ = true;
   error_code ignored;
-  if (is_open()) socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
 }
 
 Descriptor SocketCore::Release() {
@@ -125,6 +130,12 @@ Task<> SocketCore::WaitWritable() {
   if (ec && state.cancelled() != asio::cancellation_type::none) {
     throw boost::system::system_error(ec);
   }
+}
+
+bool SocketCore::HasPeerLeft() {
+  if (!is_open()) return has_failed_ || received_eof_;
+  pollfd now{socket_.native_handle(), POLLRDHUP, 0};
+  return poll(&now, 1, 0) > 0;
 }
 
 bool SocketCore::HasPeerEnded() {

@@ -79,6 +79,10 @@ class SocketCore {
   // kernel tells that once, to whoever asks first; this tells everybody.
   bool HasFailed();
 
+  // Whether the peer has ended or reset the connection, which the kernel tells
+  // as often as it is asked; of a closed socket: what was known by then.
+  bool HasPeerLeft();
+
   // Payload bytes read from and given to the kernel.
   int64_t bytes_received() const {
     return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
@@ -128,6 +132,7 @@ class SocketCore {
   bool received_eof_ = false;
   bool was_reset_ = false;
   bool has_failed_ = false;
+  bool fin_sent_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;
 };

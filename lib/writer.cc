@@ -46,7 +46,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
 
   void Write(std::string_view data) {
-    if (!accepts_writes()) ThrowClosed();
+    if (!accepts_writes()) return Refuse({&data, 1});
     if (data.empty()) return;
     buffer_.append(data);
     written_ += static_cast<int64_t>(data.size());
@@ -55,11 +55,14 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
 
   void WriteNow(std::span<const std::string_view> pieces) {
-    if (!accepts_writes()) ThrowClosed();
+    if (!accepts_writes()) return Refuse(pieces);
     size_t taken = 0;
     if (bytes_to_write() == 0 && !flush_scheduled_) {
       taken = Give(pieces);
-      if (!socket_->is_open()) return;
+      if (!socket_->is_open()) {
+        has_dropped_ = true;
+        return;
+      }
     }
     const bool nothing_waits = bytes_to_write() == 0;
     for (const std::string_view piece : pieces) {
@@ -76,7 +79,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   Deferred<FlushResult> Flushed() {
     const Ivar<FlushResult> flushed(socket_->executor());
-    if (bytes_to_write() == 0) {
+    if (bytes_to_write() == 0 && !has_dropped_) {
       flushed.Fill(FlushResult::kFlushed);
     } else if (!socket_->is_open()) {
       flushed.Fill(FlushResult::kLost);
@@ -90,6 +93,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   Deferred<> Close(Duration force_close_after) {
     closing_ = true;
+    closed_by_owner_ = true;
     if (socket_->is_open()) {
       if (bytes_to_write() == 0) {
         socket_->CloseNow();
@@ -102,6 +106,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   void Abort() {
     closing_ = true;
+    closed_by_owner_ = true;
     socket_->Reset();
   }
 
@@ -134,9 +139,15 @@ class Writer::State : public std::enable_shared_from_this<State> {
     Ivar<FlushResult> flushed;
   };
 
-  [[noreturn]] static void ThrowClosed() {
-    throw StatusError(
-        absl::FailedPreconditionError("attempt to use closed writer"));
+  // A consumer that has left is no fault of who writes.
+  void Refuse(std::span<const std::string_view> pieces) {
+    if (!consumer_is_gone_ || closed_by_owner_ || half_closed_) {
+      throw StatusError(
+          absl::FailedPreconditionError("attempt to use closed writer"));
+    }
+    for (const std::string_view piece : pieces) {
+      if (!piece.empty()) has_dropped_ = true;
+    }
   }
 
   bool accepts_writes() const {
@@ -297,13 +308,19 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void OnSendError(int error) {
     if (!socket_->is_open()) return;  // OnDescriptorClosed() has dealt with it.
     socket_->NoteReason(CloseReason::kPeerReset);
-    consumer_left_.FillIfEmpty();
     if (options_.raise_when_consumer_leaves) {
+      consumer_left_.FillIfEmpty();
       Fail(ErrnoError(error, "write", ToString(socket_->peer())));
     } else {
-      closing_ = true;
+      OnConsumerGone();
       socket_->CloseNow();
     }
+  }
+
+  void OnConsumerGone() {
+    consumer_left_.FillIfEmpty();
+    consumer_is_gone_ = true;
+    closing_ = true;
   }
 
   // Closes at once and reports.
@@ -316,6 +333,12 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   void OnDescriptorClosed() {
     const auto self = shared_from_this();
+    if (!closing_ && !options_.raise_when_consumer_leaves &&
+        socket_->HasFailed()) {
+      // Somebody else has closed it, after a reset.
+      socket_->NoteReason(CloseReason::kPeerReset);
+      OnConsumerGone();
+    }
     const bool unexpected = !closing_ && bytes_to_write() > 0;
     closing_ = true;
     age_timer_.Cancel();
@@ -346,6 +369,9 @@ class Writer::State : public std::enable_shared_from_this<State> {
   bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
   bool half_closed_ = false;
   bool closing_ = false;
+  bool closed_by_owner_ = false;   // By Close() or Abort().
+  bool consumer_is_gone_ = false;  // It left, which is not to be raised.
+  bool has_dropped_ = false;       // Bytes that were not even buffered.
   Timer age_timer_;
   Timer force_timer_;
   TimePoint force_at_;

@@ -31,6 +31,7 @@ struct WriterOptions {
 
   // Whether a peer that has left is an error for the monitor (connect and
   // with_connection: f8, g9) or only determines consumer_left (servers: S9).
+  // Whoever writes to a peer that has left cannot know it, and is not told.
   bool raise_when_consumer_leaves = true;
 };
 
@@ -38,7 +39,8 @@ struct WriterOptions {
 //
 // States: open; closing (flushing; writes are still taken and flushed: g4);
 // closed.  A failed Writer (the peer left, the age limit, the descriptor
-// closed under it) is closed at once; its error goes to its Monitor.
+// closed under it) is closed at once; its error goes to its Monitor.  Where a
+// peer that has left is no error, what is written afterwards is dropped.
 //
 // Threads: loop thread only.  Lifetime: may go at any time; bytes that are not
 // flushed then are lost like those of a Writer whose descriptor was closed.
@@ -53,7 +55,8 @@ class Writer {
 
   // Copies `data` and sends it in a later step of the loop; never blocks.
   // Throws StatusError, FAILED_PRECONDITION "attempt to use closed writer",
-  // once the Writer is closed.
+  // once the Writer is closed; but where only a peer that has left has closed
+  // it, which is not to be raised, `data` is dropped.
   void Write(std::string_view data);
 
   // Write() of `pieces`, in order, but gives the kernel at once what it takes,
@@ -62,7 +65,7 @@ class Writer {
   void WriteNow(std::span<const std::string_view> pieces);
 
   // Determined when the kernel has all that was written before this call, or
-  // when that can no longer be.
+  // when that can no longer be, as for dropped bytes.
   Deferred<FlushResult> Flushed();
 
   // Bytes written and not yet taken by the kernel.

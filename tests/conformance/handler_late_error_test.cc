@@ -192,7 +192,7 @@ TYPED_TEST(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
   ASSERT_TRUE(flushed.determined());
   EXPECT_EQ(flushed.value(), FlushResult::kLost);
   EXPECT_FALSE(server.is_closed());
-  EXPECT_THROW(call.writer->Write("more"), std::exception);
+  EXPECT_NO_THROW(call.writer->Write("more"));
   EXPECT_EQ(this->Run(call.reader->ReadLine()), std::nullopt);
 
   this->RunUntil(server.Close(ExistingConnections::kClose));
