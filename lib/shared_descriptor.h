@@ -27,7 +27,9 @@ class SharedDescriptor {
   SharedDescriptor& operator=(const SharedDescriptor&) = delete;
 
   // Any thread.  As ReceiveNow() and SendNow(); -1 with EBADF after
-  // StopReceiving() and Close().
+  // StopReceiving() and Close().  The kernel tells a reset once, and an end to
+  // who receives then: after a failure of either, Receive() gives what had
+  // arrived, and then that failure, but no end.
   ssize_t Receive(std::span<char> space);
   ssize_t Send(std::span<const std::string_view> pieces);
   // Any thread; true when closed.
@@ -39,9 +41,9 @@ class SharedDescriptor {
   // returns.
   void Close();
 
-  // Any thread.  The error that a Receive() got, which the kernel tells once;
-  // 0 if there was none, and after the first call.
-  int TakeReceiveError() { return receive_error_.exchange(0); }
+  // Any thread.  The first error that a call has met, but EAGAIN and EBADF; 0
+  // if there is none.  Waits for the calls that are under way.
+  int failure();
 
   // Any thread.  What went through it.  A byte is counted before its receiver
   // can tell of it: bytes_sent() waits for a Send() that is under way.
@@ -52,12 +54,15 @@ class SharedDescriptor {
   }
 
  private:
-  std::mutex receiving_;
-  int receive_fd_;  // Under receiving_; -1: no more.
+  // Of a call that gave -1.
+  void NoteFailure(int error);
+
+  std::mutex receiving_;  // Before sending_, where both are held.
+  int receive_fd_;        // Under receiving_; -1: no more.
   mutable std::mutex sending_;
   int send_fd_;             // Under sending_; -1: no more.
   int64_t bytes_sent_ = 0;  // Under sending_.
-  std::atomic<int> receive_error_ = 0;
+  std::atomic<int> failure_ = 0;
   std::atomic<int64_t> bytes_received_ = 0;
 };
 

@@ -51,9 +51,9 @@ void SocketCore::CloseNow() {
     error_code ec;
     socket_.shutdown(asio::socket_base::shutdown_both, ec);
     // What neither side has ended is over: it was reset.
-    if (ec && !fin_sent_) has_failed_ = true;
+    if (ec && !fin_sent_) NoteError(ECONNRESET);
   } else if (!ShutDownInOrder(socket_.native_handle())) {
-    has_failed_ = true;
+    NoteError(ECONNRESET);
   }
   Finish();
 }
@@ -103,17 +103,23 @@ void SocketCore::NoteReason(CloseReason reason) {
 }
 
 bool SocketCore::HasFailed() {
-  if (has_failed_ || !is_open()) return has_failed_;
-  int error = 0;
-  socklen_t size = sizeof error;
-  has_failed_ = getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR,
-                           &error, &size) == 0 &&
-                error != 0;
-  return has_failed_;
+  if (KnownFailure() != 0) return true;
+  if (is_open()) NoteError(TakeSocketError(socket_.native_handle()));
+  return failure_ != 0;
+}
+
+int SocketCore::KnownFailure() {
+  if (failure_ == 0 && shared_) NoteError(shared_->failure());
+  return failure_;
 }
 
 void SocketCore::NoteFailure(ssize_t n) {
-  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) has_failed_ = true;
+  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) NoteError(errno);
+}
+
+void SocketCore::NoteError(int error) {
+  if (error == EPIPE && fin_sent_) return;  // We have closed that way.
+  if (failure_ == 0) failure_ = error;
 }
 
 Task<> SocketCore::WaitWritable() {
@@ -133,15 +139,18 @@ Task<> SocketCore::WaitWritable() {
 }
 
 bool SocketCore::HasPeerLeft() {
-  if (!is_open()) return has_failed_ || received_eof_;
+  if (!is_open()) return KnownFailure() != 0 || received_eof_;
   pollfd now{socket_.native_handle(), POLLRDHUP, 0};
   return poll(&now, 1, 0) > 0;
 }
 
 bool SocketCore::HasPeerEnded() {
+  if (!is_open()) return false;
   char byte;
-  return is_open() &&
-         recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  const ssize_t n =
+      recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  NoteFailure(n);
+  return n == 0 && KnownFailure() == 0;
 }
 
 ssize_t SocketCore::Receive(void* data, size_t size) {
@@ -149,18 +158,17 @@ ssize_t SocketCore::Receive(void* data, size_t size) {
     errno = EBADF;
     return -1;
   }
-  const int error = shared_ ? shared_->TakeReceiveError() : 0;
-  if (error != 0) {
-    has_failed_ = true;
-    errno = error;
-    return -1;
-  }
   const ssize_t n =
       ReceiveNow(socket_.native_handle(), {static_cast<char*>(data), size});
   NoteFailure(n);
   if (n > 0) bytes_received_ += n;
-  if (n == 0) received_eof_ = true;
-  return n;
+  if (n != 0) return n;
+  if (KnownFailure() != 0) {
+    errno = failure_;
+    return -1;
+  }
+  received_eof_ = true;
+  return 0;
 }
 
 ssize_t SocketCore::Send(const void* data, size_t size) {

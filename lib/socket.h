@@ -91,8 +91,8 @@ class SocketCore {
     return bytes_sent_ + (shared_ ? shared_->bytes_sent() : 0);
   }
 
-  // Whether the peer has sent FIN, and all that came before it was received.
-  // Takes nothing.
+  // Whether the peer has sent FIN, and all that came before it was received, on
+  // a connection that has not failed.  Takes nothing.
   bool HasPeerEnded();
 
   // The descriptor, for other threads to receive and send while nothing here
@@ -110,7 +110,9 @@ class SocketCore {
   Task<> WaitWritable();
 
   // recv(2) and send(2), non-blocking, without signals, counted.  As the
-  // system calls: -1 and errno, also EBADF once closed.
+  // system calls: -1 and errno, also EBADF once closed.  A reset is never
+  // received as an end: once a failure is known, whoever met it, Receive()
+  // gives what had arrived, and then -1 and that error.
   ssize_t Receive(void* data, size_t size);
   ssize_t Send(const void* data, size_t size);
   // Send() of several pieces as one, kMostPieces at most.
@@ -120,6 +122,9 @@ class SocketCore {
   void Finish();
   // Of a recv(2) or send(2) that gave `n`, before errno changes.
   void NoteFailure(ssize_t n);
+  void NoteError(int error);
+  // The error that anybody has met, without asking the kernel; 0 if none.
+  int KnownFailure();
 
   const Executor executor_;
   const AnyAddress peer_;
@@ -131,7 +136,7 @@ class SocketCore {
   CloseReason reason_ = CloseReason::kNone;
   bool received_eof_ = false;
   bool was_reset_ = false;
-  bool has_failed_ = false;
+  int failure_ = 0;  // An errno, the first that was seen.
   bool fin_sent_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;

@@ -221,6 +221,34 @@ TEST_F(ReaderWriter, C7_ReadAllOfTooMuchLosesNothing) {
   EXPECT_EQ(Run(pair.reader().ReadAll(6)), "123456");
 }
 
+// The kernel tells it once, to whoever asks first.
+TEST_F(ReaderWriter, C7_AResetIsTheReasonWhoeverSawItFirst) {
+  const std::string_view byte = "x";
+  const std::function<void(SocketCore&)> firsts[] = {
+      [](SocketCore& socket) { EXPECT_TRUE(socket.HasFailed()); },
+      [](SocketCore& socket) { EXPECT_FALSE(socket.HasPeerEnded()); },
+      [&](SocketCore& socket) { EXPECT_EQ(socket.Send("x", 1), -1); },
+      [&](SocketCore& socket) {
+        EXPECT_EQ(socket.Share()->Send({&byte, 1}), -1);
+      },
+      [&](SocketCore& socket) {
+        char space;
+        EXPECT_EQ(socket.Share()->Receive({&space, 1}), -1);
+      },
+  };
+  for (const auto& first : firsts) {
+    Pair pair = ConnectPair();
+    SocketCore& socket = *pair.connection->socket.core();
+    pair.peer.Reset();
+    first(socket);
+    char space;
+    EXPECT_EQ(Run(pair.reader().Read({&space, 1})), 0u);
+    EXPECT_EQ(socket.reason(), CloseReason::kPeerReset);
+    EXPECT_EQ(socket.Receive(&space, 1), -1);
+    EXPECT_EQ(errno, ECONNRESET);
+  }
+}
+
 TEST_F(ReaderWriter, C7_AResetReadsAsEndOfFileAndIsTheReason) {
   Pair pair = ConnectPair();
   const auto read = StartWatched(pair.reader().ReadLine());

@@ -88,6 +88,72 @@ TEST_F(SharedDescriptorTest, AResetThatItMeetsIsTheReaders) {
   EXPECT_EQ(socket.reason(), CloseReason::kPeerReset);
 }
 
+// The kernel tells a reset once: whoever receives then gets 0, as at an end.
+TEST_F(SharedDescriptorTest, AResetThatASendMeetsIsNoEnd) {
+  for (const std::string& before : {"", "some data"}) {
+    for (const bool other_receives : {false, true}) {
+      Pair pair = ConnectPair();
+      SocketCore& socket = *pair.connection->socket.core();
+      const std::shared_ptr<SharedDescriptor> shared = socket.Share();
+      EXPECT_EQ(pair.peer.Send(before), "ok");
+      pair.peer.Reset();
+      std::thread other([&] {
+        while (Send(*shared, "x") >= 0) {
+        }
+        EXPECT_EQ(errno, ECONNRESET);
+        if (!other_receives) return;
+        if (!before.empty()) {
+          EXPECT_EQ(Receive(*shared), before);
+        }
+        EXPECT_EQ(Receive(*shared), "errno " + std::to_string(ECONNRESET));
+      });
+      other.join();
+      if (!other_receives) {
+        const auto line = Run(pair.reader().ReadLine());
+        EXPECT_EQ(line.value_or(""), before);
+      }
+      EXPECT_EQ(Run(pair.reader().ReadLine()), std::nullopt);
+      EXPECT_EQ(socket.reason(), CloseReason::kPeerReset);
+      EXPECT_TRUE(socket.HasFailed());
+    }
+  }
+}
+
+// By several threads at once.
+TEST_F(SharedDescriptorTest, AResetIsNoEndForWhoReceivesMeanwhile) {
+  for (int round = 0; round < 200; ++round) {
+    Pair pair = ConnectPair();
+    SocketCore& socket = *pair.connection->socket.core();
+    const std::shared_ptr<SharedDescriptor> shared = socket.Share();
+    std::thread sender([shared] {
+      while (Send(*shared, "x") >= 0 || errno == EAGAIN) {
+      }
+    });
+    std::thread receiver([shared] {
+      std::string last = "errno " + std::to_string(EAGAIN);
+      while (last == "errno " + std::to_string(EAGAIN)) last = Receive(*shared);
+      EXPECT_NE(last, "");
+    });
+    pair.peer.Reset();
+    sender.join();
+    receiver.join();
+    char space;
+    EXPECT_EQ(socket.Receive(&space, 1), -1);
+  }
+}
+
+TEST_F(SharedDescriptorTest, AnEndIsAnEnd) {
+  Pair pair = ConnectPair();
+  SocketCore& socket = *pair.connection->socket.core();
+  const std::shared_ptr<SharedDescriptor> shared = socket.Share();
+  pair.peer.CloseSending();
+  EXPECT_EQ(Send(*shared, "x"), 1);
+  RunUntil([&] { return Receive(*shared) == ""; });
+  EXPECT_EQ(Run(pair.reader().ReadLine()), std::nullopt);
+  EXPECT_EQ(socket.reason(), CloseReason::kPeerClosed);
+  EXPECT_FALSE(socket.HasFailed());
+}
+
 // Closing waits for the calls that are under way: none reaches a descriptor
 // that somebody else has by then.
 TEST_F(SharedDescriptorTest, ClosingWhileOtherThreadsUseIt) {
