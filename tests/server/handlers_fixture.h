@@ -15,6 +15,7 @@
 #include "server/handlers.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
+#include "tests/testing/server_fixture.h"
 #include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
@@ -22,14 +23,16 @@ namespace portreeve::testing {
 class HandlersFixture : public LoopFixture, protected ServerObserver {
  protected:
   AnyServer& Serve(AnyHandler handler, ServerOptions options = {}) {
-    options.observer = this;
-    options.lanes = &lanes_.set();
-    auto server = AnyServer::Create<Inet>(
-        executor(), WhereToListen<Inet>::OfLocalhost(0), RaiseHandlerError(),
-        std::move(handler), std::move(options));
-    if (!server.ok()) throw std::runtime_error(server.status().ToString());
-    servers_.push_back(*std::move(server));
-    return *servers_.back();
+    return ServeAt(WhereToListen<Inet>::OfLocalhost(0), std::move(handler),
+                   std::move(options));
+  }
+  // The same on a new file.
+  AnyServer& ServeUnix(AnyHandler handler, ServerOptions options = {}) {
+    return ServeAt(WhereToListen<Unix>::OfFile(NewFile()), std::move(handler),
+                   std::move(options));
+  }
+  std::string NewFile() {
+    return folder_.File("socket" + std::to_string(++num_files_));
   }
 
   RawClient ClientOf(const AnyServer& server) {
@@ -56,6 +59,15 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
                 MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
   }
 
+  // Runs `count` handlers of the loop, where there are as many: what follows
+  // happens in the midst of something.
+  void Step(int count) {
+    for (int i = 0; i < count; ++i) {
+      loop().restart();
+      loop().poll_one();
+    }
+  }
+
   // Waits until the reset of a peer that has sent FIN before is seen.
   void ExpectReset(RawClient& client) {
     const int fd = client.socket().native_handle();
@@ -80,10 +92,24 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
   }
 
  private:
+  template <AddressKind A>
+  AnyServer& ServeAt(const WhereToListen<A>& where, AnyHandler handler,
+                     ServerOptions options) {
+    options.observer = this;
+    options.lanes = &lanes_.set();
+    auto server = AnyServer::Create<A>(executor(), where, RaiseHandlerError(),
+                                       std::move(handler), std::move(options));
+    if (!server.ok()) throw std::runtime_error(server.status().ToString());
+    servers_.push_back(*std::move(server));
+    return *servers_.back();
+  }
+
   void OnClosed(const AnyConnection& connection) override {
     reasons_.push_back(connection.reason());
   }
 
+  TemporaryFolder folder_;
+  int num_files_ = 0;
   TestLanes lanes_{loop()};
   std::vector<CloseReason> reasons_;
   std::vector<std::unique_ptr<AnyServer>> servers_;

@@ -19,6 +19,7 @@ class RawClient {
   RawClient(asio::io_context& loop, RunUntil run_until)
       : socket_(loop.get_executor()), run_until_(std::move(run_until)) {}
   RawClient(RawClient&&) = default;
+  RawClient& operator=(RawClient&&) = default;
 
   // "ok", or the name of an errno.  Waits for the kernel, without running the
   // loop.

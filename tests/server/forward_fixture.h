@@ -1,0 +1,113 @@
+// ForwardFixture: a client and an upstream, with the handler forward between.
+#ifndef PORTREEVE_TESTS_SERVER_FORWARD_FIXTURE_H_
+#define PORTREEVE_TESTS_SERVER_FORWARD_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/handlers.h"
+#include "tests/server/handlers_fixture.h"
+#include "tests/testing/raw_listener.h"
+
+namespace portreeve::testing {
+
+// What client and upstream are.
+struct ForwardKind {
+  const char* name;
+  bool unix_client;
+  bool unix_upstream;
+  bool by_name = false;
+};
+
+inline constexpr ForwardKind kTcpToTcp{"TcpToTcp", false, false};
+inline constexpr ForwardKind kTcpToName{"TcpToName", false, false, true};
+inline constexpr ForwardKind kTcpToUnix{"TcpToUnix", false, true};
+inline constexpr ForwardKind kUnixToTcp{"UnixToTcp", true, false};
+
+inline constexpr ForwardKind kForwardKinds[] = {kTcpToTcp, kTcpToName,
+                                                kTcpToUnix, kUnixToTcp};
+inline constexpr ForwardKind kWithTcpClients[] = {kTcpToTcp, kTcpToName,
+                                                  kTcpToUnix};
+inline constexpr ForwardKind kWithTcpUpstreams[] = {kTcpToTcp, kTcpToName,
+                                                    kUnixToTcp};
+inline constexpr ForwardKind kWithUnixSides[] = {kTcpToUnix, kUnixToTcp};
+
+// A unix socket that is closed by the daemon with nothing unread shows an end
+// of file in every case: there is no reset to be seen there.
+class ForwardFixture : public HandlersFixture,
+                       public ::testing::WithParamInterface<ForwardKind> {
+ protected:
+  ForwardFixture() {
+    const AnyAddress address =
+        GetParam().unix_upstream
+            ? AnyAddress(Unix::Address(NewFile()))
+            : AnyAddress(Inet::Address(asio::ip::address_v4::loopback(), 0));
+    listener_ = std::make_unique<RawListener>(
+        loop(), [this](const auto& condition) { return RunUntil(condition); },
+        address);
+  }
+
+  server::ForwardOptions ToUpstream() const {
+    server::ForwardOptions options;
+    if (GetParam().unix_upstream) {
+      options.upstream = listener_->where_unix();
+    } else if (GetParam().by_name) {
+      options.upstream = WhereToConnect<Inet>::OfHostAndPort(
+          "localhost", listener_->inet_address().port());
+    } else {
+      options.upstream = listener_->where();
+    }
+    return options;
+  }
+
+  // Connects a client; the loop has not run since.
+  RawClient Forward(ServerOptions options = {}) {
+    return Forward(ToUpstream(), std::move(options));
+  }
+  RawClient Forward(server::ForwardOptions forward,
+                    ServerOptions options = {}) {
+    forward.on_connected = [this](int64_t, const auto&) { connected_ = true; };
+    AnyHandler handler = server::ForwardHandler(std::move(forward));
+    server_ = GetParam().unix_client
+                  ? &ServeUnix(std::move(handler), std::move(options))
+                  : &Serve(std::move(handler), std::move(options));
+    return ClientOf(*server_);
+  }
+
+  // Connects one through to upstream_.
+  RawClient Through(ServerOptions options = {}) {
+    return Through(ToUpstream(), std::move(options));
+  }
+  RawClient Through(server::ForwardOptions forward,
+                    ServerOptions options = {}) {
+    RawClient client = Forward(std::move(forward), std::move(options));
+    upstream_.emplace(listener_->Accept());
+    RunUntil([this] { return connected_; });
+    return client;
+  }
+
+  std::shared_ptr<AnyConnection> connection() const {
+    return server_->connections().begin()->second;
+  }
+  // Why the client's connection was closed, once it is.
+  CloseReason Reason() { return ClosedReasons(1).at(0); }
+
+  std::unique_ptr<RawListener> listener_;
+  AnyServer* server_ = nullptr;
+  bool connected_ = false;
+  std::optional<RawClient> upstream_;
+};
+
+inline std::string NameOfKind(
+    const ::testing::TestParamInfo<ForwardKind>& info) {
+  return info.param.name;
+}
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_SERVER_FORWARD_FIXTURE_H_

@@ -1,0 +1,203 @@
+// A reset on one side of a forward is never an end of file on the other, in
+// whatever step it comes.
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <string>
+
+#include "tests/server/forward_fixture.h"
+
+namespace portreeve::testing {
+namespace {
+
+// How many handlers of the loop run between what is sent and the reset.
+constexpr int kMostSteps = 8;
+
+class ForwardResetTest : public ForwardFixture {
+ protected:
+  // The next connection of the same listener.
+  RawClient Again() {
+    connected_ = false;
+    RawClient client = ClientOf(*server_);
+    upstream_.emplace(listener_->Accept());
+    RunUntil([this] { return connected_; });
+    return client;
+  }
+
+  // What the other side of a reset has seen.
+  static void ExpectNoEnd(const RawClient::Drained& seen, bool is_unix) {
+    if (!is_unix) {
+      EXPECT_EQ(seen.end, "ECONNRESET");
+    }
+  }
+};
+
+// By whom, for a unix socket has no reset but that of unread bytes.
+class ResetByClientTest : public ForwardResetTest {};
+INSTANTIATE_TEST_SUITE_P(Tcp, ResetByClientTest,
+                         ::testing::ValuesIn(kWithTcpClients), NameOfKind);
+
+class ResetByUpstreamTest : public ForwardResetTest {};
+INSTANTIATE_TEST_SUITE_P(Tcp, ResetByUpstreamTest,
+                         ::testing::ValuesIn(kWithTcpUpstreams), NameOfKind);
+
+class ResetByUnixTest : public ForwardResetTest {};
+INSTANTIATE_TEST_SUITE_P(Unix, ResetByUnixTest,
+                         ::testing::ValuesIn(kWithUnixSides), NameOfKind);
+
+TEST_P(ResetByClientTest, OfTheClientAfterALittle) {
+  RawClient client = Through();
+  for (int steps = 0; steps < kMostSteps; ++steps) {
+    client.Send(std::string(2000, 'y'));
+    Step(steps);
+    client.Reset();
+    const RawClient::Drained seen = upstream_->Drain();
+    ExpectNoEnd(seen, GetParam().unix_upstream);
+    EXPECT_LE(seen.bytes, 2000u);
+    EXPECT_EQ(ClosedReasons(static_cast<size_t>(steps) + 1).back(),
+              CloseReason::kPeerReset)
+        << steps;
+    client = Again();
+  }
+}
+
+TEST_P(ResetByUpstreamTest, OfTheUpstreamAfterALittle) {
+  RawClient client = Through();
+  for (int steps = 0; steps < kMostSteps; ++steps) {
+    upstream_->Send(std::string(2000, 'y'));
+    Step(steps);
+    upstream_->Reset();
+    const RawClient::Drained seen = client.Drain();
+    ExpectNoEnd(seen, GetParam().unix_client);
+    EXPECT_EQ(ClosedReasons(static_cast<size_t>(steps) + 1).back(),
+              CloseReason::kUpstreamReset)
+        << steps;
+    client = Again();
+  }
+}
+
+// What is sent to a side that has failed takes its error.
+TEST_P(ResetByUpstreamTest, OfTheUpstreamWhileTheClientSends) {
+  RawClient client = Through();
+  for (int steps = 0; steps < kMostSteps; ++steps) {
+    client.Send("a");
+    upstream_->Send(std::string(2000, 'y'));
+    Step(steps);
+    client.Send("b");
+    upstream_->Reset();
+    ExpectNoEnd(client.Drain(), GetParam().unix_client);
+    EXPECT_EQ(ClosedReasons(static_cast<size_t>(steps) + 1).back(),
+              CloseReason::kUpstreamReset)
+        << steps;
+    client = Again();
+  }
+}
+
+TEST_P(ResetByClientTest, OfTheClientWhileTheUpstreamSends) {
+  RawClient client = Through();
+  for (int steps = 0; steps < kMostSteps; ++steps) {
+    upstream_->Send("a");
+    client.Send(std::string(2000, 'y'));
+    Step(steps);
+    upstream_->Send("b");
+    client.Reset();
+    ExpectNoEnd(upstream_->Drain(), GetParam().unix_upstream);
+    EXPECT_EQ(ClosedReasons(static_cast<size_t>(steps) + 1).back(),
+              CloseReason::kPeerReset)
+        << steps;
+    client = Again();
+  }
+}
+
+TEST_P(ResetByClientTest, AmidAStreamOfSmallWrites) {
+  RawClient client = Through();
+  for (int writes = 1; writes < 40; ++writes) {
+    for (int i = 0; i < writes; ++i) {
+      client.Send(std::string(100, 'y'));
+      Step(i % 3);
+    }
+    client.Reset();
+    ExpectNoEnd(upstream_->Drain(), GetParam().unix_upstream);
+    EXPECT_EQ(ClosedReasons(static_cast<size_t>(writes)).back(),
+              CloseReason::kPeerReset)
+        << writes;
+    client = Again();
+  }
+}
+
+// It was connected: that is not the same as unreachable.
+TEST_P(ResetByUpstreamTest, OfAnUpstreamThatHasSpokenFirst) {
+  // A name takes steps of its own, which may be over by then.
+  if (GetParam().by_name) return;
+  RawClient client = Forward();
+  RunUntil([&] {
+    auto accepted = listener_->TryAccept();
+    if (!accepted) return false;
+    accepted->Send(std::string(2000, 'y'));
+    accepted->Reset();
+    return true;
+  });
+  ExpectNoEnd(client.Drain(), GetParam().unix_client);
+  EXPECT_EQ(Reason(), CloseReason::kUpstreamReset);
+}
+
+// Before anybody has read the end: the kernel has both.
+TEST_P(ResetByClientTest, RightAfterTheClientsEnd) {
+  RawClient client = Through();
+  client.Send(std::string(2000, 'y'));
+  client.CloseSending();
+  client.Reset();
+  ExpectNoEnd(upstream_->Drain(), GetParam().unix_upstream);
+  EXPECT_EQ(Reason(), CloseReason::kPeerReset);
+}
+
+// In a flush nothing is read any more from either side.
+TEST_P(ResetByClientTest, OfTheClientWhileItIsFlushed) {
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  Flood(client);
+  server_->Close(ExistingConnections::kClose);
+  Settle();
+  ASSERT_TRUE(connection()->is_open());
+  client.Reset();
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+  ExpectNoEnd(upstream_->Drain(), GetParam().unix_upstream);
+}
+
+// All that epoll tells of a unix client's close is a hang-up, as of a reset.
+TEST_P(ResetByUnixTest, IsNotAClientThatHasSentAllAndClosed) {
+  if (!GetParam().unix_client) return;
+  for (const char* host : {"127.0.0.1", "localhost"}) {
+    server::ForwardOptions options = ToUpstream();
+    options.upstream = WhereToConnect<Inet>::OfHostAndPort(
+        host, listener_->inet_address().port());
+    RawClient client = Forward(std::move(options));
+    client.Send("all of it");
+    client.Close();
+    upstream_.emplace(listener_->Accept());
+    EXPECT_EQ(upstream_->ReceiveExactly(9), "all of it");
+    EXPECT_EQ(upstream_->Receive(), "EOF");
+    upstream_->Close();
+  }
+  EXPECT_EQ(ClosedReasons(2).back(), CloseReason::kPeerClosed);
+}
+
+// Closed with bytes unread, which is what there is of a reset.
+TEST_P(ResetByUnixTest, ShowsOnTheOtherSide) {
+  RawClient client = Through();
+  RawClient& resets = GetParam().unix_client ? client : *upstream_;
+  RawClient& other = GetParam().unix_client ? *upstream_ : client;
+  other.Send("never read");
+  RunUntil([&] {
+    pollfd readable{resets.socket().native_handle(), POLLIN, 0};
+    return poll(&readable, 1, 0) == 1;
+  });
+  resets.Send("last");
+  resets.Close();
+  EXPECT_EQ(other.Drain().end, "ECONNRESET");
+  EXPECT_EQ(Reason(), GetParam().unix_client ? CloseReason::kPeerReset
+                                             : CloseReason::kUpstreamReset);
+}
+
+}  // namespace
+}  // namespace portreeve::testing
