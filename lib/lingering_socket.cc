@@ -1,7 +1,5 @@
 #include "lib/lingering_socket.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -44,12 +42,6 @@ Discarded Discard(int fd) {
     }
   }
   return discarded;
-}
-
-// What is unsent, too, and the FIN.
-int64_t Unacknowledged(int fd) {
-  int bytes = 0;
-  return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 }  // namespace
@@ -136,7 +128,7 @@ class LingeringSocket::State final
   void Look() {
     const Discarded discarded = Discard(fd_.get());
     const End end = policy_.OnLook(time_.Now(), discarded.bytes,
-                                   discarded.input, Unacknowledged(fd_.get()));
+                                   discarded.input, UnacknowledgedBytes(fd_.get()));
     if (end == End::kNone) {
       if (discarded.input == Input::kMore && watched_) {
         poller_.CallAgain(*this);

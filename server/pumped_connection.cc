@@ -149,7 +149,7 @@ void PumpedConnection::CloseInOrder(CloseReason reason) {
   Settle();
   if (finished()) return;
   if (reason == CloseReason::kShutdown && cut_off() == CutOff::kIsReset) {
-    return End(HowToCutOff(kClient), HowToCutOff(kUpstream));
+    return CutOffSides();
   }
   Advance();
   if (!finished()) RingAt(force_close_at());
@@ -167,13 +167,22 @@ void PumpedConnection::EndByDaemon(CloseReason reason) {
   if (finished()) return;
   OverruleReason(reason);
   if (cut_off() == CutOff::kGetsFin) return End(How::kAtOnce, How::kAtOnce);
-  End(HowToCutOff(kClient), HowToCutOff(kUpstream));
+  CutOffSides();
+}
+
+void PumpedConnection::CutOffSides() {
+  const How client = HowToCutOff(kClient);
+  Publish();
+  // What the reset throws away was not sent; of a peer that is still about to
+  // acknowledge something that is too much.
+  if (client == How::kReset && reason() != CloseReason::kShutdown) {
+    SetSent(bytes_sent() - UnacknowledgedBytes(DescriptorOf(kClient)));
+  }
+  FinishSides(client, HowToCutOff(kUpstream));
 }
 
 DirectConnection::How PumpedConnection::HowToCutOff(Side side) {
-  const Flow& flow = FlowTo(side);
-  if (flow.ended) return How::kInOrder;
-  return How::kReset;
+  return FlowTo(side).ended ? How::kInOrder : How::kReset;
 }
 
 // Nothing of it is in the outbox afterwards.

@@ -102,6 +102,7 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   TimePoint TooOldAt(size_t flow);
   void RingForAge();
   void Settle();
+  void CutOffSides();
   How HowToCutOff(Side side);
   void End(How client, How upstream);
 };

@@ -302,6 +302,27 @@ TEST_F(ForwardTest, CopiesMuchUnchangedBothWays) {
   EXPECT_EQ(connection().bytes_received(), connection().bytes_sent());
 }
 
+// A pipe takes as many pieces of memory as it has slots, however small.
+TEST_F(ForwardTest, ManySmallSegmentsBehindMuchAllArrive) {
+  RawClient client = Through();
+  SetNoDelay(client.socket().native_handle());
+  // What this sends lies in between in the kernel's memory.
+  RawClient other = ClientOf(Serve(DiscardHandler()));
+  SetNoDelay(other.socket().native_handle());
+  const std::string much(64 * 1024, 'x');
+  const std::string little(200, 'y');
+  for (int i = 0; i < 20; ++i) {
+    client.Send(much);
+    ASSERT_EQ(upstream_->ReceiveExactly(much.size()), much);
+    size_t size = 0;
+    for (int j = 0; j < 200; ++j, size += little.size()) {
+      client.Send(little);
+      other.Send(little);
+    }
+    ASSERT_EQ(upstream_->ReceiveExactly(size).size(), size);
+  }
+}
+
 TEST_F(ForwardTest, AnUpstreamThatDoesNotAnswerIsGivenUpAtTheTimeout) {
   for (const auto timeout :
        {std::chrono::milliseconds(300), std::chrono::milliseconds(5000)}) {

@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_TESTS_SERVER_HANDLERS_FIXTURE_H_
 #define PORTREEVE_TESTS_SERVER_HANDLERS_FIXTURE_H_
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -32,7 +34,25 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
                    std::move(options));
   }
   std::string NewFile() {
-    return folder_.File("socket" + std::to_string(++num_files_));
+    ++num_files_;
+    return LastFile();
+  }
+  std::string LastFile() const {
+    return folder_.File("socket" + std::to_string(num_files_));
+  }
+
+  // TCP_NODELAY of this process's descriptor that is connected to `peer`.
+  static bool NoDelayOf(const AnyAddress& peer) {
+    int value = 0;
+    for (int fd = 0; fd < 1024; ++fd) {
+      Inet::Address address;
+      auto size = static_cast<socklen_t>(address.capacity());
+      if (getpeername(fd, address.data(), &size) != 0) continue;
+      if (AnyAddress(address) != peer) continue;
+      socklen_t value_size = sizeof value;
+      (void)getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &value_size);
+    }
+    return value != 0;
   }
 
   RawClient ClientOf(const AnyServer& server) {

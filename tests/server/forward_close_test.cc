@@ -1,0 +1,228 @@
+// What the daemon ends of a forward, an echo and a discard: in order where it
+// was asked to, though the peers send on; else with a reset for whoever has not
+// got all.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+#include "tests/server/forward_fixture.h"
+
+namespace portreeve::testing {
+namespace {
+
+using std::chrono::seconds;
+
+class ForwardCloseTest : public ForwardFixture {
+ protected:
+  // Sends into a connection of which nobody reads the other end, so that input
+  // is left unread in the daemon.
+  void FloodBoth(RawClient& client) {
+    client.ShrinkReceiveBuffer();
+    for (int i = 0; i < 2; ++i) {
+      Flood(client);
+      Flood(*upstream_);
+    }
+  }
+
+  ServerOptions WithAge(Duration age) {
+    ServerOptions options;
+    options.buffer_age_limit = BufferAgeLimit::AtMost(age);
+    return options;
+  }
+
+  void CloseForShutdown() {
+    server_->CloseAs(ExistingConnections::kClose, CloseCause::kShutdown,
+                     CloseReason::kShutdown);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ForwardCloseTest,
+                         ::testing::ValuesIn(kForwardKinds), NameOfKind);
+
+TEST_P(ForwardCloseTest, InOrderBothGetAllThoughBothSendOn) {
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  FloodBoth(client);
+  const auto forwarded = connection();
+  server_->Close(ExistingConnections::kClose);
+  // They send on in the midst of the close.
+  Flood(client);
+  Flood(*upstream_);
+  const RawClient::Drained of_client = client.Drain();
+  EXPECT_EQ(of_client.end, "EOF");
+  EXPECT_EQ(static_cast<int64_t>(of_client.bytes), forwarded->bytes_sent());
+  const RawClient::Drained of_upstream = upstream_->Drain();
+  EXPECT_EQ(of_upstream.end, "EOF");
+  EXPECT_EQ(static_cast<int64_t>(of_upstream.bytes),
+            forwarded->bytes_received());
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
+// Nobody reads: what was not acknowledged is lost, and told to be.
+TEST_P(ForwardCloseTest, InOrderItIsAResetAfterThirtySeconds) {
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  FloodBoth(client);
+  const auto forwarded = connection();
+  server_->Close(ExistingConnections::kClose);
+  time().Advance(seconds(29));
+  Settle();
+  ASSERT_TRUE(forwarded->is_open());
+  EXPECT_EQ(server_->num_connections(), 1);
+  time().Advance(seconds(1));
+  EXPECT_EQ(Reason(), CloseReason::kForced);
+  if (!GetParam().unix_client) {
+    const RawClient::Drained of_client = client.Drain();
+    EXPECT_EQ(of_client.end, "ECONNRESET");
+    // It may not have acknowledged all that it has.
+    EXPECT_GE(static_cast<int64_t>(of_client.bytes), forwarded->bytes_sent());
+    EXPECT_GT(forwarded->bytes_sent(), 0);
+  }
+  if (!GetParam().unix_upstream) {
+    EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
+  }
+}
+
+// The one that has read all has its FIN all the while.
+TEST_P(ForwardCloseTest, OnlyTheSideThatLosesIsReset) {
+  if (GetParam().unix_client) return;
+  RawClient client = Through();
+  client.ShrinkReceiveBuffer();
+  Flood(*upstream_);
+  server_->Close(ExistingConnections::kClose);
+  EXPECT_EQ(upstream_->Receive(), "EOF");
+  time().Advance(seconds(30));
+  EXPECT_EQ(Reason(), CloseReason::kForced);
+  EXPECT_EQ(client.Drain().end, "ECONNRESET");
+}
+
+TEST_P(ForwardCloseTest, ResetWhileItLingers) {
+  if (GetParam().unix_client || GetParam().unix_upstream) return;
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  FloodBoth(client);
+  server_->Close(ExistingConnections::kClose);
+  // What was held goes, so that the kernel alone has something left.
+  for (const auto held = connection();
+       held->is_open() && held->bytes_to_write() > 0; Settle()) {
+    client.Receive(1 << 16);
+    upstream_->Receive(1 << 16);
+  }
+  ASSERT_TRUE(connection()->is_open());
+  server_->Close(ExistingConnections::kReset);
+  EXPECT_EQ(client.Drain().end, "ECONNRESET");
+  EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
+TEST_P(ForwardCloseTest, TooOldBothAreReset) {
+  RawClient client = Through(WithAge(seconds(10)));
+  client.ShrinkReceiveBuffer();
+  Flood(*upstream_);
+  time().Advance(seconds(11));
+  EXPECT_EQ(Reason(), CloseReason::kBufferAge);
+  if (!GetParam().unix_client) {
+    EXPECT_EQ(client.Drain().end, "ECONNRESET");
+  }
+  if (!GetParam().unix_upstream) {
+    EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
+  }
+}
+
+// It has got all that the client had to say: that is no cut.
+TEST_P(ForwardCloseTest, TooOldTheUpstreamHasItsEnd) {
+  if (GetParam().unix_client) return;
+  RawClient client = Through(WithAge(seconds(10)));
+  client.Send("all");
+  client.CloseSending();
+  EXPECT_EQ(upstream_->ReceiveExactly(3), "all");
+  client.ShrinkReceiveBuffer();
+  Flood(*upstream_);
+  time().Advance(seconds(11));
+  EXPECT_EQ(Reason(), CloseReason::kBufferAge);
+  EXPECT_EQ(client.Drain().end, "ECONNRESET");
+  EXPECT_EQ(upstream_->Receive(), "EOF");
+}
+
+TEST_P(ForwardCloseTest, AtShutdownBothAreReset) {
+  RawClient client = Through();
+  client.Send("up");
+  EXPECT_EQ(upstream_->ReceiveExactly(2), "up");
+  CloseForShutdown();
+  if (!GetParam().unix_client) {
+    EXPECT_EQ(client.Receive(), "ECONNRESET");
+  }
+  if (!GetParam().unix_upstream) {
+    EXPECT_EQ(upstream_->Receive(), "ECONNRESET");
+  }
+  EXPECT_EQ(Reason(), CloseReason::kShutdown);
+}
+
+TEST_P(ForwardCloseTest, AtShutdownTheSideThatHasAllHasItsEnd) {
+  if (GetParam().unix_client) return;
+  RawClient client = Through();
+  client.Send("all");
+  client.CloseSending();
+  EXPECT_EQ(upstream_->ReceiveExactly(3), "all");
+  EXPECT_EQ(upstream_->Receive(), "EOF");
+  CloseForShutdown();
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  Settle();
+  EXPECT_EQ(upstream_->Peek(), "EOF");
+}
+
+class HandlersCloseTest : public HandlersFixture {};
+
+TEST_F(HandlersCloseTest, EchoGetsAllBackThoughItSendsOn) {
+  AnyServer& server = Serve(server::EchoHandler());
+  RawClient client = ClientOf(server);
+  client.ShrinkReceiveBuffer();
+  Flood(client);
+  const auto echoed = server.connections().begin()->second;
+  server.Close(ExistingConnections::kClose);
+  Flood(client);
+  const RawClient::Drained drained = client.Drain();
+  EXPECT_EQ(drained.end, "EOF");
+  EXPECT_EQ(static_cast<int64_t>(drained.bytes), echoed->bytes_sent());
+  EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kListenerClosed);
+}
+
+// As the original has it: FIN.
+TEST_F(HandlersCloseTest, EchoIsFlushedAtShutdown) {
+  AnyServer& server = Serve(server::EchoHandler());
+  RawClient client = ClientOf(server);
+  client.Send("x");
+  EXPECT_EQ(client.ReceiveExactly(1), "x");
+  server.CloseAs(ExistingConnections::kClose, CloseCause::kShutdown,
+                 CloseReason::kShutdown);
+  EXPECT_EQ(client.Receive(), "EOF");
+}
+
+TEST_F(HandlersCloseTest, DiscardEndsThoughItsPeerSendsOn) {
+  AnyServer& server = Serve(server::DiscardHandler());
+  RawClient client = ClientOf(server);
+  RunUntil([&] { return server.num_connections() == 1; });
+  EXPECT_TRUE(SendNow(client, std::string(100'000, 'x')));
+  server.Close(ExistingConnections::kClose);
+  EXPECT_TRUE(SendNow(client, std::string(100'000, 'x')));
+  EXPECT_EQ(client.Receive(), "EOF");
+  EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kListenerClosed);
+}
+
+TEST_F(HandlersCloseTest, NoDelayMayBeLeftOff) {
+  for (const bool no_delay : {true, false}) {
+    ServerOptions options;
+    options.socket_options.no_delay = no_delay;
+    AnyServer& server = Serve(server::EchoHandler(), std::move(options));
+    RawClient client = ClientOf(server);
+    for (int i = 0; i < 3; ++i) {
+      client.Send("x");
+      EXPECT_EQ(client.ReceiveExactly(1), "x");
+    }
+    EXPECT_EQ(NoDelayOf(client.local_address()), no_delay);
+  }
+}
+
+}  // namespace
+}  // namespace portreeve::testing
