@@ -15,7 +15,9 @@ namespace portreeve {
 // What becomes of live connections when something above them is closed.
 enum class ExistingConnections {
   kLeave,  // They go on.
-  kClose,  // What was written is flushed, for at most 30 s, then FIN.
+  // What was written is flushed, then FIN; it is waited for the peer to have
+  // acknowledged all where that could be lost.  For at most 30 s in all.
+  kClose,
   kReset,  // RST at once.
 };
 
@@ -42,6 +44,7 @@ class AnyConnection {
   virtual size_t bytes_to_write() const = 0;
   virtual CloseReason reason() const = 0;
 
+  // False once the descriptor is closed.
   virtual bool is_open() const = 0;
   // Determined when the descriptor is closed.
   virtual Deferred<> closed() const = 0;

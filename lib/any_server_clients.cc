@@ -130,7 +130,9 @@ Task<> AnyServer::RunHandler(std::shared_ptr<Client> client) {
       co_return;
   }
   Begin(client);
-  if (!client->connection->is_open()) co_return;  // The observer closed it.
+  if (!client->connection->socket()->is_open()) {
+    co_return;  // The observer closed it.
+  }
   Task<> handler = client->handler->run(*client->connection);
   co_await std::move(handler);
 }
@@ -217,7 +219,7 @@ void AnyServer::Determine(const std::shared_ptr<Client>& client,
   client->monitor->Detach();
   ServedConnection& connection = *client->connection;
   connection.NoteReason(reason);
-  // With nothing left to flush this closes within the call.
+  // With nothing left to flush or to read this closes within the call.
   connection.Close(ExistingConnections::kClose, reason);
 }
 

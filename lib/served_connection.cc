@@ -33,16 +33,17 @@ size_t ServedConnection::bytes_to_write() const {
 
 Deferred<> ServedConnection::Close(ExistingConnections how,
                                    CloseReason reason) {
-  if (how == ExistingConnections::kLeave || !socket_->is_open()) {
+  if (how == ExistingConnections::kLeave || socket_->is_closed()) {
     return closed();
   }
   socket_->NoteReason(reason);
-  const bool reset = how == ExistingConnections::kReset;
-  if (writer_) {
-    reset ? writer_->Abort()
-          : static_cast<void>(writer_->Close(Writer::kForceCloseOfHandler));
+  if (how == ExistingConnections::kReset) {
+    writer_ ? writer_->Abort() : socket_->Reset();
+  } else if (writer_) {
+    writer_->Close(Writer::kForceCloseOfHandler);
   } else {
-    reset ? socket_->Reset() : socket_->CloseNow();
+    socket_->CloseInOrder(After(TimeSource::Of(socket_->executor()).Now(),
+                                Writer::kForceCloseOfHandler));
   }
   return closed();
 }

@@ -47,7 +47,9 @@ class ServedConnection final : public AnyConnection {
   void CloseReader();
 
   Deferred<> closed() const override { return socket_->closed(); }
-  bool is_open() const override { return socket_->is_open(); }
+  // Until the descriptor is closed: its socket may be closed earlier, and
+  // linger.
+  bool is_open() const override { return !socket_->is_closed(); }
 
  private:
   const std::shared_ptr<SocketCore> socket_;

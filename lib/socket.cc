@@ -44,32 +44,94 @@ SocketCore::SocketCore(Executor executor, StreamSocket socket, AnyAddress peer)
 
 SocketCore::~SocketCore() { CloseNow(); }
 
-void SocketCore::CloseNow() {
+void SocketCore::CloseInOrder(TimePoint deadline) {
+  if (lingering_) return lingering_->EndBy(deadline);
   if (!is_open()) return;
   if (shared_) shared_->Close();
-  if (received_eof_) {
+  // One that has ended sends nothing that could lose anything.
+  if (received_eof_ || KnownFailure() != 0) return CloseNow();
+  const int fd = socket_.native_handle();
+  const CloseStep begun = std::holds_alternative<Unix::Address>(peer_)
+                              ? BeginCloseOfUnix(fd)
+                              : BeginCloseOfTcp(fd, bytes_received());
+  switch (begun) {
+    case CloseStep::kClose:
+      return Finish();
+    case CloseStep::kFailed:
+      NoteError(ECONNRESET);
+      NoteReason(CloseReason::kPeerReset);
+      return Finish();
+    case CloseStep::kLinger:
+    case CloseStep::kLingerAfterInput:
+      break;
+  }
+  asio::io_context& loop = LoopOf(executor_);
+  lingering_ = std::make_unique<LingeringSocket>(
+      Poller::Of(loop), TimeSource::Of(loop),
+      static_cast<LingeringSocket::Owner&>(*this), Release(),
+      LingeringSocket::Registered::kNo, begun, deadline);
+}
+
+void SocketCore::OnLingeringEnded(Descriptor fd, const LingerResult& result) {
+  switch (result.end) {
+    case LingerPolicy::End::kPeerReset:
+      NoteError(ECONNRESET);
+      NoteReason(CloseReason::kPeerReset);
+      bytes_lost_ = result.undelivered;
+      break;
+    case LingerPolicy::End::kForced:
+      was_reset_ = true;
+      OverruleReason(CloseReason::kForced);
+      bytes_lost_ = result.undelivered;
+      break;
+    case LingerPolicy::End::kNone:
+    case LingerPolicy::End::kAcknowledged:
+    case LingerPolicy::End::kPeerEnded:
+    case LingerPolicy::End::kLeftToKernel:
+      break;
+  }
+  fd = Descriptor();
+  Finish();
+}
+
+void SocketCore::CloseNow() {
+  if (lingering_) {
+    const Descriptor fd = lingering_->Take();
+    (void)ShutDownInOrder(fd.get());
+  } else if (!is_open()) {
+    return;
+  } else if (received_eof_) {
+    if (shared_) shared_->Close();
     error_code ec;
     socket_.shutdown(asio::socket_base::shutdown_both, ec);
     // What neither side has ended is over: it was reset.
     if (ec && !fin_sent_) NoteError(ECONNRESET);
-  } else if (!ShutDownInOrder(socket_.native_handle())) {
-    NoteError(ECONNRESET);
+  } else {
+    if (shared_) shared_->Close();
+    if (!ShutDownInOrder(socket_.native_handle())) NoteError(ECONNRESET);
   }
   Finish();
 }
 
 void SocketCore::Reset() {
-  if (!is_open()) return;
-  if (shared_) shared_->Close();
+  if (lingering_) {
+    const Descriptor fd = lingering_->Take();
+    MakeCloseReset(fd.get());
+  } else if (is_open()) {
+    if (shared_) shared_->Close();
+    MakeCloseReset(socket_.native_handle());
+  } else {
+    return;
+  }
   was_reset_ = true;
-  error_code ignored;
-  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   Finish();
 }
 
 void SocketCore::Finish() {
+  lingering_.reset();
   error_code ignored;
   socket_.close(ignored);
+  closed_descriptor_ = true;
   asio::post(executor_, [closed = closed_] { closed.Fill(); });
   for (auto& f : std::exchange(on_closed_, {})) f();
 }

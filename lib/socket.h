@@ -17,7 +17,9 @@
 #include "lib/close_reason.h"
 #include "lib/deferred.h"
 #include "lib/descriptor.h"
+#include "lib/lingering_socket.h"
 #include "lib/shared_descriptor.h"
+#include "lib/time_source.h"
 
 namespace portreeve {
 
@@ -26,7 +28,7 @@ namespace portreeve {
 // Use it through Socket<A>, except where code serves both kinds.
 //
 // Threads: loop thread only.
-class SocketCore {
+class SocketCore final : private LingeringSocket::Owner {
  public:
   // Takes the open, connected `socket`, which becomes non-blocking.
   SocketCore(Executor executor, StreamSocket socket, AnyAddress peer);
@@ -37,16 +39,28 @@ class SocketCore {
   StreamSocket& socket() { return socket_; }
   const Executor& executor() const { return executor_; }
 
-  // True until CloseNow() or Reset().
+  // True until it is closed in any way.
   bool is_open() const { return socket_.is_open(); }
+  // Whether the descriptor is closed: after CloseInOrder() perhaps later.
+  bool is_closed() const { return closed_descriptor_; }
 
   const AnyAddress& peer() const { return peer_; }
   // Answers after the close, too.
   const AnyAddress& local() const { return local_; }
 
+  // The close that promises that the peer gets what was sent, then end of file.
+  // Sends FIN, and closes the descriptor: within the call where no byte was
+  // left unread and the kernel has sent all.  Else what comes is thrown away
+  // until the peer has acknowledged all, has ended or reset, or until
+  // `deadline`: then a peer that has sent meanwhile is reset, and where bytes
+  // were lost the reason is FORCED.  The earliest of several deadlines holds.
+  // Every operation that waits on the socket ends within the call.
+  void CloseInOrder(TimePoint deadline);
+
   // Sends FIN and receives no more, then closes the descriptor: the peer gets
-  // what the kernel holds, then end of file, even where input is left unread.
-  // Every operation that waits on the socket ends.  Idempotent.
+  // what the kernel holds, then end of file, even where input is left unread,
+  // but it may be reset before that where it sends on.  Every operation that
+  // waits on the socket ends.  Idempotent.
   void CloseNow();
 
   // Closes with a reset (TCP): the peer gets ECONNRESET and what the kernel
@@ -63,7 +77,7 @@ class SocketCore {
   // Determined in a later step than the one that closed the descriptor.
   Deferred<> closed() const { return closed_.deferred(); }
 
-  // Called within CloseNow() and Reset(), after the descriptor is closed.
+  // Called after the descriptor is closed, in the same step.
   void OnClosed(std::function<void()> f) { on_closed_.push_back(std::move(f)); }
 
   // Keeps `reason` as what ended the connection, unless an earlier one is
@@ -83,12 +97,13 @@ class SocketCore {
   // as often as it is asked; of a closed socket: what was known by then.
   bool HasPeerLeft();
 
-  // Payload bytes read from and given to the kernel.
+  // Payload bytes read from and given to the kernel, without those of which
+  // CloseInOrder() found that they are lost.
   int64_t bytes_received() const {
     return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
   }
   int64_t bytes_sent() const {
-    return bytes_sent_ + (shared_ ? shared_->bytes_sent() : 0);
+    return bytes_sent_ + (shared_ ? shared_->bytes_sent() : 0) - bytes_lost_;
   }
 
   // Whether the peer has sent FIN, and all that came before it was received, on
@@ -119,6 +134,9 @@ class SocketCore {
   ssize_t Send(std::span<const std::string_view> pieces);
 
  private:
+  // LingeringSocket::Owner.
+  void OnLingeringEnded(Descriptor fd, const LingerResult& result) override;
+
   void Finish();
   // Of a recv(2) or send(2) that gave `n`, before errno changes.
   void NoteFailure(ssize_t n);
@@ -131,15 +149,18 @@ class SocketCore {
   const AnyAddress local_;
   StreamSocket socket_;
   std::shared_ptr<SharedDescriptor> shared_;  // Null unless Share() was called.
+  std::unique_ptr<LingeringSocket> lingering_;  // While it does.
   const Ivar<> closed_;
   std::vector<std::function<void()>> on_closed_;
   CloseReason reason_ = CloseReason::kNone;
+  bool closed_descriptor_ = false;
   bool received_eof_ = false;
   bool was_reset_ = false;
   int failure_ = 0;  // An errno, the first that was seen.
   bool fin_sent_ = false;
   int64_t bytes_received_ = 0;
   int64_t bytes_sent_ = 0;
+  int64_t bytes_lost_ = 0;
 };
 
 // A handle on a connected socket; copies are the same socket.  It is closed by

@@ -94,12 +94,11 @@ class Writer::State : public std::enable_shared_from_this<State> {
   Deferred<> Close(Duration force_close_after) {
     closing_ = true;
     closed_by_owner_ = true;
-    if (socket_->is_open()) {
-      if (bytes_to_write() == 0) {
-        socket_->CloseNow();
-      } else {
-        ForceCloseAfter(force_close_after);
-      }
+    const TimePoint when = After(time_.Now(), force_close_after);
+    if (bytes_to_write() == 0) {
+      socket_->CloseInOrder(when);
+    } else if (socket_->is_open()) {
+      ForceCloseAt(when);
     }
     return socket_->closed();
   }
@@ -252,7 +251,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void OnFlushed() {
     force_timer_.Cancel();
     if (closing_) {
-      socket_->CloseNow();
+      socket_->CloseInOrder(force_at_);
     } else if (half_closed_) {
       socket_->ShutdownSend();
     }
@@ -293,10 +292,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
                      absl::FormatDuration(absl::FromChrono(limit)))));
   }
 
-  void ForceCloseAfter(Duration delay) {
-    const TimePoint now = time_.Now();
-    const TimePoint when =
-        delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+  void ForceCloseAt(TimePoint when) {
     if (force_timer_.armed() && force_at_ <= when) return;
     force_at_ = when;
     force_timer_.StartAt(when, [this] {

@@ -76,9 +76,11 @@ class Writer {
   static constexpr std::chrono::seconds kForceCloseDefault{5};
   static constexpr std::chrono::seconds kForceCloseOfHandler{30};
 
-  // Flushes, sends FIN and closes the socket.  After `force_close_after`, or
-  // the smallest of several calls', what is not flushed is lost, and the
-  // socket's reason is FORCED.  Idempotent; gives close_finished().
+  // Flushes, and closes the socket in order (SocketCore::CloseInOrder()):
+  // within the call where nothing is unread, unflushed, or unsent by the
+  // kernel. After `force_close_after`, or the smallest of several calls', what
+  // is not flushed is lost, and the socket's reason is FORCED.  Idempotent;
+  // gives close_finished().
   Deferred<> Close(Duration force_close_after = kForceCloseDefault);
 
   // Throws away what is not flushed and resets the connection; no error is

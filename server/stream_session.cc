@@ -46,7 +46,7 @@ class Session {
     *opened.mutable_opened()->mutable_connection() = options_.describe();
     // Small enough to need no client that reads.
     co_await stream_->Write(std::move(opened));
-    if (connection_->is_open()) stream_->Join(connection_->socket()->Share());
+    if (is_open()) stream_->Join(connection_->socket()->Share());
     // Whatever ends the exchange, the connection's end ends it all.
     co_await ((PumpUp() && PumpDown() && WatchStream() && WatchPeer()) ||
               Await(connection_->closed()));
@@ -154,7 +154,9 @@ class Session {
 
   // The connection's own end is not the client's fault.
   bool ended_by_client() const { return ended_ && !closed_under_client(); }
-  bool closed_under_client() const { return !connection_->is_open(); }
+  bool closed_under_client() const { return !is_open(); }
+  // The connection itself stays until what was written has arrived.
+  bool is_open() const { return connection_->socket()->is_open(); }
 
   void HalfClose() {
     if (std::exchange(eof_, true)) return;
@@ -172,7 +174,7 @@ class Session {
     const auto try_read = [&reader](std::span<char> space) {
       return reader.TryRead(space);
     };
-    while (connection_->is_open()) {
+    while (is_open()) {
       std::optional<DataBlock> data = ReceiveBlock(try_read);
       if (!data) {
         co_await reader.WaitUntilReadable();
@@ -188,7 +190,7 @@ class Session {
       connection_->Close(ExistingConnections::kReset, CloseReason::kPeerReset);
     }
     // Closed, its Reader gives an end that is not the peer's.
-    if (!connection_->is_open()) co_return;
+    if (!is_open()) co_return;
     eof_sent_ = true;
     v1::ServerFrame eof = EofFrame();
     if (!co_await stream_->Write(std::move(eof))) co_return;
