@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -182,22 +181,6 @@ void SocketCore::NoteFailure(ssize_t n) {
 void SocketCore::NoteError(int error) {
   if (error == EPIPE && fin_sent_) return;  // We have closed that way.
   if (failure_ == 0) failure_ = error;
-}
-
-Task<> SocketCore::WaitWritable() {
-  if (!is_open() || HasLittleUnsent(socket_.native_handle())) co_return;
-  const auto state = co_await asio::this_coro::cancellation_state;
-  // Only while it waits: sending is not to be cut into pieces of this size.
-  SetIntOption(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-               kLittleUnsent);
-  const auto [ec] =
-      co_await socket_.async_wait(asio::socket_base::wait_write, kTuple);
-  if (is_open()) {
-    SetIntOption(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0);
-  }
-  if (ec && state.cancelled() != asio::cancellation_type::none) {
-    throw boost::system::system_error(ec);
-  }
 }
 
 bool SocketCore::HasPeerLeft() {

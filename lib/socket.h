@@ -118,12 +118,6 @@ class SocketCore final : private LingeringSocket::Owner {
   // No thread receives through what Share() gave, from now on.
   void StopSharedReceiving();
 
-  // Returns once the kernel has little left that it has not sent, so that it
-  // takes what is written next, at once if that is so now; or when the socket
-  // is closed or broken.  Not together with a Writer that has bytes to write.
-  // Cancellation: terminal.
-  Task<> WaitWritable();
-
   // recv(2) and send(2), non-blocking, without signals, counted.  As the
   // system calls: -1 and errno, also EBADF once closed.  A reset is never
   // received as an end: once a failure is known, whoever met it, Receive()

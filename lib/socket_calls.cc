@@ -1,7 +1,8 @@
 #include "lib/socket_calls.h"
 
 #include <linux/sockios.h>
-#include <poll.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -39,9 +40,12 @@ ssize_t SendNow(int fd, std::span<const std::string_view> pieces) {
 
 bool HasLittleUnsent(int fd) {
   int unsent = 0;
-  if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0) return unsent <= kLittleUnsent;
-  pollfd now{fd, POLLOUT, 0};  // A unix socket.
-  return poll(&now, 1, 0) != 0;
+  return ioctl(fd, SIOCOUTQNSD, &unsent) != 0 || unsent <= kLittleUnsent;
+}
+
+void SetWritableWithLittleUnsent(int fd, bool only) {
+  const int bytes = only ? kLittleUnsent : 0;  // 0: no bound.
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
 }  // namespace portreeve

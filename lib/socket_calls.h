@@ -19,9 +19,13 @@ constexpr size_t kMostPieces = 64;
 ssize_t SendNow(int fd, std::span<const std::string_view> pieces);
 
 // Whether the kernel has at most kLittleUnsent bytes that it has not sent, or
-// the socket is broken.  Of a unix socket: whether it takes more.
-constexpr int kLittleUnsent = 64 * 1024;
+// the socket is broken.  Of a unix socket it never has much: always.
+constexpr int kLittleUnsent = 256 * 1024;
 bool HasLittleUnsent(int fd);
+
+// From now on the socket is writable only while the kernel has less than half
+// of that unsent; or again whenever it takes more.  No effect on a unix socket.
+void SetWritableWithLittleUnsent(int fd, bool only);
 
 }  // namespace portreeve
 

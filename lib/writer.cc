@@ -57,7 +57,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void WriteNow(std::span<const std::string_view> pieces) {
     if (!accepts_writes()) return Refuse(pieces);
     size_t taken = 0;
-    if (bytes_to_write() == 0 && !flush_scheduled_) {
+    if (bytes_to_write() == 0 && !flush_scheduled_ && kernel_has_room()) {
       taken = Give(pieces);
       if (!socket_->is_open()) {
         has_dropped_ = true;
@@ -77,17 +77,25 @@ class Writer::State : public std::enable_shared_from_this<State> {
     nothing_waits ? WaitWritable() : ScheduleFlush();
   }
 
-  Deferred<FlushResult> Flushed() {
+  Deferred<FlushResult> Flushed(size_t all_but) {
     const Ivar<FlushResult> flushed(socket_->executor());
-    if (bytes_to_write() == 0 && !has_dropped_) {
+    if (bytes_to_write() <= all_but && !has_dropped_) {
       flushed.Fill(FlushResult::kFlushed);
     } else if (!socket_->is_open()) {
       flushed.Fill(FlushResult::kLost);
     } else {
-      flush_waiters_.push_back({written_, flushed});
+      const int64_t end = written_ - static_cast<int64_t>(all_but);
+      auto later = [](int64_t end, const FlushWaiter& waiter) {
+        return end < waiter.end;
+      };
+      const auto at = std::upper_bound(flush_waiters_.begin(),
+                                       flush_waiters_.end(), end, later);
+      flush_waiters_.insert(at, {end, flushed});
     }
     return flushed.deferred();
   }
+
+  void HoldBack() { holds_back_ = true; }
 
   size_t bytes_to_write() const { return buffer_.size() - begin_; }
 
@@ -99,6 +107,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
       socket_->CloseInOrder(when);
     } else if (socket_->is_open()) {
       ForceCloseAt(when);
+      StopHoldingBack();
     }
     return socket_->closed();
   }
@@ -112,8 +121,13 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void HalfClose() {
     if (!accepts_writes()) return;
     half_closed_ = true;
-    if (bytes_to_write() == 0) socket_->ShutdownSend();
+    if (bytes_to_write() == 0) {
+      socket_->ShutdownSend();
+    } else {
+      StopHoldingBack();
+    }
   }
+  bool has_sent_end() const { return half_closed_ && bytes_to_write() == 0; }
 
   bool is_closed() const { return closing_; }
   Deferred<> close_finished() const { return socket_->closed(); }
@@ -219,13 +233,35 @@ class Writer::State : public std::enable_shared_from_this<State> {
     return error == EAGAIN || error == EWOULDBLOCK;
   }
 
+  bool kernel_has_room() {
+    return !holds_back_ || !socket_->is_open() ||
+           HasLittleUnsent(socket_->socket().native_handle());
+  }
+
+  // What holds the bytes back holds for the wait only: sending is not to be cut
+  // into pieces.
   void WaitWritable() {
     flush_scheduled_ = true;
+    SetHeldBack(holds_back_);
     socket_->socket().async_wait(asio::socket_base::wait_write,
                                  [self = shared_from_this()](error_code) {
                                    self->flush_scheduled_ = false;
+                                   self->SetHeldBack(false);
                                    self->Flush();
                                  });
+  }
+
+  // Ends the wait, if the kernel takes more: it tells of that.
+  void StopHoldingBack() {
+    holds_back_ = false;
+    SetHeldBack(false);
+  }
+
+  void SetHeldBack(bool held_back) {
+    if (held_back_ == held_back) return;
+    held_back_ = held_back;
+    if (!socket_->is_open()) return;
+    SetWritableWithLittleUnsent(socket_->socket().native_handle(), held_back);
   }
 
   // Drops what the kernel has taken, and tells those who waited for it.
@@ -363,6 +399,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
   std::deque<AgeStamp> stamps_;
   std::deque<FlushWaiter> flush_waiters_;
   bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
+  bool holds_back_ = false;       // HoldBack() was called,
+  bool held_back_ = false;        // ... and the socket waits as it says.
   bool half_closed_ = false;
   bool closing_ = false;
   bool closed_by_owner_ = false;   // By Close() or Abort().
@@ -388,7 +426,11 @@ void Writer::WriteNow(std::span<const std::string_view> pieces) {
   state_->WriteNow(pieces);
 }
 
-Deferred<FlushResult> Writer::Flushed() { return state_->Flushed(); }
+void Writer::HoldBack() { state_->HoldBack(); }
+
+Deferred<FlushResult> Writer::Flushed(size_t all_but) {
+  return state_->Flushed(all_but);
+}
 
 size_t Writer::bytes_to_write() const { return state_->bytes_to_write(); }
 
@@ -403,6 +445,8 @@ bool Writer::is_closed() const { return state_->is_closed(); }
 Deferred<> Writer::close_finished() const { return state_->close_finished(); }
 
 void Writer::HalfClose() { state_->HalfClose(); }
+
+bool Writer::has_sent_end() const { return state_->has_sent_end(); }
 
 Deferred<> Writer::consumer_left() const { return state_->consumer_left(); }
 

@@ -64,9 +64,14 @@ class Writer {
   // left is noticed in this call.
   void WriteNow(std::span<const std::string_view> pieces);
 
-  // Determined when the kernel has all that was written before this call, or
-  // when that can no longer be, as for dropped bytes.
-  Deferred<FlushResult> Flushed();
+  // From now on bytes wait here and not in the kernel: it is given none while
+  // it has much that it has not sent (HasLittleUnsent()), until Close() or
+  // HalfClose().  So their age counts, whatever the kernel would take.
+  void HoldBack();
+
+  // Determined when the kernel has all that was written before this call, but
+  // for `all_but` bytes, or when that can no longer be, as for dropped bytes.
+  Deferred<FlushResult> Flushed(size_t all_but = 0);
 
   // Bytes written and not yet taken by the kernel.
   size_t bytes_to_write() const;
@@ -95,6 +100,9 @@ class Writer {
   // Flushes, then sends FIN; reading goes on (half-close).  The Writer then
   // refuses writes as a closed one, but the socket stays open until Close().
   void HalfClose();
+
+  // HalfClose() was called, and the FIN is sent.
+  bool has_sent_end() const;
 
   // Determined when a write failed because the peer has left.
   Deferred<> consumer_left() const;
