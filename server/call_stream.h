@@ -75,6 +75,7 @@ class CallStream
   // Forgets what is not on its way yet.
   void DropUnsent();
 
+  bool reading() const { return read_in_flight_; }
   bool closed() const { return status_.has_value(); }  // Close() was called.
   bool broken() const { return broken_; }
   Loop& loop() const { return loop_; }

@@ -11,6 +11,7 @@ size_t ReceivedData::size() const {
 }
 
 void ReceivedData::RemovePrefix(size_t size) {
+  removed += size;
   for (std::string_view& piece : pieces) {
     const size_t of_piece = std::min(size, piece.size());
     piece.remove_prefix(of_piece);

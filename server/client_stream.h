@@ -25,6 +25,7 @@ struct ReceivedData {
 
   std::vector<std::string_view> pieces;
   std::shared_ptr<const void> owner;  // Of the memory of the pieces.
+  size_t removed = 0;                 // By RemovePrefix().
 };
 
 // One message of a client.
@@ -44,11 +45,19 @@ class ClientStream {
  public:
   virtual ~ClientStream() = default;
 
+  // Who gives the socket of Join() the data that is read.
+  enum class Carrier {
+    kCaller,
+    // The stream may, whatever the socket takes at once.  Not while older bytes
+    // wait for the socket elsewhere: it would overtake them.
+    kStream,
+  };
+
   // Waits for the next message.  nullopt once the client has ended its
   // direction, and once the stream is broken or finished.  One at a time.
   // Cancellation: terminal; throws operation_aborted, and the message that
   // would have been the answer is that of the next Read().
-  virtual Task<std::optional<ClientMessage>> Read() = 0;
+  virtual Task<std::optional<ClientMessage>> Read(Carrier carrier) = 0;
 
   // Sends `frame` after the one on its way, and waits until it has been taken
   // over by the flow control of the stream: true; false if it never will be,
@@ -66,7 +75,7 @@ class ClientStream {
 
   // From now on the stream may carry data from and to `socket`, the peer, by
   // itself, on threads of its own: data that the peer takes at once need not
-  // come to Read(), and SendData() may go on with what the peer has sent
+  // come to Read(kStream), and SendData() may go on with what the peer has sent
   // meanwhile, until DataTaken() returns.  One frame at a time in each
   // direction all the same.  While there is no Read() and no Write().
   virtual void Join(std::shared_ptr<SharedDescriptor> socket) = 0;

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/monitor.h"
 #include "lib/status.h"
+#include "server/cut_stream.h"
 #include "server/errors.h"
 #include "server/names.h"
 #include "server/stream_session.h"
@@ -161,10 +162,12 @@ void Dialler::Forget(const SharedDial& dial) {
 void Dialler::CloseAll(ExistingConnections how) {
   const auto dials = dials_;  // A copy: one that is closed leaves the map.
   for (const auto& [number, dial] : dials) {
-    if (dial->connection != nullptr) {
-      dial->connection->Close(how, CloseReason::kShutdown);
-    } else {
+    if (dial->connection == nullptr) {
       dial->interrupt.FillIfEmpty();
+    } else if (how == ExistingConnections::kClose) {
+      CutStream(*dial->connection, CloseReason::kShutdown);
+    } else {
+      dial->connection->Close(how, CloseReason::kShutdown);
     }
   }
 }

@@ -53,7 +53,8 @@ class Dialler {
   // Refuses what comes from now on.
   void BeginShutdown() { shutting_down_ = true; }
   // Gives up what is not connected yet, and closes the others, with reason
-  // SHUTDOWN.  After BeginShutdown().
+  // SHUTDOWN: with kClose those in order whose client has ended them (see
+  // CutStream()).  After BeginShutdown().
   void CloseAll(ExistingConnections how);
   // Neither a connection nor an attempt is left.
   bool idle() const { return dials_.empty(); }

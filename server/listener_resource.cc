@@ -9,6 +9,7 @@
 #include "lib/status.h"
 #include "server/builtin_handler.h"
 #include "server/convert.h"
+#include "server/cut_stream.h"
 #include "server/errors.h"
 #include "server/names.h"
 #include "server/timestamp.h"
@@ -205,6 +206,10 @@ Deferred<> ListenerResource::Close(ExistingConnections existing,
       }
     }
   }
+  if (existing == ExistingConnections::kClose &&
+      reason == CloseReason::kShutdown) {
+    CutStreams();
+  }
   const Deferred<> closed = server_->CloseAs(existing, cause, reason);
   if (existing == ExistingConnections::kLeave) return close_finished();
   const Ivar<> shown(executor_);
@@ -212,6 +217,20 @@ Deferred<> ListenerResource::Close(ExistingConnections existing,
     finished.Upon([shown] { shown.Fill(); });
   });
   return shown.deferred();
+}
+
+// Of those whose clients have not ended them.
+void ListenerResource::CutStreams() {
+  const auto connections = server_->connections();  // A copy: they leave it.
+  for (const auto& [id, connection] : connections) {
+    const auto live = shared_.connections.Find(id);
+    const Claim* const claim = live ? live->facts.claim.get() : nullptr;
+    // What is no coroutine's is no ServedConnection.
+    if (claim == nullptr || !claim->begun) continue;
+    if (claim->ended().determined()) continue;
+    CutStream(static_cast<ServedConnection&>(*connection),
+              CloseReason::kShutdown);
+  }
 }
 
 void ListenerResource::OnDeleted() {

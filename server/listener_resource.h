@@ -102,6 +102,7 @@ class ListenerResource final : private ServerObserver {
                     Duration timeout);
   // A remote listener without a worker accepts nothing.
   void UpdateAccepting();
+  void CutStreams();
   void OnMonitorError(std::exception_ptr error);
   // As it is now; what it refers to is this object's.
   ListenerRecord Record() const;

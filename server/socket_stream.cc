@@ -20,9 +20,10 @@ bool SocketStream::AwaitsMessage() const {
   return !message_ && !client_ended_ && !closed() && !CallStream::broken();
 }
 
-Task<std::optional<ClientMessage>> SocketStream::Read() {
+Task<std::optional<ClientMessage>> SocketStream::Read(Carrier carrier) {
   if (AwaitsMessage()) {
-    // Without effect if a Read() that was cancelled has asked already.
+    // If a Read() that was cancelled has asked already, it stays at that.
+    if (!reading()) takes_directly_ = carrier == Carrier::kStream;
     ReadNext();
     const Deferred<> ready = reader_.emplace(loop().executor()).deferred();
     co_await ready.Wait();
@@ -66,18 +67,17 @@ void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
 }
 
 // What the loop must not miss comes to it: everything but data, data that is
-// too large, and what the peer does not take at once, or would not next time.
+// too large, and what the peer does not take at once.
 bool SocketStream::TakeDirectly(const grpc::ByteBuffer& message) {
   if (socket_ == nullptr || !takes_directly_) return false;
   const std::optional<ReceivedData> data = ParseData(message);
-  takes_directly_ = data.has_value();
   if (!data || data->size() > kMaxClientDataBytes ||
-      data->pieces.size() > kMostPieces) {
+      data->pieces.size() > kMostPieces || !socket_->HasLittleUnsent()) {
     return false;
   }
   const ssize_t n = socket_->Send(data->pieces);
   directly_sent_ = n < 0 ? 0 : static_cast<size_t>(n);
-  return directly_sent_ == data->size() && socket_->HasLittleUnsent();
+  return directly_sent_ == data->size();
 }
 
 bool SocketStream::ContinueSending(grpc::ByteBuffer* message) {

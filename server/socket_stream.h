@@ -22,7 +22,7 @@ class SocketStream final : public ClientStream, public CallStream {
   SocketStream(Loop& loop, const grpc::CallbackServerContext& context,
                OnDoneFunction on_done);
 
-  Task<std::optional<ClientMessage>> Read() override;
+  Task<std::optional<ClientMessage>> Read(Carrier carrier) override;
   Task<bool> Write(v1::ServerFrame frame) override;
   void SendData(DataBlock data) override;
   Task<bool> DataTaken() override;
@@ -49,9 +49,10 @@ class SocketStream final : public ClientStream, public CallStream {
 
   // Of Join(); else null.  Set while no read and no write is in flight.
   std::shared_ptr<SharedDescriptor> socket_;
-  // Touched by whoever has the message that was read last.
-  bool takes_directly_ = true;  // The client has sent nothing but data.
-  size_t directly_sent_ = 0;    // Bytes of that message.
+  // Touched by whoever has the message that was read last, or asks for the
+  // next.
+  bool takes_directly_ = false;  // Read() allows it.
+  size_t directly_sent_ = 0;     // Bytes of that message.
 };
 
 }  // namespace portreeve::server

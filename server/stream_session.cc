@@ -15,6 +15,7 @@
 #include "server/claim.h"
 #include "server/convert.h"
 #include "server/errors.h"
+#include "server/stream_policy.h"
 
 namespace portreeve::server {
 namespace {
@@ -25,12 +26,54 @@ constexpr size_t kMaxTailBytes = 128 * 1024;
 
 Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
 
-v1::ServerFrame EofFrame() {
+v1::ServerFrame EofFrame(bool is_reset = false) {
   v1::ServerFrame frame;
-  frame.mutable_eof();
+  frame.mutable_eof()->set_reset(is_reset);
   return frame;
 }
 
+absl::Status AfterTheEnd() {
+  return InvalidField("data", "nothing may follow `eof` and `done`");
+}
+
+// What is wrong with `message` whatever came before it.
+absl::Status Check(const ClientMessage& message) {
+  if (message.data && message.data->size() > kMaxClientDataBytes) {
+    return InvalidField(
+        "data", absl::StrCat("at most ", kMaxClientDataBytes,
+                             " bytes, but it has ", message.data->size()));
+  }
+  if (message.data) return absl::OkStatus();
+  switch (message.frame.kind_case()) {
+    case v1::ClientFrame::kAttach:
+      return InvalidField("attach", "only the first frame may be `attach`");
+    case v1::ClientFrame::kDial:
+      return InvalidField("dial", "only the first frame may be `dial`");
+    case v1::ClientFrame::KIND_NOT_SET:
+      return InvalidMessage("a frame must have one of its kinds set");
+    default:
+      return absl::OkStatus();
+  }
+}
+
+// Of one that is all right.
+StreamPolicy::Frame KindOf(const ClientMessage& message) {
+  if (message.data) return StreamPolicy::Frame::kData;
+  switch (message.frame.kind_case()) {
+    case v1::ClientFrame::kEof:
+      return StreamPolicy::Frame::kEof;
+    case v1::ClientFrame::kDone:
+      return StreamPolicy::Frame::kDone;
+    case v1::ClientFrame::kReset:
+      return StreamPolicy::Frame::kReset;
+    case v1::ClientFrame::kRaised:
+      return StreamPolicy::Frame::kRaised;
+    default:
+      return StreamPolicy::Frame::kNonsense;
+  }
+}
+
+// Does what StreamPolicy says.
 class Session {
  public:
   Session(std::shared_ptr<ClientStream> stream,
@@ -38,7 +81,8 @@ class Session {
           StreamSessionOptions options)
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
-        options_(std::move(options)) {}
+        options_(std::move(options)),
+        policy_(options_.broken) {}
 
   Task<> Run() {
     using namespace asio::experimental::awaitable_operators;  // NOLINT
@@ -46,126 +90,99 @@ class Session {
     *opened.mutable_opened()->mutable_connection() = options_.describe();
     // Small enough to need no client that reads.
     co_await stream_->Write(std::move(opened));
-    if (is_open()) stream_->Join(connection_->socket()->Share());
+    writer().HoldBack();
+    if (socket().is_open()) stream_->Join(socket().Share());
     // Whatever ends the exchange, the connection's end ends it all.
     co_await ((PumpUp() && PumpDown() && WatchStream() && WatchPeer()) ||
               Await(connection_->closed()));
-    End(nullptr);
+    Do(policy_.OnClosed());
     co_await Conclude();
   }
 
   void Abandon() {
     connection_->Close(ExistingConnections::kReset, options_.broken);
-    End(nullptr);
+    Do(policy_.OnClosed());
     stream_->Finish(absl::InternalError("the connection was given up"));
   }
 
  private:
-  bool stream_is_usable() const {
-    return violation_.ok() && !stream_->broken().determined();
+  SocketCore& socket() { return *connection_->socket(); }
+  Writer& writer() { return connection_->writer(); }
+
+  // All of `action` but its frames.
+  void Do(const StreamPolicy::Action& action,
+          const std::string& error = std::string()) {
+    if (action.half_close) writer().HalfClose();
+    if (action.close != StreamPolicy::Close::kNo) {
+      connection_->Close(action.close == StreamPolicy::Close::kReset
+                             ? ExistingConnections::kReset
+                             : ExistingConnections::kClose,
+                         action.reason);
+    }
+    if (action.end == StreamPolicy::End::kDone) options_.on_end(nullptr);
+    if (action.end == StreamPolicy::End::kRaised) {
+      options_.on_end(std::make_exception_ptr(HandlerRaised(error)));
+    }
   }
 
-  void End(std::exception_ptr error) {
-    if (std::exchange(ended_, true)) return;
-    options_.on_end(error);
+  // What others do with the connection shows only when one looks.
+  void LookAtConnection() {
+    if (writer().is_closed() || !socket().is_open()) policy_.OnCloseBegun();
   }
 
-  // From the client to the peer, one frame at a time.
+  // From the client to the peer.
   Task<> PumpUp() {
-    while (true) {
-      std::optional<ClientMessage> message = co_await stream_->Read();
-      if (!message) break;
-      violation_ =
-          message->data ? TakeData(*message->data) : TakeFrame(message->frame);
-      if (!violation_.ok()) {
-        OnViolation();
+    while (policy_.may_read()) {
+      const bool nothing_waits = connection_->bytes_to_write() == 0;
+      const auto carrier = nothing_waits && policy_.takes_data()
+                               ? ClientStream::Carrier::kStream
+                               : ClientStream::Carrier::kCaller;
+      std::optional<ClientMessage> message = co_await stream_->Read(carrier);
+      if (stream_->broken().determined()) co_return;
+      LookAtConnection();
+      if (!message) {
+        Do(policy_.OnStreamEnd());
         co_return;
       }
-      message.reset();  // The Writer has a copy of what the kernel has not.
-      if (connection_->bytes_to_write() > 0) {
-        const Deferred<FlushResult> flushed = connection_->writer().Flushed();
-        co_await flushed.Wait();
-      }
-      // Else a peer that does not read would have one whole frame wait here,
-      // beside the stream's window.
-      co_await connection_->socket()->WaitWritable();
+      const size_t size = Take(*std::move(message));
+      if (!policy_.is_held()) continue;
+      const Deferred<FlushResult> begun = writer().Flushed(size - 1);
+      co_await begun.Wait();
+      policy_.OnBegun();
     }
-    if (!stream_is_usable()) co_return;
-    client_ended_ = true;
-    HalfClose();
-    if (peer_eof_delivered_) End(nullptr);
   }
 
-  absl::Status TakeFrame(const v1::ClientFrame& frame) {
-    switch (frame.kind_case()) {
-      case v1::ClientFrame::kData:
-        return TakeData({{frame.data()}, nullptr});
-      case v1::ClientFrame::kEof:
-        HalfClose();
-        return absl::OkStatus();
-      case v1::ClientFrame::kDone:
-        NotePeersEnd();
-        End(nullptr);
-        return absl::OkStatus();
-      case v1::ClientFrame::kReset:
-        NotePeersEnd();
-        connection_->Close(ExistingConnections::kReset,
-                           CloseReason::kHandlerDone);
-        End(nullptr);
-        return absl::OkStatus();
-      case v1::ClientFrame::kRaised:
-        NotePeersEnd();
-        End(std::make_exception_ptr(HandlerRaised(frame.raised().message())));
-        return absl::OkStatus();
-      case v1::ClientFrame::kAttach:
-        return InvalidField("attach", "only the first frame may be `attach`");
-      case v1::ClientFrame::kDial:
-        return InvalidField("dial", "only the first frame may be `dial`");
-      case v1::ClientFrame::KIND_NOT_SET:
-        break;
+  // How many bytes of data it has brought.
+  size_t Take(ClientMessage message) {
+    if (message.frame.has_data()) {
+      const auto data =
+          std::make_shared<const std::string>(message.frame.data());
+      message.data = ReceivedData{{*data}, data};
     }
-    return InvalidMessage("a frame must have one of its kinds set");
+    const absl::Status error = Check(message);
+    const auto kind =
+        error.ok() ? KindOf(message) : StreamPolicy::Frame::kNonsense;
+    const bool is_end = kind == StreamPolicy::Frame::kDone ||
+                        kind == StreamPolicy::Frame::kReset ||
+                        kind == StreamPolicy::Frame::kRaised;
+    if (is_end) NotePeersEnd();
+    const StreamPolicy::Action action = policy_.OnFrame(kind);
+    if (policy_.has_failed()) violation_ = error.ok() ? AfterTheEnd() : error;
+    Do(action, message.frame.raised().message());
+    if (!action.write) return 0;
+    const size_t size = message.data->size() + message.data->removed;
+    writer().WriteNow(message.data->pieces);
+    policy_.OnWritten(size, writer().bytes_to_write());
+    return size;
   }
 
   // What the client does next may be an answer to what the peer did after its
   // end, carried by other threads while this one has not read the end yet: the
   // end was first.
   void NotePeersEnd() {
-    if (connection_->socket()->HasPeerEnded()) {
+    if (socket().HasPeerEnded()) {
       connection_->NoteReason(CloseReason::kPeerClosed);
     }
-  }
-
-  absl::Status TakeData(const ReceivedData& data) {
-    if (eof_ || ended_by_client()) {
-      return InvalidField("data", "nothing may follow `eof` and `done`");
-    }
-    if (data.size() > kMaxClientDataBytes) {
-      return InvalidField("data",
-                          absl::StrCat("at most ", kMaxClientDataBytes,
-                                       " bytes, but it has ", data.size()));
-    }
-    // Closed under the client, which `closed` will tell.
-    if (!connection_->writer().is_closed()) {
-      connection_->writer().WriteNow(data.pieces);
-    }
-    return absl::OkStatus();
-  }
-
-  // The connection's own end is not the client's fault.
-  bool ended_by_client() const { return ended_ && !closed_under_client(); }
-  bool closed_under_client() const { return !is_open(); }
-  // The connection itself stays until what was written has arrived.
-  bool is_open() const { return connection_->socket()->is_open(); }
-
-  void HalfClose() {
-    if (std::exchange(eof_, true)) return;
-    if (!connection_->writer().is_closed()) connection_->writer().HalfClose();
-  }
-
-  void OnViolation() {
-    connection_->Close(ExistingConnections::kReset, options_.broken);
-    End(nullptr);
   }
 
   // From the peer to the client.
@@ -174,7 +191,7 @@ class Session {
     const auto try_read = [&reader](std::span<char> space) {
       return reader.TryRead(space);
     };
-    while (is_open()) {
+    while (socket().is_open()) {
       std::optional<DataBlock> data = ReceiveBlock(try_read);
       if (!data) {
         co_await reader.WaitUntilReadable();
@@ -186,47 +203,47 @@ class Session {
       co_await reader.WaitUntilReadable();
       if (!co_await stream_->DataTaken()) co_return;
     }
-    if (connection_->reason() == CloseReason::kPeerReset) {
-      connection_->Close(ExistingConnections::kReset, CloseReason::kPeerReset);
-    }
     // Closed, its Reader gives an end that is not the peer's.
-    if (!is_open()) co_return;
-    eof_sent_ = true;
+    if (!socket().is_open()) co_return;
+    if (socket().HasFailed() &&
+        connection_->reason() != CloseReason::kPeerClosed) {
+      Do(policy_.OnPeerReset());
+      co_return;
+    }
+    if (!policy_.OnPeerEnd().send_eof) co_return;
     v1::ServerFrame eof = EofFrame();
     if (!co_await stream_->Write(std::move(eof))) co_return;
-    peer_eof_delivered_ = true;
-    if (client_ended_) End(nullptr);
+    Do(policy_.OnEofTaken());
   }
 
-  // A stream that breaks must not pass for one that has ended; but one whose
-  // client was through has nothing left to lose.
+  // A stream that breaks must not pass for one that has ended.
   Task<> WatchStream() {
     co_await Await(stream_->broken());
-    if (ended_) co_return;
-    connection_->Close(ExistingConnections::kReset, options_.broken);
-    End(nullptr);
+    LookAtConnection();
+    Do(policy_.OnBroken(writer().has_sent_end()));
   }
 
   // A peer that has reset is noticed, and its descriptor free, even while the
   // client does not read; what it had sent is kept for the client.
   Task<> WatchPeer() {
-    SocketCore& socket = *connection_->socket();
-    co_await PeerReset(socket);
+    co_await PeerReset(socket());
     // What the stream has taken goes before what is left.
-    socket.StopSharedReceiving();
+    socket().StopSharedReceiving();
     const auto space =
         std::make_unique_for_overwrite<char[]>(kMaxServerDataBytes);
     while (tail_.size() < kMaxTailBytes) {
-      const ssize_t n = socket.Receive(space.get(), kMaxServerDataBytes);
+      const ssize_t n = socket().Receive(space.get(), kMaxServerDataBytes);
       if (n <= 0) break;
       tail_.append(space.get(), static_cast<size_t>(n));
     }
-    connection_->Close(ExistingConnections::kReset, CloseReason::kPeerReset);
+    Do(policy_.OnPeerReset());
   }
 
   // The descriptor is closed.
   Task<> Conclude() {
-    if (!violation_.ok()) {
+    const CloseReason reason = connection_->reason();
+    const StreamPolicy::Farewell farewell = policy_.FarewellOf(reason);
+    if (!farewell.closed) {
       stream_->Finish(violation_);
       co_return;
     }
@@ -235,11 +252,8 @@ class Session {
       stream_->SendData(std::move(data));
       (void)co_await stream_->DataTaken();
     }
-    const CloseReason reason = connection_->reason();
-    const bool peer_ended =
-        reason == CloseReason::kPeerReset || reason == CloseReason::kPeerClosed;
-    if (peer_ended && !eof_sent_) {
-      v1::ServerFrame eof = EofFrame();
+    if (farewell.eof) {
+      v1::ServerFrame eof = EofFrame(farewell.eof_is_reset);
       co_await stream_->Write(std::move(eof));
     }
     v1::ServerFrame closed;
@@ -252,12 +266,8 @@ class Session {
   const std::shared_ptr<ClientStream> stream_;
   const std::shared_ptr<ServedConnection> connection_;
   const StreamSessionOptions options_;
-  absl::Status violation_;           // Of the client, against the contract.
-  bool eof_ = false;                 // The client sends no more.
-  bool client_ended_ = false;        // ... for it has ended its stream.
-  bool eof_sent_ = false;            // To the client.
-  bool peer_eof_delivered_ = false;  // ... and it was taken.
-  bool ended_ = false;
+  StreamPolicy policy_;
+  absl::Status violation_;  // Of the client, against the contract.
   std::string tail_;
 };
 

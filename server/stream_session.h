@@ -28,8 +28,9 @@ struct StreamSessionOptions {
 };
 
 // Carries bytes, ends and resets both ways from `opened` to `closed`, and
-// finishes the stream.  In each direction it holds one frame: it reads from
-// each side when the other has taken what it had.
+// finishes the stream, as StreamPolicy says.  From the peer it reads when the
+// client has taken what it had; from the client it reads one frame ahead of the
+// peer, so that an end is seen whatever the peer does.
 //
 // Returns once the connection is closed and the client was told, or is gone.
 // Cancellation: terminal; resets the connection.

@@ -32,7 +32,7 @@ class FakeClientStream : public ClientStream {
   explicit FakeClientStream(const Executor& executor)
       : executor_(executor), broken_(executor), changed_(executor) {}
 
-  Task<std::optional<ClientMessage>> Read() override {
+  Task<std::optional<ClientMessage>> Read(Carrier) override {
     while (frames_.empty() && !over()) co_await Changed();
     if (frames_.empty() || over(false)) co_return std::nullopt;
     if (!frames_.front()) co_return std::nullopt;  // It stays the end.
