@@ -136,6 +136,7 @@ void CallStream::TakeSent(bool ok) {
   sent.on_sent(ok);
   if (!ok) Break();
   Pump();
+  AwaitSent();  // Who was queued may wait already.
 }
 
 void CallStream::OnCancel() {
