@@ -26,7 +26,8 @@ async function chat(socket) {
   });
   tell(null, `* ${name} is here`);
   readline.createInterface({ input: socket })
-      .on('line', (line) => tell(socket, `<${name}> ${line}`));
+      .on('line', (line) => tell(socket, `<${name}> ${line}`))
+      .on('error', () => {}); // The socket's: 'close' is enough.
 }
 
 async function main() {

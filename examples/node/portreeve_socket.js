@@ -8,6 +8,8 @@ const MAX_FRAME = 64 * 1024;
 // Milliseconds that resetAndDestroy() gives the daemon to take the frame.
 const RESET_TIMEOUT = 1000;
 const MAX_MESSAGE = 1024;
+// Why a connection closes that both sides have ended.
+const IN_ORDER = ['PEER_CLOSED', 'HANDLER_DONE', 'HANDLER_ERROR'];
 
 function lossError(code, message) {
   return Object.assign(new Error(message), { code, syscall: 'read' });
@@ -21,11 +23,13 @@ function socketName(address) {
  * A connection of the daemon: the stream of one Attach or Dial.
  *
  * As net.Socket: end() sends FIN; without `allowHalfOpen` the peer's FIN ends
- * this side too; the peer's reset is the error ECONNRESET, and what was cut
- * otherwise ECONNABORTED. When both sides have ended the handler has (`done`).
- * destroy() ends it before, destroy(error) and the rejection of a listener are
- * a handler error (`raised`), resetAndDestroy() sends RST. 'close' comes when
- * the daemon has closed its socket, or the stream has broken.
+ * this side too; the peer's reset is the error ECONNRESET, after the data before
+ * it and with no 'end', and what was cut otherwise ECONNABORTED. When both sides
+ * have ended the handler has (`done`); the error comes then where the flush may
+ * not be whole. destroy() ends it before, destroy(error) and the rejection of a
+ * listener are a handler error (`raised`), resetAndDestroy() sends RST; after
+ * these there is no further error, but `closeReason`. 'close' comes when the
+ * daemon has closed its socket, or the stream has broken.
  */
 class PortreeveSocket extends Duplex {
   #call;
@@ -33,8 +37,12 @@ class PortreeveSocket extends Duplex {
   #eof = false; // Whether the peer's came.
   #over = null; // How the stream has ended: {reason} or {error}.
   #onOver = () => {};
+  #cancelled = false;
 
-  /** `call` has answered `opened`, and is paused. */
+  /**
+   * `call` has answered `opened`. What comes then is taken before anyone reads,
+   * as of a net.Socket, so that a handler that only writes learns of a reset.
+   */
   constructor(call, connection, { allowHalfOpen = false } = {}) {
     super({ allowHalfOpen, captureRejections: true });
     this.#call = call;
@@ -68,6 +76,7 @@ class PortreeveSocket extends Duplex {
 
   /** Breaks the stream, which resets the connection as CLIENT_GONE. */
   cancel() {
+    this.#cancelled = true;
     this.#call.cancel();
   }
 
@@ -82,6 +91,7 @@ class PortreeveSocket extends Duplex {
     } else if (this.destroyed) {
       // Nobody reads any more.
     } else if (frame.kind === 'eof') {
+      if (frame.eof.reset) return; // Which is no end; `closed` tells.
       this.#eof = true;
       this.push(null);
     } else if (!this.push(frame.data)) {
@@ -91,7 +101,8 @@ class PortreeveSocket extends Duplex {
 
   _write(chunk, encoding, callback) {
     if (this.#over) {
-      callback(lossError('ECONNRESET', 'the connection is closed'));
+      callback(this.#loss() ??
+               lossError('ECONNRESET', 'the connection is closed'));
       return;
     }
     let at = 0;
@@ -103,23 +114,23 @@ class PortreeveSocket extends Duplex {
 
   _final(callback) {
     if (this.#over) {
-      callback();
+      callback(this.#loss());
     } else {
       this.#call.write({ eof: {} }, () => callback());
     }
   }
 
   _destroy(error, callback) {
+    // Node destroys a stream that has ended both ways; it may be cut still.
+    const ended = this.readableEnded && this.writableFinished;
+    this.#onOver = () => {
+      const tells = ended && !this.#cancelled;
+      callback(error ?? (tells ? this.#loss() : null));
+    };
     if (this.#over) {
-      callback(error);
+      this.#onOver();
       return;
     }
-    // Node destroys a stream that has ended both ways; a reset may be behind.
-    const ended = this.readableEnded && this.writableFinished;
-    this.#onOver = ({ reason }) => {
-      const wasReset = ended && reason === 'PEER_RESET';
-      callback(wasReset ? lossError('ECONNRESET', 'read ECONNRESET') : error);
-    };
     if (error) {
       const message = String(error?.message ?? error).slice(0, MAX_MESSAGE);
       this.#end = { raised: { message } };
@@ -144,19 +155,29 @@ class PortreeveSocket extends Duplex {
   #finish(over) {
     if (this.#over) return;
     this.#over = over;
+    const loss = this.#loss();
     if (this.destroyed) {
-      this.#onOver(over);
-    } else if (over.error) {
-      this.destroy(lossError('ECONNRESET', over.error.message));
-    } else if (over.reason === 'PEER_RESET') {
-      this.destroy(lossError('ECONNRESET', 'read ECONNRESET'));
-    } else if (!this.#eof) {
-      this.destroy(lossError('ECONNABORTED', `closed: ${over.reason}`));
+      this.#onOver();
+    } else if (loss) {
+      // A reader that waits gets first what was pushed in this tick.
+      setImmediate(() => this.destroy(loss));
     } else if (this.readableEnded) {
       this.destroy();
     } else {
       this.once('end', () => this.destroy());
     }
+  }
+
+  /** The error that the end of the stream is; null where nothing was cut. */
+  #loss() {
+    const { reason, error } = this.#over;
+    if (error) return lossError('ECONNRESET', error.message);
+    if (reason === 'PEER_RESET') {
+      return lossError('ECONNRESET', 'read ECONNRESET');
+    }
+    const inOrder = this.#eof || this.destroyed;
+    if (inOrder && IN_ORDER.includes(reason)) return null;
+    return lossError('ECONNABORTED', `closed: ${reason}`);
   }
 }
 
@@ -169,7 +190,6 @@ function openSocket(call, first, options) {
     call.once('error', reject);
     call.once('end', () => reject(new Error('no `opened`')));
     call.once('data', (frame) => {
-      call.pause();
       resolve(new PortreeveSocket(call, frame.opened.connection, options));
     });
     call.write(first);

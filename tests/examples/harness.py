@@ -172,6 +172,13 @@ class Worker(Process):
         return json.loads(self.line("report "))
 
 
+def reset(connection):
+    """Closes a socket by RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                          struct.pack("ii", 1, 0))
+    connection.close()
+
+
 class Peer:
     """A plain TCP client; `buffer` bounds the kernel's buffers, in bytes."""
 
@@ -215,9 +222,7 @@ class Peer:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                               struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
     def read(self, size):
         """Exactly `size` bytes, or fewer before EOF."""

@@ -91,11 +91,12 @@ class SocketTest(unittest.TestCase):
     def test_reset_by_the_peer(self):
         worker = self.worker()
         with Watch(self.daemon) as watch:
-            peer = self.peer("expect_reset")
+            peer = self.peer("follow reads")
             self.assertEqual(peer.line(), "ready\n")
             peer.reset()
             self.assertEqual(worker.report(), {
                 "size": 0,
+                "end": False,
                 "lost": "ECONNRESET",
                 "reason": "PEER_RESET"
             })

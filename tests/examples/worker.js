@@ -6,6 +6,7 @@ const portreeve = require('../../examples/node/portreeve.js');
 
 const CHUNK = Buffer.alloc(64 * 1024);
 const [listener, target] = process.argv.slice(2);
+let go;
 
 function report(values) {
   console.log(`report ${JSON.stringify(values)}`);
@@ -63,15 +64,36 @@ const commands = {
     socket.resetAndDestroy();
   },
 
-  async expect_reset(socket) {
-    let lost = null;
-    let size = 0;
+  async follow(socket, how) {
+    const told = { size: 0, end: false, lost: null };
+    socket.on('error', (error) => { told.lost = error.code; });
+    socket.once('close', () => {
+      report({ ...told, reason: socket.closeReason ?? null });
+    });
     socket.write('ready\n');
-    socket.on('data', (data) => { size += data.length; });
-    socket.on('error', (error) => { lost = error.code; });
-    socket.once('close', () => report({
-      size, lost, reason: socket.closeReason,
-    }));
+    if (how === 'waits') await new Promise((resolve) => { go = resolve; });
+    if (how === 'iterates') {
+      try {
+        for await (const data of socket) told.size += data.length;
+        told.end = true;
+      } catch {} // It is an 'error', too.
+    } else if (how === 'leaves') {
+      socket.destroy();
+    } else if (how === 'aborts') {
+      socket.resetAndDestroy();
+    } else if (how !== 'is deaf') {
+      socket.on('data', (data) => { told.size += data.length; });
+      socket.once('end', () => {
+        told.end = true;
+        if (how === 'ends') socket.end('ended\n');
+        else socket.write('ended\n');
+      });
+    }
+  },
+
+  let_go(socket) {
+    go();
+    socket.destroy();
   },
 
   fail(socket, message) {
@@ -83,6 +105,14 @@ const commands = {
     const far = await portreeve.dial({ target, host: '127.0.0.1', port });
     far.end('dialled\n');
     far.pipe(socket);
+  },
+
+  async dial_follow(socket, argument) {
+    const [port, ...how] = argument.split(' ');
+    const far = await portreeve.dial({
+      target, host: '127.0.0.1', port, allowHalfOpen: true,
+    });
+    await commands.follow(far, how.join(' '));
   },
 
   async dial_refused(socket, port) {

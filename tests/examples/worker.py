@@ -7,6 +7,7 @@ VERDICT=return in the environment lets the listener go on after an error.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,9 @@ sys.path.insert(0, os.environ["EXAMPLES_PYTHON"])
 import portreeve
 
 CHUNK = bytes(64 * 1024)
+# As Node names them.
+CODES = {ConnectionResetError: "ECONNRESET",
+         ConnectionAbortedError: "ECONNABORTED"}
 
 
 def report(**values):
@@ -74,18 +78,47 @@ async def reset(reader, writer, _):
     writer.transport.abort()
 
 
-async def expect_reset(reader, writer, _):
-    """Reads until the end, and tells how it was."""
+async def follow(reader, writer, how):
+    """Tells how the connection ends for a handler that, as `how` says:
+
+    reads -- reads to the end, of which it tells the peer
+    ends -- the same, and then ends too
+    waits -- is the same as "reads", but begins when another one says "go"
+    is deaf -- reads once it is all over
+    leaves -- ends at once
+    aborts -- resets at once
+    """
     writer.write(b"ready\n")
-    size = len(await reader.read(-1))
-    await writer.wait_closed()
+    size, end, lost = 0, False, None
+    if how == "waits":
+        await go.wait()
+        go.clear()
+    elif how == "leaves":
+        writer.close()
+    elif how == "aborts":
+        writer.transport.abort()
+    elif how == "is deaf":
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
     try:
-        await writer.drain()
-        lost = None
-    except ConnectionResetError:
-        lost = "ECONNRESET"
-    report(size=size, lost=lost,
+        while data := await reader.read(65536):
+            size += len(data)
+        end = True
+        writer.write(b"ended\n")
+        if how == "ends":
+            writer.close()
+    except ConnectionError:
+        pass
+    try:
+        await writer.wait_closed()
+    except ConnectionError as error:
+        lost = CODES[type(error)]
+    report(size=size, end=end, lost=lost,
            reason=writer.get_extra_info("portreeve_close_reason"))
+
+
+async def let_go(reader, writer, _):
+    go.set()
 
 
 async def fail(reader, writer, argument):
@@ -104,6 +137,13 @@ async def dial(reader, writer, argument):
     await far.wait_closed()
 
 
+async def dial_follow(reader, writer, argument):
+    """The same of a connection to a port, which is the first word."""
+    port, _, how = argument.partition(" ")
+    await follow(*await portreeve.open_connection(
+        channel, "127.0.0.1", int(port)), how)
+
+
 async def dial_refused(reader, writer, argument):
     try:
         await portreeve.open_connection(channel, "127.0.0.1", int(argument))
@@ -112,8 +152,8 @@ async def dial_refused(reader, writer, argument):
 
 
 COMMANDS = {f.__name__: f for f in [
-    echo, stall, flood, flood_large, eof_first, eof_last, reset, expect_reset,
-    fail, dial, dial_refused]}
+    echo, stall, flood, flood_large, eof_first, eof_last, reset, follow, let_go,
+    fail, dial, dial_follow, dial_refused]}
 
 
 async def handle(reader, writer):
@@ -129,8 +169,9 @@ async def judge(connection, message):
 
 
 async def main(listener, daemon):
-    global channel
+    global channel, go
     channel = portreeve.channel(daemon)
+    go = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     async with await portreeve.serve(channel, listener, handle,
                                      on_handler_error=judge) as server:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import traceback
 
 import grpc
@@ -13,6 +15,9 @@ MAX_FRAME = 64 * 1024
 # Seconds that abort() gives the daemon to take the `reset` frame.
 RESET_TIMEOUT = 1
 MAX_MESSAGE = 1024
+
+# Why a connection closes that both sides have ended.
+_IN_ORDER = ("PEER_CLOSED", "HANDLER_DONE", "HANDLER_ERROR")
 
 # What a call raises once its stream has ended in any way.
 _ENDED = (grpc.aio.AioRpcError, asyncio.InvalidStateError,
@@ -57,9 +62,12 @@ class StreamTransport(asyncio.Transport):
     The first of close(), fail(), abort() and cancel() ends the handler; the
     later ones do nothing, except that abort() and cancel() cut a flush short.
     connection_lost() comes when the daemon has closed its socket, or the stream
-    has broken. A peer's reset reads as EOF; then drain() raises
-    ConnectionResetError. What was cut otherwise never reads as EOF: reading
-    raises ConnectionError.
+    has broken. What was cut never reads as EOF. As of a socket, the peer's
+    reset comes after the data before it, as ConnectionResetError; what the
+    protocol has not read by then is asyncio's to lose. Other cuts are a
+    ConnectionAbortedError with the reason, or a ConnectionResetError where the
+    stream broke. After close() and fail() they come where the flush may not be
+    whole; after abort() and cancel() there is no error.
     """
 
     def __init__(self, call, connection, protocol):
@@ -81,6 +89,7 @@ class StreamTransport(asyncio.Transport):
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._closing = False
+        self._aborted = False
         self.set_write_buffer_limits()
         protocol.connection_made(self)
         self._receiver = self._loop.create_task(self._receive())
@@ -123,7 +132,7 @@ class StreamTransport(asyncio.Transport):
             return  # Nobody reads any more.
         if frame.WhichOneof("kind") == "data":
             self._protocol.data_received(frame.data)
-        elif not self._read_eof:
+        elif not frame.eof.reset and not self._read_eof:
             self._read_eof = True
             self._protocol.eof_received()
 
@@ -131,12 +140,17 @@ class StreamTransport(asyncio.Transport):
         name = connection_pb2.CloseReason.Name(reason)
         name = name.removeprefix("CLOSE_REASON_")
         self._extra["portreeve_close_reason"] = name
-        return None if self._read_eof else ConnectionAbortedError(name)
+        if name == "PEER_RESET":
+            return ConnectionResetError(errno.ECONNRESET,
+                                        os.strerror(errno.ECONNRESET))
+        if name in _IN_ORDER and (self._read_eof or self._closing):
+            return None
+        return ConnectionAbortedError(name)
 
     def _lose(self, error):
-        ended_here, self._closing = self._closing, True
+        self._closing = True
         self._buffer.clear()
-        self._protocol.connection_lost(None if ended_here else error)
+        self._protocol.connection_lost(None if self._aborted else error)
 
     async def wait_lost(self):
         """Returns after connection_lost(); cancelling it changes nothing."""
@@ -230,6 +244,7 @@ class StreamTransport(asyncio.Transport):
 
     def abort(self):
         """RST at once; what is not sent yet is dropped."""
+        self._aborted = True
         self._buffer.clear()
         self._eof = None
         if not self._end_with(reset={}) or self._writing_paused:
@@ -240,7 +255,7 @@ class StreamTransport(asyncio.Transport):
 
     def cancel(self):
         """Breaks the stream, which resets the connection as CLIENT_GONE."""
-        self._closing = True
+        self._aborted = self._closing = True
         self._may_read.set()
         self._call.cancel()
 
