@@ -56,9 +56,10 @@ class Stream {
   // The handler has failed: as Done, then the listener's `on_handler_error`.
   absl::Status Raise(const std::string& message);
 
-  // Waits for what comes next: `data` (never empty), `eof`, or `closed` with
-  // its reason, which is the last and comes again ever after.  A thread that
-  // does not read holds up the peer.
+  // Waits for what comes next: `data` (never empty), `eof`, which says whether
+  // it is the peer's FIN or its reset, or `closed` with its reason, which is the
+  // last and comes again ever after.  A thread that does not read holds up the
+  // peer.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection to the daemon broke; INVALID_ARGUMENT for

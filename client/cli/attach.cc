@@ -34,8 +34,9 @@ constexpr char kAttachHelp[] =
     "PORTREEVE_LOCAL in its environment. shutdown() is FIN, its end closes "
     "the\n"
     "connection; its exit status is told on stderr where it is not 0, and\n"
-    "changes nothing. A connection that is cut is its end of input. Ends once\n"
-    "the listener is closed and every command has ended, exit status 0. So it\n"
+    "changes nothing. A connection that is cut is its end of input, too, and\n"
+    "it cannot write any more; the reason is told on stderr. Ends once the\n"
+    "listener is closed and every command has ended, exit status 0. So it\n"
     "does at SIGINT or SIGTERM, after cutting the connections; a second one\n"
     "ends it at once. Another worker's `raised` is answered with RAISE.";
 

@@ -8,7 +8,7 @@
 
 namespace portreeve::cli {
 
-// Whether nothing can have been lost: both ends closed it, by FIN.
+// Whether nothing was lost that both ends had sent: they closed it, by FIN.
 bool ClosedInOrder(v1::CloseReason reason);
 
 // "PEER_RESET: the other end has reset the connection".

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/address.h"
+#include "client/cli/close_reason.h"
 #include "client/cli/copy.h"
 #include "client/error.h"
 
@@ -61,13 +62,15 @@ void SendFromCommand(const Command& command, client::Stream& stream) {
 }
 
 // What the peer sends, then its end; until the connection is closed.
-absl::Status ReceiveForCommand(client::Stream& stream, int socket) {
+absl::StatusOr<v1::CloseReason> ReceiveForCommand(client::Stream& stream,
+                                                  int socket) {
   while (true) {
     const absl::StatusOr<v1::ServerFrame> frame = stream.Read();
     if (!frame.ok()) return frame.status();
-    if (frame->has_closed()) return absl::OkStatus();
+    if (frame->has_closed()) return frame->closed().reason();
     if (frame->has_eof()) {
-      shutdown(socket, SHUT_WR);
+      // After a reset it cannot write, either: `closed` is next.
+      if (!frame->eof().reset()) shutdown(socket, SHUT_WR);
     } else {
       // Where nobody reads them any more, bytes are forgotten until `closed`.
       SendToCommand(socket, frame->data());
@@ -145,7 +148,7 @@ void CommandServer::Run(Jobs::iterator job, const std::string& name) {
     } else {
       notes_.Say(absl::StrCat(name, ": ", command.status().message()));
       stream->Reset().IgnoreError();
-      ReceiveForCommand(*stream, -1).IgnoreError();
+      ReceiveForCommand(*stream, -1).status().IgnoreError();
     }
   } else {
     const std::string reason = client::DetailsOf(stream.status()).reason;
@@ -171,12 +174,14 @@ void CommandServer::Connect(Jobs::iterator job, client::Stream& stream,
     stream.Cancel();
   }
   const std::string name = stream.connection().name();
-  const absl::Status ended = ReceiveForCommand(stream, command.socket());
+  const auto reason = ReceiveForCommand(stream, command.socket());
   shutdown(command.socket(), SHUT_RDWR);
   if (sender.joinable()) sender.join();
   SetEnds(job, nullptr, -1);
-  if (!ended.ok() && !absl::IsCancelled(ended)) {
-    notes_.Say(absl::StrCat(name, ": cut: ", ended.message()));
+  if (reason.ok() && !ClosedInOrder(*reason)) {
+    notes_.Say(absl::StrCat(name, ": cut: ", CloseReasonText(*reason)));
+  } else if (!reason.ok() && !absl::IsCancelled(reason.status())) {
+    notes_.Say(absl::StrCat(name, ": cut: ", reason.status().message()));
   }
 }
 

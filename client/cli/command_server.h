@@ -22,10 +22,10 @@ namespace portreeve::cli {
 // Any number at the same time, each with two threads.
 //
 // A command's socket is its connection: it reads EOF after the peer's FIN, and
-// once the connection is cut; what it says by shutdown() is FIN; when it has
-// ended, or closed its stdin and stdout, the connection is done.  A command
-// that runs on after its connection has closed gets SIGTERM after a grace
-// period.
+// once the connection is cut, which a note tells; what it says by shutdown() is
+// FIN; when it has ended, or closed its stdin and stdout, the connection is
+// done.  A command that runs on after its connection has closed gets SIGTERM
+// after a grace period.
 class CommandServer {
  public:
   struct Options {

@@ -42,13 +42,14 @@ class Copy {
   Copy(client::Stream& stream, int input, int output)
       : stream_(stream), input_(input), output_(output) {}
 
-  absl::StatusOr<v1::CloseReason> Run(const std::function<void()>& peer_ended) {
+  absl::StatusOr<Ending> Run(const std::function<void()>& peer_ended) {
     auto sending = std::async(std::launch::async, [this] { return Send(); });
     auto reason = Receive(peer_ended);
     wake_.Set();
     const absl::Status sent = sending.get();
     if (!sent.ok()) return sent;
-    return reason;
+    if (!reason.ok()) return reason.status();
+    return Ending{*reason, num_ended_ == 2};
   }
 
  private:
@@ -70,7 +71,8 @@ class Copy {
       if (!frame.ok()) return frame.status();
       if (frame->has_closed()) return frame->closed().reason();
       if (frame->has_eof()) {
-        if (!EndDirection()) peer_ended();
+        // A reset is no end: `closed` is next.
+        if (!frame->eof().reset() && !EndDirection()) peer_ended();
       } else if (!WriteAll(output_, frame->data())) {
         const int error = errno;
         stream_.Cancel();
@@ -124,9 +126,9 @@ absl::StatusOr<bool> SendAll(int input, int wake, client::Stream& stream) {
   return false;
 }
 
-absl::StatusOr<v1::CloseReason> CopyBothWays(
-    client::Stream& stream, int input, int output,
-    const std::function<void()>& peer_ended) {
+absl::StatusOr<Ending> CopyBothWays(client::Stream& stream, int input,
+                                    int output,
+                                    const std::function<void()>& peer_ended) {
   return Copy(stream, input, output).Run(peer_ended);
 }
 

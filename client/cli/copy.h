@@ -23,16 +23,23 @@ bool WriteAll(int descriptor, absl::string_view bytes);
 // Errors: those of reading `input`.
 absl::StatusOr<bool> SendAll(int input, int wake, client::Stream& stream);
 
+// How a connection has ended.
+struct Ending {
+  v1::CloseReason reason;
+  // Both directions had ended before: neither was cut here.
+  bool both_ended;
+};
+
 // Serves `stream` with `input` and `output`, which end each by itself: the end
 // of `input` is FIN, and once both directions have ended the connection is
 // done.  Calls `peer_ended` when the peer has sent FIN and `input` goes on.
-// Gives the reason once it is closed.
+// Returns once it is closed.
 //
 // Errors: those of Stream::Read; DATA_LOSS where `input` or `output` fails,
 // which cuts the connection.
-absl::StatusOr<v1::CloseReason> CopyBothWays(
-    client::Stream& stream, int input, int output,
-    const std::function<void()>& peer_ended);
+absl::StatusOr<Ending> CopyBothWays(client::Stream& stream, int input,
+                                    int output,
+                                    const std::function<void()>& peer_ended);
 
 }  // namespace portreeve::cli
 

@@ -28,12 +28,14 @@ absl::StatusOr<ExitStatus> ServeOnTerminal(const std::string& verb,
                 << "the other end sends no more; Ctrl-D ends this one\n"
                 << std::flush;
   };
-  const absl::StatusOr<v1::CloseReason> reason =
+  const absl::StatusOr<Ending> ending =
       CopyBothWays(stream, session.input, session.output, peer_ended);
-  if (!reason.ok()) return reason.status();
-  if (ClosedInOrder(*reason)) return ExitStatus::kDone;
+  if (!ending.ok()) return ending.status();
+  const bool in_order = ClosedInOrder(ending->reason);
+  if (in_order && ending->both_ended) return ExitStatus::kDone;
   session.err << absl::StrCat(
-      prefix, "connection cut: ", CloseReasonText(*reason), "\n");
+      prefix, "connection cut: ", CloseReasonText(ending->reason),
+      in_order ? ", before the input had ended" : "", "\n");
   return ExitStatus::kCut;
 }
 

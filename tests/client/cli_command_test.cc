@@ -222,11 +222,13 @@ TEST_F(CliCommandTest, OneThatWritesToACutConnectionFails) {
   EXPECT_NE(err().find(": the command "), std::string::npos) << err();
 }
 
-TEST_F(CliCommandTest, OneThatReadsACutConnectionGetsItsEnd) {
+TEST_F(CliCommandTest, OneThatReadsACutConnectionGetsItsEndAndANoteTells) {
   OfferMany(1);
   Play(CutAtOnce);
   EXPECT_EQ(Attach({"cat"}), ExitStatus::kDone);
-  EXPECT_EQ(err(), kWaiting);
+  EXPECT_EQ(err(), absl::StrCat(kWaiting,
+                                "portreeve: attach: connections/1: cut: "
+                                "PEER_RESET: the other end has reset it\n"));
 }
 
 TEST_F(CliCommandTest, OneThatDoesNotCareGetsSigtermAfterTheGrace) {

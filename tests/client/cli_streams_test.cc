@@ -193,6 +193,49 @@ TEST_F(CliStreamsTest, AConnectionThatIsCutEndsItWhileStdinIsOpen) {
   }
 }
 
+TEST_F(CliStreamsTest, ThePeersResetCutsItBeforeAndAfterStdinHasEnded) {
+  for (const bool says_reset : {true, false}) {
+    for (const bool awaits_eof : {true, false}) {
+      daemon_.dial.set_answer(
+          [=](const v1::ClientFrame&, FakeDaemon::Frames& frames) {
+            frames.Write(OpenedFrame("connections/9"));
+            v1::ClientFrame frame;
+            while (awaits_eof && !frame.has_eof() && frames.Read(&frame)) {
+            }
+            frames.Write(DataFrame("last words"));
+            frames.Write(EofFrame(says_reset));
+            frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_RESET));
+            return Status::OK;
+          });
+      Pipe input;
+      if (awaits_eof) input.CloseWriter();
+      const File output;
+      EXPECT_EQ(RunOn(input.reader(), output.descriptor(), {"dial", "tcp:h:1"}),
+                ExitStatus::kCut);
+      EXPECT_EQ(output.text(), "last words");
+    }
+  }
+}
+
+TEST_F(CliStreamsTest, ClosedBeforeStdinHasEndedItIsCut) {
+  daemon_.dial.set_answer(
+      [](const v1::ClientFrame&, FakeDaemon::Frames& frames) {
+        frames.Write(OpenedFrame("connections/9"));
+        frames.Write(EofFrame());
+        // What this end sends meets a peer that is gone.
+        frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_CLOSED));
+        return Status::OK;
+      });
+  Pipe input;
+  const File output;
+  EXPECT_EQ(RunOn(input.reader(), output.descriptor(), {"dial", "tcp:h:1"}),
+            ExitStatus::kCut);
+  EXPECT_NE(err().find("connection cut: PEER_CLOSED: the other end has closed "
+                       "it, before the input had ended\n"),
+            std::string::npos)
+      << err();
+}
+
 TEST_F(CliStreamsTest, OutputThatCannotBeWrittenCutsTheConnection) {
   daemon_.dial.set_answer(Echo);
   Pipe output;

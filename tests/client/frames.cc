@@ -21,9 +21,9 @@ v1::ServerFrame DataFrame(const std::string& bytes) {
   return frame;
 }
 
-v1::ServerFrame EofFrame() {
+v1::ServerFrame EofFrame(bool reset) {
   v1::ServerFrame frame;
-  frame.mutable_eof();
+  frame.mutable_eof()->set_reset(reset);
   return frame;
 }
 
