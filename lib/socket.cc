@@ -68,7 +68,7 @@ void SocketCore::CloseInOrder(TimePoint deadline) {
   lingering_ = std::make_unique<LingeringSocket>(
       Poller::Of(loop), TimeSource::Of(loop),
       static_cast<LingeringSocket::Owner&>(*this), Release(),
-      LingeringSocket::Registered::kNo, begun, deadline);
+      LingeringSocket::Registered(), begun, deadline);
 }
 
 void SocketCore::OnLingeringEnded(Descriptor fd, const LingerResult& result) {
