@@ -86,7 +86,8 @@ class PortreeveSocket extends Duplex {
 
   #receive(frame) {
     if (frame.kind === 'closed') {
-      const reason = frame.closed.reason.replace('CLOSE_REASON_', '');
+      // A newer daemon's is a number.
+      const reason = String(frame.closed.reason).replace('CLOSE_REASON_', '');
       this.#finish({ reason });
     } else if (this.destroyed) {
       // Nobody reads any more.

@@ -16,11 +16,13 @@ RESET = {"eof": {"reset": True}}
 AT_ONCE = object()
 REASONS = [name.removeprefix("CLOSE_REASON_")
            for name in connection_pb2.CloseReason.keys()[1:]]
+REASONS.append("99")  # Of a newer daemon.
 IN_ORDER = ["PEER_CLOSED", "HANDLER_DONE", "HANDLER_ERROR"]
 
 
 def closed(reason):
-    return {"closed": {"reason": f"CLOSE_REASON_{reason}"}}
+    return {"closed": {"reason": int(reason) if reason.isdigit()
+                       else f"CLOSE_REASON_{reason}"}}
 
 
 def await_frame(frames, kind):

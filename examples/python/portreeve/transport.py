@@ -137,7 +137,10 @@ class StreamTransport(asyncio.Transport):
             self._protocol.eof_received()
 
     def _note_closed(self, reason):
-        name = connection_pb2.CloseReason.Name(reason)
+        try:
+            name = connection_pb2.CloseReason.Name(reason)
+        except ValueError:
+            name = str(reason)  # Of a newer daemon.
         name = name.removeprefix("CLOSE_REASON_")
         self._extra["portreeve_close_reason"] = name
         if name == "PEER_RESET":
