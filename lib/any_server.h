@@ -115,6 +115,8 @@ struct AnyHandler {
 
   ServedConnection::Streams streams = ServedConnection::Streams::kYes;
   WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
+  // Of the client's Writer.
+  OnLoss on_loss = OnLoss::kClose;
 
   // Instead of `run`; the rest is not used then.  Such a handler never fails,
   // and its client is counted until the descriptor is closed.

@@ -89,7 +89,7 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   client->connection = std::make_shared<ServedConnection>(
       std::make_shared<SocketCore>(executor_, std::move(socket), peer),
       WriterMonitor(client), client->handler->streams,
-      options_.buffer_age_limit);
+      options_.buffer_age_limit, client->handler->on_loss);
   clients_.emplace(client->connection->id(), client);
 
   auto on_exit = [this, client](std::exception_ptr error) {

@@ -1,7 +1,5 @@
 #include "lib/close_socket.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -28,18 +26,6 @@ bool ShutDownInOrder(int fd) {
 void MakeCloseReset(int fd) {
   const linger at_once{1, 0};
   (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-}
-
-int64_t UnacknowledgedBytes(int fd) {
-  sockaddr_storage local;
-  socklen_t size = sizeof(local);
-  // A unix socket counts memory.
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
-      local.ss_family == AF_UNIX) {
-    return 0;
-  }
-  int bytes = 0;
-  return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 int TakeSocketError(int fd) {

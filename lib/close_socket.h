@@ -2,8 +2,6 @@
 #ifndef PORTREEVE_LIB_CLOSE_SOCKET_H_
 #define PORTREEVE_LIB_CLOSE_SOCKET_H_
 
-#include <cstdint>
-
 namespace portreeve {
 
 // Sends FIN, and throws away input that was not read, so that close(2) does not
@@ -15,11 +13,6 @@ bool ShutDownInOrder(int fd);
 // Makes close(2) send a reset, and throw away what the kernel has not sent
 // (TCP; a unix socket has no reset).
 void MakeCloseReset(int fd);
-
-// How many bytes that were given to the kernel the peer has not acknowledged; a
-// FIN that was sent counts as one.  0 where the kernel does not tell, as of a
-// unix socket.
-int64_t UnacknowledgedBytes(int fd);
 
 // The error that the kernel holds of the socket (SO_ERROR), which takes it from
 // there; 0 for none.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/close_socket.h"
+#include "lib/socket_calls.h"
 #include "lib/tcp_facts.h"
 
 namespace portreeve {
@@ -127,8 +128,9 @@ class LingeringSocket::State final
 
   void Look() {
     const Discarded discarded = Discard(fd_.get());
-    const End end = policy_.OnLook(time_.Now(), discarded.bytes,
-                                   discarded.input, UnacknowledgedBytes(fd_.get()));
+    const End end =
+        policy_.OnLook(time_.Now(), discarded.bytes, discarded.input,
+                       UnacknowledgedBytes(fd_.get()));
     if (end == End::kNone) {
       if (discarded.input == Input::kMore && watched_) {
         poller_.CallAgain(*this);

@@ -7,13 +7,15 @@
 namespace portreeve {
 ServedConnection::ServedConnection(std::shared_ptr<SocketCore> socket,
                                    Monitor monitor, Streams streams,
-                                   const BufferAgeLimit& buffer_age_limit)
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss)
     : socket_(std::move(socket)) {
   if (streams == Streams::kNo) return;
   reader_.emplace(socket_);
   WriterOptions options;
   options.buffer_age_limit = buffer_age_limit;
   options.raise_when_consumer_leaves = false;
+  options.on_loss = on_loss;
   writer_.emplace(socket_, std::move(monitor), std::move(options));
 }
 

@@ -25,7 +25,8 @@ class ServedConnection final : public AnyConnection {
   enum class Streams { kYes, kNo };
 
   ServedConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
-                   Streams streams, const BufferAgeLimit& buffer_age_limit);
+                   Streams streams, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss = OnLoss::kClose);
 
   const AnyAddress& peer() const override { return socket_->peer(); }
   const AnyAddress& local() const override { return socket_->local(); }

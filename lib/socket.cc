@@ -126,6 +126,16 @@ void SocketCore::Reset() {
   Finish();
 }
 
+void SocketCore::ResetWithLoss() {
+  if (!is_open()) return;
+  if (shared_) shared_->Close();
+  // What a unix socket has sent is the peer's already.
+  if (!std::holds_alternative<Unix::Address>(peer_)) {
+    bytes_lost_ = UnacknowledgedBytes(socket_.native_handle());
+  }
+  Reset();
+}
+
 void SocketCore::Finish() {
   lingering_.reset();
   error_code ignored;

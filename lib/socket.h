@@ -67,6 +67,9 @@ class SocketCore final : private LingeringSocket::Owner {
   // held is thrown away.  A unix socket has no reset; it is closed.
   void Reset();
   bool was_reset() const { return was_reset_; }
+  // The same where time is up for what was sent: bytes_sent() then leaves out
+  // what the peer has not acknowledged.
+  void ResetWithLoss();
 
   // Sends FIN.  Reading goes on.  No effect on a closed socket.
   void ShutdownSend();
@@ -98,7 +101,7 @@ class SocketCore final : private LingeringSocket::Owner {
   bool HasPeerLeft();
 
   // Payload bytes read from and given to the kernel, without those of which
-  // CloseInOrder() found that they are lost.
+  // CloseInOrder() or ResetWithLoss() found that they are lost.
   int64_t bytes_received() const {
     return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
   }

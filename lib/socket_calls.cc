@@ -38,6 +38,18 @@ ssize_t SendNow(int fd, std::span<const std::string_view> pieces) {
   return n;
 }
 
+int64_t UnacknowledgedBytes(int fd) {
+  sockaddr_storage local;
+  socklen_t size = sizeof(local);
+  // A unix socket counts memory.
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
+      local.ss_family == AF_UNIX) {
+    return 0;
+  }
+  int bytes = 0;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
 bool HasLittleUnsent(int fd) {
   int unsent = 0;
   return ioctl(fd, SIOCOUTQNSD, &unsent) != 0 || unsent <= kLittleUnsent;

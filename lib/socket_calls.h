@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -26,6 +27,10 @@ bool HasLittleUnsent(int fd);
 // From now on the socket is writable only while the kernel has less than half
 // of that unsent; or again whenever it takes more.  No effect on a unix socket.
 void SetWritableWithLittleUnsent(int fd, bool only);
+
+// How many bytes that were given to the kernel the peer has not acknowledged; a
+// FIN that was sent counts as one.  0 of a unix socket, whose peer has them.
+int64_t UnacknowledgedBytes(int fd);
 
 }  // namespace portreeve
 

@@ -322,8 +322,11 @@ class Writer::State : public std::enable_shared_from_this<State> {
       ArmAgeTimer();
       return;
     }
+    const auto self = shared_from_this();  // The monitor's handler may let go.
     socket_->OverruleReason(CloseReason::kBufferAge);
-    Fail(absl::DeadlineExceededError(
+    closing_ = true;
+    LoseTheRest();
+    Report(absl::DeadlineExceededError(
         absl::StrCat("writer buffer has data older than ",
                      absl::FormatDuration(absl::FromChrono(limit)))));
   }
@@ -333,20 +336,31 @@ class Writer::State : public std::enable_shared_from_this<State> {
     force_at_ = when;
     force_timer_.StartAt(when, [this] {
       socket_->OverruleReason(CloseReason::kForced);
-      socket_->CloseNow();
+      LoseTheRest();
     });
+  }
+
+  void LoseTheRest() {
+    if (options_.on_loss == OnLoss::kReset) {
+      socket_->ResetWithLoss();
+    } else {
+      socket_->CloseNow();
+    }
   }
 
   void OnSendError(int error) {
     if (!socket_->is_open()) return;  // OnDescriptorClosed() has dealt with it.
     socket_->NoteReason(CloseReason::kPeerReset);
-    if (options_.raise_when_consumer_leaves) {
-      consumer_left_.FillIfEmpty();
-      Fail(ErrnoError(error, "write", ToString(socket_->peer())));
-    } else {
+    if (!options_.raise_when_consumer_leaves) {
       OnConsumerGone();
       socket_->CloseNow();
+      return;
     }
+    const auto self = shared_from_this();  // The monitor's handler may let go.
+    consumer_left_.FillIfEmpty();
+    closing_ = true;
+    socket_->CloseNow();
+    Report(ErrnoError(error, "write", ToString(socket_->peer())));
   }
 
   void OnConsumerGone() {
@@ -355,11 +369,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
     closing_ = true;
   }
 
-  // Closes at once and reports.
-  void Fail(const absl::Status& error) {
-    const auto self = shared_from_this();  // The monitor's handler may let go.
-    closing_ = true;
-    socket_->CloseNow();
+  void Report(const absl::Status& error) {
     monitor_.Send(std::make_exception_ptr(StatusError(error)));
   }
 

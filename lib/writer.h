@@ -23,6 +23,13 @@ enum class FlushResult {
   kLost,     // The socket was closed, or failed, before that.
 };
 
+// How a connection ends that nobody has ended, with bytes lost: what did not
+// reach the peer within the buffer age limit, or the time that a close has.
+enum class OnLoss {
+  kClose,  // In order: the peer gets what the kernel holds, and end of file.
+  kReset,  // So that what is cut does not look whole.
+};
+
 struct WriterOptions {
   // At the limit the Writer fails with DEADLINE_EXCEEDED "writer buffer has
   // data older than LIMIT" and the socket is closed; never earlier, at most 100
@@ -33,6 +40,8 @@ struct WriterOptions {
   // with_connection: f8, g9) or only determines consumer_left (servers: S9).
   // Whoever writes to a peer that has left cannot know it, and is not told.
   bool raise_when_consumer_leaves = true;
+
+  OnLoss on_loss = OnLoss::kClose;
 };
 
 // The writing side of a connection.
@@ -83,9 +92,9 @@ class Writer {
 
   // Flushes, and closes the socket in order (SocketCore::CloseInOrder()):
   // within the call where nothing is unread, unflushed, or unsent by the
-  // kernel. After `force_close_after`, or the smallest of several calls', what
-  // is not flushed is lost, and the socket's reason is FORCED.  Idempotent;
-  // gives close_finished().
+  // kernel.  After `force_close_after`, or the smallest of several calls', what
+  // is not flushed is lost (`on_loss`), and the socket's reason is FORCED.
+  // Idempotent; gives close_finished().
   Deferred<> Close(Duration force_close_after = kForceCloseDefault);
 
   // Throws away what is not flushed and resets the connection; no error is

@@ -138,7 +138,7 @@ void Dialler::Begin(const SharedDial& dial,
   const Monitor silent(executor_.monitor(), "dial", [](std::exception_ptr) {});
   dial->connection = std::make_shared<ServedConnection>(
       socket, silent, ServedConnection::Streams::kYes,
-      dial->options.buffer_age_limit);
+      dial->options.buffer_age_limit, OnLoss::kReset);
   ConnectionFacts facts;
   facts.direction = v1::DIRECTION_OUTBOUND;
   dial->live = shared_.connections.Add(dial->connection, std::move(facts));

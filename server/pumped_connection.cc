@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "lib/close_socket.h"
+#include "lib/socket_calls.h"
 
 namespace portreeve::server {
 namespace {

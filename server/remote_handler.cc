@@ -53,6 +53,7 @@ AnyHandler RemoteHandler(RemoteOptions options) {
     return Serve(shared, connection);
   };
   handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
+  handler.on_loss = OnLoss::kReset;
   return handler;
 }
 

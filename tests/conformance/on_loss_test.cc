@@ -1,0 +1,127 @@
+// How a connection ends whose peer did not take in time what was written: in
+// order, as the original has it, or with a reset.
+#include "lib/connect.h"
+#include "tests/conformance/both_kinds.h"
+
+namespace portreeve::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+template <typename A>
+class OnLossTest : public ServerTest<A> {
+ protected:
+  static constexpr size_t kBytes = ServerTest<A>::kBigBytes;
+
+  void Pass(Duration time) {
+    this->time().Advance(time);
+    this->Settle();
+  }
+
+  // A connection of a server that ends a loss as `on_loss` says, with kBytes
+  // written, and a client that does not read.
+  struct Stalled {
+    RawClient client;
+    std::shared_ptr<AnyConnection> connection;
+    Ivar<> end;
+  };
+  Stalled Stall(OnLoss on_loss, BufferAgeLimit limit) {
+    const Ivar<> end(this->executor());
+    AnyHandler handler;
+    handler.run = [end](ServedConnection& connection) {
+      return WriteAndWait(connection, end);
+    };
+    handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
+    handler.on_loss = on_loss;
+    auto& server = this->Create(this->Steered());
+    server.any_server().SetHandler(handler, 1);
+    server.any_server().SetBufferAgeLimit(limit);
+    RawClient client = this->NewClient();
+    client.ShrinkReceiveBuffer();
+    EXPECT_EQ(client.Connect(server.listening_on_address()), "ok");
+    this->Settle();
+    return {std::move(client),
+            server.any_server().connections().begin()->second, end};
+  }
+
+  static Task<> WriteAndWait(ServedConnection& connection, Ivar<> end) {
+    connection.writer().Write(std::string(kBytes, 'x'));
+    co_await end.deferred().Wait();
+  }
+
+  void ExpectCut(Stalled& stalled, OnLoss on_loss) {
+    EXPECT_FALSE(stalled.connection->is_open());
+    const RawClient::Drained drained = stalled.client.Drain();
+    const auto sent = static_cast<size_t>(stalled.connection->bytes_sent());
+    EXPECT_LT(drained.bytes, kBytes);
+    if (std::is_same_v<A, Unix>) {  // It has no reset.
+      EXPECT_EQ(drained.end, "EOF");
+      EXPECT_EQ(drained.bytes, sent);
+    } else if (on_loss == OnLoss::kClose) {
+      EXPECT_EQ(drained.end, "EOF");
+      EXPECT_EQ(drained.bytes, sent);
+    } else {
+      EXPECT_EQ(drained.end, "ECONNRESET");
+      // A window may be acknowledged 40 ms later.
+      EXPECT_LE(sent, drained.bytes);
+      EXPECT_LE(drained.bytes, sent + 4096);
+    }
+  }
+};
+
+TYPED_TEST_SUITE(OnLossTest, BothKinds, KindName);
+
+TYPED_TEST(OnLossTest, OfTheBufferAgeLimit) {
+  for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
+    auto stalled = this->Stall(on_loss, BufferAgeLimit::AtMost(seconds(10)));
+    this->Pass(seconds(11));
+    EXPECT_EQ(stalled.connection->reason(), CloseReason::kBufferAge);
+    this->ExpectCut(stalled, on_loss);
+    stalled.end.Fill();
+    this->Settle();
+  }
+}
+
+TYPED_TEST(OnLossTest, OfTheForcedEndOfAHandler) {
+  for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
+    auto stalled = this->Stall(on_loss, BufferAgeLimit::Unlimited());
+    stalled.end.Fill();
+    this->Settle();
+    this->Pass(seconds(30));
+    EXPECT_EQ(stalled.connection->reason(), CloseReason::kForced);
+    this->ExpectCut(stalled, on_loss);
+  }
+}
+
+TYPED_TEST(OnLossTest, OfTheForcedEndOfAClose) {
+  for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
+    auto stalled = this->Stall(on_loss, BufferAgeLimit::Unlimited());
+    stalled.connection->Close(ExistingConnections::kClose,
+                              CloseReason::kCalled);
+    this->Pass(seconds(30));
+    EXPECT_EQ(stalled.connection->reason(), CloseReason::kForced);
+    this->ExpectCut(stalled, on_loss);
+    stalled.end.Fill();
+    this->Settle();
+  }
+}
+
+// What was asked for, and lost nothing, is no loss.
+TYPED_TEST(OnLossTest, ACloseInTimeIsInOrder) {
+  auto stalled = this->Stall(OnLoss::kReset, BufferAgeLimit());
+  stalled.connection->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  this->Pass(seconds(29));
+  const RawClient::Drained drained = stalled.client.Drain();
+  EXPECT_EQ(drained.bytes, this->kBytes);
+  EXPECT_EQ(drained.end, "EOF");
+  this->RunUntil(stalled.connection->closed());
+  EXPECT_EQ(stalled.connection->reason(), CloseReason::kCalled);
+  EXPECT_EQ(stalled.connection->bytes_sent(),
+            static_cast<int64_t>(this->kBytes));
+  stalled.end.Fill();
+  this->Settle();
+}
+
+}  // namespace
+}  // namespace portreeve::testing
