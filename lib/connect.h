@@ -43,7 +43,8 @@ struct ConnectOptions {
 };
 
 // Resolves `where`, connects, and gives the socket.  Every address of a name
-// is tried, as RFC 8305 says (Happy Eyeballs).
+// is tried, as RFC 8305 says (Happy Eyeballs).  A file whose server has a full
+// backlog is tried again.
 //
 // Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
 // timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";

@@ -4,9 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -123,14 +121,8 @@ absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer) {
   return fd;
 }
 
-bool IsBusy(const absl::Status& error) {
+bool IsBacklogFull(const absl::Status& error) {
   return DetailOf(error).error_number == EAGAIN;
-}
-
-Duration DelayOfRetry(int num_failures) {
-  constexpr Duration kFirst = std::chrono::milliseconds(1);
-  constexpr Duration kLongest = std::chrono::milliseconds(100);
-  return std::min(kFirst * (1 << std::min(num_failures, 7)), kLongest);
 }
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,

@@ -9,7 +9,6 @@
 #include "lib/asio.h"
 #include "lib/descriptor.h"
 #include "lib/socket.h"
-#include "lib/time_source.h"
 #include "lib/where.h"
 
 namespace portreeve {
@@ -34,17 +33,15 @@ bool IsConnectedToItself(int fd, const Inet::Address& peer);
 // `peer` is not in that range, as it is at the time of the call.  Reads a file.
 bool MayConnectToItself(const Inet::Address& peer);
 
-// The same for a unix socket, which takes no time: a full backlog is an error
-// at once (see IsBusy()), as is a missing file.
+// The same for a unix socket, which takes no time: a missing file is an error
+// at once, and so is a full backlog, which is worth another attempt.
 absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer);
 
-// Whether an attempt failed only since the backlog of a unix socket was full:
-// somebody listens there, and another attempt may succeed.
-bool IsBusy(const absl::Status& error);
-
-// How long to wait before the next attempt then, after `num_failures` of them
-// before this one: 1, 2, 4 ... 100 ms.
-Duration DelayOfRetry(int num_failures);
+// Whether `error`, of an attempt at a unix socket, means that somebody listens
+// there and has as many clients waiting as the backlog takes (EAGAIN).  The
+// kernel does not tell when there is room: DoublingDelay says when to try
+// again.
+bool IsBacklogFull(const absl::Status& error);
 
 // OpenAndConnect() for Asio: EndConnect() says how the attempt ended.
 absl::StatusOr<StreamSocket> BeginConnect(

@@ -1,5 +1,7 @@
 // ConnectSock: DNS, Happy Eyeballs, timeout and interrupt over the attempts of
 // connect_attempt.h.
+#include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <iterator>
 #include <list>
@@ -13,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
+#include "lib/doubling_delay.h"
 #include "lib/happy_eyeballs.h"
 #include "lib/status.h"
 #include "lib/task_scope.h"
@@ -299,13 +302,43 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   co_return race->TakeResult();
 }
 
-Socket<Unix> ConnectUnixNow(const Executor& executor,
-                            const WhereToConnect<Unix>& where) {
+Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
+
+// At most `delay`, or until `interrupt` is determined.
+Task<> SleepUnlessInterrupted(Duration delay,
+                              std::optional<Deferred<>> interrupt) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT
+  if (interrupt) {
+    co_await (Sleep(delay) || Await(*interrupt));
+  } else {
+    co_await Sleep(delay);
+  }
+}
+
+Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
+                                 ConnectOptions options) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const TimeSource& time = TimeSource::Of(executor);
+  const TimePoint deadline = After(time.Now(), options.timeout);
   const Unix::Address peer(where.path);
-  auto socket = ConnectUnix(LoopOf(executor), peer);
-  if (!socket.ok()) throw StatusError(socket.status());
-  return Socket<Unix>(
-      std::make_shared<SocketCore>(executor, *std::move(socket), peer));
+  DoublingDelay delay;
+  while (true) {
+    auto socket = ConnectUnix(LoopOf(executor), peer);
+    if (socket.ok()) {
+      co_return Socket<Unix>(
+          std::make_shared<SocketCore>(executor, *std::move(socket), peer));
+    }
+    if (!IsBacklogFull(socket.status())) throw StatusError(socket.status());
+    const Duration left = deadline - time.Now();
+    if (left <= Duration::zero()) {
+      throw StatusError(TimeoutError(ToString(where)));
+    }
+    co_await SleepUnlessInterrupted(std::min<Duration>(left, delay.Next()),
+                                    options.interrupt);
+    if (options.interrupt && options.interrupt->determined()) {
+      throw StatusError(InterruptedError(ToString(where)));
+    }
+  }
 }
 
 }  // namespace
@@ -315,8 +348,7 @@ Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options) {
   const absl::Status status = CheckBeforehand(where, options);
   if (!status.ok()) throw StatusError(status);
   if constexpr (std::is_same_v<A, Unix>) {
-    const Executor executor = co_await asio::this_coro::executor;
-    co_return ConnectUnixNow(executor, where);
+    co_return co_await ConnectToFile(std::move(where), std::move(options));
   } else {
     co_return co_await ConnectInet(std::move(where), std::move(options));
   }

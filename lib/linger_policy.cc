@@ -1,20 +1,12 @@
 #include "lib/linger_policy.h"
 
 #include <algorithm>
-#include <chrono>
 
 namespace portreeve {
-namespace {
-
-constexpr Duration kFirstDelay = std::chrono::milliseconds(1);
-constexpr Duration kLongestDelay = std::chrono::milliseconds(100);
-
-}  // namespace
 
 LingerPolicy::LingerPolicy(TimePoint now, TimePoint deadline, bool peer_sends)
     : deadline_(deadline),
-      next_look_(After(now, kFirstDelay)),
-      delay_(kFirstDelay),
+      next_look_(After(now, delay_.Next())),
       peer_sends_(peer_sends) {}
 
 void LingerPolicy::EndBy(TimePoint deadline) {
@@ -36,10 +28,7 @@ LingerPolicy::End LingerPolicy::OnLook(TimePoint now, int64_t discarded,
     // Where the FIN alone is left, there is nothing to lose.
     return peer_sends_ && undelivered() > 0 ? End::kForced : End::kLeftToKernel;
   }
-  if (now >= next_look_) {
-    delay_ = std::min(2 * delay_, kLongestDelay);
-    next_look_ = After(now, delay_);
-  }
+  if (now >= next_look_) next_look_ = After(now, delay_.Next());
   return End::kNone;
 }
 

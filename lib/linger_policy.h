@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "lib/doubling_delay.h"
 #include "lib/time_source.h"
 
 namespace portreeve {
@@ -61,8 +62,8 @@ class LingerPolicy {
 
  private:
   TimePoint deadline_;
+  DoublingDelay delay_;
   TimePoint next_look_;
-  Duration delay_;
   bool peer_sends_;
   int64_t unacknowledged_ = 0;
 };

@@ -13,6 +13,7 @@
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
 #include "lib/delay_queue.h"
+#include "lib/doubling_delay.h"
 #include "server/handlers.h"
 #include "server/pumped_connection.h"
 
@@ -66,6 +67,10 @@ class ForwardConnection final : public PumpedConnection,
 
  private:
   enum class State { kConnecting, kConnected };
+  struct Retry {
+    DoublingDelay delay;
+    TimePoint at;
+  };
 
   std::shared_ptr<ForwardConnection> Self() {
     return std::static_pointer_cast<ForwardConnection>(shared_from_this());
@@ -110,12 +115,12 @@ class ForwardConnection final : public PumpedConnection,
   void ConnectTo(const Unix::Address& peer) {
     auto connected = OpenAndConnect(peer);
     if (!connected.ok()) {
-      if (!IsBusy(connected.status())) return OnUnreachable();
-      const TimePoint now = lane().time().Now();
-      connect_again_at_ = After(now, DelayOfRetry(num_retries_));
-      if (num_retries_ < UINT8_MAX) ++num_retries_;
-      return RingAt(std::min(connect_again_at_, connect_by_));
+      if (!IsBacklogFull(connected.status())) return OnUnreachable();
+      if (!retry_) retry_ = std::make_unique<Retry>();
+      retry_->at = After(lane().time().Now(), retry_->delay.Next());
+      return RingAt(std::min(retry_->at, connect_by_));
     }
+    retry_.reset();
     upstream_ = *std::move(connected);
     if (WatchUpstream()) OnConnected(std::make_shared<const AnyAddress>(peer));
   }
@@ -207,8 +212,7 @@ class ForwardConnection final : public PumpedConnection,
   void OnRing(TimePoint now) override {
     if (connected()) return PumpedConnection::OnRing(now);
     if (now >= connect_by_) return OnUnreachable();
-    // One of a unix socket, whose backlog was full.
-    if (num_retries_ > 0 && now >= connect_again_at_) {
+    if (retry_ && now >= retry_->at) {
       ConnectTo(Unix::Address(
           std::get<WhereToConnect<Unix>>(route_->options.upstream).path));
     }
@@ -246,10 +250,9 @@ class ForwardConnection final : public PumpedConnection,
   Descriptor upstream_;
   std::array<Flow, 2> flows_;                // From the client, and to it.
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
+  std::unique_ptr<Retry> retry_;             // While a backlog is full.
   TimePoint connect_by_;
-  TimePoint connect_again_at_;
   State state_ = State::kConnecting;
-  uint8_t num_retries_ = 0;
   bool upstream_watched_ = false;
 };
 

@@ -197,6 +197,131 @@ TEST_F(ConnectSockTest, F4_InterruptAgainstAFullBacklog) {
   EXPECT_EQ(DetailOf(runner.status()).reason, Reason::kConnectInterrupted);
 }
 
+// A unix socket whose server has as many clients waiting as it takes.
+class FullBacklog {
+ public:
+  FullBacklog(asio::io_context& loop, const std::string& path)
+      : path_(path), acceptor_(loop) {
+    acceptor_.open();
+    acceptor_.bind(Unix::Address(path));
+    acceptor_.listen(0);
+    filler_ = std::make_unique<asio::local::stream_protocol::socket>(loop);
+    filler_->connect(Unix::Address(path));
+  }
+  WhereToConnect<Unix> where() const {
+    return WhereToConnect<Unix>::OfFile(path_);
+  }
+  // Makes room for one client.
+  void Drain() { acceptor_.accept(); }
+
+ private:
+  const std::string path_;
+  asio::local::stream_protocol::acceptor acceptor_;
+  std::unique_ptr<asio::local::stream_protocol::socket> filler_;
+};
+
+// In the original it is an error at once.
+TEST_F(ConnectSockTest, I3_AFullUnixBacklogIsTriedAgain) {
+  TemporaryDirectory directory;
+  FullBacklog server(loop_, directory.File("full"));
+  UnixRunner runner(loop_, ConnectSock<Unix>(server.where(), Options()));
+  RunReady();
+  for (int delay : {1, 2, 4, 8, 16, 32, 64, 100, 100}) {
+    EXPECT_FALSE(runner.ended());
+    EXPECT_EQ(time_.earliest() - time_.Now(), milliseconds(delay));
+    time_.Advance(milliseconds(delay));
+    RunReady();
+  }
+  server.Drain();
+  RunReady();
+  EXPECT_FALSE(runner.ended());  // Nobody tells.
+  time_.Advance(milliseconds(100));
+  RunReady();
+  ASSERT_TRUE(runner.ended());
+  EXPECT_TRUE(runner.status().ok());
+  EXPECT_TRUE(runner.value().is_open());
+}
+
+TEST_F(ConnectSockTest, F4_TimeoutAgainstAFileWithAFullBacklog) {
+  TemporaryDirectory directory;
+  FullBacklog server(loop_, directory.File("full"));
+  ConnectOptions options = Options();
+  options.timeout = milliseconds(300);
+  UnixRunner runner(loop_, ConnectSock<Unix>(server.where(), options));
+  RunReady();
+  for (int i = 0; i < 299; ++i) {
+    time_.Advance(milliseconds(1));
+    RunReady();
+    ASSERT_FALSE(runner.ended());
+  }
+  time_.Advance(milliseconds(1));
+  RunReady();
+  ASSERT_TRUE(runner.ended());
+  EXPECT_EQ(Text(runner.status()),
+            "connection attempt timeout " + ToString(server.where()));
+  EXPECT_EQ(runner.status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(DetailOf(runner.status()).reason, Reason::kConnectTimeout);
+  EXPECT_EQ(time_.earliest(), TimePoint::max());
+}
+
+TEST_F(ConnectSockTest, F4_InterruptAgainstAFileWithAFullBacklog) {
+  TemporaryDirectory directory;
+  FullBacklog server(loop_, directory.File("full"));
+  const Ivar<> interrupt(Executor(loop_.get_executor()));
+  ConnectOptions options = Options();
+  options.interrupt = interrupt.deferred();
+  UnixRunner runner(loop_, ConnectSock<Unix>(server.where(), options));
+  RunReady();
+  time_.Advance(milliseconds(10));
+  RunReady();
+  EXPECT_FALSE(runner.ended());
+  interrupt.Fill();
+  RunReady();
+  ASSERT_TRUE(runner.ended());
+  EXPECT_EQ(Text(runner.status()),
+            "connection attempt aborted " + ToString(server.where()));
+  EXPECT_EQ(runner.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(DetailOf(runner.status()).reason, Reason::kConnectInterrupted);
+  EXPECT_EQ(time_.earliest(), TimePoint::max());
+}
+
+// At each of its steps, with and without an interrupt to wait for.
+TEST_F(ConnectSockTest, AnAttemptAtAFullBacklogMayBeCancelled) {
+  TemporaryDirectory directory;
+  FullBacklog server(loop_, directory.File("full"));
+  for (const bool with_interrupt : {false, true}) {
+    for (int steps = 0; steps < 20; ++steps) {
+      const Ivar<> never(Executor(loop_.get_executor()));
+      ConnectOptions options = Options();
+      if (with_interrupt) options.interrupt = never.deferred();
+      UnixRunner runner(loop_, ConnectSock<Unix>(server.where(), options));
+      for (int i = 0; i < steps; ++i) {
+        loop_.restart();
+        if (loop_.poll_one() == 0) time_.Advance(milliseconds(1));
+      }
+      runner.Cancel();
+      RunReady();
+      ASSERT_TRUE(runner.ended());
+      EXPECT_TRUE(runner.cancelled());
+      EXPECT_EQ(time_.earliest(), TimePoint::max());
+    }
+  }
+}
+
+// Whoever listens there no more is not waited for.
+TEST_F(ConnectSockTest, AFileWhoseServerEndsIsRefused) {
+  TemporaryDirectory directory;
+  auto server = std::make_unique<FullBacklog>(loop_, directory.File("full"));
+  UnixRunner runner(loop_, ConnectSock<Unix>(server->where(), Options()));
+  RunReady();
+  EXPECT_FALSE(runner.ended());
+  server.reset();
+  time_.Advance(milliseconds(1));
+  RunReady();
+  ASSERT_TRUE(runner.ended());
+  EXPECT_EQ(DetailOf(runner.status()).reason, Reason::kConnectRefused);
+}
+
 TEST_F(ConnectSockTest, F5_TimeoutZeroAbortsAgainstALiveServer) {
   Acceptor acceptor = Listen("127.0.0.1");
   const int port = acceptor.local_endpoint().port();
@@ -320,24 +445,6 @@ TEST_F(ConnectSockTest, ConnectsToAFile) {
   ASSERT_TRUE(runner.status().ok()) << runner.status();
   EXPECT_EQ(runner.value().peer_address().path(), path);
   EXPECT_EQ(runner.value().local_address().path(), "");
-}
-
-TEST_F(ConnectSockTest, I3_AFullUnixBacklogIsAnErrorAtOnce) {
-  TemporaryDirectory directory;
-  const std::string path = directory.File("full");
-  asio::local::stream_protocol::acceptor acceptor(loop_);
-  acceptor.open();
-  acceptor.bind(Unix::Address(path));
-  acceptor.listen(0);
-  asio::local::stream_protocol::socket waits_in_backlog(loop_);
-  waits_in_backlog.connect(Unix::Address(path));
-  const absl::Status status =
-      ErrorOf(WhereToConnect<Unix>::OfFile(path), Options());
-  EXPECT_EQ(Text(status),
-            "connect unix:" + path + ": Resource temporarily unavailable");
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(DetailOf(status).reason, Reason::kConnectRefused);
-  EXPECT_EQ(DetailOf(status).error_number, EAGAIN);
 }
 
 }  // namespace
