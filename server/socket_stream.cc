@@ -69,6 +69,7 @@ void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
 // What the loop must not miss comes to it: everything but data, data that is
 // too large, and what the peer does not take at once.
 bool SocketStream::TakeDirectly(const grpc::ByteBuffer& message) {
+  directly_sent_ = 0;
   if (socket_ == nullptr || !takes_directly_) return false;
   const std::optional<ReceivedData> data = ParseData(message);
   if (!data || data->size() > kMaxClientDataBytes ||
@@ -95,7 +96,7 @@ bool SocketStream::ContinueSending(grpc::ByteBuffer* message) {
 void SocketStream::OnMessage(grpc::ByteBuffer message) {
   ClientMessage read;
   read.data = ParseData(message);
-  if (read.data) read.data->RemovePrefix(std::exchange(directly_sent_, 0));
+  if (read.data) read.data->RemovePrefix(directly_sent_);
   if (read.data || Parse(std::move(message), read.frame)) {
     message_ = std::move(read);
     WakeReader();
