@@ -93,8 +93,9 @@ TEST_F(ShutdownStreamsTest, EachEndsAsTheContractSays) {
   daemon_->Signal(SIGTERM);
   EXPECT_EQ(attached_->Rest(), "closed SHUTDOWN|OK");
   EXPECT_EQ(dialled_->Rest(), "closed SHUTDOWN|OK");
-  EXPECT_EQ(peer_->ReceiveAll(), "|EOF");
-  EXPECT_EQ(upstream_client_->ReceiveAll(), "|EOF");
+  // Neither side had ended them: what is cut must not look whole.
+  EXPECT_EQ(peer_->ReceiveAll(), "|ECONNRESET");
+  EXPECT_EQ(upstream_client_->ReceiveAll(), "|ECONNRESET");
   EXPECT_EQ(worker_->Rest(), "OK");
   std::vector<v1::Event> events;
   EXPECT_TRUE(watch_->Drain(events).ok());
@@ -106,6 +107,32 @@ TEST_F(ShutdownStreamsTest, EachEndsAsTheContractSays) {
               v1::CLOSE_REASON_SHUTDOWN);
   }
   EXPECT_EQ(closed, 2);
+  EXPECT_EQ(daemon_->WaitForExit(), 0);
+}
+
+TEST_F(ShutdownStreamsTest, WhoHasGotAllIsNotReset) {
+  Start("0s");
+  for (const auto& [call, peer] : {std::pair(&attached_, &peer_),
+                                   std::pair(&dialled_, &upstream_client_)}) {
+    (*call)->SendData("all of it");
+    (*call)->Send(EofFrame());
+    EXPECT_EQ((*peer)->ReceiveAll(), "all of it|EOF");
+  }
+  daemon_->Signal(SIGTERM);
+  EXPECT_EQ(attached_->Rest(), "closed SHUTDOWN|OK");
+  EXPECT_EQ(dialled_->Rest(), "closed SHUTDOWN|OK");
+  for (const auto& peer : {&peer_, &upstream_client_}) {
+    EXPECT_EQ((*peer)->ReceiveAll(), "|EOF");
+  }
+  EXPECT_EQ(daemon_->WaitForExit(), 0);
+}
+
+TEST_F(ShutdownStreamsTest, WhatNobodyHasClaimedIsReset) {
+  Start("0s");
+  PlainClient unclaimed(port_);
+  worker_->ReadOffered();
+  daemon_->Signal(SIGTERM);
+  EXPECT_EQ(unclaimed.ReceiveAll(), "|ECONNRESET");
   EXPECT_EQ(daemon_->WaitForExit(), 0);
 }
 

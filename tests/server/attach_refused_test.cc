@@ -173,6 +173,16 @@ TEST_F(AttachRefusedTest, AClientThatIsLostResets) {
   ExpectStillServing();
 }
 
+TEST_F(AttachRefusedTest, AClientThatIsLostAfterItsEofCutsNothing) {
+  const Served served = Attached();
+  served.call->SendData("all of it");
+  served.call->Send(EofFrame());
+  EXPECT_EQ(served.peer->ReceiveAll(), "all of it|EOF");
+  served.call->Cancel();
+  EXPECT_EQ(AwaitClosed(served.name), v1::CLOSE_REASON_CLIENT_GONE);
+  EXPECT_EQ(served.peer->Receive(), "EOF");
+}
+
 TEST_F(AttachRefusedTest, AClientThatIsLostBeforeItReadsOpenedResets) {
   const Served offered = Offered();
   SocketCall call(connections(), offered.name);

@@ -130,7 +130,7 @@ TEST_F(AttachTest, ThePeersResetTellsWhatCameThenEofThenClosed) {
   const Served served = Attached();
   served.peer->Send("last");
   served.peer->Reset();
-  EXPECT_EQ(served.call->Rest(), "last|eof|closed PEER_RESET|OK");
+  EXPECT_EQ(served.call->Rest(), "last|eof by reset|closed PEER_RESET|OK");
   EXPECT_EQ(AwaitClosed(served.name), v1::CLOSE_REASON_PEER_RESET);
 }
 

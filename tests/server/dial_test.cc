@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "tests/server/remote_fixture.h"
 
@@ -95,7 +96,7 @@ TEST_F(DialTest, ResetsGoEachWay) {
   const Dialled theirs = Connected();
   theirs.peer->Send("last");
   theirs.peer->Reset();
-  EXPECT_EQ(theirs.call->Rest(), "last|eof|closed PEER_RESET|OK");
+  EXPECT_EQ(theirs.call->Rest(), "last|eof by reset|closed PEER_RESET|OK");
 }
 
 TEST_F(DialTest, ConnectsToUnixSockets) {
@@ -250,6 +251,64 @@ TEST_F(DialTest, CancelAfterOpenedResets) {
               v1::CLOSE_REASON_CANCELLED);
     EXPECT_EQ(dialled.call->Rest(), "1 / ");
   }
+}
+
+// The peer does not read, but the kernel takes three frames.
+TEST_F(DialTest, ItsEndsWaitForNoPeer) {
+  const std::string frame(64 << 10, 'x');
+  for (const v1::ClientFrame& end :
+       {ResetFrame(), DoneFrame(), RaisedFrame("disk full")}) {
+    const Dialled dialled = Connected();
+    for (int i = 0; i < 3; ++i) dialled.call->SendData(frame);
+    WaitUntil([&] { return Connections().at(0).bytes_sent() == 3 * 64 << 10; });
+    dialled.call->Send(end);
+    WaitUntil([this] {
+      const auto connections = Connections();
+      return connections.empty() ||
+             connections[0].state() == v1::CONNECTION_STATE_CLOSING;
+    });
+    const std::string all = dialled.peer->ReceiveAll();
+    if (end.has_reset()) {
+      EXPECT_EQ(all.substr(all.find('|')), "|ECONNRESET");
+    } else {
+      EXPECT_TRUE(all == frame + frame + frame + "|EOF");
+    }
+    EXPECT_EQ(dialled.call->Rest(), end.has_raised()
+                                        ? "closed HANDLER_ERROR|OK"
+                                        : "closed HANDLER_DONE|OK");
+  }
+}
+
+TEST_F(DialTest, WhatWaitsIsShownAndAges) {
+  v1::ClientFrame frame = DialFrame("127.0.0.1", target_.port());
+  frame.mutable_dial()
+      ->mutable_buffer_age_limit()
+      ->mutable_at_most()
+      ->set_nanos(500'000'000);
+  const auto call = Dial(frame);
+  call->ReadOpened();
+  const PlainClient peer = target_.Accept();
+  std::thread client([&] {
+    while (call->SendData(std::string(64 << 10, 'x'))) {
+    }
+  });
+  WaitUntil([this] {
+    const auto connections = Connections();
+    return connections.empty() || connections[0].bytes_to_write() > 0;
+  });
+  EXPECT_FALSE(Connections().empty());
+  EXPECT_EQ(call->Rest(), "closed BUFFER_AGE|OK");
+  client.join();
+}
+
+TEST_F(DialTest, CancelAfterEofIsFlushedCutsNothing) {
+  const Dialled dialled = Connected();
+  dialled.call->SendData("all of it");
+  dialled.call->Send(EofFrame());
+  EXPECT_EQ(dialled.peer->ReceiveAll(), "all of it|EOF");
+  dialled.call->Cancel();
+  EXPECT_EQ(AwaitClosed(dialled.connection.name()), v1::CLOSE_REASON_CANCELLED);
+  EXPECT_EQ(dialled.peer->Receive(), "EOF");
 }
 
 TEST_F(DialTest, AFrameOutOfPlaceResets) {

@@ -126,7 +126,9 @@ std::string SocketCall::ReadRest(bool with_data, size_t* size) {
     if (in_data) text += "|";
     in_data = false;
     if (frame.has_opened()) text += "opened|";
-    if (frame.has_eof()) text += "eof|";
+    if (frame.has_eof()) {
+      text += frame.eof().reset() ? "eof by reset|" : "eof|";
+    }
     if (frame.has_closed()) {
       text += "closed " + ReasonName(frame.closed().reason()) + "|";
     }

@@ -48,8 +48,9 @@ class SocketCall {
   std::string ReadData(size_t size);
   // The next frame, which must be `eof`.
   void ReadEof();
-  // All frames to the end, and the status, in brief, as
-  // "text|eof|closed PEER_RESET|OK".  The data of successive frames is one.
+  // All frames to the end, and the status, in brief, as "text|eof|closed
+  // PEER_CLOSED|OK" or "text|eof by reset|closed PEER_RESET|OK".  The data of
+  // successive frames is one.
   std::string Rest();
   // The same without data: how much there was is `*size`.
   std::string Rest(size_t* size);

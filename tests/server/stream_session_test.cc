@@ -16,6 +16,7 @@
 #include "lib/monitor.h"
 #include "lib/status.h"
 #include "server/claim.h"
+#include "server/cut_stream.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 
@@ -32,7 +33,8 @@ class FakeClientStream : public ClientStream {
   explicit FakeClientStream(const Executor& executor)
       : executor_(executor), broken_(executor), changed_(executor) {}
 
-  Task<std::optional<ClientMessage>> Read(Carrier) override {
+  Task<std::optional<ClientMessage>> Read(Carrier carrier) override {
+    last_carrier = carrier;
     while (frames_.empty() && !over()) co_await Changed();
     if (frames_.empty() || over(false)) co_return std::nullopt;
     if (!frames_.front()) co_return std::nullopt;  // It stays the end.
@@ -86,13 +88,15 @@ class FakeClientStream : public ClientStream {
   }
   size_t unread() const { return frames_.size(); }
 
-  // "opened", "data:xyz", "eof", "closed:PEER_CLOSED", ...
+  // "opened", "data:xyz", "eof", "eof by reset", "closed:PEER_CLOSED", ...
   std::vector<std::string> Written() const {
     std::vector<std::string> texts;
     for (const v1::ServerFrame& frame : written) {
       if (frame.has_opened()) texts.push_back("opened");
       if (frame.has_data()) texts.push_back("data:" + frame.data());
-      if (frame.has_eof()) texts.push_back("eof");
+      if (frame.has_eof()) {
+        texts.push_back(frame.eof().reset() ? "eof by reset" : "eof");
+      }
       if (frame.has_closed()) {
         texts.push_back(
             "closed:" +
@@ -104,6 +108,7 @@ class FakeClientStream : public ClientStream {
 
   std::vector<v1::ServerFrame> written;
   std::optional<absl::Status> finished;
+  Carrier last_carrier = Carrier::kCaller;  // Of the last Read().
 
  private:
   bool over(bool or_finished = true) const {
@@ -176,7 +181,11 @@ class StreamSessionTest : public LoopFixture {
   }
 
   void RunToEnd() {
-    ASSERT_TRUE(RunUntil([this] { return returned_; }));
+    // A close may look at what the peer has got from time to time.
+    ASSERT_TRUE(RunUntil([this] {
+      time().Advance(std::chrono::milliseconds(1));
+      return returned_;
+    }));
     EXPECT_EQ(ends_, 1);
     EXPECT_TRUE(stream_->finished.has_value());
     EXPECT_FALSE(connection_->is_open());
@@ -197,6 +206,54 @@ class StreamSessionTest : public LoopFixture {
   void SendReset() {
     SendFrame([](v1::ClientFrame& frame) { frame.mutable_reset(); });
   }
+  void SendRaised(const std::string& message) {
+    SendFrame([&](v1::ClientFrame& frame) {
+      frame.mutable_raised()->set_message(message);
+    });
+  }
+  void SendData(size_t size) {
+    stream_->SendData(std::string(size, 'x'));
+    sent_ += size;
+  }
+
+  // The peer reads nothing, and the kernel has all of three frames.
+  void Stall() {
+    for (int i = 0; i < 3; ++i) SendData(kFrameBytes);
+    Settle();
+    ASSERT_EQ(connection_->bytes_sent(), static_cast<int64_t>(sent_));
+    ASSERT_EQ(connection_->bytes_to_write(), 0u);
+  }
+  // The same, and one frame more than it shall have waits here.
+  void Hold() {
+    for (int i = 0; i < 100 && connection_->bytes_to_write() == 0; ++i) {
+      SendData(kFrameBytes);
+      Settle();
+    }
+    ASSERT_EQ(connection_->bytes_to_write(), kFrameBytes);
+  }
+  // The kernel takes little, so that it has begun to take the last frame only.
+  void HoldRest() {
+    connection_->socket()->socket().set_option(
+        asio::socket_base::send_buffer_size(4096));
+    while (connection_->bytes_to_write() == 0) {
+      SendData(256 << 10);
+      Settle();
+    }
+    ASSERT_LT(connection_->bytes_to_write(), 256u << 10);
+  }
+  // What the peer gets when it reads at last, if that is all.
+  void ExpectAllAndEnd() {
+    const RawClient::Drained drained = peer_.Drain();
+    EXPECT_EQ(drained.bytes, sent_);
+    EXPECT_EQ(drained.end, "EOF");
+  }
+  void ExpectReset() {
+    RunToEnd();
+    EXPECT_TRUE(connection_->socket()->was_reset());
+    const RawClient::Drained drained = peer_.Drain();
+    EXPECT_LT(drained.bytes, sent_);
+    EXPECT_EQ(drained.end, "ECONNRESET");
+  }
 
   bool WrittenIs(const std::vector<std::string>& texts) {
     const bool is = RunUntil([&] { return stream_->Written() == texts; });
@@ -204,7 +261,10 @@ class StreamSessionTest : public LoopFixture {
     return is;
   }
 
+  static constexpr size_t kFrameBytes = 64 << 10;
+
   RawClient peer_;
+  size_t sent_ = 0;  // By SendData().
   const std::shared_ptr<FakeClientStream> stream_;
   std::shared_ptr<ServedConnection> connection_;
   bool returned_ = false;
@@ -299,9 +359,7 @@ TEST_F(StreamSessionTest, ResetIsAReset) {
 
 TEST_F(StreamSessionTest, RaisedFlushesAndIsTold) {
   stream_->SendData("last words");
-  SendFrame([](v1::ClientFrame& frame) {
-    frame.mutable_raised()->set_message("ouch");
-  });
+  SendRaised("ouch");
   EXPECT_EQ(peer_.ReceiveExactly(10), "last words");
   EXPECT_EQ(peer_.Receive(), "EOF");
   RunToEnd();
@@ -321,31 +379,288 @@ TEST_F(StreamSessionTest, AStreamThatBreaksResets) {
 }
 
 TEST_F(StreamSessionTest, OneThatBreaksAfterDoneHasNothingToLose) {
-  peer_.ShrinkReceiveBuffer();
-  const std::string large(8 << 20, 'x');
-  for (size_t at = 0; at < large.size(); at += 256 << 10) {
-    stream_->SendData(large.substr(at, 256 << 10));
-  }
+  HoldRest();
   SendDone();
-  // The peer reads until the client's frames are all in the daemon.
-  size_t received = 0;
-  while (stream_->unread() > 0) {
-    const std::string text = peer_.Receive();
-    if (text != "EOF") received += text.size();
-  }
-  ASSERT_TRUE(RunUntil([this] { return ends_ == 1; }));
+  Settle();
+  EXPECT_EQ(ends_, 1);
   stream_->Break();
-  const RawClient::Drained rest = peer_.Drain();
-  EXPECT_EQ(received + rest.bytes, large.size());
-  EXPECT_EQ(rest.end, "EOF");
+  Settle();
+  ExpectAllAndEnd();
   RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kHandlerDone);
+}
+
+TEST_F(StreamSessionTest, OneThatBreaksAfterRaisedHasNothingToLose) {
+  HoldRest();
+  SendRaised("ouch");
+  Settle();
+  stream_->Break();
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kHandlerError);
+}
+
+TEST_F(StreamSessionTest, OneThatBreaksAfterEofIsFlushedCutsNothing) {
+  Stall();
+  SendEof();
+  Settle();
+  stream_->Break();
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+}
+
+TEST_F(StreamSessionTest, OneThatBreaksBeforeEofIsFlushedResets) {
+  HoldRest();
+  SendEof();
+  Settle();
+  EXPECT_EQ(stream_->unread(), 0u);
+  stream_->Break();
+  ExpectReset();
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+}
+
+// From here on: the peer does not read.
+
+TEST_F(StreamSessionTest, AFrameThatThePeerDoesNotTakeIsHeld) {
+  Hold();
+  EXPECT_EQ(stream_->unread(), 0u);
+  SendData(kFrameBytes);
+  SendDone();
+  Settle();
+  // What is behind it stays where it is.
+  EXPECT_EQ(stream_->unread(), 2u);
+  EXPECT_EQ(connection_->bytes_to_write(), kFrameBytes);
+  EXPECT_EQ(ends_, 0);
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:HANDLER_DONE");
+}
+
+TEST_F(StreamSessionTest, ARestOfAFrameAndTheNextOneAreHeld) {
+  HoldRest();
+  const size_t rest = connection_->bytes_to_write();
+  for (int i = 0; i < 3; ++i) SendData(1000);
+  SendDone();
+  Settle();
+  EXPECT_EQ(stream_->unread(), 3u);
+  EXPECT_EQ(connection_->bytes_to_write(), rest + 1000);
+  ExpectAllAndEnd();
+  RunToEnd();
+}
+
+TEST_F(StreamSessionTest, NothingOvertakesWhatWaits) {
+  using Carrier = FakeClientStream::Carrier;
+  EXPECT_EQ(stream_->last_carrier, Carrier::kStream);
+  HoldRest();
+  EXPECT_EQ(stream_->last_carrier, Carrier::kCaller);
+  while (connection_->bytes_to_write() > 0) peer_.Receive();
+  SendData(1);
+  Settle();
+  EXPECT_EQ(stream_->last_carrier, Carrier::kStream);
+  SendEof();
+  Settle();
+  EXPECT_EQ(stream_->last_carrier, Carrier::kCaller);
+}
+
+TEST_F(StreamSessionTest, TheAgeOfWhatIsHeldCounts) {
+  Hold();
+  time().Advance(std::chrono::seconds(119));
+  Settle();
+  EXPECT_FALSE(returned_);
+  time().Advance(std::chrono::seconds(2));
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:BUFFER_AGE"}));
+}
+
+TEST_F(StreamSessionTest, ResetIsAtOnce) {
+  Stall();
+  SendReset();
+  ExpectReset();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:HANDLER_DONE"}));
+}
+
+TEST_F(StreamSessionTest, ResetIsAtOnceBehindARest) {
+  HoldRest();
+  SendReset();
+  ExpectReset();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:HANDLER_DONE"}));
+}
+
+TEST_F(StreamSessionTest, ResetIsAtOnceAfterDone) {
+  HoldRest();
+  SendDone();
+  Settle();
+  SendReset();
+  ExpectReset();
+}
+
+TEST_F(StreamSessionTest, DoneIsTheEndAtOnce) {
+  Stall();
+  SendDone();
+  Settle();
+  EXPECT_EQ(ends_, 1);
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:HANDLER_DONE"}));
+}
+
+TEST_F(StreamSessionTest, RaisedIsTheEndAtOnce) {
+  Stall();
+  SendRaised("ouch");
+  Settle();
+  EXPECT_EQ(raised_, "ouch");
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:HANDLER_ERROR"}));
+}
+
+TEST_F(StreamSessionTest, TheEndOfTheStreamIsDoneAtOnceAfterThePeersEof) {
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "eof"}));
+  Stall();
+  stream_->End();
+  Settle();
+  EXPECT_EQ(ends_, 1);
+  ExpectAllAndEnd();
+  RunToEnd();
+}
+
+TEST_F(StreamSessionTest, EofFollowsWhatTheKernelHas) {
+  Stall();
+  SendEof();
+  Settle();
+  EXPECT_EQ(stream_->unread(), 0u);
+  ExpectAllAndEnd();
+  EXPECT_EQ(ends_, 0);
+  stream_->Break();
+  RunToEnd();
+}
+
+TEST_F(StreamSessionTest, DoneBehindARestIsForcedAfterThirtySeconds) {
+  HoldRest();
+  SendDone();
+  Settle();
+  EXPECT_EQ(ends_, 1);
+  time().Advance(std::chrono::seconds(29));
+  Settle();
+  EXPECT_FALSE(returned_);
+  time().Advance(std::chrono::seconds(1));
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:FORCED"}));
+}
+
+TEST_F(StreamSessionTest, TheEndOfTheStreamBehindARestIsForced) {
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "eof"}));
+  HoldRest();
+  stream_->End();
+  Settle();
+  EXPECT_EQ(ends_, 1);
+  time().Advance(std::chrono::seconds(30));
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "eof", "closed:FORCED"}));
+}
+
+TEST_F(StreamSessionTest, NonsenseResetsAtOnce) {
+  Stall();
+  stream_->SendData(std::string((256 << 10) + 1, 'x'));
+  ExpectReset();
+  EXPECT_EQ(stream_->finished->code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+}
+
+TEST_F(StreamSessionTest, ABreakResetsWhateverIsHeld) {
+  Hold();
+  stream_->Break();
+  ExpectReset();
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+}
+
+TEST_F(StreamSessionTest, ThePeersEndIsToldWhateverIsHeld) {
+  Hold();
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "eof"}));
+  stream_->End();
+  Settle();
+  EXPECT_EQ(ends_, 0);  // It stands behind the frame.
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:PEER_CLOSED");
+}
+
+TEST_F(StreamSessionTest, ThePeersResetIsToldWhateverIsHeld) {
+  Hold();
+  peer_.Reset();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "eof by reset", "closed:PEER_RESET"}));
+}
+
+TEST_F(StreamSessionTest, AFlushThatIsAskedForGivesTheKernelWhatIsHeld) {
+  Hold();
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  // It lies there without any reader of the peer's.
+  ASSERT_TRUE(RunUntil([this] {
+    return connection_->bytes_sent() == static_cast<int64_t>(sent_);
+  }));
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:CALLED"}));
+}
+
+TEST_F(StreamSessionTest, AFlushThatIsAskedForGoesOnWhenTheStreamBreaks) {
+  HoldRest();
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  stream_->Break();
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kCalled);
+}
+
+TEST_F(StreamSessionTest, WhatTheDaemonCutsIsReset) {
+  Hold();
+  server::CutStream(*connection_, CloseReason::kShutdown);
+  ExpectReset();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:SHUTDOWN"}));
+}
+
+TEST_F(StreamSessionTest, WhatTheDaemonCutsIsResetThoughTheKernelHasAll) {
+  Stall();
+  server::CutStream(*connection_, CloseReason::kShutdown);
+  ExpectReset();
+}
+
+TEST_F(StreamSessionTest, WhatThePeerHasGotIsNotCut) {
+  Stall();
+  SendEof();
+  Settle();
+  server::CutStream(*connection_, CloseReason::kShutdown);
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs({"opened", "closed:SHUTDOWN"}));
+}
+
+TEST_F(StreamSessionTest, WhatIsBeingFlushedIsNotCut) {
+  HoldRest();
+  SendDone();
+  Settle();
+  server::CutStream(*connection_, CloseReason::kShutdown);
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kHandlerDone);
 }
 
 TEST_F(StreamSessionTest, ThePeersResetTellsWhatCameThenEofThenClosed) {
   EXPECT_EQ(peer_.Send("last"), "ok");
   peer_.Reset();
   RunToEnd();
-  EXPECT_TRUE(WrittenIs({"opened", "data:last", "eof", "closed:PEER_RESET"}));
+  EXPECT_TRUE(
+      WrittenIs({"opened", "data:last", "eof by reset", "closed:PEER_RESET"}));
   EXPECT_TRUE(stream_->finished->ok());
 }
 
@@ -360,7 +675,7 @@ TEST_F(StreamSessionTest, ThePeersResetIsNoticedWhileTheClientDoesNotRead) {
   stream_->Stall(false);
   RunToEnd();
   EXPECT_TRUE(WrittenIs(
-      {"opened", "data:one", "data:two", "eof", "closed:PEER_RESET"}));
+      {"opened", "data:one", "data:two", "eof by reset", "closed:PEER_RESET"}));
 }
 
 TEST_F(StreamSessionTest, AClientThatDoesNotReadStopsTheReading) {
