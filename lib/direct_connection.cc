@@ -170,7 +170,6 @@ void DirectConnection::Finish(How how, Other other) {
   if (finished_) return;
   finished_ = true;
   timer_.reset();
-  lane_.poller().KeepForThisStep(shared_from_this());
   const bool is_unix = std::holds_alternative<Unix::Address>(peer_);
   const CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
   const CloseStep other_step =

@@ -76,8 +76,8 @@ class Outbox {
   // `closer`, which may be null, is told.
   void Close(Descriptor fd, std::shared_ptr<Closer> closer);
 
-  // Whether io_uring is used.  It is not any more once the kernel has refused it
-  // (a seccomp filter, or no memory for it).
+  // Whether io_uring is used.  It is not any more once the kernel has refused
+  // it (a seccomp filter, or no memory for it).
   bool sends_together() const { return ring_ != nullptr; }
 
  private:

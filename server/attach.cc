@@ -25,7 +25,8 @@ absl::StatusOr<std::shared_ptr<LiveConnection>> Take(
 
 Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
                    AuditFunction audit) {
-  const std::optional<ClientMessage> message = co_await stream->Read(ClientStream::Carrier::kCaller);
+  const std::optional<ClientMessage> message =
+      co_await stream->Read(ClientStream::Carrier::kCaller);
   const auto live = Take(registry, message);
   audit(message ? message->frame.attach().connection() : "", live.status());
   if (!live.ok()) {
@@ -46,7 +47,8 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
 
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
                  AuditFunction audit) {
-  const std::optional<ClientMessage> message = co_await stream->Read(ClientStream::Carrier::kCaller);
+  const std::optional<ClientMessage> message =
+      co_await stream->Read(ClientStream::Carrier::kCaller);
   if (!message || !message->frame.has_dial()) {
     const absl::Status error =
         InvalidField("dial", "the first frame must be `dial`");

@@ -94,8 +94,7 @@ Got ReceiveAll(const Descriptor& fd) {
 class LingeringSocketTest : public LoopFixture, private LingeringSocket::Owner {
  protected:
   // Closes `fd`, of which nothing was read.
-  CloseStep Linger(Descriptor fd,
-                   LingeringSocket::Registered registered = {}) {
+  CloseStep Linger(Descriptor fd, LingeringSocket::Registered registered = {}) {
     const CloseStep begun = BeginCloseOfTcp(fd.get(), 0);
     lingering_.emplace(
         poller(), time(), static_cast<LingeringSocket::Owner&>(*this),

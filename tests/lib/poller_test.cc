@@ -309,8 +309,7 @@ TEST_F(PollerTest, AnotherWatchTakesOver) {
   ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, first, 1), 0);
   ASSERT_EQ(write(theirs.get(), "x", 1), 1);
   RunUntil([&] { return first.told.size() == 1; });
-  ASSERT_EQ(
-      poller().Move(mine.get(), EPOLLIN | EPOLLET, first, 1, second), 0);
+  ASSERT_EQ(poller().Move(mine.get(), EPOLLIN | EPOLLET, first, 1, second), 0);
   RunUntil([&] { return second.told.size() == 1; });
   EXPECT_EQ(second.told[0].tag, 0);
   EXPECT_EQ(first.told.size(), 1u);
