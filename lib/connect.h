@@ -64,7 +64,7 @@ struct Connection {
       : socket(std::move(s)),
         reader(socket.core()),
         writer(socket.core(), std::move(monitor), options) {}
-  ~Connection() { socket.CloseNow(); }
+  ~Connection() { socket.core()->CloseNow(); }
 
   Socket<A> socket;
   Reader reader;

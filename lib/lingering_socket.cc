@@ -118,7 +118,8 @@ class LingeringSocket::State final
   }
 
  private:
-  void OnReady(uint32_t, int) override {
+  void OnReady(uint32_t events, int) override {
+    if (events == 0) called_again_ = false;
     if (fd_.is_open()) Look();
   }
 
@@ -132,7 +133,8 @@ class LingeringSocket::State final
         policy_.OnLook(time_.Now(), discarded.bytes, discarded.input,
                        UnacknowledgedBytes(fd_.get()));
     if (end == End::kNone) {
-      if (discarded.input == Input::kMore && watched_) {
+      if (discarded.input == Input::kMore && watched_ &&
+          !std::exchange(called_again_, true)) {
         poller_.CallAgain(*this);
       }
       return SetTimer();
@@ -147,6 +149,7 @@ class LingeringSocket::State final
   Descriptor fd_;
   LingerPolicy policy_;
   bool watched_ = false;
+  bool called_again_ = false;  // By the poller, in the next step.
   Timer timer_;
 };
 

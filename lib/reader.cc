@@ -186,7 +186,8 @@ Task<std::string> Reader::ReadAll(size_t max_bytes) {
 Deferred<> Reader::Close() {
   if (!closed_) {
     closed_ = true;
-    socket_->CloseNow();
+    // One that lingers is closed for this side already.
+    if (socket_->is_open()) socket_->CloseNow();
   }
   return socket_->closed();
 }

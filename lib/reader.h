@@ -66,9 +66,10 @@ class Reader {
 
   static constexpr size_t kMaxBytes = size_t{1} << 30;
 
-  // Closes the socket; bytes that the Writer has not flushed are lost, and the
-  // Writer's monitor is told "writer fd unexpectedly closed" (g1).  Idempotent.
-  // Determined when the descriptor is closed.
+  // Closes the socket, if it is open: one that lingers before its close (see
+  // SocketCore::CloseInOrder()) is left alone.  Bytes that the Writer has not
+  // flushed are lost, and its monitor is told "writer fd unexpectedly closed"
+  // (g1).  Idempotent.  Determined when the descriptor is closed.
   Deferred<> Close();
   bool is_closed() const { return closed_; }
   Deferred<> close_finished() const { return socket_->closed(); }

@@ -181,7 +181,9 @@ class Socket {
   int native_handle() const { return core_->socket().native_handle(); }
 
   bool is_open() const { return core_->is_open(); }
-  void CloseNow() const { core_->CloseNow(); }
+  void CloseNow() const {
+    if (is_open()) core_->CloseNow();  // Not where it lingers.
+  }
   void Reset() const { core_->Reset(); }
   void ShutdownSend() const { core_->ShutdownSend(); }
   Deferred<> closed() const { return core_->closed(); }

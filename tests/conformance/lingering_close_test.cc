@@ -455,6 +455,33 @@ TYPED_TEST(LingeringConnection, OfConnect) {
   listener.Close();
 }
 
+// Whoever reads sees the end then, and closes what is his.
+TEST_F(LingeringCloseOfTcp, WhoClosesWhatIsClosedDoesNotCutIt) {
+  for (const bool of_reader : {true, false}) {
+    RawListener listener(loop(), [this](const auto& c) { return RunUntil(c); });
+    listener.ShrinkReceiveBuffers();
+    const auto connection = Run(Connect<Inet>(listener.where(), {}));
+    RawClient peer = listener.Accept();
+    connection->writer.Write(std::string(kBytes, 'x'));
+    Settle();
+    const auto read_all = [](Reader& reader) -> Task<> {
+      (void)co_await reader.ReadAll();  // Closes the Reader.
+    };
+    if (of_reader) Start(read_all(connection->reader));
+    Settle();
+    EXPECT_EQ(peer.Send("unread\n"), "ok");
+    const Deferred<> closed = connection->writer.Close();
+    Settle();
+    EXPECT_EQ(connection->reader.is_closed(), of_reader);
+    connection->socket.CloseNow();
+    EXPECT_FALSE(closed.determined());
+    SendMore(peer);
+    EXPECT_EQ(peer.Drain().bytes, kBytes);
+    RunUntil(closed);
+    listener.Close();
+  }
+}
+
 // When it goes, it is closed at once, whatever that loses.
 TEST_F(LingeringCloseOfTcp, AConnectionThatGoesEndsIt) {
   RawListener listener(loop(), [this](const auto& c) { return RunUntil(c); });
