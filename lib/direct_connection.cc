@@ -199,7 +199,7 @@ void DirectConnection::OnLingeringEnded(Descriptor fd,
   const bool has_lost =
       is_forced || result.end == LingerPolicy::End::kPeerReset;
   if (is_forced) OverruleReason(CloseReason::kForced);
-  if (has_lost && !is_other) SetSent(bytes_sent() - result.undelivered);
+  if (has_lost && !is_other) SetSent(bytes_sent() - result.unsent);
   if (!lingering_->empty()) return;  // The other one lingers on.
   lane_.poller().KeepForThisStep(shared_from_this());
   lingering_.reset();

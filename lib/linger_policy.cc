@@ -19,21 +19,17 @@ TimePoint LingerPolicy::next_look() const {
 
 LingerPolicy::End LingerPolicy::OnLook(TimePoint now, int64_t discarded,
                                        Input input, int64_t unacknowledged) {
-  unacknowledged_ = unacknowledged;
   if (discarded > 0) peer_sends_ = true;
   if (input == Input::kFailure) return End::kPeerReset;
   if (input == Input::kEnd) return End::kPeerEnded;
   if (unacknowledged == 0) return End::kAcknowledged;
   if (now >= deadline_) {
     // Where the FIN alone is left, there is nothing to lose.
-    return peer_sends_ && undelivered() > 0 ? End::kForced : End::kLeftToKernel;
+    return peer_sends_ && unacknowledged > 1 ? End::kForced
+                                             : End::kLeftToKernel;
   }
   if (now >= next_look_) next_look_ = After(now, delay_.Next());
   return End::kNone;
-}
-
-int64_t LingerPolicy::undelivered() const {
-  return std::max<int64_t>(0, unacknowledged_ - 1);
 }
 
 }  // namespace portreeve

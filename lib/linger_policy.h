@@ -56,16 +56,11 @@ class LingerPolicy {
   End OnLook(TimePoint now, int64_t discarded, Input input,
              int64_t unacknowledged);
 
-  // Bytes that the peer has not acknowledged, as of the last look, without the
-  // FIN.
-  int64_t undelivered() const;
-
  private:
   TimePoint deadline_;
   DoublingDelay delay_;
   TimePoint next_look_;
   bool peer_sends_;
-  int64_t unacknowledged_ = 0;
 };
 
 }  // namespace portreeve

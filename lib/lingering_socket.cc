@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -140,7 +141,9 @@ class LingeringSocket::State final
       return SetTimer();
     }
     if (end == End::kForced) MakeCloseReset(fd_.get());
-    owner_.OnLingeringEnded(Take(), {end, policy_.undelivered()});
+    // The FIN is behind them.
+    const int64_t unsent = std::max<int64_t>(0, UnsentBytes(fd_.get()) - 1);
+    owner_.OnLingeringEnded(Take(), {end, unsent});
   }
 
   Poller& poller_;

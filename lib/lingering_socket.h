@@ -38,10 +38,10 @@ CloseStep BeginCloseOfUnix(int fd);
 
 struct LingerResult {
   LingerPolicy::End end;
-  // Bytes that were given to the kernel, and that the peer has not
-  // acknowledged.  With kForced and kPeerReset they are lost; else the kernel
-  // goes on to deliver them.
-  int64_t undelivered;
+  // Bytes that were given to the kernel, and that it has not sent.  With
+  // kForced and kPeerReset they are lost; else the kernel goes on to deliver
+  // them.
+  int64_t unsent;
 };
 
 // Throws away what a TCP socket receives, until it may be closed.

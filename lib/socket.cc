@@ -76,12 +76,12 @@ void SocketCore::OnLingeringEnded(Descriptor fd, const LingerResult& result) {
     case LingerPolicy::End::kPeerReset:
       NoteError(ECONNRESET);
       NoteReason(CloseReason::kPeerReset);
-      bytes_lost_ = result.undelivered;
+      bytes_lost_ = result.unsent;
       break;
     case LingerPolicy::End::kForced:
       was_reset_ = true;
       OverruleReason(CloseReason::kForced);
-      bytes_lost_ = result.undelivered;
+      bytes_lost_ = result.unsent;
       break;
     case LingerPolicy::End::kNone:
     case LingerPolicy::End::kAcknowledged:
@@ -129,10 +129,7 @@ void SocketCore::Reset() {
 void SocketCore::ResetWithLoss() {
   if (!is_open()) return;
   if (shared_) shared_->Close();
-  // What a unix socket has sent is the peer's already.
-  if (!std::holds_alternative<Unix::Address>(peer_)) {
-    bytes_lost_ = UnacknowledgedBytes(socket_.native_handle());
-  }
+  bytes_lost_ = UnsentBytes(socket_.native_handle());
   Reset();
 }
 

@@ -67,8 +67,8 @@ class SocketCore final : private LingeringSocket::Owner {
   // held is thrown away.  A unix socket has no reset; it is closed.
   void Reset();
   bool was_reset() const { return was_reset_; }
-  // The same where time is up for what was sent: bytes_sent() then leaves out
-  // what the peer has not acknowledged.
+  // The same where time is up for what was written: bytes_sent() then leaves
+  // out what the kernel has not sent.
   void ResetWithLoss();
 
   // Sends FIN.  Reading goes on.  No effect on a closed socket.

@@ -50,6 +50,11 @@ int64_t UnacknowledgedBytes(int fd) {
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
+int64_t UnsentBytes(int fd) {
+  int bytes = 0;
+  return ioctl(fd, SIOCOUTQNSD, &bytes) == 0 ? bytes : 0;
+}
+
 bool HasLittleUnsent(int fd) {
   int unsent = 0;
   return ioctl(fd, SIOCOUTQNSD, &unsent) != 0 || unsent <= kLittleUnsent;

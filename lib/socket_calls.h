@@ -32,6 +32,12 @@ void SetWritableWithLittleUnsent(int fd, bool only);
 // FIN that was sent counts as one.  0 of a unix socket, whose peer has them.
 int64_t UnacknowledgedBytes(int fd);
 
+// How many of them, FIN included, the kernel has not sent even once: what a
+// reset throws away before the peer's kernel has it.  Of what was sent nobody
+// knows that until the peer acknowledges it, which may take 40 ms.  0 of a unix
+// socket.
+int64_t UnsentBytes(int fd);
+
 }  // namespace portreeve
 
 #endif  // PORTREEVE_LIB_SOCKET_CALLS_H_

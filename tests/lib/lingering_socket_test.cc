@@ -212,7 +212,7 @@ TEST_F(LingeringSocketTest, WhatWasUnreadDoesNotDestroyWhatWasSent) {
   EXPECT_EQ(got.end, "EOF");
   // The kernel tells of it, though the clock stands.
   ExpectEnd(End::kAcknowledged);
-  EXPECT_EQ(result()->undelivered, 0);
+  EXPECT_EQ(result()->unsent, 0);
 }
 
 TEST_F(LingeringSocketTest, WhatIsUnsentSurvivesAPeerThatSendsLater) {
@@ -255,7 +255,7 @@ TEST_F(LingeringSocketTest, ThePeerEndsMeanwhile) {
   shutdown(pair.peer.get(), SHUT_WR);
   ExpectEnd(End::kPeerEnded);
   // The kernel goes on.
-  EXPECT_GT(result()->undelivered, 0);
+  EXPECT_GT(result()->unsent, 0);
   EXPECT_EQ(ReadToEnd(pair.peer).bytes, sent);
 }
 
@@ -267,8 +267,8 @@ TEST_F(LingeringSocketTest, ThePeerResetsMeanwhile) {
   MakeCloseReset(pair.peer.get());
   pair.peer = Descriptor();
   ExpectEnd(End::kPeerReset);
-  EXPECT_GT(result()->undelivered, 0);
-  EXPECT_LT(static_cast<size_t>(result()->undelivered), sent);
+  EXPECT_GT(result()->unsent, 0);
+  EXPECT_LT(static_cast<size_t>(result()->unsent), sent);
 }
 
 TEST_F(LingeringSocketTest, AtTheDeadlineAPeerThatSendsIsReset) {
@@ -281,7 +281,7 @@ TEST_F(LingeringSocketTest, AtTheDeadlineAPeerThatSendsIsReset) {
   Pass(milliseconds(1));
   ExpectEnd(End::kForced);
   const Got got = ReadToEnd(pair.peer);
-  EXPECT_EQ(got.bytes + static_cast<size_t>(result()->undelivered), sent);
+  EXPECT_EQ(got.bytes + static_cast<size_t>(result()->unsent), sent);
   EXPECT_EQ(got.end, "ECONNRESET");
 }
 
