@@ -287,7 +287,7 @@ TEST_F(DialTest, WhatWaitsIsShownAndAges) {
       ->set_nanos(500'000'000);
   const auto call = Dial(frame);
   call->ReadOpened();
-  const PlainClient peer = target_.Accept();
+  PlainClient peer = target_.Accept();
   std::thread client([&] {
     while (call->SendData(std::string(64 << 10, 'x'))) {
     }
@@ -299,6 +299,8 @@ TEST_F(DialTest, WhatWaitsIsShownAndAges) {
   EXPECT_FALSE(Connections().empty());
   EXPECT_EQ(call->Rest(), "closed BUFFER_AGE|OK");
   client.join();
+  const std::string all = peer.ReceiveAll();
+  EXPECT_EQ(all.substr(all.find('|')), "|ECONNRESET");
 }
 
 TEST_F(DialTest, CancelAfterEofIsFlushedCutsNothing) {

@@ -157,7 +157,8 @@ class StreamSessionTest : public LoopFixture {
                          [](std::exception_ptr) {});
     connection_ = std::make_shared<ServedConnection>(
         std::make_shared<SocketCore>(executor(), std::move(socket), address),
-        silent, ServedConnection::Streams::kYes, BufferAgeLimit());
+        silent, ServedConnection::Streams::kYes, BufferAgeLimit(),
+        OnLoss::kReset);
     server::StreamSessionOptions options;
     options.describe = [] { return v1::Connection(); };
     options.on_end = [this](std::exception_ptr error) { OnEnd(error); };
@@ -471,7 +472,7 @@ TEST_F(StreamSessionTest, TheAgeOfWhatIsHeldCounts) {
   Settle();
   EXPECT_FALSE(returned_);
   time().Advance(std::chrono::seconds(2));
-  RunToEnd();
+  ExpectReset();
   EXPECT_TRUE(WrittenIs({"opened", "closed:BUFFER_AGE"}));
 }
 
@@ -548,7 +549,7 @@ TEST_F(StreamSessionTest, DoneBehindARestIsForcedAfterThirtySeconds) {
   Settle();
   EXPECT_FALSE(returned_);
   time().Advance(std::chrono::seconds(1));
-  RunToEnd();
+  ExpectReset();
   EXPECT_TRUE(WrittenIs({"opened", "closed:FORCED"}));
 }
 
@@ -560,7 +561,7 @@ TEST_F(StreamSessionTest, TheEndOfTheStreamBehindARestIsForced) {
   Settle();
   EXPECT_EQ(ends_, 1);
   time().Advance(std::chrono::seconds(30));
-  RunToEnd();
+  ExpectReset();
   EXPECT_TRUE(WrittenIs({"opened", "eof", "closed:FORCED"}));
 }
 
