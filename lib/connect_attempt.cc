@@ -98,7 +98,8 @@ bool MayConnectToItself(const Inet::Address& peer) {
 }
 
 std::optional<absl::Status> EndConnect(StreamSocket& socket,
-                                       const Inet::Address& peer) {
+                                       const Inet::Address& peer,
+                                       int* failure) {
   pollfd state{};
   state.fd = socket.native_handle();
   state.events = POLLOUT;
@@ -107,6 +108,11 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
   socklen_t size = sizeof(result);
   if (getsockopt(state.fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) {
     result = errno;
+  }
+  // Errors of a connection that there is; without one it is refused.
+  if (result == ECONNRESET || result == EPIPE) {
+    *failure = result;
+    return absl::OkStatus();
   }
   if (result == 0 && IsConnectedToItself(state.fd, peer)) result = ECONNREFUSED;
   if (result == 0) return absl::OkStatus();

@@ -48,9 +48,11 @@ absl::StatusOr<StreamSocket> BeginConnect(
     asio::io_context& loop, const Inet::Address& peer,
     const std::optional<Inet::Address>& source, const SocketOptions& options);
 
-// How the attempt ended; nothing while it has not.  Once.
+// How the attempt ended; nothing while it has not.  Once.  `failure` becomes
+// not 0, but errno, where it succeeded and the peer has reset the connection
+// since: what it had sent can still be received, and its end is none.
 std::optional<absl::Status> EndConnect(StreamSocket& socket,
-                                       const Inet::Address& peer);
+                                       const Inet::Address& peer, int* failure);
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
                                          const Unix::Address& peer);

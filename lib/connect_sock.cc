@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "lib/close_socket.h"
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
 #include "lib/doubling_delay.h"
@@ -115,14 +116,21 @@ class Race : public std::enable_shared_from_this<Race> {
   // After the decision.  Once.
   Socket<Inet> TakeResult() {
     if (!result_.ok()) throw StatusError(result_.status());
-    return Socket<Inet>(std::make_shared<SocketCore>(
-        executor_, std::move(result_->socket), result_->peer));
+    auto core = std::make_shared<SocketCore>(
+        executor_, std::move(result_->socket), result_->peer);
+    if (result_->failure != 0) core->NoteError(result_->failure);
+    return Socket<Inet>(std::move(core));
+  }
+  // Instead, where nobody wants it any more.
+  void ThrowAwayResult() {
+    if (result_.ok()) MakeCloseReset(result_->socket.native_handle());
   }
 
  private:
   struct Attempt {
     Inet::Address peer;
     StreamSocket socket;
+    int failure = 0;  // The peer has reset it since it was connected.
   };
 
   std::set<Family> Families() const {
@@ -220,7 +228,7 @@ class Race : public std::enable_shared_from_this<Race> {
     auto socket = BeginConnect(LoopOf(executor_), peer, SourceFor(peer),
                                options_.socket_options);
     if (!socket.ok()) return socket.status();
-    attempts_.push_back(Attempt{peer, *std::move(socket)});
+    attempts_.push_back(Attempt{peer, *std::move(socket), 0});
     Await(std::prev(attempts_.end()));
     return absl::OkStatus();
   }
@@ -236,7 +244,8 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   void OnWritable(std::list<Attempt>::iterator attempt) {
-    const auto outcome = EndConnect(attempt->socket, attempt->peer);
+    const auto outcome =
+        EndConnect(attempt->socket, attempt->peer, &attempt->failure);
     if (!outcome) {
       Await(attempt);
     } else if (outcome->ok()) {
@@ -250,7 +259,13 @@ class Race : public std::enable_shared_from_this<Race> {
   void Decide(absl::StatusOr<Attempt> result) {
     if (!decided_.FillIfEmpty()) return;
     result_ = std::move(result);
-    attempts_.clear();  // The losers' sockets are closed.
+    // One that is connected by now, and given up, is none that has ended.
+    for (Attempt& attempt : attempts_) {
+      if (attempt.socket.is_open()) {
+        MakeCloseReset(attempt.socket.native_handle());
+      }
+    }
+    attempts_.clear();
     timeout_.Cancel();
     timer_.Cancel();
     scope_.Cancel();
@@ -297,6 +312,7 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   co_await asio::this_coro::throw_if_cancelled(throws);
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {
+    race->ThrowAwayResult();
     throw boost::system::system_error(asio::error::operation_aborted);
   }
   co_return race->TakeResult();

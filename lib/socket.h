@@ -96,6 +96,13 @@ class SocketCore final : private LingeringSocket::Owner {
   // kernel tells that once, to whoever asks first; this tells everybody.
   bool HasFailed();
 
+  // The same as errno, without asking the kernel: what anybody has met so far;
+  // 0 if nothing.
+  int KnownFailure();
+  // Keeps that the socket has failed with `error`, which the kernel has told
+  // elsewhere.
+  void NoteError(int error);
+
   // Whether the peer has ended or reset the connection, which the kernel tells
   // as often as it is asked; of a closed socket: what was known by then.
   bool HasPeerLeft();
@@ -137,9 +144,6 @@ class SocketCore final : private LingeringSocket::Owner {
   void Finish();
   // Of a recv(2) or send(2) that gave `n`, before errno changes.
   void NoteFailure(ssize_t n);
-  void NoteError(int error);
-  // The error that anybody has met, without asking the kernel; 0 if none.
-  int KnownFailure();
 
   const Executor executor_;
   const AnyAddress peer_;

@@ -142,14 +142,23 @@ class ForwardConnection final : public PumpedConnection,
     } catch (...) {
       // Of whatever kind: it shows in the connection's reason.
     }
-    if (self->finished()) co_return;
-    if (socket == nullptr) {
+    if (self->finished()) {
+      if (socket != nullptr) socket->Reset();  // Nobody has ended it.
+    } else if (socket == nullptr) {
       self->OnUnreachable();
-      co_return;
+    } else {
+      self->OnConnectedByName(*socket);
     }
-    auto peer = std::make_shared<const AnyAddress>(socket->peer());
-    self->upstream_ = socket->Release();
-    if (self->WatchUpstream()) self->OnConnected(std::move(peer));
+  }
+
+  void OnConnectedByName(SocketCore& socket) {
+    const bool has_failed = socket.KnownFailure() != 0;
+    upstream_ = socket.Release();
+    if (!WatchUpstream()) return;
+    const uint32_t events = has_failed ? EPOLLERR | EPOLLIN : 0;
+    NoteEvents(kUpstream, events);
+    OnConnected(std::make_shared<const AnyAddress>(socket.peer()));
+    if (has_failed && !finished()) Continue(kUpstream, events);
   }
 
   bool WatchUpstream() {

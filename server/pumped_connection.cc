@@ -167,18 +167,15 @@ void PumpedConnection::EndByDaemon(CloseReason reason) {
   if (finished()) return;
   OverruleReason(reason);
   if (cut_off() == CutOff::kGetsFin) return End(How::kAtOnce, How::kAtOnce);
+  const int64_t lost = HowToCutOff(kClient) == How::kReset
+                           ? UnsentBytes(DescriptorOf(kClient))
+                           : 0;
   CutOffSides();
+  SetSent(bytes_sent() - lost);
 }
 
 void PumpedConnection::CutOffSides() {
-  const How client = HowToCutOff(kClient);
-  Publish();
-  // What the reset throws away was not sent; of a peer that is still about to
-  // acknowledge something that is too much.
-  if (client == How::kReset && reason() != CloseReason::kShutdown) {
-    SetSent(bytes_sent() - UnacknowledgedBytes(DescriptorOf(kClient)));
-  }
-  FinishSides(client, HowToCutOff(kUpstream));
+  End(HowToCutOff(kClient), HowToCutOff(kUpstream));
 }
 
 DirectConnection::How PumpedConnection::HowToCutOff(Side side) {

@@ -76,6 +76,8 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   void EndWith(CloseReason reason);
   // Neither side has ended it.  `reason` overrules: bytes were lost.
   void EndByDaemon(CloseReason reason);
+  // In order for each side that has got all, and else with a reset.
+  void CutOffSides();
 
   void OnRing(TimePoint now) override;
   void CloseInOrder(CloseReason reason) override;
@@ -102,7 +104,6 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   TimePoint TooOldAt(size_t flow);
   void RingForAge();
   void Settle();
-  void CutOffSides();
   How HowToCutOff(Side side);
   void End(How client, How upstream);
 };

@@ -230,5 +230,41 @@ TEST_F(ConnectTest, G9_AFlushThatFailsWhileClosingIsReported) {
   EXPECT_TRUE(pair.writer().consumer_left().determined());
 }
 
+// Steps of the loop until the kernel has connected it, of which the loop has
+// not heard.
+RawClient AcceptUnheard(asio::io_context& loop, RawListener& listener) {
+  while (true) {
+    if (auto peer = listener.TryAccept()) return *std::move(peer);
+    loop.restart();
+    loop.poll_one();
+  }
+}
+
+// That is no refusal, and what it has said is there.
+TEST_F(ConnectTest, APeerThatHasSpokenAndResetWasConnected) {
+  const auto outcome = StartWatched(Connect<Inet>(where(), ConnectOptions()));
+  RawClient peer = AcceptUnheard(loop(), listener());
+  peer.Send("last words");
+  peer.Reset();
+  RunToEnd(outcome);
+  ASSERT_EQ(outcome->text(), "");
+  const std::unique_ptr<Connection<Inet>> connection =
+      *std::move(outcome->value);
+  EXPECT_EQ(Run(connection->reader.ReadAll()), "last words");
+  EXPECT_EQ(connection->socket.reason(), CloseReason::kPeerReset);
+}
+
+// Nobody has ended what is given up.
+TEST_F(ConnectTest, AnAttemptThatIsGivenUpIsReset) {
+  ConnectOptions options;
+  options.timeout = seconds(5);
+  const auto outcome = StartWatched(Connect<Inet>(where(), std::move(options)));
+  RawClient peer = AcceptUnheard(loop(), listener());
+  time().Advance(seconds(5));
+  RunToEnd(outcome);
+  EXPECT_NE(outcome->text(), "");
+  EXPECT_EQ(peer.Receive(), "ECONNRESET");
+}
+
 }  // namespace
 }  // namespace portreeve::testing
