@@ -17,7 +17,12 @@
 namespace portreeve::testing {
 namespace {
 
-constexpr char kBinary[] = "server/portreeved";
+// Another one may be tried by hand.
+const char* Binary() {
+  const char* const other = std::getenv("PORTREEVED_BINARY");
+  return other != nullptr ? other : "server/portreeved";
+}
+
 constexpr char kLinePrefix[] = "portreeved: ";
 
 [[noreturn]] void Die(const std::string& what) {
@@ -51,12 +56,12 @@ bool ReadSome(int fd, std::string& to) {
 }
 
 void Exec(const std::vector<std::string>& arguments, int out, int error) {
-  std::vector<char*> argv = {const_cast<char*>(kBinary)};
+  std::vector<char*> argv = {const_cast<char*>(Binary())};
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   dup2(out, STDOUT_FILENO);
   dup2(error, STDERR_FILENO);
-  execv(kBinary, argv.data());
+  execv(Binary(), argv.data());
   Die("execv");
 }
 
@@ -130,6 +135,12 @@ std::string DaemonProcess::WaitForErrorLine(const std::string& text) {
     }
     AwaitReadable(error_, deadline, "waiting for a line of stderr");
     if (!ReadSome(error_, error_output_)) return "";
+  }
+}
+
+void DaemonProcess::TakeErrors() {
+  pollfd ready{error_, POLLIN, 0};
+  while (poll(&ready, 1, 0) == 1 && ReadSome(error_, error_output_)) {
   }
 }
 

@@ -41,6 +41,10 @@ class DaemonProcess {
   // if the process ended before.
   std::string WaitForErrorLine(const std::string& text);
 
+  // Reads what it has written to stderr until now, so that the pipe does not
+  // fill.
+  void TakeErrors();
+
   void Signal(int number);
   // The status that it exits with; 128 + N if signal N ended it.
   int WaitForExit();

@@ -1,0 +1,254 @@
+#include "tests/model/stream_peer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace portreeve::model {
+namespace {
+
+// How long a daemon that does not tell of a frame is asked.  Then it has it, or
+// will have it soon: the next step is right all the same.
+constexpr Milliseconds kAskFor{300};
+
+// So that one stream does not hold up the others.
+constexpr int kMostAtOnce = 16;
+
+}  // namespace
+
+StreamPeer::StreamPeer(Control& control, const SidePlan& plan, Content sends,
+                       Content receives)
+    : control_(control),
+      sends_(sends),
+      receives_(receives),
+      ends_by_end_of_stream_(plan.ends_by_end_of_stream),
+      run_(plan.steps) {
+  history_.kind = SideHistory::Kind::kStream;
+}
+
+void StreamPeer::Start(Method method, const v1::ClientFrame& first) {
+  self_ = shared_from_this();
+  control_.NoteCallBegins();
+  if (method == Method::kAttach) {
+    control_.connections().async()->Attach(&context_, this);
+  } else {
+    control_.connections().async()->Dial(&context_, this);
+  }
+  AddHold();  // Until nothing more is started.
+  write_ = first;
+  Write();
+  StartCall();
+}
+
+template <typename F>
+void StreamPeer::Post(F f) {
+  control_.wake().Post(
+      [self = shared_from_this(), f = std::move(f)] { f(*self); });
+}
+
+void StreamPeer::OnReadDone(bool ok) {
+  Post([ok](StreamPeer& self) {
+    self.reading_ = false;
+    if (ok) return self.OnFrame();
+    self.reads_over_ = true;
+    self.run_.Abandon();
+    self.RemoveHold();
+  });
+}
+
+void StreamPeer::OnWriteDone(bool ok) {
+  Post([ok](StreamPeer& self) {
+    self.writing_ = false;
+    if (!ok) self.run_.Abandon();
+  });
+}
+
+void StreamPeer::OnWritesDoneDone(bool) {}
+
+void StreamPeer::OnDone(const grpc::Status& status) {
+  Post([status](StreamPeer& self) {
+    self.history_.status = static_cast<int>(status.error_code());
+    self.history_.status_text = status.error_message();
+    self.control_.NoteCallEnds();
+    self.self_.reset();
+  });
+}
+
+void StreamPeer::Cancel() {
+  if (finished()) return;
+  history_.cancelled = true;
+  context_.TryCancel();
+}
+
+void StreamPeer::Advance(TimePoint now) {
+  if (finished() || reads_over_) return;
+  Read(now);
+  const bool ended = history_.saw_eof || history_.closed.has_value();
+  for (int i = 0; i < kMostAtOnce && !writing_; ++i) {
+    const Step* const step = run_.Current(now, history_.received, ended);
+    if (step == nullptr || !DoStep(*step, now)) break;
+  }
+  if (run_.is_done() && !writing_ && !is_through() && history_.saw_eof) {
+    SendEnd(ends_by_end_of_stream_ ? Step::Kind::kEndOfStream
+                                   : Step::Kind::kClose);
+  }
+}
+
+void StreamPeer::Read(TimePoint now) {
+  if (reading_) return;
+  switch (run_.reading(now)) {
+    case ScriptRun::Reading::kNothing:
+      return;
+    case ScriptRun::Reading::kSlow:
+      if (now < next_slow_read_) return;
+      // A frame has 64 KiB at most.
+      next_slow_read_ = now + Milliseconds(65536 / run_.slow_unit());
+      break;
+    case ScriptRun::Reading::kAll:
+      break;
+  }
+  reading_ = true;
+  StartRead(&read_);
+}
+
+void StreamPeer::OnFrame() {
+  const auto disorder = [this](const char* what) {
+    if (history_.disorder.empty()) history_.disorder = what;
+  };
+  if (history_.closed) disorder("a frame after `closed`");
+  if (history_.opened == read_.has_opened()) disorder("`opened` is not first");
+  switch (read_.kind_case()) {
+    case v1::ServerFrame::kOpened:
+      history_.opened = true;
+      connection_ = read_.opened().connection().name();
+      break;
+    case v1::ServerFrame::kData:
+      if (history_.saw_eof) disorder("data after `eof`");
+      OnData(read_.data());
+      break;
+    case v1::ServerFrame::kEof:
+      if (history_.saw_eof) disorder("a second `eof`");
+      history_.saw_eof = true;
+      break;
+    case v1::ServerFrame::kClosed:
+      history_.closed = read_.closed().reason();
+      break;
+    case v1::ServerFrame::KIND_NOT_SET:
+      disorder("a frame without a kind");
+  }
+}
+
+void StreamPeer::OnData(const std::string& data) {
+  if (!history_.first_wrong) {
+    history_.first_wrong = receives_.FirstDifference(history_.received, data);
+  }
+  history_.received += static_cast<int64_t>(data.size());
+}
+
+void StreamPeer::Write() {
+  writing_ = true;
+  StartWrite(&write_);
+}
+
+bool StreamPeer::DoStep(const Step& step, TimePoint now) {
+  switch (step.kind) {
+    case Step::Kind::kSend:
+      return SendSome(step, now);
+    case Step::Kind::kFill:
+      return Fill(step, now);
+    case Step::Kind::kUrgent:
+      break;  // Of sockets.
+    case Step::Kind::kCancel:
+      Cancel();
+      break;
+    default:
+      if (!is_through()) SendEnd(step.kind);
+      break;
+  }
+  run_.Next(now);
+  return true;
+}
+
+bool StreamPeer::SendSome(const Step& step, TimePoint now) {
+  const bool may_send = !history_.fin && !is_through();
+  const int64_t left = may_send ? step.bytes - step_sent_ : 0;
+  if (left <= 0) {
+    step_sent_ = 0;
+    run_.Next(now);
+    return true;
+  }
+  const auto size = static_cast<size_t>(std::min(left, step.unit));
+  write_.Clear();
+  write_.set_data(std::string(sends_.At(history_.sent, size)));
+  step_sent_ += static_cast<int64_t>(size);
+  history_.sent += static_cast<int64_t>(size);
+  Write();
+  return false;
+}
+
+bool StreamPeer::Fill(const Step& step, TimePoint now) {
+  if (!history_.opened) return false;
+  if (filling_ == Filling::kAsking) return false;
+  if (filling_ == Filling::kNoFrame || filling_ == Filling::kTaken) {
+    if (step_sent_ < step.bytes) {
+      filling_ = Filling::kUnknown;
+      asked_since_ = now;
+      return SendSome(step, now);
+    }
+  } else if (filling_ == Filling::kUnknown && now - asked_since_ < kAskFor) {
+    AskHowFull();
+    return false;
+  }
+  step_sent_ = 0;
+  filling_ = Filling::kNoFrame;
+  run_.Next(now);
+  return true;
+}
+
+// The daemon has a frame when it has sent, or keeps, all bytes until there.
+void StreamPeer::AskHowFull() {
+  filling_ = Filling::kAsking;
+  control_.GetConnection(
+      connection_, [self = shared_from_this()](const grpc::Status& status,
+                                               const v1::Connection& now) {
+        if (!status.ok() || now.bytes_to_write() > 0) {
+          self->filling_ = Filling::kWaits;
+        } else if (now.bytes_sent() == self->history_.sent) {
+          self->filling_ = Filling::kTaken;
+        } else {
+          self->filling_ = Filling::kUnknown;
+        }
+      });
+}
+
+void StreamPeer::SendEnd(Step::Kind kind) {
+  write_.Clear();
+  switch (kind) {
+    case Step::Kind::kFin:
+      if (history_.fin) return;
+      history_.fin = true;
+      write_.mutable_eof();
+      break;
+    case Step::Kind::kClose:
+      history_.done = true;
+      write_.mutable_done();
+      break;
+    case Step::Kind::kReset:
+      history_.reset = true;
+      write_.mutable_reset();
+      break;
+    case Step::Kind::kRaised:
+      history_.raised = true;
+      write_.mutable_raised()->set_message("raised by the script");
+      break;
+    case Step::Kind::kEndOfStream:
+      history_.ended_stream = true;
+      StartWritesDone();
+      return;
+    default:
+      return;
+  }
+  history_.through_before_eof |= kind != Step::Kind::kFin && !history_.saw_eof;
+  Write();
+}
+
+}  // namespace portreeve::model
