@@ -87,6 +87,19 @@ int Listen(const std::string& path, int receive_buffer) {
 
 int BindOnly() { return Bind(0, "", 0); }
 
+int BindBeside(int listening) {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  address.sin6_port = htons(static_cast<uint16_t>(LocalPort(listening)));
+  const int fd = NewSocket(AF_INET6, 0);
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address),
+                     sizeof address) == 0) {
+    return fd;
+  }
+  return CloseAndKeepErrno(fd);
+}
+
 int Accept(int listening) {
   return accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }

@@ -19,6 +19,10 @@ int ConnectTo(int port, const std::string& path, int receive_buffer);
 int Listen(const std::string& path, int receive_buffer);
 // A socket on a port of the OS to which nobody can connect.
 int BindOnly();
+// The same on ::1, and on the port of `listening`: so that by the name of this
+// machine nobody else is found on that port.  -1 with EADDRINUSE if somebody
+// else has it; with another errno where there is no IPv6.
+int BindBeside(int listening);
 int Accept(int listening);
 
 int LocalPort(int fd);

@@ -58,6 +58,16 @@ std::vector<std::string> WithControl(std::vector<std::string> arguments) {
   return arguments;
 }
 
+Failure FailureOf(const Scene& scene) {
+  Failure failure;
+  failure.text = ToText(scene.plan()) + scene.Seen();
+  for (const std::string& wrong : scene.wrong()) {
+    failure.kinds.push_back(scene.plan().about + ": " + wrong);
+    failure.text += "  WRONG: " + wrong + "\n";
+  }
+  return failure;
+}
+
 }  // namespace
 
 Round::Round(RoundOptions options)
@@ -71,8 +81,7 @@ Round::~Round() {
 }
 
 void Round::Fail(const std::string& kind, const std::string& text) {
-  ++kinds_[kind];
-  failures_.push_back(text);
+  failures_.push_back({{kind}, text});
 }
 
 void Round::Run() {
@@ -137,14 +146,7 @@ void Round::TakeOver() {
       ++it;
       continue;
     }
-    std::string wrong;
-    for (const std::string& one : scene.wrong()) {
-      ++kinds_[scene.plan().about + ": " + one];
-      wrong += "  WRONG: " + one + "\n";
-    }
-    if (!wrong.empty()) {
-      failures_.push_back(ToText(scene.plan()) + scene.Seen() + wrong);
-    }
+    if (!scene.wrong().empty()) failures_.push_back(FailureOf(scene));
     by_listener_.erase(scene.listener());
     by_dialled_.erase(scene.dialled());
     it = scenes_.erase(it);

@@ -24,6 +24,11 @@ struct RoundOptions {
   std::optional<size_t> terminate_after;
 };
 
+struct Failure {
+  std::vector<std::string> kinds;  // What was wrong.
+  std::string text;                // With the plan, and what was seen.
+};
+
 class Round {
  public:
   explicit Round(RoundOptions options);
@@ -35,10 +40,7 @@ class Round {
   void Run();
 
   size_t num_pairs() const { return num_pairs_; }
-  // What was wrong, each with the plan and what was seen.
-  const std::vector<std::string>& failures() const { return failures_; }
-  // How many scenes had it.
-  const std::map<std::string, int>& kinds_of_failure() const { return kinds_; }
+  const std::vector<Failure>& failures() const { return failures_; }
 
  private:
   void Begin();
@@ -66,8 +68,7 @@ class Round {
   size_t num_pairs_ = 0;
   size_t sockets_before_ = 0;
   int64_t kilobytes_early_ = 0;
-  std::vector<std::string> failures_;
-  std::map<std::string, int> kinds_;
+  std::vector<Failure> failures_;
 };
 
 }  // namespace portreeve::model

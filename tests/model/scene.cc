@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "tests/model/endpoint.h"
@@ -38,6 +39,7 @@ Scene::Scene(Stage& stage, Plan plan, int number)
 Scene::~Scene() {
   *alive_ = false;
   if (acceptor_ >= 0) close(acceptor_);
+  if (beside_ >= 0) close(beside_);
   if (!acceptor_path_.empty()) unlink(acceptor_path_.c_str());
 }
 
@@ -58,10 +60,19 @@ void Scene::Prepare() {
     acceptor_path_ = stage_.folder + "/u" + id_;
   }
   const PairPlan& pair = plan_.pairs.front();
-  acceptor_ =
-      Listen(acceptor_path_, IsDial(plan_.handler) ? pair.near.receive_buffer
-                                                   : pair.far.receive_buffer);
+  const int receive_buffer = IsDial(plan_.handler) ? pair.near.receive_buffer
+                                                   : pair.far.receive_buffer;
+  acceptor_ = Listen(acceptor_path_, receive_buffer);
+  while (plan_.handler == Handler::kForwardName && !TakeNameToo()) {
+    close(acceptor_);
+    acceptor_ = Listen("", receive_buffer);
+  }
   if (IsDial(plan_.handler)) dialled_ = LocalKey(acceptor_, acceptor_path_);
+}
+
+bool Scene::TakeNameToo() {
+  beside_ = BindBeside(acceptor_);
+  return beside_ >= 0 || errno != EADDRINUSE;
 }
 
 v1::WhereToConnect Scene::Upstream() const {

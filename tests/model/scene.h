@@ -98,6 +98,7 @@ class Scene {
   }
 
   void Prepare();
+  bool TakeNameToo();
   v1::ListenerSpec Spec() const;
   v1::Handler HandlerSpec() const;
   v1::WhereToConnect Upstream() const;
@@ -140,6 +141,7 @@ class Scene {
 
   std::vector<Pair> pairs_;
   int acceptor_ = -1;  // Of upstreams, or of what is dialled.
+  int beside_ = -1;    // Keeps its port on ::1.
   std::string acceptor_path_;
   std::string dialled_;
   std::shared_ptr<Worker> worker_;
