@@ -137,13 +137,13 @@ void SocketPeer::Leave(bool with_reset) {
   (void)ioctl(fd_, FIONREAD, &unread);
   const bool resets =
       (with_reset && history_.kind == SideHistory::Kind::kTcp) || unread > 0;
-  if (history_.end == SideHistory::End::kNone && !was_reset_) {
-    history_.left =
-        resets ? SideHistory::Left::kReset : SideHistory::Left::kEither;
-  } else if (history_.end == SideHistory::End::kFin && !history_.fin) {
-    // It can still end its own direction, either way.
-    history_.left =
-        resets ? SideHistory::Left::kReset : SideHistory::Left::kEither;
+  // Both ends are there: only a reset can still destroy something, what the
+  // kernel has not sent.
+  const bool has_ended = history_.end == SideHistory::End::kFin && history_.fin;
+  if (resets) {
+    history_.left = SideHistory::Left::kReset;
+  } else if (!has_ended) {
+    history_.left = SideHistory::Left::kEither;
   }
   if (with_reset) {
     const linger at_once{1, 0};
