@@ -73,12 +73,13 @@ class Judgement {
       return;
     }
     const ConnectionHistory& told = *pair_.connection;
-    // A forced close counts what the peer has acknowledged, which may be less
-    // than what it has read.
-    if (told.reason != v1::CLOSE_REASON_FORCED) {
-      Expect(told.bytes_sent >= near_.received,
-             "bytes_sent is less than the near side received");
-    }
+    // What a forced close throws away, or what the peer's reset has, is not
+    // counted: but of that the peer may have read what it had not acknowledged.
+    const bool counts_acknowledged =
+        told.reason == v1::CLOSE_REASON_FORCED ||
+        told.reason == v1::CLOSE_REASON_BUFFER_AGE || near_.may_have_reset();
+    Expect(counts_acknowledged || told.bytes_sent >= near_.received,
+           "bytes_sent is less than the near side received");
     Expect(told.bytes_sent <= most_for_near(),
            "bytes_sent is more than the other side sent");
     Expect(told.bytes_received <= near_.sent + (near_.urgent ? 1 : 0),
@@ -256,7 +257,9 @@ class Judgement {
       case v1::CLOSE_REASON_LISTENER_CLOSED:
         return pair_.closed_all;
       case v1::CLOSE_REASON_UNCLAIMED:
-        return pair_.handler == Handler::kRemoteUnclaimed || pair_.shut_down;
+        return pair_.handler == Handler::kRemoteUnclaimed ||
+               (IsRemote(pair_.handler) && !far_.opened && far_.cancelled) ||
+               pair_.shut_down;
       case v1::CLOSE_REASON_CLIENT_GONE:
         return IsRemote(pair_.handler) && far_.cancelled;
       case v1::CLOSE_REASON_CANCELLED:
