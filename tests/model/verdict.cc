@@ -265,7 +265,9 @@ class Judgement {
       case v1::CLOSE_REASON_CANCELLED:
         return IsDial(pair_.handler) && far_.cancelled;
       case v1::CLOSE_REASON_UPSTREAM_UNREACHABLE:
-        return pair_.handler == Handler::kForwardNowhere;
+        // One that resets at once may look like it.
+        return pair_.handler == Handler::kForwardNowhere ||
+               (is_forward && far_.may_have_reset());
       case v1::CLOSE_REASON_UPSTREAM_CLOSED:
         return is_forward && far_.may_have_ended_in_order();
       case v1::CLOSE_REASON_UPSTREAM_RESET:
