@@ -221,6 +221,15 @@ void MakeCloseWhileSending(Dice& dice, Plan& plan) {
   plan.orders.push_back(order);
 }
 
+// It reads nothing until it is over, and sends FIN before that, or after.
+void AddStallToEnd(Dice& dice, SidePlan& side) {
+  side.steps.push_back(Do(Kind::kStallToEnd));
+  if (dice.Percent(60)) {
+    side.steps.push_back(Await(1, std::chrono::minutes(10)));
+  }
+  side.steps.push_back(Do(Kind::kFin));
+}
+
 // The near side reads nothing until it is over, which the client of the stream
 // sees to: with one frame at most before its word.
 void MakeStuckStream(Dice& dice, Plan& plan) {
@@ -230,19 +239,21 @@ void MakeStuckStream(Dice& dice, Plan& plan) {
   pair.near.receive_buffer =
       static_cast<int>(dice.OneOf({2048, 16384, 65536, 65536}));
   if (dice.Percent(50)) pair.near.steps.push_back(RandomSend(dice, 4096));
-  pair.near.steps.push_back(Do(Kind::kStallToEnd));
-  pair.near.steps.push_back(Do(Kind::kFin));
+  AddStallToEnd(dice, pair.near);
+  const int64_t most =
+      dice.Percent(50) ? kFlood : dice.Magnitude(32 * kKilobyte, kMegabyte);
   const int64_t frame = dice.OneOf({16, 64, 64, 256}) * kKilobyte;
-  pair.far.steps = {{Kind::kFill, kFlood, frame}};
-  if (plan.is_long) {
-    pair.far.steps.push_back(Do(dice.OneOf({Kind::kClose, Kind::kRaised})));
-  } else if (dice.Percent(30)) {
+  pair.far.steps = {{Kind::kFill, most, frame}};
+  if (!plan.is_long && dice.Percent(30)) {
     plan.age_limit = dice.Time(100, 600);
+    pair.far.steps.front().bytes = kFlood;
     if (dice.Percent(50)) pair.far.steps.push_back(Do(Kind::kClose));
-  } else if (dice.Percent(70)) {
-    pair.far.steps.push_back(Do(Kind::kReset));
   } else {
-    pair.far.steps.push_back(Do(Kind::kCancel));
+    pair.far.steps.push_back(Do(Kind::kCancelIfHeld));
+    pair.far.steps.push_back(
+        Do(plan.is_long
+               ? dice.OneOf({Kind::kClose, Kind::kRaised})
+               : dice.OneOf({Kind::kReset, Kind::kReset, Kind::kCancel})));
   }
   plan.pairs.push_back(std::move(pair));
 }

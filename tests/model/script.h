@@ -25,14 +25,16 @@ struct Step {
     kRaised,       // Streams: `raised`.
     kEndOfStream,  // Streams: the client's end without `done`.
     kCancel,       // Streams: cancels the call.
-    kFill,         // Streams: frames until one waits in the daemon, as the peer
-                   // takes no more; at most `bytes`.
-    kPause,        // For `time`.
-    kAwait,        // Until `bytes` more were received, but only for `time`.
-    kRead,         // From now on it reads what comes.
-    kSlow,         // ... `unit` bytes a millisecond, and after `time` all.
-    kStall,        // ... nothing, and after `time` all.
-    kStallToEnd,   // ... nothing until the connection is over without that.
+    kFill,         // Streams: frames until some of one waits in the daemon, as
+                   // the peer takes no more; at most `bytes`.
+    kCancelIfHeld,  // Streams: kCancel if the last frame waits as a whole: the
+                    // daemon does not read what is behind it.
+    kPause,         // For `time`.
+    kAwait,         // Until `bytes` more were received, but only for `time`.
+    kRead,          // From now on it reads what comes.
+    kSlow,          // ... `unit` bytes a millisecond, and after `time` all.
+    kStall,         // ... nothing, and after `time` all.
+    kStallToEnd,    // ... nothing until the connection is over without that.
   };
 
   Kind kind;

@@ -25,6 +25,8 @@ const char* ToText(Step::Kind kind) {
       return "cancel";
     case Step::Kind::kFill:
       return "fill";
+    case Step::Kind::kCancelIfHeld:
+      return "cancel-if-held";
     case Step::Kind::kPause:
       return "pause";
     case Step::Kind::kAwait:

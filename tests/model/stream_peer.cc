@@ -6,8 +6,8 @@
 namespace portreeve::model {
 namespace {
 
-// How long a daemon that does not tell of a frame is asked.  Then it has it, or
-// will have it soon: the next step is right all the same.
+// How long a daemon that does not tell of a frame is asked: then it counts as
+// one that holds it.
 constexpr Milliseconds kAskFor{300};
 
 // So that one stream does not hold up the others.
@@ -157,6 +157,9 @@ bool StreamPeer::DoStep(const Step& step, TimePoint now) {
       return Fill(step, now);
     case Step::Kind::kUrgent:
       break;  // Of sockets.
+    case Step::Kind::kCancelIfHeld:
+      if (last_is_held_) Cancel();
+      break;
     case Step::Kind::kCancel:
       Cancel();
       break;
@@ -198,6 +201,7 @@ bool StreamPeer::Fill(const Step& step, TimePoint now) {
     AskHowFull();
     return false;
   }
+  last_is_held_ |= filling_ == Filling::kUnknown;
   step_sent_ = 0;
   filling_ = Filling::kNoFrame;
   run_.Next(now);
@@ -211,6 +215,8 @@ void StreamPeer::AskHowFull() {
       connection_, [self = shared_from_this()](const grpc::Status& status,
                                                const v1::Connection& now) {
         if (!status.ok() || now.bytes_to_write() > 0) {
+          const auto size = static_cast<int64_t>(self->write_.data().size());
+          self->last_is_held_ = now.bytes_to_write() >= size;
           self->filling_ = Filling::kWaits;
         } else if (now.bytes_sent() == self->history_.sent) {
           self->filling_ = Filling::kTaken;

@@ -84,6 +84,7 @@ class StreamPeer final
   enum class Filling { kNoFrame, kAsking, kTaken, kWaits, kUnknown };
   Filling filling_ = Filling::kNoFrame;
   TimePoint asked_since_;
+  bool last_is_held_ = false;
 };
 
 }  // namespace portreeve::model
