@@ -73,12 +73,9 @@ class Judgement {
       return;
     }
     const ConnectionHistory& told = *pair_.connection;
-    // What a forced close throws away, or what the peer's reset has, is not
-    // counted: but of that the peer may have read what it had not acknowledged.
-    const bool counts_acknowledged =
-        told.reason == v1::CLOSE_REASON_FORCED ||
-        told.reason == v1::CLOSE_REASON_BUFFER_AGE || near_.may_have_reset();
-    Expect(counts_acknowledged || told.bytes_sent >= near_.received,
+    // Of what a forced close throws away, only what was never sent is not
+    // counted.
+    Expect(told.bytes_sent >= near_.received,
            "bytes_sent is less than the near side received");
     Expect(told.bytes_sent <= most_for_near(),
            "bytes_sent is more than the other side sent");
@@ -107,9 +104,18 @@ class Judgement {
     if (far_.end == End::kFin && far_.kind == Kind::kTcp) JudgeFinAtFar();
     if (!is_undisturbed()) return;
     JudgeUndisturbed(near_, "near", most_for_near());
-    if (far_.exists() && far_.kind != Kind::kStream) {
+    if (far_.exists() && far_.kind != Kind::kStream &&
+        !may_be_given_up_attempt()) {
       JudgeUndisturbed(far_, "far", near_.sent);
     }
+  }
+
+  // An attempt to connect that CLOSE has given up is reset, for nobody has
+  // ended what had not begun.
+  bool may_be_given_up_attempt() const {
+    return pair_.close_called && IsForward(pair_.handler) &&
+           pair_.connection->bytes_received == 0 &&
+           pair_.connection->bytes_sent == 0;
   }
 
   void JudgeFinAtNear() {
@@ -265,9 +271,7 @@ class Judgement {
       case v1::CLOSE_REASON_CANCELLED:
         return IsDial(pair_.handler) && far_.cancelled;
       case v1::CLOSE_REASON_UPSTREAM_UNREACHABLE:
-        // One that resets at once may look like it.
-        return pair_.handler == Handler::kForwardNowhere ||
-               (is_forward && far_.may_have_reset());
+        return pair_.handler == Handler::kForwardNowhere;
       case v1::CLOSE_REASON_UPSTREAM_CLOSED:
         return is_forward && far_.may_have_ended_in_order();
       case v1::CLOSE_REASON_UPSTREAM_RESET:
