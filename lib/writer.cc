@@ -65,6 +65,10 @@ class Writer::State : public std::enable_shared_from_this<State> {
       }
     }
     const bool nothing_waits = bytes_to_write() == 0;
+    size_t size = buffer_.size() - taken;
+    for (const std::string_view piece : pieces) size += piece.size();
+    // Growing piece by piece would copy, and hold, up to twice as much.
+    buffer_.reserve(size);
     for (const std::string_view piece : pieces) {
       const size_t skipped = std::min(taken, piece.size());
       taken -= skipped;

