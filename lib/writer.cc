@@ -198,11 +198,12 @@ class Writer::State : public std::enable_shared_from_this<State> {
       const ssize_t n = socket_->Send(
           buffer_.data() + begin_, std::min(bytes_to_write(), kBytesPerStep));
       if (n < 0) {
+        const int error = errno;
         OnProgress();
-        if (errno_would_block(errno)) {
+        if (errno_would_block(error)) {
           WaitWritable();
         } else {
-          OnSendError(errno);
+          OnSendError(error);
         }
         return;
       }

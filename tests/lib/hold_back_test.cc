@@ -55,6 +55,7 @@ TEST_F(HoldBack, TheKernelHasSoMuchAndNoMore) {
   EXPECT_LT(sent(), 4 * kMuch);  // The peer's kernel has some, too.
   WritePiece();
   EXPECT_EQ(writer().bytes_to_write(), 2 * kPiece);
+  writer().Abort();
 }
 
 TEST_F(HoldBack, AllIsSentInTheEndAsThePeerReads) {
