@@ -92,7 +92,7 @@ bool PlaysSomeAgain() {
 TEST_F(ModelTest, KnownSeeds) {
   if (PlaysSomeAgain()) GTEST_SKIP();
   RoundOptions options;
-  options.seeds = Seeds(1, kSanitized ? 800 : 3000, 4);
+  options.seeds = Seeds(1, kSanitized ? 2000 : 5000, 4);
   Play(options);
 }
 
@@ -104,7 +104,7 @@ TEST_F(ModelTest, FreshSeed) {
   RoundOptions options;
   options.arguments = {"--loops", "2"};
   options.seeds = Seeds(
-      seed, NumberFrom("PORTREEVE_MODEL_SCENES", kSanitized ? 800 : 3000), 0);
+      seed, NumberFrom("PORTREEVE_MODEL_SCENES", kSanitized ? 2000 : 5000), 0);
   Play(options);
 }
 

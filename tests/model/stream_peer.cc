@@ -6,8 +6,7 @@
 namespace portreeve::model {
 namespace {
 
-// How long a daemon that does not tell of a frame is asked: then it counts as
-// one that holds it.
+// How long a daemon that has not read a frame yet is asked for it.
 constexpr Milliseconds kAskFor{300};
 
 // So that one stream does not hold up the others.
@@ -189,39 +188,35 @@ bool StreamPeer::SendSome(const Step& step, TimePoint now) {
 }
 
 bool StreamPeer::Fill(const Step& step, TimePoint now) {
-  if (!history_.opened) return false;
-  if (filling_ == Filling::kAsking) return false;
-  if (filling_ == Filling::kNoFrame || filling_ == Filling::kTaken) {
-    if (step_sent_ < step.bytes) {
-      filling_ = Filling::kUnknown;
-      asked_since_ = now;
-      return SendSome(step, now);
-    }
-  } else if (filling_ == Filling::kUnknown && now - asked_since_ < kAskFor) {
+  if (!history_.opened || filling_ == Filling::kAsking) return false;
+  if (filling_ == Filling::kUnknown && now - asked_since_ < kAskFor) {
     AskHowFull();
     return false;
   }
-  last_is_held_ |= filling_ == Filling::kUnknown;
+  if (filling_ != Filling::kWaits && step_sent_ < step.bytes) {
+    filling_ = Filling::kUnknown;
+    last_is_held_ = true;
+    asked_since_ = now;
+    return SendSome(step, now);
+  }
   step_sent_ = 0;
   filling_ = Filling::kNoFrame;
   run_.Next(now);
   return true;
 }
 
-// The daemon has a frame when it has sent, or keeps, all bytes until there.
 void StreamPeer::AskHowFull() {
   filling_ = Filling::kAsking;
   control_.GetConnection(
       connection_, [self = shared_from_this()](const grpc::Status& status,
                                                const v1::Connection& now) {
+        const int64_t unsent = self->history_.sent - now.bytes_sent();
+        const auto size = static_cast<int64_t>(self->write_.data().size());
+        self->last_is_held_ = unsent >= size;
         if (!status.ok() || now.bytes_to_write() > 0) {
-          const auto size = static_cast<int64_t>(self->write_.data().size());
-          self->last_is_held_ = now.bytes_to_write() >= size;
           self->filling_ = Filling::kWaits;
-        } else if (now.bytes_sent() == self->history_.sent) {
-          self->filling_ = Filling::kTaken;
         } else {
-          self->filling_ = Filling::kUnknown;
+          self->filling_ = unsent == 0 ? Filling::kTaken : Filling::kUnknown;
         }
       });
 }

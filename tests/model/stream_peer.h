@@ -84,7 +84,7 @@ class StreamPeer final
   enum class Filling { kNoFrame, kAsking, kTaken, kWaits, kUnknown };
   Filling filling_ = Filling::kNoFrame;
   TimePoint asked_since_;
-  bool last_is_held_ = false;
+  bool last_is_held_ = false;  // As a whole, as far as is known.
 };
 
 }  // namespace portreeve::model

@@ -208,6 +208,17 @@ TEST(VerdictTest, CloseIsNoReset) {
   EXPECT_THAT(Judge(pair), IsEmpty());
 }
 
+TEST(VerdictTest, CloseGivesUpAConnectionAttempt) {
+  PairHistory pair = Closed(v1::CLOSE_REASON_CALLED);
+  pair.far.end = End::kReset;
+  EXPECT_THAT(Judge(pair),
+              ElementsAre("the far side saw a reset, but nobody reset"));
+  pair.near.received = 0;
+  pair.far.received = 0;
+  pair.connection = ConnectionHistory{v1::CLOSE_REASON_CALLED, 0, 0};
+  EXPECT_THAT(Judge(pair), IsEmpty());
+}
+
 TEST(VerdictTest, AForcedCloseIsAReset) {
   PairHistory pair = Closed(v1::CLOSE_REASON_FORCED);
   pair.lasted = std::chrono::seconds(31);
