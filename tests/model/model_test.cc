@@ -31,6 +31,8 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
+constexpr size_t kScenes = kSanitized ? 2000 : 5000;
+
 // Of each kind; PORTREEVE_MODEL_SHOW for another number.
 constexpr size_t kMostShown = 2;
 
@@ -59,6 +61,9 @@ class ModelTest : public ::testing::Test {
     Round round(std::move(options));
     round.Run();
     num_pairs_ += round.num_pairs();
+    for (const auto& [reason, count] : round.reasons()) {
+      reasons_[reason] += count;
+    }
     for (const Failure& failure : round.failures()) {
       ++num_failures_;
       bool is_new = false;
@@ -69,9 +74,18 @@ class ModelTest : public ::testing::Test {
     }
   }
 
+  // Connections that ended with `reason`.
+  size_t num_closed(v1::CloseReason reason) const {
+    const auto found = reasons_.find(reason);
+    return found == reasons_.end() ? 0 : found->second;
+  }
+
   void TearDown() override {
     std::cout << num_pairs_ << " pairs, " << num_failures_
               << " scenes failed\n";
+    for (const auto& [reason, count] : reasons_) {
+      std::cout << "  " << CloseReason_Name(reason) << ": " << count << "\n";
+    }
     for (const auto& [kind, count] : kinds_) {
       std::cout << "  " << count << " x " << kind << "\n";
     }
@@ -81,9 +95,17 @@ class ModelTest : public ::testing::Test {
  private:
   size_t num_pairs_ = 0;
   size_t num_failures_ = 0;
+  std::map<v1::CloseReason, size_t> reasons_;
   std::map<std::string, size_t> kinds_;
   const size_t most_shown_ = NumberFrom("PORTREEVE_MODEL_SHOW", kMostShown);
 };
+
+uint64_t FreshSeed() {
+  const uint64_t seed =
+      NumberFrom("PORTREEVE_MODEL_SEED", std::random_device()());
+  std::cout << "PORTREEVE_MODEL_SEED=" << seed << std::endl;
+  return seed;
+}
 
 bool PlaysSomeAgain() {
   return std::getenv("PORTREEVE_MODEL_SCENE") != nullptr;
@@ -92,31 +114,41 @@ bool PlaysSomeAgain() {
 TEST_F(ModelTest, KnownSeeds) {
   if (PlaysSomeAgain()) GTEST_SKIP();
   RoundOptions options;
-  options.seeds = Seeds(1, kSanitized ? 2000 : 5000, 4);
+  options.seeds = Seeds(1, kScenes, 10);
   Play(options);
+  // The plans come as far as they are meant to.
+  for (const auto reason :
+       {v1::CLOSE_REASON_PEER_CLOSED, v1::CLOSE_REASON_PEER_RESET,
+        v1::CLOSE_REASON_HANDLER_DONE, v1::CLOSE_REASON_HANDLER_ERROR,
+        v1::CLOSE_REASON_BUFFER_AGE, v1::CLOSE_REASON_FORCED,
+        v1::CLOSE_REASON_CALLED, v1::CLOSE_REASON_LISTENER_CLOSED,
+        v1::CLOSE_REASON_UNCLAIMED, v1::CLOSE_REASON_CLIENT_GONE,
+        v1::CLOSE_REASON_UPSTREAM_UNREACHABLE, v1::CLOSE_REASON_UPSTREAM_CLOSED,
+        v1::CLOSE_REASON_UPSTREAM_RESET, v1::CLOSE_REASON_CANCELLED}) {
+    EXPECT_GT(num_closed(reason), 0U) << CloseReason_Name(reason);
+  }
 }
 
 TEST_F(ModelTest, FreshSeed) {
   if (PlaysSomeAgain()) GTEST_SKIP();
-  const uint64_t seed =
-      NumberFrom("PORTREEVE_MODEL_SEED", std::random_device()());
-  std::cout << "PORTREEVE_MODEL_SEED=" << seed << std::endl;
   RoundOptions options;
   options.arguments = {"--loops", "2"};
-  options.seeds = Seeds(
-      seed, NumberFrom("PORTREEVE_MODEL_SCENES", kSanitized ? 2000 : 5000), 0);
+  options.seeds =
+      Seeds(FreshSeed(), NumberFrom("PORTREEVE_MODEL_SCENES", kScenes), 0);
   Play(options);
 }
 
 TEST_F(ModelTest, ShutDownInTheMidst) {
   if (PlaysSomeAgain()) GTEST_SKIP();
-  for (uint64_t seed = 1; seed <= (kSanitized ? 4 : 8); ++seed) {
+  const uint64_t fresh = FreshSeed();
+  for (uint64_t round = 0; round < (kSanitized ? 4 : 10); ++round) {
     RoundOptions options;
-    options.arguments = {"--drain", seed % 2 == 0 ? "0s" : "100ms"};
-    options.seeds = Seeds(seed + 100, 128, 0);
+    options.arguments = {"--drain", round % 4 < 2 ? "0s" : "100ms"};
+    options.seeds = Seeds((round % 2 == 0 ? 100 : fresh) + round, 128, 0);
     options.terminate_after = 40;
     Play(options);
   }
+  EXPECT_GT(num_closed(v1::CLOSE_REASON_SHUTDOWN), 0U);
 }
 
 TEST_F(ModelTest, SceneAgain) {

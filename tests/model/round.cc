@@ -146,6 +146,7 @@ void Round::TakeOver() {
       ++it;
       continue;
     }
+    for (const v1::CloseReason reason : scene.Reasons()) ++reasons_[reason];
     if (!scene.wrong().empty()) failures_.push_back(FailureOf(scene));
     by_listener_.erase(scene.listener());
     by_dialled_.erase(scene.dialled());

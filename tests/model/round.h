@@ -41,6 +41,8 @@ class Round {
 
   size_t num_pairs() const { return num_pairs_; }
   const std::vector<Failure>& failures() const { return failures_; }
+  // How many connections ended with each.
+  const std::map<v1::CloseReason, size_t>& reasons() const { return reasons_; }
 
  private:
   void Begin();
@@ -69,6 +71,7 @@ class Round {
   size_t sockets_before_ = 0;
   int64_t kilobytes_early_ = 0;
   std::vector<Failure> failures_;
+  std::map<v1::CloseReason, size_t> reasons_;
 };
 
 }  // namespace portreeve::model

@@ -70,6 +70,8 @@ class Scene {
   const Plan& plan() const { return plan_; }
   // What is wrong, once it is over; empty if nothing is.
   const std::vector<std::string>& wrong() const { return wrong_; }
+  // Of the connections of it, as the daemon told.
+  std::vector<v1::CloseReason> Reasons() const;
   // What was seen, for people.
   std::string Seen() const;
   size_t num_pairs() const { return pairs_.size(); }

@@ -108,6 +108,14 @@ PairHistory Scene::HistoryOf(const Pair& pair) const {
   return history;
 }
 
+std::vector<v1::CloseReason> Scene::Reasons() const {
+  std::vector<v1::CloseReason> reasons;
+  for (const auto& [name, told] : told_) {
+    if (told) reasons.push_back(told->reason);
+  }
+  return reasons;
+}
+
 std::string Scene::Seen() const {
   if (!seen_hanging_.empty()) return seen_hanging_;
   std::ostringstream out;

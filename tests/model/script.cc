@@ -258,6 +258,26 @@ void MakeStuckStream(Dice& dice, Plan& plan) {
   plan.pairs.push_back(std::move(pair));
 }
 
+// CLOSE with bytes left for the near side, which reads nothing: after 30 s what
+// is left is thrown away.
+void MakeForcedClose(Dice& dice, Plan& plan) {
+  plan.about = "CLOSE that is forced";
+  plan.handler =
+      dice.OneOf({Handler::kEcho, Handler::kForwardTcp, Handler::kForwardUnix,
+                  Handler::kRemote, Handler::kDialTcp});
+  PairPlan pair;
+  SidePlan& sends = plan.handler == Handler::kEcho ? pair.near : pair.far;
+  pair.near.receive_buffer = RandomBuffer(dice);
+  pair.near.steps.push_back(Do(Kind::kStallToEnd));
+  sends.steps.push_back(Send(2 * kFlood, 65536));
+  pair.near.steps.push_back(Await(1, std::chrono::minutes(10)));
+  pair.near.steps.push_back(Do(Kind::kFin));
+  if (!HasStream(plan.handler)) pair.far.steps.push_back(Do(Kind::kFin));
+  plan.pairs.push_back(std::move(pair));
+  plan.orders.push_back({Order::What::kCloseConnection, Order::How::kClose, 0,
+                         dice.Time(500, 1000)});
+}
+
 // One side sends and sends to another that reads nothing until it is too old.
 void MakeTooOld(Dice& dice, Plan& plan) {
   plan.about = "too old";
@@ -348,7 +368,8 @@ Plan MakePlan(uint64_t seed) {
   plan.is_long = (seed & kLongSeed) != 0;
   const int64_t choice = dice.Between(1, 100);
   if (plan.is_long) {
-    MakeStuckStream(dice, plan);
+    dice.Percent(60) ? MakeForcedClose(dice, plan)
+                     : MakeStuckStream(dice, plan);
   } else if (choice <= 58) {
     MakeRandom(dice, plan);
   } else if (choice <= 70) {
