@@ -13,7 +13,8 @@
 namespace portreeve::model {
 namespace {
 
-// What a forced close takes.
+// What a close may take whose peer does not read: of `done`, too, whose bytes
+// the kernel has, but cannot send.
 constexpr Milliseconds kForcedClose{30'000};
 // How long a scene that was given up may take to go.
 constexpr Milliseconds kToGo{5'000};
@@ -249,9 +250,8 @@ void Scene::Advance(TimePoint now) {
     if (AllSidesAreOver()) CloseListener();
   }
   if (state_ == State::kClosing && AllIsTold()) Check();
-  const Milliseconds patience =
-      stage_.patience + (plan_.is_long ? kForcedClose : Milliseconds(0));
-  if (!given_up_ && now - began_ >= patience) GiveUp();
+  if (stage_.watch_ended) NoteOver();
+  if (!given_up_ && now - began_ >= kForcedClose + stage_.patience) GiveUp();
   if (given_up_ && now - ended_ >= kToGo) state_ = State::kOver;
 }
 
@@ -371,6 +371,14 @@ void Scene::OnEvent(const v1::Event& event) {
       return OnClosed(event.connection_closed().connection());
     default:
       return;
+  }
+}
+
+// Nobody will tell of an end any more.
+void Scene::NoteOver() {
+  for (Pair& pair : pairs_) {
+    if (pair.near != nullptr) pair.near->NoteOver();
+    if (pair.far != nullptr) pair.far->NoteOver();
   }
 }
 

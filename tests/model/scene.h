@@ -111,6 +111,7 @@ class Scene {
   void OnOffer(const v1::Connection& connection);
   void AcceptAll();
   void OnClosed(const v1::Connection& connection);
+  void NoteOver();
 
   void GiveOrders(TimePoint now);
   void Give(const Order& order);

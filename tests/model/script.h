@@ -96,7 +96,7 @@ struct Plan {
   Milliseconds age_limit{0};    // 0 for the default.
   int max_connections = 0;      // 0 for the default.
   bool raising_closes = false;  // OnHandlerError RAISE, else IGNORE.
-  bool is_long = false;         // It needs the 30 s of a forced close.
+  bool is_long = false;         // Meant to need the 30 s of a forced close.
   std::vector<PairPlan> pairs;
   std::vector<Order> orders;
 };
