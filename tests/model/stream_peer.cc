@@ -82,13 +82,26 @@ void StreamPeer::Advance(TimePoint now) {
   if (finished() || reads_over_) return;
   Read(now);
   const bool ended = history_.saw_eof || history_.closed.has_value();
-  for (int i = 0; i < kMostAtOnce && !writing_; ++i) {
+  for (int i = 0; i < kMostAtOnce; ++i) {
     const Step* const step = run_.Current(now, history_.received, ended);
-    if (step == nullptr || !DoStep(*step, now)) break;
+    if (step == nullptr || (writing_ && WritesIn(*step))) break;
+    if (!DoStep(*step, now)) break;
   }
   if (run_.is_done() && !writing_ && !is_through() && history_.saw_eof) {
     SendEnd(ends_by_end_of_stream_ ? Step::Kind::kEndOfStream
                                    : Step::Kind::kClose);
+  }
+}
+
+bool StreamPeer::WritesIn(const Step& step) const {
+  switch (step.kind) {
+    case Step::Kind::kFill:
+      return filling_ == Filling::kNoFrame || filling_ == Filling::kTaken;
+    case Step::Kind::kCancel:
+    case Step::Kind::kCancelIfHeld:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -189,7 +202,8 @@ bool StreamPeer::SendSome(const Step& step, TimePoint now) {
 
 bool StreamPeer::Fill(const Step& step, TimePoint now) {
   if (!history_.opened || filling_ == Filling::kAsking) return false;
-  if (filling_ == Filling::kUnknown && now - asked_since_ < kAskFor) {
+  if (filling_ == Filling::kUnknown &&
+      (writing_ || now - asked_since_ < kAskFor)) {
     AskHowFull();
     return false;
   }

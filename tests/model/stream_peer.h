@@ -51,6 +51,8 @@ class StreamPeer final
   void OnFrame();
   void OnData(const std::string& data);
   void Write();
+  // Whether it has to wait for the write that is in flight.
+  bool WritesIn(const Step& step) const;
   bool DoStep(const Step& step, TimePoint now);  // As SocketPeer's.
   bool SendSome(const Step& step, TimePoint now);
   bool Fill(const Step& step, TimePoint now);
