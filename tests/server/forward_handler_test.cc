@@ -241,7 +241,8 @@ TEST_F(ForwardTest, HoldsLittleForASideThatDoesNotRead) {
   client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   EXPECT_GT(connection().bytes_to_write(), 0u);
-  EXPECT_LE(connection().bytes_to_write(), 32u * 1024);
+  // The contract's bound; how much of it depends on what the kernel takes last.
+  EXPECT_LE(connection().bytes_to_write(), 64u * 1024);
 }
 
 TEST_F(ForwardTest, AClientThatDoesNotReadIsClosedAndTheUpstreamReset) {
