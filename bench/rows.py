@@ -12,7 +12,8 @@ import processes
 import reload
 from results import Result, SUBJECT
 from samples import Sample, run_rounds
-from servers import ECHOES, FORWARDS, GrpcPeer, Nginx, Portreeved, Upstream
+from servers import (BEFORE, ECHOES, FORWARDS, GrpcPeer, Nginx, Portreeved,
+                     Upstream)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class TcpRow(Row):
     mode: str = "rr"
     flags: tuple = ()
     units: int = 0
-    # Attached to the subject.
+    # Attached to the subject, and to what it was before.
     watchers: int = 0
 
     @staticmethod
@@ -95,7 +96,8 @@ class TcpRow(Row):
         cpu = bench.load_cpu(self.placement)
         servers = ECHOES if self.handler == "echo" else FORWARDS
         return {name: self._contender(bench, stack, servers[name], cpu,
-                                      self.watchers if name == SUBJECT else 0)
+                                      self.watchers
+                                      if name in (SUBJECT, BEFORE) else 0)
                 for name in bench.among(servers)}
 
     def _contender(self, bench, stack, start, cpu, watchers):
@@ -167,6 +169,8 @@ class GrpcRow(Row):
 
         all_of_them = {SUBJECT: (Portreeved, self.subject, 1),
                        "grpc": (GrpcPeer, self.bare, self.calls)}
+        if BEFORE in ECHOES:
+            all_of_them[BEFORE] = (ECHOES[BEFORE], self.subject, 1)
         for name, mode in self.limits:
             all_of_them[name] = (GrpcPeer, mode, 1)
         found = {}

@@ -13,7 +13,7 @@ import packages
 import plot
 import report
 from rows import Bench
-from servers import Portreeved
+from servers import Portreeved, add_before
 from table_rows import ROWS
 
 
@@ -51,6 +51,9 @@ def parse():
                         help="where the results go (default: a new folder)")
     parser.add_argument("--portreeved", default=Portreeved.binary,
                         metavar="FILE", help="the daemon to measure")
+    parser.add_argument("--before", metavar="FILE",
+                        help="another build of it, measured in the same rounds "
+                        "as `before`")
     return parser.parse_args()
 
 
@@ -91,6 +94,8 @@ def main():
     folder = options.out or tempfile.mkdtemp(prefix="portreeve-bench-")
     os.makedirs(folder, exist_ok=True)
     Portreeved.binary = os.path.abspath(options.portreeved)
+    if options.before:
+        add_before(os.path.abspath(options.before))
     machine.raise_limits()
     machine.raise_priority()
     # Otherwise what was started would not be ended in order.

@@ -176,3 +176,17 @@ FORWARDS = {
     "raw": lambda cpu, upstream: Peer("raw_splice_proxy", cpu, upstream),
     "asio": lambda cpu, upstream: Peer("asio_proxy", cpu, upstream),
 }
+
+# Another build of the daemon, to be measured beside the one that is: its name
+# in the results.
+BEFORE = "before"
+
+
+def add_before(path):
+    """Has the daemon at `path` take part as BEFORE in every row that can."""
+
+    class Before(Portreeved):
+        binary = path
+
+    ECHOES[BEFORE] = Before
+    FORWARDS[BEFORE] = Before
