@@ -167,11 +167,13 @@ void PumpedConnection::EndByDaemon(CloseReason reason) {
   if (finished()) return;
   OverruleReason(reason);
   if (cut_off() == CutOff::kGetsFin) return End(How::kAtOnce, How::kAtOnce);
-  const int64_t lost = HowToCutOff(kClient) == How::kReset
-                           ? UnsentBytes(DescriptorOf(kClient))
-                           : 0;
-  CutOffSides();
-  SetSent(bytes_sent() - lost);
+  const How client = HowToCutOff(kClient);
+  Publish();
+  // What the reset throws away was not sent.
+  if (client == How::kReset) {
+    SetSent(bytes_sent() - UnsentBytes(DescriptorOf(kClient)));
+  }
+  FinishSides(client, HowToCutOff(kUpstream));
 }
 
 void PumpedConnection::CutOffSides() {

@@ -78,6 +78,8 @@ TEST_P(ForwardCloseTest, InOrderItIsAResetAfterThirtySeconds) {
     // It may not have acknowledged all that it has.
     EXPECT_GE(static_cast<int64_t>(of_client.bytes), forwarded->bytes_sent());
     EXPECT_GT(forwarded->bytes_sent(), 0);
+    // So it was when the server was told.
+    EXPECT_EQ(server_->bytes_sent_total(), forwarded->bytes_sent());
   }
   if (!GetParam().unix_upstream) {
     EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
