@@ -2,7 +2,9 @@
 #ifndef PORTREEVE_TESTS_SERVER_FORWARD_FIXTURE_H_
 #define PORTREEVE_TESTS_SERVER_FORWARD_FIXTURE_H_
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 #include <memory>
@@ -10,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "lib/descriptor.h"
+#include "lib/poller.h"
 #include "server/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/raw_listener.h"
@@ -36,6 +40,31 @@ inline constexpr ForwardKind kWithTcpClients[] = {kTcpToTcp, kTcpToName,
 inline constexpr ForwardKind kWithTcpUpstreams[] = {kTcpToTcp, kTcpToName,
                                                     kUnixToTcp};
 inline constexpr ForwardKind kWithUnixSides[] = {kTcpToUnix, kUnixToTcp};
+
+// Does something in the midst of a round of the poller: after what was ready
+// before Ready() is told, and before what was made ready after it.
+class RoundHook final : public Poller::Watch {
+ public:
+  RoundHook(Poller& poller, std::function<void()> f)
+      : poller_(poller), f_(std::move(f)) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    read_ = Descriptor(ends[0]);
+    write_ = Descriptor(ends[1]);
+    EXPECT_EQ(poller_.Add(read_.get(), EPOLLIN | EPOLLET, *this), 0);
+  }
+  ~RoundHook() { poller_.Remove(*this); }
+
+  void Ready() { EXPECT_EQ(write(write_.get(), "x", 1), 1); }
+
+ private:
+  void OnReady(uint32_t, int) override { f_(); }
+
+  Poller& poller_;
+  const std::function<void()> f_;
+  Descriptor read_;
+  Descriptor write_;
+};
 
 // A unix socket that is closed by the daemon with nothing unread shows an end
 // of file in every case: there is no reset to be seen there.

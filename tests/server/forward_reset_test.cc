@@ -2,9 +2,13 @@
 // whatever step it comes.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <string>
+#include <thread>
 
+#include "lib/close_socket.h"
+#include "lib/descriptor.h"
 #include "tests/server/forward_fixture.h"
 
 namespace portreeve::testing {
@@ -107,6 +111,52 @@ TEST_P(ResetByClientTest, OfTheClientWhileTheUpstreamSends) {
         << steps;
     client = Again();
   }
+}
+
+// As another process, it may have done so before epoll is asked at all.
+TEST_P(ResetByUpstreamTest, OfAnUpstreamThatIsFaster) {
+  constexpr size_t kConnections = 100;
+  const Descriptor listening(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Inet::Address address(asio::ip::address_v4::loopback(), 0);
+  auto size = static_cast<socklen_t>(address.capacity());
+  ASSERT_EQ(bind(listening.get(), address.data(), size), 0);
+  ASSERT_EQ(listen(listening.get(), 64), 0);
+  ASSERT_EQ(getsockname(listening.get(), address.data(), &size), 0);
+  std::thread upstream([fd = listening.get()] {
+    for (size_t i = 0; i < kConnections; ++i) {
+      const Descriptor accepted(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+      (void)send(accepted.get(), "welcome", 7, MSG_NOSIGNAL);
+      MakeCloseReset(accepted.get());
+    }
+  });
+  server::ForwardOptions options;
+  options.upstream = WhereToConnect<Inet>::OfHostAndPort(
+      GetParam().by_name ? "localhost" : "127.0.0.1", address.port());
+  RawClient client = Forward(std::move(options));
+  for (size_t i = 1; i <= kConnections; ++i) {
+    ExpectNoEnd(client.Drain(), GetParam().unix_client);
+    EXPECT_EQ(ClosedReasons(i).back(), CloseReason::kUpstreamReset) << i;
+    if (i < kConnections) client = ClientOf(*server_);
+  }
+  upstream.join();
+}
+
+// The kernel tells the error of the reset to what is sent to it; that the other
+// message was sent is told first, and then there seems to be an end.
+TEST_P(ResetByUpstreamTest, BetweenTwoSendsOfARound) {
+  RawClient client = Through();
+  // From now on the upstream is received from until there is nothing.
+  ASSERT_EQ(send(upstream_->socket().native_handle(), "!", 1, MSG_OOB), 1);
+  upstream_->Send("x");
+  EXPECT_EQ(client.ReceiveExactly(1), "x");
+  client.Send("y");
+  EXPECT_EQ(upstream_->ReceiveExactly(1), "y");
+  RoundHook hook(Poller::Of(loop()), [this] { upstream_->Reset(); });
+  upstream_->Send("b");
+  client.Send("a");
+  hook.Ready();
+  ExpectNoEnd(client.Drain(), GetParam().unix_client);
+  EXPECT_EQ(Reason(), CloseReason::kUpstreamReset);
 }
 
 TEST_P(ResetByClientTest, AmidAStreamOfSmallWrites) {

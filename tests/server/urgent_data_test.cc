@@ -120,6 +120,27 @@ TEST_P(UrgentDataTest, OfTheUpstreamLosesNothingBehindIt) {
   }
 }
 
+// After epoll was asked, and before the pipe is filled: splice(2) then gives 0,
+// as at the end of a file.
+TEST_P(UrgentDataTest, AndAnEndThatComeInTheMidstOfARound) {
+  RawClient client = Through();
+  const std::string much(200'000, 'x');
+  client.Send(much);
+  ASSERT_EQ(upstream_->ReceiveExactly(much.size()), much);
+  RoundHook hook(Poller::Of(loop()), [&client] {
+    client.Send(std::string(64'000, 'y'));
+    SendUrgent(client);
+    client.Send("behind");
+    client.CloseSending();
+  });
+  hook.Ready();
+  client.Send("z");
+  const std::string received = ReceiveInBand(*upstream_, 64'007);
+  EXPECT_EQ(received.size(), 64'007u);
+  EXPECT_EQ(received.substr(received.size() - 6), "behind");
+  EXPECT_EQ(upstream_->Receive(), "EOF");
+}
+
 class UrgentToHandlersTest : public HandlersFixture {
  protected:
   // Two urgent bytes in what the daemon has not read yet, and behind them.
