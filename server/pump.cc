@@ -52,6 +52,11 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
     }
     if (met_eof_) return State::kEnded;
     if (!readable_) return State::kAwaitsSource;
+    // As a rule more has come by then, which is carried at less cost.
+    if (looks_later_) {
+      looks_later_ = false;
+      return State::kHasMore;
+    }
     if (received_ - begin >= static_cast<int64_t>(kBytesPerStep)) {
       return State::kHasMore;
     }
@@ -154,6 +159,7 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
     return state;
   }
   bulk_ = size >= static_cast<ssize_t>(kCopyBytes);
+  looks_later_ = size < static_cast<ssize_t>(kMostHeld) && !hung_up_;
   received_ += size;
   begin_ = 0;
   end_ = static_cast<uint32_t>(size);

@@ -124,8 +124,9 @@ class Pump {
   bool met_eof_ : 1 = false;
   bool target_failed_ : 1 = false;  // As the outbox has told.
   bool has_sent_ : 1 = false;
-  bool bulk_ : 1 = false;    // The source sent much the last time.
-  bool splices_ : 1 = true;  // It may.
+  bool bulk_ : 1 = false;         // The source sent much the last time.
+  bool looks_later_ : 1 = false;  // For more, in the next step.
+  bool splices_ : 1 = true;       // It may.
   bool short_reads_are_all_ : 1;
   bool no_delay_ : 1;  // Set on the target, or not to be set.
 };
