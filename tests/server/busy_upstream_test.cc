@@ -1,59 +1,20 @@
 // A unix upstream whose backlog is full: busy, and not unreachable.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "lib/descriptor.h"
 #include "server/handlers.h"
 #include "tests/server/handlers_fixture.h"
+#include "tests/testing/full_unix_listener.h"
 
 namespace portreeve::testing {
 namespace {
 
 using std::chrono::milliseconds;
-
-// Listens at a path, with a backlog that is full.
-class FullListener {
- public:
-  explicit FullListener(const std::string& path) : path_(path) {
-    listening_ = NewSocket();
-    if (bind(listening_.get(), address_.data(),
-             static_cast<socklen_t>(address_.size())) != 0 ||
-        listen(listening_.get(), 0) != 0) {
-      std::abort();
-    }
-    // Until the kernel takes no more.
-    do {
-      fillers_.push_back(NewSocket());
-    } while (connect(fillers_.back().get(), address_.data(),
-                     static_cast<socklen_t>(address_.size())) == 0);
-    fillers_.pop_back();
-  }
-
-  // The oldest that waits.
-  Descriptor Accept() {
-    return Descriptor(accept4(listening_.get(), nullptr, nullptr,
-                              SOCK_CLOEXEC | SOCK_NONBLOCK));
-  }
-  size_t num_fillers() const { return fillers_.size(); }
-  void Close() { listening_ = Descriptor(); }
-
- private:
-  static Descriptor NewSocket() {
-    return Descriptor(
-        socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  }
-
-  const std::string path_;
-  Unix::Address address_{path_};
-  Descriptor listening_;
-  std::vector<Descriptor> fillers_;
-};
 
 class BusyUpstreamTest : public HandlersFixture {
  protected:
@@ -71,7 +32,7 @@ class BusyUpstreamTest : public HandlersFixture {
 };
 
 TEST_F(BusyUpstreamTest, IsTriedAgain) {
-  FullListener listener(NewFile());
+  FullUnixListener listener(NewFile());
   RawClient client = Forward(LastFile(), milliseconds(10'000));
   EXPECT_EQ(client.Peek(), "nothing");
   client.Send("up");
@@ -93,7 +54,7 @@ TEST_F(BusyUpstreamTest, IsTriedAgain) {
 
 TEST_F(BusyUpstreamTest, IsGivenUpAtTheTimeout) {
   for (const auto timeout : {milliseconds(300), milliseconds(5000)}) {
-    FullListener listener(NewFile());
+    FullUnixListener listener(NewFile());
     RawClient client = Forward(LastFile(), timeout);
     time().Advance(timeout - milliseconds(1));
     Settle();
@@ -105,7 +66,7 @@ TEST_F(BusyUpstreamTest, IsGivenUpAtTheTimeout) {
 }
 
 TEST_F(BusyUpstreamTest, MayGoMeanwhile) {
-  FullListener listener(NewFile());
+  FullUnixListener listener(NewFile());
   RawClient client = Forward(LastFile(), milliseconds(5000));
   listener.Close();
   time().Advance(milliseconds(100));
@@ -114,7 +75,7 @@ TEST_F(BusyUpstreamTest, MayGoMeanwhile) {
 }
 
 TEST_F(BusyUpstreamTest, AClientThatResetsIsGoneAtOnce) {
-  FullListener listener(NewFile());
+  FullUnixListener listener(NewFile());
   RawClient client = Forward(LastFile(), milliseconds(5000));
   client.Reset();
   EXPECT_EQ(ClosedReasons(1).back(), CloseReason::kPeerReset);

@@ -5,8 +5,11 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "lib/descriptor.h"
 #include "tests/server/remote_fixture.h"
+#include "tests/testing/full_unix_listener.h"
 
 namespace portreeve::testing {
 namespace {
@@ -97,6 +100,28 @@ TEST_F(DialTest, ResetsGoEachWay) {
   theirs.peer->Send("last");
   theirs.peer->Reset();
   EXPECT_EQ(theirs.call->Rest(), "last|eof by reset|closed PEER_RESET|OK");
+}
+
+// Busy, and not unreachable.
+TEST_F(DialTest, AFullUnixBacklogIsTriedAgainUntilTheTimeout) {
+  char directory[] = "/tmp/portreeve-dial-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/busy";
+  FullUnixListener listener(path);
+  v1::ClientFrame frame;
+  auto& dial = *frame.mutable_dial();
+  dial.mutable_where_to_connect()->mutable_unix_socket()->set_path(path);
+  dial.mutable_timeout()->set_nanos(20'000'000);
+  EXPECT_EQ(Refusal(frame), "4 / CONNECT_TIMEOUT");
+  dial.clear_timeout();
+  const auto call = Dial(frame);
+  std::vector<Descriptor> accepted;
+  for (size_t i = 0; i < listener.num_fillers(); ++i) {
+    accepted.push_back(listener.Accept());
+  }
+  call->ReadOpened();
+  unlink(path.c_str());
+  rmdir(directory);
 }
 
 TEST_F(DialTest, ConnectsToUnixSockets) {
