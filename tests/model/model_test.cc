@@ -21,15 +21,10 @@
 #include <vector>
 
 #include "tests/model/round.h"
+#include "tests/model/sanitized.h"
 
 namespace portreeve::model {
 namespace {
-
-#if __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr size_t kScenes = kSanitized ? 2000 : 5000;
 
@@ -107,12 +102,7 @@ uint64_t FreshSeed() {
   return seed;
 }
 
-bool PlaysSomeAgain() {
-  return std::getenv("PORTREEVE_MODEL_SCENE") != nullptr;
-}
-
 TEST_F(ModelTest, KnownSeeds) {
-  if (PlaysSomeAgain()) GTEST_SKIP();
   RoundOptions options;
   options.seeds = Seeds(1, kScenes, 10);
   Play(options);
@@ -130,7 +120,6 @@ TEST_F(ModelTest, KnownSeeds) {
 }
 
 TEST_F(ModelTest, FreshSeed) {
-  if (PlaysSomeAgain()) GTEST_SKIP();
   RoundOptions options;
   options.arguments = {"--loops", "2"};
   options.seeds =
@@ -139,7 +128,6 @@ TEST_F(ModelTest, FreshSeed) {
 }
 
 TEST_F(ModelTest, ShutDownInTheMidst) {
-  if (PlaysSomeAgain()) GTEST_SKIP();
   const uint64_t fresh = FreshSeed();
   for (uint64_t round = 0; round < (kSanitized ? 4 : 10); ++round) {
     RoundOptions options;
@@ -152,9 +140,10 @@ TEST_F(ModelTest, ShutDownInTheMidst) {
 }
 
 TEST_F(ModelTest, SceneAgain) {
-  if (!PlaysSomeAgain()) GTEST_SKIP();
+  const char* const scenes = std::getenv("PORTREEVE_MODEL_SCENE");
+  ASSERT_NE(scenes, nullptr);
   RoundOptions options;
-  std::istringstream seeds(std::getenv("PORTREEVE_MODEL_SCENE"));
+  std::istringstream seeds(scenes);
   std::vector<uint64_t> all;
   for (std::string seed; std::getline(seeds, seed, ',');) {
     all.push_back(std::stoull(seed));
@@ -168,3 +157,15 @@ TEST_F(ModelTest, SceneAgain) {
 
 }  // namespace
 }  // namespace portreeve::model
+
+// With PORTREEVE_MODEL_SCENE its scenes alone are played, and else all others.
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  if (::testing::GTEST_FLAG(filter) == "*") {
+    ::testing::GTEST_FLAG(filter) =
+        std::getenv("PORTREEVE_MODEL_SCENE") != nullptr
+            ? "ModelTest.SceneAgain"
+            : "-ModelTest.SceneAgain";
+  }
+  return RUN_ALL_TESTS();
+}

@@ -10,15 +10,10 @@
 #include <utility>
 
 #include "tests/model/endpoint.h"
+#include "tests/model/sanitized.h"
 
 namespace portreeve::model {
 namespace {
-
-#if __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // What a scene may take at most that does not hang; some ask for a second.
 constexpr Milliseconds kPatience{kSanitized ? 60'000 : 20'000};
