@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_CLAIM_H_
 #define PORTREEVE_SERVER_CLAIM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
@@ -9,14 +10,19 @@
 
 #include "lib/deferred.h"
 #include "lib/executor.h"
+#include "server/utf8.h"
 
 namespace portreeve::server {
 
 // The error of a handler: its client sent `raised`.
 class HandlerRaised : public std::runtime_error {
  public:
+  // What is kept of a message: events and logs hold it for long.
+  static constexpr size_t kMaxMessageBytes = 512;
+
+  // `message` is UTF-8, and is cut at the end of a character.
   explicit HandlerRaised(const std::string& message)
-      : std::runtime_error(message) {}
+      : std::runtime_error(std::string(ClipUtf8(message, kMaxMessageBytes))) {}
 
   // The worker that had the offer; 0: none.
   int64_t worker = 0;

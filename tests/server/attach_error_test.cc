@@ -73,6 +73,32 @@ TEST_F(AttachErrorTest, IgnoreGoesOn) {
   ExpectStillServing();
 }
 
+TEST_F(AttachErrorTest, AMessageIsCutAtTheEndOfACharacter) {
+  Create(v1::ON_HANDLER_ERROR_IGNORE);
+  const auto told = [this](const std::string& raised) {
+    Served served = Attached();
+    served.call->Send(RaisedFrame(raised));
+    EXPECT_EQ(served.call->Rest(), "closed HANDLER_ERROR|OK");
+    return AwaitEvent([&](const v1::Event& e) {
+             return e.has_handler_error() &&
+                    e.handler_error().connection() == served.name;
+           })
+        .handler_error()
+        .message();
+  };
+  const std::string euro = "\xe2\x82\xac";
+  const std::string full(512, 'x');
+  EXPECT_EQ(told(full), full);
+  EXPECT_EQ(told(full + "y"), full);
+  for (size_t cut = 0; cut < euro.size(); ++cut) {
+    const std::string before(512 - cut, 'x');
+    EXPECT_EQ(told(before + euro), before);
+  }
+  const std::string before(512 - euro.size(), 'x');
+  EXPECT_EQ(told(before + euro), before + euro);
+  EXPECT_EQ(told(std::string(250'000, 'x')), full);
+}
+
 TEST_F(AttachErrorTest, TheWorkersVerdictMayBeReturn) {
   CreateWithVerdicts(20'000);
   const Served served = Raised();
