@@ -8,8 +8,8 @@
 
 namespace portreeve::server {
 
-EventLog::EventLog(int64_t capacity)
-    : instance_id_(NewUuid()), ring_(capacity) {}
+EventLog::EventLog(int64_t capacity, size_t max_bytes)
+    : instance_id_(NewUuid()), ring_(capacity, max_bytes) {}
 
 void EventLog::Append(v1::Event event, const std::string& listener_name) {
   const v1::EventKind kind = KindOf(event);

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_EVENT_LOG_H_
 #define PORTREEVE_SERVER_EVENT_LOG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -27,8 +28,10 @@ class EventLog {
  public:
   // How many events are kept.
   static constexpr int64_t kCapacity = 100'000;
+  // How much memory they may take; what is too much goes early.
+  static constexpr size_t kMaxBytes = size_t{128} << 20;
 
-  explicit EventLog(int64_t capacity = kCapacity);
+  explicit EventLog(int64_t capacity = kCapacity, size_t max_bytes = kMaxBytes);
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
@@ -67,6 +70,8 @@ class EventLog {
   // A UUID of its own for each EventLog: the start of the daemon.
   const std::string& instance_id() const { return instance_id_; }
   int64_t capacity() const { return ring_.capacity(); }
+  // The bytes that the events take.
+  size_t MemoryUse() const { return ring_.MemoryUse(); }
 
   // `revision` is one of first_revision() to last_revision().
   EventRing::Entry at(int64_t revision) const { return ring_.at(revision); }

@@ -31,8 +31,8 @@ constexpr char kWatchHelp[] =
     "  $ portreeve watch --from-revision 1 -o json";
 
 constexpr char kFromRevisionHelp[] =
-    "Begin with the event of this number. The daemon keeps the newest 100000. "
-    "Default: 0, with what happens from now on";
+    "Begin with the event of this number. The daemon keeps the newest 100000, "
+    "as far as 128 MiB hold them. Default: 0, with what happens from now on";
 
 constexpr char kInstanceIdHelp[] =
     "Refuse (INSTANCE_CHANGED) unless the daemon is still the one that had "

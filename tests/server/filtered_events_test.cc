@@ -56,6 +56,30 @@ TEST_F(FilteredEventsTest, ABatchGoesToTheEndOfTheLog) {
   EXPECT_DEATH(events.From(4), "CHECK");
 }
 
+// Though they are fewer than the log may have.
+TEST_F(FilteredEventsTest, WhatWasTooLargeToKeepIsAGap) {
+  EventLog log(kCapacity, 600'000);
+  FilteredEvents events(log, {});
+  v1::Event event;
+  event.mutable_handler_error()->set_message(std::string(1'000, 'x'));
+  for (int i = 0; i < 1'000; ++i) log.Append(event, "listeners/a");
+  const int64_t first = log.first_revision();
+  EXPECT_GT(first, 400);
+  EXPECT_LT(first, 1'000);
+  EXPECT_LE(log.MemoryUse(), 600'000u);
+  std::vector<int64_t> seen;
+  for (int64_t next = 1; next <= 1'000;) {
+    const FilteredEvents::Batch& batch = events.From(next);
+    const std::vector<int64_t> more = Revisions(batch);
+    seen.insert(seen.end(), more.begin(), more.end());
+    next = batch.end;
+  }
+  ASSERT_EQ(seen.size(), 1 + static_cast<size_t>(1'000 - first + 1));
+  EXPECT_EQ(seen[0], -(first - 1));
+  EXPECT_EQ(seen[1], first);
+  EXPECT_EQ(seen.back(), 1'000);
+}
+
 TEST_F(FilteredEventsTest, WhoAsksForTheSameGetsTheSameBytes) {
   FilteredEvents events(log_, {});
   Append(3, "listeners/a", 1000);
