@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_PAGE_TOKEN_H_
 #define PORTREEVE_SERVER_PAGE_TOKEN_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -22,15 +23,25 @@ struct PageToken {
   int64_t revision = 0;  // That of the first page.
 };
 
-// `instance_id` is that of the daemon: the tokens of another are foreign.
-std::string EncodePageToken(const PageToken& token,
-                            absl::string_view instance_id);
+// Makes tokens and knows its own again: each has an authentication code (HMAC)
+// under a key that nobody else has, and that ends with the daemon.
+// Threads: any, for the const methods.
+class PageTokens {
+ public:
+  PageTokens();
 
-// Errors: INVALID_FIELD of `page_token`, where `text` is no token, or one of
-// another list or daemon.
-absl::StatusOr<PageToken> DecodePageToken(absl::string_view text,
-                                          absl::string_view list,
-                                          absl::string_view instance_id);
+  std::string Encode(const PageToken& token) const;
+
+  // Errors: INVALID_FIELD of `page_token`, where `text` is not what this object
+  // has given, byte for byte, for the same list.
+  absl::StatusOr<PageToken> Decode(absl::string_view text,
+                                   absl::string_view list) const;
+
+ private:
+  std::string CodeOf(absl::string_view body) const;
+
+  std::array<uint8_t, 32> key_;
+};
 
 // The number of entries of a page: 100 for 0, at most 1000.
 // Errors: INVALID_FIELD of `page_size`, where it is negative.

@@ -21,6 +21,7 @@
 #include "server/event_log.h"
 #include "server/listener_draft.h"
 #include "server/listener_resource.h"
+#include "server/page_token.h"
 #include "server/policy.h"
 #include "server/request_cache.h"
 
@@ -158,6 +159,7 @@ class Registry {
   const Policy policy_;
   bool shutting_down_ = false;
   RequestCache requests_;
+  const PageTokens page_tokens_;
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
   const Ivar<> all_handlers_determined_;

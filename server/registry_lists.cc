@@ -28,17 +28,15 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
     const v1::ListListenersRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
-  const std::string& instance_id = events_.instance_id();
   PageToken token{kListenerList, "", events_.last_revision()};
   if (!request.page_token().empty()) {
-    auto decoded =
-        DecodePageToken(request.page_token(), kListenerList, instance_id);
+    auto decoded = page_tokens_.Decode(request.page_token(), kListenerList);
     if (!decoded.ok()) return decoded.status();
     token = *std::move(decoded);
   }
   v1::ListListenersResponse response;
   response.set_revision(token.revision);
-  response.set_instance_id(instance_id);
+  response.set_instance_id(events_.instance_id());
   size_t bytes = 0;
   auto it = listeners_.upper_bound(token.last);
   for (; it != listeners_.end(); ++it) {
@@ -48,7 +46,7 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
     token.last = it->first;
   }
   if (it != listeners_.end()) {
-    response.set_next_page_token(EncodePageToken(token, instance_id));
+    response.set_next_page_token(page_tokens_.Encode(token));
   }
   return response;
 }
@@ -58,12 +56,11 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     const v1::ListConnectionsRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
-  const std::string& instance_id = events_.instance_id();
   const std::string list = ConnectionList(listener);
   PageToken token{list, "", 0};
   int64_t last = 0;
   if (!request.page_token().empty()) {
-    auto decoded = DecodePageToken(request.page_token(), list, instance_id);
+    auto decoded = page_tokens_.Decode(request.page_token(), list);
     if (!decoded.ok()) return decoded.status();
     const auto number = ParseConnectionName(decoded->last, "page_token");
     if (!number.ok()) return number.status();
@@ -80,7 +77,7 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     if (!name.empty() && NameOf(live.facts) != name) continue;
     if (response.connections_size() == *page_size) {
       token.last = response.connections().rbegin()->name();
-      response.set_next_page_token(EncodePageToken(token, instance_id));
+      response.set_next_page_token(page_tokens_.Encode(token));
       break;
     }
     *response.add_connections() = Describe(live);
