@@ -51,6 +51,13 @@ std::string PercentDecode(absl::string_view text) {
   return decoded;
 }
 
+// "ipv4:127.0.0.1:5555" without the port; the peer of a unix socket as it is.
+std::string WithoutPort(const std::string& peer) {
+  const bool is_inet =
+      absl::StartsWith(peer, "ipv4:") || absl::StartsWith(peer, "ipv6:");
+  return is_inet ? peer.substr(0, peer.rfind(':')) : peer;
+}
+
 std::string RoleName(v1::Role role) {
   switch (role) {
     case v1::ROLE_VIEWER:
@@ -90,16 +97,21 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
   const auto auth = context.auth_context();
   Client client{"", v1::ROLE_ADMIN};
+  std::string identity;
   if (HasTls(auth.get())) {
     const auto names = NamesOf(*auth);
     client = FromNames(policy_, names,
                        certificates_ == Certificates::kAreAdmins
                            ? v1::ROLE_ADMIN
                            : policy_.RoleOf(names));
+    // So that no certificate has the name of an address.
+    identity = absl::StrCat("tls:", client.who);
   } else {
     client.who = PercentDecode(context.peer());
+    identity = WithoutPort(client.who);
   }
-  const Caller caller{std::move(client.who), &AccessOf(method)};
+  const Caller caller{std::move(client.who), std::move(identity),
+                      &AccessOf(method)};
   if (client.role >= caller.method->role) return caller;
   const absl::Status refusal = RoleRequired(absl::StrCat(
       caller.who, " has ", RoleName(client.role), "; ", std::string(method),

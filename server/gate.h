@@ -20,6 +20,8 @@ namespace portreeve::server {
 // One admitted call.
 struct Caller {
   std::string who;  // The name in the certificate, else the peer's address.
+  // Who that is on every connection: "tls:NAME", or the address without a port.
+  std::string identity;
   const MethodAccess* method = nullptr;
 };
 

@@ -12,7 +12,8 @@ namespace portreeve::server {
 struct ListenerDraft {
   std::string listener_id;  // Empty: the daemon chooses.
   v1::ListenerSpec spec;    // With every default filled in.
-  std::string request_id;   // Empty: none.
+  std::string caller;       // Caller::identity of server/gate.h.
+  std::string request_id;   // Of that caller; empty: none.
   // What a request with the same request_id has to have in common with this
   // one: everything but that id and validate_only.  Empty without one.
   std::string fingerprint;

@@ -58,6 +58,7 @@ ServerUnaryReactor* ListenerService::CreateListener(
     if (request->validate_only()) return Answer(context, draft.status());
     return Refuse(context, *caller, NameAskedFor(*request), draft.status());
   }
+  draft->caller = caller->identity;
   auto work = [this, caller = *caller, draft = *std::move(draft), request,
                response]() mutable {
     const absl::Status status =

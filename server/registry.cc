@@ -73,8 +73,9 @@ absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
 }
 
 absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
+  const RequestKey key{draft.caller, draft.request_id};
   if (!draft.request_id.empty()) {
-    auto answer = requests_.Find(draft.request_id, draft.fingerprint);
+    auto answer = requests_.Find(key, draft.fingerprint);
     if (!answer.ok()) return answer.status();
     if (*answer && draft.validate_only) {
       (*answer)->clear_uid();
@@ -94,8 +95,7 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   }
   auto listener = Open(draft.listener_id, std::move(draft.spec));
   if (listener.ok() && !draft.request_id.empty()) {
-    requests_.Remember(draft.request_id, std::move(draft.fingerprint),
-                       *listener);
+    requests_.Remember(key, std::move(draft.fingerprint), *listener);
   }
   return listener;
 }

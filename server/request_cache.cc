@@ -2,14 +2,27 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "lib/check.h"
 #include "server/errors.h"
 
 namespace portreeve::server {
 
+// One text for each key: a request_id has no NUL.
+std::string RequestCache::Joined(const RequestKey& key) {
+  return absl::StrCat(key.request_id, std::string(1, '\0'), key.caller);
+}
+
+size_t RequestCache::MemoryOf(const std::string& key, const Entry& entry) {
+  // Of the node, its places in the table and in the queue.
+  constexpr size_t kFrame = sizeof(Entries::value_type) + 6 * sizeof(void*);
+  return kFrame + key.capacity() + entry.fingerprint.capacity() +
+         entry.answer.capacity();
+}
+
 absl::StatusOr<std::optional<v1::Listener>> RequestCache::Find(
-    const std::string& request_id, const std::string& fingerprint) const {
-  const auto it = entries_.find(request_id);
+    const RequestKey& key, const std::string& fingerprint) const {
+  const auto it = entries_.find(Joined(key));
   if (it == entries_.end()) return std::optional<v1::Listener>();
   if (it->second.fingerprint != fingerprint) {
     return WithFieldPrefix(
@@ -22,16 +35,27 @@ absl::StatusOr<std::optional<v1::Listener>> RequestCache::Find(
   return std::optional<v1::Listener>(std::move(answer));
 }
 
-void RequestCache::Remember(const std::string& request_id,
-                            std::string fingerprint,
+void RequestCache::Remember(const RequestKey& key, std::string fingerprint,
                             const v1::Listener& answer) {
   Entry entry{std::move(fingerprint), answer.SerializeAsString()};
-  const bool is_new = entries_.emplace(request_id, std::move(entry)).second;
+  std::string joined = Joined(key);
+  const size_t memory = MemoryOf(joined, entry);
+  if (memory > max_bytes_) return;
+  while (entries_.size() >= kCapacity || memory_ + memory > max_bytes_) {
+    ForgetOldest();
+  }
+  const auto [it, is_new] =
+      entries_.emplace(std::move(joined), std::move(entry));
   PORTREEVE_CHECK(is_new);
-  by_age_.push_back(request_id);
-  if (by_age_.size() <= kCapacity) return;
-  entries_.erase(by_age_.front());
+  by_age_.push_back(&it->first);
+  memory_ += MemoryOf(it->first, it->second);
+}
+
+void RequestCache::ForgetOldest() {
+  const auto it = entries_.find(*by_age_.front());
   by_age_.pop_front();
+  memory_ -= MemoryOf(it->first, it->second);
+  entries_.erase(it);
 }
 
 }  // namespace portreeve::server

@@ -42,12 +42,17 @@ class GateService final : public v1::ListenerService::Service {
     const auto caller = gate_.Admit(*context, request->name());
     if (!caller.ok()) return ToGrpc(caller.status());
     response->set_name(caller->who);
+    identity_ = caller->identity;
     gate_.Audit(*caller, "listeners/x", absl::OkStatus());
     return grpc::Status::OK;
   }
 
+  // Of the caller that was admitted last.
+  std::string identity() const { return identity_; }
+
  private:
   Gate& gate_;
+  std::string identity_;
 };
 
 class GateTest : public ::testing::Test {
@@ -63,6 +68,8 @@ class GateTest : public ::testing::Test {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                              &plain_port_);
+    builder.AddListeningPort("[::1]:0", grpc::InsecureServerCredentials(),
+                             &plain_port6_);
     builder.AddListeningPort("unix:" + folder_.File("control"),
                              grpc::InsecureServerCredentials());
     builder.AddListeningPort("127.0.0.1:0", ServerTls(), &tls_port_);
@@ -74,6 +81,10 @@ class GateTest : public ::testing::Test {
   // Who the caller is, or the refusal.
   std::string Plain(const std::string& method) {
     return Call("127.0.0.1:" + std::to_string(plain_port_),
+                grpc::InsecureChannelCredentials(), method);
+  }
+  std::string PlainOverIPv6(const std::string& method) {
+    return Call("[::1]:" + std::to_string(plain_port6_),
                 grpc::InsecureChannelCredentials(), method);
   }
   std::string OverUnixSocket(const std::string& method) {
@@ -88,6 +99,8 @@ class GateTest : public ::testing::Test {
     return Call("127.0.0.1:" + std::to_string(tls_port_),
                 grpc::SslCredentials(options), method);
   }
+
+  std::string LastIdentity() const { return service_->identity(); }
 
   std::vector<std::string> Audited() const {
     std::ifstream stream(folder_.File("audit"));
@@ -137,6 +150,7 @@ class GateTest : public ::testing::Test {
   std::unique_ptr<GateService> service_;
   std::unique_ptr<grpc::Server> server_;
   int plain_port_ = 0;
+  int plain_port6_ = 0;
   int tls_port_ = 0;
 };
 
@@ -207,6 +221,35 @@ TEST_F(GateTest, ACertificateWithoutNamesHasNoRole) {
             "role viewer");
 }
 
+// The port is another one for each call.
+TEST_F(GateTest, ACallerIsTheSameOnEveryConnection) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  for (int i = 0; i < 2; ++i) {
+    Plain("GetListener");
+    EXPECT_EQ(LastIdentity(), "ipv4:127.0.0.1");
+    const std::string who = OverUnixSocket("GetListener");
+    EXPECT_EQ(LastIdentity(), who);
+    Tls(authority().ForClient("otto"), "GetListener");
+    EXPECT_EQ(LastIdentity(), "tls:otto");
+    Tls(authority().ForClient("nobody", "DNS:otto.example.org"), "GetListener");
+    EXPECT_EQ(LastIdentity(), "tls:otto.example.org");
+  }
+}
+
+TEST_F(GateTest, ACallerOfIPv6HasNoPort) {
+  Start(Gate::Certificates::kAreAdmins);
+  PlainOverIPv6("GetListener");
+  EXPECT_EQ(LastIdentity(), "ipv6:[::1]");
+}
+
+// Such a name may look like that of another caller.
+TEST_F(GateTest, ACertificateIsNoAddress) {
+  Start(Gate::Certificates::kAreAdmins);
+  EXPECT_EQ(Tls(authority().ForClient("ipv4:127.0.0.1"), "GetListener"),
+            "ipv4:127.0.0.1");
+  EXPECT_EQ(LastIdentity(), "tls:ipv4:127.0.0.1");
+}
+
 TEST_F(GateTest, ChangesAndRefusedChangesAreAudited) {
   Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
   const Certificate vera = authority().ForClient("vera");
@@ -226,7 +269,7 @@ TEST_F(GateTest, ChangesAndRefusedChangesAreAudited) {
 
 TEST(GateWithoutAuditTest, AuditsNothing) {
   const Gate gate(Policy(), Gate::Certificates::kAreAdmins, nullptr);
-  gate.Audit({"who", &AccessOf("Dial")}, "", absl::OkStatus());
+  gate.Audit({"who", "identity", &AccessOf("Dial")}, "", absl::OkStatus());
 }
 
 }  // namespace

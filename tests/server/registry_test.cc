@@ -51,6 +51,27 @@ TEST_F(RegistryTest, SameRequestIdGivesTheStoredAnswer) {
   EXPECT_TRUE(TryCreate(request).ok());
 }
 
+TEST_F(RegistryTest, ARequestIdIsItsCallersOwn) {
+  v1::CreateListenerRequest request = Request("anns");
+  request.set_request_id("once");
+  const auto of = [&](const std::string& caller) {
+    auto draft = CheckCreate(request);
+    EXPECT_TRUE(draft.ok());
+    draft->caller = caller;
+    return registry_->Create(*std::move(draft));
+  };
+  const auto anns = of("tls:ann");
+  ASSERT_TRUE(anns.ok());
+  request.set_listener_id("bobs");
+  const auto bobs = of("tls:bob");
+  ASSERT_TRUE(bobs.ok()) << bobs.status();
+  EXPECT_EQ(bobs->name(), "listeners/bobs");
+  EXPECT_EQ(of("tls:bob")->DebugString(), bobs->DebugString());
+  EXPECT_EQ(ReasonOf(of("tls:ann").status()), "REQUEST_ID_REUSED");
+  request.set_listener_id("anns");
+  EXPECT_EQ(of("tls:ann")->DebugString(), anns->DebugString());
+}
+
 TEST_F(RegistryTest, RefusedRequestsAreNotRemembered) {
   Create("web");
   v1::CreateListenerRequest request = Request("web");

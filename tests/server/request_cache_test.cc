@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 
 namespace portreeve::server {
@@ -13,33 +17,140 @@ v1::Listener Named(const std::string& name) {
   return listener;
 }
 
+// Fails the test where another request had the key.
+bool IsKept(const RequestCache& cache, const RequestKey& key,
+            const std::string& name) {
+  const auto found = cache.Find(key, "request");
+  EXPECT_TRUE(found.ok()) << found.status();
+  if (!found.ok() || !found->has_value()) return false;
+  EXPECT_EQ((*found)->name(), name);
+  return true;
+}
+
 TEST(RequestCacheTest, RemembersTheNewestTenThousand) {
   RequestCache cache;
   constexpr int kMany = 10'000;
   for (int i = 0; i < kMany + 2; ++i) {
-    cache.Remember(absl::StrCat("id", i), "request", Named(absl::StrCat(i)));
+    cache.Remember({"ann", absl::StrCat("id", i)}, "request",
+                   Named(absl::StrCat(i)));
   }
   for (const int forgotten : {0, 1}) {
-    const auto found = cache.Find(absl::StrCat("id", forgotten), "request");
-    ASSERT_TRUE(found.ok());
-    EXPECT_FALSE(found->has_value());
+    EXPECT_FALSE(IsKept(cache, {"ann", absl::StrCat("id", forgotten)}, ""));
   }
   for (const int kept : {2, kMany / 2, kMany + 1}) {
-    const auto found = cache.Find(absl::StrCat("id", kept), "request");
-    ASSERT_TRUE(found.ok());
-    ASSERT_TRUE(found->has_value());
-    EXPECT_EQ((*found)->name(), absl::StrCat(kept));
+    EXPECT_TRUE(
+        IsKept(cache, {"ann", absl::StrCat("id", kept)}, absl::StrCat(kept)));
   }
 }
 
 TEST(RequestCacheTest, ComparesByteForByte) {
   RequestCache cache;
-  cache.Remember("Id", "request", Named("one"));
-  const auto other_case = cache.Find("id", "request");
-  ASSERT_TRUE(other_case.ok());
-  EXPECT_FALSE(other_case->has_value());
-  EXPECT_EQ(cache.Find("Id", "another request").status().code(),
+  cache.Remember({"ann", "Id"}, "request", Named("one"));
+  EXPECT_FALSE(IsKept(cache, {"ann", "id"}, ""));
+  EXPECT_EQ(cache.Find({"ann", "Id"}, "another request").status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// Whatever the texts: no two keys are the same.
+TEST(RequestCacheTest, AnIdIsItsCallersOwn) {
+  const std::string nul(1, '\0');
+  const std::vector<std::string> callers = {"",        "a",       "ab",   "b",
+                                            nul + "a", "a" + nul, "tls:a"};
+  const std::vector<std::string> ids = {"a", "b", "ab", "ba", "aa"};
+  RequestCache cache;
+  for (const std::string& caller : callers) {
+    for (const std::string& id : ids) {
+      EXPECT_FALSE(IsKept(cache, {caller, id}, ""));
+      cache.Remember({caller, id}, "request", Named(caller + "/" + id));
+    }
+  }
+  for (const std::string& caller : callers) {
+    for (const std::string& id : ids) {
+      EXPECT_TRUE(IsKept(cache, {caller, id}, caller + "/" + id));
+    }
+  }
+}
+
+// An answer of a size, beside others of the same key.
+struct Answer {
+  RequestKey key;
+  std::string name;
+};
+
+Answer Make(size_t number, size_t size) {
+  return {{"ann", absl::StrCat("id", number)},
+          absl::StrCat(number, std::string(size, 'x'))};
+}
+
+void Remember(RequestCache& cache, const Answer& answer) {
+  cache.Remember(answer.key, "request", Named(answer.name));
+}
+
+size_t CostOf(const Answer& answer) {
+  RequestCache cache;
+  Remember(cache, answer);
+  return cache.MemoryUse();
+}
+
+// Remembers answers of these sizes, and expects after each what a queue of that
+// many bytes would hold.
+void ExpectAsAQueue(size_t max_bytes, const std::vector<size_t>& sizes) {
+  RequestCache cache(max_bytes);
+  std::deque<Answer> kept;
+  std::vector<Answer> all;
+  size_t bytes = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const Answer answer = Make(i, sizes[i]);
+    const size_t cost = CostOf(answer);
+    Remember(cache, answer);
+    all.push_back(answer);
+    if (cost <= max_bytes) {
+      for (; bytes + cost > max_bytes; kept.pop_front()) {
+        bytes -= CostOf(kept.front());
+      }
+      kept.push_back(answer);
+      bytes += cost;
+    }
+    ASSERT_EQ(cache.MemoryUse(), bytes);
+    size_t num_kept = 0;
+    for (const Answer& one : all) {
+      num_kept += IsKept(cache, one.key, one.name) ? 1 : 0;
+    }
+    ASSERT_EQ(num_kept, kept.size());
+    for (const Answer& one : kept) {
+      ASSERT_TRUE(IsKept(cache, one.key, one.name));
+    }
+  }
+}
+
+TEST(RequestCacheTest, HoldsSoManyBytesWhateverComes) {
+  constexpr size_t kMaxBytes = 3'000;
+  // Small, half of it, nearly all, exactly all, and more than all.
+  const size_t exactly = kMaxBytes - CostOf(Make(0, 1'000)) + 1'000;
+  const std::vector<size_t> sizes = {0, 1'200, exactly - 1, exactly,
+                                     exactly + 1};
+  ASSERT_EQ(CostOf(Make(0, exactly)), kMaxBytes);
+  for (const size_t a : sizes) {
+    for (const size_t b : sizes) {
+      for (const size_t c : sizes) {
+        for (const size_t d : sizes) {
+          for (const size_t e : sizes) {
+            ExpectAsAQueue(kMaxBytes, {a, b, c, d, e});
+            if (::testing::Test::HasFatalFailure()) {
+              FAIL() << a << " " << b << " " << c << " " << d << " " << e;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(RequestCacheTest, ByItselfItHoldsSixteenMebibytes) {
+  RequestCache cache;
+  for (size_t i = 0; i < 5'000; ++i) Remember(cache, Make(i, 5'000));
+  EXPECT_LE(cache.MemoryUse(), size_t{16} << 20);
+  EXPECT_GT(cache.MemoryUse(), size_t{15} << 20);
 }
 
 }  // namespace
