@@ -15,6 +15,7 @@
 #include "lib/status.h"
 #include "server/errors.h"
 #include "server/utf8.h"
+#include "server/visible_text.h"
 
 namespace portreeve::server {
 namespace {
@@ -32,18 +33,12 @@ std::string JsonString(const std::string& text) {
     return absl::StrCat("\"", text, "\"");
   }
   const std::string utf8 = EscapeNonUtf8(text);
-  std::string json = "\"";
+  std::string quoted;
   for (const char c : ClipUtf8(utf8, kMaxTextBytes)) {
-    if (c == '"' || c == '\\') {
-      absl::StrAppend(&json, "\\", std::string(1, c));
-    } else if ((c >= 0 && c < 0x20) || c == 0x7f) {
-      absl::StrAppend(&json, "\\u", absl::Hex(c, absl::kZeroPad4));
-    } else {
-      json.push_back(c);
-    }
+    if (c == '"' || c == '\\') quoted.push_back('\\');
+    quoted.push_back(c);
   }
-  json.push_back('"');
-  return json;
+  return absl::StrCat("\"", EscapeInvisible(quoted), "\"");
 }
 
 // RFC 3339, in UTC, to the millisecond.

@@ -15,6 +15,7 @@
 #include "server/timestamp.h"
 #include "server/utf8.h"
 #include "server/uuid.h"
+#include "server/visible_text.h"
 
 namespace portreeve::server {
 namespace {
@@ -247,7 +248,8 @@ void ListenerResource::AppendListener(v1::EventKind kind) {
 }
 
 void ListenerResource::OnMonitorError(std::exception_ptr error) {
-  Log(absl::StrCat(*name_, ": ", DescribeException(error)));
+  Log(absl::StrCat(*name_, ": ",
+                   EscapeInvisible(EscapeNonUtf8(DescribeException(error)))));
   const absl::Status status = StatusOf(error);
   const int error_number = DetailOf(status).error_number;
   // The other errors have events of their own.

@@ -6,9 +6,16 @@
 
 namespace portreeve::cli {
 
-// `text` with control characters, ends of lines included, written as C escapes:
-// what a daemon sends can neither forge a line nor steer a terminal.
+// `text` with the bytes of every character that does not show itself, and those
+// that are not UTF-8, written as C escapes: control characters, ends of lines
+// included, format characters, of which some change the order in which the rest
+// is shown, and what has no glyph.  So what a daemon sends can neither forge a
+// line, nor look like another text, nor steer a terminal.
 std::string Printable(const std::string& text);
+
+// The same for JSON, which stays the same JSON: with JSON's escapes.  `json`
+// has no control characters within its strings.
+std::string PrintableJson(const std::string& json);
 
 }  // namespace portreeve::cli
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/cli/printable.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace portreeve::cli {
@@ -42,7 +43,7 @@ absl::Status Session::Print(const google::protobuf::Message& message,
     std::string json;
     const absl::Status converted = ToJson(message, json);
     if (!converted.ok()) return converted;
-    out << absl::StrCat(json, "\n");
+    out << absl::StrCat(PrintableJson(json), "\n");
   } else {
     out << text;
   }

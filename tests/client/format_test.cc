@@ -8,6 +8,7 @@
 
 #include "client/cli/event_text.h"
 #include "client/cli/printable.h"
+#include "tests/testing/shown_text.h"
 
 namespace portreeve::cli {
 namespace {
@@ -172,7 +173,32 @@ TEST(EventTextTest, EveryKindHasItsLine) {
   }
 }
 
-TEST(PrintableTest, EscapesControlCharactersOnly) {
+TEST(PrintableTest, EscapesWhatDoesNotShowItself) {
+  for (const auto& row : testing::kShownTexts) {
+    EXPECT_EQ(Printable(row.text), row.bytes);
+    // JSON has no control characters within its strings.
+    if (std::string(row.text).find('\x01') == std::string::npos) {
+      EXPECT_EQ(PrintableJson(row.text), row.json);
+    }
+  }
+}
+
+TEST(PrintableTest, BytesThatAreNotUtf8AreEscaped) {
+  EXPECT_EQ(Printable("a\x9b"
+                      "2J"),
+            "a\\x9b2J");
+  EXPECT_EQ(Printable("\xc0\x8a \xe0\x82\x9b \xed\xa0\x80 \xf4\x90\x80\x80"),
+            "\\xc0\\x8a \\xe0\\x82\\x9b \\xed\\xa0\\x80 "
+            "\\xf4\\x90\\x80\\x80");
+  EXPECT_EQ(Printable("\xe2\x80"), "\\xe2\\x80");
+}
+
+TEST(PrintableTest, JsonKeepsItsLines) {
+  EXPECT_EQ(PrintableJson("{\n\t\"a\": \"\\n\u202e\"\n}"),
+            "{\n\t\"a\": \"\\n\\u202e\"\n}");
+}
+
+TEST(PrintableTest, LeavesTheRestAsItIs) {
   EXPECT_EQ(Printable("a b \xC3\xA9 \"\\"), "a b \xC3\xA9 \"\\");
   EXPECT_EQ(Printable("a\nb\r\x1B[2J\x7F"), "a\\nb\\x0d\\x1b[2J\\x7f");
   EXPECT_EQ(Printable("\xC2\x9B"

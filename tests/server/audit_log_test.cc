@@ -14,17 +14,20 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "lib/log.h"
 #include "lib/status.h"
 #include "server/errors.h"
 #include "tests/testing/server_fixture.h"
+#include "tests/testing/shown_text.h"
 
 namespace portreeve::server {
 namespace {
 
 using ::portreeve::testing::TemporaryFolder;
+using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
 constexpr char kMethod[] = "portreeve.v1.ListenerService/CreateListener";
@@ -99,6 +102,15 @@ TEST_F(AuditLogTest, TextsOfClientsStayWithinTheirField) {
   EXPECT_EQ(Field(line, "who"), evil);
   EXPECT_EQ(Field(line, "name"), evil);
   EXPECT_EQ(Field(line, "result"), "NOT_FOUND");
+}
+
+TEST_F(AuditLogTest, CharactersThatDoNotShowThemselvesAreEscaped) {
+  for (const auto& row : testing::kShownTexts) {
+    const std::string line = LineOf(row.text, row.text, absl::OkStatus());
+    EXPECT_THAT(line, HasSubstr(absl::StrCat("\"who\":\"", row.json, "\",")));
+    EXPECT_THAT(line, HasSubstr(absl::StrCat("\"name\":\"", row.json, "\",")));
+    EXPECT_EQ(Field(line, "who"), row.text);
+  }
 }
 
 TEST_F(AuditLogTest, TextThatIsNotUtf8IsEscapedAndLongTextIsCut) {
