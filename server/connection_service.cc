@@ -17,6 +17,18 @@ using grpc::ServerUnaryReactor;
 
 }  // namespace
 
+ConnectionService::ConnectionService(Loop& loop, Registry& registry, Gate& gate)
+    : UnaryService(loop.context(), gate),
+      loop_(loop),
+      registry_(registry),
+      gate_(gate),
+      streams_(loop.executor()),
+      tasks_(loop.executor()) {
+  ServeUnary("ListConnections", &ConnectionService::ListConnections);
+  ServeUnary("GetConnection", &ConnectionService::GetConnection);
+  ServeUnary("CloseConnection", &ConnectionService::CloseConnection);
+}
+
 ServerUnaryReactor* ConnectionService::ListConnections(
     CallbackServerContext* context, const v1::ListConnectionsRequest* request,
     v1::ListConnectionsResponse* response) {
@@ -33,7 +45,7 @@ ServerUnaryReactor* ConnectionService::ListConnections(
     if (page.ok()) *response = *std::move(page);
     return page.status();
   };
-  return AnswerOnLoop(loop_.context(), std::move(work));
+  return AnswerPageOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ConnectionService::GetConnection(
@@ -48,7 +60,7 @@ ServerUnaryReactor* ConnectionService::GetConnection(
     if (connection.ok()) *response = *std::move(connection);
     return connection.status();
   };
-  return AnswerOnLoop(loop_.context(), std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ConnectionService::CloseConnection(
@@ -74,7 +86,8 @@ ServerUnaryReactor* ConnectionService::CloseConnection(
     };
     return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
   };
-  return WaitReactor::Start(loop_.context(), std::move(begin));
+  return WaitReactor::Start(loop_.context(), context, response,
+                            std::move(begin));
 }
 
 ConnectionService::Stream* ConnectionService::Attach(

@@ -15,6 +15,7 @@
 #include "server/loop.h"
 #include "server/open_streams.h"
 #include "server/registry.h"
+#include "server/unary_service.h"
 
 namespace portreeve::server {
 
@@ -32,16 +33,11 @@ using ConnectionServiceMethods =
 // Threads: the methods are gRPC's; EndStreams(): loop thread.
 // Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
 // shut down and the loop has run dry.
-class ConnectionService final : public ConnectionServiceMethods {
+class ConnectionService final : public UnaryService<ConnectionServiceMethods> {
  public:
   using Stream = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-  ConnectionService(Loop& loop, Registry& registry, Gate& gate)
-      : loop_(loop),
-        registry_(registry),
-        gate_(gate),
-        streams_(loop.executor()),
-        tasks_(loop.executor()) {}
+  ConnectionService(Loop& loop, Registry& registry, Gate& gate);
 
   grpc::ServerUnaryReactor* ListConnections(
       grpc::CallbackServerContext* context,

@@ -11,6 +11,9 @@
 namespace portreeve::server {
 namespace {
 
+// What a message takes beside its bytes until it is sent, roughly.
+constexpr size_t kMessageBytes = 512;
+
 absl::Status NotStart() {
   return InvalidField("start", "the first message must be `start`");
 }
@@ -23,6 +26,8 @@ HandleStream::HandleStream(Loop& loop,
                            OnDoneFunction on_done)
     : CallStream(loop, context, std::move(on_done)),
       registry_(registry),
+      unread_(UnreadAnswers::Of(loop.context())),
+      peer_(context.peer()),
       audit_(std::move(audit)) {}
 
 void HandleStream::OnMessage(grpc::ByteBuffer message) {
@@ -92,14 +97,32 @@ void HandleStream::OnBroken() {
 void HandleStream::Offer(const v1::Connection& connection) {
   v1::HandleResponse response;
   *response.mutable_offer()->mutable_connection() = connection;
-  Send(Encode(response), [](bool) {});
+  Tell(response);
 }
 
 void HandleStream::AskForVerdict(
     const v1::HandleResponse::HandlerError& error) {
   v1::HandleResponse response;
   *response.mutable_handler_error() = error;
-  Send(Encode(response), [](bool) {});
+  Tell(response);
+}
+
+void HandleStream::Tell(const v1::HandleResponse& response) {
+  if (overloaded_) return;
+  grpc::ByteBuffer message = Encode(response);
+  const size_t bytes = message.Length() + kMessageBytes;
+  const bool counts = unread_bytes_ + bytes > UnreadAnswers::kSmallBytes;
+  if (counts && !unread_.TryAdd(peer_, bytes)) {
+    overloaded_ = true;
+    // The pool is busy with this worker.
+    loop().Post([this] { Fail(TooMuchUnread()); });
+    return;
+  }
+  unread_bytes_ += bytes;
+  Send(std::move(message), [this, bytes, counts](bool) {
+    unread_bytes_ -= bytes;
+    if (counts) unread_.Remove(peer_, bytes);
+  });
 }
 
 void HandleStream::Leave() {

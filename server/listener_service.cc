@@ -40,6 +40,19 @@ std::string NameAskedFor(const v1::CreateListenerRequest& request) {
 
 }  // namespace
 
+ListenerService::ListenerService(asio::io_context& loop, Registry& registry,
+                                 Gate& gate)
+    : UnaryService(loop, gate), loop_(loop), registry_(registry), gate_(gate) {
+  ServeUnary("CreateListener", &ListenerService::CreateListener);
+  ServeUnary("GetListener", &ListenerService::GetListener);
+  ServeUnary("ListListeners", &ListenerService::ListListeners);
+  ServeUnary("UpdateListener", &ListenerService::UpdateListener);
+  ServeUnary("CloseListener", &ListenerService::CloseListener);
+  ServeUnary("IsClosed", &ListenerService::IsClosed);
+  ServeUnary("CloseFinished", &ListenerService::CloseFinished);
+  ServeUnary("DeleteListener", &ListenerService::DeleteListener);
+}
+
 ServerUnaryReactor* ListenerService::Refuse(CallbackServerContext* context,
                                             const Caller& caller,
                                             const std::string& name,
@@ -70,7 +83,7 @@ ServerUnaryReactor* ListenerService::CreateListener(
     }
     return status;
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerOnLoop(loop_, context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::GetListener(
@@ -83,7 +96,7 @@ ServerUnaryReactor* ListenerService::GetListener(
   auto work = [this, id = *std::move(id), response] {
     return Put(registry_.Get(id), response);
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerOnLoop(loop_, context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::ListListeners(
@@ -94,7 +107,7 @@ ServerUnaryReactor* ListenerService::ListListeners(
   auto work = [this, request, response] {
     return Put(registry_.List(*request), response);
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerPageOnLoop(loop_, context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::UpdateListener(
@@ -113,7 +126,7 @@ ServerUnaryReactor* ListenerService::UpdateListener(
     gate_.Audit(caller, request->listener().name(), status);
     return status;
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerOnLoop(loop_, context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseListener(
@@ -135,7 +148,7 @@ ServerUnaryReactor* ListenerService::CloseListener(
     gate_.Audit(caller, ListenerName(id), closing.status());
     return ToWait(std::move(closing), response);
   };
-  return WaitReactor::Start(loop_, std::move(begin));
+  return WaitReactor::Start(loop_, context, response, std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::IsClosed(
@@ -150,7 +163,7 @@ ServerUnaryReactor* ListenerService::IsClosed(
     if (is_closed.ok()) response->set_is_closed(*is_closed);
     return is_closed.status();
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerOnLoop(loop_, context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseFinished(
@@ -166,12 +179,12 @@ ServerUnaryReactor* ListenerService::CloseFinished(
     return ToWait(registry_.CloseFinished(id, wait_for),
                   response->mutable_listener());
   };
-  return WaitReactor::Start(loop_, std::move(begin));
+  return WaitReactor::Start(loop_, context, response, std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::DeleteListener(
     CallbackServerContext* context, const v1::DeleteListenerRequest* request,
-    google::protobuf::Empty*) {
+    google::protobuf::Empty* response) {
   const auto caller = gate_.Admit(*context, "DeleteListener");
   if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
@@ -181,7 +194,7 @@ ServerUnaryReactor* ListenerService::DeleteListener(
     gate_.Audit(caller, ListenerName(id), status);
     return status;
   };
-  return AnswerOnLoop(loop_, std::move(work));
+  return AnswerOnLoop(loop_, context, response, std::move(work));
 }
 
 }  // namespace portreeve::server

@@ -9,15 +9,16 @@
 #include "portreeve/v1/listener.grpc.pb.h"
 #include "server/gate.h"
 #include "server/registry.h"
+#include "server/unary_service.h"
 
 namespace portreeve::server {
 
 // Checks requests on gRPC's threads and does the work on the loop.
 // Lifetime: `loop`, `registry` and `gate` outlive every call.
-class ListenerService final : public v1::ListenerService::CallbackService {
+class ListenerService final
+    : public UnaryService<v1::ListenerService::CallbackService> {
  public:
-  ListenerService(asio::io_context& loop, Registry& registry, Gate& gate)
-      : loop_(loop), registry_(registry), gate_(gate) {}
+  ListenerService(asio::io_context& loop, Registry& registry, Gate& gate);
 
   grpc::ServerUnaryReactor* CreateListener(
       grpc::CallbackServerContext* context,

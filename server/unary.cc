@@ -6,8 +6,40 @@
 
 namespace portreeve::server {
 
-LoopReactor::LoopReactor(asio::io_context& loop)
-    : answers_(Answers::Of(loop)) {}
+namespace {
+
+// No answer to a change has more: it is one listener, or one connection.  So a
+// refusal of what has more loses nothing.
+constexpr size_t kMostOfAChange = size_t{64} << 10;
+
+}  // namespace
+
+UnreadAnswer::~UnreadAnswer() {
+  if (bytes_ > 0) unread_.Remove(peer_, bytes_);
+}
+
+absl::Status UnreadAnswer::Count() {
+  const size_t bytes = response_.ByteSizeLong();
+  if (bytes <= UnreadAnswers::kSmallBytes) return absl::OkStatus();
+  peer_ = context_.peer();
+  if (bytes <= kMostOfAChange) {
+    unread_.Add(peer_, bytes);
+  } else if (!unread_.TryAdd(peer_, bytes)) {
+    return TooMuchUnread();
+  }
+  bytes_ = bytes;
+  return absl::OkStatus();
+}
+
+LoopReactor::LoopReactor(asio::io_context& loop,
+                         const grpc::CallbackServerContext& context,
+                         const google::protobuf::MessageLite& response)
+    : answers_(Answers::Of(loop)), unread_(loop, context, response) {}
+
+void LoopReactor::Answer(absl::Status status) {
+  if (status.ok()) status = unread_.Count();
+  answers_.Add(this, ToGrpc(status));
+}
 
 void LoopReactor::OnDone() {
   Answers& answers = answers_;
@@ -15,11 +47,18 @@ void LoopReactor::OnDone() {
   answers.Give();
 }
 
-WaitReactor::WaitReactor(asio::io_context& loop)
-    : loop_(loop), answers_(Answers::Of(loop)) {}
+WaitReactor::WaitReactor(asio::io_context& loop,
+                         const grpc::CallbackServerContext& context,
+                         const google::protobuf::MessageLite& response)
+    : loop_(loop),
+      answers_(Answers::Of(loop)),
+      unread_(loop, context, response) {}
 
-WaitReactor* WaitReactor::Start(asio::io_context& loop, Begin begin) {
-  auto reactor = std::make_shared<WaitReactor>(loop);
+WaitReactor* WaitReactor::Start(asio::io_context& loop,
+                                const grpc::CallbackServerContext* context,
+                                const google::protobuf::MessageLite* response,
+                                Begin begin) {
+  auto reactor = std::make_shared<WaitReactor>(loop, *context, *response);
   reactor->self_ = reactor;
   // Before OnCancel() can post.
   asio::post(loop,
@@ -37,7 +76,7 @@ void WaitReactor::Run(const Begin& begin) {
       return;
     }
     respond();
-    self->answers_.Add(self.get(), grpc::Status::OK);
+    self->answers_.Add(self.get(), ToGrpc(self->unread_.Count()));
   };
   wait->until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),

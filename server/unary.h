@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_UNARY_H_
 #define PORTREEVE_SERVER_UNARY_H_
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/grpcpp.h>
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -9,12 +10,14 @@
 #include <boost/asio/post.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "lib/deferred.h"
 #include "server/answers.h"
 #include "server/grpc_status.h"
+#include "server/unread_answers.h"
 
 namespace portreeve::server {
 
@@ -26,29 +29,75 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// The bytes of one answer, from when it is known until gRPC has let go of it.
+class UnreadAnswer {
+ public:
+  // Of a call and its response, which live until then.
+  UnreadAnswer(asio::io_context& loop,
+               const grpc::CallbackServerContext& context,
+               const google::protobuf::MessageLite& response)
+      : unread_(UnreadAnswers::Of(loop)),
+        context_(context),
+        response_(response) {}
+  UnreadAnswer(const UnreadAnswer&) = delete;
+  UnreadAnswer& operator=(const UnreadAnswer&) = delete;
+  ~UnreadAnswer();
+
+  // The answer is what the response is now.  OVERLOADED if that is too much.
+  // Once.
+  absl::Status Count();
+
+ private:
+  UnreadAnswers& unread_;
+  const grpc::CallbackServerContext& context_;
+  const google::protobuf::MessageLite& response_;
+  std::string peer_;  // Where bytes_ > 0.
+  size_t bytes_ = 0;  // That are counted.
+};
+
 // An RPC that a step of the loop answers.
 class LoopReactor final : public grpc::ServerUnaryReactor {
  public:
-  explicit LoopReactor(asio::io_context& loop);
+  LoopReactor(asio::io_context& loop,
+              const grpc::CallbackServerContext& context,
+              const google::protobuf::MessageLite& response);
 
   // Threads: the loop's.
-  void Answer(grpc::Status status) { answers_.Add(this, std::move(status)); }
+  void Answer(absl::Status status);
 
   void OnDone() override;
 
  private:
   Answers& answers_;
+  UnreadAnswer unread_;
 };
 
 // Runs `work`, an absl::Status(), on the loop, and answers with what it gives.
 // `work` may use the request and the response.
 template <typename Work>
-grpc::ServerUnaryReactor* AnswerOnLoop(asio::io_context& loop, Work work) {
-  auto* reactor = new LoopReactor(loop);  // Until OnDone().
+grpc::ServerUnaryReactor* AnswerOnLoop(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Work work) {
+  auto* reactor =
+      new LoopReactor(loop, *context, *response);  // Until OnDone().
   asio::post(loop, [reactor, work = std::move(work)]() mutable {
-    reactor->Answer(ToGrpc(work()));
+    reactor->Answer(work());
   });
   return reactor;
+}
+
+// The same for a page of a list, which is large: it is not even made for a
+// client that leaves too much unread by then.
+template <typename Work>
+grpc::ServerUnaryReactor* AnswerPageOnLoop(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Work work) {
+  auto make = [&unread = UnreadAnswers::Of(loop), context,
+               work = std::move(work)]() mutable -> absl::Status {
+    if (unread.IsFull(*context)) return TooMuchUnread();
+    return work();
+  };
+  return AnswerOnLoop(loop, context, response, std::move(make));
 }
 
 // An RPC that waits for something on the loop.  A caller that stops waiting
@@ -67,10 +116,15 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   // the answer.
   using Begin = std::function<absl::StatusOr<Wait>()>;
 
-  // `loop` outlives the call.
-  static WaitReactor* Start(asio::io_context& loop, Begin begin);
+  // `loop` outlives the call; `response` is what `begin` and the wait fill.
+  static WaitReactor* Start(asio::io_context& loop,
+                            const grpc::CallbackServerContext* context,
+                            const google::protobuf::MessageLite* response,
+                            Begin begin);
 
-  explicit WaitReactor(asio::io_context& loop);
+  WaitReactor(asio::io_context& loop,
+              const grpc::CallbackServerContext& context,
+              const google::protobuf::MessageLite& response);
 
   void OnCancel() override;
   void OnDone() override;
@@ -80,6 +134,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 
   asio::io_context& loop_;
   Answers& answers_;
+  UnreadAnswer unread_;
   asio::cancellation_signal cancel_;
   std::shared_ptr<WaitReactor> self_;  // gRPC's reference, until OnDone().
 };

@@ -1,9 +1,11 @@
 // What ListenerService audits, and what it says of the policy.
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,9 +63,10 @@ class AuditedServiceTest : public ::testing::Test {
                              &port);
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
-    stub_ = v1::ListenerService::NewStub(
+    channel_ =
         Connected(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                      grpc::InsecureChannelCredentials())));
+                                      grpc::InsecureChannelCredentials()));
+    stub_ = v1::ListenerService::NewStub(channel_);
   }
   ~AuditedServiceTest() override {
     server_->Shutdown(std::chrono::system_clock::now());
@@ -103,6 +106,19 @@ class AuditedServiceTest : public ::testing::Test {
     request.set_name(name);
     google::protobuf::Empty response;
     return Call(&v1::ListenerService::Stub::DeleteListener, request, &response);
+  }
+  std::string CallWithBytes(const std::string& method,
+                            const std::string& bytes) {
+    grpc::GenericStub stub(channel_);
+    grpc::ClientContext context;
+    const grpc::Slice slice(bytes);
+    const grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/portreeve.v1.ListenerService/" + method,
+                   grpc::StubOptions(), &request, &response,
+                   [&](grpc::Status status) { done.set_value(status); });
+    return Shown(done.get_future().get());
   }
   // What was answered last.
   const v1::Listener& listener() const { return listener_; }
@@ -145,6 +161,7 @@ class AuditedServiceTest : public ::testing::Test {
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::ListenerService> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::ListenerService::Stub> stub_;
   v1::Listener listener_;
 };
@@ -191,6 +208,29 @@ TEST_F(AuditedServiceTest, RefusedChangesAreAudited) {
                               "CloseListener  INVALID_FIELD",
                               "DeleteListener listeners/web LISTENER_OPEN",
                               "DeleteListener x/y INVALID_FIELD"}));
+}
+
+// A name that is not UTF-8, and bytes that are nothing at all.
+TEST_F(AuditedServiceTest,
+       WhatIsNoRequestIsAuditedIfTheMethodChangesSomething) {
+  const std::string not_utf8 = "\x0a\x02\xff\xfe";
+  for (const std::string& bytes : {not_utf8, std::string("\xff\xff")}) {
+    for (const char* method :
+         {"CreateListener", "GetListener", "ListListeners", "UpdateListener",
+          "CloseListener", "IsClosed", "CloseFinished", "DeleteListener"}) {
+      const std::string answer = CallWithBytes(method, bytes);
+      // It has a number there: what is none is left out.
+      const bool is_request =
+          method == std::string("ListListeners") && bytes == not_utf8;
+      EXPECT_EQ(answer, is_request ? "OK" : "3 / INVALID_FIELD") << method;
+    }
+  }
+  const Lines once{
+      "CreateListener  INVALID_FIELD", "UpdateListener  INVALID_FIELD",
+      "CloseListener  INVALID_FIELD", "DeleteListener  INVALID_FIELD"};
+  Lines twice = once;
+  twice.insert(twice.end(), once.begin(), once.end());
+  EXPECT_EQ(Audited(), twice);
 }
 
 TEST_F(AuditedServiceTest, WhatOnlyReadsOrValidatesIsNot) {

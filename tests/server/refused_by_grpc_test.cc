@@ -1,4 +1,5 @@
-// What gRPC refuses by itself: nothing changes.
+// What is no request, and what gRPC refuses by itself: nothing changes.
+#include <google/protobuf/descriptor.h>
 #include <grpcpp/generic/generic_stub.h>
 
 #include <future>
@@ -49,10 +50,31 @@ TEST_F(RefusedByGrpcTest, BytesThatAreNoRequestChangeNothing) {
         CreateBytes("\xed\xa0"), std::string("\x0a\x7f"),
         std::string("\xff\xff\xff\xff"), std::string("\x07")}) {
     const grpc::Status status = Call(kCreate, bytes);
-    EXPECT_FALSE(status.ok());
-    EXPECT_EQ(RefusalOf(status).reason, "");
+    EXPECT_EQ(Shown(status), "3 / INVALID_FIELD");
+    EXPECT_EQ(status.error_message(),
+              "not a CreateListenerRequest, whose strings are UTF-8");
     EXPECT_EQ(State(), before);
   }
+}
+
+// Each method has the request of its own name.
+TEST_F(RefusedByGrpcTest, EveryUnaryMethodSaysWhatItWanted) {
+  int num_methods = 0;
+  for (const auto* service :
+       {v1::Listener::descriptor()->file()->service(0),
+        v1::Connection::descriptor()->file()->service(0)}) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto* method = service->method(i);
+      if (method->client_streaming()) continue;
+      const grpc::Status status = Call(
+          "/" + service->full_name() + "/" + method->name(), "\xff\xff\xff");
+      EXPECT_EQ(Shown(status), "3 / INVALID_FIELD");
+      EXPECT_EQ(status.error_message(),
+                "not a " + method->name() + "Request, whose strings are UTF-8");
+      ++num_methods;
+    }
+  }
+  EXPECT_EQ(num_methods, 11);
 }
 
 TEST_F(RefusedByGrpcTest, MessageOfMoreThanAMebibyteChangesNothing) {

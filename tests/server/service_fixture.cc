@@ -86,8 +86,9 @@ ServiceFixture::ServiceFixture(server::AuditLog* audit)
   builder.RegisterService(connection_service_.get());
   builder.RegisterService(handler_service_.get());
   server_ = builder.BuildAndStart();
-  channel_ = Connected(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                           grpc::InsecureChannelCredentials()));
+  target_ = "127.0.0.1:" + std::to_string(port);
+  channel_ = Connected(
+      grpc::CreateChannel(target_, grpc::InsecureChannelCredentials()));
   listeners_ = v1::ListenerService::NewStub(channel_);
   connections_ = v1::ConnectionService::NewStub(channel_);
   handlers_ = v1::HandlerService::NewStub(channel_);
@@ -101,6 +102,14 @@ ServiceFixture::~ServiceFixture() {
   OnLoop([this] { subscription_.reset(); });
   // What serves streams uses the registry to its end.
   loop_.Join();
+}
+
+std::shared_ptr<grpc::Channel> ServiceFixture::AnotherConnection() {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  return Connected(grpc::CreateCustomChannel(
+      target_, grpc::InsecureChannelCredentials(), arguments));
 }
 
 v1::Listener ServiceFixture::Create(const v1::ListenerSpec& spec,

@@ -65,6 +65,9 @@ class ServiceFixture : public ::testing::Test {
   v1::ConnectionService::Stub& connections() { return *connections_; }
   v1::HandlerService::Stub& handlers() { return *handlers_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
+  // A channel to the same services that shares no connection, and whose windows
+  // do not grow.
+  std::shared_ptr<grpc::Channel> AnotherConnection();
 
   // Calls that fail the test where they are refused.
   v1::Listener Create(const v1::ListenerSpec& spec, const std::string& id = "");
@@ -119,6 +122,7 @@ class ServiceFixture : public ::testing::Test {
   std::unique_ptr<server::ConnectionService> connection_service_;
   std::unique_ptr<server::HandlerService> handler_service_;
   std::unique_ptr<grpc::Server> server_;
+  std::string target_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::ListenerService::Stub> listeners_;
   std::unique_ptr<v1::ConnectionService::Stub> connections_;
