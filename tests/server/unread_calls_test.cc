@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
+#include "tests/server/stream_client.h"
 
 namespace portreeve::testing {
 namespace {
@@ -132,6 +134,35 @@ TEST_F(UnreadCallsTest, PagesThatNobodyReadsAreRefusedBeyondSixteenMebibytes) {
   WaitUntil([&] { return IsClosed(*stub, name) == "OK"; });
   UnreadCalls calls(channel, kFit + 1);
   EXPECT_EQ(calls.NextEnded(), kOverloaded);
+}
+
+// Of its stream's window it has nothing left after some hundreds of them.
+TEST_F(UnreadCallsTest, AWorkerThatDoesNotReadItsOffersIsNoneAnyMore) {
+  v1::ListenerSpec spec = RemoteSpec();
+  spec.mutable_handler()->mutable_remote()->mutable_claim_timeout()->set_nanos(
+      1'000'000);
+  const v1::Listener listener = Create(spec, "remote");
+  const int port = listener.status().listening_on().inet().port();
+  const auto channel = AnotherConnection();
+  const auto stub = v1::HandlerService::NewStub(channel);
+  WorkerCall worker(*stub, listener.name());
+  UnreadCalls calls(channel, kFit + 1);
+  EXPECT_EQ(calls.NextEnded(), kOverloaded);
+  const auto is_worker = [this] {
+    return OnLoop([this] {
+      return (*registry().FindRemote("remote"))->workers().has_workers();
+    });
+  };
+  for (int i = 0; i < 3'000 && is_worker(); ++i) {
+    PlainClient client(port);
+    WaitUntil([&] {
+      return OnLoop(
+          [this] { return registry().connections().entries().empty(); });
+    });
+  }
+  EXPECT_FALSE(is_worker());
+  const std::string rest = worker.Rest();
+  EXPECT_EQ(rest.substr(rest.rfind('|') + 1), kOverloaded);
 }
 
 }  // namespace
