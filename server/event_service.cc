@@ -54,16 +54,20 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
   if (!caller.ok()) return new Refused(ToGrpc(caller.status()));
   v1::WatchEventsRequest request;
   if (!Parse(*raw, request)) {
-    return new Refused(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                                    "not a WatchEventsRequest"));
+    return new Refused(ToGrpc(
+        InvalidMessage("not a WatchEventsRequest, whose strings are UTF-8")));
+  }
+  if (request.initial_snapshot() && unread_.IsFull(*context)) {
+    return new Refused(ToGrpc(TooMuchUnread()));
   }
   auto filter = FilterOf(request);
   if (!filter.ok()) return new Refused(ToGrpc(filter.status()));
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return new Refused(ToGrpc(checked));
   auto on_done = [this](WatchStream* stream) { OnDone(stream); };
-  const WatchStream::Shared shared{loop_, log_, schedule_};
-  auto stream = std::make_shared<WatchStream>(shared, std::move(on_done));
+  const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
+  auto stream = std::make_shared<WatchStream>(shared, context->peer(),
+                                              std::move(on_done));
   loop_.Post(
       [this, stream, filter = *std::move(filter),
        request = std::move(request)] { Start(stream, filter, request); });

@@ -14,6 +14,7 @@
 #include "server/gate.h"
 #include "server/loop.h"
 #include "server/registry.h"
+#include "server/unread_answers.h"
 #include "server/watch_filter.h"
 #include "server/watch_schedule.h"
 #include "server/watch_stream.h"
@@ -34,6 +35,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
         log_(log),
         registry_(registry),
         gate_(gate),
+        unread_(UnreadAnswers::Of(loop.context())),
         schedule_(loop, log),
         filters_(log),
         all_done_(loop.executor()) {}
@@ -61,6 +63,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   EventLog& log_;
   const Registry& registry_;
   Gate& gate_;
+  UnreadAnswers& unread_;
 
   // Loop thread only.
   WatchSchedule schedule_;

@@ -14,6 +14,12 @@ bool WatchFilter::Passes(v1::EventKind kind,
 
 absl::StatusOr<WatchFilter> FilterOf(const v1::WatchEventsRequest& request) {
   WatchFilter filter;
+  if (request.listeners_size() > WatchFilter::kMaxListeners) {
+    return InvalidField(
+        "listeners",
+        absl::StrCat("at most ", WatchFilter::kMaxListeners,
+                     " names; none of them watches all listeners"));
+  }
   for (int i = 0; i < request.listeners_size(); ++i) {
     const std::string& name = request.listeners(i);
     // One that does not exist may be created yet.

@@ -12,6 +12,9 @@
 namespace portreeve::server {
 
 struct WatchFilter {
+  // A watch keeps the names that it was asked for.
+  static constexpr int kMaxListeners = 1000;
+
   std::set<std::string> listeners;  // Names; empty: all, and dialled ones.
   std::bitset<v1::EventKind_ARRAYSIZE> kinds;  // None: all.
 

@@ -3,17 +3,34 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "server/grpc_status.h"
 
 namespace portreeve::server {
 
-WatchStream::WatchStream(const Shared& shared,
+namespace {
+
+size_t SizeOf(const EventMessages& messages) {
+  size_t bytes = 0;
+  for (const std::string& message : messages) bytes += message.size();
+  return bytes;
+}
+
+}  // namespace
+
+WatchStream::WatchStream(const Shared& shared, std::string peer,
                          std::function<void(WatchStream*)> on_done)
-    : shared_(shared), on_done_(std::move(on_done)) {}
+    : shared_(shared), peer_(std::move(peer)), on_done_(std::move(on_done)) {}
 
 void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
                         EventMessages snapshot) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   PORTREEVE_CHECK(first <= shared_.log.last_revision() + 1);
+  if (const size_t bytes = SizeOf(snapshot); bytes > 0) {
+    if (!shared_.unread.TryAdd(peer_, bytes)) {
+      return Close(ToGrpc(TooMuchUnread()));
+    }
+    snapshot_bytes_ = bytes;
+  }
   events_ = std::move(events);
   next_ = first;
   snapshot_ = std::move(snapshot);
@@ -31,6 +48,7 @@ void WatchStream::Close(const grpc::Status& status) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (!status_) status_ = status;
   shared_.schedule.Forget(*this);
+  UncountSnapshot(SizeOf(snapshot_));
   snapshot_.clear();
   FinishIfIdle();
 }
@@ -39,6 +57,7 @@ void WatchStream::OnWriteDone(bool ok) {
   shared_.loop.Post([this, ok] {
     write_in_flight_ = false;
     message_.Clear();
+    UncountSnapshot(snapshot_bytes_ - SizeOf(snapshot_));
     if (!ok) Close(grpc::Status::CANCELLED);
     if (status_) return FinishIfIdle();
     Continue();
@@ -114,6 +133,12 @@ WatchStream::Message WatchStream::TakeEvents() {
     next_ = batch.end;
   }
   return message;
+}
+
+void WatchStream::UncountSnapshot(size_t bytes) {
+  if (bytes == 0) return;
+  snapshot_bytes_ -= bytes;
+  shared_.unread.Remove(peer_, bytes);
 }
 
 void WatchStream::FinishIfIdle() {

@@ -6,16 +6,19 @@
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "server/event_log.h"
 #include "server/filtered_events.h"
 #include "server/loop.h"
 #include "server/snapshot.h"
+#include "server/unread_answers.h"
 #include "server/watch_filter.h"
 #include "server/watch_schedule.h"
 
@@ -25,7 +28,8 @@ namespace portreeve::server {
 // happens meanwhile waits in the EventLog, which does not even tell the stream
 // of it: a watcher that does not read holds one message, and what is left of
 // its snapshot, and slows nobody.  What the log has dropped by the time the
-// watcher reads again is told as a gap.
+// watcher reads again is told as a gap.  The snapshot counts as an unread
+// answer of its connection, as far as it is not sent.
 //
 // Threads: every field is touched on the loop only; gRPC's reactions post.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
@@ -38,13 +42,16 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     Loop& loop;
     EventLog& log;
     WatchSchedule& schedule;
+    UnreadAnswers& unread;
   };
 
-  // Any thread.
-  WatchStream(const Shared& shared, std::function<void(WatchStream*)> on_done);
+  // `peer` is the call's.  Any thread.
+  WatchStream(const Shared& shared, std::string peer,
+              std::function<void(WatchStream*)> on_done);
 
   // Counts from now on: sends initial metadata, `snapshot`, and every one of
   // `events` from revision `first` on.  `first` is at most the log's last + 1.
+  // Where there is no room for the snapshot it closes with OVERLOADED instead.
   // Loop thread.
   void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
              EventMessages snapshot);
@@ -79,13 +86,18 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     return snapshot_.empty() && next_ > shared_.log.last_revision();
   }
   void FinishIfIdle();
+  // So many bytes of the snapshot are no more.
+  void UncountSnapshot(size_t bytes);
 
   const Shared shared_;
+  const std::string peer_;
   const std::function<void(WatchStream*)> on_done_;
 
   std::shared_ptr<FilteredEvents> events_;  // From Start() on.
   EventMessages snapshot_;                  // What is left of it.
-  int64_t next_ = 0;                        // The revision to look at next.
+  size_t snapshot_bytes_ =
+      0;              // That are counted: these, and the one in flight.
+  int64_t next_ = 0;  // The revision to look at next.
   bool pump_posted_ = false;
   bool write_in_flight_ = false;
   bool ending_ = false;

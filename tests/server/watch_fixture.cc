@@ -107,15 +107,17 @@ std::string WatchFixture::Refusal(const v1::WatchEventsRequest& request) {
   return Shown(Call(*this, request).Finish());
 }
 
-WatchFixture::Call::Call(WatchFixture& test,
+std::shared_ptr<grpc::Channel> WatchFixture::AnotherConnection() {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return Connected(grpc::CreateCustomChannel(
+      target_, grpc::InsecureChannelCredentials(), arguments));
+}
+
+WatchFixture::Call::Call(const std::shared_ptr<grpc::Channel>& channel,
                          const v1::WatchEventsRequest& request)
-    : stub_(v1::EventService::NewStub([&test] {
-        grpc::ChannelArguments arguments;
-        arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        return Connected(grpc::CreateCustomChannel(
-            test.target_, grpc::InsecureChannelCredentials(), arguments));
-      }())) {
+    : stub_(v1::EventService::NewStub(channel)) {
   context_.set_deadline(std::chrono::system_clock::now() + kDeadline);
   reader_ = stub_->WatchEvents(&context_, request);
   reader_->WaitForInitialMetadata();

@@ -36,7 +36,11 @@ class WatchFixture : public ::testing::Test {
   // and holds no more than 64 KiB that were not read.
   class Call {
    public:
-    Call(WatchFixture& test, const v1::WatchEventsRequest& request);
+    Call(WatchFixture& test, const v1::WatchEventsRequest& request)
+        : Call(test.AnotherConnection(), request) {}
+    // The same with a channel that others share.
+    Call(const std::shared_ptr<grpc::Channel>& channel,
+         const v1::WatchEventsRequest& request);
 
     // The next message, which is not empty; none at the end of the stream.
     std::vector<v1::Event> ReadMessage();
@@ -58,6 +62,9 @@ class WatchFixture : public ::testing::Test {
 
   explicit WatchFixture(int64_t capacity = kCapacity);
   ~WatchFixture() override;
+
+  // A channel as calls have it.
+  std::shared_ptr<grpc::Channel> AnotherConnection();
 
   // On the loop; gives what `f` gives.
   template <typename F>

@@ -273,5 +273,46 @@ TEST_F(WatchSnapshotTest, IsTheStateOfItsRevision) {
   }
 }
 
+// Each is of more than a MiB.
+TEST_F(WatchSnapshotTest, WhatNobodyReadsIsRefusedBeyondSixteenMebibytes) {
+  constexpr int kListeners = 280;
+  for (int i = 0; i < kListeners; ++i) Create("l" + std::to_string(i), 4000);
+  const auto channel = AnotherConnection();
+  {
+    std::vector<std::unique_ptr<Call>> calls;
+    for (int i = 0; i < 17; ++i) {
+      calls.push_back(std::make_unique<Call>(channel, WithSnapshot()));
+    }
+    EXPECT_EQ(testing::Shown(calls.back()->Finish()), "8 / OVERLOADED");
+    // Others get theirs, and events cost nobody a place.
+    EXPECT_EQ(Snapshot(WithSnapshot()).size(), kListeners + 1u);
+    Call events(channel, {});
+    Append(1);
+    EXPECT_EQ(events.ReadMessage().size(), 1u);
+    for (const auto& call : calls) call->Cancel();
+  }
+  // Whoever reads may have as many as he likes, one after the other.
+  int num_read = 0;
+  while (num_read < 20) {
+    Call call(channel, WithSnapshot());
+    const size_t size = call.ReadSnapshot().size();
+    // Those that were given up go one by one.
+    if (num_read == 0 && size == 0) continue;
+    ASSERT_EQ(size, kListeners + 1u);
+    ++num_read;
+  }
+}
+
+TEST_F(WatchSnapshotTest, SoManyNamesAndNoMore) {
+  v1::WatchEventsRequest request = WithSnapshot();
+  for (int i = 0; i < 1000; ++i) {
+    request.add_listeners("listeners/l" + std::to_string(i));
+  }
+  EXPECT_EQ(Snapshot(request).size(), 1u);
+  request.add_listeners("listeners/a");
+  EXPECT_EQ(testing::Shown(Call(*this, request).Finish()),
+            "3 / INVALID_FIELD / listeners");
+}
+
 }  // namespace
 }  // namespace portreeve::testing
