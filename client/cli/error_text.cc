@@ -57,6 +57,8 @@ constexpr Hint kHints[] = {
     {"NO_ROUTE", "check the routes of the daemon's machine (ip route)"},
     {"OUTSIDE_POLICY",
      "choose what the daemon's --policy file allows, or ask its operator"},
+    {"OVERLOADED",
+     "read the answers that wait on this connection, and ask for less at once"},
     {"REQUEST_ID_REUSED",
      "choose a new --request-id, or repeat the very same request"},
     {"REVISION_UNKNOWN",

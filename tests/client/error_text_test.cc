@@ -47,7 +47,8 @@ TEST(ErrorTextTest, EveryReasonOfTheApiHasAHint) {
         "NO_ROUTE",        "DNS_FAILURE",           "FD_LIMIT",
         "LISTENER_CLOSED", "LISTENER_OPEN",         "IMMUTABLE_FIELD",
         "NOT_REMOTE",      "ALREADY_ATTACHED",      "INSTANCE_CHANGED",
-        "SHUTTING_DOWN",   "REQUEST_ID_REUSED",     "REVISION_UNKNOWN"}) {
+        "SHUTTING_DOWN",   "REQUEST_ID_REUSED",     "REVISION_UNKNOWN",
+        "OVERLOADED"}) {
     SCOPED_TRACE(reason);
     const absl::Status status = Refusal(StatusCode::kUnavailable, reason);
     const std::string text = ErrorText(status, "tcp:h:1");
