@@ -10,7 +10,9 @@ Answers& Answers::Of(asio::io_context& loop) {
 }
 
 Answers::Answers(asio::execution_context& loop)
-    : service(loop), loop_(static_cast<asio::io_context&>(loop)) {}
+    : service(loop),
+      loop_(static_cast<asio::io_context&>(loop)),
+      unread_(UnreadAnswers::Of(loop_)) {}
 
 void Answers::Add(grpc::ServerUnaryReactor* reactor, grpc::Status status) {
   if (of_this_step_.empty()) {

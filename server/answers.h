@@ -11,6 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include "server/unread_answers.h"
+
 namespace portreeve::server {
 
 namespace asio = boost::asio;
@@ -28,6 +30,9 @@ class Answers final : public asio::execution_context::service {
   static Answers& Of(asio::io_context& loop);
 
   explicit Answers(asio::execution_context& loop);
+
+  // Of the same loop; here so that a call looks for one of them only.
+  UnreadAnswers& unread() { return unread_; }
 
   // Finishes `reactor` with `status`, after this step of the loop, on any
   // thread.
@@ -48,6 +53,7 @@ class Answers final : public asio::execution_context::service {
   std::optional<Answer> Next();
 
   asio::io_context& loop_;
+  UnreadAnswers& unread_;
   std::deque<Answer> of_this_step_;  // The loop's.
   std::mutex mutex_;
   std::deque<Answer> due_;  // Under mutex_.

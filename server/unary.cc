@@ -34,7 +34,8 @@ absl::Status UnreadAnswer::Count() {
 LoopReactor::LoopReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
                          const google::protobuf::MessageLite& response)
-    : answers_(Answers::Of(loop)), unread_(loop, context, response) {}
+    : answers_(Answers::Of(loop)),
+      unread_(answers_.unread(), context, response) {}
 
 void LoopReactor::Answer(absl::Status status) {
   if (status.ok()) status = unread_.Count();
@@ -52,7 +53,7 @@ WaitReactor::WaitReactor(asio::io_context& loop,
                          const google::protobuf::MessageLite& response)
     : loop_(loop),
       answers_(Answers::Of(loop)),
-      unread_(loop, context, response) {}
+      unread_(answers_.unread(), context, response) {}
 
 WaitReactor* WaitReactor::Start(asio::io_context& loop,
                                 const grpc::CallbackServerContext* context,

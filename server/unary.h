@@ -33,12 +33,10 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
 class UnreadAnswer {
  public:
   // Of a call and its response, which live until then.
-  UnreadAnswer(asio::io_context& loop,
+  UnreadAnswer(UnreadAnswers& unread,
                const grpc::CallbackServerContext& context,
                const google::protobuf::MessageLite& response)
-      : unread_(UnreadAnswers::Of(loop)),
-        context_(context),
-        response_(response) {}
+      : unread_(unread), context_(context), response_(response) {}
   UnreadAnswer(const UnreadAnswer&) = delete;
   UnreadAnswer& operator=(const UnreadAnswer&) = delete;
   ~UnreadAnswer();
