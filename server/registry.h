@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_REGISTRY_H_
 #define PORTREEVE_SERVER_REGISTRY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -119,6 +120,9 @@ class Registry {
 
   // Ends and joins everything.
   Task<> TearDown();
+
+  // The bytes that the answers kept for their request_id take.
+  size_t RequestMemoryUse() const { return requests_.MemoryUse(); }
 
   // Every listener that is remembered, by id, and every live connection.
   using Listeners =
