@@ -11,8 +11,9 @@ namespace portreeve {
 void Log(std::string_view line);
 
 // Replaces what Log() does; null restores the default, a line on stderr that
-// begins with "portreeve: ".  `sink` is called from any thread, one call at a
-// time, and must not log.
+// begins with "portreeve: ", which waits for whoever reads stderr.  `sink` is
+// called from any thread, one call at a time, and must not log, nor wait: the
+// threads of loops log.
 void SetLogSink(std::function<void(std::string_view)> sink);
 
 }  // namespace portreeve

@@ -1,18 +1,12 @@
 #include "server/audit_log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "lib/log.h"
-#include "lib/status.h"
 #include "server/errors.h"
 #include "server/utf8.h"
 #include "server/visible_text.h"
@@ -55,46 +49,21 @@ std::string Now() {
   return absl::StrCat(text, ".", absl::Dec(now % 1000, absl::kZeroPad3), "Z");
 }
 
-absl::Status WriteAll(int fd, absl::string_view data) {
-  while (!data.empty()) {
-    const ssize_t n = write(fd, data.data(), data.size());
-    if (n >= 0) {
-      data.remove_prefix(static_cast<size_t>(n));
-    } else if (errno != EINTR) {
-      return ErrnoError(errno, "write", "the audit log");
-    }
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-AuditLog::AuditLog(Descriptor file) : file_(std::move(file)) {}
-
-std::unique_ptr<AuditLog> AuditLog::ToStandardError() {
-  return std::unique_ptr<AuditLog>(new AuditLog(Descriptor()));
-}
-
-absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::ToFile(
-    const std::string& path) {
-  Descriptor file(
-      open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  if (!file.is_open()) return ErrnoError(errno, "open", path);
-  return std::unique_ptr<AuditLog>(new AuditLog(std::move(file)));
-}
+AuditLog::AuditLog(std::function<void(std::string_view)> write)
+    : write_(std::move(write)) {}
 
 void AuditLog::Write(const std::string& who, const std::string& method,
                      const std::string& name, const absl::Status& result) {
-  const std::string line = absl::StrCat(
+  write_(absl::StrCat(
       "{\"time\":\"", Now(), "\",\"who\":", JsonString(who),
       ",\"method\":", JsonString(method), ",\"name\":", JsonString(name),
-      ",\"result\":", JsonString(result.ok() ? "OK" : ReasonOf(result)), "}\n");
-  const absl::Status written =
-      WriteAll(file_.is_open() ? file_.get() : STDERR_FILENO, line);
-  const bool failed_before = failing_.exchange(!written.ok());
-  if (!written.ok() && !failed_before) {
-    Log(std::string(written.message()));
-  }
+      ",\"result\":", JsonString(result.ok() ? "OK" : ReasonOf(result)), "}"));
+}
+
+std::string AuditLog::LineOfDropped(int64_t lines) {
+  return absl::StrCat("{\"time\":\"", Now(), "\",\"dropped\":", lines, "}");
 }
 
 }  // namespace portreeve::server

@@ -2,40 +2,36 @@
 #ifndef PORTREEVE_SERVER_AUDIT_LOG_H_
 #define PORTREEVE_SERVER_AUDIT_LOG_H_
 
-#include <atomic>
-#include <memory>
+#include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "lib/descriptor.h"
 
 namespace portreeve::server {
 
 // {"time":"...","who":"...","method":"portreeve.v1.ListenerService/
 // CreateListener","name":"listeners/web","result":"OK"}: result is OK, or the
 // reason of the error, or its code.
-// Threads: any; a line is one write(2).
+// Threads: any, if those of `write` are.
 class AuditLog {
  public:
-  // To stderr.
-  static std::unique_ptr<AuditLog> ToStandardError();
-  // Appends to a file; one that is new has mode 0600.  Errors: those of
-  // open(2), one line.
-  static absl::StatusOr<std::unique_ptr<AuditLog>> ToFile(
-      const std::string& path);
+  // `write` takes a line without a line feed, and must not wait for whoever
+  // reads it.
+  explicit AuditLog(std::function<void(std::string_view line)> write);
 
   // `method` is "portreeve.v1.ListenerService/CreateListener".  Texts are
-  // clipped.  That lines cannot be written is logged once, until one can be
-  // again.
+  // clipped.
   void Write(const std::string& who, const std::string& method,
              const std::string& name, const absl::Status& result);
 
- private:
-  explicit AuditLog(Descriptor file);
+  // {"time":"...","dropped":3}: what stands in place of lines that could not be
+  // kept.
+  static std::string LineOfDropped(int64_t lines);
 
-  const Descriptor file_;  // Not open: stderr.
-  std::atomic<bool> failing_ = false;
+ private:
+  const std::function<void(std::string_view)> write_;
 };
 
 }  // namespace portreeve::server

@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <future>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,13 +71,6 @@ absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
   return policy;
 }
 
-absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogOf(const Flags& flags) {
-  if (flags.audit.empty()) return AuditLog::ToStandardError();
-  auto audit = AuditLog::ToFile(flags.audit);
-  if (!audit.ok()) return WithFlag("--audit", audit.status());
-  return audit;
-}
-
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
@@ -107,25 +101,13 @@ struct Daemon::State {
       : loops(loop, num_loops),
         budget(DescriptorsForConnections()),
         registry(loop.executor(), loops.lanes(), events, budget, policy),
-        signals(loop.context().get_executor(), SIGTERM, SIGINT),
         first_signal(loop.executor()),
         second_signal(loop.executor()),
         gate(policy, certificates, &audit),
         listener_service(loop.context(), registry, gate),
         connection_service(loop, registry, gate),
         handler_service(loop, registry, gate),
-        event_service(loop, events, registry, gate) {
-    WatchSignals();
-  }
-
-  // Until the wait is cancelled.
-  void WatchSignals() {
-    signals.async_wait([this](boost::system::error_code error, int) {
-      if (error) return;
-      if (!first_signal.FillIfEmpty()) second_signal.FillIfEmpty();
-      WatchSignals();
-    });
-  }
+        event_service(loop, events, registry, gate) {}
 
   // Refuses new streams and ends the watches; returns when every stream has
   // ended, as all do whose clients read.
@@ -136,6 +118,7 @@ struct Daemon::State {
     co_await watches.Wait();
     co_await workers.Wait();
     co_await sockets.Wait();
+    streams_ended = true;
   }
 
   std::vector<grpc::Service*> services() {
@@ -148,9 +131,9 @@ struct Daemon::State {
   EventLog events;
   DescriptorBudget budget;
   Registry registry;
-  asio::basic_signal_set<asio::io_context::executor_type> signals;
   Ivar<> first_signal;
   Ivar<> second_signal;
+  bool streams_ended = false;
 
   Gate gate;
   ListenerService listener_service;
@@ -162,11 +145,12 @@ struct Daemon::State {
 };
 
 Daemon::Daemon(int num_loops, const Policy& policy,
-               Gate::Certificates certificates, std::unique_ptr<AuditLog> audit)
-    : audit_(std::move(audit)) {
+               Gate::Certificates certificates, const Process& process)
+    : process_(process),
+      audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
-    state_ = std::make_unique<State>(loop_, num_loops, policy, certificates,
-                                     *audit_);
+    state_ =
+        std::make_unique<State>(loop_, num_loops, policy, certificates, audit_);
   };
   loop_.Run(make).get();
 }
@@ -174,14 +158,13 @@ Daemon::Daemon(int num_loops, const Policy& policy,
 Daemon::~Daemon() { End(Duration::zero()); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
-                                                      std::FILE* out) {
+                                                      const Process& process) {
   const auto policy = PolicyOf(flags);
   if (!policy.ok()) return policy.status();
-  auto audit = AuditLogOf(flags);
-  if (!audit.ok()) return audit.status();
-  std::unique_ptr<Daemon> daemon(new Daemon(
-      flags.loops, *policy, CertificatesOf(flags), *std::move(audit)));
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(flags.loops, *policy, CertificatesOf(flags), process));
   State& state = *daemon->state_;
+  std::FILE* const out = process.out;
   auto plane = ControlPlane::Start(flags.control, state.services(), flags.tls);
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
@@ -216,8 +199,45 @@ absl::Status Daemon::Listen(const Flags::Listen& listen, std::FILE* out) {
   return absl::OkStatus();
 }
 
+void Daemon::OnHangup() { process_.log.Reopen(); }
+
+void Daemon::OnSignal(int number) {
+  if (number == SIGHUP) return OnHangup();
+  loop_.Post([this] {
+    if (!state_->first_signal.FillIfEmpty()) {
+      state_->second_signal.FillIfEmpty();
+    }
+  });
+}
+
+Task<> Daemon::ThenWake(Task<> task) {
+  struct Waker {
+    ~Waker() { signals.Wake(); }
+    Signals& signals;
+  };
+  const Waker waker{process_.signals};
+  co_await std::move(task);
+}
+
+void Daemon::RunAndObey(Task<> task) {
+  std::future<void> end = loop_.RunTask(ThenWake(std::move(task)));
+  while (const auto number = process_.signals.Next()) OnSignal(*number);
+  end.get();
+}
+
 Task<> Daemon::AwaitFirstSignal() {
   return Await(state_->first_signal.deferred());
+}
+
+void Daemon::Cut(const std::string& what) {
+  if (std::exchange(cut_, true)) return;
+  Log("a second signal cuts what has not ended: " + what);
+}
+
+void Daemon::CutIfHurried(const Deferred<>& all_ended) {
+  if (!state_->second_signal.determined() || all_ended.determined()) return;
+  const size_t open = state_->registry.connections().entries().size();
+  Cut(absl::StrCat(open, open == 1 ? " connection" : " connections"));
 }
 
 Task<> Daemon::Drain(Duration drain) {
@@ -226,30 +246,38 @@ Task<> Daemon::Drain(Duration drain) {
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
   co_await AwaitAtMost(drain, Await(all_ended), hurry);
+  CutIfHurried(all_ended);
   registry.CloseAllConnections(ExistingConnections::kClose);
   co_await AwaitAtMost(kFlush, Await(all_ended), hurry);
+  CutIfHurried(all_ended);
 }
 
 // After it nothing runs on the loop but calls, which end by themselves.
 Task<> Daemon::TearDown(Duration streams_end) {
-  const Deferred<> hurry = state_->second_signal.deferred();
-  state_->registry.BeginShutdown();
-  state_->registry.CloseAllConnections(ExistingConnections::kReset);
-  co_await state_->registry.TearDown();
-  co_await AwaitAtMost(streams_end, state_->EndStreams(), hurry);
-  state_->signals.cancel();
+  State& state = *state_;
+  const Deferred<> hurry = state.second_signal.deferred();
+  state.registry.BeginShutdown();
+  state.registry.CloseAllConnections(ExistingConnections::kReset);
+  co_await state.registry.TearDown();
+  co_await AwaitAtMost(streams_end, state.EndStreams(), hurry);
+  if (!hurry.determined()) co_return;
+  // Those whose clients read have ended by then.
+  const Ivar<> never(loop_.executor());
+  co_await AwaitAtMost(kLinger, state.EndStreams(), never.deferred());
+  if (!state.streams_ended) Cut("calls whose clients do not read");
 }
 
-void Daemon::Run(Duration drain) {
-  loop_.RunTask(AwaitFirstSignal()).get();
+bool Daemon::Run(Duration drain) {
+  RunAndObey(AwaitFirstSignal());
   state_->plane->AnnounceShutdown();
-  loop_.RunTask(Drain(drain)).get();
+  RunAndObey(Drain(drain));
   End(kStreamsEnd);
+  return !cut_;
 }
 
 void Daemon::End(Duration streams_end) {
   if (std::exchange(ended_, true)) return;
-  loop_.RunTask(TearDown(streams_end)).get();
+  RunAndObey(TearDown(streams_end));
   if (state_->plane != nullptr) state_->plane->Stop(kLinger);
   loop_.Join();
 }

@@ -9,35 +9,47 @@
 
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
+#include "lib/deferred.h"
 #include "lib/time_source.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/audit_log.h"
 #include "server/flags.h"
 #include "server/gate.h"
+#include "server/log_writer.h"
 #include "server/loop.h"
 #include "server/policy.h"
+#include "server/signals.h"
 
 namespace portreeve::server {
 
 // Threads: one, the main thread; it never is the loop's.
 class Daemon {
  public:
-  // Serves the control addresses and opens the listeners of `flags`; from here
-  // on SIGTERM and SIGINT are Run()'s.  On an error nothing is left behind.
-  // Each thing that serves is a line on `out`, flushed, and "ready" the last.
+  // What it has of the process.  Each outlives it.
+  struct Process {
+    Signals& signals;
+    LogWriter& log;
+    std::FILE* out;
+  };
+
+  // Serves the control addresses and opens the listeners of `flags`.  On an
+  // error nothing is left behind.  Each thing that serves is a line on `out`,
+  // flushed, and "ready" the last.
   // Errors: one line that says what and why.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
-                                                       std::FILE* out);
+                                                       const Process& process);
 
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon();  // Ends what runs, at once.
 
-  // Waits for the first signal; then health is NOT_SERVING, listeners stop to
-  // accept, and handlers may end within `drain`, while the control plane goes
-  // on; then connections are closed, streams end, and Run() returns.  With a
-  // second signal all of that is at once.
-  void Run(Duration drain);
+  // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
+  // listeners stop to accept, and handlers may end within `drain`, while the
+  // control plane goes on; then connections are closed, streams end, and Run()
+  // returns.  With a second signal all of that is at once: false if it cut
+  // connections or calls that would have had time, which is logged.  Each
+  // SIGHUP until then is OnHangup().
+  bool Run(Duration drain);
 
  private:
   struct State;
@@ -52,19 +64,31 @@ class Daemon {
   static constexpr std::chrono::milliseconds kLinger{100};
 
   Daemon(int num_loops, const Policy& policy, Gate::Certificates certificates,
-         std::unique_ptr<AuditLog> audit);
+         const Process& process);
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
+  // What SIGHUP asks for.  The main thread may wait for files in it.
+  void OnHangup();
+  void OnSignal(int number);
+  // Runs `task` on the loop to its end, while signals are obeyed.
+  void RunAndObey(Task<> task);
+  Task<> ThenWake(Task<> task);
+
   Task<> AwaitFirstSignal();
+  // Logs, once, that a second signal cuts `what`.
+  void Cut(const std::string& what);
+  void CutIfHurried(const Deferred<>& all_ended);
   Task<> Drain(Duration drain);
   Task<> TearDown(Duration streams_end);
   void End(Duration streams_end);
 
-  const std::unique_ptr<AuditLog> audit_;
+  const Process process_;
+  AuditLog audit_;
   Loop loop_;  // Before what runs on it, which it outlives.
   std::unique_ptr<State> state_;
   bool ended_ = false;
+  bool cut_ = false;  // Loop thread only, until the loop has ended.
 };
 
 }  // namespace portreeve::server

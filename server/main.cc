@@ -3,21 +3,26 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "lib/log.h"
 #include "server/daemon.h"
 #include "server/flags.h"
+#include "server/library_logs.h"
+#include "server/log_output.h"
+#include "server/log_writer.h"
+#include "server/signals.h"
 
 namespace portreeve::server {
 namespace {
@@ -46,31 +51,47 @@ void PrepareProcess() {
   // What comes and goes with each frame stays: giving it back each time costs
   // as much as carrying the bytes.
   mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
-  // Debian's Abseil is built to look for cycles in the order of all locks, under
-  // one lock for the process, each time that gRPC takes one, and aborts when it
-  // thinks that it has found one: a tool for tests.
+  // Debian's Abseil is built to look for cycles in the order of all locks,
+  // under one lock for the process, each time that gRPC takes one, and aborts
+  // when it thinks that it has found one: a tool for tests.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  // Debian's Abseil looks for cycles in the order of all locks, under one lock
-  // for the process, each time that gRPC takes one, and aborts when it thinks
-  // that it has found one: a tool for tests.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  std::signal(SIGPIPE, SIG_IGN);
-  // gRPC's own lines would stand beside the one that says why a start failed.
-  setenv("GRPC_VERBOSITY", "NONE", 0);
-  SetLogSink([](std::string_view line) {
-    std::fprintf(stderr, "portreeved: %.*s\n", static_cast<int>(line.size()),
-                 line.data());
-  });
+  LogTheLinesOfLibraries();
 }
 
+// While nothing else runs that could be held up by who reads stderr.
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "portreeved: %s\n",
                std::string(status.message()).c_str());
   return 1;
 }
 
+absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
+  std::optional<LogOutput> audit;
+  if (!flags.audit.empty()) {
+    auto file = LogOutput::ToFile(flags.audit);
+    if (!file.ok()) {
+      return absl::Status(file.status().code(),
+                          absl::StrCat("--audit: ", file.status().message()));
+    }
+    audit = *std::move(file);
+  }
+  return LogWriter::Start(LogOutput::Inherited(STDERR_FILENO),
+                          std::move(audit));
+}
+
+int Serve(const Flags& flags, const Daemon::Process& process) {
+  const auto daemon = Daemon::Start(flags, process);
+  if (!daemon.ok()) {
+    process.log.Log(std::string(daemon.status().message()));
+    return 1;
+  }
+  return (*daemon)->Run(flags.drain) ? 0 : 1;
+}
+
 int Main(int argc, char** argv) {
   PrepareProcess();
+  auto signals = Signals::Take();
+  if (!signals.ok()) return Fail(signals.status());
   auto parsed = ParseFlags(argc, argv, WorkingDirectory());
   if (!parsed.ok()) return Fail(parsed.status());
   if (const auto* information = std::get_if<Information>(&*parsed)) {
@@ -78,14 +99,14 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const Flags& flags = std::get<Flags>(*parsed);
-  auto daemon = Daemon::Start(flags, stdout);
-  if (!daemon.ok()) return Fail(daemon.status());
-  (*daemon)->Run(flags.drain);
-  daemon->reset();
-  // Late signals must not change the exit status.
-  std::signal(SIGTERM, SIG_IGN);
-  std::signal(SIGINT, SIG_IGN);
-  return 0;
+  auto log = StartLog(flags);
+  if (!log.ok()) return Fail(log.status());
+  SetLogSink([&log](std::string_view line) { (*log)->Log(line); });
+  const int status = Serve(flags, {*signals, **log, stdout});
+  // gRPC's own threads, which stay, are not heard any more.
+  SetLogSink([](std::string_view) {});
+  log->reset();
+  return status;
 }
 
 }  // namespace

@@ -181,6 +181,8 @@ TEST_F(TlsAccessTest, AuditsWhoTriedWhat) {
   ExpectRoleRequired(
       Call(Secure(target, ca_, viewer_), create, CreateEcho("mail")));
   EXPECT_TRUE(List(Secure(target, ca_, viewer_)).ok());
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 0);
   std::ifstream audit(file);
   std::vector<std::string> lines;
   for (std::string line; std::getline(audit, line);) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
@@ -14,7 +13,6 @@
 
 #include "lib/descriptor_budget.h"
 #include "portreeve/v1/listener.grpc.pb.h"
-#include "server/audit_log.h"
 #include "server/event_log.h"
 #include "server/gate.h"
 #include "server/listener_service.h"
@@ -23,8 +21,8 @@
 #include "server/registry.h"
 #include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/audit_lines.h"
 #include "tests/testing/connected_channel.h"
-#include "tests/testing/server_fixture.h"
 #include "tests/testing/test_lanes.h"
 
 namespace portreeve::testing {
@@ -43,11 +41,8 @@ server::Policy LoopbackOnly() {
 class AuditedServiceTest : public ::testing::Test {
  protected:
   AuditedServiceTest() {
-    auto audit = server::AuditLog::ToFile(folder_.File("audit"));
-    EXPECT_TRUE(audit.ok()) << audit.status();
-    audit_ = *std::move(audit);
     gate_ = std::make_unique<server::Gate>(
-        policy_, server::Gate::Certificates::kAreAdmins, audit_.get());
+        policy_, server::Gate::Certificates::kAreAdmins, &audit_.log());
     loop_
         .Run([this] {
           lanes_.emplace(loop_.context());
@@ -126,9 +121,8 @@ class AuditedServiceTest : public ::testing::Test {
 
   // "METHOD NAME RESULT" for each line.
   Lines Audited() const {
-    std::ifstream stream(folder_.File("audit"));
     Lines lines;
-    for (std::string line; std::getline(stream, line);) {
+    for (const std::string& line : audit_.lines()) {
       EXPECT_NE(line.find(R"("who":"ipv4:127.0.0.1:)"), std::string::npos);
       lines.push_back(Between(line, "Service/", "\"") + " " +
                       Between(line, R"("name":")", "\"") + " " +
@@ -150,9 +144,8 @@ class AuditedServiceTest : public ::testing::Test {
     return Shown(((*stub_).*method)(&context, request, response));
   }
 
-  const TemporaryFolder folder_;
   const server::Policy policy_ = LoopbackOnly();
-  std::unique_ptr<server::AuditLog> audit_;
+  AuditLines audit_;
   std::unique_ptr<server::Gate> gate_;
   server::Loop loop_;
   server::EventLog events_;

@@ -4,7 +4,6 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,12 +11,14 @@
 #include "portreeve/v1/listener.grpc.pb.h"
 #include "server/errors.h"
 #include "server/grpc_status.h"
+#include "tests/testing/audit_lines.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {
 namespace {
 
+using ::portreeve::testing::AuditLines;
 using ::portreeve::testing::Certificate;
 using ::portreeve::testing::CertificateAuthority;
 using ::portreeve::testing::TemporaryFolder;
@@ -60,10 +61,8 @@ class GateTest : public ::testing::Test {
   // Before the first call.
   void Start(Gate::Certificates certificates, const std::string& policy = "") {
     auto read = Policy::FromText(policy, "policy");
-    auto audit = AuditLog::ToFile(folder_.File("audit"));
-    ASSERT_TRUE(read.ok() && audit.ok());
-    audit_ = *std::move(audit);
-    gate_ = std::make_unique<Gate>(*read, certificates, audit_.get());
+    ASSERT_TRUE(read.ok());
+    gate_ = std::make_unique<Gate>(*read, certificates, &audit_.log());
     service_ = std::make_unique<GateService>(*gate_);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
@@ -103,9 +102,8 @@ class GateTest : public ::testing::Test {
   std::string LastIdentity() const { return service_->identity(); }
 
   std::vector<std::string> Audited() const {
-    std::ifstream stream(folder_.File("audit"));
     std::vector<std::string> lines;
-    for (std::string line; std::getline(stream, line);) {
+    for (const std::string& line : audit_.lines()) {
       lines.push_back(line.substr(line.find("\"who\"")));  // After the time.
     }
     return lines;
@@ -145,7 +143,7 @@ class GateTest : public ::testing::Test {
 
   const TemporaryFolder folder_;
   const CertificateAuthority authority_{"Test CA"};
-  std::unique_ptr<AuditLog> audit_;
+  AuditLines audit_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<GateService> service_;
   std::unique_ptr<grpc::Server> server_;

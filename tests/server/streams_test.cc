@@ -1,15 +1,13 @@
 // The streams of ConnectionService and HandlerService: how their services end
 // them, and what is audited.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <fstream>
-#include <memory>
 #include <regex>
 #include <string>
 #include <vector>
 
 #include "tests/server/remote_fixture.h"
+#include "tests/testing/audit_lines.h"
 
 namespace portreeve::testing {
 namespace {
@@ -67,24 +65,13 @@ TEST_F(EndStreamsTest, LaterOnesAndThoseThatSentNothingAreRefused) {
 }
 
 // Made before the fixture, and gone after it.
-struct AuditFile {
-  AuditFile() {
-    const int fd = mkstemp(path);
-    EXPECT_GE(fd, 0);
-    close(fd);
-    auto opened = server::AuditLog::ToFile(path);
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    log = *std::move(opened);
-  }
-  ~AuditFile() { unlink(path); }
-
-  char path[32] = "/tmp/portreeve-audit-XXXXXX";
-  std::unique_ptr<server::AuditLog> log;
+struct Audit {
+  AuditLines audit;
 };
 
-class AuditedStreamsTest : private AuditFile, public RemoteFixture {
+class AuditedStreamsTest : private Audit, public RemoteFixture {
  protected:
-  AuditedStreamsTest() : RemoteFixture(log.get()) { CreateRemote(); }
+  AuditedStreamsTest() : RemoteFixture(&audit.log()) { CreateRemote(); }
 
   // "Method name result" of each line so far.
   std::vector<std::string> Audited() const {
@@ -92,8 +79,7 @@ class AuditedStreamsTest : private AuditFile, public RemoteFixture {
         ".*\"method\":\"[^\"]*/([A-Za-z]*)\",\"name\":\"([^\"]*)\","
         "\"result\":\"([^\"]*)\".*");
     std::vector<std::string> lines;
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) {
+    for (const std::string& line : audit.lines()) {
       lines.push_back(std::regex_replace(line, kLine, "$1 $2 $3"));
     }
     return lines;

@@ -1,0 +1,14 @@
+// The lines of gRPC and of libprotobuf.
+#ifndef PORTREEVE_SERVER_LIBRARY_LOGS_H_
+#define PORTREEVE_SERVER_LIBRARY_LOGS_H_
+
+namespace portreeve::server {
+
+// Sends them to Log() (lib/log.h), one line each; of gRPC's own, which explain
+// what the daemon says in its own words, none without GRPC_VERBOSITY in the
+// environment.  Before the first use of either, and before there are threads.
+void LogTheLinesOfLibraries();
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_LIBRARY_LOGS_H_

@@ -1,0 +1,325 @@
+// LogWriter, where nobody reads, the disk is full, and files are moved away.
+#include "server/log_writer.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lib/descriptor.h"
+#include "tests/testing/server_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using ::portreeve::testing::TemporaryFolder;
+using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
+using Lines = std::vector<std::string>;
+
+// Lines that are read from a descriptor, which may be blocking.
+class LineReader {
+ public:
+  explicit LineReader(int fd) : fd_(fd) {}
+
+  // Waits for the next one; nothing at the end.
+  std::optional<std::string> Next() {
+    for (;;) {
+      const size_t end = text_.find('\n', begin_);
+      if (end != text_.npos) {
+        const std::string line = text_.substr(begin_, end - begin_);
+        begin_ = end + 1;
+        return line;
+      }
+      text_.erase(0, begin_);
+      begin_ = 0;
+      pollfd wanted{fd_, POLLIN, 0};
+      EXPECT_EQ(poll(&wanted, 1, 30'000), 1) << "waiting for a line";
+      char buffer[65536];
+      const ssize_t size = read(fd_, buffer, sizeof(buffer));
+      if (size <= 0) return std::nullopt;
+      text_.append(buffer, static_cast<size_t>(size));
+    }
+  }
+
+  Lines Rest() {
+    Lines lines;
+    while (auto line = Next()) lines.push_back(*std::move(line));
+    EXPECT_EQ(text_, "") << "the end of a line is missing";
+    return lines;
+  }
+
+ private:
+  const int fd_;
+  std::string text_;
+  size_t begin_ = 0;
+};
+
+Lines LinesOf(const std::string& file) {
+  const Descriptor descriptor(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  return LineReader(descriptor.get()).Rest();
+}
+
+struct Pipe {
+  Pipe() {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    read_end = Descriptor(ends[0]);
+    write_end = Descriptor(ends[1]);
+  }
+
+  Descriptor read_end;
+  Descriptor write_end;
+};
+
+class LogWriterTest : public ::testing::Test {
+ protected:
+  // "": the audit goes to the log.
+  void Start(const std::string& audit_file) {
+    std::optional<LogOutput> audit;
+    if (!audit_file.empty()) {
+      auto file = LogOutput::ToFile(audit_file);
+      ASSERT_TRUE(file.ok()) << file.status();
+      audit = *std::move(file);
+    }
+    auto writer = LogWriter::Start(LogOutput::Inherited(pipe_.write_end.get()),
+                                   std::move(audit));
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    writer_ = *std::move(writer);
+  }
+  // Ends the writer; what was logged and not read yet.
+  Lines End() {
+    writer_.reset();
+    pipe_.write_end = Descriptor();
+    return log_.Rest();
+  }
+
+  std::string audit_file() const { return folder_.File("audit"); }
+  std::string old_file() const { return folder_.File("audit.1"); }
+  std::string OpenedAnew() const {
+    return "portreeved: the audit log was opened anew: " + audit_file();
+  }
+  void MoveAway() {
+    ASSERT_EQ(std::rename(audit_file().c_str(), old_file().c_str()), 0);
+  }
+
+  const TemporaryFolder folder_;
+  Pipe pipe_;
+  LineReader log_{pipe_.read_end.get()};
+  std::unique_ptr<LogWriter> writer_;
+};
+
+TEST_F(LogWriterTest, TheLogHasAPrefixAndTheAuditIsAsItIs) {
+  Start("");
+  writer_->Log("one");
+  writer_->Audit("{two}");
+  EXPECT_THAT(End(), ElementsAre("portreeved: one", "{two}"));
+}
+
+TEST_F(LogWriterTest, TheAuditMayHaveAFile) {
+  Start(audit_file());
+  writer_->Log("one");
+  writer_->Audit("{two}");
+  EXPECT_THAT(End(), ElementsAre("portreeved: one"));
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{two}"));
+}
+
+TEST_F(LogWriterTest, LinesOfManyThreadsDoNotMix) {
+  Start(audit_file());
+  std::vector<std::thread> threads;
+  for (char letter = 'a'; letter < 'e'; ++letter) {
+    threads.emplace_back([this, letter] {
+      for (int i = 0; i < 100; ++i) writer_->Audit(std::string(400, letter));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  End();
+  const Lines lines = LinesOf(audit_file());
+  EXPECT_EQ(lines.size(), 400u);
+  for (const std::string& line : lines) {
+    EXPECT_EQ(line, std::string(400, line[0]));
+  }
+}
+
+// How many lines a note counts; 0 for another line.
+int DroppedOf(const std::string& line) {
+  constexpr char kAfter[] = " lines were dropped here: ";
+  const std::string prefix = "portreeved: ";
+  return line.find(kAfter) == line.npos ? 0
+                                        : std::stoi(line.substr(prefix.size()));
+}
+
+// Numbered lines of 1000 bytes.
+std::string Numbered(int i) {
+  std::string line = std::to_string(i) + " ";
+  line.resize(1000, '.');
+  return line;
+}
+
+// Checks that lines 0 to count - 1 are there, or counted in their place.
+void ExpectAll(LineReader& log, int count) {
+  int next = 0, notes = 0;
+  while (next < count) {
+    const auto line = log.Next();
+    ASSERT_TRUE(line.has_value());
+    if (const int dropped = DroppedOf(*line)) {
+      ++notes;
+      next += dropped;
+    } else {
+      ASSERT_EQ(*line, "portreeved: " + Numbered(next));
+      ++next;
+    }
+  }
+  EXPECT_EQ(next, count);
+  EXPECT_GT(notes, 0);
+}
+
+TEST_F(LogWriterTest, NobodyWaitsForWhoDoesNotRead) {
+  Start("");
+  constexpr int kCount = 3000;  // 3 MB.
+  for (int i = 0; i < kCount; ++i) writer_->Log(Numbered(i));
+  ExpectAll(log_, kCount);
+  writer_->Log("and on");
+  EXPECT_THAT(End(), ElementsAre("portreeved: and on"));
+}
+
+TEST_F(LogWriterTest, TheEndWaitsForNobodyEither) {
+  Start(audit_file());
+  for (int i = 0; i < 3000; ++i) writer_->Log(Numbered(i));
+  writer_->Audit("{last}");
+  writer_.reset();
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{last}"));
+}
+
+TEST_F(LogWriterTest, OneThatIsBlockedDoesNotHoldUpTheOther) {
+  ASSERT_EQ(mkfifo(audit_file().c_str(), 0600), 0);
+  const Descriptor fifo(
+      open(audit_file().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  LineReader audit(fifo.get());
+  Start(audit_file());
+  for (int i = 0; i < 3000; ++i) writer_->Log(Numbered(i));
+  writer_->Audit("{one}");
+  EXPECT_EQ(audit.Next(), "{one}");
+  // The other way round.
+  for (int i = 0; i < 3000; ++i) writer_->Audit(Numbered(i));
+  ExpectAll(log_, 3000);
+  writer_->Log("on");
+  EXPECT_EQ(log_.Next(), "portreeved: on");
+  // What the audit says of dropped lines is an object, too.
+  int next = 0;
+  while (next < 3000) {
+    const std::string line = audit.Next().value();
+    const size_t dropped = line.find("\"dropped\":");
+    if (dropped == line.npos) {
+      ASSERT_EQ(line, Numbered(next++));
+    } else {
+      EXPECT_THAT(line, MatchesRegex("\\{\"time\":\"[^\"]+\",\"dropped\":[0-9]+"
+                                     "\\}"));
+      next += std::stoi(line.substr(dropped + 10));
+    }
+  }
+  EXPECT_EQ(next, 3000);
+}
+
+TEST_F(LogWriterTest, AFullDiskIsSaidOnce) {
+  Start("/dev/full");
+  for (int i = 0; i < 3; ++i) writer_->Audit("line");
+  EXPECT_EQ(log_.Next(),
+            "portreeved: write the audit log: No space left on device");
+  for (int i = 0; i < 3; ++i) writer_->Audit("line");
+  EXPECT_THAT(End(), ElementsAre());
+}
+
+// Files may have `size` bytes while it lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t size) {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{size, before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_F(LogWriterTest, ALineThatIsTornIsEndedAndWrittenAgain) {
+  Start(audit_file());
+  {
+    const FileSizeLimit limit(10);
+    writer_->Audit("{first}");
+    writer_->Audit("{second}");
+    EXPECT_EQ(log_.Next(), "portreeved: write the audit log: File too large");
+  }
+  writer_->Audit("{third}");
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_THAT(LinesOf(audit_file()),
+              ElementsAre("{first}", "{s", "{second}", "{third}"));
+}
+
+TEST_F(LogWriterTest, ReopeningMakesANewFileWhereThereIsNone) {
+  Start(audit_file());
+  writer_->Reopen();
+  EXPECT_EQ(log_.Next(), OpenedAnew());
+  writer_->Audit("{one}");
+  MoveAway();
+  writer_->Reopen();
+  EXPECT_EQ(log_.Next(), OpenedAnew());
+  writer_->Audit("{two}");
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_EQ(LinesOf(audit_file()).back(), "{two}");
+}
+
+TEST_F(LogWriterTest, AnotherFileAtThePathIsNoticed) {
+  Start(audit_file());
+  MoveAway();
+  writer_->Audit("{one}");
+  EXPECT_EQ(log_.Next(), OpenedAnew());
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_THAT(LinesOf(old_file()), ElementsAre());
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{one}"));
+}
+
+TEST_F(LogWriterTest, WhatCannotBeOpenedAnewIsSaidOnceAndTheOldFileGoesOn) {
+  Start(audit_file());
+  MoveAway();
+  ASSERT_EQ(mkdir(audit_file().c_str(), 0700), 0);
+  writer_->Audit("{one}");
+  EXPECT_EQ(log_.Next(),
+            "portreeved: the audit log goes on in the old file: open " +
+                audit_file() + ": Is a directory");
+  writer_->Audit("{two}");
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_THAT(LinesOf(old_file()), ElementsAre("{one}", "{two}"));
+}
+
+TEST_F(LogWriterTest, AFullDiskMayBeLeftByMovingTheFile) {
+  Start(audit_file());
+  {
+    const FileSizeLimit limit(4);
+    writer_->Audit("{first}");
+    EXPECT_EQ(log_.Next(), "portreeved: write the audit log: File too large");
+    MoveAway();
+  }
+  writer_->Audit("{second}");
+  EXPECT_THAT(End(), ElementsAre(OpenedAnew()));
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{first}", "{second}"));
+}
+
+}  // namespace
+}  // namespace portreeve::server
