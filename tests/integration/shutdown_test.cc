@@ -7,6 +7,7 @@
 
 #include "tests/integration/daemon_client.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
@@ -18,6 +19,25 @@ std::vector<std::string> EchoWithDrain(const std::string& drain) {
   std::vector<std::string> arguments = kEcho;
   arguments.insert(arguments.end(), {"--drain", drain});
   return arguments;
+}
+
+// Listeners that are told of in more bytes than gRPC takes for who does not
+// read.
+void CreateWithLabels(const DaemonProcess& daemon, int count) {
+  const auto stub = v1::ListenerService::NewStub(Connected(grpc::CreateChannel(
+      daemon.Target(), grpc::InsecureChannelCredentials())));
+  v1::CreateListenerRequest request;
+  auto& spec = *request.mutable_spec();
+  spec.mutable_where_to_listen()->mutable_inet()->set_address("127.0.0.1");
+  spec.mutable_handler()->mutable_discard();
+  for (int i = 0; i < 15; ++i) {
+    (*spec.mutable_labels())[std::to_string(i)] = std::string(250, 'x');
+  }
+  for (int i = 0; i < count; ++i) {
+    grpc::ClientContext context;
+    v1::Listener listener;
+    ASSERT_TRUE(stub->CreateListener(&context, request, &listener).ok());
+  }
 }
 
 TEST(ShutdownTest, ConnectionsMayEndWhileTheControlPlaneGoesOn) {
@@ -87,7 +107,43 @@ TEST(ShutdownTest, ASecondSignalIsAtOnce) {
   daemon.Signal(SIGTERM);
   control.WaitUntilNotServing();
   daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 1);
+  const std::string& log = daemon.error_output();
+  const std::string line =
+      "portreeved: a second signal cuts what has not ended: 1 connection\n";
+  EXPECT_NE(log.find(line), std::string::npos) << log;
+  EXPECT_EQ(log.find(line), log.rfind(line)) << log;
+}
+
+TEST(ShutdownTest, ASecondSignalThatCutsNothing) {
+  DaemonProcess daemon(EchoWithDrain("10m"));
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  DaemonClient::Watch watch(control);
+  daemon.Signal(SIGTERM);
+  daemon.Signal(SIGINT);
+  std::vector<v1::Event> events;
+  EXPECT_TRUE(watch.Drain(events).ok());
   EXPECT_EQ(daemon.WaitForExit(), 0);
+  EXPECT_EQ(daemon.error_output().find("second signal"), std::string::npos);
+}
+
+TEST(ShutdownTest, ASecondSignalCutsTheWatchOfWhoDoesNotRead) {
+  DaemonProcess daemon({"--audit", "/dev/null"});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  DaemonClient idle(daemon.Target());
+  DaemonClient::Watch watch(idle);
+  CreateWithLabels(daemon, 300);
+  daemon.Signal(SIGTERM);
+  control.WaitUntilNotServing();
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 1);
+  const std::string& log = daemon.error_output();
+  EXPECT_NE(log.find("portreeved: a second signal cuts what has not ended: "
+                     "calls whose clients do not read\n"),
+            std::string::npos)
+      << log;
 }
 
 TEST(ShutdownTest, WithoutConnectionsItEndsAtOnce) {

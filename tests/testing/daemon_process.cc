@@ -55,6 +55,16 @@ bool ReadSome(int fd, std::string& to) {
   return size > 0;
 }
 
+// With lines of "filler", to the last byte.
+void Fill(int pipe) {
+  const int flags = fcntl(pipe, F_GETFL);
+  fcntl(pipe, F_SETFL, flags | O_NONBLOCK);
+  const std::string text = "filler\n";
+  for (size_t i = 0; write(pipe, &text[i % text.size()], 1) == 1; ++i) {
+  }
+  fcntl(pipe, F_SETFL, flags);
+}
+
 void Exec(const std::vector<std::string>& arguments, int out, int error) {
   std::vector<char*> argv = {const_cast<char*>(Binary())};
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
@@ -67,7 +77,8 @@ void Exec(const std::vector<std::string>& arguments, int out, int error) {
 
 }  // namespace
 
-DaemonProcess::DaemonProcess(std::vector<std::string> arguments) {
+DaemonProcess::DaemonProcess(std::vector<std::string> arguments,
+                             Stderr error_state) {
   if (std::find(arguments.begin(), arguments.end(), "--control") ==
       arguments.end()) {
     arguments.insert(arguments.end(), {"--control", "tcp:127.0.0.1:0"});
@@ -77,6 +88,7 @@ DaemonProcess::DaemonProcess(std::vector<std::string> arguments) {
   }
   int out[2], error[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0) Die("pipe2");
+  if (error_state == Stderr::kFull) Fill(error[1]);
   pid_ = fork();
   if (pid_ < 0) Die("fork");
   if (pid_ == 0) Exec(arguments, out[1], error[1]);

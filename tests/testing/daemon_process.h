@@ -18,9 +18,13 @@ class DaemonProcess {
  public:
   static constexpr std::chrono::seconds kDeadline{30};
 
+  // Whether its stderr, a pipe, takes lines before somebody reads it.
+  enum class Stderr { kEmpty, kFull };
+
   // Does not wait for it.  Without a --control among `arguments` it gets one on
   // a port of the OS.
-  explicit DaemonProcess(std::vector<std::string> arguments = {});
+  explicit DaemonProcess(std::vector<std::string> arguments = {},
+                         Stderr error = Stderr::kEmpty);
   DaemonProcess(const DaemonProcess&) = delete;
   DaemonProcess& operator=(const DaemonProcess&) = delete;
   ~DaemonProcess();
