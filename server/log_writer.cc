@@ -28,6 +28,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr char kPrefix[] = "portreeved: ";
+// How often the thread writes at most.
+constexpr std::chrono::milliseconds kPause{5};
 // What the end waits for the thread beyond kFlush.
 constexpr std::chrono::milliseconds kGrace{300};
 
@@ -81,11 +83,15 @@ class LogWriter::Thread {
   void Run() {
     while (!IsOver()) {
       if (Take(reopen_) && audit_) Refresh(true);
-      bool more = false;
+      bool wrote = false;
       for (Channel* channel : channels_) {
-        if (TakeDue(*channel)) more |= WriteBatch(*channel);
+        if (TakeDue(*channel)) wrote |= WriteBatch(*channel);
       }
-      if (!more) Wait();
+      if (wrote) {
+        Pause();
+      } else {
+        Wait();
+      }
     }
     std::lock_guard<std::mutex> lock(mutex_);
     ended_ = true;
@@ -143,14 +149,14 @@ class LogWriter::Thread {
            Clock::now() >= *deadline_;
   }
 
-  // Writes what has come until now; true if there is more by then.
+  // Writes what has come until now; false if it could not write anything.
   bool WriteBatch(Channel& channel) {
     if (&channel != &log_) RefreshBefore(channel);
-    for (;;) {
+    for (bool wrote = false;; wrote = true) {
       std::string_view piece;
       {
         std::lock_guard<std::mutex> lock(mutex_);
-        if (channel.queue.empty()) return false;
+        if (channel.queue.empty()) return wrote;
         piece = channel.queue.Next(channel.output.most());
       }
       const LogOutput::Result result = channel.output.Write(piece);
@@ -158,16 +164,16 @@ class LogWriter::Thread {
       std::lock_guard<std::mutex> lock(mutex_);
       if (result.error_number != 0) {
         channel.queue.OnFailure();
-        return false;
+        return wrote;
       }
       if (result.size == 0) {
         channel.blocked = true;
-        return false;
+        return wrote;
       }
       channel.queue.OnWritten(result.size);
       if (!channel.queue.InBetween()) continue;
       channel.due = channel.due || !channel.queue.empty();
-      return channel.due;
+      return true;
     }
   }
 
@@ -208,6 +214,14 @@ class LogWriter::Thread {
       audit_->due = true;
     }
     Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
+  }
+
+  // Lets the lines of a burst come together: who adds one finds the thread
+  // awake, and need not wake it.
+  void Pause() const {
+    if (deadline_) return;
+    pollfd orders{wake_.get(), POLLIN, 0};
+    (void)poll(&orders, 1, static_cast<int>(kPause.count()));
   }
 
   void Wait() {

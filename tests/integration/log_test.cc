@@ -9,6 +9,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "portreeve/v1/listener.grpc.pb.h"
@@ -29,6 +30,13 @@ Lines LinesOf(const std::string& text) {
   Lines lines;
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
+}
+
+std::string ContentOf(const std::string& file) {
+  std::ifstream stream(file);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
 }
 
 void ExpectEcho(PlainClient& client) {
@@ -145,18 +153,19 @@ TEST(LogTest, AnAuditThatWasMovedAwayIsMadeAnew) {
   ASSERT_TRUE(daemon.WaitUntilReady());
   Refusals refusals(daemon.Target());
   refusals.Make(1);
+  while (ContentOf(audit).empty()) {
+    std::this_thread::yield();
+  }
   ASSERT_EQ(std::rename(audit.c_str(), folder.File("audit.1").c_str()), 0);
   refusals.Make(1);
   EXPECT_NE(daemon.WaitForErrorLine("opened anew: " + audit), "");
   daemon.Signal(SIGTERM);
   EXPECT_EQ(daemon.WaitForExit(), 0);
-  std::string text;
-  for (const char* name : {"audit.1", "audit"}) {
-    std::ifstream file(folder.File(name));
-    std::getline(file, text, '\0');
+  for (int i = 0; i < 2; ++i) {
+    const std::string text = ContentOf(i == 0 ? folder.File("audit.1") : audit);
     const Lines lines = LinesOf(text);
-    ASSERT_FALSE(lines.empty()) << name;
-    EXPECT_NE(lines.back().find("DeleteListener"), std::string::npos) << text;
+    ASSERT_EQ(lines.size(), 1u) << text;
+    EXPECT_NE(text.find(LongName(i)), std::string::npos) << text;
   }
 }
 

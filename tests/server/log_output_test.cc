@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <pty.h>
-#include <sys/resource.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -73,6 +75,36 @@ TEST(LogOutputTest, APipe) {
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const Descriptor read_end(ends[0]), write_end(ends[1]);
   ExpectNoWait(write_end.get(), read_end.get());
+}
+
+// What root may do beyond others, the thread may not while it lives.
+class WithoutCapabilities {
+ public:
+  WithoutCapabilities() {
+    EXPECT_EQ(syscall(SYS_capget, &header_, before_), 0);
+    __user_cap_data_struct none[2] = {before_[0], before_[1]};
+    none[0].effective = none[1].effective = 0;
+    EXPECT_EQ(syscall(SYS_capset, &header_, none), 0);
+  }
+  ~WithoutCapabilities() { (void)syscall(SYS_capset, &header_, before_); }
+
+ private:
+  __user_cap_header_struct header_ = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct before_[2];
+};
+
+// As when another user has made it.
+TEST(LogOutputTest, APipeThatMayNotBeOpenedAgain) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const Descriptor read_end(ends[0]), write_end(ends[1]);
+  ASSERT_EQ(fchmod(write_end.get(), 0), 0);
+  const auto output = [&write_end] {
+    const WithoutCapabilities as_anybody;
+    return LogOutput::Inherited(write_end.get());
+  }();
+  EXPECT_EQ(output.fd(), write_end.get());
+  EXPECT_GT(Fill(output), 0u);
 }
 
 TEST(LogOutputTest, ASocket) {

@@ -1,0 +1,40 @@
+// The lines of gRPC and of libprotobuf, in the daemon's log.
+#include "server/library_logs.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/log.h"
+
+namespace portreeve::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
+
+TEST(LibraryLogsTest, TheirLinesAreTheDaemons) {
+  std::vector<std::string> lines;
+  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  ::testing::internal::CaptureStderr();
+  LogTheLinesOfLibraries();
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  gpr_log(GPR_ERROR, "number %d", 1);
+  GOOGLE_LOG(ERROR) << "number " << 2;
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  SetLogSink(nullptr);
+  EXPECT_THAT(
+      lines,
+      ElementsAre(AllOf(StartsWith("gRPC: "), EndsWith(": number 1")),
+                  AllOf(StartsWith("protobuf: "), EndsWith(": number 2"))));
+}
+
+}  // namespace
+}  // namespace portreeve::server
