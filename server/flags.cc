@@ -61,7 +61,8 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
               "client may do it");
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
-              "makes or tries. Default: stderr");
+              "makes or tries; opened anew when it is moved away, and at "
+              "SIGHUP. Default: stderr");
   app.add_flag("--insecure", raw.insecure,
                "Allow a --control address that other machines reach, without "
                "any authentication: who reaches it commands this daemon");
