@@ -68,7 +68,9 @@ absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
     }
   }
   if (where.address.is_v6()) {
-    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, where); !s.ok()) {
+    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, where.ipv6_only,
+                           where);
+        !s.ok()) {
       return s;
     }
   }

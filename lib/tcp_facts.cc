@@ -26,6 +26,7 @@ TcpFacts TcpFactsOf(int fd) {
                          info.tcpi_state == kClosing;
   facts.is_over = info.tcpi_state == kClosed;
   facts.bytes_received = static_cast<int64_t>(info.tcpi_bytes_received);
+  facts.segments_received = info.tcpi_data_segs_in;
   facts.bytes_unsent = info.tcpi_notsent_bytes;
   return facts;
 }

@@ -14,6 +14,8 @@ struct TcpFacts {
   // What has arrived in order, be it read or not; urgent bytes and a FIN count
   // one each.
   int64_t bytes_received = 0;
+  // In how many segments; counts modulo 2^32.
+  uint32_t segments_received = 0;
   // What was written and not sent even once; a FIN counts one.
   int64_t bytes_unsent = 0;
 };

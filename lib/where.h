@@ -45,8 +45,10 @@ struct WhereToListen;
 
 template <>
 struct WhereToListen<Inet> {
-  // Default: every IPv4 address.  :: is every IPv6 address, and IPv6 only.
+  // Default: every IPv4 address.  :: is every IPv6 address.
   asio::ip::address address = asio::ip::address_v4::any();
+  // IPV6_V6ONLY: :: is not every IPv4 address, too.
+  bool ipv6_only = true;
   // 0-65535; 0: chosen by the OS.
   int port = 0;
   // SO_REUSEADDR: a port whose old connections live on can be bound again.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "server/control_calls.h"
 #include "server/grpc_status.h"
 
 namespace portreeve::server {
@@ -27,7 +28,16 @@ bool CallStream::Parse(grpc::ByteBuffer raw,
 
 CallStream::CallStream(Loop& loop, const grpc::CallbackServerContext& context,
                        OnDoneFunction on_done)
-    : loop_(loop), context_(context), on_done_(std::move(on_done)) {}
+    : loop_(loop),
+      context_(context),
+      on_done_(std::move(on_done)),
+      connection_(ConnectionOf(context)) {}
+
+void CallStream::Carry() {
+  if (carries_ || connection_ == nullptr) return;
+  carries_ = true;
+  connection_->BeginCarrying();
+}
 
 void CallStream::ReadNext() {
   PORTREEVE_DCHECK(loop_.OnLoop());
@@ -41,6 +51,7 @@ bool CallStream::TakeDirectly(const grpc::ByteBuffer&) { return false; }
 bool CallStream::ContinueSending(grpc::ByteBuffer*) { return false; }
 
 void CallStream::OnReadDone(bool ok) {
+  if (ok && connection_ != nullptr) connection_->AddMessage(incoming_.Length());
   if (ok && TakeDirectly(incoming_)) {
     incoming_.Clear();
     return StartRead(&incoming_);
@@ -172,6 +183,7 @@ void CallStream::FinishIfIdle() {
 
 // gRPC's last call: what was posted before it runs before it.
 void CallStream::OnDone() {
+  if (carries_) connection_->EndCarrying();
   loop_.Post([this] { on_done_(this); });
 }
 

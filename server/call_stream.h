@@ -11,10 +11,12 @@
 #include <chrono>
 #include <functional>
 #include <list>
+#include <memory>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "lib/time_source.h"
+#include "server/control_connection.h"
 #include "server/loop.h"
 
 namespace portreeve::server {
@@ -75,6 +77,9 @@ class CallStream
   // Forgets what is not on its way yet.
   void DropUnsent();
 
+  // From now on this carries a connection, and is no call that only waits.
+  void Carry();
+
   bool reading() const { return read_in_flight_; }
   bool closed() const { return status_.has_value(); }  // Close() was called.
   bool broken() const { return broken_; }
@@ -116,6 +121,9 @@ class CallStream
   Loop& loop_;
   const grpc::CallbackServerContext& context_;  // Until OnDone().
   const OnDoneFunction on_done_;
+  // Of the control plane; null where nobody counts.
+  const std::shared_ptr<ControlConnection> connection_;
+  bool carries_ = false;
 
   grpc::ByteBuffer incoming_;  // gRPC writes it while a read is in flight.
   bool read_in_flight_ = false;

@@ -1,31 +1,21 @@
 #include "server/control_plane.h"
 
 #include <grpc/grpc.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
-#include <sys/stat.h>
+#include <grpcpp/server_posix.h>
 
 #include <chrono>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 
 namespace portreeve::server {
 namespace {
-
-// Files made meanwhile, gRPC's sockets, are their owner's only.
-class ScopedUmask {
- public:
-  ScopedUmask() : before_(umask(0177)) {}
-  ~ScopedUmask() { umask(before_); }
-
- private:
-  const mode_t before_;
-};
 
 // Before the first server is built, for the process.
 void PrepareGrpc() {
@@ -44,9 +34,11 @@ int Milliseconds(std::chrono::milliseconds time) {
   return static_cast<int>(time.count());
 }
 
-void SetChannelArguments(grpc::ServerBuilder& builder) {
-  // gRPC would share a port with another daemon that does.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+void SetChannelArguments(grpc::ServerBuilder& builder, Duration handshake) {
+  // TLS and the beginning of HTTP/2.
+  builder.AddChannelArgument(
+      GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      Milliseconds(std::chrono::ceil<std::chrono::milliseconds>(handshake)));
   // What a stream that nobody reads may hold is fixed: no window grows with the
   // speed of the connection.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
@@ -54,6 +46,9 @@ void SetChannelArguments(grpc::ServerBuilder& builder) {
                              ControlPlane::kStreamWindowBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE,
                              ControlPlane::kMaxHttp2FrameBytes);
+  // What one read takes becomes calls before anybody can look at them.
+  builder.AddChannelArgument("grpc.experimental.tcp_max_read_chunk_size",
+                             ControlPlane::kReadBytes);
   // A client that is gone without a word is noticed, also while it is silent.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
                              Milliseconds(ControlPlane::kKeepaliveTime));
@@ -61,9 +56,6 @@ void SetChannelArguments(grpc::ServerBuilder& builder) {
                              Milliseconds(ControlPlane::kKeepaliveTimeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // So is one that never says a word.
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
-                             Milliseconds(ControlPlane::kHandshakeTimeout));
   // Clients may ask the daemon for signs of life, too.
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
@@ -75,71 +67,114 @@ absl::Status OfControl(const absl::Status& error) {
                       absl::StrCat("--control: ", error.message()));
 }
 
-absl::Status NotBound(const std::vector<ControlEndpoint>& endpoints) {
-  const auto append = [](std::string* out, const ControlEndpoint& endpoint) {
-    out->append(endpoint.target());
-  };
-  return absl::UnavailableError(absl::StrCat(
-      "gRPC cannot listen on ", absl::StrJoin(endpoints, ", ", append)));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
-    const std::vector<AnyAddress>& addresses,
-    const std::vector<grpc::Service*>& services,
-    const std::optional<TlsFiles>& tls) {
+    Loop& loop, const std::vector<grpc::Service*>& services,
+    const Options& options) {
   std::shared_ptr<TlsCredentials> credentials;
-  if (tls) {
-    auto opened = TlsCredentials::Open(*tls);
+  if (options.tls) {
+    auto opened = TlsCredentials::Open(*options.tls);
     if (!opened.ok()) return opened.status();
     credentials = *std::move(opened);
   }
-  std::vector<ControlEndpoint> endpoints;
-  for (const AnyAddress& address : addresses) {
-    auto endpoint = ControlEndpoint::Prepare(address);
-    if (!endpoint.ok()) return OfControl(endpoint.status());
-    endpoints.push_back(*std::move(endpoint));
-  }
+  PrepareGrpc();
   std::unique_ptr<ControlPlane> plane(
-      new ControlPlane(std::move(endpoints), std::move(credentials)));
-  if (auto s = plane->Serve(services); !s.ok()) return OfControl(s);
+      new ControlPlane(loop, options, std::move(credentials)));
+  if (auto s = plane->Listen(options.addresses); !s.ok()) return OfControl(s);
+  if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
   return plane;
 }
 
-absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services) {
-  PrepareGrpc();
+ControlPlane::ControlPlane(Loop& loop, const Options& options,
+                           std::shared_ptr<TlsCredentials> tls)
+    : loop_(loop), tls_(std::move(tls)) {
+  auto make = [&] {
+    memory_ =
+        std::make_unique<ControlMemory>(options.max_memory, options.accounted);
+    acceptor_ = std::make_unique<ControlAcceptor>(
+        loop_.executor(), options.limits, tls_ != nullptr, table_, *memory_);
+  };
+  loop_.Run(make).get();
+}
+
+absl::Status ControlPlane::Listen(const std::vector<AnyAddress>& addresses) {
+  auto listen = [&]() -> absl::Status {
+    for (const AnyAddress& address : addresses) {
+      if (auto s = acceptor_->Listen(address); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  };
+  return loop_.Run(listen).get();
+}
+
+absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
+                                 const Options& options) {
   grpc::ServerBuilder builder;
-  SetChannelArguments(builder);
+  SetChannelArguments(builder, options.limits.handshake);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   // The thread of reflection, which gRPC wakes that often for nothing.
   builder.SetSyncServerOption(
       grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
       Milliseconds(std::chrono::hours(1)));
-  const auto plain = grpc::InsecureServerCredentials();
-  for (ControlEndpoint& endpoint : endpoints_) {
-    const bool secure = tls_ != nullptr && !endpoint.is_unix();
-    builder.AddListeningPort(endpoint.target(), secure ? tls_ : plain,
-                             endpoint.selected_port());
-  }
+  grpc::ResourceQuota quota("portreeved");
+  quota.SetMaxThreads(kMostSyncThreads);
+  builder.SetResourceQuota(quota);
+  CountCalls(builder, table_);
+  builder.RegisterCallbackGenericService(&unknown_methods_);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  {
-    const ScopedUmask private_files;
-    server_ = builder.BuildAndStart();
+  if (tls_ != nullptr) {
+    secure_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        tls_);
   }
-  if (server_ == nullptr) return NotBound(endpoints_);
-  for (ControlEndpoint& endpoint : endpoints_) {
-    if (auto s = endpoint.Publish(); !s.ok()) return s;
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
+    return absl::UnavailableError("gRPC does not start");
   }
+  auto start = [this] {
+    acceptor_->Start(
+        [this](int fd, bool is_unix) { HandOverSoon(fd, is_unix); });
+  };
+  loop_.Run(start).get();
   return absl::OkStatus();
+}
+
+void ControlPlane::HandOverSoon(int fd, bool is_unix) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++num_to_hand_over_;
+  }
+  auto alarm = std::make_shared<grpc::Alarm>();
+  auto hand_over = [this, fd, is_unix, alarm](bool) mutable {
+    HandOver(fd, is_unix);
+    alarm.reset();  // It has the function, which has it.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (--num_to_hand_over_ == 0) handed_over_.notify_all();
+  };
+  alarm->Set(std::chrono::system_clock::now(), std::move(hand_over));
+}
+
+void ControlPlane::AwaitHandOvers() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  handed_over_.wait(lock, [this] { return num_to_hand_over_ == 0; });
+}
+
+void ControlPlane::HandOver(int fd, bool is_unix) {
+  if (secure_ == nullptr || is_unix) {
+    grpc::AddInsecureChannelFromFd(server_.get(), fd);
+    return;
+  }
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters
+      connection;
+  connection.fd = fd;
+  secure_->HandleNewConnection(&connection);
 }
 
 ControlPlane::~ControlPlane() { Stop(Duration::zero()); }
 
 std::vector<AnyAddress> ControlPlane::addresses() const {
-  std::vector<AnyAddress> addresses;
-  for (const auto& endpoint : endpoints_) addresses.push_back(endpoint.bound());
-  return addresses;
+  return loop_.Run([this] { return acceptor_->addresses(); }).get();
 }
 
 void ControlPlane::AnnounceShutdown() {
@@ -147,13 +182,22 @@ void ControlPlane::AnnounceShutdown() {
 }
 
 void ControlPlane::Stop(Duration patience) {
+  if (acceptor_ == nullptr) return;
   // Out of the way first, for a daemon that takes over.
-  for (ControlEndpoint& endpoint : endpoints_) endpoint.Remove();
-  if (server_ == nullptr) return;
-  server_->Shutdown(std::chrono::system_clock::now() +
-                    std::chrono::ceil<std::chrono::microseconds>(patience));
-  server_->Wait();
-  server_.reset();
+  loop_.Run([this] { acceptor_->StopAccepting(); }).get();
+  AwaitHandOvers();
+  if (server_ != nullptr) {
+    server_->Shutdown(std::chrono::system_clock::now() +
+                      std::chrono::ceil<std::chrono::microseconds>(patience));
+    server_->Wait();
+    server_.reset();
+  }
+  auto close = [this] {
+    acceptor_->Close();
+    acceptor_.reset();
+    memory_.reset();
+  };
+  loop_.Run(close).get();
 }
 
 }  // namespace portreeve::server

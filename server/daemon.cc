@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "server/connection_service.h"
 #include "server/control_plane.h"
+#include "server/descriptor_shares.h"
 #include "server/event_log.h"
 #include "server/event_service.h"
 #include "server/gate.h"
@@ -30,13 +31,13 @@
 namespace portreeve::server {
 namespace {
 
-// What connections may take of the descriptors of the process: the rest is for
-// listeners, the control plane and lookups.
-int DescriptorsForConnections() {
+DescriptorShares SharesOf(const Flags& flags) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 1024;
   constexpr rlim_t kMost = std::numeric_limits<int>::max();
-  return static_cast<int>(std::min(limit.rlim_cur, kMost) / 10 * 9);
+  return DescriptorShares::Of(
+      static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
+      flags.max_control_connections);
 }
 
 // As it is written on the command line.
@@ -96,11 +97,12 @@ void Warn(const Flags& flags, const Policy& policy) {
 }  // namespace
 
 struct Daemon::State {
-  State(Loop& loop, int num_loops, const Policy& policy,
-        Gate::Certificates certificates, AuditLog& audit)
+  State(Loop& loop, int num_loops, const DescriptorShares& shares,
+        const Policy& policy, Gate::Certificates certificates, AuditLog& audit)
       : loops(loop, num_loops),
-        budget(DescriptorsForConnections()),
-        registry(loop.executor(), loops.lanes(), events, budget, policy),
+        budget(shares.connections),
+        registry(loop.executor(), loops.lanes(), events, budget, policy,
+                 shares.listeners),
         first_signal(loop.executor()),
         second_signal(loop.executor()),
         gate(policy, certificates, &audit),
@@ -108,6 +110,20 @@ struct Daemon::State {
         connection_service(loop, registry, gate),
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate) {}
+
+  // The bytes that are kept for connections and their history.
+  int64_t AccountedMemory() const {
+    // What a connection takes at most where nothing waits, and what may wait of
+    // one that a client serves.
+    constexpr int64_t kOfConnection = 4 << 10;
+    constexpr int64_t kOfStream = 512 << 10;
+    const auto connections =
+        static_cast<int64_t>(registry.connections().entries().size());
+    const auto streams = static_cast<int64_t>(connection_service.num_streams());
+    return static_cast<int64_t>(events.MemoryUse() +
+                                registry.RememberedBytes()) +
+           connections * kOfConnection + streams * kOfStream;
+  }
 
   // Refuses new streams and ends the watches; returns when every stream has
   // ended, as all do whose clients read.
@@ -144,13 +160,14 @@ struct Daemon::State {
   std::unique_ptr<ControlPlane> plane;  // Main thread only.
 };
 
-Daemon::Daemon(int num_loops, const Policy& policy,
-               Gate::Certificates certificates, const Process& process)
+Daemon::Daemon(int num_loops, const DescriptorShares& shares,
+               const Policy& policy, Gate::Certificates certificates,
+               const Process& process)
     : process_(process),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
-    state_ =
-        std::make_unique<State>(loop_, num_loops, policy, certificates, audit_);
+    state_ = std::make_unique<State>(loop_, num_loops, shares, policy,
+                                     certificates, audit_);
   };
   loop_.Run(make).get();
 }
@@ -161,11 +178,18 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
                                                       const Process& process) {
   const auto policy = PolicyOf(flags);
   if (!policy.ok()) return policy.status();
+  const DescriptorShares shares = SharesOf(flags);
   std::unique_ptr<Daemon> daemon(
-      new Daemon(flags.loops, *policy, CertificatesOf(flags), process));
+      new Daemon(flags.loops, shares, *policy, CertificatesOf(flags), process));
   State& state = *daemon->state_;
   std::FILE* const out = process.out;
-  auto plane = ControlPlane::Start(flags.control, state.services(), flags.tls);
+  ControlPlane::Options options;
+  options.addresses = flags.control;
+  options.tls = flags.tls;
+  options.limits.max_connections = shares.control_connections;
+  options.max_memory = flags.max_control_memory;
+  options.accounted = [&state] { return state.AccountedMemory(); };
+  auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
   for (const AnyAddress& address : state.plane->addresses()) {

@@ -13,6 +13,7 @@
 #include "lib/time_source.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/audit_log.h"
+#include "server/descriptor_shares.h"
 #include "server/flags.h"
 #include "server/gate.h"
 #include "server/log_writer.h"
@@ -63,8 +64,8 @@ class Daemon {
   // everything that they asked for is answered by then.
   static constexpr std::chrono::milliseconds kLinger{100};
 
-  Daemon(int num_loops, const Policy& policy, Gate::Certificates certificates,
-         const Process& process);
+  Daemon(int num_loops, const DescriptorShares& shares, const Policy& policy,
+         Gate::Certificates certificates, const Process& process);
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);

@@ -13,6 +13,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "server/control_address.h"
 #include "server/listen_flag.h"
@@ -28,6 +29,8 @@ struct RawFlags {
   std::vector<std::string> listen;
   std::string drain = "10s";
   std::optional<std::string> loops;
+  std::optional<std::string> max_control_connections;
+  std::optional<std::string> max_control_memory;
   std::optional<std::string> tls_cert;
   std::optional<std::string> tls_key;
   std::optional<std::string> tls_client_ca;
@@ -61,8 +64,7 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
               "client may do it");
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
-              "makes or tries; opened anew when it is moved away, and at "
-              "SIGHUP. Default: stderr");
+              "makes or tries. Default: stderr");
   app.add_flag("--insecure", raw.insecure,
                "Allow a --control address that other machines reach, without "
                "any authentication: who reaches it commands this daemon");
@@ -91,6 +93,17 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "Default: the number of CPUs that the daemon may use")
       ->type_name("N");
   DeclareAccess(app, raw);
+  app.add_option("--max-control-connections", raw.max_control_connections,
+                 "How many gRPC clients may be connected at a time, 1 to "
+                 "100000; more wait. At most a sixteenth of the descriptors "
+                 "that the process may have. Default: 1000")
+      ->type_name("N");
+  app.add_option("--max-control-memory", raw.max_control_memory,
+                 "How much memory the process may take beyond what it keeps "
+                 "for connections and events, before the busiest gRPC client "
+                 "is shut down: bytes, or like 192MiB, at least 1MiB. Default: "
+                 "192MiB")
+      ->type_name("SIZE");
   app.add_flag("--version", raw.version, "Print the version and exit");
 }
 
@@ -142,6 +155,23 @@ absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
   return absl::ToChronoNanoseconds(drain);
 }
 
+// "192MiB", or bytes: from 1 MiB to 1024 GiB.
+std::optional<int64_t> ParseSize(absl::string_view text) {
+  int64_t unit = 1;
+  for (const auto& [name, bytes] :
+       {std::pair("KiB", 1 << 10), {"MiB", 1 << 20}, {"GiB", 1 << 30}}) {
+    if (absl::ConsumeSuffix(&text, name)) unit = bytes;
+  }
+  constexpr int64_t kLeast = 1 << 20;
+  constexpr int64_t kMost = int64_t{1024} << 30;
+  int64_t count = 0;
+  if (!absl::SimpleAtoi(text, &count) || count < 1 || count > kMost / unit ||
+      count * unit < kLeast) {
+    return std::nullopt;
+  }
+  return count * unit;
+}
+
 // Those that this process was confined to, if it was.
 int NumUsableCpus() {
   cpu_set_t cpus;
@@ -158,6 +188,28 @@ absl::StatusOr<int> LoopsOf(const RawFlags& raw) {
                      absl::StrCat("expected a number from 1 to ", kMost)));
   }
   return loops;
+}
+
+absl::Status SetControlLimits(const RawFlags& raw, Flags& flags) {
+  if (const auto& text = raw.max_control_connections) {
+    constexpr int kMost = 100'000;
+    int& most = flags.max_control_connections;
+    if (!absl::SimpleAtoi(*text, &most) || most < 1 || most > kMost) {
+      return Wrong("--max-control-connections", *text,
+                   absl::InvalidArgumentError(
+                       absl::StrCat("expected a number from 1 to ", kMost)));
+    }
+  }
+  if (const auto& text = raw.max_control_memory) {
+    const auto bytes = ParseSize(*text);
+    if (!bytes) {
+      return Wrong("--max-control-memory", *text,
+                   absl::InvalidArgumentError(
+                       "expected a size from 1MiB to 1024GiB, like 192MiB"));
+    }
+    flags.max_control_memory = *bytes;
+  }
+  return absl::OkStatus();
 }
 
 // "" if the flag was not given.
@@ -216,6 +268,7 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   const auto drain = DrainOf(raw);
   if (!drain.ok()) return drain.status();
   flags.drain = *drain;
+  if (auto s = SetControlLimits(raw, flags); !s.ok()) return s;
   const auto loops = LoopsOf(raw);
   if (!loops.ok()) return loops.status();
   flags.loops = *loops;

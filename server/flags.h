@@ -3,6 +3,7 @@
 #define PORTREEVE_SERVER_FLAGS_H_
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
@@ -34,6 +35,11 @@ struct Flags {
     v1::CreateListenerRequest request;
   };
   std::vector<Listen> listen;
+
+  // Clients of the control plane at a time, >= 1; and the bytes that the
+  // process may take beyond what it accounts for.
+  int max_control_connections = 1000;
+  int64_t max_control_memory = int64_t{192} << 20;
 
   // How many loops, each with a thread, carry the bytes of connections.
   int loops = 1;

@@ -10,13 +10,15 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/control_calls.h"
 #include "server/errors.h"
 
 namespace portreeve::server {
 namespace {
 
-// By the transport: "authenticated" means that gRPC has a name for the peer,
-// and a certificate without one must not pass for a client without TLS.
+// Where nobody has seen the connection.  By the transport: "authenticated"
+// means that gRPC has a name for the peer, and a certificate without one must
+// not pass for a client without TLS.
 bool HasTls(const grpc::AuthContext* context) {
   if (context == nullptr) return false;
   const auto types =
@@ -95,10 +97,15 @@ Gate::Gate(Policy policy, Certificates certificates, AuditLog* audit)
 
 absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
+  const auto connection = ConnectionOf(context);
+  // One that ended long ago, of which nobody knows whose it was.
+  if (connection == nullptr && absl::StartsWith(context.peer(), "fd:")) {
+    return absl::UnavailableError("the connection has ended");
+  }
   const auto auth = context.auth_context();
   Client client{"", v1::ROLE_ADMIN};
   std::string identity;
-  if (HasTls(auth.get())) {
+  if (connection == nullptr ? HasTls(auth.get()) : connection->is_secure()) {
     const auto names = NamesOf(*auth);
     client = FromNames(policy_, names,
                        certificates_ == Certificates::kAreAdmins
@@ -107,8 +114,10 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
     // So that no certificate has the name of an address.
     identity = absl::StrCat("tls:", client.who);
   } else {
-    client.who = PercentDecode(context.peer());
-    identity = WithoutPort(client.who);
+    client.who = connection == nullptr ? PercentDecode(context.peer())
+                                       : connection->Who();
+    identity = connection == nullptr ? WithoutPort(client.who)
+                                     : connection->Identity();
   }
   const Caller caller{std::move(client.who), std::move(identity),
                       &AccessOf(method)};

@@ -19,8 +19,10 @@ namespace portreeve::server {
 
 // One admitted call.
 struct Caller {
-  std::string who;  // The name in the certificate, else the peer's address.
-  // Who that is on every connection: "tls:NAME", or the address without a port.
+  // The name in the certificate, else the peer's address: "unix:uid=0(root)".
+  std::string who;
+  // Who that is on every connection: "tls:NAME", the address without a port, or
+  // "unix:uid=0".
   std::string identity;
   const MethodAccess* method = nullptr;
 };

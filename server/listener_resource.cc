@@ -1,5 +1,6 @@
 #include "server/listener_resource.h"
 
+#include <cerrno>
 #include <utility>
 #include <variant>
 
@@ -74,8 +75,15 @@ absl::Status ListenerResource::Start() {
                              MakeOnHandlerError(*spec_), MakeHandler(*spec_),
                              options);
   };
+  if (!shared_.descriptors.Take()) {
+    const auto to_text = [](const auto& kind) { return ToString(kind); };
+    return WithListenField(ErrnoError(EMFILE, "socket",
+                                      std::visit(to_text, *where)),
+                           spec_->where_to_listen());
+  }
   auto server = std::visit(create, *where);
   if (!server.ok()) {
+    shared_.descriptors.GiveBack();
     return WithListenField(server.status(), spec_->where_to_listen());
   }
   server_ = *std::move(server);
@@ -331,6 +339,7 @@ void ListenerResource::OnCloseStarted(CloseCause) {
 }
 
 void ListenerResource::OnCloseFinished() {
+  shared_.descriptors.GiveBack();
   close_finished_.Fill();
   close_time_ = UnixNanosNow();
   AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_FINISHED);

@@ -17,6 +17,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
+#include "server/descriptor_shares.h"
 #include "server/event_log.h"
 #include "server/event_ring.h"
 #include "server/listener_record.h"
@@ -37,6 +38,7 @@ class ListenerResource final : private ServerObserver {
     LaneSet& lanes;
     EventLog& events;
     DescriptorBudget& budget;
+    ListenerDescriptors& descriptors;
     ConnectionTable& connections;
     const Policy& policy;
   };

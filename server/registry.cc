@@ -56,11 +56,13 @@ Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
 }  // namespace
 
 Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
-                   DescriptorBudget& budget, const Policy& policy)
+                   DescriptorBudget& budget, const Policy& policy,
+                   int listener_descriptors)
     : executor_(std::move(executor)),
       lanes_(lanes),
       events_(events),
       budget_(budget),
+      listener_descriptors_(listener_descriptors, budget),
       policy_(policy),
       all_handlers_determined_(executor_),
       dialler_(executor_, {events_, budget_, connections_, policy_},
@@ -123,8 +125,8 @@ absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
                                             v1::ListenerSpec wanted) {
   const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
   const auto spec = std::make_shared<const v1::ListenerSpec>(std::move(wanted));
-  const ListenerResource::Shared shared{lanes_, events_, budget_, connections_,
-                                        policy_};
+  const ListenerResource::Shared shared{
+      lanes_, events_, budget_, listener_descriptors_, connections_, policy_};
   auto opened = ListenerResource::Open(executor_, shared, id, spec);
   if (!opened.ok()) {
     const v1::WhereToListen& where = spec->where_to_listen();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
 #include "server/dialler.h"
+#include "server/descriptor_shares.h"
 #include "server/event_log.h"
 #include "server/listener_draft.h"
 #include "server/listener_resource.h"
@@ -41,7 +43,8 @@ struct Awaited {
 // Threads: loop thread only.
 // Lifetime: destroying it before the end of TearDown() is a CHECK failure if
 // there is a listener whose handlers are not determined.  `lanes`, `events`
-// and `budget` outlive it.
+// and `budget` outlive it.  Listeners beyond `listener_descriptors` take their
+// descriptors from `budget`.
 class Registry {
  public:
   // How many closed listeners are remembered, the newest ones; those whose
@@ -49,7 +52,8 @@ class Registry {
   static constexpr size_t kMaxClosed = 1000;
 
   Registry(Executor executor, LaneSet& lanes, EventLog& events,
-           DescriptorBudget& budget, const Policy& policy);
+           DescriptorBudget& budget, const Policy& policy,
+           int listener_descriptors = std::numeric_limits<int>::max());
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
@@ -59,6 +63,9 @@ class Registry {
   // LISTENER_EXISTS, OUTSIDE_POLICY, and those of bind and listen, with fields
   // from the request's root.
   absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
+
+  // The bytes of the answers that are remembered for their request_id.
+  size_t RememberedBytes() const { return requests_.MemoryUse(); }
 
   // Errors of all that follow: NOT_FOUND.
   absl::StatusOr<v1::Listener> Get(const std::string& id) const;
@@ -160,6 +167,7 @@ class Registry {
   LaneSet& lanes_;
   EventLog& events_;
   DescriptorBudget& budget_;
+  ListenerDescriptors listener_descriptors_;
   const Policy policy_;
   bool shutting_down_ = false;
   RequestCache requests_;

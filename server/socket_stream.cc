@@ -63,6 +63,7 @@ Task<bool> SocketStream::DataTaken() {
 }
 
 void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
+  Carry();
   socket_ = std::move(socket);
 }
 

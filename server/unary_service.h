@@ -26,6 +26,7 @@ namespace portreeve::server {
 template <typename Message>
 struct Received {
   Message message;
+  bool is_there = false;  // A call may end before its request has come.
   bool is_parsed = false;
 };
 
@@ -57,6 +58,9 @@ class UnaryService : public Methods {
     auto serve = [this, name, method](grpc::CallbackServerContext* context,
                                       const Received<Request>* request,
                                       Reply<Response>* reply) {
+      if (!request->is_there) {
+        return Answer(context, InvalidMessage("there is no request"));
+      }
       if (!request->is_parsed) {
         return Refuse(
             context, name,
@@ -104,7 +108,9 @@ class SerializationTraits<portreeve::server::Received<Message>> {
  public:
   static Status Deserialize(ByteBuffer* buffer,
                             portreeve::server::Received<Message>* request) {
+    request->is_there = buffer->Valid();
     request->is_parsed =
+        request->is_there &&
         SerializationTraits<Message>::Deserialize(buffer, &request->message)
             .ok();
     return Status::OK;

@@ -1,0 +1,111 @@
+// ControlConnection: one client's connection to the control plane, as seen
+// beside gRPC, which reads and writes it.
+#ifndef PORTREEVE_SERVER_CONTROL_CONNECTION_H_
+#define PORTREEVE_SERVER_CONTROL_CONNECTION_H_
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "lib/descriptor.h"
+#include "server/flood_policy.h"
+
+namespace portreeve::server {
+
+// Counts what the client asks for, and ends the connection where gRPC has no
+// way to: it holds a copy of the descriptor that gRPC owns.
+// Threads: any, but for Forget().
+class ControlConnection {
+ public:
+  struct Client {
+    // gRPC's name for the connection, which all its calls carry: "fd:12", or
+    // with TLS "ipv4:127.0.0.1:40000".  No other connection has it at the time.
+    std::string key;
+    // "ipv4:127.0.0.1:40000", "unix:".
+    std::string address;
+    // gRPC has made sure of a certificate before there is a call.
+    bool is_secure = false;
+    // Of a unix socket (SO_PEERCRED).
+    std::optional<ucred> credentials;
+  };
+
+  // `copy` is of the socket; TCP unless there are credentials.
+  ControlConnection(Client client, Descriptor copy);
+  ControlConnection(const ControlConnection&) = delete;
+  ControlConnection& operator=(const ControlConnection&) = delete;
+
+  const std::string& key() const { return client_.key; }
+  bool is_secure() const { return client_.is_secure; }
+  bool is_unix() const { return client_.credentials.has_value(); }
+
+  // Whom an audit names: the address, or "unix:uid=1000(ann)".  The first call
+  // may ask the system's user database, and so may block.
+  const std::string& Who();
+  // The same for each connection of a client: "ipv4:127.0.0.1",
+  // "unix:uid=1000".
+  std::string Identity() const;
+
+  // Gives false where that is a call too many, for which the connection is shut
+  // down.
+  bool BeginCall();
+  void EndCall(bool cancelled);
+  // A call that carries a connection, or offers some, is bounded by these.
+  void BeginCarrying() { ++carrying_; }
+  void EndCarrying() { --carrying_; }
+  // A message of a stream that was read.
+  void AddMessage(size_t bytes);
+
+  // Whether it has made a call.
+  bool called() const { return begun_ > 0; }
+  int carrying() const { return carrying_; }
+
+  // All counts up to now, those of the kernel included.
+  FloodPolicy::Totals Totals() const;
+
+  // What it has asked for in the last second or two, beyond what its calls
+  // explain, and what it waits for now: in bytes, more or less.
+  int64_t Activity() const;
+  // Remembers the counts of now for Activity(), and gives whether anything is
+  // new since the last time.
+  bool MarkSeen(const FloodPolicy::Totals& totals, TimePoint now);
+
+  // Ends the connection at once: the client gets a reset, and what it has sent
+  // and gRPC has not read is thrown away.  False if that was done before.
+  bool ShutDown();
+  bool is_shut_down() const { return shut_down_; }
+  bool is_open() const;  // Not shut down, and not forgotten.
+
+  // Closes the copy.  Threads: the one that watches the copy.
+  void Forget();
+  // Until Forget().
+  int native_handle() const { return copy_.get(); }
+
+ private:
+  const Client client_;
+  std::once_flag name_once_;
+  std::string who_;
+
+  std::atomic<int> in_flight_ = 0;
+  std::atomic<int> carrying_ = 0;
+  std::atomic<int64_t> begun_ = 0;
+  std::atomic<int64_t> cancelled_ = 0;
+  std::atomic<int64_t> messages_ = 0;
+  std::atomic<int64_t> message_bytes_ = 0;
+  std::atomic<bool> shut_down_ = false;
+
+  mutable std::mutex mutex_;  // Of what follows.
+  Descriptor copy_;
+  FloodPolicy::Totals seen_;  // At the last MarkSeen().
+  // The newest of each kMarkInterval; `older_` counts.
+  FloodPolicy::Totals older_;
+  FloodPolicy::Totals newer_;
+  TimePoint marked_{};
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_CONNECTION_H_

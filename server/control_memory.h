@@ -1,0 +1,84 @@
+// ControlMemory: the last line against clients of the control plane that make
+// the daemon grow.
+#ifndef PORTREEVE_SERVER_CONTROL_MEMORY_H_
+#define PORTREEVE_SERVER_CONTROL_MEMORY_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "lib/descriptor.h"
+#include "lib/time_source.h"
+
+namespace portreeve::server {
+
+// What becomes of the memory of the process, and when to do something about it:
+// at the limit, and when a third of it has come within a second or two, since
+// calls that are ended take more memory before they give it back.
+// No clock, no threads.
+class MemoryPolicy {
+ public:
+  // How long after the last shutdown, or the last time, the heap is trimmed:
+  // gRPC gives back what it had for the calls in its own time.
+  static constexpr Duration kTrimAfter[] = {std::chrono::milliseconds(200),
+                                            std::chrono::seconds(1),
+                                            std::chrono::seconds(5)};
+
+  explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
+
+  // The process has `bytes` that nothing accounts for.
+  enum class Alarm {
+    kNone,
+    // It has grown so fast that whoever sends much has to go.
+    kGrowth,
+    // It is too large: whoever is busy has to go.
+    kLevel,
+  };
+  Alarm Look(TimePoint now, int64_t bytes);
+
+  // A connection was shut down.
+  void OnShutDown(TimePoint now);
+  // When the heap is to be trimmed next; nullopt: not at all.
+  std::optional<TimePoint> next_trim() const { return next_trim_; }
+  void OnTrimmed(TimePoint now);
+
+ private:
+  const int64_t limit_;
+  // Of the last seconds; growth counts from older_.
+  int64_t older_ = 0;
+  int64_t newer_ = 0;
+  std::optional<TimePoint> marked_;
+  int num_trimmed_ = 0;  // Since the last shutdown.
+  std::optional<TimePoint> next_trim_;
+};
+
+// Threads: one.
+class ControlMemory {
+ public:
+  // What the daemon keeps for other reasons, in bytes.
+  using Accounted = std::function<int64_t()>;
+
+  // More than `limit` bytes beyond what the process has now and what
+  // `accounted` gives is too much.
+  ControlMemory(int64_t limit, Accounted accounted);
+
+  MemoryPolicy& policy() { return policy_; }
+
+  // The bytes that nothing accounts for; 0 where nobody knows.
+  int64_t Unaccounted() const;
+
+  // Gives what the heap does not use back to the system, on a thread of gRPC.
+  void Trim();
+
+ private:
+  int64_t Resident() const;
+
+  MemoryPolicy policy_;
+  const Accounted accounted_;
+  const Descriptor statm_;
+  const int64_t at_start_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_MEMORY_H_

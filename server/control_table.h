@@ -1,0 +1,84 @@
+// ControlTable: the connections of the control plane, and how many of their
+// calls gRPC has taken in.
+#ifndef PORTREEVE_SERVER_CONTROL_TABLE_H_
+#define PORTREEVE_SERVER_CONTROL_TABLE_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "server/control_connection.h"
+
+namespace portreeve::server {
+
+// Threads: any.
+class ControlTable {
+ public:
+  // How many calls gRPC may have taken in without beginning them: beyond that
+  // somebody keeps its threads busy with more of them.
+  static constexpr int kMostPending = 1000;
+
+  // What a client may send, without being one that is looked for: the beginning
+  // of TLS.
+  static constexpr int64_t kLeastActivity = 8 << 10;
+
+  ControlTable() = default;
+  ControlTable(const ControlTable&) = delete;
+  ControlTable& operator=(const ControlTable&) = delete;
+
+  // In place of one of the same key, which gRPC has closed by now.
+  void Add(std::shared_ptr<ControlConnection> connection);
+  // It has ended.  Calls of it may still come to light: the newest kMostEnded
+  // of those that have ended are found for a while.
+  static constexpr size_t kMostEnded = 1000;
+  void OnEnded(const std::shared_ptr<ControlConnection>& connection);
+  // Null where there is none.
+  std::shared_ptr<ControlConnection> Find(const std::string& key) const;
+
+  // gRPC has taken in a call, of which nobody knows yet whose it is; and begun
+  // it, or given it up.
+  void OnCallTakenIn();
+  void OnCallBegun() { --pending_; }
+
+  // Ends `connection` and says why in the log: once a second at most.
+  void ShutDown(ControlConnection& connection, const std::string& why);
+
+  // Of those that have been active for `least` bytes or more (see
+  // ControlConnection::Activity()), ends the busiest one, or with it all
+  // that are nearly as busy; of those that carry nothing, if one of them is
+  // busy at all.
+  enum class Whom { kBusiest, kAllAsBusy };
+  void ShutDownBusiest(Whom whom, int64_t least, const std::string& why);
+
+  // How many were ended here so far.
+  int64_t num_shut_down() const { return num_shut_down_; }
+
+ private:
+  struct Busy {
+    std::shared_ptr<ControlConnection> connection;
+    int64_t activity;
+  };
+  // The busiest first.
+  std::vector<Busy> BusyOnes(int64_t least) const;
+  bool MayLog();
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<ControlConnection>>
+      connections_;  // Under mutex_, as what follows.
+  std::deque<std::weak_ptr<ControlConnection>> ended_;
+  std::optional<std::chrono::steady_clock::time_point> logged_;
+  std::atomic<int> pending_ = 0;
+  std::atomic<int64_t> num_shut_down_ = 0;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_TABLE_H_
