@@ -8,9 +8,11 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "lib/asio.h"
 #include "lib/buffer_age_limit.h"
 #include "lib/deferred.h"
+#include "lib/descriptor.h"
 #include "lib/reader.h"
 #include "lib/resolver.h"
 #include "lib/socket.h"
@@ -35,6 +37,13 @@ struct ConnectOptions {
   // leaves that address out, and is the result if none is left.  Null: all are
   // admitted.  Inet only.
   std::function<absl::Status(const Inet::Address&)> admit;
+
+  // Called before each attempt: gives the file to connect to in place of what
+  // is at the path by then, opened with O_PATH, and none for that; an error is
+  // the attempt's.  It is closed after connect(2).  So a file that was looked
+  // at is the one that is connected to.  Takes /proc.  Null: the path.  Unix
+  // only.
+  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
 
   // Of the Writer that Connect and WithConnection make.
   BufferAgeLimit buffer_age_limit;

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "lib/status.h"
 
 namespace portreeve {
@@ -25,6 +26,22 @@ int Connect(int fd, const Endpoint& peer) {
   const int result =
       connect(fd, peer.data(), static_cast<socklen_t>(peer.size()));
   return result == 0 ? 0 : errno;
+}
+
+// What connect(2) takes for a file that is open: with O_PATH, too.
+std::string NameOf(const Descriptor& file) {
+  return absl::StrCat("/proc/self/fd/", file.get());
+}
+
+absl::Status NoProcError(const Unix::Address& peer) {
+  ErrorDetail detail;
+  detail.reason = Reason::kOther;
+  detail.error_number = ENOENT;
+  detail.address = ToString(peer);
+  return MakeError(absl::StatusCode::kFailedPrecondition, detail,
+                   absl::StrCat("connect ", detail.address,
+                                ": /proc is not mounted, by which a file that "
+                                "was checked is connected to"));
 }
 
 // Asio takes the descriptor only once connect(2) was called: before that, epoll
@@ -119,12 +136,17 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
   return ErrnoError(result, "connect", ToString(peer));
 }
 
-absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer) {
+absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer,
+                                          const Descriptor& file) {
   Descriptor fd(OpenSocket(AF_UNIX));
   if (fd.get() < 0) return ErrnoError(errno, "socket", ToString(peer));
-  const int result = Connect(fd.get(), peer);
-  if (result != 0) return ErrnoError(result, "connect", ToString(peer));
-  return fd;
+  const int result = file.is_open()
+                         ? Connect(fd.get(), Unix::Address(NameOf(file)))
+                         : Connect(fd.get(), peer);
+  if (result == 0) return fd;
+  // A file that is open has its name there, though it has none elsewhere.
+  if (file.is_open() && result == ENOENT) return NoProcError(peer);
+  return ErrnoError(result, "connect", ToString(peer));
 }
 
 bool IsBacklogFull(const absl::Status& error) {
@@ -132,8 +154,9 @@ bool IsBacklogFull(const absl::Status& error) {
 }
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
-                                         const Unix::Address& peer) {
-  auto fd = OpenAndConnect(peer);
+                                         const Unix::Address& peer,
+                                         const Descriptor& file) {
+  auto fd = OpenAndConnect(peer, file);
   if (!fd.ok()) return fd.status();
   return ToSocket(loop, *fd, peer, ToString(peer));
 }

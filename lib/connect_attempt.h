@@ -34,8 +34,11 @@ bool IsConnectedToItself(int fd, const Inet::Address& peer);
 bool MayConnectToItself(const Inet::Address& peer);
 
 // The same for a unix socket, which takes no time: a missing file is an error
-// at once, and so is a full backlog, which is worth another attempt.
-absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer);
+// at once, and so is a full backlog, which is worth another attempt.  With an
+// open `file` that one is connected to, whatever is at the path of `peer`; it
+// is opened with O_PATH.  Errors then also: SYSTEM_ERROR without /proc.
+absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer,
+                                          const Descriptor& file);
 
 // Whether `error`, of an attempt at a unix socket, means that somebody listens
 // there and has as many clients waiting as the backlog takes (EAGAIN).  The
@@ -55,7 +58,8 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
                                        const Inet::Address& peer, int* failure);
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
-                                         const Unix::Address& peer);
+                                         const Unix::Address& peer,
+                                         const Descriptor& file);
 
 }  // namespace portreeve
 

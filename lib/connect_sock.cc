@@ -331,6 +331,15 @@ Task<> SleepUnlessInterrupted(Duration delay,
   }
 }
 
+absl::StatusOr<StreamSocket> ConnectToPeer(asio::io_context& loop,
+                                           const Unix::Address& peer,
+                                           const ConnectOptions& options) {
+  if (!options.open) return ConnectUnix(loop, peer, Descriptor());
+  const auto file = options.open(peer);
+  if (!file.ok()) return file.status();
+  return ConnectUnix(loop, peer, *file);
+}
+
 Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
                                  ConnectOptions options) {
   const Executor executor = co_await asio::this_coro::executor;
@@ -339,7 +348,7 @@ Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
   const Unix::Address peer(where.path);
   DoublingDelay delay;
   while (true) {
-    auto socket = ConnectUnix(LoopOf(executor), peer);
+    auto socket = ConnectToPeer(LoopOf(executor), peer, options);
     if (socket.ok()) {
       co_return Socket<Unix>(
           std::make_shared<SocketCore>(executor, *std::move(socket), peer));

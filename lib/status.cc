@@ -115,6 +115,8 @@ absl::string_view ReasonName(Reason reason) {
       return "FD_LIMIT";
     case Reason::kOutsidePolicy:
       return "OUTSIDE_POLICY";
+    case Reason::kSelfConnect:
+      return "SELF_CONNECT";
     case Reason::kOther:
       return "SYSTEM_ERROR";
   }

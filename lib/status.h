@@ -26,6 +26,7 @@ enum class Reason {
   kDnsFailure,
   kFdLimit,
   kOutsidePolicy,
+  kSelfConnect,
   kOther,  // An errno that has no name of its own here.
 };
 

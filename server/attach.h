@@ -27,7 +27,7 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
                    AuditFunction audit);
 
 // The same for `dial`.  Before `opened`: INVALID_FIELD, OUTSIDE_POLICY,
-// SHUTTING_DOWN, FD_LIMIT, and the errors of ConnectSock().
+// SELF_CONNECT, SHUTTING_DOWN, FD_LIMIT, and the errors of ConnectSock().
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
                  AuditFunction audit);
 

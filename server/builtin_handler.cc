@@ -25,6 +25,7 @@ AnyHandler ForwardHandlerOf(const v1::ListenerSpec& spec, HandlerHooks hooks) {
   options.buffer_age_limit = Checked(FromProto(spec.buffer_age_limit()));
   options.on_connected = std::move(hooks.on_connected);
   options.admit = std::move(hooks.admit);
+  options.open = std::move(hooks.open);
   return ForwardHandler(std::move(options));
 }
 

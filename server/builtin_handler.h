@@ -21,6 +21,7 @@ struct HandlerHooks {
   std::function<void(int64_t connection_id, std::shared_ptr<const AnyAddress>)>
       on_connected;
   std::function<absl::Status(const Inet::Address&)> admit;
+  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
   // remote: as RemoteOptions.
   WorkerPool* workers = nullptr;
   std::function<std::shared_ptr<Claim>(int64_t)> claim_of;

@@ -82,6 +82,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   std::unique_ptr<ControlPlane> plane(
       new ControlPlane(loop, options, std::move(credentials)));
   if (auto s = plane->Listen(options.addresses); !s.ok()) return OfControl(s);
+  if (auto s = options.on_bound(plane->addresses()); !s.ok()) return s;
   if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
   return plane;
 }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,6 +60,8 @@ class ControlPlane {
     // What the process may take beyond what `accounted` gives, on the loop.
     int64_t max_memory = 192 << 20;
     ControlMemory::Accounted accounted;
+    // Told the addresses before anybody can call; an error ends the start.
+    std::function<absl::Status(const std::vector<AnyAddress>&)> on_bound;
   };
 
   // Binds all of the addresses, or none.  Those of TCP speak TLS, if there is

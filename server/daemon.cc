@@ -26,6 +26,8 @@
 #include "server/listener_draft.h"
 #include "server/listener_service.h"
 #include "server/loop_group.h"
+#include "server/own_addresses.h"
+#include "server/policy_reload.h"
 #include "server/registry.h"
 
 namespace portreeve::server {
@@ -77,6 +79,15 @@ Gate::Certificates CertificatesOf(const Flags& flags) {
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
 }
 
+absl::StatusOr<OwnAddresses> OwnAddressesOf(
+    const std::vector<AnyAddress>& addresses) {
+  OwnAddresses own;
+  for (const AnyAddress& address : addresses) {
+    if (auto s = own.Add(address); !s.ok()) return WithFlag("--control", s);
+  }
+  return own;
+}
+
 // Of what is allowed, and seldom meant.
 void Warn(const Flags& flags, const Policy& policy) {
   const bool has_policy = !flags.policy.empty();
@@ -98,7 +109,8 @@ void Warn(const Flags& flags, const Policy& policy) {
 
 struct Daemon::State {
   State(Loop& loop, int num_loops, const DescriptorShares& shares,
-        const Policy& policy, Gate::Certificates certificates, AuditLog& audit)
+        const LivePolicy& policy, Gate::Certificates certificates,
+        AuditLog& audit)
       : loops(loop, num_loops),
         budget(shares.connections),
         registry(loop.executor(), loops.lanes(), events, budget, policy,
@@ -160,14 +172,15 @@ struct Daemon::State {
   std::unique_ptr<ControlPlane> plane;  // Main thread only.
 };
 
-Daemon::Daemon(int num_loops, const DescriptorShares& shares,
-               const Policy& policy, Gate::Certificates certificates,
-               const Process& process)
+Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
+               const Policy& policy, const Process& process)
     : process_(process),
+      policy_file_(flags.policy),
+      policy_(policy),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
-    state_ = std::make_unique<State>(loop_, num_loops, shares, policy,
-                                     certificates, audit_);
+    state_ = std::make_unique<State>(loop_, flags.loops, shares, policy_,
+                                     CertificatesOf(flags), audit_);
   };
   loop_.Run(make).get();
 }
@@ -179,8 +192,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   const auto policy = PolicyOf(flags);
   if (!policy.ok()) return policy.status();
   const DescriptorShares shares = SharesOf(flags);
-  std::unique_ptr<Daemon> daemon(
-      new Daemon(flags.loops, shares, *policy, CertificatesOf(flags), process));
+  std::unique_ptr<Daemon> daemon(new Daemon(flags, shares, *policy, process));
   State& state = *daemon->state_;
   std::FILE* const out = process.out;
   ControlPlane::Options options;
@@ -189,6 +201,12 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   options.limits.max_connections = shares.control_connections;
   options.max_memory = flags.max_control_memory;
   options.accounted = [&state] { return state.AccountedMemory(); };
+  options.on_bound =
+      [&policy = daemon->policy_](const std::vector<AnyAddress>& addresses) {
+        auto own = OwnAddressesOf(addresses);
+        if (own.ok()) policy.SetOwnAddresses(*std::move(own));
+        return own.status();
+      };
   auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
@@ -223,7 +241,15 @@ absl::Status Daemon::Listen(const Flags::Listen& listen, std::FILE* out) {
   return absl::OkStatus();
 }
 
-void Daemon::OnHangup() { process_.log.Reopen(); }
+absl::Status Daemon::ReloadPolicy() {
+  if (policy_file_.empty()) return absl::OkStatus();
+  return server::ReloadPolicy(policy_file_, policy_, loop_, state_->registry);
+}
+
+void Daemon::OnHangup() {
+  process_.log.Reopen();
+  (void)ReloadPolicy();  // It logs what is wrong.
+}
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
 #include "lib/deferred.h"
@@ -15,7 +16,7 @@
 #include "server/audit_log.h"
 #include "server/descriptor_shares.h"
 #include "server/flags.h"
-#include "server/gate.h"
+#include "server/live_policy.h"
 #include "server/log_writer.h"
 #include "server/loop.h"
 #include "server/policy.h"
@@ -52,6 +53,10 @@ class Daemon {
   // SIGHUP until then is OnHangup().
   bool Run(Duration drain);
 
+  // As server/policy_reload.h; without --policy it does nothing.  It blocks.
+  // Threads: any but the loop's, while Run() runs or before.
+  absl::Status ReloadPolicy();
+
  private:
   struct State;
 
@@ -64,8 +69,8 @@ class Daemon {
   // everything that they asked for is answered by then.
   static constexpr std::chrono::milliseconds kLinger{100};
 
-  Daemon(int num_loops, const DescriptorShares& shares, const Policy& policy,
-         Gate::Certificates certificates, const Process& process);
+  Daemon(const Flags& flags, const DescriptorShares& shares,
+         const Policy& policy, const Process& process);
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
@@ -85,6 +90,8 @@ class Daemon {
   void End(Duration streams_end);
 
   const Process process_;
+  const std::string policy_file_;  // Empty: none.
+  LivePolicy policy_;
   AuditLog audit_;
   Loop loop_;  // Before what runs on it, which it outlives.
   std::unique_ptr<State> state_;

@@ -117,6 +117,9 @@ Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
       socket = connected.core();
     } else {
       options.admit = nullptr;
+      options.open = [this](const Unix::Address& address) {
+        return shared_.policy.OpenSocket(address);
+      };
       const auto& path = std::get<WhereToConnect<Unix>>(dial->where);
       const Socket<Unix> connected = co_await ConnectSock<Unix>(path, options);
       socket = connected.core();

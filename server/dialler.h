@@ -21,7 +21,7 @@
 #include "server/connection_table.h"
 #include "server/convert.h"
 #include "server/event_log.h"
-#include "server/policy.h"
+#include "server/live_policy.h"
 
 namespace portreeve::server {
 
@@ -34,7 +34,7 @@ class Dialler {
     EventLog& events;
     DescriptorBudget& budget;
     ConnectionTable& connections;
-    const Policy& policy;
+    const LivePolicy& policy;
   };
 
   // `on_idle` is called whenever the last dialled connection has ended.

@@ -9,6 +9,19 @@ namespace {
 
 constexpr char kServerReasonUrl[] = "portreeve/server_reason";
 
+// Of what a request asks for at `address`, in `field`, which may be empty.
+absl::Status AboutAddress(absl::StatusCode code, Reason reason,
+                          absl::string_view field, absl::string_view address,
+                          absl::string_view what) {
+  ErrorDetail detail;
+  detail.reason = reason;
+  detail.address = std::string(address);
+  detail.field = std::string(field);
+  return MakeError(
+      code, detail,
+      field.empty() ? std::string(what) : absl::StrCat(field, ": ", what));
+}
+
 }  // namespace
 
 absl::Status ServerError(absl::StatusCode code, absl::string_view reason,
@@ -35,13 +48,14 @@ absl::Status ShuttingDown() {
 
 absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
                            absl::string_view what) {
-  ErrorDetail detail;
-  detail.reason = Reason::kOutsidePolicy;
-  detail.address = std::string(address);
-  detail.field = std::string(field);
-  return MakeError(
-      absl::StatusCode::kPermissionDenied, detail,
-      field.empty() ? std::string(what) : absl::StrCat(field, ": ", what));
+  return AboutAddress(absl::StatusCode::kPermissionDenied,
+                      Reason::kOutsidePolicy, field, address, what);
+}
+
+absl::Status SelfConnect(absl::string_view field, absl::string_view address,
+                         absl::string_view what) {
+  return AboutAddress(absl::StatusCode::kFailedPrecondition,
+                      Reason::kSelfConnect, field, address, what);
 }
 
 absl::Status RoleRequired(absl::string_view message) {

@@ -29,6 +29,11 @@ absl::Status ShuttingDown();
 absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
                            absl::string_view what);
 
+// FAILED_PRECONDITION / SELF_CONNECT; `what` says how the daemon would reach
+// itself.  `field` and `address` are as those of OutsidePolicy().
+absl::Status SelfConnect(absl::string_view field, absl::string_view address,
+                         absl::string_view what);
+
 // PERMISSION_DENIED / ROLE_REQUIRED.
 absl::Status RoleRequired(absl::string_view message);
 

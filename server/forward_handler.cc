@@ -112,8 +112,15 @@ class ForwardConnection final : public PumpedConnection,
     lane().young().Join(*this);
   }
 
+  absl::StatusOr<Descriptor> Open(const Unix::Address& peer) const {
+    if (!route_->options.open) return Descriptor();
+    return route_->options.open(peer);
+  }
+
   void ConnectTo(const Unix::Address& peer) {
-    auto connected = OpenAndConnect(peer);
+    const auto file = Open(peer);
+    if (!file.ok()) return OnUnreachable();
+    auto connected = OpenAndConnect(peer, *file);
     if (!connected.ok()) {
       if (!IsBacklogFull(connected.status())) return OnUnreachable();
       if (!retry_) retry_ = std::make_unique<Retry>();

@@ -92,7 +92,7 @@ Client FromNames(const Policy& policy, const std::vector<std::string>& names,
 
 }  // namespace
 
-Gate::Gate(Policy policy, Certificates certificates, AuditLog* audit)
+Gate::Gate(LivePolicy policy, Certificates certificates, AuditLog* audit)
     : policy_(std::move(policy)), certificates_(certificates), audit_(audit) {}
 
 absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
@@ -107,10 +107,11 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
   std::string identity;
   if (connection == nullptr ? HasTls(auth.get()) : connection->is_secure()) {
     const auto names = NamesOf(*auth);
-    client = FromNames(policy_, names,
+    const Policy policy = policy_.Now();
+    client = FromNames(policy, names,
                        certificates_ == Certificates::kAreAdmins
                            ? v1::ROLE_ADMIN
-                           : policy_.RoleOf(names));
+                           : policy.RoleOf(names));
     // So that no certificate has the name of an address.
     identity = absl::StrCat("tls:", client.who);
   } else {

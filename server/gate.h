@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "server/access_table.h"
 #include "server/audit_log.h"
-#include "server/policy.h"
+#include "server/live_policy.h"
 
 namespace portreeve::server {
 
@@ -35,7 +35,7 @@ class Gate {
   enum class Certificates { kAreAdmins, kHaveTheRolesOfThePolicy };
 
   // `audit` outlives it; null: nothing is audited.
-  Gate(Policy policy, Certificates certificates, AuditLog* audit);
+  Gate(LivePolicy policy, Certificates certificates, AuditLog* audit);
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
@@ -52,7 +52,7 @@ class Gate {
              const absl::Status& result) const;
 
  private:
-  const Policy policy_;
+  const LivePolicy policy_;
   const Certificates certificates_;
   AuditLog* const audit_;
 };

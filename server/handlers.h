@@ -9,8 +9,10 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "lib/any_server.h"
 #include "lib/buffer_age_limit.h"
+#include "lib/descriptor.h"
 #include "lib/time_source.h"
 #include "lib/where.h"
 
@@ -40,8 +42,9 @@ struct ForwardOptions {
                      std::shared_ptr<const AnyAddress> upstream)>
       on_connected;
 
-  // As ConnectOptions::admit.
+  // As ConnectOptions has them; called on the connections' lanes.
   std::function<absl::Status(const Inet::Address&)> admit;
+  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
 };
 
 // Connects to the upstream and copies both ways, at most 64 KiB a direction

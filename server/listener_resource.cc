@@ -104,8 +104,11 @@ AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
         const auto live = connections.Find(id);
         if (live) live->facts.upstream = std::move(upstream);
       };
-  hooks.admit = [&policy = shared_.policy](const Inet::Address& address) {
+  hooks.admit = [policy = shared_.policy](const Inet::Address& address) {
     return policy.CheckAddress(address);
+  };
+  hooks.open = [policy = shared_.policy](const Unix::Address& address) {
+    return policy.OpenSocket(address);
   };
   hooks.workers = &workers_;
   hooks.claim_of = [this](int64_t id) { return ClaimOf(id); };

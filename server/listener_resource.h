@@ -21,7 +21,7 @@
 #include "server/event_log.h"
 #include "server/event_ring.h"
 #include "server/listener_record.h"
-#include "server/policy.h"
+#include "server/live_policy.h"
 #include "server/worker_pool.h"
 
 namespace portreeve::server {
@@ -40,7 +40,7 @@ class ListenerResource final : private ServerObserver {
     DescriptorBudget& budget;
     ListenerDescriptors& descriptors;
     ConnectionTable& connections;
-    const Policy& policy;
+    const LivePolicy& policy;
   };
 
   // Binds and listens; `spec` is checked and filled in (server/spec.h).

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -73,6 +74,28 @@ absl::Status OutsideDirectories(absl::string_view where) {
                        "is not in one of the policy's unix_directories");
 }
 
+// The file to which `path` leads; nothing where all files are allowed.
+absl::StatusOr<std::optional<std::string>> SocketWithin(
+    const PolicyRules& rules, const std::string& path) {
+  std::optional<std::string> target;
+  const std::string where = ToString(WhereToConnect<Unix>::OfFile(path));
+  if (!rules.unix_directories.empty()) {
+    target = rules.unix_directories.TargetWithin(path);
+    if (!target) return OutsideDirectories(where);
+  }
+  if (rules.has_dial_allow) {
+    auto dialled = rules.dial_unix_directories.TargetWithin(path);
+    if (!dialled) {
+      return OutsidePolicy(
+          "unix_socket.path", where,
+          "is not in one of the policy's dial.allow.unix_directories");
+    }
+    if (target && target != dialled) return OutsideDirectories(where);
+    target = std::move(dialled);
+  }
+  return target;
+}
+
 absl::Status Check(const PolicyRules& rules, const WhereToListen<Inet>& where) {
   if (!MayListenOn(rules.listen_networks, Unmapped(where.address))) {
     return OutsidePolicy("inet.address", ToString(where),
@@ -109,11 +132,7 @@ absl::Status Check(const PolicyRules& rules,
 
 absl::Status Check(const PolicyRules& rules,
                    const WhereToConnect<Unix>& where) {
-  if (rules.unix_directories.empty() ||
-      rules.unix_directories.ContainTarget(where.path)) {
-    return absl::OkStatus();
-  }
-  return OutsideDirectories(ToString(where));
+  return SocketWithin(rules, where.path).status();
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
@@ -168,6 +187,17 @@ absl::Status Policy::CheckAddress(const Inet::Address& address) const {
   auto s = CheckDialAddress(*rules_, "", text, address.address());
   if (!s.ok()) return s;
   return CheckDialPort(*rules_, "", text, address.port());
+}
+
+bool Policy::bounds_sockets() const {
+  return !rules_->unix_directories.empty() || rules_->has_dial_allow;
+}
+
+absl::StatusOr<std::string> Policy::ResolveSocket(
+    const std::string& path) const {
+  auto target = SocketWithin(*rules_, path);
+  if (!target.ok()) return target.status();
+  return *target ? **std::move(target) : path;
 }
 
 v1::Role Policy::RoleOf(const std::vector<std::string>& names) const {

@@ -49,6 +49,13 @@ class Policy {
   // kernel takes it for.  Errors: OUTSIDE_POLICY, with the address.
   absl::Status CheckAddress(const Inet::Address& address) const;
 
+  // Whether it says where unix sockets that are connected to may be.
+  bool bounds_sockets() const;
+  // The path without a link to what connect(2) finds at `path` now; only that
+  // very file may be connected to.  Errors: OUTSIDE_POLICY of
+  // `unix_socket.path`.
+  absl::StatusOr<std::string> ResolveSocket(const std::string& path) const;
+
   // What a client with a certificate of these names may do: the highest of the
   // roles of the identities that are among them; ROLE_UNSPECIFIED: nothing.
   v1::Role RoleOf(const std::vector<std::string>& names) const;

@@ -157,6 +157,30 @@ absl::Status ReadPorts(const HasPorts& message, const Node& node,
   return absl::OkStatus();
 }
 
+// Both for Policy and for Allow.
+template <typename HasDirectories>
+absl::Status ReadDirectories(const HasDirectories& message, const Node& node,
+                             UnixDirectories& directories) {
+  for (int i = 0; i < message.unix_directories_size(); ++i) {
+    const std::string& directory = message.unix_directories(i);
+    if (!absl::StartsWith(directory, "/")) {
+      return node.Error("unix_directories", i,
+                        absl::StrCat("\"", absl::Utf8SafeCHexEscape(directory),
+                                     "\" is not an absolute path"));
+    }
+    if (absl::StrContains(directory, absl::string_view("\0", 1))) {
+      return node.Error("unix_directories", i, "must not contain a NUL byte");
+    }
+    directories.Add(directory);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadUnixDirectories(const v1::Policy& policy, const Node& root,
+                                 PolicyRules& rules) {
+  return ReadDirectories(policy, root, rules.unix_directories);
+}
+
 absl::Status ReadListen(const v1::Policy& policy, const Node& root,
                         PolicyRules& rules) {
   if (!policy.has_listen()) return absl::OkStatus();
@@ -180,6 +204,12 @@ absl::Status ReadDial(const v1::Policy& policy, const Node& root,
     if (auto s = ReadPorts(dial.allow(), node, rules.dial_ports); !s.ok()) {
       return s;
     }
+    if (auto s =
+            ReadDirectories(dial.allow(), node, rules.dial_unix_directories);
+        !s.ok()) {
+      return s;
+    }
+    rules.has_dial_allow = true;
   }
   if (dial.has_deny()) {
     const Node node = root.Child("dial", dial).Child("deny", dial.deny());
@@ -187,23 +217,6 @@ absl::Status ReadDial(const v1::Policy& policy, const Node& root,
   }
   for (const char* cidr : kDeniedByDefault) {
     PORTREEVE_CHECK(rules.dial_denied.Add(cidr).ok());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadUnixDirectories(const v1::Policy& policy, const Node& root,
-                                 PolicyRules& rules) {
-  for (int i = 0; i < policy.unix_directories_size(); ++i) {
-    const std::string& directory = policy.unix_directories(i);
-    if (!absl::StartsWith(directory, "/")) {
-      return root.Error("unix_directories", i,
-                        absl::StrCat("\"", absl::Utf8SafeCHexEscape(directory),
-                                     "\" is not an absolute path"));
-    }
-    if (absl::StrContains(directory, absl::string_view("\0", 1))) {
-      return root.Error("unix_directories", i, "must not contain a NUL byte");
-    }
-    rules.unix_directories.Add(directory);
   }
   return absl::OkStatus();
 }

@@ -28,6 +28,10 @@ struct PolicyRules {
   NetworkSet dial_networks;
   std::vector<PortRange> dial_ports;
   NetworkSet dial_denied;  // Nothing, if empty.
+  // Whether dial.allow is set: then an empty `dial_unix_directories` means
+  // nothing.
+  bool has_dial_allow = false;
+  UnixDirectories dial_unix_directories;
   std::map<std::string, v1::Role> identities;
 };
 

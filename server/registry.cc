@@ -56,14 +56,14 @@ Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
 }  // namespace
 
 Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
-                   DescriptorBudget& budget, const Policy& policy,
+                   DescriptorBudget& budget, LivePolicy policy,
                    int listener_descriptors)
     : executor_(std::move(executor)),
       lanes_(lanes),
       events_(events),
       budget_(budget),
       listener_descriptors_(listener_descriptors, budget),
-      policy_(policy),
+      policy_(std::move(policy)),
       all_handlers_determined_(executor_),
       dialler_(executor_, {events_, budget_, connections_, policy_},
                [this] { CheckAllDetermined(); }) {}
@@ -119,6 +119,17 @@ absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
   return WithFieldPrefix(
       policy_.CheckConnect(spec.handler().forward().upstream()),
       field + ".handler.forward.upstream");
+}
+
+std::vector<std::string> Registry::OutsidePolicy() const {
+  std::vector<std::string> names;
+  for (const auto& [id, listener] : listeners_) {
+    if (listener->is_closed()) continue;
+    if (!CheckPolicy(listener->spec(), "spec").ok()) {
+      names.push_back(ListenerName(id));
+    }
+  }
+  return names;
 }
 
 absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,

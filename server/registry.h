@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
@@ -24,8 +25,8 @@
 #include "server/event_log.h"
 #include "server/listener_draft.h"
 #include "server/listener_resource.h"
+#include "server/live_policy.h"
 #include "server/page_token.h"
-#include "server/policy.h"
 #include "server/request_cache.h"
 
 namespace portreeve::server {
@@ -52,7 +53,7 @@ class Registry {
   static constexpr size_t kMaxClosed = 1000;
 
   Registry(Executor executor, LaneSet& lanes, EventLog& events,
-           DescriptorBudget& budget, const Policy& policy,
+           DescriptorBudget& budget, LivePolicy policy,
            int listener_descriptors = std::numeric_limits<int>::max());
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
@@ -60,8 +61,8 @@ class Registry {
   // Opens a listener within the policy, or only checks that it could be
   // (validate_only): then the answer has no uid and no status, and a name only
   // if an id was asked for. Errors: REQUEST_ID_REUSED, SHUTTING_DOWN,
-  // LISTENER_EXISTS, OUTSIDE_POLICY, and those of bind and listen, with fields
-  // from the request's root.
+  // LISTENER_EXISTS, OUTSIDE_POLICY, SELF_CONNECT, and those of bind and
+  // listen, with fields from the request's root.
   absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
 
   // The bytes of the answers that are remembered for their request_id.
@@ -76,7 +77,8 @@ class Registry {
       const v1::ListListenersRequest& request) const;
 
   // The request's mask is checked (server/spec.h).
-  // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, LISTENER_CLOSED.
+  // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, SELF_CONNECT,
+  // LISTENER_CLOSED.
   absl::StatusOr<v1::Listener> Update(const std::string& id,
                                       const v1::UpdateListenerRequest& request);
 
@@ -109,6 +111,10 @@ class Registry {
   // claim.
   // Errors: NOT_FOUND, NOT_REMOTE, ALREADY_ATTACHED.
   absl::StatusOr<std::shared_ptr<LiveConnection>> Attach(int64_t number);
+
+  // The names of the open listeners that the policy, as it is now, would not
+  // let be opened.
+  std::vector<std::string> OutsidePolicy() const;
 
   Dialler& dialler() { return dialler_; }
 
@@ -168,7 +174,7 @@ class Registry {
   EventLog& events_;
   DescriptorBudget& budget_;
   ListenerDescriptors listener_descriptors_;
-  const Policy policy_;
+  const LivePolicy policy_;
   bool shutting_down_ = false;
   RequestCache requests_;
   const PageTokens page_tokens_;

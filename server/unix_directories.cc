@@ -60,10 +60,12 @@ bool UnixDirectories::ContainNew(const std::string& path) const {
   return AnyContains(directories_, *resolved / name);
 }
 
-bool UnixDirectories::ContainTarget(const std::string& path) const {
+std::optional<std::string> UnixDirectories::TargetWithin(
+    const std::string& path) const {
   const auto resolved = Resolve(path);
-  if (!resolved || HasLinks(*resolved)) return false;
-  return AnyContains(directories_, resolved);
+  if (!resolved || HasLinks(*resolved)) return std::nullopt;
+  if (!AnyContains(directories_, resolved)) return std::nullopt;
+  return resolved->string();
 }
 
 }  // namespace portreeve::server

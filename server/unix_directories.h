@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_UNIX_DIRECTORIES_H_
 #define PORTREEVE_SERVER_UNIX_DIRECTORIES_H_
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,12 @@ class UnixDirectories {
 
   // Whether what connect(2) finds at `path` is within.  False for a link that
   // leads nowhere, which can lead elsewhere in a moment.
-  bool ContainTarget(const std::string& path) const;
+  bool ContainTarget(const std::string& path) const {
+    return TargetWithin(path).has_value();
+  }
+  // The path without a link to what connect(2) finds at `path`, if that is
+  // within.
+  std::optional<std::string> TargetWithin(const std::string& path) const;
 
  private:
   std::vector<std::string> directories_;

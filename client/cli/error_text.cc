@@ -68,6 +68,8 @@ constexpr Hint kHints[] = {
     {"ROLE_REQUIRED",
      "show a certificate (--tls-cert) that the daemon's --policy file gives "
      "that role, or ask its operator"},
+    {"SELF_CONNECT",
+     "choose an address that does not lead back to the daemon itself"},
     {"SHUTTING_DOWN", "try again once the daemon has been started anew"},
 };
 

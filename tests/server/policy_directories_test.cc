@@ -130,6 +130,37 @@ TEST_F(PolicyDirectoriesTest, ALinkedSocketCountsAsItselfOrAsItsTarget) {
   EXPECT_EQ(ListenFile(policy, In("outside/in")), kNoPath);
 }
 
+TEST_F(PolicyDirectoriesTest, DialAllowBoundsOnlyWhatIsConnectedTo) {
+  const Policy policy =
+      Read("dial { allow { unix_directories: '" + In("app") + "' } }");
+  EXPECT_EQ(DialFile(policy, In("app/below/s")), "OK");
+  EXPECT_EQ(DialFile(policy, In("app/../app2/s")), kNoPath);
+  EXPECT_EQ(ListenFile(policy, In("app2/s")), "OK");
+}
+
+TEST_F(PolicyDirectoriesTest, DialAllowWithoutDirectoriesAllowsNoSocket) {
+  for (const char* allow : {"", "cidrs: '10.0.0.0/8'", "ports {first:1 last:2}",
+                            "unix_directories: []"}) {
+    const Policy policy = Read(std::string("dial { allow { ") + allow + " } }");
+    EXPECT_EQ(DialFile(policy, In("app/s")), kNoPath) << allow;
+    EXPECT_EQ(ListenFile(policy, In("app/s")), "OK") << allow;
+  }
+  EXPECT_EQ(DialFile(Read("dial { deny {} }"), In("app/s")), "OK");
+}
+
+TEST_F(PolicyDirectoriesTest, BothListsOfDirectoriesBoundWhatIsConnectedTo) {
+  const Policy policy =
+      Read("unix_directories: ['" + In("app") + "', '" + In("app2") +
+           "'] dial { allow { unix_directories: ['" + In("app/below") + "', '" +
+           In("outside") + "'] } }");
+  EXPECT_EQ(DialFile(policy, In("app/below/s")), "OK");
+  for (const char* name : {"app/s", "app2/s", "outside/s", "s"}) {
+    EXPECT_EQ(DialFile(policy, In(name)), kNoPath) << name;
+  }
+  EXPECT_EQ(ListenFile(policy, In("app/s")), "OK");
+  EXPECT_EQ(ListenFile(policy, In("outside/s")), kNoPath);
+}
+
 TEST_F(PolicyDirectoriesTest, LinksThatLeadNowhereAreRefused) {
   Link(In("outside/none"), "app/dangling");
   Link("loop", "app/loop");

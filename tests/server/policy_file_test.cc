@@ -130,6 +130,9 @@ TEST(PolicyFileTest, WrongUnixDirectories) {
               std::string("p:2:1: unix_directories[0]: \"") + directory +
                   "\" is not an absolute path");
   }
+  EXPECT_EQ(Read("dial {\n allow { unix_directories: 'run' } }"),
+            "p:2:10: dial.allow.unix_directories[0]: \"run\" is not an "
+            "absolute path");
   EXPECT_EQ(Read(R"(unix_directories: '/run\000')"),
             "p:1:1: unix_directories[0]: must not contain a NUL byte");
 }
