@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/asio.h"
@@ -44,6 +45,14 @@ struct ConnectOptions {
   // at is the one that is connected to.  Takes /proc.  Null: the path.  Unix
   // only.
   std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
+
+  // Called for each attempt in place of connect(2), which it does by calling
+  // `connect`, once: that begins it and gives the descriptor, or -1.  For who
+  // has to know the address that it comes from before the peer can.  Null: as
+  // if it did just that.  Inet only.
+  std::function<void(const Inet::Address& peer,
+                     absl::FunctionRef<int()> connect)>
+      around_connect;
 
   // Of the Writer that Connect and WithConnection make.
   BufferAgeLimit buffer_age_limit;

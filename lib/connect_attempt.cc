@@ -136,10 +136,15 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
   return ErrnoError(result, "connect", ToString(peer));
 }
 
-absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer,
-                                          const Descriptor& file) {
+absl::StatusOr<Descriptor> OpenAndConnect(
+    const Unix::Address& peer, const Descriptor& file,
+    const std::function<int(int fd)>& prepare) {
   Descriptor fd(OpenSocket(AF_UNIX));
   if (fd.get() < 0) return ErrnoError(errno, "socket", ToString(peer));
+  if (prepare) {
+    const int error = prepare(fd.get());
+    if (error != 0) return ErrnoError(error, "bind", ToString(peer));
+  }
   const int result = file.is_open()
                          ? Connect(fd.get(), Unix::Address(NameOf(file)))
                          : Connect(fd.get(), peer);

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_LIB_CONNECT_ATTEMPT_H_
 #define PORTREEVE_LIB_CONNECT_ATTEMPT_H_
 
+#include <functional>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -37,8 +38,11 @@ bool MayConnectToItself(const Inet::Address& peer);
 // at once, and so is a full backlog, which is worth another attempt.  With an
 // open `file` that one is connected to, whatever is at the path of `peer`; it
 // is opened with O_PATH.  Errors then also: SYSTEM_ERROR without /proc.
-absl::StatusOr<Descriptor> OpenAndConnect(const Unix::Address& peer,
-                                          const Descriptor& file);
+// `prepare`, if there is one, is given the socket before, and gives 0, or
+// errno: then that is the error, as one of bind(2).
+absl::StatusOr<Descriptor> OpenAndConnect(
+    const Unix::Address& peer, const Descriptor& file,
+    const std::function<int(int fd)>& prepare = nullptr);
 
 // Whether `error`, of an attempt at a unix socket, means that somebody listens
 // there and has as many clients waiting as the backlog takes (EAGAIN).  The

@@ -225,8 +225,17 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   absl::Status Begin(const Inet::Address& peer) {
-    auto socket = BeginConnect(LoopOf(executor_), peer, SourceFor(peer),
-                               options_.socket_options);
+    absl::StatusOr<StreamSocket> socket;
+    const auto connect = [&] {
+      socket = BeginConnect(LoopOf(executor_), peer, SourceFor(peer),
+                            options_.socket_options);
+      return socket.ok() ? socket->native_handle() : -1;
+    };
+    if (options_.around_connect) {
+      options_.around_connect(peer, connect);
+    } else {
+      connect();
+    }
     if (!socket.ok()) return socket.status();
     attempts_.push_back(Attempt{peer, *std::move(socket), 0});
     Await(std::prev(attempts_.end()));

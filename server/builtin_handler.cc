@@ -26,6 +26,9 @@ AnyHandler ForwardHandlerOf(const v1::ListenerSpec& spec, HandlerHooks hooks) {
   options.on_connected = std::move(hooks.on_connected);
   options.admit = std::move(hooks.admit);
   options.open = std::move(hooks.open);
+  options.loops = hooks.loops;
+  options.listener = hooks.listener;
+  options.on_loop = std::move(hooks.on_loop);
   return ForwardHandler(std::move(options));
 }
 

@@ -9,6 +9,7 @@
 
 #include "lib/any_server.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/forward_loops.h"
 #include "server/remote_handler.h"
 
 namespace portreeve::server {
@@ -22,6 +23,9 @@ struct HandlerHooks {
       on_connected;
   std::function<absl::Status(const Inet::Address&)> admit;
   std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
+  ForwardLoops* loops = nullptr;
+  ForwardLoops::Id listener = 0;
+  std::function<void()> on_loop;
   // remote: as RemoteOptions.
   WorkerPool* workers = nullptr;
   std::function<std::shared_ptr<Claim>(int64_t)> claim_of;

@@ -1,8 +1,10 @@
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,8 +16,11 @@
 #include "lib/connect_attempt.h"
 #include "lib/delay_queue.h"
 #include "lib/doubling_delay.h"
+#include "server/errors.h"
+#include "server/forward_loops.h"
 #include "server/handlers.h"
 #include "server/pumped_connection.h"
+#include "server/socket_file.h"
 
 namespace portreeve::server {
 namespace {
@@ -80,6 +85,7 @@ class ForwardConnection final : public PumpedConnection,
 
   void Begin() override {
     const ForwardOptions& options = route_->options;
+    if (HasComeBack()) return OnLoop();
     connect_by_ = After(lane().time().Now(), options.connect_timeout);
     if (route_->literal) {
       // A client that has reset before it was accepted, as those of a flood
@@ -96,13 +102,48 @@ class ForwardConnection final : public PumpedConnection,
     }
   }
 
+  // Whether the client is a connection of the daemon's that was here before.
+  bool HasComeBack() {
+    ForwardLoops* const loops = route_->options.loops;
+    if (loops == nullptr || !loops->has_connections()) return false;
+    auto before = loops->PassedBy(peer(), local());
+    if (before == nullptr) return false;
+    trail_ = std::make_unique<ForwardTrail>(*loops, route_->options.listener,
+                                            std::move(before));
+    return trail_->is_loop();
+  }
+
+  // For an upstream that may be a listener of the daemon's.
+  ForwardTrail& Trail() {
+    if (trail_ == nullptr) {
+      const ForwardOptions& options = route_->options;
+      trail_ = std::make_unique<ForwardTrail>(*options.loops, options.listener,
+                                              nullptr);
+    }
+    return *trail_;
+  }
+  bool MayBeListener(int port) const {
+    const ForwardLoops* const loops = route_->options.loops;
+    return loops != nullptr && loops->HasPort(static_cast<uint16_t>(port));
+  }
+
   void ConnectTo(const Inet::Address& peer) {
     const ForwardOptions& options = route_->options;
     if (options.admit && !options.admit(peer).ok()) return OnUnreachable();
-    SocketOptions later;  // The Pump and OnDelayOver() set them.
-    later.no_delay = false;
-    later.keepalive = false;
-    auto connecting = OpenAndConnect(peer, std::nullopt, later);
+    absl::StatusOr<Descriptor> connecting;
+    const auto connect = [&] {
+      SocketOptions later;  // The Pump and OnDelayOver() set them.
+      later.no_delay = false;
+      later.keepalive = false;
+      connecting = OpenAndConnect(peer, std::nullopt, later);
+      return connecting.ok() ? connecting->get() : -1;
+    };
+    if (MayBeListener(peer.port())) {
+      if (Trail().LeadsBack(peer)) return OnLoop();
+      Trail().Connect(peer, connect);
+    } else {
+      connect();
+    }
     if (!connecting.ok()) return OnUnreachable();
     upstream_ = *std::move(connecting);
     if (!WatchUpstream()) return;
@@ -112,15 +153,29 @@ class ForwardConnection final : public PumpedConnection,
     lane().young().Join(*this);
   }
 
+  // The file to connect to; none where nothing is asked about it.
   absl::StatusOr<Descriptor> Open(const Unix::Address& peer) const {
-    if (!route_->options.open) return Descriptor();
-    return route_->options.open(peer);
+    const ForwardOptions& options = route_->options;
+    absl::StatusOr<Descriptor> file =
+        options.open ? options.open(peer) : Descriptor();
+    if (!file.ok() || file->is_open()) return file;
+    if (options.loops == nullptr || !options.loops->has_files()) return file;
+    return OpenSocketFile(peer);
   }
 
   void ConnectTo(const Unix::Address& peer) {
     const auto file = Open(peer);
     if (!file.ok()) return OnUnreachable();
-    auto connected = OpenAndConnect(peer, *file);
+    std::function<int(int)> prepare;
+    struct stat state;
+    if (file->is_open() && route_->options.loops != nullptr &&
+        route_->options.loops->has_files() && fstat(file->get(), &state) == 0 &&
+        Trail().LeadsToListener(state)) {
+      if (Trail().LeadsBack(state)) return OnLoop();
+      Trail().Clear();  // Of the attempt before.
+      prepare = [this](int fd) { return Trail().GiveName(fd); };
+    }
+    auto connected = OpenAndConnect(peer, *file, prepare);
     if (!connected.ok()) {
       if (!IsBacklogFull(connected.status())) return OnUnreachable();
       if (!retry_) retry_ = std::make_unique<Retry>();
@@ -139,8 +194,9 @@ class ForwardConnection final : public PumpedConnection,
     ConnectOptions connect;
     connect.timeout = route->options.connect_timeout;
     connect.interrupt = std::move(interrupt);
-    connect.admit = route->options.admit;
     auto where = std::get<WhereToConnect<Inet>>(route->options.upstream);
+    connect.admit = route->options.admit;
+    if (self->MayBeListener(where.port)) self->Watch(connect);
     std::shared_ptr<SocketCore> socket;
     try {
       const Socket<Inet> connected =
@@ -149,13 +205,35 @@ class ForwardConnection final : public PumpedConnection,
     } catch (...) {
       // Of whatever kind: it shows in the connection's reason.
     }
+    self->interrupt_.reset();
+    if (self->trail_) {
+      self->trail_->KeepOnly(socket ? socket->socket().native_handle() : -1);
+    }
     if (self->finished()) {
       if (socket != nullptr) socket->Reset();  // Nobody has ended it.
+      self->trail_.reset();
     } else if (socket == nullptr) {
       self->OnUnreachable();
     } else {
       self->OnConnectedByName(*socket);
     }
+  }
+
+  // For attempts that may reach listeners of the daemon's: an address that
+  // leads back is left out.
+  void Watch(ConnectOptions& connect) {
+    ForwardTrail& trail = Trail();
+    connect.admit = [this, &trail, admit = std::move(connect.admit)](
+                        const Inet::Address& address) {
+      const absl::Status admitted = admit ? admit(address) : absl::OkStatus();
+      if (!admitted.ok() || !trail.LeadsBack(address)) return admitted;
+      TellOfLoop();
+      return SelfConnect("", ToString(address), "leads back");
+    };
+    connect.around_connect = [&trail](const Inet::Address& address,
+                                      absl::FunctionRef<int()> begin) {
+      trail.Connect(address, begin);
+    };
   }
 
   void OnConnectedByName(SocketCore& socket) {
@@ -210,6 +288,14 @@ class ForwardConnection final : public PumpedConnection,
   }
 
   void OnUnreachable() { EndWith(CloseReason::kUpstreamUnreachable); }
+  void OnLoop() {
+    TellOfLoop();
+    OnUnreachable();
+  }
+  void TellOfLoop() {
+    if (finished() || !route_->options.on_loop) return;
+    TellHome([route = route_] { route->options.on_loop(); });
+  }
 
   // Carrying.
 
@@ -254,7 +340,11 @@ class ForwardConnection final : public PumpedConnection,
   }
 
   void FinishSides(How client, How upstream) override {
-    if (interrupt_) interrupt_->FillIfEmpty();
+    if (interrupt_) {
+      interrupt_->FillIfEmpty();  // Who connects by name needs the trail still.
+    } else {
+      trail_.reset();
+    }
     lane().young().Leave(*this);
     Finish(client, {std::move(upstream_), upstream, route_->is_unix(),
                     upstream_watched_, flows_[kUpstream].pump.received()});
@@ -267,6 +357,8 @@ class ForwardConnection final : public PumpedConnection,
   std::array<Flow, 2> flows_;                // From the client, and to it.
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   std::unique_ptr<Retry> retry_;             // While a backlog is full.
+  // Where it has to do with other listeners of the daemon.
+  std::unique_ptr<ForwardTrail> trail_;
   TimePoint connect_by_;
   State state_ = State::kConnecting;
   bool upstream_watched_ = false;

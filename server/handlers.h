@@ -15,6 +15,7 @@
 #include "lib/descriptor.h"
 #include "lib/time_source.h"
 #include "lib/where.h"
+#include "server/forward_loops.h"
 
 namespace portreeve::server {
 
@@ -45,12 +46,20 @@ struct ForwardOptions {
   // As ConnectOptions has them; called on the connections' lanes.
   std::function<absl::Status(const Inet::Address&)> admit;
   std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
+
+  // What keeps connections from coming back to where they have been, and which
+  // of its listeners this one is; null: nothing.  Outlives the connections.
+  ForwardLoops* loops = nullptr;
+  ForwardLoops::Id listener = 0;
+  // Called when one is refused for that.  Null: not.
+  std::function<void()> on_loop;
 };
 
 // Connects to the upstream and copies both ways, at most 64 KiB a direction
 // held here.  A FIN goes on to the other side, and each direction ends by
 // itself; a reset on one side is a reset on the other.  An upstream that
-// cannot be reached: the client is reset, kUpstreamUnreachable.
+// cannot be reached: the client is reset, kUpstreamUnreachable.  So is one that
+// would be led to a listener which it has come through already.
 //
 // A connection counts two descriptors.
 AnyHandler ForwardHandler(ForwardOptions options);

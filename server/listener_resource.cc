@@ -49,7 +49,8 @@ ListenerResource::ListenerResource(const Executor& executor,
       handlers_determined_(executor),
       monitor_(executor.monitor(), *name_,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
-      workers_(executor, uid_, [this] { UpdateAccepting(); }) {}
+      workers_(executor, uid_, [this] { UpdateAccepting(); }),
+      forward_id_(shared.loops.NewId()) {}
 
 // Something may hold the monitor longer.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
@@ -89,6 +90,7 @@ absl::Status ListenerResource::Start() {
   server_ = *std::move(server);
   encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
   UpdateAccepting();
+  UpdateForwardLoops();
   AppendListener(v1::EVENT_KIND_LISTENER_CREATED);
   return absl::OkStatus();
 }
@@ -109,6 +111,14 @@ AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
   };
   hooks.open = [policy = shared_.policy](const Unix::Address& address) {
     return policy.OpenSocket(address);
+  };
+  hooks.loops = &shared_.loops;
+  hooks.listener = forward_id_;
+  hooks.on_loop = [name = name_, is_told = std::make_shared<bool>(false)] {
+    if (std::exchange(*is_told, true)) return;
+    Log(absl::StrCat(*name,
+                     ": the forward leads clients back to a listener "
+                     "that they have come through; they are reset"));
   };
   hooks.workers = &workers_;
   hooks.claim_of = [this](int64_t id) { return ClaimOf(id); };
@@ -161,6 +171,21 @@ void ListenerResource::UpdateAccepting() {
                         workers_.has_workers());
 }
 
+void ListenerResource::UpdateForwardLoops() {
+  const bool forwards = spec_->handler().has_forward() && !is_closed();
+  if (forwards) {
+    const auto upstream = FromProto(spec_->handler().forward().upstream());
+    PORTREEVE_CHECK(upstream.ok());
+    const auto& inet = spec_->where_to_listen().inet();
+    const bool is_alone =
+        !inet.reuse_port() && inet.bind_to_interface().empty();
+    shared_.loops.Open(forward_id_, {listening_on(), is_alone, *upstream});
+  } else if (in_forward_loops_) {
+    shared_.loops.Close(forward_id_);
+  }
+  in_forward_loops_ = forwards;
+}
+
 ListenerRecord ListenerResource::Record() const {
   ListenerRecord record;
   record.name = *name_;
@@ -205,6 +230,7 @@ absl::Status ListenerResource::Update(
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
   UpdateAccepting();
+  UpdateForwardLoops();
   AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
   return absl::OkStatus();
 }
@@ -337,6 +363,7 @@ void ListenerResource::OnAcceptFailed(const AnyAddress& listening_on,
 }
 
 void ListenerResource::OnCloseStarted(CloseCause) {
+  UpdateForwardLoops();
   close_started_.Fill();
   AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_STARTED);
 }

@@ -20,6 +20,7 @@
 #include "server/descriptor_shares.h"
 #include "server/event_log.h"
 #include "server/event_ring.h"
+#include "server/forward_loops.h"
 #include "server/listener_record.h"
 #include "server/live_policy.h"
 #include "server/worker_pool.h"
@@ -41,6 +42,7 @@ class ListenerResource final : private ServerObserver {
     ListenerDescriptors& descriptors;
     ConnectionTable& connections;
     const LivePolicy& policy;
+    ForwardLoops& loops;
   };
 
   // Binds and listens; `spec` is checked and filled in (server/spec.h).
@@ -104,6 +106,8 @@ class ListenerResource final : private ServerObserver {
                     Duration timeout);
   // A remote listener without a worker accepts nothing.
   void UpdateAccepting();
+  // Tells the other listeners whether and how it forwards, while it is open.
+  void UpdateForwardLoops();
   void CutStreams();
   void OnMonitorError(std::exception_ptr error);
   // As it is now; what it refers to is this object's.
@@ -142,6 +146,8 @@ class ListenerResource final : private ServerObserver {
   const Ivar<> handlers_determined_;
   Monitor monitor_;  // The creator's: logs.
   WorkerPool workers_;
+  const ForwardLoops::Id forward_id_;
+  bool in_forward_loops_ = false;
   std::unique_ptr<AnyServer> server_;
 };
 

@@ -13,6 +13,7 @@
 #include "server/convert.h"
 #include "server/errors.h"
 #include "server/names.h"
+#include "server/self_forward.h"
 #include "server/spec.h"
 #include "server/uuid.h"
 
@@ -107,7 +108,9 @@ absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
   if (listeners_.count(draft.listener_id) > 0) {
     return ListenerExists(draft.listener_id);
   }
-  return CheckPolicy(draft.spec, "spec");
+  if (auto s = CheckPolicy(draft.spec, "spec"); !s.ok()) return s;
+  return WithFieldPrefix(CheckNoLoop(draft.spec, nullptr, loops_),
+                         "spec.handler.forward.upstream");
 }
 
 absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
@@ -137,7 +140,8 @@ absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
   const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
   const auto spec = std::make_shared<const v1::ListenerSpec>(std::move(wanted));
   const ListenerResource::Shared shared{
-      lanes_, events_, budget_, listener_descriptors_, connections_, policy_};
+      lanes_,       events_, budget_, listener_descriptors_,
+      connections_, policy_, loops_};
   auto opened = ListenerResource::Open(executor_, shared, id, spec);
   if (!opened.ok()) {
     const v1::WhereToListen& where = spec->where_to_listen();
@@ -231,6 +235,10 @@ absl::StatusOr<v1::Listener> Registry::Update(
   }
   if (auto s = CheckPolicy(spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
+  if (auto s = CheckNoLoop(spec, &(*listener)->listening_on(), loops_);
+      !s.ok()) {
+    return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
+  }
   auto wanted = std::make_shared<const v1::ListenerSpec>(std::move(spec));
   if (auto s = (*listener)->Update(std::move(wanted)); !s.ok()) return s;
   return (*listener)->Describe();

@@ -23,6 +23,7 @@
 #include "server/dialler.h"
 #include "server/descriptor_shares.h"
 #include "server/event_log.h"
+#include "server/forward_loops.h"
 #include "server/listener_draft.h"
 #include "server/listener_resource.h"
 #include "server/live_policy.h"
@@ -175,6 +176,7 @@ class Registry {
   DescriptorBudget& budget_;
   ListenerDescriptors listener_descriptors_;
   const LivePolicy policy_;
+  ForwardLoops loops_;
   bool shutting_down_ = false;
   RequestCache requests_;
   const PageTokens page_tokens_;
