@@ -60,8 +60,8 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--policy", raw.policy,
               "What clients may listen on and connect to, and what the names "
               "in their certificates may do: a portreeve.v1.Policy in "
-              "protobuf's text format. Default: nearly everything, and every "
-              "client may do it");
+              "protobuf's text format; read again at SIGHUP. Default: nearly "
+              "everything, and every client may do it");
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
               "makes or tries. Default: stderr");

@@ -62,7 +62,8 @@ class GateTest : public ::testing::Test {
   void Start(Gate::Certificates certificates, const std::string& policy = "") {
     auto read = Policy::FromText(policy, "policy");
     ASSERT_TRUE(read.ok());
-    gate_ = std::make_unique<Gate>(*read, certificates, &audit_.log());
+    policy_.Replace(*read);
+    gate_ = std::make_unique<Gate>(policy_, certificates, &audit_.log());
     service_ = std::make_unique<GateService>(*gate_);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
@@ -110,6 +111,8 @@ class GateTest : public ::testing::Test {
   }
 
   const CertificateAuthority& authority() const { return authority_; }
+
+  LivePolicy policy_;
 
  private:
   std::shared_ptr<grpc::ServerCredentials> ServerTls() const {
@@ -167,6 +170,18 @@ TEST_F(GateTest, WithoutAPolicyEveryCertificateIsAnAdmin) {
     EXPECT_EQ(Tls(authority().ForClient("nobody"), std::string(access.method)),
               "nobody");
   }
+}
+
+TEST_F(GateTest, AnotherPolicyHoldsFromTheNextCallOn) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
+  const Certificate vera = authority().ForClient("vera");
+  EXPECT_NE(Tls(vera, "CreateListener"), "vera");
+  const auto next = Policy::FromText(
+      "identities { name: 'vera' role: ROLE_OPERATOR }", "policy");
+  ASSERT_TRUE(next.ok());
+  policy_.Replace(*next);
+  EXPECT_EQ(Tls(vera, "CreateListener"), "vera");
+  EXPECT_NE(Tls(authority().ForClient("otto"), "GetListener"), "otto");
 }
 
 TEST_F(GateTest, WithAPolicyARoleMayWhatTheTableSays) {
