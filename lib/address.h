@@ -32,13 +32,15 @@ concept AddressKind = std::is_same_v<A, Inet> || std::is_same_v<A, Unix>;
 using AnyAddress = std::variant<Inet::Address, Unix::Address>;
 
 // As the CLI writes and reads addresses: "tcp:127.0.0.1:80", "tcp:[::1]:80",
-// "unix:/run/x.sock".  An unnamed unix socket is "unix:".
+// "unix:/run/x.sock".  An unnamed unix socket is "unix:".  Control characters
+// in a path are written as "\xHH", for peers choose theirs.
 std::string ToString(const Inet::Address& address);
 std::string ToString(const Unix::Address& address);
 std::string ToString(const AnyAddress& address);
 
-// The endpoint of any kind that the kernel gave.  CHECKs that the family is
-// inet, inet6 or unix.
+// The address that the kernel gave, as a peer may have chosen it: a unix one
+// may have no name, or a path of 108 bytes, one more than can be asked for
+// here. What is neither inet, inet6 nor unix is 0.0.0.0:0.
 AnyAddress FromEndpoint(
     const asio::generic::stream_protocol::endpoint& endpoint);
 

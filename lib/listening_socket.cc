@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "lib/check.h"
 #include "lib/descriptor.h"
 #include "lib/status.h"
 #include "lib/unix_socket_file.h"
@@ -102,10 +101,12 @@ absl::StatusOr<Descriptor> OpenInet(const WhereToListen<Inet>& where,
   return fd;
 }
 
-AnyAddress AddressOf(int fd) {
+absl::StatusOr<AnyAddress> AddressOf(int fd, const WhereToListen<Inet>& where) {
   asio::generic::stream_protocol::endpoint endpoint;
   auto size = static_cast<socklen_t>(endpoint.capacity());
-  PORTREEVE_CHECK(getsockname(fd, endpoint.data(), &size) == 0);
+  if (getsockname(fd, endpoint.data(), &size) != 0) {
+    return LastError("getsockname", where);
+  }
   endpoint.resize(size);
   return FromEndpoint(endpoint);
 }
@@ -131,9 +132,10 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     fd = OpenInet(where, backlog);
   }
   if (!fd.ok()) return fd.status();
-  const AnyAddress address = AddressOf(fd->get());
+  const auto address = AddressOf(fd->get(), where);
+  if (!address.ok()) return address.status();
   const int effective_backlog = EffectiveBacklog(fd->get(), backlog);
-  return ListeningSocket(executor, *std::move(fd), address, std::nullopt,
+  return ListeningSocket(executor, *std::move(fd), *address, std::nullopt,
                          effective_backlog);
 }
 
