@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "lib/guarded.h"
+
 namespace portreeve {
 
 void Mailbox::Send(const std::function<void()>& act,
@@ -24,7 +26,7 @@ void Mailbox::Drain() {
     has_mail_ = false;
     messages.swap(messages_);
   }
-  for (const auto& message : messages) message();
+  for (const auto& message : messages) Guarded(message);
 }
 
 }  // namespace portreeve

@@ -26,7 +26,8 @@ class Mailbox {
   // Any thread but the loop's.
   void Send(const std::function<void()>& act, std::function<void()> message);
 
-  // Calls what was sent.  Loop thread, before each event that may be a
+  // Calls what was sent; what a message throws goes to the top-level monitor.
+  // Loop thread, before each event that may be a
   // consequence; costs next to nothing where nothing was.
   void Drain();
 

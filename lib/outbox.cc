@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "lib/guarded.h"
 
 namespace portreeve {
 namespace {
@@ -212,10 +213,10 @@ void Outbox::DoNow(Task& task) {
 
 void Outbox::Tell(Task& task) {
   if (const auto closer = std::exchange(task.closer, nullptr)) {
-    closer->OnClosed();
+    Guarded([&] { closer->OnClosed(); });
   }
   if (Sender* const sender = std::exchange(task.sender, nullptr)) {
-    sender->OnSent(task.result, task.message, task.tag);
+    Guarded([&] { sender->OnSent(task.result, task.message, task.tag); });
   }
 }
 

@@ -20,6 +20,8 @@ namespace portreeve {
 // wakes a receiver, who may take the CPU at once; together they cost a quarter
 // less, and after all that was to be received even one by one a twentieth.
 //
+// What those throw that are told goes to the top-level monitor.
+//
 // Nothing of it waits: as with MSG_DONTWAIT, a socket takes what it can.
 //
 // Threads: one, its loop's.

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "lib/descriptor.h"
+#include "lib/guarded.h"
 
 namespace portreeve {
 namespace {
@@ -18,9 +20,9 @@ constexpr int kMostEvents = 128;
 // system calls.
 constexpr int kRoundsPerStep = 8;
 
-int OpenEpoll() {
-  const int fd = epoll_create1(EPOLL_CLOEXEC);
-  if (fd < 0) {
+Descriptor OpenEpoll() {
+  Descriptor fd(epoll_create1(EPOLL_CLOEXEC));
+  if (!fd.is_open()) {
     throw std::system_error(errno, std::generic_category(), "epoll_create1");
   }
   return fd;
@@ -52,7 +54,11 @@ Poller& Poller::Of(asio::io_context& loop) {
 }
 
 Poller::Poller(asio::io_context& loop)
-    : epoll_(loop.get_executor(), OpenEpoll()), mailbox_(loop) {}
+    : epoll_(loop.get_executor()), mailbox_(loop) {
+  Descriptor fd = OpenEpoll();
+  epoll_.assign(fd.get());
+  fd.Release();
+}
 
 uint64_t Poller::Key(uint32_t slot) const {
   return uint64_t{slots_[slot].generation} << 32 | slot;
@@ -199,11 +205,14 @@ bool Poller::Round() {
 
 void Poller::Begin() {
   in_step_ = true;
-  if (round_watch_ != nullptr) round_watch_->OnRoundBegin();
+  if (round_watch_ == nullptr) return;
+  Guarded([this] { round_watch_->OnRoundBegin(); });
 }
 
 void Poller::End() {
-  if (round_watch_ != nullptr) round_watch_->OnRoundEnd();
+  if (round_watch_ != nullptr) {
+    Guarded([this] { round_watch_->OnRoundEnd(); });
+  }
   in_step_ = false;
   kept_.clear();
 }
@@ -222,13 +231,17 @@ void Poller::Tell(const epoll_event& event) {
   // Else it was removed, in this round, or while another process holds a copy
   // of the descriptor.
   if (slot.watch == nullptr || slot.generation != event.data.u64 >> 32) return;
-  slot.watch->OnReady(event.events, static_cast<int>(slot.tag_or_next_free));
+  TellOne(*slot.watch, event.events, static_cast<int>(slot.tag_or_next_free));
+}
+
+void Poller::TellOne(Watch& watch, uint32_t events, int tag) {
+  Guarded([&] { watch.OnReady(events, tag); });
 }
 
 void Poller::CallThoseDue() {
   for (size_t i = 0; i < due_.size(); ++i) {
     const Again next = due_[i];
-    if (next.watch != nullptr) next.watch->OnReady(0, next.tag);
+    if (next.watch != nullptr) TellOne(*next.watch, 0, next.tag);
   }
   due_.clear();
 }
@@ -239,7 +252,7 @@ void Poller::CallThoseAgain() {
   for (size_t n = again_.size(); n > 0 && !again_.empty(); --n) {
     const Again next = again_.front();
     again_.pop_front();
-    next.watch->OnReady(0, next.tag);
+    TellOne(*next.watch, 0, next.tag);
   }
   End();
   if (!after_round_.empty()) StepSoon();

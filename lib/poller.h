@@ -27,6 +27,10 @@ namespace asio = boost::asio;
 // One for each io_context: Of() finds or makes it.  The loop has work while
 // something is registered.
 //
+// Errors: what anybody throws who is told of something goes to the top-level
+// monitor, and all others are told all the same: of an edge they would not hear
+// again.  Where epoll cannot be had, Of() throws a system_error.
+//
 // Threads: loop thread only, but for mailbox().
 class Poller {
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -139,6 +143,7 @@ class Poller {
   int TellOfWhatIsReady();
   void CallThoseAgain();
   void CallThoseDue();
+  void TellOne(Watch& watch, uint32_t events, int tag);
   void Begin();
   void End();
 

@@ -5,6 +5,7 @@
 
 #include "lib/check.h"
 #include "lib/deferred.h"
+#include "lib/guarded.h"
 
 namespace portreeve {
 namespace {
@@ -99,7 +100,7 @@ void TimeSource::FireDue() {
     timer->armed_ = false;
     // A copy on the stack, since the function may destroy the timer.
     const std::function<void()> function = std::move(timer->function_);
-    function();
+    Guarded(function);  // Those that are due after it have their turn.
   }
   Arm();
 }

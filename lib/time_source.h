@@ -45,7 +45,8 @@ class TimeSource {
   // `earliest_` changed: arranges for FireDue() to be called then.
   virtual void Arm() = 0;
 
-  // Runs every timer whose time has come, in the order of their times.
+  // Runs every timer whose time has come, in the order of their times.  What
+  // one throws goes to the top-level monitor.
   void FireDue();
 
   // When the next timer is due; TimePoint::max() for none.
