@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "lib/guarded.h"
 #include "lib/status.h"
 
 namespace portreeve {
@@ -69,7 +70,19 @@ Acceptor::Acceptor(Owner& owner, const Executor& executor,
   }
 }
 
-Acceptor::~Acceptor() { PORTREEVE_CHECK(policy_.closed()); }
+Acceptor::~Acceptor() { PORTREEVE_CHECK(policy_.closed() || !started_); }
+
+int Acceptor::Start() {
+  const int error = socket_.SetWatched(*this, true);
+  if (error != 0) {
+    socket_.Close();
+    return error;
+  }
+  started_ = true;
+  Pump();
+  UpdateWatch();
+  return 0;
+}
 
 void Acceptor::Pump() {
   // At the end of a batch it is called anyway.
@@ -81,6 +94,7 @@ void Acceptor::Pump() {
 }
 
 void Acceptor::UpdateWatch() {
+  if (policy_.closed()) return;  // By an owner that was told something.
   const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
   if (error == 0 || !policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
@@ -100,18 +114,17 @@ void Acceptor::GiveBackDescriptors(int count) {
   Pump();
 }
 
-void Acceptor::OnReady(uint32_t, int) {
+void Acceptor::OnReady(uint32_t events, int) {
+  // Shut down, by whoever else has its descriptor.  Epoll tells that in each
+  // round, whether it is asked or not, and accept(2) of a unix socket does not.
+  if ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 && !policy_.closed()) {
+    return Break(EINVAL);
+  }
   // Closed, or told to stop, earlier in this step.
   if (!policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
   in_batch_ = true;
-  // Told of in two rounds running, clients queue up; else a second accept4(2)
-  // would be for nothing.
-  const bool clients_queue = last_round_ + 1 == poller_.round();
-  last_round_ = poller_.round();
-  for (int i = clients_queue ? kBatchesPerStep : 1; i > 0; --i) {
-    if (!AcceptBatch() || policy_.num_accepted() > 0) break;
-  }
+  Guarded([this] { AcceptBatches(); });
   in_batch_ = false;
   // Their handlers come before the next batch.
   if (policy_.num_accepted() > 0) poller_.EndStep();
@@ -119,6 +132,16 @@ void Acceptor::OnReady(uint32_t, int) {
   if (policy_.at_limit()) ReportLimit();
   Pump();
   UpdateWatch();
+}
+
+void Acceptor::AcceptBatches() {
+  // Told of in two rounds running, clients queue up; else a second accept4(2)
+  // would be for nothing.
+  const bool clients_queue = last_round_ + 1 == poller_.round();
+  last_round_ = poller_.round();
+  for (int i = clients_queue ? kBatchesPerStep : 1; i > 0; --i) {
+    if (!AcceptBatch() || policy_.num_accepted() > 0) break;
+  }
 }
 
 bool Acceptor::AcceptBatch() {
@@ -156,13 +179,18 @@ bool Acceptor::OnAcceptError(int error_number) {
     Pause();
     return false;
   }
-  broken_ = true;
-  owner_.OnBroken(
-      ErrnoError(error_number, "accept", ToString(socket_.address())));
+  Break(error_number);
   return false;
 }
 
+void Acceptor::Break(int error_number) {
+  broken_ = true;
+  owner_.OnBroken(
+      ErrnoError(error_number, "accept", ToString(socket_.address())));
+}
+
 void Acceptor::Pause() {
+  if (policy_.closed()) return;
   pause_timer_.StartAfter(pause_, [this] { Pump(); });
   pause_ = std::min<Duration>(pause_ * 2, kLongestPause);
 }

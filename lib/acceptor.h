@@ -20,7 +20,7 @@
 namespace portreeve {
 
 // Threads: loop thread only.
-// Lifetime: destroying it before Close() is a CHECK failure.
+// Lifetime: destroying it after Start() and before Close() is a CHECK failure.
 class Acceptor : private Poller::Watch {
  public:
   // What the owner is told.  It may call the acceptor.
@@ -33,9 +33,11 @@ class Acceptor : private Poller::Watch {
     // The limit is reached; at most once a minute.
     virtual void OnLimitReached(int limit) = 0;
     // accept(2) failed `count` times since the last such call, and will be
-    // tried again; at most once a minute for each error.
+    // tried again, or as many clients could not be watched; at most once a
+    // minute for each error.
     virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
-    // accept(2) failed for good.  Nothing is accepted any more.
+    // accept(2) failed for good, or the socket was shut down by whoever else
+    // has its descriptor.  Nothing is accepted any more.
     virtual void OnBroken(absl::Status error) = 0;
     // The socket is closed.
     virtual void OnIdle() = 0;
@@ -47,6 +49,10 @@ class Acceptor : private Poller::Watch {
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();
+
+  // Has the loop watch the socket, and Pump()s.  Once, first.  Gives 0, or
+  // errno where it cannot be watched: then it is closed, and nobody is told.
+  int Start();
 
   // Begins to wait for clients, if the policy and the budget allow some and it
   // does not yet.  To be called after each change that may allow more.
@@ -61,6 +67,10 @@ class Acceptor : private Poller::Watch {
   int descriptors_per_client() const { return descriptors_per_client_; }
   // A client that took `count` descriptors is through.
   void GiveBackDescriptors(int count);
+
+  // A client that was accepted could not be watched: reported as a failure of
+  // accept(2) is.
+  void NoteUnwatched(int error_number) { ReportError(error_number); }
 
   // Closes the socket and tells the policy.  OnIdle() follows within the call.
   void Close();
@@ -77,6 +87,7 @@ class Acceptor : private Poller::Watch {
   };
 
   void OnReady(uint32_t events, int tag) override;
+  void AcceptBatches();
   // Watches the socket exactly while the policy says that it waits for it.
   void UpdateWatch();
   // False when accepting has to stop for this step.
@@ -88,6 +99,7 @@ class Acceptor : private Poller::Watch {
   // False if accepting has to stop for now.
   bool OnAcceptError(int error_number);
   void Pause();
+  void Break(int error_number);
   void ReportError(int error_number);
   void ReportLimit();
 
@@ -96,6 +108,7 @@ class Acceptor : private Poller::Watch {
   AcceptPolicy policy_;
   int descriptors_per_client_;
   bool enabled_ = true;
+  bool started_ = false;
   bool broken_ = false;
   bool in_batch_ = false;
   int64_t last_round_ = 0;  // Of the poller, in which a client was accepted.

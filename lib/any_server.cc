@@ -3,6 +3,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +26,21 @@ AcceptPolicy::Limits LimitsOf(const ServerOptions& options) {
   return {options.max_connections ? *options.max_connections
                                   : AnyServer::DefaultMaxConnections(),
           options.max_accepts_per_batch};
+}
+
+// What the services of the loop throw that are made for its first socket.
+absl::Status CreateError(std::exception_ptr error, const std::string& address) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    return ErrnoError(e.code().value(), "create", address);
+  } catch (const std::system_error& e) {
+    return ErrnoError(e.code().value(), "create", address);
+  } catch (const std::bad_alloc&) {
+    return ErrnoError(ENOMEM, "create", address);
+  } catch (...) {
+    return StatusOf(std::current_exception());
+  }
 }
 
 absl::Status AtLeast(const char* field, int value, int lowest) {
@@ -71,13 +90,32 @@ absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
     Executor executor, const WhereToListen<A>& where,
     AnyOnHandlerError on_handler_error, AnyHandler handler,
     ServerOptions options) {
+  try {
+    return CreateOrThrow<A>(std::move(executor), where,
+                            std::move(on_handler_error), std::move(handler),
+                            std::move(options));
+  } catch (...) {
+    return CreateError(std::current_exception(), ToString(where));
+  }
+}
+
+template <AddressKind A>
+absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::CreateOrThrow(
+    Executor executor, const WhereToListen<A>& where,
+    AnyOnHandlerError on_handler_error, AnyHandler handler,
+    ServerOptions options) {
   if (auto s = Validate(options); !s.ok()) return s;
   auto socket =
       ListeningSocket::Open(executor, where, options.max_pending_connections);
   if (!socket.ok()) return socket.status();
-  return std::unique_ptr<AnyServer>(new AnyServer(
+  std::unique_ptr<AnyServer> server(new AnyServer(
       std::move(executor), *std::move(socket), std::move(on_handler_error),
       std::move(handler), std::move(options)));
+  if (const int error = server->acceptor_.Start(); error != 0) {
+    server->handlers_determined_.Fill();  // It never was one.
+    return ErrnoError(error, "epoll_ctl", ToString(where));
+  }
+  return server;
 }
 
 template absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
@@ -108,7 +146,6 @@ AnyServer::AnyServer(Executor executor, ListeningSocket socket,
   if (std::holds_alternative<Inet::Address>(listening_on())) {
     SetKeepalive(native_handle(), options_.socket_options);
   }
-  acceptor_.Pump();
 }
 
 AnyServer::~AnyServer() { PORTREEVE_CHECK(handlers_determined_.determined()); }
@@ -123,7 +160,7 @@ Deferred<> AnyServer::CloseAs(ExistingConnections existing, CloseCause cause,
     close_cause_ = cause;
     acceptor_.Close();
     close_started_.Fill();
-    observer_.OnCloseStarted(cause);
+    Tell([cause](auto& observer) { observer.OnCloseStarted(cause); });
   }
   if (existing == ExistingConnections::kLeave) return close_finished();
   // A copy: a connection that closes leaves the map.
@@ -152,7 +189,7 @@ void AnyServer::OnIdle() {
   // Never in the step of the Close().
   asio::post(executor_, [this] {
     close_finished_.Fill();
-    observer_.OnCloseFinished();
+    Tell([](auto& observer) { observer.OnCloseFinished(); });
     CheckHandlersDetermined();
   });
 }
@@ -164,11 +201,13 @@ void AnyServer::OnBroken(absl::Status error) {
 }
 
 void AnyServer::OnLimitReached(int limit) {
-  observer_.OnLimitReached(listening_on(), limit);
+  Tell([&](auto& observer) { observer.OnLimitReached(listening_on(), limit); });
 }
 
 void AnyServer::OnAcceptFailed(int error_number, int64_t count) {
-  observer_.OnAcceptFailed(listening_on(), error_number, count);
+  Tell([&](auto& observer) {
+    observer.OnAcceptFailed(listening_on(), error_number, count);
+  });
 }
 
 int64_t AnyServer::bytes_received_total() const {

@@ -22,6 +22,7 @@
 #include "lib/deferred.h"
 #include "lib/descriptor_budget.h"
 #include "lib/direct_connection.h"
+#include "lib/guarded.h"
 #include "lib/lane.h"
 #include "lib/served_connection.h"
 #include "lib/socket.h"
@@ -38,6 +39,7 @@ enum class HandlerErrorOutcome { kIgnored, kReturned, kRaised };
 
 // Told of what happens in a server, within the step in which it happens.  It
 // may call the server.  Every method does nothing unless it says otherwise.
+// What it throws goes to the creator's monitor, and the server goes on.
 // Threads: loop thread only.  Lifetime: outlives the server.
 class ServerObserver {
  public:
@@ -46,7 +48,10 @@ class ServerObserver {
   // The handler of this client is about to be called.
   virtual void OnAccepted(const AnyConnection&) {}
   // Accepted and closed at once; its handler is never called.  reason() is
-  // kDropped, or kListenerClosed if the server was closed in between.
+  // kDropped, or kListenerClosed if the server was closed in between.  So is
+  // one that the loop could not watch (kDropped); only where another loop was
+  // to carry its bytes, that is found out after OnAccepted(), and told by
+  // OnClosed() with this reason.
   virtual void OnDropped(const AnyConnection&) {}
   // The descriptor of a client is closed; reason() and the counts are final.
   virtual void OnClosed(const AnyConnection&) {}
@@ -57,7 +62,8 @@ class ServerObserver {
   // max_connections are connected; at most once a minute.  Default: logs.
   virtual void OnLimitReached(const AnyAddress& listening_on, int limit);
   // accept(2) failed `count` times since the last such call, and is tried
-  // again; at most once a minute for each error.  Default: logs.
+  // again, or as many clients were dropped because they could not be watched;
+  // at most once a minute for each error.  Default: logs.
   virtual void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
                               int64_t count);
 
@@ -143,7 +149,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // Binds, listens, and begins to accept.  `executor`'s monitor is the
   // creator's.  Errors: INVALID_FIELD of an option or of `where`, before
   // anything is bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE,
-  // BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.
+  // BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.  Never throws, also where the
+  // loop cannot be made ready for sockets.
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> Create(
       Executor executor, const WhereToListen<A>& where,
@@ -167,7 +174,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
     return acceptor_.socket().effective_backlog();
   }
   // The listening descriptor, -1 once closed.  With care: accepting on it
-  // directly circumvents max_connections and on_handler_error.
+  // directly circumvents max_connections and on_handler_error.  After
+  // shutdown(2) of it the server closes itself, as if accept(2) had failed.
   int native_handle() const { return acceptor_.socket().native_handle(); }
 
   // Stops accepting and closes the listening descriptor.  The handler is never
@@ -236,10 +244,20 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
  private:
   struct Client;
 
+  template <AddressKind A>
+  static absl::StatusOr<std::unique_ptr<AnyServer>> CreateOrThrow(
+      Executor executor, const WhereToListen<A>& where,
+      AnyOnHandlerError on_handler_error, AnyHandler handler,
+      ServerOptions options);
   AnyServer(Executor executor, ListeningSocket socket,
             AnyOnHandlerError on_handler_error, AnyHandler handler,
             ServerOptions options);
 
+  // Calls `tell` with the observer, guarded.
+  template <typename F>
+  void Tell(F tell) {
+    Guarded(executor_.monitor(), [&] { tell(observer_); });
+  }
   AcceptPolicy& policy() { return acceptor_.policy(); }
   const AcceptPolicy& policy() const { return acceptor_.policy(); }
 
@@ -255,6 +273,11 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void OnDirectClosed(DirectConnection& connection, int error_number) override;
 
   void StartDirect(Descriptor fd, const AnyAddress& peer);
+  std::shared_ptr<DirectConnection> MakeDirect(
+      DirectConnection::Accepted accepted);
+  void DropDirect(DirectConnection& connection, CloseReason reason);
+  void DropUnwatched(const AnyConnection& connection, int error_number,
+                     int descriptors);
   AnyAddress LocalAddressOf(int fd) const;
   void Forget(const AnyConnection& connection);
 
@@ -273,6 +296,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void ApplyPolicy(const std::shared_ptr<Client>& client);
   Task<> CallPolicy(std::shared_ptr<Client> client, CallOnHandlerError call);
   void Raise(const Client& client, std::exception_ptr error);
+  void TellOfError(const Client& client, std::exception_ptr error,
+                   HandlerErrorOutcome outcome);
   void CheckHandlersDetermined();
   Deferred<> AllClosed(const Connections& connections);
 

@@ -7,6 +7,8 @@
 
 #include "lib/any_server.h"
 #include "lib/check.h"
+#include "lib/close_socket.h"
+#include "lib/dropped_connection.h"
 #include "lib/status.h"
 
 namespace portreeve {
@@ -71,11 +73,13 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   if (ec) {
     // The loop cannot watch it: epoll is out of memory or watches.  The client
     // sees end of file.
-    policy().OnStart() == AcceptPolicy::Verdict::kHandle ? policy().OnFinished()
-                                                         : static_cast<void>(0);
-    OnAcceptFailed(ec.value(), 1);
-    acceptor_.GiveBackDescriptors(client->descriptors);
-    return;
+    if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
+      policy().OnFinished();
+    }
+    const DroppedConnection dropped(executor_, peer, LocalAddressOf(fd.get()));
+    (void)ShutDownInOrder(fd.get());
+    fd = Descriptor();
+    return DropUnwatched(dropped, ec.value(), client->descriptors);
   }
   fd.Release();
 
@@ -164,7 +168,7 @@ void AnyServer::Begin(const std::shared_ptr<Client>& client) {
       }
     });
   }
-  observer_.OnAccepted(*connection);
+  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
 }
 
 void AnyServer::Refuse(Client& client, CloseReason reason) {
@@ -173,7 +177,7 @@ void AnyServer::Refuse(Client& client, CloseReason reason) {
   client.through = true;
   client.connection->NoteReason(reason);
   client.connection->socket()->CloseNow();
-  observer_.OnDropped(*client.connection);
+  Tell([&](auto& observer) { observer.OnDropped(*client.connection); });
   acceptor_.GiveBackDescriptors(client.descriptors);
 }
 
@@ -234,7 +238,7 @@ void AnyServer::Forget(const AnyConnection& connection) {
   connections_.erase(connection.id());
   closed_bytes_received_ += connection.bytes_received();
   closed_bytes_sent_ += connection.bytes_sent();
-  observer_.OnClosed(connection);
+  Tell([&](auto& observer) { observer.OnClosed(connection); });
 }
 
 void AnyServer::FinishIfThrough(const std::shared_ptr<Client>& client) {
@@ -255,8 +259,7 @@ void AnyServer::FinishIfThrough(const std::shared_ptr<Client>& client) {
 
 void AnyServer::ApplyPolicy(const std::shared_ptr<Client>& client) {
   if (std::holds_alternative<IgnoreHandlerError>(on_handler_error_)) {
-    observer_.OnHandlerError(*client->connection, client->error,
-                             HandlerErrorOutcome::kIgnored);
+    TellOfError(*client, client->error, HandlerErrorOutcome::kIgnored);
   } else if (auto* call = std::get_if<CallOnHandlerError>(&on_handler_error_)) {
     const CallOnHandlerError copy = *call;
     if (scope_.Spawn(CallPolicy(client, copy))) {
@@ -283,8 +286,7 @@ Task<> AnyServer::CallPolicy(std::shared_ptr<Client> client,
   if (thrown) {
     Raise(*client, thrown);
   } else {
-    observer_.OnHandlerError(*client->connection, client->error,
-                             HandlerErrorOutcome::kReturned);
+    TellOfError(*client, client->error, HandlerErrorOutcome::kReturned);
   }
   --num_policy_calls_;
   CheckHandlersDetermined();
@@ -293,8 +295,7 @@ Task<> AnyServer::CallPolicy(std::shared_ptr<Client> client,
 void AnyServer::Raise(const Client& client, std::exception_ptr error) {
   // Before the next client is accepted (d13a).
   Close(ExistingConnections::kLeave, CloseCause::kHandlerError);
-  observer_.OnHandlerError(*client.connection, error,
-                           HandlerErrorOutcome::kRaised);
+  TellOfError(client, error, HandlerErrorOutcome::kRaised);
   // Where this was the last handler, handlers_determined comes now, and those
   // who wait for it are resumed in the next step: before the error (m5).
   auto send = [monitor = executor_.monitor(), error] { monitor.Send(error); };
@@ -302,11 +303,18 @@ void AnyServer::Raise(const Client& client, std::exception_ptr error) {
              [executor = executor_, send] { asio::post(executor, send); });
 }
 
+void AnyServer::TellOfError(const Client& client, std::exception_ptr error,
+                            HandlerErrorOutcome outcome) {
+  Tell([&](auto& observer) {
+    observer.OnHandlerError(*client.connection, error, outcome);
+  });
+}
+
 void AnyServer::CheckHandlersDetermined() {
   if (close_finished_.determined() && clients_.empty() && num_handlers_ == 0 &&
       num_policy_calls_ == 0 && num_direct_ == 0 &&
       handlers_determined_.FillIfEmpty()) {
-    observer_.OnHandlersDetermined();
+    Tell([](auto& observer) { observer.OnHandlersDetermined(); });
   }
 }
 

@@ -1,6 +1,7 @@
 // The clients of AnyServer that are served without a coroutine.
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "lib/any_server.h"
@@ -14,28 +15,62 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
   const AcceptPolicy::Verdict verdict = policy().OnStart();
   AnyAddress local = LocalAddressOf(fd.get());
   if (verdict != AcceptPolicy::Verdict::kHandle) {
-    const auto refused = handler_->make_direct(
+    const auto refused = MakeDirect(
         {*this, home(), std::move(fd), peer, std::move(local), {}, 0, false});
-    ++dropped_total_;
-    refused->Refuse(verdict == AcceptPolicy::Verdict::kDrop
-                        ? CloseReason::kDropped
-                        : CloseReason::kListenerClosed);
-    observer_.OnDropped(*refused);
-    acceptor_.GiveBackDescriptors(descriptors);
-    return;
+    if (refused != nullptr) {
+      DropDirect(*refused, verdict == AcceptPolicy::Verdict::kDrop
+                               ? CloseReason::kDropped
+                               : CloseReason::kListenerClosed);
+    }
+    return acceptor_.GiveBackDescriptors(descriptors);
   }
   Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
   const std::shared_ptr<DirectConnection> connection =
-      handler_->make_direct({*this, lane, std::move(fd), peer, std::move(local),
-                             options_.buffer_age_limit, descriptors,
-                             options_.socket_options.no_delay});
+      MakeDirect({*this, lane, std::move(fd), peer, std::move(local),
+                  options_.buffer_age_limit, descriptors,
+                  options_.socket_options.no_delay});
+  const int error = connection == nullptr ? ENOMEM : connection->Watch();
+  if (error != 0) {
+    if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
+    policy().OnFinished();
+    if (connection == nullptr) {
+      return acceptor_.GiveBackDescriptors(descriptors);
+    }
+    connection->Refuse(CloseReason::kDropped);
+    return DropUnwatched(*connection, error, descriptors);
+  }
   ++num_direct_;
   if (&lane != &home_ && num_away_++ == 0) {
     away_work_.emplace(executor_.inner());
   }
   connections_.emplace(connection->id(), connection);
-  observer_.OnAccepted(*connection);
+  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
   connection->Start();
+}
+
+// Null where the handler throws: then its client is closed, and dropped.
+std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
+    DirectConnection::Accepted accepted) {
+  std::shared_ptr<DirectConnection> connection;
+  Guarded(executor_.monitor(),
+          [&] { connection = handler_->make_direct(std::move(accepted)); });
+  if (connection == nullptr) ++dropped_total_;
+  return connection;
+}
+
+void AnyServer::DropDirect(DirectConnection& connection, CloseReason reason) {
+  ++dropped_total_;
+  connection.Refuse(reason);
+  Tell([&](auto& observer) { observer.OnDropped(connection); });
+}
+
+// A client that epoll did not take, and that is closed.
+void AnyServer::DropUnwatched(const AnyConnection& connection, int error_number,
+                              int descriptors) {
+  ++dropped_total_;
+  Tell([&](auto& observer) { observer.OnDropped(connection); });
+  acceptor_.NoteUnwatched(error_number);
+  acceptor_.GiveBackDescriptors(descriptors);
 }
 
 // The listening address where that is one, which saves a system call.
@@ -58,7 +93,10 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection);
   policy().OnFinished();
-  if (error_number != 0) OnAcceptFailed(error_number, 1);
+  if (error_number != 0) {
+    ++dropped_total_;
+    acceptor_.NoteUnwatched(error_number);
+  }
   acceptor_.GiveBackDescriptors(connection.descriptors());
   CheckHandlersDetermined();
 }

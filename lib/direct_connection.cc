@@ -23,8 +23,9 @@ class DirectConnection::Lingering {
   explicit Lingering(DirectConnection& connection)
       : own_(connection, false), other_(connection, true) {}
 
-  void Add(bool is_other, Descriptor fd, CloseStep step, TimePoint deadline) {
-    (is_other ? other_ : own_).Begin(std::move(fd), step, deadline);
+  void Add(bool is_other, Descriptor fd, bool is_watched, CloseStep step,
+           TimePoint deadline) {
+    (is_other ? other_ : own_).Begin(std::move(fd), is_watched, step, deadline);
   }
 
   // The descriptors that linger still.
@@ -36,11 +37,13 @@ class DirectConnection::Lingering {
   struct One final : LingeringSocket::Owner {
     One(DirectConnection& c, bool other) : connection(c), is_other(other) {}
 
-    void Begin(Descriptor fd, CloseStep step, TimePoint deadline) {
+    void Begin(Descriptor fd, bool is_watched, CloseStep step,
+               TimePoint deadline) {
       Lane& lane = connection.lane();
+      LingeringSocket::Registered registered;
+      if (is_watched) registered = {&connection, is_other ? 1 : 0};
       socket.emplace(lane.poller(), lane.time(), *this, std::move(fd),
-                     LingeringSocket::Registered{&connection, is_other ? 1 : 0},
-                     step, deadline);
+                     registered, step, deadline);
     }
 
     Descriptor Take() {
@@ -85,6 +88,14 @@ Deferred<> DirectConnection::closed() const {
   return closed_ivar_->deferred();
 }
 
+int DirectConnection::Watch() { return at_home() ? WatchOnLane() : 0; }
+
+int DirectConnection::WatchOnLane() {
+  const int error = lane_.poller().Add(fd(), kReadable, *this);
+  watched_ = error == 0;
+  return error;
+}
+
 void DirectConnection::Start() {
   if (at_home()) return BeginOnLane();
   asio::post(lane_.loop(),
@@ -92,9 +103,10 @@ void DirectConnection::Start() {
 }
 
 void DirectConnection::BeginOnLane() {
-  const int error = lane_.poller().Add(fd(), kReadable, *this);
+  if (finished_) return;  // By whoever was told that it was accepted.
+  const int error = watched_ ? 0 : WatchOnLane();
   if (error != 0) {
-    NoteReason(CloseReason::kForced);
+    NoteReason(CloseReason::kDropped);
     finished_ = true;
     PrepareToClose(fd_, How::kAtOnce);
     return CloseAndTell(Descriptor(), std::move(fd_), error);
@@ -174,7 +186,9 @@ void DirectConnection::Finish(How how, Other other) {
   const CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
   const CloseStep other_step =
       BeginToClose(other.fd, other.how, other.is_unix, other.bytes_received);
-  if (!Lingers(step)) lane_.poller().Remove(*this);
+  if (!Lingers(step) && std::exchange(watched_, false)) {
+    lane_.poller().Remove(*this);
+  }
   if (other.is_watched && !Lingers(other_step)) lane_.poller().Remove(*this, 1);
   if (!Lingers(step) && !Lingers(other_step)) {
     return CloseAndTell(std::move(other.fd), std::move(fd_), 0);
@@ -183,10 +197,12 @@ void DirectConnection::Finish(How how, Other other) {
       closing_ ? force_close_at_ : After(lane_.time().Now(), kForceCloseAfter);
   lingering_ = std::make_unique<Lingering>(*this);
   if (Lingers(step)) {
-    lingering_->Add(false, std::move(fd_), step, deadline);
+    lingering_->Add(false, std::move(fd_), std::exchange(watched_, false), step,
+                    deadline);
   }
   if (Lingers(other_step)) {
-    lingering_->Add(true, std::move(other.fd), other_step, deadline);
+    lingering_->Add(true, std::move(other.fd), other.is_watched, other_step,
+                    deadline);
   }
   // What does not linger is closed here, though the server is told later.
   fd_ = Descriptor();

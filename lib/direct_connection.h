@@ -72,7 +72,10 @@ class DirectConnection : public AnyConnection,
   Deferred<> closed() const final;
   Deferred<> Close(ExistingConnections how, CloseReason reason) final;
 
-  // Serves it, from now on.  Once.
+  // Has the lane watch it, where that is its server's: 0, or errno where it
+  // cannot be watched.  Once, before the server tells anybody of it.
+  int Watch();
+  // Serves it, from now on, unless it was closed before.  Once, after Watch().
   void Start();
   // Instead of Start(): closes it at once.
   void Refuse(CloseReason reason);
@@ -170,6 +173,7 @@ class DirectConnection : public AnyConnection,
   }
 
   bool at_home() const { return &lane_ == &owner_.home(); }
+  int WatchOnLane();
   void BeginOnLane();
   void CloseOnLane(ExistingConnections how, CloseReason reason);
   static void PrepareToClose(const Descriptor& fd, How how);
@@ -200,6 +204,7 @@ class DirectConnection : public AnyConnection,
   std::atomic<CloseReason> reason_{CloseReason::kNone};
   Descriptor fd_;
   int error_number_ = 0;  // For the server, once it is closed.
+  bool watched_ = false;  // Registered with the poller, with tag 0.
   bool watches_writable_ = false;
   bool closing_ = false;
   bool finished_ = false;

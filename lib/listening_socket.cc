@@ -21,6 +21,9 @@ namespace {
 // chose before listen(2).
 constexpr int kTriesOfChosenPort = 10;
 
+// A client; or that the socket was shut down.
+constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP;
+
 // What the kernel cuts every backlog to (Linux's default where /proc is not
 // there).
 int SoMaxConn() {
@@ -166,12 +169,12 @@ ListeningSocket::~ListeningSocket() { Close(); }
 int ListeningSocket::SetWatched(Poller::Watch& watch, bool watched) {
   if (watched == watched_) return 0;
   if (watch_ == nullptr) {
-    const int error = poller_->Add(native_handle(), EPOLLIN, watch);
+    const int error = poller_->Add(native_handle(), kEvents, watch);
     if (error != 0) return error;
     watch_ = &watch;
   } else {
     const int error =
-        poller_->Change(native_handle(), watched ? EPOLLIN : 0, watch);
+        poller_->Change(native_handle(), watched ? kEvents : 0, watch);
     if (error != 0) return error;
   }
   watched_ = watched;
