@@ -5,8 +5,11 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "lib/address.h"
@@ -24,6 +27,16 @@ Descriptor NewSocket() {
 
 absl::Status InUse(const std::string& path) {
   return ErrnoError(EADDRINUSE, "bind", NameOf(path));
+}
+
+// `path` as it leads to the file from any working directory.  As it is where
+// the present one cannot be told.
+std::string Absolute(const std::string& path) {
+  if (path.front() == '/') return path;
+  // Allocated by getcwd(3), for it may be longer than any path of a socket.
+  const std::unique_ptr<char, decltype(&std::free)> directory(
+      getcwd(nullptr, 0), &std::free);
+  return directory == nullptr ? path : directory.get() + ("/" + path);
 }
 
 // How often a lock that another process holds is tried, a millisecond apart.
@@ -129,7 +142,7 @@ absl::StatusOr<UnixSocketFile> UnixSocketFile::Of(const std::string& path) {
   if (lstat(path.c_str(), &status) != 0) {
     return ErrnoError(errno, "stat", NameOf(path));
   }
-  return UnixSocketFile(path, status.st_dev, status.st_ino);
+  return UnixSocketFile(Absolute(path), status.st_dev, status.st_ino);
 }
 
 void UnixSocketFile::RemoveIfOurs() const {

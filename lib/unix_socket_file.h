@@ -12,8 +12,9 @@
 
 namespace portreeve {
 
-// Remembers which file was made, so that only that one is removed.  Plain
-// value; removes nothing by itself.
+// Remembers which file was made, so that only that one is removed, also where
+// its path was relative and the working directory has changed.  Plain value;
+// removes nothing by itself.
 class UnixSocketFile {
  public:
   struct Bound;
@@ -45,7 +46,7 @@ class UnixSocketFile {
   UnixSocketFile(std::string path, dev_t device, ino_t inode)
       : path_(std::move(path)), device_(device), inode_(inode) {}
 
-  std::string path_;
+  std::string path_;  // Absolute.
   dev_t device_;
   ino_t inode_;
 };

@@ -1,6 +1,7 @@
 // Scenarios (i) and SPEC S12: unix sockets and their files.
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -44,6 +45,17 @@ TEST_F(UnixTest, I1_CreateConnectClose) {
   EXPECT_FALSE(Exists(where.path));
   EXPECT_EQ(server.listening_on(), where.path);
   EXPECT_TRUE(TryCreate(where).ok());
+}
+
+TEST_F(UnixTest, S12_ARelativePathIsRemovedWhereverOneIsByThen) {
+  ASSERT_EQ(chdir(folder().path().c_str()), 0);
+  Server<Unix>& server =
+      CreateAt(WhereToListen<Unix>::OfFile("relative"), Steered());
+  EXPECT_EQ(server.listening_on(), "relative");
+  EXPECT_TRUE(Exists(folder().File("relative")));
+  ASSERT_EQ(chdir("/"), 0);
+  RunUntil(server.Close());
+  EXPECT_FALSE(Exists(folder().File("relative")));
 }
 
 TEST_F(UnixTest, I1_ADeadServersFileIsTakenOver) {
