@@ -9,12 +9,12 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "lib/check.h"
 #include "lib/deferred.h"
 #include "lib/status.h"
 #include "lib/time_source.h"
@@ -26,10 +26,11 @@ using Addresses = std::vector<asio::ip::address>;
 using Descriptor =
     asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
 
-void InitialiseCaresOnce() {
+// Gives c-ares' result.
+int InitialiseCaresOnce() {
   // Never undone: other loops may use it until the end of the process.
   static const int result = ares_library_init(ARES_LIB_INIT_ALL);
-  PORTREEVE_CHECK(result == ARES_SUCCESS);
+  return result;
 }
 
 absl::Status LookupError(const std::string& host, int result) {
@@ -53,13 +54,14 @@ asio::ip::address Loopback(Resolver::Family family) {
   return asio::ip::address_v6::loopback();
 }
 
-asio::ip::address FromSockaddr(const sockaddr* address) {
+// Nothing where it is of neither family.
+std::optional<asio::ip::address> FromSockaddr(const sockaddr* address) {
   if (address->sa_family == AF_INET) {
     sockaddr_in in;
     std::memcpy(&in, address, sizeof(in));
     return asio::ip::address_v4(ntohl(in.sin_addr.s_addr));
   }
-  PORTREEVE_CHECK(address->sa_family == AF_INET6);
+  if (address->sa_family != AF_INET6) return std::nullopt;
   sockaddr_in6 in6;
   std::memcpy(&in6, address, sizeof(in6));
   asio::ip::address_v6::bytes_type bytes;
@@ -126,7 +128,9 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
  private:
   int Open(const CaresResolver::Options& options) {
-    InitialiseCaresOnce();
+    if (const int result = InitialiseCaresOnce(); result != ARES_SUCCESS) {
+      return result;
+    }
     ares_options own{};
     own.sock_state_cb = &OnSocketState;
     own.sock_state_cb_data = this;
@@ -148,7 +152,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   void Finish(int result, const ares_addrinfo* info) {
     if (info != nullptr) {
       for (auto* node = info->nodes; node != nullptr; node = node->ai_next) {
-        addresses_.push_back(FromSockaddr(node->ai_addr));
+        const auto address = FromSockaddr(node->ai_addr);
+        if (address) addresses_.push_back(*address);
       }
     }
     done_.FillIfEmpty(result);

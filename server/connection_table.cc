@@ -85,7 +85,7 @@ std::shared_ptr<const LiveConnection> ConnectionTable::Add(
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Remove(int64_t id) {
   const auto it = entries_.find(id);
-  PORTREEVE_CHECK(it != entries_.end());
+  if (it == entries_.end()) return nullptr;
   const std::shared_ptr<LiveConnection> live = std::move(it->second);
   entries_.erase(it);
   live->facts.close_time = UnixNanosNow();

@@ -59,7 +59,8 @@ class ConnectionTable {
   // Adds an open connection, accepted or connected now.
   std::shared_ptr<const LiveConnection> Add(
       std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
-  // Forgets a connection whose descriptor was closed now, and gives it.
+  // Forgets a connection whose descriptor was closed now, and gives it; null
+  // where it was never added, for want of memory.
   std::shared_ptr<const LiveConnection> Remove(int64_t id);
 
   // Null if there is none.

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/address.h"
 #include "lib/deferred.h"
@@ -45,9 +46,10 @@ DescriptorShares SharesOf(const Flags& flags) {
 // As it is written on the command line.
 std::string ToText(const v1::Address& address) {
   if (!address.has_inet()) return "unix:" + address.unix_socket().path();
-  return ToString(
-      Inet::Address(asio::ip::make_address(address.inet().address()),
-                    static_cast<uint16_t>(address.inet().port())));
+  const std::string& host = address.inet().address();
+  const bool is_v6 = absl::StrContains(host, ':');
+  return absl::StrCat("tcp:", is_v6 ? "[" : "", host, is_v6 ? "]:" : ":",
+                      address.inet().port());
 }
 
 void PrintLine(std::FILE* out, const std::string& line) {

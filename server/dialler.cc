@@ -151,8 +151,8 @@ void Dialler::Begin(const SharedDial& dial,
 
 void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
-  shared_.events.AppendClosed(
-      *shared_.connections.Remove(dial->connection->id()));
+  const auto live = shared_.connections.Remove(dial->connection->id());
+  if (live != nullptr) shared_.events.AppendClosed(*live);
   Forget(dial);
 }
 

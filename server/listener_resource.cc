@@ -144,7 +144,8 @@ AnyOnHandlerError ListenerResource::MakeOnHandlerError(
 std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
   auto live = shared_.connections.Find(connection_id);
   // A handler begins in the step in which its connection entered the table.
-  PORTREEVE_CHECK(live != nullptr);
+  // Where there was no memory for that, nobody can claim it.
+  if (live == nullptr) return std::make_shared<Claim>(executor_);
   auto& claim = live->facts.claim;
   if (!claim) claim = std::make_shared<Claim>(executor_);
   return claim;
@@ -328,7 +329,7 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
 
 void ListenerResource::OnClosed(const AnyConnection& connection) {
   const auto live = shared_.connections.Remove(connection.id());
-  if (!deleted_) shared_.events.AppendClosed(*live);
+  if (live != nullptr && !deleted_) shared_.events.AppendClosed(*live);
 }
 
 void ListenerResource::OnHandlerError(const ServedConnection& connection,

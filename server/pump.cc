@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -45,6 +46,7 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
                       Outbox::Sender& sender, int tag) {
   if (sending()) return State::kSending;
   if (target_failed_) return State::kTargetFailed;
+  if (out_of_memory_) return State::kOutOfMemory;
   const int64_t begin = received_;
   while (true) {
     if (held() > 0) {
@@ -74,6 +76,7 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
 Pump::State Pump::Flush(Lane& lane, int target) {
   PORTREEVE_DCHECK(!sending());
   if (target_failed_) return State::kTargetFailed;
+  if (out_of_memory_) return State::kOutOfMemory;
   if (held() > 0) {
     if (const auto state = SendHeld(lane, target)) return *state;
   }
@@ -129,6 +132,7 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
   if (sent < 0 && !WouldBlock(errno)) return State::kTargetFailed;
   const ssize_t taken = sent < 0 ? 0 : sent;
   Hold(lane, {space + taken, static_cast<size_t>(size - taken)});
+  if (out_of_memory_) return State::kOutOfMemory;
   // What was taken in part is tried again: only EAGAIN makes epoll tell.
   return sent < 0 ? std::optional(State::kAwaitsTarget) : std::nullopt;
 }
@@ -169,7 +173,8 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
 // What is in the pipe, which cannot be spliced, is held as a copy.  False if it
 // cannot be read.
 bool Pump::TakeFromPipe(Lane& lane) {
-  auto copy = std::make_unique_for_overwrite<char[]>(held());
+  std::unique_ptr<char[]> copy(new (std::nothrow) char[held()]);
+  if (copy == nullptr) return false;
   const ssize_t size = read(pipe_->read.get(), copy.get(), held());
   if (size != static_cast<ssize_t>(held())) return false;
   lane.pipes().GiveBack(std::move(pipe_));
@@ -203,8 +208,9 @@ void Pump::PrepareToSend(int target) {
 }
 
 void Pump::Hold(Lane& lane, std::string_view data) {
-  copy_ = std::make_unique_for_overwrite<char[]>(data.size());
-  std::memcpy(copy_.get(), data.data(), data.size());
+  copy_.reset(new (std::nothrow) char[data.size()]);
+  out_of_memory_ = copy_ == nullptr;
+  if (!out_of_memory_) std::memcpy(copy_.get(), data.data(), data.size());
   begin_ = 0;
   end_ = static_cast<uint32_t>(data.size());
   NoteHeld(lane);

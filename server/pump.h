@@ -44,6 +44,7 @@ class Pump {
     kEnded,         // The source's end of file was met, and all has gone.
     kSourceFailed,  // recv(2) did, or epoll has told that the source has.
     kTargetFailed,  // send(2) did.
+    kOutOfMemory,   // There is none for what the target did not take: lost.
   };
 
   // What a recv(2) that gives less than was asked for means.
@@ -123,6 +124,7 @@ class Pump {
   bool source_failed_ : 1 = false;
   bool met_eof_ : 1 = false;
   bool target_failed_ : 1 = false;  // As the outbox has told.
+  bool out_of_memory_ : 1 = false;
   bool has_sent_ : 1 = false;
   bool bulk_ : 1 = false;         // The source sent much the last time.
   bool looks_later_ : 1 = false;  // For more, in the next step.

@@ -77,6 +77,8 @@ void PumpedConnection::OnState(size_t flow, Pump::State state) {
       return OnEnded(flow);
     case Pump::State::kSourceFailed:
       return EndWith(ReasonOfFailure(static_cast<int>(flow)));
+    case Pump::State::kOutOfMemory:
+      return EndWith(CloseReason::kForced);
     case Pump::State::kTargetFailed:
       return EndWith(ReasonOfFailure(TargetOf(flow)));
   }

@@ -2,7 +2,10 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <exception>
 #include <utility>
+
+#include "lib/monitor.h"
 
 namespace portreeve::server {
 
@@ -13,6 +16,12 @@ namespace {
 constexpr size_t kMostOfAChange = size_t{64} << 10;
 
 }  // namespace
+
+absl::Status AnswerToException() {
+  const std::exception_ptr error = std::current_exception();
+  Monitor::TopLevel().Send(error);
+  return absl::InternalError(DescribeException(error));
+}
 
 UnreadAnswer::~UnreadAnswer() {
   if (bytes_ > 0) unread_.Remove(peer_, bytes_);
@@ -68,18 +77,32 @@ WaitReactor* WaitReactor::Start(asio::io_context& loop,
 }
 
 void WaitReactor::Run(const Begin& begin) {
-  absl::StatusOr<Wait> wait = begin();
-  if (!wait.ok()) return Finish(ToGrpc(wait.status()));
+  try {
+    absl::StatusOr<Wait> wait = begin();
+    if (!wait.ok()) return Finish(ToGrpc(wait.status()));
+    Await(*std::move(wait));
+  } catch (...) {
+    Finish(ToGrpc(AnswerToException()));
+  }
+}
+
+void WaitReactor::Await(Wait wait) {
   auto done = [self = shared_from_this(),
-               respond = std::move(wait->respond)](error_code ec) {
+               respond = std::move(wait.respond)](error_code ec) {
     if (ec) {
       self->Finish(ToGrpc(absl::CancelledError("the caller stopped waiting")));
       return;
     }
-    respond();
-    self->answers_.Add(self.get(), ToGrpc(self->unread_.Count()));
+    absl::Status status;
+    try {
+      respond();
+      status = self->unread_.Count();
+    } catch (...) {
+      status = AnswerToException();
+    }
+    self->answers_.Add(self.get(), ToGrpc(status));
   };
-  wait->until.Wait(asio::bind_cancellation_slot(
+  wait.until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),
       asio::bind_executor(loop_.get_executor(), std::move(done))));
 }

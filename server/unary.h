@@ -70,8 +70,13 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
   UnreadAnswer unread_;
 };
 
-// Runs `work`, an absl::Status(), on the loop, and answers with what it gives.
-// `work` may use the request and the response.
+// What is thrown on the loop instead of an answer; the top-level monitor is
+// told.  In a catch clause.
+absl::Status AnswerToException();
+
+// Runs `work`, an absl::Status(), on the loop, and answers with what it gives,
+// or throws: a call without an answer would wait for ever.  `work` may use the
+// request and the response.
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerOnLoop(
     asio::io_context& loop, const grpc::CallbackServerContext* context,
@@ -79,7 +84,13 @@ grpc::ServerUnaryReactor* AnswerOnLoop(
   auto* reactor =
       new LoopReactor(loop, *context, *response);  // Until OnDone().
   asio::post(loop, [reactor, work = std::move(work)]() mutable {
-    reactor->Answer(work());
+    absl::Status status;
+    try {
+      status = work();
+    } catch (...) {
+      status = AnswerToException();
+    }
+    reactor->Answer(std::move(status));
   });
   return reactor;
 }
@@ -111,7 +122,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
     std::function<void()> respond;  // Fills the response.
   };
   // Called once, on the loop, also for a call that was cancelled.  An error is
-  // the answer.
+  // the answer, and so is what it or `respond` throws.
   using Begin = std::function<absl::StatusOr<Wait>()>;
 
   // `loop` outlives the call; `response` is what `begin` and the wait fill.
@@ -129,6 +140,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 
  private:
   void Run(const Begin& begin);
+  void Await(Wait wait);
 
   asio::io_context& loop_;
   Answers& answers_;

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 
 #include "lib/check.h"
@@ -17,8 +18,12 @@ std::string NewUuid() {
   if (used == random.size()) {
     // Not std::random_device, which asks the CPU what it can do each time: that
     // takes 20 us where the machine is a virtual one.
-    PORTREEVE_CHECK(getrandom(random.data(), random.size(), 0) ==
-                    static_cast<ssize_t>(random.size()));
+    ssize_t size;
+    do {
+      size = getrandom(random.data(), random.size(), 0);
+    } while (size < 0 && errno == EINTR);
+    // The kernel of today has no other error for it; main() has tried it.
+    PORTREEVE_CHECK(size == static_cast<ssize_t>(random.size()));
     used = 0;
   }
   uint8_t* const bytes = random.data() + used;
