@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@
 #include "server/log_output.h"
 #include "server/log_writer.h"
 #include "server/signals.h"
+#include "server/standard_descriptors.h"
+#include "server/start_probe.h"
 
 namespace portreeve::server {
 namespace {
@@ -65,6 +68,11 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+absl::Status Probe(const Flags& flags) {
+  return ProbeStart(
+      NeedsOfStart(flags.loops, flags.control.size() + flags.listen.size()));
+}
+
 absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
   std::optional<LogOutput> audit;
   if (!flags.audit.empty()) {
@@ -85,6 +93,7 @@ int Serve(const Flags& flags, const Daemon::Process& process) {
     process.log.Log(std::string(daemon.status().message()));
     return 1;
   }
+  KeepRunningWithoutMemory();
   return (*daemon)->Run(flags.drain) ? 0 : 1;
 }
 
@@ -99,6 +108,9 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const Flags& flags = std::get<Flags>(*parsed);
+  if (const absl::Status probed = Probe(flags); !probed.ok()) {
+    return Fail(probed);
+  }
   auto log = StartLog(flags);
   if (!log.ok()) return Fail(log.status());
   SetLogSink([&log](std::string_view line) { (*log)->Log(line); });
@@ -109,7 +121,25 @@ int Main(int argc, char** argv) {
   return status;
 }
 
+// What is thrown where no thread can be started, or no epoll made: a start that
+// fails is told by one line, never by an abort.
+int GuardedMain(int argc, char** argv) {
+  SpareAddressSpace();
+  ExitWithoutMemory();
+  try {
+    return Main(argc, argv);
+  } catch (const std::exception& error) {
+    return Fail(absl::UnknownError(error.what()));
+  }
+}
+
+// Called before main(), and before the constructors of libraries.
+__attribute__((section(".preinit_array"),
+               used)) void (*const kCalledFirst)() = &OpenStandardDescriptors;
+
 }  // namespace
 }  // namespace portreeve::server
 
-int main(int argc, char** argv) { return portreeve::server::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return portreeve::server::GuardedMain(argc, argv);
+}
