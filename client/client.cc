@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "client/address.h"
@@ -75,8 +76,11 @@ struct Client::Impl {
 
 absl::StatusOr<Client> Client::ForAddress(
     const std::string& address, const std::optional<TlsOptions>& tls) {
+  // One that was removed has no name: "/" must do.
+  std::error_code ignored;
+  const std::string directory = std::filesystem::current_path(ignored).string();
   absl::StatusOr<ServerAddress> server =
-      ParseServerAddress(address, std::filesystem::current_path().string());
+      ParseServerAddress(address, directory.empty() ? "/" : directory);
   if (!server.ok()) return server.status();
   auto channel = NewChannel(server->target, tls);
   if (!channel.ok()) return channel.status();

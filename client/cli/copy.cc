@@ -43,7 +43,14 @@ class Copy {
       : stream_(stream), input_(input), output_(output) {}
 
   absl::StatusOr<Ending> Run(const std::function<void()>& peer_ended) {
-    auto sending = std::async(std::launch::async, [this] { return Send(); });
+    std::future<absl::Status> sending;
+    try {
+      sending = std::async(std::launch::async, [this] { return Send(); });
+    } catch (const std::system_error& error) {
+      stream_.Cancel();
+      return absl::ResourceExhaustedError(
+          absl::StrCat("no thread can be started (", error.what(), ")"));
+    }
     auto reason = Receive(peer_ended);
     wake_.Set();
     const absl::Status sent = sending.get();

@@ -1,9 +1,11 @@
 // The process of the CLI.  Signals keep what they do by default: Ctrl-C ends
 // it, and so does a reader of its output that has gone.
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -11,6 +13,8 @@
 #include <vector>
 
 #include "client/cli/environment.h"
+#include "client/cli/exit_status.h"
+#include "client/cli/printable.h"
 #include "client/cli/run.h"
 
 namespace {
@@ -30,14 +34,20 @@ std::string Directory() {
 }
 
 // Opens what the caller has closed of stdin, stdout and stderr: else the next
-// file or socket would take its place.
+// file or socket would take its place.  By system calls themselves, for no
+// library is ready yet.
+__attribute__((no_sanitize("address", "thread", "undefined")))  //
 void OpenStandardDescriptors() {
-  int descriptor = 0;
-  do {
-    descriptor = open("/dev/null", O_RDWR);
-  } while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-  if (descriptor >= 0) close(descriptor);
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (syscall(SYS_fcntl, fd, F_GETFD) >= 0) continue;
+    (void)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
+  }
 }
+
+// Called before main(), and before the constructors of libraries: that of
+// libgrpc 1.51 opens an eventfd.
+__attribute__((section(".preinit_array"),
+               used)) void (*const kCalledFirst)() = &OpenStandardDescriptors;
 
 portreeve::cli::Environment ReadEnvironment() {
   portreeve::cli::Environment environment;
@@ -55,10 +65,18 @@ portreeve::cli::Environment ReadEnvironment() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  OpenStandardDescriptors();
   // gRPC would explain its errors on stderr, beside ours.
   setenv("GRPC_VERBOSITY", "NONE", 0);
-  return static_cast<int>(
-      portreeve::cli::Run(std::vector<std::string>(argv + 1, argv + argc),
-                          ReadEnvironment(), std::cout, std::cerr));
+  using portreeve::cli::ExitStatus;
+  ExitStatus status = ExitStatus::kFailed;
+  try {
+    status =
+        portreeve::cli::Run(std::vector<std::string>(argv + 1, argv + argc),
+                            ReadEnvironment(), std::cout, std::cerr);
+  } catch (const std::exception& error) {
+    // No memory, or no thread.
+    std::cerr << "portreeve: " << portreeve::cli::Printable(error.what())
+              << "\n";
+  }
+  return static_cast<int>(status);
 }

@@ -52,6 +52,17 @@ TEST_F(ClientTest, SendsTheRequestAndGivesTheAnswer) {
             request.SerializeAsString());
 }
 
+TEST_F(ClientTest, NeedsNoWorkingDirectory) {
+  const auto before = std::filesystem::current_path();
+  std::string gone = ::testing::TempDir() + "/gone-XXXXXX";
+  ASSERT_NE(mkdtemp(gone.data()), nullptr);
+  std::filesystem::current_path(gone);
+  std::filesystem::remove(gone);
+  EXPECT_TRUE(Client::ForAddress(daemon_.address()).ok());
+  EXPECT_TRUE(Client::ForAddress("unix:relative").ok());
+  std::filesystem::current_path(before);
+}
+
 TEST_F(ClientTest, KeepsTheDetailsOfAnError) {
   daemon_.get_listener.set_answer([](const auto&, auto&) {
     return Refusal(grpc::StatusCode::INVALID_ARGUMENT, "wrong", "INVALID_FIELD",
