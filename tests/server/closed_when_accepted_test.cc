@@ -1,6 +1,9 @@
-// A connection that an observer closes when it is told of it, before its
-// handler begins.
+// A connection whose handler does not even begin: an observer closes it when it
+// is told of it, or the handler cannot be made.
+#include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/server/handlers_fixture.h"
 
@@ -55,6 +58,27 @@ TEST_F(ClosedWhenAcceptedTest, ByForward) {
   // Nobody is connected to.
   options.upstream = WhereToConnect<Inet>::OfHostAndPort("127.0.0.1", 1);
   ExpectClosed(Serve(server::ForwardHandler(options)));
+}
+
+using ThrowingHandlerTest = HandlersFixture;
+
+TEST_F(ThrowingHandlerTest, ItsClientIsDroppedAndTheNextIsServed) {
+  AnyHandler handler = server::EchoHandler();
+  int count = 0;
+  handler.make_direct = [&count, make = handler.make_direct](
+                            DirectConnection::Accepted accepted) {
+    if (++count == 1) throw std::runtime_error("thrown");
+    return make(std::move(accepted));
+  };
+  AnyServer& server = Serve(std::move(handler));
+  RawClient dropped = ClientOf(server);
+  EXPECT_EQ(dropped.Receive(), "EOF");
+  EXPECT_EQ(TakeErrors(), std::vector<std::string>{"thrown"});
+  EXPECT_EQ(server.dropped_total(), 1);
+  EXPECT_EQ(server.num_connections(), 0);
+  RawClient served = ClientOf(server);
+  EXPECT_EQ(served.Send("x"), "ok");
+  EXPECT_EQ(served.Receive(), "x");
 }
 
 }  // namespace

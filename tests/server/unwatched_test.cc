@@ -9,8 +9,10 @@
 
 #include "lib/any_server.h"
 #include "lib/descriptor.h"
+#include "lib/lane.h"
 #include "lib/status.h"
 #include "server/handlers.h"
+#include "server/loop.h"
 #include "tests/testing/descriptors.h"
 #include "tests/testing/in_child.h"
 #include "tests/testing/refused_call.h"
@@ -23,13 +25,17 @@ class Notes : public ServerObserver {
  public:
   int num_accepted = 0;
   int num_closed = 0;
+  std::vector<CloseReason> closed;
   std::vector<CloseReason> dropped;
   std::vector<AnyAddress> peers;
   std::vector<int> errors;
 
  private:
   void OnAccepted(const AnyConnection&) override { ++num_accepted; }
-  void OnClosed(const AnyConnection&) override { ++num_closed; }
+  void OnClosed(const AnyConnection& connection) override {
+    ++num_closed;
+    closed.push_back(connection.reason());
+  }
   void OnDropped(const AnyConnection& connection) override {
     EXPECT_FALSE(connection.is_open());
     dropped.push_back(connection.reason());
@@ -83,7 +89,7 @@ void ExpectDropped(AnyHandler handler) {
   auto created = Create(*loop, std::move(handler), options);
   ASSERT_TRUE(created.ok()) << created.status();
   AnyServer& server = *created->release();
-  ASSERT_TRUE(RefuseCall(SYS_epoll_ctl, ENOSPC));
+  ASSERT_TRUE(RefuseToWatch(ENOSPC));
   for (int i = 1; i <= 3; ++i) {
     const Descriptor client = ConnectedTo(server.listening_on());
     while (server.dropped_total() < i && loop->run_one() > 0) {
@@ -114,11 +120,44 @@ TEST(UnwatchedTest, AClientOfADirectHandlerIsDropped) {
   InChild([] { ExpectDropped(server::DiscardHandler()); });
 }
 
+// The server cannot wait for the other loop before it tells of the client.
+TEST(UnwatchedTest, AClientOfAnotherLoopIsClosedAsDropped) {
+  InChild([] {
+    auto* const loop = new asio::io_context(1);
+    auto* const notes = new Notes;
+    auto* const other = new server::Loop;
+    auto* const lanes = new LaneSet(Lane::Of(*loop));
+    auto prepare = [other] {
+      Lane& lane = Lane::Of(other->context());
+      EXPECT_TRUE(RefuseToWatch(ENOSPC));
+      return &lane;
+    };
+    lanes->Add(*other->Run(prepare).get());
+    ServerOptions options;
+    options.observer = notes;
+    options.lanes = lanes;
+    auto created = Create(*loop, server::EchoHandler(), options);
+    ASSERT_TRUE(created.ok()) << created.status();
+    AnyServer& server = *created->release();
+    const Descriptor first = ConnectedTo(server.listening_on());
+    const Descriptor second = ConnectedTo(server.listening_on());
+    while (notes->closed.empty() && loop->run_one() > 0) {
+    }
+    char byte;
+    EXPECT_EQ(recv(second.get(), &byte, 1, 0), 0);
+    EXPECT_EQ(notes->closed, std::vector{CloseReason::kDropped});
+    EXPECT_EQ(notes->num_accepted, 2);
+    EXPECT_EQ(notes->errors, std::vector<int>{ENOSPC});
+    EXPECT_EQ(server.dropped_total(), 1);
+    EXPECT_EQ(server.num_connections(), 1);  // That of the server's own loop.
+  });
+}
+
 TEST(UnwatchedTest, AListenerIsRefused) {
   InChild([] {
     asio::io_context loop{1};
     (void)Lane::Of(loop);
-    ASSERT_TRUE(RefuseCall(SYS_epoll_ctl, ENOSPC));
+    ASSERT_TRUE(RefuseToWatch(ENOSPC));
     const auto server = Create(loop, server::EchoHandler());
     ASSERT_FALSE(server.ok());
     EXPECT_EQ(DetailOf(server.status()).error_number, ENOSPC);

@@ -10,6 +10,10 @@ namespace portreeve::testing {
 // back.  False where the kernel has no seccomp.
 bool RefuseCall(int call, int error_number);
 
+// The same of epoll_ctl(2) where it is to add a descriptor.  (Asio wakes a loop
+// by a change.)
+bool RefuseToWatch(int error_number);
+
 }  // namespace portreeve::testing
 
 #endif  // PORTREEVE_TESTS_TESTING_REFUSED_CALL_H_
