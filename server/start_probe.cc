@@ -46,12 +46,14 @@ std::string LimitText(int resource) {
   const char* name = "RLIMIT_NOFILE (ulimit -n)";
   if (resource == RLIMIT_NPROC) name = "RLIMIT_NPROC (ulimit -u)";
   if (resource == RLIMIT_AS) name = "RLIMIT_AS (ulimit -v)";
+  if (resource == RLIMIT_DATA) name = "RLIMIT_DATA (ulimit -d)";
   rlimit limit{};
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
     return absl::StrCat(name, " is unlimited");
   }
-  return absl::StrCat(name, " is ", limit.rlim_cur,
-                      resource == RLIMIT_AS ? " bytes" : "");
+  return absl::StrCat(
+      name, " is ", limit.rlim_cur,
+      resource == RLIMIT_AS || resource == RLIMIT_DATA ? " bytes" : "");
 }
 
 std::string ErrnoText(int error_number) {
@@ -77,9 +79,10 @@ absl::Status ProbeAddressSpace(size_t size) {
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (space == MAP_FAILED) {
     const int error = errno;
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "too little memory: the start takes ", size >> 20, " MiB (",
-        ErrnoText(error), "; ", LimitText(RLIMIT_AS), ")"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("too little memory: the start takes ", size >> 20,
+                     " MiB (", ErrnoText(error), "; ", LimitText(RLIMIT_AS),
+                     ", ", LimitText(RLIMIT_DATA), ")"));
   }
   (void)munmap(space, size);
   return absl::OkStatus();
@@ -125,7 +128,8 @@ class IdleThreads {
     return absl::ResourceExhaustedError(absl::StrCat(
         "too few threads: the start takes ", count, ", and there are ",
         there_are, " (", ErrnoText(error), "; ", LimitText(RLIMIT_NPROC), ", ",
-        LimitText(RLIMIT_AS), "; the cgroup may have a pids.max)"));
+        LimitText(RLIMIT_AS), ", ", LimitText(RLIMIT_DATA),
+        "; the cgroup may have a pids.max)"));
   }
 
   std::mutex mutex_;

@@ -182,6 +182,11 @@ TEST(StartLimitsTest, TooLittleAddressSpace) {
                  rlim_t{16} << 20);
 }
 
+TEST(StartLimitsTest, TooLittleData) {
+  ExpectOneBound(RLIMIT_DATA, "RLIMIT_DATA", rlim_t{32} << 20,
+                 rlim_t{384} << 20, rlim_t{32} << 20);
+}
+
 TEST(StartLimitsTest, NoThreads) {
   Started daemon(kControl, [] { RefuseCall(SYS_clone3, EAGAIN); });
   EXPECT_FALSE(daemon.WaitUntilReady());
