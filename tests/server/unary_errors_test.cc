@@ -25,19 +25,20 @@ class ThrowingService final : public v1::ListenerService::CallbackService {
  public:
   explicit ThrowingService(Loop& loop) : loop_(loop) {}
 
-  grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext*,
+  grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext* context,
                                         const v1::GetListenerRequest* request,
-                                        v1::Listener*) override {
+                                        v1::Listener* response) override {
     auto work = [request]() -> absl::Status {
       if (request->name().empty()) throw std::runtime_error("thrown");
       return absl::OkStatus();
     };
-    return AnswerOnLoop(loop_.context(), std::move(work));
+    return AnswerOnLoop(loop_.context(), context, response, std::move(work));
   }
 
   grpc::ServerUnaryReactor* CloseListener(
-      grpc::CallbackServerContext*, const v1::CloseListenerRequest* request,
-      v1::Listener*) override {
+      grpc::CallbackServerContext* context,
+      const v1::CloseListenerRequest* request,
+      v1::Listener* response) override {
     auto begin = [this, request]() -> absl::StatusOr<WaitReactor::Wait> {
       if (request->name().empty()) throw std::runtime_error("thrown");
       const Ivar<> now(loop_.executor());
@@ -45,7 +46,8 @@ class ThrowingService final : public v1::ListenerService::CallbackService {
       return WaitReactor::Wait{now.deferred(),
                                [] { throw std::runtime_error("thrown"); }};
     };
-    return WaitReactor::Start(loop_.context(), std::move(begin));
+    return WaitReactor::Start(loop_.context(), context, response,
+                              std::move(begin));
   }
 
  private:
