@@ -57,8 +57,6 @@ class ConnectionService final : public UnaryService<ConnectionServiceMethods> {
   // Refuses later Attach and Dial calls.  Determined when none is left: each
   // ends with its connection.  Idempotent.
   Deferred<> EndStreams() { return streams_.End(); }
-  // Loop thread only: those that are open.
-  size_t num_streams() const { return streams_.size(); }
 
  private:
   using Serve = Task<>(Registry&, std::shared_ptr<ClientStream>, AuditFunction);

@@ -140,7 +140,7 @@ class ControlAcceptor::Client final : public Poller::Watch {
 
  private:
   void OnReady(uint32_t events, int) override {
-    if ((events & (EPOLLHUP | EPOLLERR)) != 0) return owner_.Forget(*this);
+    if ((events & EPOLLHUP) != 0) return owner_.Forget(*this);
     owner_.OnBytes(*this);
   }
 
@@ -328,9 +328,13 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
 }
 
 void ControlAcceptor::LookAtMemory(TimePoint now) {
+  // What may wait of a connection that a client serves, windows included.
+  constexpr int64_t kOfCarrying = 512 << 10;
   // Of what is no call yet, while memory grows.
   constexpr int64_t kMuch = 64 << 10;
-  switch (memory_.policy().Look(now, memory_.Unaccounted())) {
+  const int64_t unaccounted =
+      memory_.Unaccounted() - table_.num_carrying() * kOfCarrying;
+  switch (memory_.policy().Look(now, unaccounted)) {
     case MemoryPolicy::Alarm::kNone:
       return;
     case MemoryPolicy::Alarm::kGrowth:
@@ -347,7 +351,8 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
 // Shutting down is done elsewhere, too.
 void ControlAcceptor::Trim(TimePoint now) {
   MemoryPolicy& policy = memory_.policy();
-  if (std::exchange(num_shut_down_, table_.num_shut_down()) != num_shut_down_) {
+  const int64_t num_shut_down = table_.num_shut_down();
+  if (std::exchange(num_shut_down_, num_shut_down) != num_shut_down) {
     policy.OnShutDown(now);
   }
   if (policy.next_trim() && *policy.next_trim() <= now) {

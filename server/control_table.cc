@@ -58,7 +58,10 @@ void ControlTable::ShutDown(ControlConnection& connection,
   if (!connection.ShutDown()) return;
   const int64_t count = ++num_shut_down_;
   if (!MayLog()) return;
-  Log(absl::StrCat("OVERLOADED: the control connection of ", connection.Who(),
+  // Who() might block.
+  const std::string client =
+      connection.is_unix() ? connection.Identity() : connection.Who();
+  Log(absl::StrCat("OVERLOADED: the control connection of ", client,
                    " is shut down: ", why, " (", count, " since the start)"));
 }
 
@@ -78,6 +81,15 @@ void ControlTable::ShutDownBusiest(Whom whom, int64_t least,
     ShutDown(*one.connection, why);
     if (whom == Whom::kBusiest) break;
   }
+}
+
+int64_t ControlTable::num_carrying() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int64_t sum = 0;
+  for (const auto& [key, connection] : connections_) {
+    sum += connection->carrying();
+  }
+  return sum;
 }
 
 std::vector<ControlTable::Busy> ControlTable::BusyOnes(int64_t least) const {

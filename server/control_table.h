@@ -58,6 +58,8 @@ class ControlTable {
   enum class Whom { kBusiest, kAllAsBusy };
   void ShutDownBusiest(Whom whom, int64_t least, const std::string& why);
 
+  // How many calls carry a connection.
+  int64_t num_carrying() const;
   // How many were ended here so far.
   int64_t num_shut_down() const { return num_shut_down_; }
 

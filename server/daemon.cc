@@ -125,18 +125,16 @@ struct Daemon::State {
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate) {}
 
-  // The bytes that are kept for connections and their history.
+  // The bytes that are kept for connections and their history, but for those
+  // that clients serve.
   int64_t AccountedMemory() const {
-    // What a connection takes at most where nothing waits, and what may wait of
-    // one that a client serves.
-    constexpr int64_t kOfConnection = 4 << 10;
-    constexpr int64_t kOfStream = 512 << 10;
+    // What may wait of a connection, both ways, beside what it takes itself.
+    constexpr int64_t kOfConnection = (128 + 4) << 10;
     const auto connections =
         static_cast<int64_t>(registry.connections().entries().size());
-    const auto streams = static_cast<int64_t>(connection_service.num_streams());
     return static_cast<int64_t>(events.MemoryUse() +
-                                registry.RememberedBytes()) +
-           connections * kOfConnection + streams * kOfStream;
+                                registry.RequestMemoryUse()) +
+           connections * kOfConnection;
   }
 
   // Refuses new streams and ends the watches; returns when every stream has

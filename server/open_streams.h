@@ -2,7 +2,6 @@
 #ifndef PORTREEVE_SERVER_OPEN_STREAMS_H_
 #define PORTREEVE_SERVER_OPEN_STREAMS_H_
 
-#include <cstddef>
 #include <map>
 #include <memory>
 
@@ -24,7 +23,6 @@ class OpenStreams {
   // SHUTTING_DOWN.
   bool Add(std::shared_ptr<CallStream> stream);
   void Remove(CallStream* stream);
-  size_t size() const { return streams_.size(); }
 
   // Closes those that no message has come on, and later ones, with
   // SHUTTING_DOWN.  Determined when there is none left; one whose client does

@@ -1,11 +1,15 @@
 #include "server/policy_reload.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "lib/log.h"
+#include "lib/status.h"
 #include "server/policy.h"
 
 namespace portreeve::server {
@@ -23,11 +27,23 @@ std::string List(std::vector<std::string> names) {
   return absl::StrJoin(names, ", ");
 }
 
+// A pipe would hold up the caller until somebody writes to it, and is empty
+// once it was read.
+absl::StatusOr<Policy> ReadAgain(const std::string& path) {
+  struct stat file {};
+  if (stat(path.c_str(), &file) != 0) return ErrnoError(errno, "open", path);
+  if (!S_ISREG(file.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is no regular file, and cannot be read again"));
+  }
+  return Policy::FromFile(path);
+}
+
 }  // namespace
 
 absl::Status ReloadPolicy(const std::string& path, LivePolicy& policy,
                           Loop& loop, const Registry& registry) {
-  auto read = Policy::FromFile(path);
+  auto read = ReadAgain(path);
   if (!read.ok()) {
     Log(absl::StrCat("--policy: ", absl::string_view(read.status().message()),
                      "; the policy that was read before stays in force"));

@@ -66,9 +66,6 @@ class Registry {
   // listen, with fields from the request's root.
   absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
 
-  // The bytes of the answers that are remembered for their request_id.
-  size_t RememberedBytes() const { return requests_.MemoryUse(); }
-
   // Errors of all that follow: NOT_FOUND.
   absl::StatusOr<v1::Listener> Get(const std::string& id) const;
   absl::StatusOr<bool> IsClosed(const std::string& id) const;

@@ -120,6 +120,8 @@ TEST_F(SignalsTest, SignalsBeforeItIsReady) {
   }
   ASSERT_TRUE(daemon.WaitUntilReady());
   ExpectOpenedAnew(daemon);
+  // What is no file any more holds up nobody.
+  EXPECT_NE(daemon.WaitForErrorLine("cannot be read again"), "");
   daemon.Signal(SIGTERM);
   EXPECT_EQ(daemon.WaitForExit(), 0);
 }
