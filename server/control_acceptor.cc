@@ -295,6 +295,8 @@ void ControlAcceptor::Leave(Address& address) {
 }
 
 void ControlAcceptor::OnBytes(Client& client) {
+  // It is told of the next, too.
+  if (client.connection().IsQuiet()) return;
   client.SetTold(false);
   active_.insert(&client);
   LookSoon();

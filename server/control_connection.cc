@@ -101,6 +101,15 @@ int64_t ControlConnection::Activity() const {
          (now.cancelled - older_.cancelled) * kWeightOfCancelled;
 }
 
+bool ControlConnection::IsQuiet() const {
+  constexpr int64_t kLittle = 1 << 10;
+  if (is_unix()) return false;
+  const FloodPolicy::Totals now = Totals();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return now.received_bytes - seen_.received_bytes < kLittle &&
+         now.begun == seen_.begun && now.messages == seen_.messages;
+}
+
 bool ControlConnection::MarkSeen(const FloodPolicy::Totals& totals,
                                  TimePoint now) {
   const std::lock_guard<std::mutex> lock(mutex_);

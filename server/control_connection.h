@@ -69,6 +69,9 @@ class ControlConnection {
   // What it has asked for in the last second or two, beyond what its calls
   // explain, and what it waits for now: in bytes, more or less.
   int64_t Activity() const;
+  // Whether next to nothing has come since the last MarkSeen(), like an answer
+  // to a ping.  Nobody knows of a unix socket: false.
+  bool IsQuiet() const;
   // Remembers the counts of now for Activity(), and gives whether anything is
   // new since the last time.
   bool MarkSeen(const FloodPolicy::Totals& totals, TimePoint now);
