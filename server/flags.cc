@@ -160,7 +160,9 @@ std::optional<int64_t> ParseSize(absl::string_view text) {
   int64_t unit = 1;
   for (const auto& [name, bytes] :
        {std::pair("KiB", 1 << 10), {"MiB", 1 << 20}, {"GiB", 1 << 30}}) {
-    if (absl::ConsumeSuffix(&text, name)) unit = bytes;
+    if (!absl::ConsumeSuffix(&text, name)) continue;
+    unit = bytes;
+    break;
   }
   constexpr int64_t kLeast = 1 << 20;
   constexpr int64_t kMost = int64_t{1024} << 30;

@@ -205,6 +205,38 @@ TEST(FlagsTest, LoopsAreTheUsableCpusByDefault) {
   ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
+TEST(FlagsTest, ControlConnectionsAreOneToAHundredThousand) {
+  EXPECT_EQ(Good({}).max_control_connections, 1000);
+  const char* const flag = "--max-control-connections";
+  EXPECT_EQ(Good({flag, "1"}).max_control_connections, 1);
+  EXPECT_EQ(Good({flag, "100000"}).max_control_connections, 100'000);
+  for (const char* value : {"0", "-1", "100001", "99999999999999999999", "many",
+                            "1.5", "", "10MiB"}) {
+    EXPECT_EQ(Bad({flag, value}), "--max-control-connections \"" +
+                                      std::string(value) +
+                                      "\": expected a number from 1 to 100000");
+  }
+}
+
+TEST(FlagsTest, ControlMemoryIsASize) {
+  EXPECT_EQ(Good({}).max_control_memory, 192 << 20);
+  const char* const flag = "--max-control-memory";
+  EXPECT_EQ(Good({flag, "1048576"}).max_control_memory, 1 << 20);
+  EXPECT_EQ(Good({flag, "1024KiB"}).max_control_memory, 1 << 20);
+  EXPECT_EQ(Good({flag, "1MiB"}).max_control_memory, 1 << 20);
+  EXPECT_EQ(Good({flag, "3GiB"}).max_control_memory, int64_t{3} << 30);
+  EXPECT_EQ(Good({flag, "1024GiB"}).max_control_memory, int64_t{1} << 40);
+  EXPECT_EQ(Good({flag, "1099511627776"}).max_control_memory, int64_t{1} << 40);
+  for (const char* value :
+       {"0", "-1MiB", "1048575", "1023KiB", "1025GiB", "1099511627777",
+        "99999999999GiB", "9223372036854775807", "9223372036854775808", "1MB",
+        "1mib", "MiB", "", "1.5GiB", "1MiBKiB", "1GiBMiB", "all"}) {
+    EXPECT_EQ(Bad({flag, value}),
+              "--max-control-memory \"" + std::string(value) +
+                  "\": expected a size from 1MiB to 1024GiB, like 192MiB");
+  }
+}
+
 TEST(FlagsTest, RefusesWhatItDoesNotKnow) {
   EXPECT_NE(Bad({"--frobnicate"}), "");
   EXPECT_NE(Bad({"word"}), "");
@@ -217,7 +249,8 @@ TEST(FlagsTest, HelpAndVersionAreInformation) {
   const std::string& text = std::get<Information>(*help).text;
   for (const char* flag :
        {"--control", "--listen", "--drain", "--insecure", "--tls-cert",
-        "--tls-key", "--tls-client-ca", "--policy", "--audit"}) {
+        "--tls-key", "--tls-client-ca", "--policy", "--audit",
+        "--max-control-connections", "--max-control-memory"}) {
     EXPECT_NE(text.find(flag), text.npos) << flag;
   }
   const auto version = Parse({"--version"});
