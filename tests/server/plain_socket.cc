@@ -76,6 +76,11 @@ std::string PlainClient::Receive() {
   return n == 0 ? "EOF" : std::string(buffer, static_cast<size_t>(n));
 }
 
+bool PlainClient::HasInput() const {
+  pollfd poll_fd{fd_, POLLIN, 0};
+  return poll(&poll_fd, 1, 0) == 1;
+}
+
 std::string PlainClient::ReceiveAll() {
   std::string all;
   char buffer[65536];

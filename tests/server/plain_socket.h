@@ -22,6 +22,8 @@ class PlainClient {
   void HalfClose();
   // What came, "EOF", or "ECONNRESET".
   std::string Receive();
+  // Whether something is there to receive, now.
+  bool HasInput() const;
   // All that comes, with "|EOF" or "|ECONNRESET" after it.
   std::string ReceiveAll();
   // As much as `data` has, which has to be the same.
@@ -49,6 +51,7 @@ class PlainListener {
   PlainListener& operator=(const PlainListener&) = delete;
 
   int port() const { return port_; }
+  int native_handle() const { return fd_; }
   // Waits for a client.
   PlainClient Accept();
   // Whether one waits.

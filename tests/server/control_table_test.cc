@@ -1,0 +1,367 @@
+// ControlTable and ControlConnection, on sockets that no gRPC has.
+#include "server/control_table.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <pwd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/log.h"
+#include "tests/server/plain_socket.h"
+
+namespace portreeve::server {
+namespace {
+
+using testing::PlainClient;
+using testing::PlainListener;
+using Connection = std::shared_ptr<ControlConnection>;
+using Whom = ControlTable::Whom;
+
+// One that has no socket, and so is not open.
+Connection WithoutSocket(const std::string& key) {
+  return std::make_shared<ControlConnection>(
+      ControlConnection::Client{key, "ipv4:127.0.0.1:1", false, std::nullopt},
+      Descriptor());
+}
+
+// One end of a connection, whose other end is a client.
+class Pair {
+ public:
+  explicit Pair(const std::string& key) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    client_ = Descriptor(ends[0]);
+    const ucred credentials{getpid(), getuid(), getgid()};
+    connection_ = std::make_shared<ControlConnection>(
+        ControlConnection::Client{key, "unix:", false, credentials},
+        Descriptor(ends[1]));
+  }
+
+  ControlConnection& operator*() { return *connection_; }
+  ControlConnection* operator->() { return connection_.get(); }
+  const Connection& connection() const { return connection_; }
+  bool ended() const {
+    char byte;
+    return recv(client_.get(), &byte, 1, MSG_DONTWAIT) == 0;
+  }
+  void Send(size_t bytes) {
+    const std::string data(bytes, 'x');
+    EXPECT_EQ(write(client_.get(), data.data(), bytes),
+              static_cast<ssize_t>(bytes));
+  }
+
+ private:
+  Descriptor client_;
+  Connection connection_;
+};
+
+// Calls that wait, 16 KiB each.
+void Occupy(ControlConnection& connection, int calls) {
+  for (int i = 0; i < calls; ++i) connection.BeginCall();
+}
+// The same for calls that carry connections.
+void Carry(ControlConnection& connection, int calls) {
+  for (int i = 0; i < calls; ++i) connection.BeginCarrying();
+}
+
+class ControlTableTest : public ::testing::Test {
+ protected:
+  ControlTableTest() {
+    SetLogSink([this](std::string_view line) { log_.emplace_back(line); });
+  }
+  ~ControlTableTest() override { SetLogSink(nullptr); }
+
+  Pair& Add(const std::string& key) {
+    pairs_.push_back(std::make_unique<Pair>(key));
+    table_.Add(pairs_.back()->connection());
+    return *pairs_.back();
+  }
+  void ShutDownBusiest(Whom whom, int64_t least = 1) {
+    table_.ShutDownBusiest(whom, least, "so says the test");
+  }
+
+  std::vector<std::string> log_;
+  std::vector<std::unique_ptr<Pair>> pairs_;
+  ControlTable table_;
+};
+
+TEST_F(ControlTableTest, FindsTheOneThatHasTheKeyNow) {
+  EXPECT_EQ(table_.Find("fd:5"), nullptr);
+  const Connection first = WithoutSocket("fd:5");
+  const Connection other = WithoutSocket("fd:6");
+  table_.Add(first);
+  table_.Add(other);
+  EXPECT_EQ(table_.Find("fd:5"), first);
+  const Connection second = WithoutSocket("fd:5");
+  table_.Add(second);
+  EXPECT_EQ(table_.Find("fd:5"), second);
+  EXPECT_EQ(table_.Find("fd:6"), other);
+}
+
+TEST_F(ControlTableTest, FindsThoseThatHaveEndedForAWhile) {
+  std::vector<Connection> ended;
+  for (size_t i = 0; i < ControlTable::kMostEnded; ++i) {
+    ended.push_back(WithoutSocket("fd:" + std::to_string(i)));
+    table_.Add(ended.back());
+    table_.OnEnded(ended.back());
+  }
+  for (const Connection& one : ended) {
+    ASSERT_EQ(table_.Find(one->key()), one) << one->key();
+  }
+  const Connection next = WithoutSocket("next");
+  table_.Add(next);
+  EXPECT_EQ(table_.Find("fd:0"), ended[0]);
+  table_.OnEnded(next);
+  EXPECT_EQ(table_.Find("fd:0"), nullptr);
+  EXPECT_EQ(table_.Find("fd:1"), ended[1]);
+  EXPECT_EQ(table_.Find("next"), next);
+}
+
+TEST_F(ControlTableTest, OneThatHasEndedTakesNoOtherOfItsKeyAlong) {
+  const Connection first = WithoutSocket("fd:5");
+  const Connection second = WithoutSocket("fd:5");
+  table_.Add(first);
+  table_.OnEnded(first);
+  table_.Add(second);
+  for (size_t i = 0; i <= ControlTable::kMostEnded; ++i) {
+    const Connection one = WithoutSocket("x" + std::to_string(i));
+    table_.Add(one);
+    table_.OnEnded(one);
+  }
+  EXPECT_EQ(table_.Find("fd:5"), second);
+}
+
+TEST_F(ControlTableTest, ThoseThatHaveEndedAreNotKept) {
+  std::weak_ptr<ControlConnection> gone;
+  for (size_t i = 0; i <= ControlTable::kMostEnded; ++i) {
+    const Connection one = WithoutSocket("fd:" + std::to_string(i));
+    table_.Add(one);
+    table_.OnEnded(one);
+    if (i == 0) gone = one;
+  }
+  EXPECT_TRUE(gone.expired());
+}
+
+TEST_F(ControlTableTest, TheBusiestIsEnded) {
+  Pair& quiet = Add("quiet");
+  Pair& busy = Add("busy");
+  Pair& busier = Add("busier");
+  Occupy(*busy, 20);
+  Occupy(*busier, 30);
+  ShutDownBusiest(Whom::kBusiest);
+  EXPECT_TRUE(busier.ended());
+  EXPECT_FALSE(busy.ended());
+  ShutDownBusiest(Whom::kBusiest);
+  EXPECT_TRUE(busy.ended());
+  EXPECT_FALSE(quiet.ended());
+  ShutDownBusiest(Whom::kBusiest);
+  EXPECT_FALSE(quiet.ended());
+  EXPECT_EQ(table_.num_shut_down(), 2);
+}
+
+TEST_F(ControlTableTest, ThoseThatAreAsBusyAreEndedTogether) {
+  Pair& most = Add("most");
+  Pair& quarter = Add("quarter");
+  Pair& less = Add("less");
+  Occupy(*most, 40);
+  Occupy(*quarter, 10);
+  Occupy(*less, 9);
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(most.ended());
+  EXPECT_TRUE(quarter.ended());
+  EXPECT_FALSE(less.ended());
+}
+
+TEST_F(ControlTableTest, WhoIsLessActiveThanThatIsNotEnded) {
+  Pair& one = Add("one");
+  Occupy(*one, 2);
+  ShutDownBusiest(Whom::kAllAsBusy, (32 << 10) + 1);
+  EXPECT_FALSE(one.ended());
+  ShutDownBusiest(Whom::kAllAsBusy, 32 << 10);
+  EXPECT_TRUE(one.ended());
+}
+
+TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
+  Pair& carrying = Add("carrying");
+  Pair& busy = Add("busy");
+  // More than what it may have for the one that it carries.
+  Occupy(*carrying, 100);
+  Carry(*carrying, 1);
+  Occupy(*busy, 10);
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(busy.ended());
+  EXPECT_FALSE(carrying.ended());
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(carrying.ended());
+}
+
+TEST_F(ControlTableTest, CallsThatCarryAreNotActive) {
+  Pair& carrying = Add("carrying");
+  Occupy(*carrying, 100);
+  Carry(*carrying, 100);
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_FALSE(carrying.ended());
+  for (int i = 0; i < 100; ++i) carrying->EndCarrying();
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(carrying.ended());
+}
+
+TEST_F(ControlTableTest, BytesThatNobodyHasReadAreActivity) {
+  Pair& one = Add("one");
+  one.Send(10'000);
+  ShutDownBusiest(Whom::kBusiest, 10'001);
+  EXPECT_FALSE(one.ended());
+  ShutDownBusiest(Whom::kBusiest, 10'000);
+  EXPECT_TRUE(one.ended());
+}
+
+TEST_F(ControlTableTest, TooManyPendingCallsEndTheBusiest) {
+  Pair& small = Add("small");
+  Pair& busy = Add("busy");
+  Occupy(*busy, 1);
+  static_assert(ControlTable::kLeastActivity <= 16 << 10);
+  for (int i = 0; i < 1023; ++i) table_.OnCallTakenIn();
+  EXPECT_FALSE(busy.ended());
+  table_.OnCallBegun();
+  table_.OnCallTakenIn();
+  EXPECT_FALSE(busy.ended());
+  table_.OnCallTakenIn();
+  EXPECT_TRUE(busy.ended());
+  for (int i = 0; i < 1024; ++i) table_.OnCallTakenIn();
+  EXPECT_FALSE(small.ended());
+}
+
+TEST_F(ControlTableTest, OneIsShutDownOnce) {
+  Pair& one = Add("one");
+  Pair& other = Add("other");
+  table_.ShutDown(*one, "too much of it");
+  table_.ShutDown(*one, "too much of it");
+  EXPECT_EQ(table_.num_shut_down(), 1);
+  ASSERT_EQ(log_.size(), 1u);
+  EXPECT_EQ(log_[0], "OVERLOADED: the control connection of " + one->Who() +
+                         " is shut down: too much of it (1 since the start)");
+  EXPECT_TRUE(one->is_shut_down());
+  EXPECT_FALSE(one->is_open());
+  // Within the second: it is counted, and no line is written.
+  table_.ShutDown(*other, "too much of it");
+  EXPECT_EQ(table_.num_shut_down(), 2);
+  EXPECT_EQ(log_.size(), 1u);
+}
+
+TEST_F(ControlTableTest, OneThatIsForgottenCannotBeShutDown) {
+  Pair& one = Add("one");
+  Occupy(*one, 100);
+  one->Forget();
+  EXPECT_FALSE(one->is_open());
+  ShutDownBusiest(Whom::kAllAsBusy);
+  table_.ShutDown(*one, "too much of it");
+  EXPECT_EQ(table_.num_shut_down(), 0);
+  EXPECT_TRUE(log_.empty());
+}
+
+// A connection of TCP.
+struct TcpPair {
+  TcpPair() : client(listener.port()) {
+    const int fd = accept4(listener.native_handle(), nullptr, nullptr,
+                           SOCK_CLOEXEC | SOCK_NONBLOCK);
+    EXPECT_GE(fd, 0);
+    // gRPC's, of which the connection has a copy.
+    server = Descriptor(fd);
+    connection = std::make_shared<ControlConnection>(
+        ControlConnection::Client{"fd:5", "ipv4:127.0.0.1:40000", false,
+                                  std::nullopt},
+        Descriptor(fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+  }
+  void AwaitReceived(int64_t bytes) {
+    while (connection->Totals().received_bytes < bytes) {
+    }
+  }
+
+  PlainListener listener;
+  PlainClient client;
+  Descriptor server;
+  Connection connection;
+};
+
+TEST(ControlConnection, TheClientGetsAResetAndWhatItSentIsThrownAway) {
+  TcpPair pair;
+  pair.client.Send(std::string(50'000, 'x'));
+  pair.AwaitReceived(50'000);
+  EXPECT_TRUE(pair.connection->ShutDown());
+  char byte;
+  EXPECT_LE(recv(pair.server.get(), &byte, 1, MSG_DONTWAIT), 0);
+  EXPECT_EQ(pair.client.Receive(), "ECONNRESET");
+  EXPECT_FALSE(pair.connection->ShutDown());
+}
+
+TEST(ControlConnection, WhatComesIsActivityUntilACallExplainsItOrItIsOld) {
+  TcpPair pair;
+  ControlConnection& connection = *pair.connection;
+  EXPECT_EQ(connection.Activity(), 0);
+  pair.client.Send(std::string(50'000, 'x'));
+  pair.AwaitReceived(50'000);
+  EXPECT_EQ(connection.Activity(), 50'000);
+  EXPECT_TRUE(connection.BeginCall());
+  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + (16 << 10));
+  connection.EndCall(true);
+  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + 256);
+  connection.AddMessage(40'000);
+  EXPECT_EQ(connection.Activity(), 10'000 - (1 << 10) + 256);
+  // Two marks later it is old.
+  const TimePoint start{std::chrono::hours(1)};
+  EXPECT_TRUE(connection.MarkSeen(connection.Totals(), start));
+  EXPECT_FALSE(connection.MarkSeen(connection.Totals(), start));
+  EXPECT_EQ(connection.Activity(), 10'000 - (1 << 10) + 256);
+  EXPECT_FALSE(connection.MarkSeen(connection.Totals(),
+                                   start + std::chrono::milliseconds(999)));
+  EXPECT_GT(connection.Activity(), 0);
+  EXPECT_FALSE(connection.MarkSeen(connection.Totals(),
+                                   start + std::chrono::seconds(1)));
+  EXPECT_EQ(connection.Activity(), 0);
+}
+
+TEST(ControlConnection, AThousandCallsMayWaitAndMoreMayCarry) {
+  Pair pair("fd:5");
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(pair->BeginCall()) << i;
+  EXPECT_FALSE(pair->BeginCall());
+  pair->EndCall(false);
+  // Each is a call first.
+  for (int i = 0; i < 3000; ++i) {
+    pair->EndCall(false);
+    ASSERT_TRUE(pair->BeginCall());
+    pair->BeginCarrying();
+    ASSERT_TRUE(pair->BeginCall());
+  }
+  EXPECT_FALSE(pair->BeginCall());
+  pair->EndCarrying();
+  pair->EndCall(false);
+  EXPECT_FALSE(pair->BeginCall());
+}
+
+TEST(ControlConnection, TheSameClientHasOneIdentity) {
+  Pair pair("fd:5");
+  const std::string identity = "unix:uid=" + std::to_string(getuid());
+  EXPECT_EQ(pair->Identity(), identity);
+  const passwd* const user = getpwuid(getuid());
+  EXPECT_EQ(pair->Who(),
+            user == nullptr ? identity : identity + "(" + user->pw_name + ")");
+
+  const ucred nobody{1, 4'000'000'000u, 1};
+  ControlConnection nameless({"fd:6", "unix:", false, nobody}, Descriptor());
+  EXPECT_EQ(nameless.Who(), "unix:uid=4000000000");
+
+  ControlConnection v6({"fd:7", "ipv6:[::1]:40000", false, std::nullopt},
+                       Descriptor());
+  EXPECT_EQ(v6.Who(), "ipv6:[::1]:40000");
+  EXPECT_EQ(v6.Identity(), "ipv6:[::1]");
+}
+
+}  // namespace
+}  // namespace portreeve::server

@@ -1,0 +1,94 @@
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <optional>
+
+#include "server/control_memory.h"
+
+namespace portreeve::server {
+namespace {
+
+using Alarm = MemoryPolicy::Alarm;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TimePoint At(Duration time) { return TimePoint(std::chrono::hours(1) + time); }
+
+TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
+  MemoryPolicy policy(90);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 90), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 91), Alarm::kLevel);
+  // As long as it lasts.
+  EXPECT_EQ(policy.Look(At(seconds(9)), 91), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(9)), 90), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(9)), -1'000), Alarm::kNone);
+}
+
+TEST(MemoryPolicy, AThirdOfTheLimitIsTheMostThatMayComeAtOnce) {
+  MemoryPolicy policy(90);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 10), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(25)), 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(50)), 41), Alarm::kGrowth);
+  // It counts from there on.
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 71), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(100)), 72), Alarm::kGrowth);
+}
+
+TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
+  MemoryPolicy policy(90);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(975)), 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1'000)), 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1'500)), 31), Alarm::kGrowth);
+}
+
+TEST(MemoryPolicy, GrowthInPassingIsFine) {
+  MemoryPolicy policy(900);
+  for (int second = 0; second <= 6; ++second) {
+    EXPECT_EQ(policy.Look(At(seconds(second)), second * 150), Alarm::kNone)
+        << second;
+  }
+  EXPECT_EQ(policy.Look(At(seconds(7)), 901), Alarm::kLevel);
+}
+
+TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
+  MemoryPolicy policy(90);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(2)), 80), Alarm::kNone);
+  // Shorter than that, it is.
+  EXPECT_EQ(policy.Look(At(milliseconds(3'999)), 90), Alarm::kNone);
+  MemoryPolicy another(90);
+  EXPECT_EQ(another.Look(At(seconds(0)), 0), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(1'999)), 80), Alarm::kGrowth);
+}
+
+TEST(MemoryPolicy, TheHeapIsTrimmedThreeTimesAfterTheLastShutdown) {
+  MemoryPolicy policy(90);
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+  policy.OnShutDown(At(seconds(0)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(200)));
+  policy.OnTrimmed(At(milliseconds(210)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(1'210)));
+  policy.OnShutDown(At(seconds(1)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(1'200)));
+  policy.OnTrimmed(At(milliseconds(1'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(2'200)));
+  policy.OnTrimmed(At(milliseconds(2'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(7'200)));
+  policy.OnTrimmed(At(milliseconds(7'200)));
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+}
+
+TEST(ControlMemory, WhatIsAccountedForDoesNotCount) {
+  int64_t accounted = 0;
+  const ControlMemory memory(1 << 20, [&] { return accounted; });
+  const int64_t before = memory.Unaccounted();
+  accounted = int64_t{1} << 40;
+  // Nobody knows under a sanitizer.
+  if (before != 0 || memory.Unaccounted() != 0) {
+    EXPECT_LT(memory.Unaccounted(), -(int64_t{1} << 39));
+  }
+}
+
+}  // namespace
+}  // namespace portreeve::server
