@@ -8,6 +8,8 @@ namespace {
 
 // Of gRPC, the loops, the logs, and whatever is open for a moment.
 constexpr int64_t kOfTheDaemon = 64;
+// As much of that as there is at the least, however few there are in all.
+constexpr int64_t kLeastOfTheDaemon = 48;
 
 }  // namespace
 
@@ -19,8 +21,10 @@ DescriptorShares DescriptorShares::Of(int64_t limit,
                                               1, max_control_connections);
   DescriptorShares shares;
   shares.control_connections = static_cast<int>(control);
+  const int64_t for_clients =
+      std::min(limit / 10 * 9, limit - kLeastOfTheDaemon);
   shares.connections = static_cast<int>(
-      std::max<int64_t>(limit / 10 * 9 - control * kOfControlConnection, 1));
+      std::max<int64_t>(for_clients - control * kOfControlConnection, 1));
   shares.listeners =
       static_cast<int>(std::max<int64_t>(limit / 10 - kOfTheDaemon, 0));
   return shares;

@@ -24,7 +24,8 @@ struct DescriptorShares {
   static constexpr int kOfControlConnection = 2;
 
   // `limit` is that of the process (RLIMIT_NOFILE).  A tenth is for the daemon
-  // itself, lookups and listeners; an eighth at most for the control plane.
+  // itself, lookups and listeners, and 48 at the least; an eighth at most for
+  // the control plane.
   static DescriptorShares Of(int64_t limit, int max_control_connections);
 };
 
