@@ -24,6 +24,10 @@ namespace {
 // Fewer than the usual 16: nothing waits behind a client of the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
+// Who has sent as much that is no call yet has to go, where all together are
+// too much.
+constexpr int64_t kMuch = 64 << 10;
+
 // How often those who send are looked at.
 constexpr std::chrono::milliseconds kLookInterval{25};
 
@@ -124,6 +128,7 @@ class ControlAcceptor::Client final : public Poller::Watch {
     return connection_;
   }
   FloodPolicy& flood() { return flood_; }
+  const FloodPolicy& flood() const { return flood_; }
 
   // Whether it is told of bytes that come; of the end it always is.  Gives 0,
   // or errno.
@@ -312,6 +317,7 @@ void ControlAcceptor::Look() {
   for (auto it = active_.begin(); it != active_.end();) {
     it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
   }
+  LookAtAll();
   LookAtMemory(now);
   Trim(now);
   if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
@@ -329,11 +335,20 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
   return sends;
 }
 
+// Many that each stay below the limit of one.
+void ControlAcceptor::LookAtAll() {
+  int64_t bytes = 0;
+  for (const Client* client : active_) {
+    bytes += client->flood().unexplained_bytes();
+  }
+  if (bytes <= FloodPolicy::kMostBytesOfAll) return;
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, kMuch,
+                         "too many bytes of all clients that are no calls");
+}
+
 void ControlAcceptor::LookAtMemory(TimePoint now) {
   // What may wait of a connection that a client serves, windows included.
   constexpr int64_t kOfCarrying = 512 << 10;
-  // Of what is no call yet, while memory grows.
-  constexpr int64_t kMuch = 64 << 10;
   const int64_t unaccounted =
       memory_.Unaccounted() - table_.num_carrying() * kOfCarrying;
   switch (memory_.policy().Look(now, unaccounted)) {

@@ -93,6 +93,7 @@ class ControlAcceptor {
   void Look();
   // Whether it goes on sending.
   bool LookAt(Client& client, TimePoint now);
+  void LookAtAll();
   void LookAtMemory(TimePoint now);
   void Trim(TimePoint now);
 

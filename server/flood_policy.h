@@ -23,6 +23,9 @@ class FloodPolicy {
   // What it sends beside messages of streams, and more than calls explain.
   static constexpr int64_t kMostBytes = 1 << 20;
   static constexpr int64_t kBytesPerSecond = 256 << 10;
+  // Of all connections together: one alone may send a whole request before
+  // there is a call that explains it.
+  static constexpr int64_t kMostBytesOfAll = 2 << 20;
   static constexpr int64_t kMostSegments = 20'000;
   static constexpr int64_t kSegmentsPerSecond = 5'000;
   // What explains some: a call, a message, and the windows of a stream that
@@ -52,7 +55,13 @@ class FloodPolicy {
   // call.
   Excess Look(TimePoint now, const Totals& totals);
 
-  // The same for the calls alone, at any time.
+  // What it had sent at the last look that nothing explains.
+  int64_t unexplained_bytes() const {
+    const int64_t explained = last_.carrying * kBytesOfCarrying;
+    return bytes_.level() > explained ? bytes_.level() - explained : 0;
+  }
+
+  // Whether those are too many calls, at any time.
   static bool TooManyCalls(int in_flight, int carrying) {
     return in_flight - carrying > kMostCalls;
   }
@@ -62,6 +71,7 @@ class FloodPolicy {
    public:
     // `added` may be negative.  True where it runs over.
     bool Add(int64_t added, int64_t leaked, int64_t most);
+    int64_t level() const { return level_; }
 
    private:
     int64_t level_ = 0;

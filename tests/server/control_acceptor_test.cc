@@ -285,6 +285,38 @@ TEST_F(ControlAcceptorTest, WhoSendsWhatNoCallExplainsIsEnded) {
                         "since the start)");
 }
 
+TEST_F(ControlAcceptorTest, ManyThatSendWhatNoCallExplainsAreEndedTogether) {
+  constexpr size_t kMany = 10;
+  StartOne({});
+  RawClient& other = ConnectAndAwait();
+  for (size_t i = 1; i <= kMany; ++i) ConnectAndAwait();
+  EXPECT_EQ(other.Send(std::string(60 << 10, 'x')), "ok");
+  std::vector<char> read(1 << 16);
+  const std::string data(50 << 10, 'x');
+  int rounds = 0;
+  while (Plain(1)->is_open()) {
+    ASSERT_LT(++rounds, 10);
+    for (size_t i = 1; i <= kMany; ++i) {
+      EXPECT_EQ(clients_[i]->Send(data), "ok");
+    }
+    Settle();
+    for (const Given& given : given_) {
+      while (recv(given.fd, read.data(), read.size(), MSG_DONTWAIT) > 0) {
+      }
+    }
+    time().Advance(milliseconds(25));
+  }
+  // Each has sent far less than one alone might.
+  EXPECT_EQ(rounds, 5);
+  for (size_t i = 1; i <= kMany; ++i) {
+    EXPECT_EQ(clients_[i]->Receive(), "ECONNRESET");
+  }
+  EXPECT_EQ(Seen(other), "nothing");
+  const auto log = TakeLog();
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("too many bytes of all clients"), log[0].npos);
+}
+
 TEST_F(ControlAcceptorTest, WhoIsSilentIsNotLookedAt) {
   StartOne({});
   RawClient& client = ConnectAndAwait();
