@@ -359,8 +359,12 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
           ControlTable::Whom::kAllAsBusy, kMuch,
           "it makes the daemon grow (--max-control-memory)");
     case MemoryPolicy::Alarm::kLevel:
+      // It may be left of a flood that is over, and nobody's fault.
+      if (!active_.empty() && !memory_.policy().next_trim()) {
+        memory_.policy().OnShutDown(now);
+      }
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy, ControlTable::kLeastActivity,
+          ControlTable::Whom::kAllAsBusy, kMuch,
           "the daemon takes too much memory (--max-control-memory)");
   }
 }

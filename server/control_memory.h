@@ -36,7 +36,7 @@ class MemoryPolicy {
   };
   Alarm Look(TimePoint now, int64_t bytes);
 
-  // A connection was shut down.
+  // A connection was shut down, or the heap may hold what nobody has.
   void OnShutDown(TimePoint now);
   // When the heap is to be trimmed next; nullopt: not at all.
   std::optional<TimePoint> next_trim() const { return next_trim_; }
