@@ -1,0 +1,200 @@
+"""A portreeved whose descriptors, files, memory and stderr the night holds."""
+
+import errno
+import os
+import re
+import resource
+import signal
+import subprocess
+import threading
+
+import grpc
+
+PREFIX = "portreeved: "
+DROPPED = re.compile(
+    r"portreeved: (\d+) lines? (?:was|were) dropped here: stderr did not take")
+# What bounds the memory of the TCP sockets of a cgroup, and how much it is.
+SOCKET_MEMORY = "memory.kmem.tcp.limit_in_bytes"
+SOCKET_MEMORY_USED = "memory.kmem.tcp.usage_in_bytes"
+# A file of the policy whose name alone makes lines of the log long: what
+# the daemon keeps of them while nobody reads stderr shall be full soon.
+LONG_NAME = "/".join(["policy" + "." * 200] * 15)
+
+WIDE = "127.0.0.0/8"
+NARROW = "127.0.0.1/32"
+
+
+def _cgroup():
+    """A new cgroup below this process's own one; None where there is none."""
+    with open("/proc/self/cgroup") as groups:
+        for line in groups:
+            _, controllers, path = line.strip().split(":", 2)
+            if controllers == "memory":
+                folder = f"/sys/fs/cgroup/memory{path}/night-{os.getpid()}"
+                try:
+                    os.mkdir(folder)
+                except OSError as error:
+                    print(f"night: no cgroup of its own: {error}")
+                    return None
+                if os.path.exists(f"{folder}/{SOCKET_MEMORY}"):
+                    return folder
+                os.rmdir(folder)
+    return None
+
+
+class Daemon:
+    """Killed at the end.  `folder` is empty; `binary` the program."""
+
+    def __init__(self, binary, folder):
+        self.folder = folder
+        self.cgroup = _cgroup()
+        self.policy = f"{folder}/{LONG_NAME}/policy"
+        self.disk = f"{folder}/disk"
+        self.audit = f"{self.disk}/audit.log"
+        self.lines = []  # Of stderr, but for those of _hups.
+        self.rereads = 0
+        self.dropped = 0
+        self._flow = threading.Event()
+        os.makedirs(os.path.dirname(self.policy))
+        os.mkdir(self.disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "night",
+                        self.disk], check=True)
+        self.write_policy(WIDE)
+        self._stderr, stderr = os.pipe()
+        self.process = subprocess.Popen(
+            [binary, "--control", "tcp:127.0.0.1:0", "--control",
+             f"unix:{folder}/control", "--policy", self.policy, "--audit",
+             self.audit, "--drain", "1s"],
+            stdout=subprocess.PIPE, stderr=stderr, text=True,
+            preexec_fn=self._enter_cgroup)
+        os.close(stderr)
+        self.pid = self.process.pid
+        self._flow.set()
+        self._reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._reader.start()
+        self.tcp = None
+        self.unix = f"unix:{folder}/control"
+        for line in self.process.stdout:
+            if line.startswith(PREFIX + "control tcp:"):
+                self.tcp = line[len(PREFIX + "control tcp:"):].strip()
+            if line == PREFIX + "ready\n":
+                break
+        else:
+            raise RuntimeError(f"ended before it was ready: {self.lines}")
+        self._limits = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+
+    def _enter_cgroup(self):
+        if self.cgroup:
+            with open(f"{self.cgroup}/cgroup.procs", "w") as processes:
+                processes.write(str(os.getpid()))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.read_stderr()
+        self._reader.join()
+        os.close(self._stderr)
+        if self.cgroup:
+            os.rmdir(self.cgroup)
+        subprocess.run(["umount", self.disk], check=True)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def end(self):
+        """By SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+    def channel(self, target):
+        """With a connection of its own."""
+        return grpc.insecure_channel(
+            target, options=[("grpc.use_local_subchannel_pool", 1)])
+
+    def write_policy(self, listen, broken=False):
+        """Whole at once; in force after the next SIGHUP."""
+        with open(self.policy + ".new", "w") as file:
+            file.write(f"listen {{ cidrs: '{listen}' }}\n"
+                       f"unix_directories: '{self.folder}'\n")
+            if broken:
+                file.write("listen { cidrs: 'nonsense' }\n")
+        os.rename(self.policy + ".new", self.policy)
+
+    def hang_up(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    # What is open, and the limit.
+
+    def descriptors(self):
+        """What each of them is, without its number."""
+        kinds = []
+        for name in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                link = os.readlink(f"/proc/{self.pid}/fd/{name}")
+            except FileNotFoundError:
+                continue
+            kinds.append(re.sub(r"\d+", "N", link.replace(self.folder, "")))
+        return sorted(kinds)
+
+    def limit_descriptors(self, number):
+        """None: as before."""
+        soft, hard = self._limits
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE,
+                         (soft if number is None else number, hard))
+
+    def limit_socket_memory(self, more):
+        """To so many bytes more than there are; None: as before."""
+        used = 0
+        while True:
+            if more is not None:
+                with open(f"{self.cgroup}/{SOCKET_MEMORY_USED}") as file:
+                    used = int(file.read())
+            try:
+                with open(f"{self.cgroup}/{SOCKET_MEMORY}", "w") as file:
+                    file.write("-1" if more is None else str(used + more))
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY:  # It has become more.
+                    raise
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
+
+    # stderr.
+
+    def leave_stderr(self):
+        """Nobody reads it any more, but what is being read now."""
+        self._flow.clear()
+
+    def read_stderr(self):
+        self._flow.set()
+
+    def _read_stderr(self):
+        rest = b""
+        while True:
+            self._flow.wait()
+            data = os.read(self._stderr, 65536)
+            if not data:
+                if rest:
+                    self.lines.append(f"torn at the end: {rest!r}")
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._take(line.decode())
+
+    def _take(self, line):
+        dropped = DROPPED.match(line)
+        if dropped:
+            self.dropped += int(dropped[1])
+        elif line == f"{PREFIX}--policy: {self.policy} was read again":
+            self.rereads += 1
+        else:
+            self.lines.append(line)

@@ -1,0 +1,207 @@
+"""What is taken away from the daemon, and how it is given back.
+
+Each shortage is a context manager: taken at its begin, given back at its end.
+"""
+
+import contextlib
+import os
+import signal
+import time
+
+import grpc
+from portreeve.v1 import listener_pb2, listener_pb2_grpc
+
+import daemon as daemons
+import peers
+import record
+
+# More lines, and long ones, than the log keeps while nobody reads it.
+LONG_LINES = 200
+# Clients that come at once, and go.
+CROWD = 60
+
+
+def poll_until(condition, what, timeout=2):
+    """For what tells nobody that it has come, like a file."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what()}")
+        time.sleep(0.002)
+
+
+class Shortages:
+    """Those of one night."""
+
+    NAMES = ("descriptors", "memory", "disk", "stderr", "names", "upstream",
+             "worker", "stop", "hangup", "crowd")
+
+    def __init__(self, daemon, load, upstream, name_server, dice):
+        self._daemon = daemon
+        self._load = load
+        self._peer = upstream
+        self._name_server = name_server
+        self._dice = dice
+        self._channel = daemon.channel(daemon.unix)
+        self._stub = listener_pb2_grpc.ListenerServiceStub(self._channel)
+        self._wide = True
+        self._num_files = 0
+        self._num_reads = 0  # Of a good policy.
+
+    def close(self):
+        self._channel.close()
+
+    def take(self, name):
+        return getattr(self, name)()
+
+    @contextlib.contextmanager
+    def descriptors(self):
+        """None is left, or one, or two."""
+        left = self._dice.choice((0, 0, 1, 2))
+        self._daemon.limit_descriptors(len(self._daemon.descriptors()) + left)
+        try:
+            yield
+        finally:
+            self._daemon.limit_descriptors(None)
+
+    @contextlib.contextmanager
+    def memory(self):
+        """The kernel has none for the daemon's sockets."""
+        self._daemon.limit_socket_memory(self._dice.choice((0, 4096, 65536)))
+        try:
+            yield
+        finally:
+            self._daemon.limit_socket_memory(None)
+
+    @contextlib.contextmanager
+    def disk(self):
+        """That of the audit is full."""
+        ballast = f"{self._daemon.disk}/ballast"
+        with open(ballast, "wb", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+        try:
+            yield
+        finally:
+            os.remove(ballast)
+
+    @contextlib.contextmanager
+    def stderr(self):
+        """Nobody reads it, and more is written than is kept."""
+        before = self._daemon.dropped
+        self._daemon.leave_stderr()
+        try:
+            for _ in range(LONG_LINES):
+                self.read_policy_again()
+            yield
+        finally:
+            self._daemon.read_stderr()
+        poll_until(lambda: self._daemon.dropped > before and
+                   self.all_lines_are_known(),
+                   lambda: f"{self._num_reads} lines, but of them "
+                   f"{self._daemon.rereads}, and {self._daemon.dropped} "
+                   "dropped")
+
+    def all_lines_are_known(self):
+        """Of policies that were read: on stderr, or counted."""
+        return self._daemon.rereads + self._daemon.dropped >= self._num_reads
+
+    @contextlib.contextmanager
+    def names(self):
+        """The name server is silent."""
+        self._name_server.silent = True
+        try:
+            yield
+        finally:
+            self._name_server.silent = False
+
+    @contextlib.contextmanager
+    def upstream(self):
+        self._peer.go()
+        try:
+            yield
+        finally:
+            self._peer.come()
+
+    @contextlib.contextmanager
+    def worker(self):
+        """There is none of the remote listener."""
+        self._load.worker_goes()
+        try:
+            yield
+        finally:
+            self._load.worker_comes()
+
+    @contextlib.contextmanager
+    def stop(self):
+        os.kill(self._daemon.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._daemon.pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def crowd(self):
+        """Clients that vanish, all at once."""
+        kinds = [kind for kind in self._load.places] * (CROWD // 7)
+        crowd = [self._load.new_peer(kind, self._dice) for kind in kinds]
+        for peer in crowd:
+            peer.open()
+            peer.send(b"lost" * self._dice.choice((0, 1, 1000)))
+        try:
+            yield
+        finally:
+            for peer in crowd:
+                peer.vanish()
+                self._load.tell(peer, record.VANISHED)
+
+    @contextlib.contextmanager
+    def hangup(self):
+        """SIGHUP: another file of the audit, another policy, a wrong one."""
+        self._num_files += 1
+        moved = f"{self._daemon.audit}.{self._num_files}"
+        os.rename(self._daemon.audit, moved)
+        self.read_policy_again()
+        poll_until(lambda: os.path.exists(self._daemon.audit),
+                   lambda: "a new file of the audit")
+        self._read_broken_policy()
+        yield
+        self.read_policy_again()
+
+    def read_policy_again(self):
+        """Another one, until it is in force."""
+        self._wide = not self._wide
+        self._daemon.write_policy(
+            daemons.WIDE if self._wide else daemons.NARROW)
+        self._daemon.hang_up()
+        poll_until(lambda: self._allows() == self._wide,
+                   lambda: "the new policy is in force")
+        self._num_reads += 1
+
+    def _read_broken_policy(self):
+        def complaints():
+            return sum("stays in force" in l for l in self._daemon.lines)
+
+        before = complaints()
+        self._daemon.write_policy(
+            daemons.NARROW if self._wide else daemons.WIDE, broken=True)
+        self._daemon.hang_up()
+        poll_until(lambda: complaints() > before,
+                   lambda: "the wrong policy is told of")
+        if self._allows() != self._wide:
+            raise AssertionError("the wrong policy is in force")
+
+    def _allows(self):
+        """Whether the policy in force is the wide one."""
+        try:
+            self._stub.CreateListener(listener_pb2.CreateListenerRequest(
+                spec={"where_to_listen": {"inet": {"address": "127.0.0.2"}},
+                      "handler": {"echo": {}}},
+                validate_only=True), timeout=peers.TIMEOUT)
+            return True
+        except grpc.RpcError as error:
+            if peers.reason_of(error) == "OUTSIDE_POLICY":
+                return False
+            raise
