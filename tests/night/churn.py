@@ -31,6 +31,8 @@ class Churn:
         self._dice = random.Random(f"{seed} churn")
         self._channels = [daemon.channel(daemon.tcp),
                           daemon.channel(daemon.unix)]
+        for channel in self._channels:  # They are open from the beginning.
+            grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
         self._done = threading.Event()
         self._expected = collections.Counter()
         self._audited = collections.Counter()

@@ -140,6 +140,13 @@ class Daemon:
             kinds.append(re.sub(r"\d+", "N", link.replace(self.folder, "")))
         return sorted(kinds)
 
+    def sockets(self):
+        """As ss(8) shows them."""
+        shown = subprocess.run(["ss", "--no-header", "-apntxo"],
+                               stdout=subprocess.PIPE, text=True, check=True)
+        return "\n".join(line for line in shown.stdout.splitlines()
+                         if f"pid={self.pid}," in line)
+
     def limit_descriptors(self, number):
         """None: as before."""
         soft, hard = self._limits

@@ -191,8 +191,8 @@ class Night:
     def as_before(self, descriptors, resident, num_events):
         shortages.poll_until(
             lambda: not self.new(descriptors),
-            lambda: f"descriptors that were not there: {self.new(descriptors)}",
-            15)
+            lambda: "descriptors that were not there: "
+            f"{self.new(descriptors)}\n{self.daemon.sockets()}", 15)
         allowed = resident + MARGIN + EVENT * (
             self.record.num_events - num_events)
         shortages.poll_until(

@@ -49,6 +49,7 @@ class SocketPeer:
         self.kind = kind
         self.began = time.monotonic()
         self.sent = self.received = 0
+        self.has_ended = False  # It has sent FIN.
         number = next(_numbers)
         if isinstance(where, str):
             self.key = f"\0night-{number}"
@@ -108,6 +109,7 @@ class SocketPeer:
 
     def finish(self, timeout=TIMEOUT):
         """FIN, and the other side's, with nothing before it."""
+        self.has_ended = True
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:  # ENOTCONN: it was reset.
@@ -135,6 +137,7 @@ class DialPeer:
         self.key = None  # It has no connection yet.
         self.began = time.monotonic()
         self.sent = self.received = 0
+        self.has_ended = False  # It has sent FIN.
         self._frames = queue.SimpleQueue()
         self._frames.put(connection_pb2.ClientFrame(
             dial={"where_to_connect": where}))
@@ -179,6 +182,7 @@ class DialPeer:
 
     def finish(self, timeout=TIMEOUT):
         del timeout
+        self.has_ended = True
         self._frames.put(None)
         if part := self._next():
             raise Cut(f"dial {self.key}: {part!r} that nobody sent")

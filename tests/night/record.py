@@ -34,7 +34,7 @@ EXCUSES["upstream", "dial"] = {"CONNECT_REFUSED", "PEER_RESET"}
 EXCUSES["close", "churn"] = {"LISTENER_CLOSED"}
 
 Outcome = collections.namedtuple(
-    "Outcome", "kind key how began ended sent received why")
+    "Outcome", "kind key how began ended sent received has_ended why")
 
 
 class Watcher:
@@ -155,7 +155,8 @@ class Record:
         with self._lock:
             self._outcomes.append(
                 Outcome(peer.kind, peer.key, how, peer.began,
-                        time.monotonic(), peer.sent, peer.received, why))
+                        time.monotonic(), peer.sent, peer.received,
+                        peer.has_ended, why))
 
     def open_connections(self):
         with self._lock:
@@ -207,8 +208,12 @@ class Record:
                 (end is None or outcome.began <= end)}
         if outcome.kind == "churn":
             away.add("close")
-        if outcome.how != WHOLE and any(
-                reason in EXCUSES[name, outcome.kind] for name in away):
+        excuses = set().union(
+            *(EXCUSES[name, outcome.kind] for name in away))
+        # The first cause is told of, and that was its client's end.
+        if excuses and outcome.has_ended:
+            excuses.add("PEER_CLOSED")
+        if outcome.how != WHOLE and reason in excuses:
             return
         self.faults.append(
             f"{outcome.kind} {outcome.key!r} ended {outcome.how}, and the "
