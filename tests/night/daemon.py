@@ -37,6 +37,10 @@ def _cgroup():
                     print(f"night: no cgroup of its own: {error}")
                     return None
                 if os.path.exists(f"{folder}/{SOCKET_MEMORY}"):
+                    # Only sockets that come after the first word about it
+                    # are counted.
+                    with open(f"{folder}/{SOCKET_MEMORY}", "w") as file:
+                        file.write("-1")
                     return folder
                 os.rmdir(folder)
     return None
@@ -158,8 +162,7 @@ class Daemon:
         used = 0
         while True:
             if more is not None:
-                with open(f"{self.cgroup}/{SOCKET_MEMORY_USED}") as file:
-                    used = int(file.read())
+                used, _ = self.socket_memory()
             try:
                 with open(f"{self.cgroup}/{SOCKET_MEMORY}", "w") as file:
                     file.write("-1" if more is None else str(used + more))
@@ -167,6 +170,14 @@ class Daemon:
             except OSError as error:
                 if error.errno != errno.EBUSY:  # It has become more.
                     raise
+
+    def socket_memory(self):
+        """Bytes: those in use, and the limit."""
+        found = []
+        for name in (SOCKET_MEMORY_USED, SOCKET_MEMORY):
+            with open(f"{self.cgroup}/{name}") as file:
+                found.append(int(file.read()))
+        return tuple(found)
 
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/status") as status:

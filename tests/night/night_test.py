@@ -226,6 +226,20 @@ class Night:
         if not self.shortages.all_lines_are_known():
             self.record.fault("lines of the log are missing")
 
+    def everything_was_away(self):
+        """What the daemon did not feel proves nothing."""
+        felt = {
+            "descriptors": self.record.num_accepts_failed,
+            "disk": sum("No space left" in line
+                        for line in self.daemon.lines),
+            "names": self.names.unanswered,
+            "stderr": self.daemon.dropped,
+        }
+        print("night: felt", felt)
+        for name, count in felt.items():
+            if not count:
+                self.record.fault(f"{name} was never away")
+
     def end(self):
         self.lazy.stop()
         self.record.watcher.stop()
@@ -311,13 +325,13 @@ def spend(night, seconds):
     night.everything_is_told()
     night.as_before(*before, num_events)
     grown = night.daemon.resident_bytes() - before[1]
+    night.everything_was_away()
     night.see_faults("in the end")
     night.end()
     print(f"night: {done} shortages, {night.churn.rounds} listeners, "
           f"{night.record.num_events} events, {night.lazy.missed} of them "
-          f"missed by the lazy watcher, {night.daemon.dropped} lines dropped, "
-          f"{night.names.unanswered} names not told, {night.churn.refused} "
-          f"creates refused, {grown >> 20} MiB more than before")
+          f"missed by the lazy watcher, {night.churn.refused} creates "
+          f"refused, {grown >> 20} MiB more than before")
     for what, count in sorted(night.record.settled.items()):
         print("night:", *what, count)
 

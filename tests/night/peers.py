@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import queue
+import random
 import select
 import socket
 import struct
@@ -76,14 +77,28 @@ class SocketPeer:
 
     def exchange(self, data, timeout=TIMEOUT):
         """Sends, and takes the same back."""
-        self._transfer(data, len(data), timeout)
+        self._transfer(data, data, timeout)
 
     def send(self, data, timeout=TIMEOUT):
-        self._transfer(data, 0, timeout)
+        self._transfer(data, b"", timeout)
+
+    def fill(self):
+        """Sends for as long as the kernel takes it at once; gives what."""
+        data = bytearray()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                part = random.randbytes(1 << 16)
+                data += part[:self.socket.send(part)]
+        self.sent += len(data)
+        return data
+
+    def take_back(self, data, timeout=TIMEOUT):
+        """What was sent by fill()."""
+        self._transfer(b"", data, timeout)
 
     def _transfer(self, data, expected, timeout):
         unsent, came = memoryview(data), 0
-        while unsent or came < expected:
+        while unsent or came < len(expected):
             self._wait((select.POLLIN if expected else 0) |
                        (select.POLLOUT if unsent else 0), timeout)
             try:
@@ -96,13 +111,13 @@ class SocketPeer:
             if not expected:
                 continue
             try:
-                part = self.socket.recv(expected - came)
+                part = self.socket.recv(len(expected) - came)
             except BlockingIOError:
                 continue
             if not part:
                 raise Cut(f"{self.kind} {self.key!r}: EOF after {came} of "
-                          f"{expected} bytes, {self.received} before")
-            if part != data[came:came + len(part)]:
+                          f"{len(expected)} bytes, {self.received} before")
+            if part != expected[came:came + len(part)]:
                 raise Cut(f"{self.kind} {self.key!r}: other bytes than sent")
             came += len(part)
             self.received += len(part)

@@ -103,6 +103,7 @@ class Record:
         self._away = []  # [name, begin, end]
         self.settled = collections.Counter()
         self.num_events = 0
+        self.num_accepts_failed = 0
         self.faults = []
         self.watcher = Watcher(channel, self._take)
 
@@ -123,6 +124,8 @@ class Record:
                     self.faults.append(f"closed, never accepted: {connection}")
                 self._closed[self._key(connection)] = connection
                 self._lock.notify_all()
+            elif kind == "accept_failed":
+                self.num_accepts_failed += 1
             elif kind == "connection_dropped":
                 self.faults.append(f"dropped: {event}")
 

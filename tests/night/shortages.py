@@ -17,6 +17,8 @@ import record
 
 # More lines, and long ones, than the log keeps while nobody reads it.
 LONG_LINES = 200
+# What the limit of the sockets' memory may have left, in bytes.
+ALMOST = 1 << 16
 # Clients that come at once, and go.
 CROWD = 60
 
@@ -44,6 +46,7 @@ class Shortages:
         self._dice = dice
         self._channel = daemon.channel(daemon.unix)
         self._stub = listener_pb2_grpc.ListenerServiceStub(self._channel)
+        self._num_idle = len(daemon.descriptors())
         self._wide = True
         self._num_files = 0
         self._num_reads = 0  # Of a good policy.
@@ -56,9 +59,9 @@ class Shortages:
 
     @contextlib.contextmanager
     def descriptors(self):
-        """None is left, or one, or two."""
-        left = self._dice.choice((0, 0, 1, 2))
-        self._daemon.limit_descriptors(len(self._daemon.descriptors()) + left)
+        """None may be opened, or a few more than there are without load."""
+        self._daemon.limit_descriptors(self._dice.choice(
+            (3, self._num_idle, self._num_idle + 2, self._num_idle + 8)))
         try:
             yield
         finally:
@@ -66,12 +69,29 @@ class Shortages:
 
     @contextlib.contextmanager
     def memory(self):
-        """The kernel has none for the daemon's sockets."""
-        self._daemon.limit_socket_memory(self._dice.choice((0, 4096, 65536)))
-        try:
-            yield
-        finally:
-            self._daemon.limit_socket_memory(None)
+        """The kernel has none for the daemon's sockets.
+
+        One client takes what is left, who does not read until later.
+        """
+        peer = self._load.new_peer("echo", self._dice)
+        with self._load.end_of(peer):
+            peer.open()
+            self._daemon.limit_socket_memory(
+                self._dice.choice((0, 4096, 65536)))
+            try:
+                data = peer.fill()
+                poll_until(self._memory_is_full,
+                           lambda: "the memory of sockets is at its limit: "
+                           f"{self._daemon.socket_memory()}")
+                yield
+            finally:
+                self._daemon.limit_socket_memory(None)
+            peer.take_back(data)
+            peer.finish()
+
+    def _memory_is_full(self):
+        used, limit = self._daemon.socket_memory()
+        return used + ALMOST > limit
 
     @contextlib.contextmanager
     def disk(self):
