@@ -55,7 +55,7 @@ class Churn:
             channel.close()
 
     def _turn(self):
-        while not self._done.is_set():
+        while not self._done.is_set() and not self._events.faults:
             try:
                 self._round(f"night-{self.rounds}")
             except grpc.RpcError as error:

@@ -99,11 +99,13 @@ class Load:
         self._worker_channel.close()
 
     def more(self, trips, at_most=peers.TIMEOUT):
-        """Waits for so many more round trips; false if they do not come."""
+        """Waits for so many more round trips, or a fault; false if neither comes.
+        """
         with self._moved:
             wanted = self._trips + trips
-            return self._moved.wait_for(lambda: self._trips >= wanted,
-                                        timeout=at_most)
+            return self._moved.wait_for(
+                lambda: self._trips >= wanted or self._events.faults,
+                timeout=at_most)
 
     def tell(self, peer, how, why=""):
         self._events.add(peer, how, why)
@@ -133,6 +135,8 @@ class Load:
             self._events.fault(f"{peer.kind} {peer.key!r}, alive for "
                                f"{time.monotonic() - peer.began:.2f} s: "
                                f"{error!r}")
+            with self._moved:
+                self._moved.notify_all()
         finally:
             peer.close()
 
@@ -162,5 +166,5 @@ class Load:
 
     def _carry_on(self, kind, number):
         dice = random.Random(f"{self._seed} {kind} {number}")
-        while not self._done.is_set():
+        while not self._done.is_set() and not self._events.faults:
             self.carry(kind, dice)

@@ -54,7 +54,8 @@ class Night:
         self.load = loads.Load(self.daemon, self.upstream, self.record, seed)
         self.churn = churns.Churn(self.daemon, self.load, self.record, seed)
         self.shortages = shortages.Shortages(
-            self.daemon, self.load, self.upstream, self.names, self.dice)
+            self.daemon, self.load, self.upstream, self.names, self.record,
+            self.dice)
 
     def __enter__(self):
         return self
@@ -106,7 +107,7 @@ class Night:
         faults = (self.record.faults + self.record.watcher.faults +
                   self.lazy.faults)
         if not self.daemon.alive():
-            faults.append("the daemon has ended: "
+            faults.insert(0, "the daemon has ended: "
                           f"{self.daemon.process.returncode} "
                           f"{self.daemon.lines[-5:]}")
         if faults:

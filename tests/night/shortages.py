@@ -19,6 +19,8 @@ import record
 LONG_LINES = 200
 # What the limit of the sockets' memory may have left, in bytes.
 ALMOST = 1 << 16
+# Descriptors that may be opened at most when there are none.
+FEW = 8
 # Clients that come at once, and go.
 CROWD = 60
 
@@ -38,9 +40,10 @@ class Shortages:
     NAMES = ("descriptors", "memory", "disk", "stderr", "names", "upstream",
              "worker", "stop", "hangup", "crowd")
 
-    def __init__(self, daemon, load, upstream, name_server, dice):
+    def __init__(self, daemon, load, upstream, name_server, events, dice):
         self._daemon = daemon
         self._load = load
+        self._events = events
         self._peer = upstream
         self._name_server = name_server
         self._dice = dice
@@ -59,13 +62,27 @@ class Shortages:
 
     @contextlib.contextmanager
     def descriptors(self):
-        """None may be opened, or a few more than there are without load."""
+        """None may be opened, or a few more than there are without load.
+
+        More clients come than that, and are served afterwards.
+        """
+        clients = [self._load.new_peer("echo", self._dice)
+                  for _ in range(2 * FEW)]
         self._daemon.limit_descriptors(self._dice.choice(
-            (3, self._num_idle, self._num_idle + 2, self._num_idle + 8)))
+            (3, self._num_idle, self._num_idle + 2, self._num_idle + FEW)))
         try:
+            for peer in clients:
+                peer.open()
+            # Told of at most once a minute.
+            poll_until(lambda: self._events.num_accepts_failed,
+                       lambda: "accepting fails")
             yield
         finally:
             self._daemon.limit_descriptors(None)
+        for peer in clients:
+            with self._load.end_of(peer):
+                self._load.trip(peer, b"at last")
+                peer.finish()
 
     @contextlib.contextmanager
     def memory(self):
@@ -130,12 +147,19 @@ class Shortages:
 
     @contextlib.contextmanager
     def names(self):
-        """The name server is silent."""
+        """The name server is silent, and a client waits for it."""
+        peer = self._load.new_peer("forward-name", self._dice)
+        before = self._name_server.unanswered
         self._name_server.silent = True
         try:
+            peer.open()
+            poll_until(lambda: self._name_server.unanswered > before,
+                       lambda: "a name is asked for")
             yield
         finally:
             self._name_server.silent = False
+            peer.vanish()
+            self._load.tell(peer, record.VANISHED)
 
     @contextlib.contextmanager
     def upstream(self):
