@@ -99,8 +99,7 @@ class Load:
         self._worker_channel.close()
 
     def more(self, trips, at_most=peers.TIMEOUT):
-        """Waits for so many more round trips, or a fault; false if neither comes.
-        """
+        """Waits for so many more round trips or a fault; false without."""
         with self._moved:
             wanted = self._trips + trips
             return self._moved.wait_for(

@@ -25,8 +25,7 @@ import peers
 import record
 import shortages
 
-# Within which everything answers again, in seconds: what is promised.
-AGAIN = 2
+AGAIN = shortages.AGAIN
 # For how long something is away, in seconds, unless the load goes on.
 AWAY = 1.5
 # Round trips of the load between shortages, and of those while one lasts.

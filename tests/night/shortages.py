@@ -15,6 +15,8 @@ import daemon as daemons
 import peers
 import record
 
+# Within which everything answers again, in seconds: what is promised.
+AGAIN = 2
 # More lines, and long ones, than the log keeps while nobody reads it.
 LONG_LINES = 200
 # What the limit of the sockets' memory may have left, in bytes.
@@ -25,7 +27,7 @@ FEW = 8
 CROWD = 60
 
 
-def poll_until(condition, what, timeout=2):
+def poll_until(condition, what, timeout=AGAIN):
     """For what tells nobody that it has come, like a file."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -81,8 +83,10 @@ class Shortages:
             self._daemon.limit_descriptors(None)
         for peer in clients:
             with self._load.end_of(peer):
-                self._load.trip(peer, b"at last")
-                peer.finish()
+                self._load.trip(peer, b"at last", AGAIN)
+                peer.finish(AGAIN)
+            if self._events.faults:
+                break
 
     @contextlib.contextmanager
     def memory(self):
