@@ -12,7 +12,6 @@ from portreeve.v1 import connection_pb2, connection_pb2_grpc
 from portreeve.v1 import listener_pb2, listener_pb2_grpc
 
 import peers
-import record
 
 # Seconds that any call may take, the daemon stopped for one of them.
 TIMEOUT = 20

@@ -31,11 +31,13 @@ AWAY = 1.5
 # Round trips of the load between shortages, and of those while one lasts.
 TRIPS = 200
 TRIPS_AWAY = (200, 2000, 5000)
-# What the daemon may keep, in bytes: for an event, and beside that.
-EVENT = 1500
+# What the daemon may keep, in bytes: for an event, of as many as it remembers,
+# and beside that, MARGIN.
+EVENT = 300
+MOST_EVENTS = 100_000
 # Descriptors of empty pipes that each loop keeps for splice(2), at most.
 PIPES = 2 * 8
-MARGIN = 24 << 20
+MARGIN = 16 << 20
 
 
 class Night:
@@ -193,8 +195,8 @@ class Night:
             lambda: not self.new(descriptors),
             lambda: "descriptors that were not there: "
             f"{self.new(descriptors)}\n{self.daemon.sockets()}", 15)
-        allowed = resident + MARGIN + EVENT * (
-            self.record.num_events - num_events)
+        allowed = resident + MARGIN + EVENT * min(
+            MOST_EVENTS, self.record.num_events - num_events)
         shortages.poll_until(
             lambda: self.daemon.resident_bytes() <= allowed,
             lambda: f"{self.daemon.resident_bytes()} bytes are kept, "
