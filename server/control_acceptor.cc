@@ -128,6 +128,8 @@ class ControlAcceptor::Client final : public Poller::Watch {
     return connection_;
   }
   FloodPolicy& flood() { return flood_; }
+  // Something has come since the last call of this.
+  bool TakeArrival() { return std::exchange(arrived_, false); }
   const FloodPolicy& flood() const { return flood_; }
 
   // Whether it is told of bytes that come; of the end it always is.  Gives 0,
@@ -146,6 +148,7 @@ class ControlAcceptor::Client final : public Poller::Watch {
  private:
   void OnReady(uint32_t events, int) override {
     if ((events & EPOLLHUP) != 0) return owner_.Forget(*this);
+    arrived_ = true;
     owner_.OnBytes(*this);
   }
 
@@ -153,6 +156,7 @@ class ControlAcceptor::Client final : public Poller::Watch {
   Address& address_;
   const std::shared_ptr<ControlConnection> connection_;
   FloodPolicy flood_;
+  bool arrived_ = false;
 };
 
 ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
@@ -202,9 +206,14 @@ std::vector<AnyAddress> ControlAcceptor::addresses() const {
   return addresses;
 }
 
-void ControlAcceptor::Start(HandOver hand_over) {
+absl::Status ControlAcceptor::Start(HandOver hand_over) {
   hand_over_ = std::move(hand_over);
-  for (const auto& address : addresses_) address->acceptor().Pump();
+  for (const auto& address : addresses_) {
+    if (const int error = address->acceptor().Start(); error != 0) {
+      return ErrnoError(error, "epoll_ctl", ToString(address->address()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void ControlAcceptor::StopAccepting() {
@@ -330,8 +339,13 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
   if (excess != FloodPolicy::Excess::kNone) {
     table_.ShutDown(connection, ToText(excess));
   }
-  const bool sends = connection.MarkSeen(totals, now);
-  if (!sends) client.SetTold(true);
+  const bool is_new = connection.MarkSeen(totals, now);
+  // Of a unix socket an arrival is all that is known, so that it is asked for
+  // each time.
+  const bool arrived = connection.is_unix() && client.TakeArrival();
+  if (arrived && !is_new) connection.AddArrival();
+  const bool sends = is_new || arrived;
+  if (!sends || connection.is_unix()) client.SetTold(true);
   return sends;
 }
 

@@ -68,7 +68,8 @@ class ControlAcceptor {
   // As bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 
-  void Start(HandOver hand_over);
+  // Errors: those of epoll_ctl(2).
+  absl::Status Start(HandOver hand_over);
 
   // Nobody can connect any more; who has, stays.
   void StopAccepting();

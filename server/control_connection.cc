@@ -21,7 +21,18 @@ constexpr int64_t kWeightOfCancelled = 256;
 // What a call without a large request comes with.
 constexpr int64_t kBytesOfCall = 1 << 10;
 
+// What a unix socket may well have received between two looks.
+constexpr int64_t kBytesOfArrival = 64 << 10;
+
 constexpr std::chrono::seconds kMarkInterval{1};
+
+// Throws away what a unix socket has received: its buffer is small, but enough
+// for thousands of calls.  Its descriptor does not block.
+void ThrowAway(int fd) {
+  char space[16 << 10];
+  while (recv(fd, space, sizeof space, MSG_DONTWAIT) > 0) {
+  }
+}
 
 // "" where the user has no name.
 std::string NameOf(uid_t uid) {
@@ -95,7 +106,8 @@ int64_t ControlConnection::Activity() const {
   const int64_t unexplained = now.received_bytes - older_.received_bytes +
                               unread -
                               (now.message_bytes - older_.message_bytes) -
-                              (now.begun - older_.begun) * kBytesOfCall;
+                              (now.begun - older_.begun) * kBytesOfCall +
+                              (arrivals_ - older_arrivals_) * kBytesOfArrival;
   return std::max<int64_t>(unexplained, 0) +
          (now.in_flight - now.carrying) * kWeightOfCall +
          (now.cancelled - older_.cancelled) * kWeightOfCancelled;
@@ -120,6 +132,7 @@ bool ControlConnection::MarkSeen(const FloodPolicy::Totals& totals,
   if (now - marked_ >= kMarkInterval) {
     marked_ = now;
     older_ = std::exchange(newer_, totals);
+    older_arrivals_ = std::exchange(newer_arrivals_, arrivals_);
   }
   return is_new;
 }
@@ -132,12 +145,13 @@ bool ControlConnection::is_open() const {
 bool ControlConnection::ShutDown() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!copy_.is_open() || shut_down_.exchange(true)) return false;
-  // shutdown(2) would leave to gRPC what was received already, which may be as
-  // much as a whole flood.
+  // shutdown(2) leaves to gRPC what was received already, which may be as much
+  // as a whole flood.
   sockaddr nobody{};
   nobody.sa_family = AF_UNSPEC;
   if (is_unix() || connect(copy_.get(), &nobody, sizeof nobody) != 0) {
     (void)shutdown(copy_.get(), SHUT_RDWR);
+    ThrowAway(copy_.get());
   }
   return true;
 }

@@ -59,6 +59,10 @@ class ControlConnection {
   // A message of a stream that was read.
   void AddMessage(size_t bytes);
 
+  // Of a unix socket, of which nobody counts what it has received: something
+  // has, between two looks, and no call or message came of it.
+  void AddArrival() { ++arrivals_; }
+
   // Whether it has made a call.
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
@@ -98,6 +102,7 @@ class ControlConnection {
   std::atomic<int64_t> cancelled_ = 0;
   std::atomic<int64_t> messages_ = 0;
   std::atomic<int64_t> message_bytes_ = 0;
+  std::atomic<int64_t> arrivals_ = 0;
   std::atomic<bool> shut_down_ = false;
 
   mutable std::mutex mutex_;  // Of what follows.
@@ -106,6 +111,8 @@ class ControlConnection {
   // The newest of each kMarkInterval; `older_` counts.
   FloodPolicy::Totals older_;
   FloodPolicy::Totals newer_;
+  int64_t older_arrivals_ = 0;
+  int64_t newer_arrivals_ = 0;
   TimePoint marked_{};
 };
 

@@ -20,9 +20,10 @@ class MemoryPolicy {
  public:
   // How long after the last shutdown, or the last time, the heap is trimmed:
   // gRPC gives back what it had for the calls in its own time.
-  static constexpr Duration kTrimAfter[] = {std::chrono::milliseconds(200),
-                                            std::chrono::seconds(1),
-                                            std::chrono::seconds(5)};
+  static constexpr Duration kTrimAfter[] = {
+      std::chrono::milliseconds(200), std::chrono::seconds(1),
+      std::chrono::seconds(3),        std::chrono::seconds(6),
+      std::chrono::seconds(10),       std::chrono::seconds(10)};
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 

@@ -134,11 +134,10 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
     return absl::UnavailableError("gRPC does not start");
   }
   auto start = [this] {
-    acceptor_->Start(
+    return acceptor_->Start(
         [this](int fd, bool is_unix) { HandOverSoon(fd, is_unix); });
   };
-  loop_.Run(start).get();
-  return absl::OkStatus();
+  return loop_.Run(start).get();
 }
 
 void ControlPlane::HandOverSoon(int fd, bool is_unix) {

@@ -62,7 +62,7 @@ TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
   EXPECT_EQ(another.Look(At(milliseconds(1'999)), 80), Alarm::kGrowth);
 }
 
-TEST(MemoryPolicy, TheHeapIsTrimmedThreeTimesAfterTheLastShutdown) {
+TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterTheLastShutdown) {
   MemoryPolicy policy(90);
   EXPECT_EQ(policy.next_trim(), std::nullopt);
   policy.OnShutDown(At(seconds(0)));
@@ -74,8 +74,14 @@ TEST(MemoryPolicy, TheHeapIsTrimmedThreeTimesAfterTheLastShutdown) {
   policy.OnTrimmed(At(milliseconds(1'200)));
   EXPECT_EQ(policy.next_trim(), At(milliseconds(2'200)));
   policy.OnTrimmed(At(milliseconds(2'200)));
-  EXPECT_EQ(policy.next_trim(), At(milliseconds(7'200)));
-  policy.OnTrimmed(At(milliseconds(7'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(5'200)));
+  policy.OnTrimmed(At(milliseconds(5'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(11'200)));
+  policy.OnTrimmed(At(milliseconds(11'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(21'200)));
+  policy.OnTrimmed(At(milliseconds(21'200)));
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(31'200)));
+  policy.OnTrimmed(At(milliseconds(31'200)));
   EXPECT_EQ(policy.next_trim(), std::nullopt);
 }
 

@@ -1,0 +1,130 @@
+// Who asks for too much is ended, and nobody else.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/server/control_acceptor_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+using ControlFloodTest = ControlAcceptorTest;
+
+TEST_F(ControlFloodTest, WhoSendsWhatNoCallExplainsIsEnded) {
+  StartOne({});
+  RawClient& flood = ConnectAndAwait();
+  RawClient& other = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  ASSERT_TRUE(Plain(1)->BeginCall());
+  const auto connection = Plain(0);
+  std::vector<char> read(1 << 16);
+  const std::string data(1 << 16, 'x');
+  int64_t sent = 0;
+  // As gRPC does it, without an end.
+  while (!connection->is_shut_down() && sent < 16 << 20) {
+    if (flood.Send(data) != "ok") break;
+    sent += static_cast<int64_t>(data.size());
+    Settle();
+    while (recv(given_[0].fd, read.data(), read.size(), MSG_DONTWAIT) > 0) {
+    }
+    time().Advance(milliseconds(25));
+  }
+  EXPECT_TRUE(connection->is_shut_down());
+  EXPECT_GT(sent, 1 << 20);
+  EXPECT_LT(sent, 4 << 20);
+  EXPECT_EQ(flood.Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(other), "nothing");
+  const auto log = TakeLog();
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_EQ(log[0], "OVERLOADED: the control connection of " +
+                        connection->Who() +
+                        " is shut down: too many bytes that are no calls (1 "
+                        "since the start)");
+}
+
+TEST_F(ControlFloodTest, ManyThatSendWhatNoCallExplainsAreEndedTogether) {
+  constexpr size_t kMany = 10;
+  StartOne({});
+  RawClient& other = ConnectAndAwait();
+  for (size_t i = 1; i <= kMany; ++i) ConnectAndAwait();
+  EXPECT_EQ(other.Send(std::string(60 << 10, 'x')), "ok");
+  std::vector<char> read(1 << 16);
+  const std::string data(50 << 10, 'x');
+  int rounds = 0;
+  while (Plain(1)->is_open()) {
+    ASSERT_LT(++rounds, 10);
+    for (size_t i = 1; i <= kMany; ++i) {
+      EXPECT_EQ(clients_[i]->Send(data), "ok");
+    }
+    Settle();
+    for (const Given& given : given_) {
+      while (recv(given.fd, read.data(), read.size(), MSG_DONTWAIT) > 0) {
+      }
+    }
+    time().Advance(milliseconds(25));
+  }
+  // Each has sent far less than one alone might.
+  EXPECT_EQ(rounds, 5);
+  for (size_t i = 1; i <= kMany; ++i) {
+    EXPECT_EQ(clients_[i]->Receive(), "ECONNRESET");
+  }
+  EXPECT_EQ(Seen(other), "nothing");
+  const auto log = TakeLog();
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("too many bytes of all clients"), log[0].npos);
+}
+
+TEST_F(ControlFloodTest, WhoIsSilentIsNotLookedAt) {
+  StartOne({});
+  RawClient& client = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  time().Advance(seconds(20));
+  Settle();
+  EXPECT_EQ(time().earliest(), TimePoint::max());
+  EXPECT_EQ(client.Send("x"), "ok");
+  ASSERT_TRUE(RunUntil([&] { return time().earliest() != TimePoint::max(); }));
+  // Twice: it has sent, and it has sent no more.
+  time().Advance(milliseconds(25));
+  EXPECT_NE(time().earliest(), TimePoint::max());
+  time().Advance(milliseconds(25));
+  EXPECT_EQ(time().earliest(), TimePoint::max());
+}
+
+// What is left of a flood that is over.
+TEST_F(ControlFloodTest, WhoAsksForLittleIsNotEndedForWhatOthersTook) {
+  int64_t taken = 0;
+  ControlMemory memory(1 << 20, [&] { return -taken; });
+  acceptor_ = std::make_unique<ControlAcceptor>(
+      executor(), ControlAcceptor::Limits(), false, table_, memory);
+  Listen(kLoopback);
+  Start();
+  RawClient& client = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  taken = int64_t{1} << 40;
+  EXPECT_EQ(client.Send("x"), "ok");
+  // It is looked at, before its handshake would be too late.
+  const TimePoint soon = time().Now() + seconds(1);
+  ASSERT_TRUE(RunUntil([&] { return time().earliest() < soon; }));
+  time().Advance(milliseconds(25));
+  Settle();
+  EXPECT_EQ(Seen(client), "nothing");
+  // The heap is asked for it, where it can be measured.
+  EXPECT_EQ(memory.policy().next_trim().has_value(), memory.Unaccounted() != 0);
+  // Who asks for much is.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Plain(0)->BeginCall());
+  time().Advance(milliseconds(25));
+  if (memory.Unaccounted() != 0) EXPECT_EQ(client.Receive(), "ECONNRESET");
+  (void)TakeLog();
+  EndGiven(0);
+  acceptor_->Close();
+  acceptor_.reset();
+}
+
+}  // namespace
+}  // namespace portreeve::server
