@@ -24,10 +24,6 @@ namespace {
 // Fewer than the usual 16: nothing waits behind a client of the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
-// Who has sent as much that is no call yet has to go, where all together are
-// too much.
-constexpr int64_t kMuch = 64 << 10;
-
 // How often those who send are looked at.
 constexpr std::chrono::milliseconds kLookInterval{25};
 
@@ -356,7 +352,8 @@ void ControlAcceptor::LookAtAll() {
     bytes += client->flood().unexplained_bytes();
   }
   if (bytes <= FloodPolicy::kMostBytesOfAll) return;
-  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, kMuch,
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
+                         ControlTable::kLeastActivity,
                          "too many bytes of all clients that are no calls");
 }
 
@@ -370,7 +367,7 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
       return;
     case MemoryPolicy::Alarm::kGrowth:
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy, kMuch,
+          ControlTable::Whom::kAllAsBusy, ControlTable::kLeastActivity,
           "it makes the daemon grow (--max-control-memory)");
     case MemoryPolicy::Alarm::kLevel:
       // It may be left of a flood that is over, and nobody's fault.
@@ -378,7 +375,7 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
         memory_.policy().OnShutDown(now);
       }
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy, kMuch,
+          ControlTable::Whom::kAllAsBusy, ControlTable::kLeastActivity,
           "the daemon takes too much memory (--max-control-memory)");
   }
 }

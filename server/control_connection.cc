@@ -15,7 +15,7 @@ namespace portreeve::server {
 namespace {
 
 // What a call that waits stands for beside its bytes: gRPC's memory for it.
-constexpr int64_t kWeightOfCall = 16 << 10;
+constexpr int64_t kWeightOfCall = 4 << 10;
 constexpr int64_t kWeightOfCancelled = 256;
 
 // What a call without a large request comes with.

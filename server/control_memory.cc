@@ -39,7 +39,7 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes) {
     marked_ = now;
   }
   if (bytes > limit_) return Alarm::kLevel;
-  if (bytes - older_ <= limit_ / 3) return Alarm::kNone;
+  if (bytes - older_ <= limit_ / kGrowthPart) return Alarm::kNone;
   older_ = newer_ = bytes;
   return Alarm::kGrowth;
 }

@@ -13,7 +13,7 @@
 namespace portreeve::server {
 
 // What becomes of the memory of the process, and when to do something about it:
-// at the limit, and when a third of it has come within a second or two, since
+// at the limit, and when a sixth of it has come within a second or two, since
 // calls that are ended take more memory before they give it back.
 // No clock, no threads.
 class MemoryPolicy {
@@ -24,6 +24,9 @@ class MemoryPolicy {
       std::chrono::milliseconds(200), std::chrono::seconds(1),
       std::chrono::seconds(3),        std::chrono::seconds(6),
       std::chrono::seconds(10),       std::chrono::seconds(10)};
+
+  // Which part of the limit may come at once.
+  static constexpr int64_t kGrowthPart = 6;
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 

@@ -26,9 +26,9 @@ class ControlTable {
   // somebody keeps its threads busy with more of them.
   static constexpr int kMostPending = 1000;
 
-  // What a client may send, without being one that is looked for: the beginning
-  // of TLS.
-  static constexpr int64_t kLeastActivity = 8 << 10;
+  // What a client may ask for, without being one that is looked for: the
+  // beginning of TLS, and a dozen calls that wait.
+  static constexpr int64_t kLeastActivity = 64 << 10;
 
   ControlTable() = default;
   ControlTable(const ControlTable&) = delete;

@@ -182,9 +182,9 @@ TEST_F(ControlTableTest, ThoseThatAreAsBusyAreEndedTogether) {
 TEST_F(ControlTableTest, WhoIsLessActiveThanThatIsNotEnded) {
   Pair& one = Add("one");
   Occupy(*one, 2);
-  ShutDownBusiest(Whom::kAllAsBusy, (32 << 10) + 1);
+  ShutDownBusiest(Whom::kAllAsBusy, (8 << 10) + 1);
   EXPECT_FALSE(one.ended());
-  ShutDownBusiest(Whom::kAllAsBusy, 32 << 10);
+  ShutDownBusiest(Whom::kAllAsBusy, 8 << 10);
   EXPECT_TRUE(one.ended());
 }
 
@@ -225,8 +225,8 @@ TEST_F(ControlTableTest, BytesThatNobodyHasReadAreActivity) {
 TEST_F(ControlTableTest, TooManyPendingCallsEndTheBusiest) {
   Pair& small = Add("small");
   Pair& busy = Add("busy");
-  Occupy(*busy, 1);
-  static_assert(ControlTable::kLeastActivity <= 16 << 10);
+  Occupy(*busy, 16);
+  static_assert(ControlTable::kLeastActivity <= 64 << 10);
   for (int i = 0; i < 1023; ++i) table_.OnCallTakenIn();
   EXPECT_FALSE(busy.ended());
   table_.OnCallBegun();
@@ -245,7 +245,8 @@ TEST_F(ControlTableTest, OneIsShutDownOnce) {
   table_.ShutDown(*one, "too much of it");
   EXPECT_EQ(table_.num_shut_down(), 1);
   ASSERT_EQ(log_.size(), 1u);
-  EXPECT_EQ(log_[0], "OVERLOADED: the control connection of " + one->Who() +
+  EXPECT_EQ(log_[0], "OVERLOADED: the control connection of " +
+                         one->Identity() +
                          " is shut down: too much of it (1 since the start)");
   EXPECT_TRUE(one->is_shut_down());
   EXPECT_FALSE(one->is_open());
@@ -309,7 +310,7 @@ TEST(ControlConnection, WhatComesIsActivityUntilACallExplainsItOrItIsOld) {
   pair.AwaitReceived(50'000);
   EXPECT_EQ(connection.Activity(), 50'000);
   EXPECT_TRUE(connection.BeginCall());
-  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + (16 << 10));
+  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + (4 << 10));
   connection.EndCall(true);
   EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + 256);
   connection.AddMessage(40'000);

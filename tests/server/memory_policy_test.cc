@@ -24,8 +24,8 @@ TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
   EXPECT_EQ(policy.Look(At(seconds(9)), -1'000), Alarm::kNone);
 }
 
-TEST(MemoryPolicy, AThirdOfTheLimitIsTheMostThatMayComeAtOnce) {
-  MemoryPolicy policy(90);
+TEST(MemoryPolicy, ASixthOfTheLimitIsTheMostThatMayComeAtOnce) {
+  MemoryPolicy policy(180);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 10), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(25)), 40), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(50)), 41), Alarm::kGrowth);
@@ -35,7 +35,7 @@ TEST(MemoryPolicy, AThirdOfTheLimitIsTheMostThatMayComeAtOnce) {
 }
 
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
-  MemoryPolicy policy(90);
+  MemoryPolicy policy(180);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(975)), 20), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(1'000)), 20), Alarm::kNone);
