@@ -375,7 +375,7 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
         memory_.policy().OnShutDown(now);
       }
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy, ControlTable::kLeastActivity,
+          ControlTable::Whom::kEvenThoseThatCarry, ControlTable::kLeastActivity,
           "the daemon takes too much memory (--max-control-memory)");
   }
 }

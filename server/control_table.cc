@@ -13,8 +13,8 @@ namespace {
 // ended takes a while to end.
 constexpr int kPendingStep = 128;
 
-// Who has a quarter of the activity of the busiest is as busy.
-constexpr int64_t kAsBusy = 4;
+// Who has half the activity of the busiest is as busy.
+constexpr int64_t kAsBusy = 2;
 
 // What one that carries connections may have sent in a moment for each.
 constexpr int64_t kActivityOfCarrying = 192 << 10;
@@ -75,7 +75,8 @@ bool ControlTable::MayLog() {
 
 void ControlTable::ShutDownBusiest(Whom whom, int64_t least,
                                    const std::string& why) {
-  const std::vector<Busy> busy = BusyOnes(least);
+  const std::vector<Busy> busy =
+      BusyOnes(least, whom == Whom::kEvenThoseThatCarry);
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;
     ShutDown(*one.connection, why);
@@ -92,7 +93,8 @@ int64_t ControlTable::num_carrying() const {
   return sum;
 }
 
-std::vector<ControlTable::Busy> ControlTable::BusyOnes(int64_t least) const {
+std::vector<ControlTable::Busy> ControlTable::BusyOnes(
+    int64_t least, bool even_those_that_carry) const {
   std::vector<Busy> busy;
   std::vector<Busy> carrying;
   {
@@ -106,7 +108,7 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes(int64_t least) const {
       (carried > 0 ? carrying : busy).push_back({connection, activity});
     }
   }
-  if (busy.empty()) busy = std::move(carrying);
+  if (busy.empty() && even_those_that_carry) busy = std::move(carrying);
   const auto is_busier = [](const Busy& a, const Busy& b) {
     return a.activity > b.activity;
   };

@@ -52,10 +52,10 @@ class ControlTable {
   void ShutDown(ControlConnection& connection, const std::string& why);
 
   // Of those that have been active for `least` bytes or more (see
-  // ControlConnection::Activity()), ends the busiest one, or with it all
-  // that are nearly as busy; of those that carry nothing, if one of them is
-  // busy at all.
-  enum class Whom { kBusiest, kAllAsBusy };
+  // ControlConnection::Activity()) and carry nothing, ends the busiest one, or
+  // with it all that are nearly as busy; or, for want of such, of those that
+  // carry connections.
+  enum class Whom { kBusiest, kAllAsBusy, kEvenThoseThatCarry };
   void ShutDownBusiest(Whom whom, int64_t least, const std::string& why);
 
   // How many calls carry a connection.
@@ -69,7 +69,7 @@ class ControlTable {
     int64_t activity;
   };
   // The busiest first.
-  std::vector<Busy> BusyOnes(int64_t least) const;
+  std::vector<Busy> BusyOnes(int64_t least, bool even_those_that_carry) const;
   bool MayLog();
 
   mutable std::mutex mutex_;

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -82,6 +85,17 @@ class FloodTest
     StartDaemon();
     ASSERT_TRUE(daemon_->WaitUntilReady());
     ASSERT_NO_FATAL_FAILURE(Serve());
+  }
+
+  // What the daemon has said is shown where something went wrong.
+  void TearDown() override {
+    if (!HasFailure()) return;
+    daemon_->Signal(SIGKILL);
+    daemon_->WaitForExit();
+    std::istringstream lines(daemon_->error_output());
+    for (std::string line; std::getline(lines, line);) {
+      if (line.rfind("portreeved: ", 0) == 0) std::printf("%s\n", line.c_str());
+    }
   }
 
   static Transport transport() { return std::get<2>(GetParam()); }

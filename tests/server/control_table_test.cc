@@ -168,14 +168,14 @@ TEST_F(ControlTableTest, TheBusiestIsEnded) {
 
 TEST_F(ControlTableTest, ThoseThatAreAsBusyAreEndedTogether) {
   Pair& most = Add("most");
-  Pair& quarter = Add("quarter");
+  Pair& half = Add("half");
   Pair& less = Add("less");
   Occupy(*most, 40);
-  Occupy(*quarter, 10);
-  Occupy(*less, 9);
+  Occupy(*half, 20);
+  Occupy(*less, 19);
   ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_TRUE(most.ended());
-  EXPECT_TRUE(quarter.ended());
+  EXPECT_TRUE(half.ended());
   EXPECT_FALSE(less.ended());
 }
 
@@ -195,10 +195,12 @@ TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
   Occupy(*carrying, 100);
   Carry(*carrying, 1);
   Occupy(*busy, 10);
-  ShutDownBusiest(Whom::kAllAsBusy);
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
   EXPECT_TRUE(busy.ended());
   EXPECT_FALSE(carrying.ended());
   ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_FALSE(carrying.ended());
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
   EXPECT_TRUE(carrying.ended());
 }
 
