@@ -113,6 +113,11 @@ int64_t ControlConnection::Activity() const {
          (now.cancelled - older_.cancelled) * kWeightOfCancelled;
 }
 
+int ControlConnection::carried() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::max({carrying_.load(), older_.carrying, newer_.carrying});
+}
+
 bool ControlConnection::IsQuiet() const {
   constexpr int64_t kLittle = 1 << 10;
   if (is_unix()) return false;

@@ -67,6 +67,9 @@ class ControlConnection {
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
 
+  // The most that it has carried in the last second or two.
+  int carried() const;
+
   // All counts up to now, those of the kernel included.
   FloodPolicy::Totals Totals() const;
 

@@ -16,8 +16,8 @@ constexpr int kPendingStep = 128;
 // Who has half the activity of the busiest is as busy.
 constexpr int64_t kAsBusy = 2;
 
-// What one that carries connections may have sent in a moment for each.
-constexpr int64_t kActivityOfCarrying = 192 << 10;
+// What one that carries connections may have sent for each.
+constexpr int64_t kActivityOfCarrying = 512 << 10;
 
 }  // namespace
 
@@ -101,7 +101,7 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes(
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const auto& [key, connection] : connections_) {
       if (!connection->is_open()) continue;
-      const int carried = connection->carrying();
+      const int carried = connection->carried();
       const int64_t activity =
           connection->Activity() - carried * kActivityOfCarrying;
       if (activity < least) continue;

@@ -30,16 +30,17 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   const int64_t segments =
       received - (totals.messages - last_.messages) * kSegmentsOfMessage -
       message_bytes / kBytesOfSegment - calls * kSegmentsOfCall;
+  SetCarrying(now, totals.carrying);
   // Each is filled, whatever the others say.
   const bool too_many_cancelled =
       cancelled_.Add(totals.cancelled - last_.cancelled,
                      Leaked(time, kCancelledPerSecond), kMostCancelled);
   const bool too_many_bytes =
       bytes_.Add(bytes, Leaked(time, kBytesPerSecond),
-                 kMostBytes + totals.carrying * kBytesOfCarrying);
-  const bool too_many_segments = segments_.Add(
-      segments, Leaked(time, kSegmentsPerSecond),
-      kMostSegments + totals.carrying * kBytesOfCarrying / kBytesOfSegment);
+                 kMostBytes + carrying_ * kBytesOfCarrying);
+  const bool too_many_segments =
+      segments_.Add(segments, Leaked(time, kSegmentsPerSecond),
+                    kMostSegments + carrying_ * kSegmentsOfCarrying);
   looked_ = now;
   last_ = totals;
   if (TooManyCalls(totals.in_flight, totals.carrying)) return Excess::kCalls;
@@ -47,6 +48,19 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   if (too_many_bytes) return Excess::kBytes;
   if (too_many_segments) return Excess::kSegments;
   return Excess::kNone;
+}
+
+void FloodPolicy::SetCarrying(TimePoint now, int carrying) {
+  if (carrying >= carrying_) {
+    carrying_ = carrying;
+    carried_until_ = After(now, kAfterCarrying);
+  } else if (now >= carried_until_) {
+    const int64_t ended = carrying_ - carrying;
+    bytes_.Add(-ended * kBytesOfCarrying, 0, 0);
+    segments_.Add(-ended * kSegmentsOfCarrying, 0, 0);
+    carrying_ = carrying;
+    carried_until_ = After(now, kAfterCarrying);
+  }
 }
 
 const char* ToText(FloodPolicy::Excess excess) {

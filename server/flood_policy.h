@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_SERVER_FLOOD_POLICY_H_
 #define PORTREEVE_SERVER_FLOOD_POLICY_H_
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -35,6 +36,11 @@ class FloodPolicy {
   static constexpr int64_t kSegmentsOfCall = 16;
   static constexpr int64_t kSegmentsOfMessage = 2;
   static constexpr int64_t kBytesOfSegment = 512;
+  static constexpr int64_t kSegmentsOfCarrying =
+      kBytesOfCarrying / kBytesOfSegment;
+  // How long a stream explains what it did after its end: what its client had
+  // sent by then still comes.
+  static constexpr std::chrono::seconds kAfterCarrying{10};
 
   // Since the connection began.
   struct Totals {
@@ -57,7 +63,7 @@ class FloodPolicy {
 
   // What it had sent at the last look that nothing explains.
   int64_t unexplained_bytes() const {
-    const int64_t explained = last_.carrying * kBytesOfCarrying;
+    const int64_t explained = carrying_ * kBytesOfCarrying;
     return bytes_.level() > explained ? bytes_.level() - explained : 0;
   }
 
@@ -77,6 +83,12 @@ class FloodPolicy {
     int64_t level_ = 0;
   };
 
+  void SetCarrying(TimePoint now, int carrying);
+
+  // The most of late; what those that have ended since held is not in the
+  // buckets any more once they do not count.
+  int64_t carrying_ = 0;
+  TimePoint carried_until_{};
   std::optional<TimePoint> looked_;
   Totals last_;
   Bucket cancelled_;

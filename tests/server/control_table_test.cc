@@ -192,7 +192,7 @@ TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
   Pair& carrying = Add("carrying");
   Pair& busy = Add("busy");
   // More than what it may have for the one that it carries.
-  Occupy(*carrying, 100);
+  Occupy(*carrying, 300);
   Carry(*carrying, 1);
   Occupy(*busy, 10);
   ShutDownBusiest(Whom::kEvenThoseThatCarry);

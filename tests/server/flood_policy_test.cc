@@ -60,12 +60,19 @@ class Model {
     segments_.Add(now_ms, int64_t{segments} - messages * 2 -
                               message_bytes / 512 - calls * 16);
     last_ = now;
+    if (now.carrying >= carrying_ || now_ms >= until_ms_) {
+      const int64_t ended = std::max(carrying_ - now.carrying, 0);
+      bytes_.Add(now_ms, -ended * 512 * 1024);
+      segments_.Add(now_ms, -ended * 1024);
+      carrying_ = now.carrying;
+      until_ms_ = now_ms + 10'000;
+    }
     if (now.in_flight - now.carrying > 1000) return Excess::kCalls;
     if (cancelled_.Level() > 2000) return Excess::kCancelled;
-    if (bytes_.Level() > 1024 * 1024 + now.carrying * 512 * 1024) {
+    if (bytes_.Level() > 1024 * 1024 + int64_t{carrying_} * 512 * 1024) {
       return Excess::kBytes;
     }
-    if (segments_.Level() > 20'000 + now.carrying * 1024) {
+    if (segments_.Level() > 20'000 + carrying_ * 1024) {
       return Excess::kSegments;
     }
     return Excess::kNone;
@@ -73,6 +80,8 @@ class Model {
 
  private:
   Totals last_;
+  int carrying_ = 0;
+  int64_t until_ms_ = 0;
   BucketModel cancelled_{500};
   BucketModel bytes_{256 * 1024};
   BucketModel segments_{5'000};
@@ -153,6 +162,25 @@ int64_t Explore(int length, const Totals& from) {
 
 TEST(FloodPolicy, HoldsUnderEveryShortSequenceOfChanges) {
   EXPECT_EQ(Explore(5, {}), 100'000);
+}
+
+// Its client could not know yet that they have ended.
+TEST(FloodPolicy, StreamsThatHaveEndedExplainWhatTheyHeldAndWhatStillComes) {
+  const auto at = [](int64_t ms) { return TimePoint(milliseconds(ms)); };
+  FloodPolicy policy;
+  Totals totals;
+  totals.in_flight = totals.carrying = 100;
+  totals.received_bytes = 40 << 20;
+  EXPECT_EQ(policy.Look(at(0), totals), Excess::kNone);
+  totals.in_flight = totals.carrying = 0;
+  EXPECT_EQ(policy.Look(at(25), totals), Excess::kNone);
+  totals.received_bytes += 8 << 20;
+  EXPECT_EQ(policy.Look(at(50), totals), Excess::kNone);
+  EXPECT_EQ(policy.unexplained_bytes(), 0);
+  EXPECT_EQ(policy.Look(at(10'000), totals), Excess::kNone);
+  EXPECT_EQ(policy.unexplained_bytes(), 0);
+  totals.received_bytes += (1 << 20) + 1;
+  EXPECT_EQ(policy.Look(at(10'025), totals), Excess::kBytes);
 }
 
 TEST(FloodPolicy, CountsOfSegmentsMayWrap) {
