@@ -211,7 +211,7 @@ class LogWriter::Thread {
       std::lock_guard<std::mutex> lock(mutex_);
       audit_->queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
       audit_->blocked = false;
-      audit_->due = true;
+      audit_->due = !audit_->queue.empty();
     }
     Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
   }
