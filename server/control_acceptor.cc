@@ -24,8 +24,9 @@ namespace {
 // Fewer than the usual 16: nothing waits behind a client of the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
-// How often those who send are looked at.
-constexpr std::chrono::milliseconds kLookInterval{25};
+// How often those who send are looked at, and on the alert.
+constexpr std::chrono::milliseconds kLookInterval{10};
+constexpr std::chrono::milliseconds kLookIntervalOnAlert{5};
 
 // As gRPC names addresses.
 std::string AddressText(const AnyAddress& peer) {
@@ -314,7 +315,9 @@ void ControlAcceptor::OnBytes(Client& client) {
 
 void ControlAcceptor::LookSoon() {
   if (look_timer_.armed()) return;
-  look_timer_.StartAfter(kLookInterval, [this] { Look(); });
+  const bool is_on_alert = memory_.policy().IsOnAlert(time_.Now());
+  look_timer_.StartAfter(is_on_alert ? kLookIntervalOnAlert : kLookInterval,
+                         [this] { Look(); });
 }
 
 void ControlAcceptor::Look() {
@@ -335,12 +338,10 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
   if (excess != FloodPolicy::Excess::kNone) {
     table_.ShutDown(connection, ToText(excess));
   }
-  const bool is_new = connection.MarkSeen(totals, now);
   // Of a unix socket an arrival is all that is known, so that it is asked for
   // each time.
   const bool arrived = connection.is_unix() && client.TakeArrival();
-  if (arrived && !is_new) connection.AddArrival();
-  const bool sends = is_new || arrived;
+  const bool sends = connection.Look(now, totals, arrived) || arrived;
   if (!sends || connection.is_unix()) client.SetTold(true);
   return sends;
 }
@@ -353,7 +354,6 @@ void ControlAcceptor::LookAtAll() {
   }
   if (bytes <= FloodPolicy::kMostBytesOfAll) return;
   table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
-                         ControlTable::kLeastActivity,
                          "too many bytes of all clients that are no calls");
 }
 
@@ -367,15 +367,11 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
       return;
     case MemoryPolicy::Alarm::kGrowth:
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy, ControlTable::kLeastActivity,
+          ControlTable::Whom::kAllAsBusy,
           "it makes the daemon grow (--max-control-memory)");
     case MemoryPolicy::Alarm::kLevel:
-      // It may be left of a flood that is over, and nobody's fault.
-      if (!active_.empty() && !memory_.policy().next_trim()) {
-        memory_.policy().OnShutDown(now);
-      }
       return table_.ShutDownBusiest(
-          ControlTable::Whom::kEvenThoseThatCarry, ControlTable::kLeastActivity,
+          ControlTable::Whom::kEvenThoseThatCarry,
           "the daemon takes too much memory (--max-control-memory)");
   }
 }

@@ -82,9 +82,21 @@ class CountedCall final : public Interceptor {
   CountedCall(ServerRpcInfo& info,
               std::shared_ptr<ControlConnection> connection)
       : info_(info), connection_(std::move(connection)) {}
-  ~CountedCall() override { connection_->EndCall(cancelled_); }
+  ~CountedCall() override {
+    if (answered_) connection_->EndAnswer();
+    connection_->EndCall(cancelled_);
+  }
 
   void Intercept(InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+      connection_->AddSent();
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_STATUS) &&
+        !std::exchange(answered_, true)) {
+      connection_->BeginAnswer();
+    }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_CLOSE)) {
       cancelled_ = info_.server_context()->IsCancelled();
@@ -95,6 +107,7 @@ class CountedCall final : public Interceptor {
  private:
   ServerRpcInfo& info_;
   const std::shared_ptr<ControlConnection> connection_;
+  bool answered_ = false;
   bool cancelled_ = false;
 };
 

@@ -3,9 +3,7 @@
 #include <pwd.h>
 #include <sys/ioctl.h>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,20 +12,14 @@
 namespace portreeve::server {
 namespace {
 
-// What a call that waits stands for beside its bytes: gRPC's memory for it.
-constexpr int64_t kWeightOfCall = 4 << 10;
-constexpr int64_t kWeightOfCancelled = 256;
+int Unread(int fd) {
+  int bytes = 0;
+  (void)ioctl(fd, FIONREAD, &bytes);
+  return bytes;
+}
 
-// What a call without a large request comes with.
-constexpr int64_t kBytesOfCall = 1 << 10;
-
-// What a unix socket may well have received between two looks.
-constexpr int64_t kBytesOfArrival = 64 << 10;
-
-constexpr std::chrono::seconds kMarkInterval{1};
-
-// Throws away what a unix socket has received: its buffer is small, but enough
-// for thousands of calls.  Its descriptor does not block.
+// Throws away what a socket has received, which may be enough for thousands of
+// calls.  Its descriptor does not block.
 void ThrowAway(int fd) {
   char space[16 << 10];
   while (recv(fd, space, sizeof space, MSG_DONTWAIT) > 0) {
@@ -87,10 +79,13 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.cancelled = cancelled_;
   totals.messages = messages_;
   totals.message_bytes = message_bytes_;
+  totals.sent = sent_;
   totals.in_flight = in_flight_;
   totals.carrying = carrying_;
+  totals.answered = answered_;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!copy_.is_open()) return totals;
+  totals.unread_bytes = Unread(copy_.get());
   if (is_unix()) return totals;
   const TcpFacts facts = TcpFactsOf(copy_.get());
   totals.received_bytes = facts.bytes_received;
@@ -99,47 +94,27 @@ FloodPolicy::Totals ControlConnection::Totals() const {
 }
 
 int64_t ControlConnection::Activity() const {
-  const FloodPolicy::Totals now = Totals();
+  const FloodPolicy::Totals totals = Totals();
   const std::lock_guard<std::mutex> lock(mutex_);
-  int unread = 0;
-  if (is_unix() && copy_.is_open()) (void)ioctl(copy_.get(), FIONREAD, &unread);
-  const int64_t unexplained = now.received_bytes - older_.received_bytes +
-                              unread -
-                              (now.message_bytes - older_.message_bytes) -
-                              (now.begun - older_.begun) * kBytesOfCall +
-                              (arrivals_ - older_arrivals_) * kBytesOfArrival;
-  return std::max<int64_t>(unexplained, 0) +
-         (now.in_flight - now.carrying) * kWeightOfCall +
-         (now.cancelled - older_.cancelled) * kWeightOfCancelled;
+  return activity_.Level(totals);
 }
 
 int ControlConnection::carried() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return std::max({carrying_.load(), older_.carrying, newer_.carrying});
+  return activity_.carried(carrying_);
 }
 
 bool ControlConnection::IsQuiet() const {
-  constexpr int64_t kLittle = 1 << 10;
   if (is_unix()) return false;
-  const FloodPolicy::Totals now = Totals();
+  const FloodPolicy::Totals totals = Totals();
   const std::lock_guard<std::mutex> lock(mutex_);
-  return now.received_bytes - seen_.received_bytes < kLittle &&
-         now.begun == seen_.begun && now.messages == seen_.messages;
+  return activity_.IsQuiet(totals);
 }
 
-bool ControlConnection::MarkSeen(const FloodPolicy::Totals& totals,
-                                 TimePoint now) {
+bool ControlConnection::Look(TimePoint now, const FloodPolicy::Totals& totals,
+                             bool arrived) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const bool is_new = totals.received_bytes != seen_.received_bytes ||
-                      totals.begun != seen_.begun ||
-                      totals.messages != seen_.messages;
-  seen_ = totals;
-  if (now - marked_ >= kMarkInterval) {
-    marked_ = now;
-    older_ = std::exchange(newer_, totals);
-    older_arrivals_ = std::exchange(newer_arrivals_, arrivals_);
-  }
-  return is_new;
+  return activity_.Look(now, totals, arrived);
 }
 
 bool ControlConnection::is_open() const {
@@ -163,6 +138,9 @@ bool ControlConnection::ShutDown() {
 
 void ControlConnection::Forget() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (Unread(copy_.get()) > ControlActivity::kFreeBytes) {
+    ThrowAway(copy_.get());
+  }
   copy_ = Descriptor();
 }
 

@@ -12,6 +12,8 @@
 #include <string>
 
 #include "lib/descriptor.h"
+#include "lib/time_source.h"
+#include "server/control_activity.h"
 #include "server/flood_policy.h"
 
 namespace portreeve::server {
@@ -56,32 +58,29 @@ class ControlConnection {
   // A call that carries a connection, or offers some, is bounded by these.
   void BeginCarrying() { ++carrying_; }
   void EndCarrying() { --carrying_; }
-  // A message of a stream that was read.
+  // A message that was read.
   void AddMessage(size_t bytes);
-
-  // Of a unix socket, of which nobody counts what it has received: something
-  // has, between two looks, and no call or message came of it.
-  void AddArrival() { ++arrivals_; }
+  // One that goes to the client.
+  void AddSent() { ++sent_; }
+  // The status of a call is on its way, until EndCall().
+  void BeginAnswer() { ++answered_; }
+  void EndAnswer() { --answered_; }
 
   // Whether it has made a call.
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
 
-  // The most that it has carried in the last second or two.
+  // The most that it has carried of late.
   int carried() const;
 
   // All counts up to now, those of the kernel included.
   FloodPolicy::Totals Totals() const;
 
-  // What it has asked for in the last second or two, beyond what its calls
-  // explain, and what it waits for now: in bytes, more or less.
+  // See ControlActivity: how busy it is beyond what is free, and whether it is
+  // quiet (nobody knows of a unix socket: false).
   int64_t Activity() const;
-  // Whether next to nothing has come since the last MarkSeen(), like an answer
-  // to a ping.  Nobody knows of a unix socket: false.
   bool IsQuiet() const;
-  // Remembers the counts of now for Activity(), and gives whether anything is
-  // new since the last time.
-  bool MarkSeen(const FloodPolicy::Totals& totals, TimePoint now);
+  bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);
 
   // Ends the connection at once: the client gets a reset, and what it has sent
   // and gRPC has not read is thrown away.  False if that was done before.
@@ -89,7 +88,9 @@ class ControlConnection {
   bool is_shut_down() const { return shut_down_; }
   bool is_open() const;  // Not shut down, and not forgotten.
 
-  // Closes the copy.  Threads: the one that watches the copy.
+  // The connection is over: closes the copy.  More than a few requests that
+  // gRPC has not read by then are thrown away, since nobody looks after what it
+  // makes of them.  Threads: the one that watches the copy.
   void Forget();
   // Until Forget().
   int native_handle() const { return copy_.get(); }
@@ -105,18 +106,13 @@ class ControlConnection {
   std::atomic<int64_t> cancelled_ = 0;
   std::atomic<int64_t> messages_ = 0;
   std::atomic<int64_t> message_bytes_ = 0;
-  std::atomic<int64_t> arrivals_ = 0;
+  std::atomic<int64_t> sent_ = 0;
+  std::atomic<int> answered_ = 0;
   std::atomic<bool> shut_down_ = false;
 
   mutable std::mutex mutex_;  // Of what follows.
   Descriptor copy_;
-  FloodPolicy::Totals seen_;  // At the last MarkSeen().
-  // The newest of each kMarkInterval; `older_` counts.
-  FloodPolicy::Totals older_;
-  FloodPolicy::Totals newer_;
-  int64_t older_arrivals_ = 0;
-  int64_t newer_arrivals_ = 0;
-  TimePoint marked_{};
+  ControlActivity activity_;
 };
 
 }  // namespace portreeve::server

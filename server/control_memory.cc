@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iterator>
@@ -38,15 +39,28 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes) {
     newer_ = bytes;
     marked_ = now;
   }
-  if (bytes > limit_) return Alarm::kLevel;
-  if (bytes - older_ <= limit_ / kGrowthPart) return Alarm::kNone;
+  const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
+  const bool is_too_large = bytes > limit_;
+  if (!is_too_large && bytes - older_ <= limit_ / part) return Alarm::kNone;
+  alert_until_ = After(now, kAlert);
+  if (is_too_large) {
+    // It may be what is left of a flood that is over, and nobody's fault.
+    const bool may_help =
+        num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
+    if (may_help) TrimAt(After(now, kTrimSoon));
+    return Alarm::kLevel;
+  }
   older_ = newer_ = bytes;
   return Alarm::kGrowth;
 }
 
 void MemoryPolicy::OnShutDown(TimePoint now) {
   num_trimmed_ = 0;
-  next_trim_ = After(now, kTrimAfter[0]);
+  TrimAt(After(now, kTrimAfter[0]));
+}
+
+void MemoryPolicy::TrimAt(TimePoint latest) {
+  next_trim_ = std::min(next_trim_.value_or(latest), latest);
 }
 
 void MemoryPolicy::OnTrimmed(TimePoint now) {

@@ -14,19 +14,26 @@ namespace portreeve::server {
 
 // What becomes of the memory of the process, and when to do something about it:
 // at the limit, and when a sixth of it has come within a second or two, since
-// calls that are ended take more memory before they give it back.
+// calls that are ended take more memory before they give it back.  A flood goes
+// on elsewhere when one connection of it is ended: for a while after an alarm
+// little is enough for the next.
 // No clock, no threads.
 class MemoryPolicy {
  public:
   // How long after the last shutdown, or the last time, the heap is trimmed:
-  // gRPC gives back what it had for the calls in its own time.
+  // gRPC gives back what it had for the calls in its own time.  Where the
+  // process is too large, after kTrimSoon, but not more often.
+  static constexpr Duration kTrimSoon = std::chrono::seconds(1);
   static constexpr Duration kTrimAfter[] = {
       std::chrono::milliseconds(200), std::chrono::seconds(1),
       std::chrono::seconds(3),        std::chrono::seconds(6),
       std::chrono::seconds(10),       std::chrono::seconds(10)};
 
-  // Which part of the limit may come at once.
+  // Which part of the limit may come at once; and on the alert, for so long
+  // after the last alarm.
   static constexpr int64_t kGrowthPart = 6;
+  static constexpr int64_t kGrowthPartOnAlert = 48;
+  static constexpr Duration kAlert = std::chrono::seconds(3);
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 
@@ -40,18 +47,23 @@ class MemoryPolicy {
   };
   Alarm Look(TimePoint now, int64_t bytes);
 
-  // A connection was shut down, or the heap may hold what nobody has.
+  bool IsOnAlert(TimePoint now) const { return now < alert_until_; }
+
+  // A connection was shut down.
   void OnShutDown(TimePoint now);
   // When the heap is to be trimmed next; nullopt: not at all.
   std::optional<TimePoint> next_trim() const { return next_trim_; }
   void OnTrimmed(TimePoint now);
 
  private:
+  void TrimAt(TimePoint latest);
+
   const int64_t limit_;
   // Of the last seconds; growth counts from older_.
   int64_t older_ = 0;
   int64_t newer_ = 0;
   std::optional<TimePoint> marked_;
+  TimePoint alert_until_{};
   int num_trimmed_ = 0;  // Since the last shutdown.
   std::optional<TimePoint> next_trim_;
 };

@@ -41,7 +41,7 @@ class ControlPlane {
   // the middle of each, and both sides wake twice for it.
   static constexpr int kStreamWindowBytes = 96 * 1024;
   // What gRPC reads of a connection at a time, at most.
-  static constexpr int kReadBytes = 64 * 1024;
+  static constexpr int kReadBytes = 8 * 1024;
   // The most of a message that clients send in one frame of HTTP/2; not the
   // 16 KiB of its default, each with a header that bulk is cut up by.
   static constexpr int kMaxHttp2FrameBytes = 256 * 1024;

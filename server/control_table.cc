@@ -47,10 +47,17 @@ std::shared_ptr<ControlConnection> ControlTable::Find(
 
 void ControlTable::OnCallTakenIn() {
   const int pending = ++pending_;
-  if (pending > kMostPending && pending % kPendingStep == 0) {
-    ShutDownBusiest(Whom::kBusiest, kLeastActivity,
-                    "too many calls to begin them");
+  int most = most_pending_;
+  if (pending <= most) return;
+  // One thread looks.
+  if (!most_pending_.compare_exchange_strong(most, pending + kPendingStep)) {
+    return;
   }
+  ShutDownBusiest(Whom::kBusiest, "too many calls to begin them");
+}
+
+void ControlTable::OnCallBegun() {
+  if (--pending_ == 0) most_pending_ = kMostPending;
 }
 
 void ControlTable::ShutDown(ControlConnection& connection,
@@ -73,10 +80,8 @@ bool ControlTable::MayLog() {
   return true;
 }
 
-void ControlTable::ShutDownBusiest(Whom whom, int64_t least,
-                                   const std::string& why) {
-  const std::vector<Busy> busy =
-      BusyOnes(least, whom == Whom::kEvenThoseThatCarry);
+void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
+  const std::vector<Busy> busy = BusyOnes(whom == Whom::kEvenThoseThatCarry);
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;
     ShutDown(*one.connection, why);
@@ -94,7 +99,7 @@ int64_t ControlTable::num_carrying() const {
 }
 
 std::vector<ControlTable::Busy> ControlTable::BusyOnes(
-    int64_t least, bool even_those_that_carry) const {
+    bool even_those_that_carry) const {
   std::vector<Busy> busy;
   std::vector<Busy> carrying;
   {
@@ -104,7 +109,7 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes(
       const int carried = connection->carried();
       const int64_t activity =
           connection->Activity() - carried * kActivityOfCarrying;
-      if (activity < least) continue;
+      if (activity < kLeastActivity) continue;
       (carried > 0 ? carrying : busy).push_back({connection, activity});
     }
   }

@@ -26,9 +26,9 @@ class ControlTable {
   // somebody keeps its threads busy with more of them.
   static constexpr int kMostPending = 1000;
 
-  // What a client may ask for, without being one that is looked for: the
-  // beginning of TLS, and a dozen calls that wait.
-  static constexpr int64_t kLeastActivity = 64 << 10;
+  // What a client may do beyond what is free, without being one that is looked
+  // for (see ControlActivity::Level()).
+  static constexpr int64_t kLeastActivity = 2 << 10;
 
   ControlTable() = default;
   ControlTable(const ControlTable&) = delete;
@@ -46,17 +46,16 @@ class ControlTable {
   // gRPC has taken in a call, of which nobody knows yet whose it is; and begun
   // it, or given it up.
   void OnCallTakenIn();
-  void OnCallBegun() { --pending_; }
+  void OnCallBegun();
 
   // Ends `connection` and says why in the log: once a second at most.
   void ShutDown(ControlConnection& connection, const std::string& why);
 
-  // Of those that have been active for `least` bytes or more (see
-  // ControlConnection::Activity()) and carry nothing, ends the busiest one, or
-  // with it all that are nearly as busy; or, for want of such, of those that
-  // carry connections.
+  // Of those whose activity is kLeastActivity or more and who carry nothing,
+  // ends the busiest one, or with it all that are nearly as busy; or, for want
+  // of such, of those that carry connections.
   enum class Whom { kBusiest, kAllAsBusy, kEvenThoseThatCarry };
-  void ShutDownBusiest(Whom whom, int64_t least, const std::string& why);
+  void ShutDownBusiest(Whom whom, const std::string& why);
 
   // How many calls carry a connection.
   int64_t num_carrying() const;
@@ -69,7 +68,7 @@ class ControlTable {
     int64_t activity;
   };
   // The busiest first.
-  std::vector<Busy> BusyOnes(int64_t least, bool even_those_that_carry) const;
+  std::vector<Busy> BusyOnes(bool even_those_that_carry) const;
   bool MayLog();
 
   mutable std::mutex mutex_;
@@ -78,6 +77,7 @@ class ControlTable {
   std::deque<std::weak_ptr<ControlConnection>> ended_;
   std::optional<std::chrono::steady_clock::time_point> logged_;
   std::atomic<int> pending_ = 0;
+  std::atomic<int> most_pending_ = kMostPending;  // Rises while more come.
   std::atomic<int64_t> num_shut_down_ = 0;
 };
 

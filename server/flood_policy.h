@@ -46,13 +46,17 @@ class FloodPolicy {
   struct Totals {
     int64_t begun = 0;      // Calls.
     int64_t cancelled = 0;  // Calls.
-    int64_t messages = 0;   // Of streams that carry, read so far.
+    int64_t messages = 0;   // That have come, of all calls.
     int64_t message_bytes = 0;
+    int64_t sent = 0;  // Messages to the client.
     // By the kernel: with what no call was made of yet.
     int64_t received_bytes = 0;
     uint32_t received_segments = 0;  // Modulo 2^32.
-    int in_flight = 0;               // Calls, now.
-    int carrying = 0;                // Of these.
+    // What waits in the kernel, now.
+    int64_t unread_bytes = 0;
+    int in_flight = 0;  // Calls, now.
+    int carrying = 0;   // Of these.
+    int answered = 0;   // Of these: the status is on its way.
   };
 
   enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };

@@ -98,8 +98,10 @@ Gate::Gate(LivePolicy policy, Certificates certificates, AuditLog* audit)
 absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
   const auto connection = ConnectionOf(context);
-  // One that ended long ago, of which nobody knows whose it was.
-  if (connection == nullptr && absl::StartsWith(context.peer(), "fd:")) {
+  // One that ended long ago, of which nobody knows whose it was; or one that
+  // was shut down, of which gRPC still makes calls, and nobody reads answers.
+  if (connection == nullptr ? absl::StartsWith(context.peer(), "fd:")
+                            : connection->is_shut_down()) {
     return absl::UnavailableError("the connection has ended");
   }
   const auto auth = context.auth_context();

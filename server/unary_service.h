@@ -8,12 +8,15 @@
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 
 #include <boost/asio/io_context.hpp>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/access_table.h"
+#include "server/control_calls.h"
+#include "server/control_connection.h"
 #include "server/errors.h"
 #include "server/gate.h"
 #include "server/unary.h"
@@ -26,6 +29,7 @@ namespace portreeve::server {
 template <typename Message>
 struct Received {
   Message message;
+  size_t bytes = 0;
   bool is_there = false;  // A call may end before its request has come.
   bool is_parsed = false;
 };
@@ -58,6 +62,9 @@ class UnaryService : public Methods {
     auto serve = [this, name, method](grpc::CallbackServerContext* context,
                                       const Received<Request>* request,
                                       Reply<Response>* reply) {
+      if (const auto& connection = ConnectionOf(*context)) {
+        connection->AddMessage(request->bytes);
+      }
       if (!request->is_there) {
         return Answer(context, InvalidMessage("there is no request"));
       }
@@ -109,6 +116,7 @@ class SerializationTraits<portreeve::server::Received<Message>> {
   static Status Deserialize(ByteBuffer* buffer,
                             portreeve::server::Received<Message>* request) {
     request->is_there = buffer->Valid();
+    request->bytes = buffer->Length();
     request->is_parsed =
         request->is_there &&
         SerializationTraits<Message>::Deserialize(buffer, &request->message)

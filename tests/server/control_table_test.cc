@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -62,9 +63,11 @@ class Pair {
   Connection connection_;
 };
 
-// Calls that wait, 16 KiB each.
+// Calls that wait, beyond what is free, 4 KiB each.
 void Occupy(ControlConnection& connection, int calls) {
-  for (int i = 0; i < calls; ++i) connection.BeginCall();
+  for (int i = 0; i < ControlActivity::kFreeWaiting + calls; ++i) {
+    connection.BeginCall();
+  }
 }
 // The same for calls that carry connections.
 void Carry(ControlConnection& connection, int calls) {
@@ -83,8 +86,8 @@ class ControlTableTest : public ::testing::Test {
     table_.Add(pairs_.back()->connection());
     return *pairs_.back();
   }
-  void ShutDownBusiest(Whom whom, int64_t least = 1) {
-    table_.ShutDownBusiest(whom, least, "so says the test");
+  void ShutDownBusiest(Whom whom) {
+    table_.ShutDownBusiest(whom, "so says the test");
   }
 
   std::vector<std::string> log_;
@@ -181,10 +184,13 @@ TEST_F(ControlTableTest, ThoseThatAreAsBusyAreEndedTogether) {
 
 TEST_F(ControlTableTest, WhoIsLessActiveThanThatIsNotEnded) {
   Pair& one = Add("one");
-  Occupy(*one, 2);
-  ShutDownBusiest(Whom::kAllAsBusy, (8 << 10) + 1);
+  constexpr int64_t kLeast =
+      ControlActivity::kFreeBytes + ControlTable::kLeastActivity;
+  one.Send(kLeast - 1);
+  ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_FALSE(one.ended());
-  ShutDownBusiest(Whom::kAllAsBusy, 8 << 10);
+  one.Send(1);
+  ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_TRUE(one.ended());
 }
 
@@ -215,29 +221,44 @@ TEST_F(ControlTableTest, CallsThatCarryAreNotActive) {
   EXPECT_TRUE(carrying.ended());
 }
 
-TEST_F(ControlTableTest, BytesThatNobodyHasReadAreActivity) {
-  Pair& one = Add("one");
-  one.Send(10'000);
-  ShutDownBusiest(Whom::kBusiest, 10'001);
-  EXPECT_FALSE(one.ended());
-  ShutDownBusiest(Whom::kBusiest, 10'000);
-  EXPECT_TRUE(one.ended());
-}
-
 TEST_F(ControlTableTest, TooManyPendingCallsEndTheBusiest) {
   Pair& small = Add("small");
   Pair& busy = Add("busy");
-  Occupy(*busy, 16);
-  static_assert(ControlTable::kLeastActivity <= 64 << 10);
-  for (int i = 0; i < 1023; ++i) table_.OnCallTakenIn();
-  EXPECT_FALSE(busy.ended());
+  Pair& busier = Add("busier");
+  Occupy(*busy, 1);
+  Occupy(*busier, 2);
+  for (int i = 0; i < ControlTable::kMostPending; ++i) table_.OnCallTakenIn();
+  EXPECT_FALSE(busier.ended());
+  table_.OnCallBegun();
+  table_.OnCallTakenIn();
+  EXPECT_FALSE(busier.ended());
+  table_.OnCallTakenIn();
+  EXPECT_TRUE(busier.ended());
+  // What is ended takes a while to end: the next one only if they become more.
   table_.OnCallBegun();
   table_.OnCallTakenIn();
   EXPECT_FALSE(busy.ended());
+  for (int i = 0; i < 128; ++i) table_.OnCallTakenIn();
+  EXPECT_FALSE(busy.ended());
   table_.OnCallTakenIn();
   EXPECT_TRUE(busy.ended());
-  for (int i = 0; i < 1024; ++i) table_.OnCallTakenIn();
+  for (int i = 0; i < 1'000; ++i) table_.OnCallTakenIn();
   EXPECT_FALSE(small.ended());
+}
+
+TEST_F(ControlTableTest, OnceAllAreBegunAsManyMayBePendingAgain) {
+  Pair& busy = Add("busy");
+  Pair& busier = Add("busier");
+  Occupy(*busy, 1);
+  Occupy(*busier, 2);
+  constexpr int kTooMany = ControlTable::kMostPending + 1;
+  for (int i = 0; i < kTooMany; ++i) table_.OnCallTakenIn();
+  EXPECT_TRUE(busier.ended());
+  for (int i = 0; i < kTooMany; ++i) table_.OnCallBegun();
+  for (int i = 1; i < kTooMany; ++i) table_.OnCallTakenIn();
+  EXPECT_FALSE(busy.ended());
+  table_.OnCallTakenIn();
+  EXPECT_TRUE(busy.ended());
 }
 
 TEST_F(ControlTableTest, OneIsShutDownOnce) {
@@ -304,30 +325,65 @@ TEST(ControlConnection, TheClientGetsAResetAndWhatItSentIsThrownAway) {
   EXPECT_FALSE(pair.connection->ShutDown());
 }
 
-TEST(ControlConnection, WhatComesIsActivityUntilACallExplainsItOrItIsOld) {
+TEST(ControlConnection, WhatComesIsActivityUntilCallsExplainIt) {
+  using A = ControlActivity;
   TcpPair pair;
   ControlConnection& connection = *pair.connection;
   EXPECT_EQ(connection.Activity(), 0);
   pair.client.Send(std::string(50'000, 'x'));
   pair.AwaitReceived(50'000);
-  EXPECT_EQ(connection.Activity(), 50'000);
+  EXPECT_EQ(connection.Totals().unread_bytes, 50'000);
+  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes);
+  std::string read(50'000, '\0');
+  EXPECT_EQ(recv(pair.server.get(), read.data(), read.size(), MSG_WAITALL),
+            50'000);
+  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes);
   EXPECT_TRUE(connection.BeginCall());
-  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + (4 << 10));
-  connection.EndCall(true);
-  EXPECT_EQ(connection.Activity(), 50'000 - (1 << 10) + 256);
-  connection.AddMessage(40'000);
-  EXPECT_EQ(connection.Activity(), 10'000 - (1 << 10) + 256);
-  // Two marks later it is old.
-  const TimePoint start{std::chrono::hours(1)};
-  EXPECT_TRUE(connection.MarkSeen(connection.Totals(), start));
-  EXPECT_FALSE(connection.MarkSeen(connection.Totals(), start));
-  EXPECT_EQ(connection.Activity(), 10'000 - (1 << 10) + 256);
-  EXPECT_FALSE(connection.MarkSeen(connection.Totals(),
-                                   start + std::chrono::milliseconds(999)));
-  EXPECT_GT(connection.Activity(), 0);
-  EXPECT_FALSE(connection.MarkSeen(connection.Totals(),
-                                   start + std::chrono::seconds(1)));
-  EXPECT_EQ(connection.Activity(), 0);
+  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes - A::kBytesOfCall);
+  connection.AddMessage(30'000);
+  EXPECT_EQ(connection.Activity(),
+            20'000 - A::kFreeBytes - A::kBytesOfCall - A::kBytesOfMessage);
+  connection.AddSent();
+  EXPECT_EQ(connection.Activity(), 20'000 - A::kFreeBytes - A::kBytesOfCall -
+                                       A::kBytesOfMessage - A::kBytesOfSent);
+}
+
+TEST(ControlConnection, CallsThatAreAnsweredWeighLess) {
+  using A = ControlActivity;
+  Pair pair("fd:5");
+  constexpr int kCalls = A::kFreeWaiting + A::kFreeAnswered + 1;
+  for (int i = 0; i < kCalls; ++i) EXPECT_TRUE(pair->BeginCall());
+  EXPECT_EQ(pair->Activity(), (A::kFreeAnswered + 1) * A::kWeightOfWaiting);
+  for (int i = 0; i <= A::kFreeAnswered; ++i) pair->BeginAnswer();
+  EXPECT_EQ(pair->Activity(), A::kWeightOfAnswered);
+  pair->EndAnswer();
+  pair->EndCall(false);
+  EXPECT_EQ(pair->Activity(), 0);
+}
+
+// What came with a reset, or with the end both ways, gRPC could read and make
+// calls of for a long time.
+TEST(ControlConnection, WhatIsLeftOfOneThatIsOverIsThrownAwayUnlessItIsLittle) {
+  using A = ControlActivity;
+  for (const bool is_much : {false, true}) {
+    TcpPair pair;
+    const auto bytes = static_cast<size_t>(A::kFreeBytes) + (is_much ? 1 : 0);
+    pair.client.Send(std::string(bytes, 'x'));
+    pair.AwaitReceived(static_cast<int64_t>(bytes));
+    pair.client.Reset();
+    pollfd over{pair.server.get(), 0, 0};
+    EXPECT_EQ(poll(&over, 1, -1), 1);
+    EXPECT_NE(over.revents & POLLHUP, 0);
+    pair.connection->Forget();
+    std::string read(bytes, '\0');
+    const auto got =
+        recv(pair.server.get(), read.data(), read.size(), MSG_DONTWAIT);
+    if (is_much) {
+      EXPECT_LE(got, 0);
+    } else {
+      EXPECT_EQ(got, static_cast<ssize_t>(bytes));
+    }
+  }
 }
 
 TEST(ControlConnection, AThousandCallsMayWaitAndMoreMayCarry) {
