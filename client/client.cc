@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -21,18 +22,31 @@ namespace {
 // What a page may hold at most.
 constexpr int kPageSize = 1000;
 
+// How many pages in a row may hold nothing and lead on; more lead nowhere.
+constexpr int kMostEmptyPages = 100;
+
 // Calls `list`, which sends `request`, until there is no further page: all of
-// them in one, or the first error.
-template <typename Response, typename Request, typename List>
-absl::StatusOr<Response> AllPages(Request& request, List list) {
+// them in one, or the first error.  A daemon whose pages lead back, or nowhere,
+// is an error, too.
+template <typename Response, typename Request, typename List, typename Items>
+absl::StatusOr<Response> AllPages(Request& request, List list, Items items) {
   Response all;
+  std::set<std::string> tokens;
+  int num_empty = 0;
   do {
     absl::StatusOr<Response> page = list();
     if (!page.ok()) return page;
     // Takes over the token, the last page's being empty.
     request.set_page_token(page->next_page_token());
     page->clear_next_page_token();
+    num_empty = items(*page) == 0 ? num_empty + 1 : 0;
     all.MergeFrom(*page);
+    if (num_empty > kMostEmptyPages ||
+        !tokens.insert(request.page_token()).second) {
+      return absl::InternalError(
+          "the daemon's list has no end: its pages lead back to earlier ones, "
+          "or hold nothing");
+    }
   } while (!request.page_token().empty());
   return all;
 }
@@ -115,7 +129,8 @@ absl::StatusOr<v1::ListListenersResponse> Client::ListAllListeners(
   v1::ListListenersRequest request;
   request.set_page_size(kPageSize);
   return AllPages<v1::ListListenersResponse>(
-      request, [&] { return ListListeners(request, options); });
+      request, [&] { return ListListeners(request, options); },
+      [](const auto& page) { return page.listeners_size(); });
 }
 
 absl::StatusOr<v1::Listener> Client::UpdateListener(
@@ -165,7 +180,8 @@ absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
   request.set_listener(listener);
   request.set_page_size(kPageSize);
   return AllPages<v1::ListConnectionsResponse>(
-      request, [&] { return ListConnections(request, options); });
+      request, [&] { return ListConnections(request, options); },
+      [](const auto& page) { return page.connections_size(); });
 }
 
 absl::StatusOr<v1::Connection> Client::GetConnection(

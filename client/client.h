@@ -64,7 +64,8 @@ class Client {
       const v1::ListListenersRequest& request, const CallOptions& options = {});
 
   // Every page in one answer, with the revision of the first page and no token.
-  // The options hold for each page.
+  // The options hold for each page.  INTERNAL without a reason where the
+  // daemon's pages have no end.
   absl::StatusOr<v1::ListListenersResponse> ListAllListeners(
       const CallOptions& options = {});
 
@@ -93,7 +94,7 @@ class Client {
       const CallOptions& options = {});
 
   // Every page in one answer, without a token.  `listener` is a name, or empty
-  // for all connections.  The options hold for each page.
+  // for all connections.  Options and errors as above.
   absl::StatusOr<v1::ListConnectionsResponse> ListAllConnections(
       const std::string& listener, const CallOptions& options = {});
 

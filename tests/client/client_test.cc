@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <string>
 #include <vector>
@@ -142,6 +143,52 @@ TEST_F(ClientTest, AnErrorOnALaterPageIsTheAnswer) {
   EXPECT_EQ(
       DetailsOf(client_.ListAllConnections("listeners/web").status()).reason,
       "NOT_FOUND");
+}
+
+// Pages that lead back, to themselves or round, or on and on with nothing.
+TEST_F(ClientTest, PagesWithoutEndAreAnError) {
+  using NextToken = std::function<std::string(int)>;
+  const NextToken kNextTokens[] = {
+      [](int) { return "same"; },
+      [](int page) { return std::to_string(page % 3); },
+      [](int page) { return std::to_string(page); },
+  };
+  for (const NextToken& next : kNextTokens) {
+    // So that a client that does not end fails, and does not hang.
+    constexpr int kMostPages = 1000;
+    int count = 0;
+    const auto answer = [&](const auto&, auto& page) {
+      page.set_next_page_token(count < kMostPages ? next(count) : "");
+      ++count;
+      return grpc::Status::OK;
+    };
+    daemon_.list_listeners.set_answer(answer);
+    EXPECT_EQ(client_.ListAllListeners().status().code(),
+              absl::StatusCode::kInternal);
+    EXPECT_LT(count, kMostPages);
+    count = 0;
+    daemon_.list_connections.set_answer(answer);
+    const absl::Status status = client_.ListAllConnections("").status();
+    EXPECT_EQ(status,
+              absl::InternalError("the daemon's list has no end: its pages "
+                                  "lead back to earlier ones, or hold "
+                                  "nothing"));
+    EXPECT_LT(count, kMostPages);
+  }
+}
+
+TEST_F(ClientTest, AFewEmptyPagesAreNoError) {
+  int count = 0;
+  daemon_.list_listeners.set_answer(
+      [&](const auto&, v1::ListListenersResponse& page) {
+        ++count;
+        if (count % 100 == 0) page.add_listeners();
+        page.set_next_page_token(count < 300 ? std::to_string(count) : "");
+        return grpc::Status::OK;
+      });
+  const auto all = client_.ListAllListeners();
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->listeners_size(), 3);
 }
 
 v1::WatchEventsResponse Burst(int64_t first, int64_t last) {
