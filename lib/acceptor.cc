@@ -94,7 +94,8 @@ void Acceptor::Pump() {
 }
 
 void Acceptor::UpdateWatch() {
-  if (policy_.closed()) return;  // By an owner that was told something.
+  // By an owner that was told something.
+  if (policy_.closed() || broken_) return;
   const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
   if (error == 0 || !policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
@@ -185,6 +186,9 @@ bool Acceptor::OnAcceptError(int error_number) {
 
 void Acceptor::Break(int error_number) {
   broken_ = true;
+  // Of one that was shut down epoll would tell for as long as it is open, and
+  // the owner may leave it so.
+  socket_.StopWatching();
   owner_.OnBroken(
       ErrnoError(error_number, "accept", ToString(socket_.address())));
 }

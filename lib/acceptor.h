@@ -21,7 +21,7 @@ namespace portreeve {
 
 // Threads: loop thread only.
 // Lifetime: destroying it after Start() and before Close() is a CHECK failure.
-class Acceptor : private Poller::Watch {
+class Acceptor final : private Poller::Watch {
  public:
   // What the owner is told.  It may call the acceptor.
   class Owner {
@@ -37,7 +37,8 @@ class Acceptor : private Poller::Watch {
     // minute for each error.
     virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
     // accept(2) failed for good, or the socket was shut down by whoever else
-    // has its descriptor.  Nothing is accepted any more.
+    // has its descriptor.  Nothing is accepted any more, and nothing else told
+    // of it; it is left to the owner to Close().  At most once.
     virtual void OnBroken(absl::Status error) = 0;
     // The socket is closed.
     virtual void OnIdle() = 0;

@@ -70,8 +70,8 @@ absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
     }
   }
   if (where.address.is_v6()) {
-    if (auto s = SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, where.ipv6_only,
-                           where);
+    if (auto s =
+            SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, where.ipv6_only, where);
         !s.ok()) {
       return s;
     }
@@ -181,6 +181,12 @@ int ListeningSocket::SetWatched(Poller::Watch& watch, bool watched) {
   return 0;
 }
 
+void ListeningSocket::StopWatching() {
+  if (watch_ == nullptr) return;
+  poller_->RemoveNow(native_handle(), *std::exchange(watch_, nullptr));
+  watched_ = false;
+}
+
 std::optional<ListeningSocket::Accepted> ListeningSocket::Accept(
     int* error_number) {
   asio::generic::stream_protocol::endpoint peer;
@@ -210,7 +216,7 @@ void ListeningSocket::Close() {
   // While the descriptor is open, nobody else can have made the file theirs by
   // a probe.
   if (file_) file_->RemoveIfOurs();
-  if (watch_ != nullptr) poller_->RemoveNow(native_handle(), *watch_);
+  StopWatching();
   // Where a child of fork(2) holds a copy, close(2) alone would leave a socket
   // that clients connect to and that nobody accepts from.
   (void)shutdown(native_handle(), SHUT_RD);

@@ -39,6 +39,9 @@ class ListeningSocket {
   // `watch`, which lives as long.  Gives 0, or errno where it cannot be
   // watched.
   int SetWatched(Poller::Watch& watch, bool watched);
+  // Nobody is told any more, nor of its shutdown(2), of which SetWatched() with
+  // false is.  Idempotent.
+  void StopWatching();
 
   // Accepts one client, or sets `error_number` to errno.
   struct Accepted {
