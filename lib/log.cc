@@ -19,7 +19,7 @@ SinkHolder& GetSinkHolder() {
 
 }  // namespace
 
-void Log(std::string_view line) {
+void Log(std::string_view line) try {
   SinkHolder& holder = GetSinkHolder();
   std::lock_guard<std::mutex> lock(holder.mutex);
   if (holder.sink) {
@@ -28,6 +28,8 @@ void Log(std::string_view line) {
     std::fprintf(stderr, "portreeve: %.*s\n", static_cast<int>(line.size()),
                  line.data());
   }
+} catch (...) {
+  // A line for which the sink has no memory is lost, not who wanted to tell it.
 }
 
 void SetLogSink(std::function<void(std::string_view)> sink) {

@@ -1,5 +1,6 @@
 #include "lib/monitor.h"
 
+#include <new>
 #include <utility>
 
 #include "lib/check.h"
@@ -32,16 +33,20 @@ void Monitor::Send(std::exception_ptr error) const {
   PORTREEVE_CHECK(error != nullptr);
   for (std::shared_ptr<Node> node = node_; node; node = node->parent) {
     if (!node->handler) continue;
-    // A copy: the handler may detach, and so destroy, itself.
-    const Handler handler = node->handler;
     try {
+      // A copy: the handler may detach, and so destroy, itself.
+      const Handler handler = node->handler;
       handler(error);
       return;
     } catch (...) {
       error = std::current_exception();
     }
   }
-  Log("unhandled error: " + DescribeException(error));
+  try {
+    Log("unhandled error: " + DescribeException(error));
+  } catch (const std::bad_alloc&) {
+    Log("unhandled error, and no memory for its text");
+  }
 }
 
 const std::string& Monitor::name() const { return node_->name; }

@@ -1,12 +1,15 @@
 #include "lib/monitor.h"
 
 #include <boost/asio/post.hpp>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/executor.h"
+#include "lib/log.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve::testing {
@@ -60,6 +63,39 @@ TEST_F(MonitorTest, AHandlerOfTheRootsChildThatThrowsIsLogged) {
       [](std::exception_ptr error) { std::rethrow_exception(error); });
   monitor.Send(Error("boom"));
   EXPECT_EQ(TakeLog(), Texts{"unhandled error: boom"});
+}
+
+// Who reports an error does it where nothing may be thrown.
+TEST_F(MonitorTest, NothingIsThrownWhereThereIsNoMemoryForTheReport) {
+  struct Handler {
+    Handler(bool& f, int& n) : fails(f), num_calls(n) {}
+    Handler(const Handler& other)
+        : fails(other.fails), num_calls(other.num_calls) {
+      if (fails) throw std::bad_alloc();
+    }
+    void operator()(std::exception_ptr) const { ++num_calls; }
+    bool& fails;
+    int& num_calls;
+  };
+  bool fails = false;
+  int num_calls = 0;
+  const Monitor monitor(Monitor::TopLevel(), "short of memory",
+                        Handler(fails, num_calls));
+  fails = true;
+  EXPECT_NO_THROW(monitor.Send(Error("first")));
+  EXPECT_EQ(TakeLog(), Texts{"unhandled error: std::bad_alloc"});
+  fails = false;
+  monitor.Send(Error("second"));
+  EXPECT_EQ(num_calls, 1);
+
+  int num_lines = 0;
+  SetLogSink([&num_lines](std::string_view) {
+    ++num_lines;
+    throw std::bad_alloc();
+  });
+  EXPECT_NO_THROW(Monitor::TopLevel().Send(Error("third")));
+  EXPECT_EQ(num_lines, 1);
+  SetLogSink(nullptr);
 }
 
 TEST_F(MonitorTest, ADetachedOnePassesOn) {
