@@ -275,6 +275,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void StartDirect(Descriptor fd, const AnyAddress& peer);
   std::shared_ptr<DirectConnection> MakeDirect(
       DirectConnection::Accepted accepted);
+  int EnterDirect(const std::shared_ptr<DirectConnection>& connection);
   void DropDirect(DirectConnection& connection, CloseReason reason);
   void DropUnwatched(const AnyConnection& connection, int error_number,
                      int descriptors);

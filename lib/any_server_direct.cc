@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "lib/any_server.h"
@@ -29,7 +30,7 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
       MakeDirect({*this, lane, std::move(fd), peer, std::move(local),
                   options_.buffer_age_limit, descriptors,
                   options_.socket_options.no_delay});
-  const int error = connection == nullptr ? ENOMEM : connection->Watch();
+  const int error = connection == nullptr ? ENOMEM : EnterDirect(connection);
   if (error != 0) {
     if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
     policy().OnFinished();
@@ -43,7 +44,6 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
   if (&lane != &home_ && num_away_++ == 0) {
     away_work_.emplace(executor_.inner());
   }
-  connections_.emplace(connection->id(), connection);
   Tell([&](auto& observer) { observer.OnAccepted(*connection); });
   connection->Start();
 }
@@ -56,6 +56,20 @@ std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
           [&] { connection = handler_->make_direct(std::move(accepted)); });
   if (connection == nullptr) ++dropped_total_;
   return connection;
+}
+
+// Has it watched, and among the connections: 0; or errno, and it is neither.
+int AnyServer::EnterDirect(
+    const std::shared_ptr<DirectConnection>& connection) {
+  int error = ENOMEM;
+  try {
+    connections_.emplace(connection->id(), connection);
+    error = connection->Watch();
+  } catch (const std::bad_alloc&) {
+    // It is a client that could not be watched.
+  }
+  if (error != 0) connections_.erase(connection->id());
+  return error;
 }
 
 void AnyServer::DropDirect(DirectConnection& connection, CloseReason reason) {

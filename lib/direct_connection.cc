@@ -111,7 +111,14 @@ void DirectConnection::BeginOnLane() {
     PrepareToClose(fd_, How::kAtOnce);
     return CloseAndTell(Descriptor(), std::move(fd_), error);
   }
-  Begin();
+  try {
+    Begin();
+  } catch (...) {
+    // Out of memory: half begun it would wait for ever.
+    Monitor::TopLevel().Send(std::current_exception());
+    NoteReason(CloseReason::kForced);
+    if (!finished_) CloseWithReset();
+  }
 }
 
 void DirectConnection::PrepareToClose(const Descriptor& fd, How how) {

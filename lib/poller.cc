@@ -68,8 +68,8 @@ uint32_t Poller::TakeSlot(Watch& watch, int tag) {
   uint32_t& slot = watch.slots_[tag];
   PORTREEVE_DCHECK(slot == kNone);
   if (free_slot_ == kNone) {
-    slot = static_cast<uint32_t>(slots_.size());
     slots_.emplace_back();
+    slot = static_cast<uint32_t>(slots_.size() - 1);
   } else {
     slot = std::exchange(free_slot_, slots_[free_slot_].tag_or_next_free);
   }

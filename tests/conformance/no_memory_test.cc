@@ -1,0 +1,140 @@
+// A server that gets no memory, once, anywhere between a client's connect and
+// its first answer.
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "lib/any_server.h"
+#include "tests/testing/loop_fixture.h"
+#include "tests/testing/raw_client.h"
+
+namespace {
+// How many times memory is given before it is refused, once.  -1: always given.
+int num_given = -1;
+}  // namespace
+
+// Of the process, whoever calls it.
+void* operator new(std::size_t size) {
+  if (num_given >= 0 && num_given-- == 0) throw std::bad_alloc();
+  if (void* const memory = std::malloc(size)) return memory;
+  std::abort();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace portreeve::testing {
+namespace {
+
+// Sends back what comes.
+class Repeater final : public DirectConnection {
+ public:
+  explicit Repeater(Accepted accepted)
+      : DirectConnection(std::move(accepted)) {}
+
+ private:
+  void Begin() override { space_ = std::make_unique<Space>(); }
+  void OnReady(uint32_t, int) override {
+    if (finished()) return;
+    const ssize_t size = recv(fd(), space_->bytes, sizeof space_->bytes, 0);
+    if (size < 0) return;
+    if (size == 0) {
+      NoteReason(CloseReason::kPeerClosed);
+      return Finish(How::kAfterEnd);
+    }
+    EXPECT_EQ(send(fd(), space_->bytes, size, MSG_NOSIGNAL), size);
+  }
+  void CloseInOrder(CloseReason) override { Finish(How::kInOrder); }
+  void CloseWithReset() override { Finish(How::kReset); }
+  void OnRing(TimePoint) override {}
+
+  struct Space {
+    char bytes[64];
+  };
+  std::unique_ptr<Space> space_;
+};
+
+class NoMemoryTest : public LoopFixture {
+ protected:
+  static constexpr int kBudget = 3;
+
+  std::unique_ptr<AnyServer> NewServer() {
+    ServerOptions options;
+    options.max_connections = 1;
+    options.descriptor_budget = &budget_;
+    AnyHandler handler;
+    handler.make_direct = [](DirectConnection::Accepted accepted) {
+      return std::make_shared<Repeater>(std::move(accepted));
+    };
+    auto server =
+        AnyServer::Create(executor(), WhereToListen<Inet>::OfLocalhost(0),
+                          RaiseHandlerError(), std::move(handler), options);
+    EXPECT_TRUE(server.ok()) << server.status();
+    return *std::move(server);
+  }
+
+  RawClient ClientOf(const AnyServer& server) {
+    RawClient client(loop(), [this](const std::function<bool()>& condition) {
+      return RunUntil(condition);
+    });
+    EXPECT_EQ(client.Connect(server.listening_on()), "ok");
+    return client;
+  }
+
+  // Runs whatever is ready, as a loop whose thread survives what is thrown.
+  // False if memory was asked for no more than `given` times.
+  bool SettleWithMemory(int given) {
+    bool more = true;
+    num_given = given;
+    while (more) {
+      loop().restart();
+      try {
+        more = loop().poll_one() > 0;
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    return std::exchange(num_given, -1) < 0;
+  }
+
+  DescriptorBudget budget_{kBudget};
+};
+
+TEST_F(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
+  bool refused = true;
+  int num_lost = 0;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 1000);
+    const std::unique_ptr<AnyServer> server = NewServer();
+    Settle();
+    {
+      RawClient client = ClientOf(*server);
+      refused = SettleWithMemory(given);
+      if (server->connections().empty()) {
+        ++num_lost;
+        EXPECT_TRUE(refused);
+        EXPECT_NE(client.Receive(), "x");
+      } else {
+        EXPECT_EQ(client.Send("x"), "ok");
+        EXPECT_EQ(client.Receive(), "x");
+      }
+    }
+    RunUntil([&] { return server->num_connections() == 0; });
+    EXPECT_TRUE(server->connections().empty());
+    EXPECT_EQ(budget_.num_free(), kBudget);
+    RawClient next = ClientOf(*server);
+    EXPECT_EQ(next.Send("x"), "ok");
+    EXPECT_EQ(next.Receive(), "x");
+    Run(server->TearDown());
+    (void)TakeErrors();
+    (void)TakeLog();
+  }
+  // Of those that were not even begun, and of one that was.
+  EXPECT_EQ(num_lost, 3);
+}
+
+}  // namespace
+}  // namespace portreeve::testing
