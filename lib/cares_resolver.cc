@@ -90,44 +90,60 @@ struct Watch {
   Direction read, write;
 };
 
-// One lookup.  Destroying it abandons it at once: its sockets are closed, and
-// what it left in the loop's queue finds it gone.
+}  // namespace
+
+// The lookups of one name, which share their sockets.  Destroying it abandons
+// them at once: the sockets are closed, and what was left in the loop's queue
+// finds it gone.
 class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
  public:
-  explicit CaresLookup(const Executor& executor)
-      : loop_(LoopOf(executor)),
-        timer_(TimeSource::Of(executor)),
-        done_(executor) {}
+  // The lookup of one family.
+  struct Query {
+    explicit Query(const Executor& executor) : done(executor) {}
+
+    const Ivar<int> done;  // At the end, with c-ares' result.
+    Addresses addresses;
+  };
+
+  CaresLookup(const Executor& executor, std::string host)
+      : executor_(executor),
+        loop_(LoopOf(executor)),
+        host_(std::move(host)),
+        began_(TimeSource::Of(executor).Now()),
+        timer_(TimeSource::Of(executor)) {}
   CaresLookup(const CaresLookup&) = delete;
   CaresLookup& operator=(const CaresLookup&) = delete;
-  ~CaresLookup() {
-    if (channel_ != nullptr) ares_destroy(channel_);
-  }
+  ~CaresLookup() { CloseChannel(); }
 
-  // Begins.  Once.
-  void Start(const CaresResolver::Options& options, const std::string& host,
-             Resolver::Family family) {
+  TimePoint began() const { return began_; }
+
+  // The one that runs, or else a new one: one that is over told what was so
+  // before.
+  std::shared_ptr<const Query> Ask(const CaresResolver::Options& options,
+                                   Resolver::Family family) {
+    std::shared_ptr<Query>& query = queries_[family];
+    if (query != nullptr && !query->done.determined()) return query;
+    query = std::make_shared<Query>(executor_);
     const int result = Open(options);
     if (result != ARES_SUCCESS) {
-      Finish(result, nullptr);
-      return;
+      query->done.Fill(result);
+      return query;
     }
     ares_addrinfo_hints hints{};
     hints.ai_family = family == Resolver::Family::kV4 ? AF_INET : AF_INET6;
     hints.ai_socktype = SOCK_STREAM;  // Each address once.
     // The variable CARES_HOSTS may name another file than /etc/hosts.
     hints.ai_flags = ARES_AI_ENVHOSTS;
-    ares_getaddrinfo(channel_, host.c_str(), nullptr, &hints, &OnDone, this);
+    const std::shared_ptr<Query> asked = query;
+    ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &OnDone,
+                     new std::shared_ptr<Query>(asked));
     WaitForMore();
+    return asked;
   }
-
-  // Determined at the end, with c-ares' result.
-  Deferred<int> done() const { return done_.deferred(); }
-
-  Addresses& addresses() { return addresses_; }
 
  private:
   int Open(const CaresResolver::Options& options) {
+    if (channel_ != nullptr) return ARES_SUCCESS;
     if (const int result = InitialiseCaresOnce(); result != ARES_SUCCESS) {
       return result;
     }
@@ -138,25 +154,36 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     if (result == ARES_SUCCESS && !options.servers.empty()) {
       result = ares_set_servers_ports_csv(channel_, options.servers.c_str());
     }
+    if (result != ARES_SUCCESS) CloseChannel();
     return result;
   }
 
-  static void OnDone(void* self, int result, int /*timeouts*/,
-                     ares_addrinfo* info) {
-    // Abandoned: nobody waits, and the object is being destroyed.
-    if (result == ARES_EDESTRUCTION) return;
-    static_cast<CaresLookup*>(self)->Finish(result, info);
-    ares_freeaddrinfo(info);
+  void CloseChannel() {
+    if (channel_ != nullptr) ares_destroy(std::exchange(channel_, nullptr));
   }
 
-  void Finish(int result, const ares_addrinfo* info) {
+  // Called once for each query, with what it was given then.
+  static void OnDone(void* asked, int result, int /*timeouts*/,
+                     ares_addrinfo* info) {
+    const std::unique_ptr<std::shared_ptr<Query>> owned(
+        static_cast<std::shared_ptr<Query>*>(asked));
+    // Abandoned: nobody waits.
+    if (result == ARES_EDESTRUCTION) return;
+    Query& query = **owned;
     if (info != nullptr) {
       for (auto* node = info->nodes; node != nullptr; node = node->ai_next) {
         const auto address = FromSockaddr(node->ai_addr);
-        if (address) addresses_.push_back(*address);
+        if (address) query.addresses.push_back(*address);
       }
+      ares_freeaddrinfo(info);
     }
-    done_.FillIfEmpty(result);
+    query.done.Fill(result);
+  }
+
+  bool has_ended() const {
+    return std::all_of(queries_.begin(), queries_.end(), [](const auto& entry) {
+      return entry.second->done.determined();
+    });
   }
 
   // Called by c-ares after it opened `fd` and whenever what it waits for
@@ -185,7 +212,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   // Waits for whatever c-ares waits for, after it was given the chance to say.
   void WaitForMore() {
-    if (done_.determined()) {
+    if (has_ended()) {
       timer_.Cancel();
       return;
     }
@@ -233,29 +260,63 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     WaitForMore();
   }
 
+  const Executor executor_;
   asio::io_context& loop_;
+  const std::string host_;
+  const TimePoint began_;
   Timer timer_;
-  const Ivar<int> done_;
-  Addresses addresses_;
+  std::map<Resolver::Family, std::shared_ptr<Query>> queries_;
   std::map<int, std::shared_ptr<Watch>> watches_;
   ares_channel channel_ = nullptr;
 };
 
-}  // namespace
+// Whoever asks for the same name within a second, while it is looked up, shares
+// that: where servers do not answer, the number of those who ask is no number
+// of descriptors.  Later ones ask anew, for servers that have not answered for
+// long are asked again after long pauses only, and others may stand in
+// /etc/resolv.conf by then.
+class CaresResolver::Share {
+ public:
+  // `running` outlives it.
+  Share(Running& running, const Executor& executor, std::string host)
+      : running_(running), host_(std::move(host)) {
+    std::weak_ptr<CaresLookup>& known = running_[host_];
+    lookup_ = known.lock();
+    const TimePoint now = TimeSource::Of(executor).Now();
+    if (lookup_ != nullptr && now - lookup_->began() < kShared) return;
+    lookup_ = std::make_shared<CaresLookup>(executor, host_);
+    known = lookup_;
+  }
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+  // The last one abandons what has not ended.
+  ~Share() {
+    lookup_.reset();
+    const auto it = running_.find(host_);
+    if (it != running_.end() && it->second.expired()) running_.erase(it);
+  }
+
+  CaresLookup& lookup() { return *lookup_; }
+
+ private:
+  static constexpr std::chrono::seconds kShared{1};
+
+  Running& running_;
+  const std::string host_;
+  std::shared_ptr<CaresLookup> lookup_;
+};
 
 Task<Addresses> CaresResolver::Lookup(std::string host, Family family) {
   if (IsLocalhost(host)) co_return Addresses{Loopback(family)};
   const Executor executor = co_await asio::this_coro::executor;
-  // The only reference that lasts: it goes at the end, or when this coroutine
-  // is cancelled.
-  const auto lookup = std::make_shared<CaresLookup>(executor);
-  lookup->Start(options_, host, family);
-  const int result = co_await lookup->done().Wait();
+  Share share(running_, executor, host);
+  const auto query = share.lookup().Ask(options_, family);
+  const int result = co_await query->done.deferred().Wait();
   // Neither means that there are addresses of the other family, or that there
   // are not.
   if (result == ARES_ENODATA || result == ARES_ENOTFOUND) co_return Addresses();
   if (result != ARES_SUCCESS) throw StatusError(LookupError(host, result));
-  co_return std::move(lookup->addresses());
+  co_return query->addresses;
 }
 
 }  // namespace portreeve

@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_LIB_CARES_RESOLVER_H_
 #define PORTREEVE_LIB_CARES_RESOLVER_H_
 
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,11 +12,15 @@
 
 namespace portreeve {
 
-// Each lookup has a c-ares channel of its own, with its own sockets, which the
-// loop watches: there is no thread, and what happens to one lookup does not
-// touch another.  How often and how long servers are asked is c-ares' own
-// choice, or that of /etc/resolv.conf.  /etc/hosts comes before the servers;
-// "localhost" and "*.localhost" are 127.0.0.1 and ::1 without either.
+class CaresLookup;
+
+// Each name has a c-ares channel of its own while it is looked up, with its own
+// sockets, which the loop watches: there is no thread, and what happens to one
+// name does not touch another.  Lookups of the same name that begin within a
+// second share it, those of the same family their answer, too.  How often and
+// how long servers are asked is c-ares' own choice, or that of
+// /etc/resolv.conf. /etc/hosts comes before the servers; "localhost" and
+// "*.localhost" are 127.0.0.1 and ::1 without either.
 //
 // Threads: loop thread only.
 class CaresResolver : public Resolver {
@@ -31,7 +37,11 @@ class CaresResolver : public Resolver {
                                               Family family) override;
 
  private:
+  using Running = std::map<std::string, std::weak_ptr<CaresLookup>>;
+  class Share;
+
   const Options options_;
+  Running running_;
 };
 
 }  // namespace portreeve

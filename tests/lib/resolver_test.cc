@@ -166,8 +166,9 @@ TEST_F(ResolverTest, ALookupDoesNotWaitForAnother) {
   answer_.silent = true;
   std::vector<std::unique_ptr<Lookup>> stuck;
   for (int i = 0; i < 20; ++i) {
-    stuck.push_back(std::make_unique<Lookup>(
-        loop_, resolver_.Lookup("silent.example", Family::kV4)));
+    const std::string name = "silent" + std::to_string(i) + ".example";
+    stuck.push_back(
+        std::make_unique<Lookup>(loop_, resolver_.Lookup(name, Family::kV4)));
   }
   EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == stuck.size(); }));
   answer_.silent = false;
@@ -179,6 +180,77 @@ TEST_F(ResolverTest, ALookupDoesNotWaitForAnother) {
     lookup->Cancel();
   }
   loop_.poll();
+}
+
+// Else the descriptors of the process are taken by those who wait for servers
+// that do not answer.
+TEST_F(ResolverTest, LookupsOfTheSameNameAtTheSameTimeAreOne) {
+  answer_.silent = true;
+  std::vector<std::unique_ptr<Lookup>> lookups;
+  for (int i = 0; i < 20; ++i) {
+    lookups.push_back(std::make_unique<Lookup>(
+        loop_, resolver_.Lookup("same.example",
+                                i % 2 == 0 ? Family::kV4 : Family::kV6)));
+  }
+  EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() >= 2; }));
+  loop_.poll();
+  std::sort(asked_.begin(), asked_.end());
+  EXPECT_EQ(asked_,
+            (std::vector<std::string>{"same.example A", "same.example AAAA"}));
+  EXPECT_EQ(CountDescriptors(), num_fds_ + 1);
+  // It lasts as long as anybody waits, be it not the one who began it.
+  for (int i = 0; i < 19; ++i) {
+    lookups[i]->Cancel();
+    loop_.poll();
+    EXPECT_TRUE(lookups[i]->cancelled());
+  }
+  EXPECT_EQ(CountDescriptors(), num_fds_ + 1);
+  EXPECT_FALSE(lookups[19]->ended());
+  lookups[19]->Cancel();
+  loop_.poll();
+  EXPECT_EQ(CountDescriptors(), num_fds_);
+}
+
+// Servers that come back are not asked by those who have waited for long.
+TEST_F(ResolverTest, WhoeverComesASecondLaterAsksAnew) {
+  answer_.silent = true;
+  Lookup first(loop_, resolver_.Lookup("late.example", Family::kV4));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == 1; }));
+  time_.Advance(std::chrono::milliseconds(999));
+  Lookup second(loop_, resolver_.Lookup("late.example", Family::kV4));
+  loop_.poll();
+  EXPECT_EQ(asked_.size(), 1u);
+  time_.Advance(std::chrono::milliseconds(1));
+  answer_.silent = false;
+  answer_.addresses = {A("192.0.2.1")};
+  EXPECT_TRUE(LookUp("late.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses{A("192.0.2.1")});
+  EXPECT_EQ(asked_.size(), 2u);
+  for (Lookup* lookup : {&first, &second}) {
+    EXPECT_FALSE(lookup->ended());
+    lookup->Cancel();
+  }
+  loop_.poll();
+}
+
+TEST_F(ResolverTest, AllWhoWaitAreGivenTheAnswerAndTheNextOneAsksAgain) {
+  answer_.addresses = {A("192.0.2.1")};
+  Lookup first(loop_, resolver_.Lookup("one.example", Family::kV4));
+  Lookup second(loop_, resolver_.Lookup("one.example", Family::kV4));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return first.ended() && second.ended(); }));
+  EXPECT_EQ(first.value(), Addresses{A("192.0.2.1")});
+  EXPECT_EQ(second.value(), Addresses{A("192.0.2.1")});
+  EXPECT_EQ(asked_.size(), 1u);
+  answer_.addresses = {A("192.0.2.2")};
+  EXPECT_TRUE(LookUp("one.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses{A("192.0.2.2")});
+  EXPECT_EQ(asked_.size(), 2u);
+  answer_.rcode = 2;
+  Lookup third(loop_, resolver_.Lookup("one.example", Family::kV4));
+  Lookup fourth(loop_, resolver_.Lookup("one.example", Family::kV4));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return third.ended() && fourth.ended(); }));
+  EXPECT_EQ(DetailOf(third.status()).reason, Reason::kDnsFailure);
+  EXPECT_EQ(DetailOf(fourth.status()).reason, Reason::kDnsFailure);
 }
 
 TEST_F(ResolverTest, ATruncatedAnswerIsAskedForByTcp) {
