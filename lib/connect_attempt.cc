@@ -72,6 +72,22 @@ absl::Status Bind(int fd, const Inet::Address& source) {
 
 }  // namespace
 
+absl::Status ConnectTimeoutError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kConnectTimeout;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kDeadlineExceeded, detail,
+                   absl::StrCat("connection attempt timeout ", address));
+}
+
+absl::Status ConnectInterruptedError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kConnectInterrupted;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kCancelled, detail,
+                   absl::StrCat("connection attempt aborted ", address));
+}
+
 absl::StatusOr<Descriptor> OpenAndConnect(
     const Inet::Address& peer, const std::optional<Inet::Address>& source,
     const SocketOptions& options) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,6 +14,10 @@
 #include "lib/where.h"
 
 namespace portreeve {
+
+// Of the attempts to connect to `address` as a whole.
+absl::Status ConnectTimeoutError(const std::string& address);
+absl::Status ConnectInterruptedError(const std::string& address);
 
 // Opens a non-blocking socket and begins to connect it to `peer`, from `source`
 // if there is one.  The attempt has ended when the socket is writable; closing

@@ -1,9 +1,8 @@
 // ConnectSock: DNS, Happy Eyeballs, timeout and interrupt over the attempts of
 // connect_attempt.h.
 #include <algorithm>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <iterator>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <set>
@@ -16,7 +15,8 @@
 #include "lib/close_socket.h"
 #include "lib/connect.h"
 #include "lib/connect_attempt.h"
-#include "lib/doubling_delay.h"
+#include "lib/connect_file.h"
+#include "lib/extra_attempts.h"
 #include "lib/happy_eyeballs.h"
 #include "lib/status.h"
 #include "lib/task_scope.h"
@@ -27,22 +27,6 @@ namespace {
 
 using Family = Resolver::Family;
 using Addresses = std::vector<asio::ip::address>;
-
-absl::Status TimeoutError(const std::string& address) {
-  ErrorDetail detail;
-  detail.reason = Reason::kConnectTimeout;
-  detail.address = address;
-  return MakeError(absl::StatusCode::kDeadlineExceeded, detail,
-                   absl::StrCat("connection attempt timeout ", address));
-}
-
-absl::Status InterruptedError(const std::string& address) {
-  ErrorDetail detail;
-  detail.reason = Reason::kConnectInterrupted;
-  detail.address = address;
-  return MakeError(absl::StatusCode::kCancelled, detail,
-                   absl::StrCat("connection attempt aborted ", address));
-}
 
 absl::Status NoAddressError(const std::string& address) {
   ErrorDetail detail;
@@ -58,9 +42,10 @@ absl::Status CheckBeforehand(const WhereToConnect<A>& where,
                              const ConnectOptions& options) {
   if (absl::Status s = Validate(where); !s.ok()) return s;
   if (options.interrupt && options.interrupt->determined()) {
-    return InterruptedError(ToString(where));
+    return ConnectInterruptedError(ToString(where));
   }
-  if (options.timeout <= Duration::zero()) return TimeoutError(ToString(where));
+  if (options.timeout <= Duration::zero())
+    return ConnectTimeoutError(ToString(where));
   return absl::OkStatus();
 }
 
@@ -82,7 +67,7 @@ class Race : public std::enable_shared_from_this<Race> {
         options_(std::move(options)),
         address_(ToString(where_)),
         machine_(Families()),
-        result_(TimeoutError(address_)),
+        result_(ConnectTimeoutError(address_)),
         decided_(executor),
         timeout_(TimeSource::Of(executor)),
         timer_(TimeSource::Of(executor)),
@@ -94,7 +79,7 @@ class Race : public std::enable_shared_from_this<Race> {
 
   void Start() {
     timeout_.StartAfter(options_.timeout,
-                        [this] { Decide(TimeoutError(address_)); });
+                        [this] { Decide(ConnectTimeoutError(address_)); });
     if (options_.interrupt) scope_.Spawn(WatchInterrupt());
     error_code not_literal;
     const auto literal = asio::ip::make_address(where_.host, not_literal);
@@ -128,10 +113,12 @@ class Race : public std::enable_shared_from_this<Race> {
 
  private:
   struct Attempt {
+    int64_t number;
     Inet::Address peer;
     StreamSocket socket;
     int failure = 0;  // The peer has reset it since it was connected.
   };
+  using Attempts = std::list<Attempt>;  // In the order of their beginnings.
 
   std::set<Family> Families() const {
     if (!where_.bind_to_address) return {Family::kV4, Family::kV6};
@@ -151,7 +138,7 @@ class Race : public std::enable_shared_from_this<Race> {
 
   Task<> WatchInterrupt() {
     co_await options_.interrupt->Wait();
-    Decide(InterruptedError(address_));
+    Decide(ConnectInterruptedError(address_));
   }
 
   Task<> LookUp(Family family) {
@@ -218,10 +205,26 @@ class Race : public std::enable_shared_from_this<Race> {
                                      : machine_.error());
       }
       if (!step.start) return;
+      MakeRoom();
       const absl::Status error = Begin(EndpointOf(*step.start));
       if (error.ok()) return;
+      GiveBackExtra();
       step = machine_.OnAttemptFailed(error);
     }
+  }
+
+  // Where no further attempt may run beside others, the oldest one, which has
+  // had its time, is given up for it.
+  void MakeRoom() {
+    if (attempts_.empty() || extra_.Take()) return;
+    machine_.OnAttemptDropped();
+    // One that is connected by now is none that has ended.
+    MakeCloseReset(attempts_.front().socket.native_handle());
+    attempts_.pop_front();
+  }
+
+  void GiveBackExtra() {
+    extra_.KeepAtMost(std::max(0, static_cast<int>(attempts_.size()) - 1));
   }
 
   absl::Status Begin(const Inet::Address& peer) {
@@ -237,30 +240,37 @@ class Race : public std::enable_shared_from_this<Race> {
       connect();
     }
     if (!socket.ok()) return socket.status();
-    attempts_.push_back(Attempt{peer, *std::move(socket), 0});
-    Await(std::prev(attempts_.end()));
+    attempts_.push_back(Attempt{++last_attempt_, peer, *std::move(socket), 0});
+    Await(attempts_.back());
     return absl::OkStatus();
   }
 
-  void Await(std::list<Attempt>::iterator attempt) {
-    attempt->socket.async_wait(
+  void Await(Attempt& attempt) {
+    attempt.socket.async_wait(
         StreamSocket::wait_write,
-        [weak = weak_from_this(), attempt](error_code ec) {
+        [weak = weak_from_this(), number = attempt.number](error_code ec) {
           const auto race = weak.lock();
           if (ec || !race || race->decided_.determined()) return;
-          race->OnWritable(attempt);
+          // It may be gone, as it may be after a decision.
+          Attempts& attempts = race->attempts_;
+          const auto is_it = [number](const Attempt& a) {
+            return a.number == number;
+          };
+          const auto it = std::find_if(attempts.begin(), attempts.end(), is_it);
+          if (it != attempts.end()) race->OnWritable(it);
         });
   }
 
-  void OnWritable(std::list<Attempt>::iterator attempt) {
+  void OnWritable(Attempts::iterator attempt) {
     const auto outcome =
         EndConnect(attempt->socket, attempt->peer, &attempt->failure);
     if (!outcome) {
-      Await(attempt);
+      Await(*attempt);
     } else if (outcome->ok()) {
       Decide(std::move(*attempt));
     } else {
       attempts_.erase(attempt);
+      GiveBackExtra();
       Perform(machine_.OnAttemptFailed(*outcome));
     }
   }
@@ -275,6 +285,7 @@ class Race : public std::enable_shared_from_this<Race> {
       }
     }
     attempts_.clear();
+    GiveBackExtra();
     timeout_.Cancel();
     timer_.Cancel();
     scope_.Cancel();
@@ -287,7 +298,9 @@ class Race : public std::enable_shared_from_this<Race> {
   HappyEyeballs machine_;
   absl::StatusOr<Attempt> result_;
   const Ivar<> decided_;
-  std::list<Attempt> attempts_;
+  Attempts attempts_;
+  int64_t last_attempt_ = 0;
+  ExtraAttempts extra_;  // Those of `attempts_` but the first one.
   Timer timeout_;
   Timer timer_;  // The machine's.
   TaskScope scope_;
@@ -325,54 +338,6 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
     throw boost::system::system_error(asio::error::operation_aborted);
   }
   co_return race->TakeResult();
-}
-
-Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
-// At most `delay`, or until `interrupt` is determined.
-Task<> SleepUnlessInterrupted(Duration delay,
-                              std::optional<Deferred<>> interrupt) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
-  if (interrupt) {
-    co_await (Sleep(delay) || Await(*interrupt));
-  } else {
-    co_await Sleep(delay);
-  }
-}
-
-absl::StatusOr<StreamSocket> ConnectToPeer(asio::io_context& loop,
-                                           const Unix::Address& peer,
-                                           const ConnectOptions& options) {
-  if (!options.open) return ConnectUnix(loop, peer, Descriptor());
-  const auto file = options.open(peer);
-  if (!file.ok()) return file.status();
-  return ConnectUnix(loop, peer, *file);
-}
-
-Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
-                                 ConnectOptions options) {
-  const Executor executor = co_await asio::this_coro::executor;
-  const TimeSource& time = TimeSource::Of(executor);
-  const TimePoint deadline = After(time.Now(), options.timeout);
-  const Unix::Address peer(where.path);
-  DoublingDelay delay;
-  while (true) {
-    auto socket = ConnectToPeer(LoopOf(executor), peer, options);
-    if (socket.ok()) {
-      co_return Socket<Unix>(
-          std::make_shared<SocketCore>(executor, *std::move(socket), peer));
-    }
-    if (!IsBacklogFull(socket.status())) throw StatusError(socket.status());
-    const Duration left = deadline - time.Now();
-    if (left <= Duration::zero()) {
-      throw StatusError(TimeoutError(ToString(where)));
-    }
-    co_await SleepUnlessInterrupted(std::min<Duration>(left, delay.Next()),
-                                    options.interrupt);
-    if (options.interrupt && options.interrupt->determined()) {
-      throw StatusError(InterruptedError(ToString(where)));
-    }
-  }
 }
 
 }  // namespace

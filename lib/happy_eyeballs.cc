@@ -34,6 +34,11 @@ HappyEyeballs::Step HappyEyeballs::OnAttemptFailed(absl::Status error) {
   return Next();
 }
 
+void HappyEyeballs::OnAttemptDropped() {
+  PORTREEVE_CHECK(num_running_ > 0);
+  --num_running_;
+}
+
 HappyEyeballs::Step HappyEyeballs::OnTimer() {
   if (delay_ == Delay::kResolution) may_wait_for_v6_ = false;
   delay_ = Delay::kNone;

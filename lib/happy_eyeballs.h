@@ -53,6 +53,9 @@ class HappyEyeballs {
 
   Step OnTimer();
 
+  // An attempt was given up, without an error, to make room for another.
+  void OnAttemptDropped();
+
   // An address that the lookups gave was left out before it came here.
   void NoteRefused(absl::Status error) { refusal_ = std::move(error); }
 

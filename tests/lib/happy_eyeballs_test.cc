@@ -145,6 +145,16 @@ TEST(HappyEyeballs, GivesUpWithTheLastAttemptsError) {
   EXPECT_EQ(machine.error(), Error("unreachable"));
 }
 
+TEST(HappyEyeballs, ADroppedAttemptIsNoneToWaitFor) {
+  HappyEyeballs machine({kV4});
+  machine.OnLookupDone(kV4, {A("10.0.0.1"), A("10.0.0.2")});
+  EXPECT_EQ(Text(machine.OnTimer()), "start 10.0.0.2, timer 250ms");
+  machine.OnAttemptDropped();
+  EXPECT_EQ(Text(machine.OnTimer()), "wait");
+  EXPECT_EQ(Text(machine.OnAttemptFailed(Error("refused"))), "give up");
+  EXPECT_EQ(machine.error(), Error("refused"));
+}
+
 TEST(HappyEyeballs, AnAttemptsErrorOutranksALaterLookups) {
   HappyEyeballs machine({kV4, kV6});
   machine.OnLookupDone(kV6, {A("::1")});
