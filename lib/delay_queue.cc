@@ -1,5 +1,7 @@
 #include "lib/delay_queue.h"
 
+#include "lib/guarded.h"
+
 namespace portreeve {
 
 DelayQueue::DelayQueue(TimeSource& time, Duration delay)
@@ -23,7 +25,7 @@ void DelayQueue::OnTimer() {
   while (!entries_.empty() && entries_.front().due_ <= now) {
     Entry& entry = entries_.front();
     entries_.pop_front();
-    entry.OnDelayOver();
+    Guarded([&entry] { entry.OnDelayOver(); });
   }
   if (!entries_.empty() && !timer_.armed()) {
     timer_.StartAt(entries_.front().due_, [this] { OnTimer(); });

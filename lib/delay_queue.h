@@ -21,7 +21,8 @@ class DelayQueue {
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
-    // Out of the queue again.  It may join again, and destroy itself.
+    // Out of the queue again.  It may join again, and destroy itself.  What it
+    // throws goes to the top-level monitor.
     virtual void OnDelayOver() = 0;
 
    protected:

@@ -127,6 +127,7 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     const Executor& executor, const WhereToListen<Inet>& where, int backlog) {
   if (auto s = Validate(where); !s.ok()) return s;
   if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  Poller& poller = Poller::Of(LoopOf(executor));
   absl::StatusOr<Descriptor> fd = OpenInet(where, backlog);
   for (int tries = 1; !fd.ok() && where.port == 0 &&
                       DetailOf(fd.status()).reason == Reason::kAddressInUse &&
@@ -138,7 +139,7 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
   const auto address = AddressOf(fd->get(), where);
   if (!address.ok()) return address.status();
   const int effective_backlog = EffectiveBacklog(fd->get(), backlog);
-  return ListeningSocket(executor, *std::move(fd), *address, std::nullopt,
+  return ListeningSocket(poller, *std::move(fd), *address, std::nullopt,
                          effective_backlog);
 }
 
@@ -147,18 +148,20 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     const Executor& executor, const WhereToListen<Unix>& where, int backlog) {
   if (auto s = Validate(where); !s.ok()) return s;
   if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  // It may throw: before there is a file.
+  Poller& poller = Poller::Of(LoopOf(executor));
   auto bound = UnixSocketFile::Listen(where.path, where.mode, backlog);
   if (!bound.ok()) return bound.status();
-  return ListeningSocket(executor, std::move(bound->descriptor),
+  return ListeningSocket(poller, std::move(bound->descriptor),
                          Unix::Address(where.path), std::move(bound->file),
                          std::min(backlog, SoMaxConn()));
 }
 
-ListeningSocket::ListeningSocket(const Executor& executor,
-                                 Descriptor descriptor, AnyAddress address,
+ListeningSocket::ListeningSocket(Poller& poller, Descriptor descriptor,
+                                 AnyAddress address,
                                  std::optional<UnixSocketFile> file,
                                  int effective_backlog)
-    : poller_(&Poller::Of(LoopOf(executor))),
+    : poller_(&poller),
       descriptor_(std::move(descriptor)),
       address_(std::move(address)),
       effective_backlog_(effective_backlog),

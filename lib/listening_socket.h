@@ -65,9 +65,8 @@ class ListeningSocket {
   int effective_backlog() const { return effective_backlog_; }
 
  private:
-  ListeningSocket(const Executor& executor, Descriptor descriptor,
-                  AnyAddress address, std::optional<UnixSocketFile> file,
-                  int effective_backlog);
+  ListeningSocket(Poller& poller, Descriptor descriptor, AnyAddress address,
+                  std::optional<UnixSocketFile> file, int effective_backlog);
 
   Poller* poller_;
   Poller::Watch* watch_ = nullptr;  // Once it is registered.

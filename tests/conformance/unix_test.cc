@@ -7,6 +7,7 @@
 
 #include "lib/connect.h"
 #include "lib/status.h"
+#include "tests/testing/descriptors.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
@@ -56,6 +57,27 @@ TEST_F(UnixTest, S12_ARelativePathIsRemovedWhereverOneIsByThen) {
   ASSERT_EQ(chdir("/"), 0);
   RunUntil(server.Close());
   EXPECT_FALSE(Exists(folder().File("relative")));
+}
+
+// On a loop of its own, which takes descriptors for the first server.
+TEST_F(UnixTest, S12_AServerThatCannotBeCreatedLeavesNoFile) {
+  const WhereToListen<Unix> where =
+      WhereToListen<Unix>::OfFile(folder().File("few"));
+  bool succeeds = false;
+  for (int left = 0; !succeeds; ++left) {
+    SCOPED_TRACE(left);
+    ASSERT_LT(left, 20);
+    asio::io_context loop{1};
+    const FewDescriptors few(left);
+    auto server = Server<Unix>::Create(loop.get_executor(), where,
+                                       RaiseHandlerError(), Steered());
+    succeeds = server.ok();
+    EXPECT_EQ(Exists(where.path), succeeds);
+    if (!succeeds) continue;
+    TaskScope scope{Executor(loop.get_executor())};
+    scope.Spawn((*server)->TearDown());
+    loop.run();
+  }
 }
 
 TEST_F(UnixTest, I1_ADeadServersFileIsTakenOver) {

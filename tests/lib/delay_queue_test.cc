@@ -1,6 +1,8 @@
 #include "lib/delay_queue.h"
 
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "tests/testing/loop_fixture.h"
 
@@ -50,6 +52,23 @@ TEST_F(DelayQueueTest, DoesNotCallWhatHasLeft) {
   queue_.Leave(c_);
   time().Advance(seconds(2));
   EXPECT_EQ(calls_, "b");
+}
+
+TEST_F(DelayQueueTest, WhatOneThrowsIsNoneOfTheOthersBusiness) {
+  class Thrower final : public DelayQueue::Entry {
+    void OnDelayOver() override { throw std::runtime_error("thrown"); }
+  };
+  Thrower thrower;
+  queue_.Join(a_);
+  queue_.Join(thrower);
+  queue_.Join(b_);
+  time().Advance(milliseconds(400));
+  queue_.Join(c_);
+  time().Advance(milliseconds(600));
+  EXPECT_EQ(calls_, "ab");
+  EXPECT_EQ(TakeLog(), std::vector<std::string>{"unhandled error: thrown"});
+  time().Advance(milliseconds(400));
+  EXPECT_EQ(calls_, "abc");
 }
 
 TEST_F(DelayQueueTest, EmptyItKeepsNoTimer) {
