@@ -17,10 +17,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "lib/descriptor.h"
 #include "lib/status.h"
 #include "server/audit_log.h"
 #include "server/log_queue.h"
+#include "server/utf8.h"
+#include "server/visible_text.h"
 
 namespace portreeve::server {
 namespace {
@@ -36,6 +39,11 @@ constexpr std::chrono::milliseconds kGrace{300};
 std::string LogNote(int64_t dropped) {
   return absl::StrCat(kPrefix, dropped,
                       " lines were dropped here: stderr did not take them");
+}
+
+std::string Visible(std::string_view line) {
+  const absl::string_view text(line.data(), line.size());
+  return EscapeInvisible(EscapeNonUtf8(text));
 }
 
 // One output, and what waits for it.
@@ -70,7 +78,7 @@ class LogWriter::Thread {
   }
 
   // Any thread.
-  void Log(std::string_view line) { Add(log_, kPrefix + std::string(line)); }
+  void Log(std::string_view line) { Add(log_, kPrefix + Visible(line)); }
   void Audit(std::string_view line) { Add(audit_ ? *audit_ : log_, line); }
   void Reopen() { Order(reopen_); }
   // False if the thread has not ended within `most`.

@@ -45,6 +45,8 @@ class LogWriter {
   ~LogWriter();
 
   // One line without a line feed at its end; "portreeved: " is put before it.
+  // What of it does not show itself is escaped (server/visible_text.h), for it
+  // may have texts of clients.
   void Log(std::string_view line);
   // One line without a line feed at its end.
   void Audit(std::string_view line);

@@ -129,6 +129,14 @@ TEST_F(LogWriterTest, TheLogHasAPrefixAndTheAuditIsAsItIs) {
   EXPECT_THAT(End(), ElementsAre("portreeved: one", "{two}"));
 }
 
+// Whoever logs may have got a part of it from a client.
+TEST_F(LogWriterTest, WhatDoesNotShowItselfIsEscapedInTheLog) {
+  Start("");
+  writer_->Log("a\x1b[31m\u202e\nportreeved: b\xff");
+  EXPECT_THAT(End(), ElementsAre("portreeved: a\\u001b[31m\\u202e\\u000a"
+                                 "portreeved: b\\xff"));
+}
+
 TEST_F(LogWriterTest, TheAuditMayHaveAFile) {
   Start(audit_file());
   writer_->Log("one");
