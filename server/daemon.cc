@@ -18,6 +18,7 @@
 #include "lib/descriptor_budget.h"
 #include "lib/log.h"
 #include "server/connection_service.h"
+#include "server/control_acceptor.h"
 #include "server/control_plane.h"
 #include "server/descriptor_shares.h"
 #include "server/event_log.h"
@@ -41,6 +42,13 @@ DescriptorShares SharesOf(const Flags& flags) {
   return DescriptorShares::Of(
       static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
       flags.max_control_connections);
+}
+
+// How many clients may be without a call: so few of all that those who never
+// make one cannot keep the others out.
+int HandshakesOf(int max_control_connections) {
+  return std::clamp(max_control_connections / 2, 1,
+                    ControlAcceptor::Limits().max_handshakes);
 }
 
 // As it is written on the command line.
@@ -199,6 +207,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   options.addresses = flags.control;
   options.tls = flags.tls;
   options.limits.max_connections = shares.control_connections;
+  options.limits.max_handshakes = HandshakesOf(shares.control_connections);
   options.max_memory = flags.max_control_memory;
   options.accounted = [&state] { return state.AccountedMemory(); };
   options.on_bound =

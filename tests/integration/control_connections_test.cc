@@ -120,6 +120,31 @@ TEST_F(ControlConnectionsTest, OneTooManyThatSaysNothingEndsTheOldest) {
   EXPECT_TRUE(List(another).ok());
 }
 
+TEST_F(ControlConnectionsTest, WhoSaysNothingHasHalfOfFewPlaces) {
+  DaemonProcess daemon({"--max-control-connections", "16"});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  const Channel called = Called(daemon.Target());
+  std::vector<std::unique_ptr<PlainClient>> silent;
+  for (int i = 0; i < 12; ++i) {
+    silent.push_back(std::make_unique<PlainClient>(ControlPort(daemon)));
+  }
+  const Channel another = Called(daemon.Target());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(Last(silent[i]->ReceiveAll()), "ECONNRESET") << i;
+  }
+  // It was not their time that was up, for there are still the others.
+  for (int i = 5; i < 12; ++i) {
+    silent[i]->Send(FloodFrames(FloodKind::kPing, "/").Beginning());
+    silent[i]->Send(FloodFrames(FloodKind::kPing, "/").Next(1));
+    std::string answer;
+    while (!Contains(answer, "12345678")) {
+      answer += silent[i]->Receive();
+      ASSERT_FALSE(Contains(answer, "ECONNRESET")) << i;
+    }
+  }
+  EXPECT_TRUE(List(called).ok());
+}
+
 // Both waits are those of the limit.
 TEST_F(ControlConnectionsTest, WhoSaysNothingIsEndedAndWhoHasTlsIsNot) {
   DaemonProcess daemon(Arguments({"--control", "tcp:127.0.0.1:0", "--control",
