@@ -2,18 +2,37 @@
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/log.h"
 
 namespace portreeve::server {
 namespace {
 
-void LogOfGrpc(gpr_log_func_args* line) {
-  Log(absl::StrCat("gRPC: ", line->file, ":", line->line, ": ", line->message));
+bool logs_lines_of_grpc = false;
+
+// Past the queue of the log, which goes with the process, but without waiting.
+void WriteNow(const std::string& line) {
+  pollfd wanted{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&wanted, 1, 0) != 1) return;
+  [[maybe_unused]] const ssize_t written =
+      write(STDERR_FILENO, line.data(), line.size());
+}
+
+void LogOfGrpc(gpr_log_func_args* args) {
+  const std::string line =
+      absl::StrCat("gRPC: ", args->file, ":", args->line, ": ", args->message);
+  // Of GPR_ASSERT(), which calls abort(3) next.
+  if (absl::StartsWith(args->message, "assertion failed")) {
+    return WriteNow(absl::StrCat("portreeved: ", line, "\n"));
+  }
+  if (logs_lines_of_grpc) Log(line);
 }
 
 void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
@@ -24,7 +43,9 @@ void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
 }  // namespace
 
 void LogTheLinesOfLibraries() {
-  setenv("GRPC_VERBOSITY", "NONE", 0);
+  logs_lines_of_grpc = std::getenv("GRPC_VERBOSITY") != nullptr;
+  // With fewer, gRPC would end the process without a word.
+  if (!logs_lines_of_grpc) gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_set_log_function(&LogOfGrpc);
   google::protobuf::SetLogHandler(&LogOfProtobuf);
 }

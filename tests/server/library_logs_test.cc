@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/stubs/logging.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +26,7 @@ TEST(LibraryLogsTest, TheirLinesAreTheDaemons) {
   std::vector<std::string> lines;
   SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
   ::testing::internal::CaptureStderr();
+  setenv("GRPC_VERBOSITY", "ERROR", 1);
   LogTheLinesOfLibraries();
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_log(GPR_ERROR, "number %d", 1);
@@ -34,6 +37,34 @@ TEST(LibraryLogsTest, TheirLinesAreTheDaemons) {
       lines,
       ElementsAre(AllOf(StartsWith("gRPC: "), EndsWith(": number 1")),
                   AllOf(StartsWith("protobuf: "), EndsWith(": number 2"))));
+}
+
+TEST(LibraryLogsTest, WithoutItsVerbosityNothingOfGrpcIsLogged) {
+  std::vector<std::string> lines;
+  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  unsetenv("GRPC_VERBOSITY");
+  LogTheLinesOfLibraries();
+  grpc_init();
+  gpr_log(GPR_ERROR, "number %d", 1);
+  GOOGLE_LOG(ERROR) << "number " << 2;
+  grpc_shutdown();
+  SetLogSink(nullptr);
+  EXPECT_THAT(lines, ElementsAre(EndsWith(": number 2")));
+}
+
+void FailAnAssertion() {
+  unsetenv("GRPC_VERBOSITY");
+  LogTheLinesOfLibraries();
+  grpc_init();
+  // Nobody writes what waits for its turn: the process is gone by then.
+  SetLogSink([](std::string_view) {});
+  GPR_ASSERT(1 + 1 == 3);
+}
+
+TEST(LibraryLogsDeathTest, GrpcSaysWhyItEndsTheProcess) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_DEATH(FailAnAssertion(),
+               "portreeved: gRPC: .*assertion failed: 1 \\+ 1 == 3");
 }
 
 }  // namespace
