@@ -139,7 +139,7 @@ class ForwardConnection final : public PumpedConnection,
       return connecting.ok() ? connecting->get() : -1;
     };
     if (MayBeListener(peer.port())) {
-      if (Trail().LeadsBack(peer)) return OnLoop();
+      if (Trail().LeadsBack(peer, lane().time().Now())) return OnLoop();
       Trail().Connect(peer, connect);
     } else {
       connect();
@@ -226,7 +226,8 @@ class ForwardConnection final : public PumpedConnection,
     connect.admit = [this, &trail, admit = std::move(connect.admit)](
                         const Inet::Address& address) {
       const absl::Status admitted = admit ? admit(address) : absl::OkStatus();
-      if (!admitted.ok() || !trail.LeadsBack(address)) return admitted;
+      const TimePoint now = lane().time().Now();
+      if (!admitted.ok() || !trail.LeadsBack(address, now)) return admitted;
       TellOfLoop();
       return SelfConnect("", ToString(address), "leads back");
     };

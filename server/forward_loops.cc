@@ -41,14 +41,22 @@ uint16_t PortOf(const AnyAddress& address) {
   return std::get<Inet::Address>(address).port();
 }
 
-}  // namespace
+// Of an address that some listener forwards to, mostly one.
+constexpr size_t kMostElsewhere = 64;
 
-bool Takes(const Inet::Address& listening, const Inet::Address& upstream) {
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
+           absl::FunctionRef<bool(const asio::ip::address&)> is_local) {
   if (listening.port() != upstream.port() || upstream.port() == 0) return false;
   const asio::ip::address at = Unmapped(listening.address());
   const asio::ip::address to = Effective(upstream.address());
   if (at.is_v4() != to.is_v4()) return false;
-  return at == to || (at.is_unspecified() && IsOfThisMachine(to));
+  return at == to || (at.is_unspecified() && is_local(to));
+}
+
+}  // namespace
+
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream) {
+  return Takes(listening, upstream, &IsOfThisMachine);
 }
 
 bool Takes(const Inet::Address& listening,
@@ -107,12 +115,13 @@ void ForwardLoops::Forget(std::map<Id, Entry>::iterator entry) {
   listeners_.erase(entry);
 }
 
-ForwardLoops::Id ForwardLoops::Find(const Inet::Address& address) const {
+ForwardLoops::Id ForwardLoops::Find(const Inet::Address& address,
+                                    IsLocalRef is_local) const {
   const auto [first, last] = by_port_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
     const Listener& listener = listeners_.at(it->second).listener;
     if (listener.is_alone &&
-        Takes(std::get<Inet::Address>(listener.address), address)) {
+        Takes(std::get<Inet::Address>(listener.address), address, is_local)) {
       return it->second;
     }
   }
@@ -129,11 +138,21 @@ ForwardLoops::Id ForwardLoops::Find(const File& file) const {
 ForwardLoops::Id ForwardLoops::Find(const Upstream& upstream) const {
   if (const auto* inet = std::get_if<WhereToConnect<Inet>>(&upstream)) {
     const auto address = AddressOf(*inet);
-    return address && HasPort(address->port()) ? Find(*address) : 0;
+    return address && HasPort(address->port()) ? Find(*address, is_local_) : 0;
   }
   if (!has_files()) return 0;
   const auto file = FileAt(std::get<WhereToConnect<Unix>>(upstream).path);
   return file ? Find(*file) : 0;
+}
+
+bool ForwardLoops::IsLocalOfLate(const asio::ip::address& address,
+                                 TimePoint now) {
+  const auto known = elsewhere_.find(address);
+  if (known != elsewhere_.end() && now < known->second) return false;
+  if (is_local_(address)) return true;
+  if (elsewhere_.size() >= kMostElsewhere) elsewhere_.clear();
+  elsewhere_[address] = After(now, kElsewhere);
+  return false;
 }
 
 bool ForwardLoops::LeadsTo(
@@ -181,9 +200,12 @@ bool ForwardTrail::HasPassed(ForwardLoops::Id id) const {
   return false;
 }
 
-bool ForwardTrail::LeadsBack(const Inet::Address& peer) const {
+bool ForwardTrail::LeadsBack(const Inet::Address& peer, TimePoint now) const {
   const std::lock_guard lock(loops_.mutex_);
-  return HasPassed(loops_.Find(peer));
+  const auto is_local = [this, now](const asio::ip::address& address) {
+    return loops_.IsLocalOfLate(address, now);
+  };
+  return HasPassed(loops_.Find(peer, is_local));
 }
 
 bool ForwardTrail::LeadsBack(const struct stat& file) const {

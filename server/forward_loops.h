@@ -7,8 +7,10 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,7 +20,9 @@
 
 #include "absl/functional/function_ref.h"
 #include "lib/address.h"
+#include "lib/time_source.h"
 #include "lib/where.h"
+#include "server/own_addresses.h"
 
 namespace portreeve::server {
 
@@ -54,7 +58,15 @@ class ForwardLoops {
   };
   using SharedPassed = std::shared_ptr<const Passed>;
 
-  ForwardLoops() = default;
+  // Whether this machine has an address; it may cost system calls.
+  using IsLocal = std::function<bool(const asio::ip::address&)>;
+  // How long an address that it has not is taken for one that it has not, so
+  // that the calls are not those of each connection.  One that leads back
+  // meanwhile is met where it is accepted.
+  static constexpr std::chrono::seconds kElsewhere{1};
+
+  explicit ForwardLoops(IsLocal is_local = &IsOfThisMachine)
+      : is_local_(std::move(is_local)) {}
   ForwardLoops(const ForwardLoops&) = delete;
   ForwardLoops& operator=(const ForwardLoops&) = delete;
 
@@ -94,13 +106,17 @@ class ForwardLoops {
     std::optional<File> file;
   };
 
+  using IsLocalRef = absl::FunctionRef<bool(const asio::ip::address&)>;
   // The listener that takes what connects there; 0: none, or it is not certain.
   Id Find(const Upstream& upstream) const;
-  Id Find(const Inet::Address& address) const;
+  Id Find(const Inet::Address& address, IsLocalRef is_local) const;
   Id Find(const File& file) const;
+  // What is_local_() says, or has said a moment ago.
+  bool IsLocalOfLate(const asio::ip::address& address, TimePoint now);
   void SetPort(uint16_t port, bool has_listener);
   void Forget(std::map<Id, Entry>::iterator entry);
 
+  const IsLocal is_local_;
   std::atomic<Id> last_id_{0};
   std::array<std::atomic<uint64_t>, 1024> ports_{};  // A bit each.
   std::atomic<int> num_files_{0};
@@ -110,6 +126,8 @@ class ForwardLoops {
   std::map<Id, Entry> listeners_;
   std::multimap<uint16_t, Id> by_port_;
   std::map<Ends, SharedPassed> connections_;
+  // Addresses that the machine has not, and until when.
+  std::map<asio::ip::address, TimePoint> elsewhere_;
 };
 
 // What one connection of a listener has come through, and its connections to
@@ -128,7 +146,7 @@ class ForwardTrail {
   bool is_loop() const;
   // Whether what is connected to is a listener that it has come through, or its
   // own.
-  bool LeadsBack(const Inet::Address& peer) const;
+  bool LeadsBack(const Inet::Address& peer, TimePoint now) const;
   bool LeadsBack(const struct stat& file) const;
   // Whether it is a listener at all.
   bool LeadsToListener(const struct stat& file) const;

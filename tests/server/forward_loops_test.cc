@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -126,6 +127,50 @@ TEST(ForwardLoopsTest, BothEndsMakeAConnection) {
   other.port(static_cast<uint16_t>(other.port() ^ 1));
   EXPECT_EQ(loops.PassedBy(connection.local(), other), nullptr);
   EXPECT_EQ(loops.PassedBy(connection.peer(), connection.local()), nullptr);
+}
+
+// A listener at every address that forwards to its own port elsewhere.
+TEST(ForwardLoopsTest, TheKernelIsNotAskedForEachConnection) {
+  int num_asked = 0;
+  bool is_here = false;
+  ForwardLoops loops([&](const asio::ip::address&) {
+    ++num_asked;
+    return is_here;
+  });
+  const auto id = loops.NewId();
+  loops.Open(id, Forward(At("0.0.0.0", 7000), "192.0.2.1", 7000));
+  const Inet::Address upstream = At("192.0.2.1", 7000);
+  const TimePoint start = TimePoint() + std::chrono::hours(1);
+  const auto leads_back = [&](Duration later) {
+    return ForwardTrail(loops, id, nullptr).LeadsBack(upstream, start + later);
+  };
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_FALSE(leads_back(std::chrono::milliseconds(i)));
+  }
+  EXPECT_EQ(num_asked, 1);
+  // It has moved here.
+  is_here = true;
+  EXPECT_FALSE(leads_back(std::chrono::milliseconds(999)));
+  EXPECT_TRUE(leads_back(std::chrono::seconds(1)));
+  EXPECT_TRUE(leads_back(std::chrono::seconds(1)));
+  EXPECT_EQ(num_asked, 3);
+}
+
+TEST(ForwardLoopsTest, NotAllAddressesThatAreElsewhereAreKept) {
+  int num_asked = 0;
+  ForwardLoops loops([&](const asio::ip::address&) { return ++num_asked < 0; });
+  const auto id = loops.NewId();
+  loops.Open(id, Forward(At("0.0.0.0", 7000), "h", 7000));
+  const ForwardTrail trail(loops, id, nullptr);
+  const TimePoint now = TimePoint() + std::chrono::hours(1);
+  for (int i = 0; i < 65; ++i) {
+    const std::string host = "192.0.2." + std::to_string(i);
+    EXPECT_FALSE(trail.LeadsBack(At(host, 7000), now));
+    EXPECT_FALSE(trail.LeadsBack(At(host, 7000), now));
+  }
+  EXPECT_EQ(num_asked, 65);
+  EXPECT_FALSE(trail.LeadsBack(At("192.0.2.0", 7000), now));
+  EXPECT_EQ(num_asked, 66);
 }
 
 TEST(ForwardLoopsTest, NothingIsLeftOfWhatIsOver) {
