@@ -53,6 +53,13 @@ std::string PercentDecode(absl::string_view text) {
   return decoded;
 }
 
+// Who that is to an audit, if there is one: who changes nothing must not wait
+// for the system's user database.
+std::string NameOf(ControlConnection& connection, const MethodAccess& method) {
+  return connection.is_unix() && !method.changes ? connection.Identity()
+                                                 : connection.Who();
+}
+
 // "ipv4:127.0.0.1:5555" without the port; the peer of a unix socket as it is.
 std::string WithoutPort(const std::string& peer) {
   const bool is_inet =
@@ -104,6 +111,7 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                             : connection->is_shut_down()) {
     return absl::UnavailableError("the connection has ended");
   }
+  const MethodAccess& access = AccessOf(method);
   const auto auth = context.auth_context();
   Client client{"", v1::ROLE_ADMIN};
   std::string identity;
@@ -118,12 +126,11 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
     identity = absl::StrCat("tls:", client.who);
   } else {
     client.who = connection == nullptr ? PercentDecode(context.peer())
-                                       : connection->Who();
+                                       : NameOf(*connection, access);
     identity = connection == nullptr ? WithoutPort(client.who)
                                      : connection->Identity();
   }
-  const Caller caller{std::move(client.who), std::move(identity),
-                      &AccessOf(method)};
+  const Caller caller{std::move(client.who), std::move(identity), &access};
   if (client.role >= caller.method->role) return caller;
   const absl::Status refusal = RoleRequired(absl::StrCat(
       caller.who, " has ", RoleName(client.role), "; ", std::string(method),

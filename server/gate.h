@@ -19,7 +19,8 @@ namespace portreeve::server {
 
 // One admitted call.
 struct Caller {
-  // The name in the certificate, else the peer's address: "unix:uid=0(root)".
+  // The name in the certificate, else the peer's address: "unix:uid=0(root)",
+  // and "unix:uid=0" where the method changes nothing.
   std::string who;
   // Who that is on every connection: "tls:NAME", the address without a port, or
   // "unix:uid=0".
