@@ -11,10 +11,11 @@
 
 namespace portreeve::server {
 
-// Makes the file at `path`, a regular one, the policy.  What is asked from then on is answered
-// by it: creates, updates, connects of listeners that are open too, and calls.
-// Those listeners stay open; one line of the log names the ones that could not
-// be opened now.  On an error the policy of before stays, and the log says so.
+// Makes the file at `path`, a regular one, the policy.  What is asked from then
+// on is answered by it: creates, updates, connects of listeners that are open
+// too, and calls. Those listeners stay open; one line of the log names the ones
+// that could not be opened now.  On an error the policy of before stays, and
+// the log says so.
 //
 // Blocks.  Threads: any but that of `loop`, on which `registry` lives.
 absl::Status ReloadPolicy(const std::string& path, LivePolicy& policy,
