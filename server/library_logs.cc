@@ -35,8 +35,15 @@ void LogOfGrpc(gpr_log_func_args* args) {
   if (logs_lines_of_grpc) Log(line);
 }
 
+// Clients cause such lines, as many as they like; each is refused with an error
+// of its own.
+bool IsAboutARequest(const std::string& message) {
+  return absl::StrContains(message, "invalid UTF-8 data when parsing");
+}
+
 void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
                    const std::string& message) {
+  if (IsAboutARequest(message)) return;
   Log(absl::StrCat("protobuf: ", file, ":", line, ": ", message));
 }
 

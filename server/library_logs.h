@@ -6,9 +6,9 @@ namespace portreeve::server {
 
 // Sends them to Log() (lib/log.h), one line each; of gRPC's own, which explain
 // what the daemon says in its own words, none without GRPC_VERBOSITY in the
-// environment.  The line of an assertion with which gRPC ends the process goes
-// to stderr at once, if that takes it.  Before the first use of either, and
-// before there are threads.
+// environment; and none about requests that are not UTF-8.  The line of an
+// assertion with which gRPC ends the process goes to stderr at once, if that
+// takes it.  Before the first use of either, and before there are threads.
 void LogTheLinesOfLibraries();
 
 }  // namespace portreeve::server

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/stubs/logging.h>
+#include <google/protobuf/wrappers.pb.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <gtest/gtest.h>
@@ -50,6 +51,16 @@ TEST(LibraryLogsTest, WithoutItsVerbosityNothingOfGrpcIsLogged) {
   grpc_shutdown();
   SetLogSink(nullptr);
   EXPECT_THAT(lines, ElementsAre(EndsWith(": number 2")));
+}
+
+TEST(LibraryLogsTest, RequestsThatAreNotUtf8FillNoLog) {
+  std::vector<std::string> lines;
+  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  LogTheLinesOfLibraries();
+  google::protobuf::StringValue request;
+  EXPECT_FALSE(request.ParseFromString("\x0a\x01\xff"));
+  SetLogSink(nullptr);
+  EXPECT_THAT(lines, ElementsAre());
 }
 
 void FailAnAssertion() {
