@@ -26,8 +26,7 @@ namespace {
 
 // Of a loop: epoll twice, an eventfd, a timerfd, io_uring.
 constexpr int kDescriptorsOfLoop = 5;
-// The pipe of the signals (2), what gRPC has for itself (4), and a file of
-// --audit.
+// What gRPC has for itself (4), and the log (3, with a file of --audit).
 constexpr int kOtherDescriptors = 7;
 // For what is opened for a moment (a lock, a probe, a file), and so that the
 // daemon can be asked something.
