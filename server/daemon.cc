@@ -133,15 +133,16 @@ struct Daemon::State {
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate) {}
 
-  // The bytes that are kept for connections and their history, but for those
-  // that clients serve.
+  // The bytes that are kept for listeners, connections and their history, but
+  // for connections that clients serve.
   int64_t AccountedMemory() const {
     // What may wait of a connection, both ways, beside what it takes itself.
     constexpr int64_t kOfConnection = (128 + 4) << 10;
     const auto connections =
         static_cast<int64_t>(registry.connections().entries().size());
     return static_cast<int64_t>(events.MemoryUse() +
-                                registry.RequestMemoryUse()) +
+                                registry.RequestMemoryUse() +
+                                registry.ListenerMemoryUse()) +
            connections * kOfConnection;
   }
 

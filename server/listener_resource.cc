@@ -78,9 +78,9 @@ absl::Status ListenerResource::Start() {
   };
   if (!shared_.descriptors.Take()) {
     const auto to_text = [](const auto& kind) { return ToString(kind); };
-    return WithListenField(ErrnoError(EMFILE, "socket",
-                                      std::visit(to_text, *where)),
-                           spec_->where_to_listen());
+    return WithListenField(
+        ErrnoError(EMFILE, "socket", std::visit(to_text, *where)),
+        spec_->where_to_listen());
   }
   auto server = std::visit(create, *where);
   if (!server.ok()) {
@@ -212,6 +212,13 @@ ListenerRecord ListenerResource::Record() const {
     record.close_cause = ToProto(*cause);
   }
   return record;
+}
+
+size_t ListenerResource::MemoryUse() const {
+  // With its socket's place in the poller and the registry; and the spec, as it
+  // is sent and as a message, whose strings are objects of their own.
+  constexpr size_t kWithoutSpec = 5 << 10;
+  return kWithoutSpec + 3 * encoded_spec_.size();
 }
 
 absl::Status ListenerResource::Update(

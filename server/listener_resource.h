@@ -68,6 +68,9 @@ class ListenerResource final : private ServerObserver {
   Deferred<> Close(ExistingConnections existing, CloseCause cause,
                    CloseReason reason);
 
+  // The bytes of memory that it takes, roughly, without its connections.
+  size_t MemoryUse() const;
+
   bool is_closed() const { return server_->is_closed(); }
   bool has_connections() const { return !server_->connections().empty(); }
   const AnyAddress& listening_on() const { return server_->listening_on(); }

@@ -154,6 +154,7 @@ absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
 
 void Registry::Add(const Resource& resource) {
   listeners_.emplace(resource->id(), resource);
+  listener_memory_ += resource->MemoryUse();
   const auto running = running_.insert(running_.end(), resource);
   // The number when close begins, so that the order is that of the closes.
   resource->close_started().Upon(
@@ -240,7 +241,10 @@ absl::StatusOr<v1::Listener> Registry::Update(
     return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
   }
   auto wanted = std::make_shared<const v1::ListenerSpec>(std::move(spec));
-  if (auto s = (*listener)->Update(std::move(wanted)); !s.ok()) return s;
+  listener_memory_ -= (*listener)->MemoryUse();
+  const absl::Status updated = (*listener)->Update(std::move(wanted));
+  listener_memory_ += (*listener)->MemoryUse();
+  if (!updated.ok()) return updated;
   return (*listener)->Describe();
 }
 
@@ -287,6 +291,7 @@ absl::Status Registry::Delete(const std::string& id) {
 
 void Registry::Forget(Resource resource) {
   resource->OnDeleted();
+  listener_memory_ -= resource->MemoryUse();
   listeners_.erase(resource->id());
   closed_determined_.erase(resource->close_number());
 }

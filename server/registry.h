@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <limits>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +20,8 @@
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/connection_table.h"
-#include "server/dialler.h"
 #include "server/descriptor_shares.h"
+#include "server/dialler.h"
 #include "server/event_log.h"
 #include "server/forward_loops.h"
 #include "server/listener_draft.h"
@@ -135,6 +135,9 @@ class Registry {
   // The bytes that the answers kept for their request_id take.
   size_t RequestMemoryUse() const { return requests_.MemoryUse(); }
 
+  // Those that the listeners take, without their connections.
+  size_t ListenerMemoryUse() const { return listener_memory_; }
+
   // Every listener that is remembered, by id, and every live connection.
   using Listeners =
       absl::btree_map<std::string, std::shared_ptr<ListenerResource>>;
@@ -187,6 +190,7 @@ class Registry {
   absl::btree_map<int64_t, Resource> closed_determined_;
   // Whose handlers are not determined, deleted ones included.
   Running running_;
+  size_t listener_memory_ = 0;  // Of listeners_.
 };
 
 }  // namespace portreeve::server

@@ -221,6 +221,25 @@ TEST_F(ControlConnectionsTest, AThousandCallsMayWait) {
   EXPECT_TRUE(List(other).ok());
 }
 
+TEST_F(ControlConnectionsTest, WhoMakesManyListenersIsNoFlood) {
+  DaemonProcess daemon(
+      {"--max-control-memory", "48MiB", "--audit", "/dev/null"});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  const Channel channel = Called(daemon.Target());
+  v1::CreateListenerRequest request;
+  *request.mutable_spec() = EchoSpec();
+  for (int i = 0; i < 16; ++i) {
+    (*request.mutable_spec()->mutable_labels())["k" + std::to_string(i)] =
+        std::string(250, 'v');
+  }
+  const std::string bytes = request.SerializeAsString();
+  // Together some 60 MB, without their events.
+  for (int i = 0; i < 4000; ++i) {
+    const grpc::Status status = Call(channel, kCreate, bytes);
+    ASSERT_TRUE(status.ok()) << i << ": " << status.error_message();
+  }
+}
+
 TEST_F(ControlConnectionsTest, MoreStreamsMayCarryConnections) {
   DaemonProcess daemon;
   ASSERT_TRUE(daemon.WaitUntilReady());

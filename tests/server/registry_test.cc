@@ -179,6 +179,28 @@ TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {
             "LISTENER_CLOSED");
 }
 
+TEST_F(RegistryTest, TheMemoryOfListenersIsKnown) {
+  EXPECT_EQ(registry_->ListenerMemoryUse(), 0u);
+  Create("small");
+  const size_t small = registry_->ListenerMemoryUse();
+  EXPECT_GT(small, 4000u);
+  v1::CreateListenerRequest request = Request("large");
+  for (int i = 0; i < 16; ++i) {
+    (*request.mutable_spec()->mutable_labels())["k" + std::to_string(i)] =
+        std::string(250, 'v');
+  }
+  EXPECT_TRUE(TryCreate(request).ok());
+  EXPECT_GT(registry_->ListenerMemoryUse(), 2 * small + 8000);
+  v1::UpdateListenerRequest update;
+  update.mutable_update_mask()->add_paths("spec.labels");
+  ASSERT_TRUE(registry_->Update("large", update).ok());
+  EXPECT_NEAR(registry_->ListenerMemoryUse(), 2 * small, 16);
+  Close("large");
+  EXPECT_NEAR(registry_->ListenerMemoryUse(), 2 * small, 16);
+  EXPECT_TRUE(registry_->Delete("large").ok());
+  EXPECT_EQ(registry_->ListenerMemoryUse(), small);
+}
+
 TEST_F(RegistryTest, HandlerOfLaterConnectionsCanBeChanged) {
   const v1::Listener listener = Create("web");
   RawClient before = Connect(listener);
