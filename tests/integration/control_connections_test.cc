@@ -140,6 +140,7 @@ TEST_F(ControlConnectionsTest, WhoSaysNothingHasHalfOfFewPlaces) {
     while (!Contains(answer, "12345678")) {
       answer += silent[i]->Receive();
       ASSERT_FALSE(Contains(answer, "ECONNRESET")) << i;
+      ASSERT_FALSE(Contains(answer, "EOF")) << i;
     }
   }
   EXPECT_TRUE(List(called).ok());
