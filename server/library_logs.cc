@@ -26,13 +26,13 @@ void WriteNow(const std::string& line) {
 }
 
 void LogOfGrpc(gpr_log_func_args* args) {
+  // Of GPR_ASSERT(), which calls abort(3) next.
+  const bool is_last = absl::StartsWith(args->message, "assertion failed");
+  if (!is_last && !logs_lines_of_grpc) return;
   const std::string line =
       absl::StrCat("gRPC: ", args->file, ":", args->line, ": ", args->message);
-  // Of GPR_ASSERT(), which calls abort(3) next.
-  if (absl::StartsWith(args->message, "assertion failed")) {
-    return WriteNow(absl::StrCat("portreeved: ", line, "\n"));
-  }
-  if (logs_lines_of_grpc) Log(line);
+  if (is_last) return WriteNow(absl::StrCat("portreeved: ", line, "\n"));
+  Log(line);
 }
 
 // Clients cause such lines, as many as they like; each is refused with an error
