@@ -362,7 +362,7 @@ void ControlAcceptor::LookAtMemory(TimePoint now) {
   constexpr int64_t kOfCarrying = 512 << 10;
   const int64_t unaccounted =
       memory_.Unaccounted() - table_.num_carrying() * kOfCarrying;
-  switch (memory_.policy().Look(now, unaccounted)) {
+  switch (memory_.policy().Look(now, unaccounted, memory_.Resident())) {
     case MemoryPolicy::Alarm::kNone:
       return;
     case MemoryPolicy::Alarm::kGrowth:

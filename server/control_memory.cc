@@ -31,17 +31,21 @@ constexpr std::chrono::seconds kMarkInterval{1};
 
 }  // namespace
 
-MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes) {
+MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
+                                       int64_t resident) {
+  const Memory memory{bytes, resident};
   const bool is_first = !marked_.has_value();
   if (is_first || now - *marked_ >= kMarkInterval) {
     // After a pause both are old.
-    older_ = is_first || now - *marked_ >= 2 * kMarkInterval ? bytes : newer_;
-    newer_ = bytes;
+    older_ = is_first || now - *marked_ >= 2 * kMarkInterval ? memory : newer_;
+    newer_ = memory;
     marked_ = now;
   }
   const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
+  const int64_t growth =
+      std::min(bytes - older_.unaccounted, resident - older_.resident);
   const bool is_too_large = bytes > limit_;
-  if (!is_too_large && bytes - older_ <= limit_ / part) return Alarm::kNone;
+  if (!is_too_large && growth <= limit_ / part) return Alarm::kNone;
   alert_until_ = After(now, kAlert);
   if (is_too_large) {
     // It may be what is left of a flood that is over, and nobody's fault.
@@ -50,7 +54,7 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes) {
     if (may_help) TrimAt(After(now, kTrimSoon));
     return Alarm::kLevel;
   }
-  older_ = newer_ = bytes;
+  older_ = newer_ = memory;
   return Alarm::kGrowth;
 }
 

@@ -37,7 +37,8 @@ class MemoryPolicy {
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 
-  // The process has `bytes` that nothing accounts for.
+  // The process has `bytes` that nothing accounts for, and `resident` in all:
+  // what only leaves the account, as with connections that close, is no growth.
   enum class Alarm {
     kNone,
     // It has grown so fast that whoever sends much has to go.
@@ -45,7 +46,7 @@ class MemoryPolicy {
     // It is too large: whoever is busy has to go.
     kLevel,
   };
-  Alarm Look(TimePoint now, int64_t bytes);
+  Alarm Look(TimePoint now, int64_t bytes, int64_t resident);
 
   bool IsOnAlert(TimePoint now) const { return now < alert_until_; }
 
@@ -56,12 +57,17 @@ class MemoryPolicy {
   void OnTrimmed(TimePoint now);
 
  private:
+  struct Memory {
+    int64_t unaccounted = 0;
+    int64_t resident = 0;
+  };
+
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
   // Of the last seconds; growth counts from older_.
-  int64_t older_ = 0;
-  int64_t newer_ = 0;
+  Memory older_;
+  Memory newer_;
   std::optional<TimePoint> marked_;
   TimePoint alert_until_{};
   int num_trimmed_ = 0;  // Since the last shutdown.
@@ -80,6 +86,8 @@ class ControlMemory {
 
   MemoryPolicy& policy() { return policy_; }
 
+  // The bytes that the process has; 0 where nobody knows.
+  int64_t Resident() const;
   // The bytes that nothing accounts for; 0 where nobody knows.
   int64_t Unaccounted() const;
 
@@ -87,8 +95,6 @@ class ControlMemory {
   void Trim();
 
  private:
-  int64_t Resident() const;
-
   MemoryPolicy policy_;
   const Accounted accounted_;
   const Descriptor statm_;

@@ -241,6 +241,34 @@ TEST_F(ControlConnectionsTest, WhoMakesManyListenersIsNoFlood) {
   }
 }
 
+TEST_F(ControlConnectionsTest, ConnectionsThatCloseMakeNoFloodOfOthers) {
+  DaemonProcess daemon(
+      {"--max-control-memory", "24MiB", "--listen", "tcp:127.0.0.1:0 echo"});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  const Channel channel = Called(daemon.Target());
+  // One that is busier than most: calls of it wait.
+  PlainClient waiting(ControlPort(daemon));
+  FloodFrames frames(FloodKind::kOpen, kAttach);
+  waiting.Send(frames.Beginning() + frames.Next(40 * 15));
+  {
+    std::vector<std::unique_ptr<PlainClient>> clients;
+    for (int i = 0; i < 300; ++i) {
+      clients.push_back(std::make_unique<PlainClient>(daemon.ListenerPort(0)));
+    }
+    clients.back()->Send("x");
+    clients.back()->Expect("x");
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(List(channel).ok());
+  }
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(List(channel).ok());
+  waiting.Send(FloodFrames(FloodKind::kPing, "").Next(1));
+  std::string answer;
+  while (!Contains(answer, "12345678")) {
+    answer += waiting.Receive();
+    ASSERT_FALSE(Contains(answer, "ECONNRESET"));
+    ASSERT_FALSE(Contains(answer, "EOF"));
+  }
+}
+
 TEST_F(ControlConnectionsTest, MoreStreamsMayCarryConnections) {
   DaemonProcess daemon;
   ASSERT_TRUE(daemon.WaitUntilReady());

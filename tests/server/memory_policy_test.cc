@@ -16,50 +16,62 @@ TimePoint At(Duration time) { return TimePoint(std::chrono::hours(1) + time); }
 
 TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
   MemoryPolicy policy(90);
-  EXPECT_EQ(policy.Look(At(seconds(0)), 90), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(seconds(0)), 91), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 90, 90), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 91, 91), Alarm::kLevel);
   // As long as it lasts.
-  EXPECT_EQ(policy.Look(At(seconds(9)), 91), Alarm::kLevel);
-  EXPECT_EQ(policy.Look(At(seconds(9)), 90), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(seconds(9)), -1'000), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(9)), 91, 91), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(9)), 90, 90), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(9)), -1'000, -1'000), Alarm::kNone);
 }
 
 TEST(MemoryPolicy, ASixthOfTheLimitIsTheMostThatMayComeAtOnce) {
   MemoryPolicy policy(180);
-  EXPECT_EQ(policy.Look(At(milliseconds(0)), 10), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(25)), 40), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(50)), 41), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 10, 10), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(25)), 40, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(50)), 41, 41), Alarm::kGrowth);
   // It counts from there on.
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 71), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(100)), 72), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 71, 71), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(100)), 72, 72), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
   MemoryPolicy policy(180);
-  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(975)), 20), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(1'000)), 20), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(1'500)), 31), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(975)), 20, 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1'000)), 20, 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1'500)), 31, 31), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, GrowthInPassingIsFine) {
   MemoryPolicy policy(900);
   for (int second = 0; second <= 6; ++second) {
-    EXPECT_EQ(policy.Look(At(seconds(second)), second * 150), Alarm::kNone)
+    EXPECT_EQ(policy.Look(At(seconds(second)), second * 150, second * 150),
+              Alarm::kNone)
         << second;
   }
-  EXPECT_EQ(policy.Look(At(seconds(7)), 901), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(7)), 901, 901), Alarm::kLevel);
 }
 
 TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
   MemoryPolicy policy(90);
-  EXPECT_EQ(policy.Look(At(seconds(0)), 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(seconds(2)), 80), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(2)), 80, 80), Alarm::kNone);
   // Shorter than that, it is.
-  EXPECT_EQ(policy.Look(At(milliseconds(3'999)), 90), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'999)), 90, 90), Alarm::kNone);
   MemoryPolicy another(90);
-  EXPECT_EQ(another.Look(At(seconds(0)), 0), Alarm::kNone);
-  EXPECT_EQ(another.Look(At(milliseconds(1'999)), 80), Alarm::kGrowth);
+  EXPECT_EQ(another.Look(At(seconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(1'999)), 80, 80), Alarm::kGrowth);
+}
+
+// Connections that close leave the account all at once.
+TEST(MemoryPolicy, WhatLeavesTheAccountIsNoGrowth) {
+  MemoryPolicy policy(180);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), -1'000, 500), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(25)), 100, 530), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(50)), 100, 531), Alarm::kGrowth);
+  // Nor is what the account explains.
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 130, 9'000), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 131, 9'000), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterTheLastShutdown) {
