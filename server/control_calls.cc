@@ -122,8 +122,11 @@ class CountedCalls final
     // Those of gRPC's own synchronous services were not counted.
     if (auto* call = dynamic_cast<CallContext*>(&context)) {
       call->Begin(connection);
-    } else if (dynamic_cast<grpc::GenericCallbackServerContext*>(&context)) {
-      table_.OnCallBegun();
+    } else if (const auto* generic =
+                   dynamic_cast<grpc::GenericCallbackServerContext*>(
+                       &context)) {
+      // One of the method "" has begun once it is given back.
+      if (!generic->method().empty()) table_.OnCallBegun();
     }
     if (connection == nullptr) return nullptr;
     if (!connection->BeginCall()) {
