@@ -236,12 +236,25 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
                      std::string(watched.message())));
     return Leave(address);
   }
+  EndNamesake(**connection);
   table_.Add(*connection);
   if (const auto oldest = handshakes_.Enter(*connection, time_.Now())) {
     (*oldest)->ShutDown();
   }
+  if (clients_.size() >= static_cast<size_t>(limits_.max_connections)) {
+    // So that there is a place for the next.
+    if (const auto oldest = handshakes_.GiveWay()) (*oldest)->ShutDown();
+  }
   AwaitHandshakes();
   hand_over_(fd.Release(), is_unix);
+}
+
+// From one port a client can connect to several of the daemon's addresses.
+// gRPC names connections of TLS by the client's address alone: the calls of one
+// would count for the other.
+void ControlAcceptor::EndNamesake(const ControlConnection& connection) const {
+  if (!connection.is_secure()) return;
+  if (const auto older = table_.Find(connection.key())) older->ShutDown();
 }
 
 absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(

@@ -83,6 +83,8 @@ class ControlAcceptor {
   void OnClient(Address& address, Descriptor fd, const AnyAddress& peer);
   absl::StatusOr<std::shared_ptr<ControlConnection>> Describe(
       int fd, bool is_unix, const AnyAddress& peer) const;
+  // Of two connections with one name the older is ended.
+  void EndNamesake(const ControlConnection& connection) const;
   absl::Status Watch(Address& address,
                      const std::shared_ptr<ControlConnection>& connection);
   void Forget(Client& client);

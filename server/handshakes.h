@@ -37,6 +37,16 @@ class Handshakes {
     return oldest;
   }
 
+  // Gives the client that has to go where the last place of all, of those that
+  // have shown it, too, is taken: the oldest, unless it has come just now.
+  std::optional<Client> GiveWay() {
+    ForgetThoseOver();
+    if (entries_.size() < 2) return std::nullopt;
+    Client oldest = std::move(entries_.front().client);
+    entries_.pop_front();
+    return oldest;
+  }
+
   // Gives a client whose time is up, and forgets it; to be called until there
   // is none.
   std::optional<Client> Expire(TimePoint now) {

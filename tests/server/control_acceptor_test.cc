@@ -65,6 +65,40 @@ TEST_F(ControlAcceptorTest, WithTlsConnectionsAreKnownByTheirAddresses) {
   EXPECT_FALSE(Plain(2)->is_secure());
 }
 
+// Connects to `address` from `port` of 127.0.0.1, 0 for any; gives the port.
+int ConnectFrom(int port, const AnyAddress& address, Descriptor& fd) {
+  fd = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  Inet::Address local(asio::ip::make_address("127.0.0.1"),
+                      static_cast<uint16_t>(port));
+  auto size = static_cast<socklen_t>(local.size());
+  EXPECT_EQ(bind(fd.get(), local.data(), size), 0);
+  EXPECT_EQ(getsockname(fd.get(), local.data(), &size), 0);
+  const auto& peer = std::get<Inet::Address>(address);
+  EXPECT_EQ(connect(fd.get(), peer.data(), static_cast<socklen_t>(peer.size())),
+            0);
+  return local.port();
+}
+
+TEST_F(ControlAcceptorTest, WithTlsOneNameIsOfOneConnection) {
+  Make({}, true);
+  Listen(kLoopback);
+  Listen(kLoopback);
+  Start();
+  Descriptor older, newer;
+  const int port = ConnectFrom(0, acceptor_->addresses()[0], older);
+  ASSERT_TRUE(AwaitGiven(1));
+  const std::string name = "ipv4:127.0.0.1:" + std::to_string(port);
+  const auto first = table_.Find(name);
+  ASSERT_NE(first, nullptr);
+  ConnectFrom(port, acceptor_->addresses()[1], newer);
+  ASSERT_TRUE(AwaitGiven(2));
+  EXPECT_NE(table_.Find(name), first);
+  EXPECT_TRUE(first->is_shut_down());
+  EXPECT_FALSE(table_.Find(name)->is_shut_down());
+}
+
 TEST_F(ControlAcceptorTest, EveryAddressTakesIpv4Too) {
   Make({});
   Listen(Inet::Address(asio::ip::make_address("::"), 0));
@@ -84,8 +118,11 @@ TEST_F(ControlAcceptorTest, ClientsBeyondTheLimitWaitForOneThatLeaves) {
   ControlAcceptor::Limits limits;
   limits.max_connections = 2;
   StartOne(limits);
-  for (int i = 0; i < 4; ++i) Connect();
-  ASSERT_TRUE(AwaitGiven(2));
+  for (size_t i = 0; i < 2; ++i) {
+    ConnectAndAwait();
+    ASSERT_TRUE(Plain(i)->BeginCall());
+  }
+  for (int i = 0; i < 2; ++i) Connect();
   Settle();
   EXPECT_EQ(given_.size(), 2u);
   EXPECT_EQ(Seen(*clients_[2]), "nothing");
@@ -95,6 +132,7 @@ TEST_F(ControlAcceptorTest, ClientsBeyondTheLimitWaitForOneThatLeaves) {
   EXPECT_EQ(TakeLog(), std::vector<std::string>{line});
   EndGiven(0);
   ASSERT_TRUE(AwaitGiven(3));
+  ASSERT_TRUE(Plain(2)->BeginCall());
   EndGiven(1);
   ASSERT_TRUE(AwaitGiven(4));
   // Not within the minute.
@@ -109,8 +147,10 @@ TEST_F(ControlAcceptorTest, AllAddressesHaveOneLimit) {
   Listen(kLoopback);
   Listen(Unix::Address(folder.File("control")));
   Start();
-  ConnectAndAwait(0);
-  ConnectAndAwait(1);
+  for (size_t i = 0; i < 2; ++i) {
+    ConnectAndAwait(i);
+    ASSERT_TRUE(Plain(i)->BeginCall());
+  }
   Connect(0);
   Connect(1);
   Settle();
@@ -142,6 +182,24 @@ TEST_F(ControlAcceptorTest, OneTooManyThatSaysNothingEndsTheOldest) {
   EXPECT_EQ(Seen(second), "nothing");
   EXPECT_EQ(Seen(third), "nothing");
   EXPECT_EQ(Seen(called), "nothing");
+}
+
+TEST_F(ControlAcceptorTest, WhoSaysNothingLeavesAPlaceToTheNext) {
+  ControlAcceptor::Limits limits;
+  limits.max_connections = 3;
+  StartOne(limits);
+  RawClient& called = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  RawClient& oldest = ConnectAndAwait();
+  EXPECT_EQ(Seen(oldest), "nothing");
+  RawClient& last = ConnectAndAwait();
+  EXPECT_EQ(oldest.Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(last), "nothing");
+  EndGiven(1);
+  ConnectAndAwait();
+  EXPECT_EQ(last.Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(called), "nothing");
+  TakeLog();  // The limit was reached, for a moment.
 }
 
 TEST_F(ControlAcceptorTest, WhoHasNotCalledInTimeIsEnded) {
