@@ -30,6 +30,7 @@
 #include "server/loop_group.h"
 #include "server/own_addresses.h"
 #include "server/policy_reload.h"
+#include "server/pump.h"
 #include "server/registry.h"
 
 namespace portreeve::server {
@@ -136,14 +137,14 @@ struct Daemon::State {
   // The bytes that are kept for listeners, connections and their history, but
   // for connections that clients serve.
   int64_t AccountedMemory() const {
-    // What may wait of a connection, both ways, beside what it takes itself.
-    constexpr int64_t kOfConnection = (128 + 4) << 10;
+    // What a connection takes, beside bytes of it that wait.
+    constexpr int64_t kOfConnection = 4 << 10;
     const auto connections =
         static_cast<int64_t>(registry.connections().entries().size());
     return static_cast<int64_t>(events.MemoryUse() +
                                 registry.RequestMemoryUse() +
                                 registry.ListenerMemoryUse()) +
-           connections * kOfConnection;
+           Pump::held_in_memory() + connections * kOfConnection;
   }
 
   // Refuses new streams and ends the watches; returns when every stream has

@@ -1,13 +1,15 @@
 #include "server/pump.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <span>
 #include <utility>
 
@@ -19,6 +21,8 @@ namespace {
 
 // What recv(2) is asked for.  A source that fills it is one that sends much.
 constexpr size_t kCopyBytes = Outbox::kMostBytes;
+
+std::atomic<int64_t> held_in_copies = 0;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -173,7 +177,7 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
 // What is in the pipe, which cannot be spliced, is held as a copy.  False if it
 // cannot be read.
 bool Pump::TakeFromPipe(Lane& lane) {
-  std::unique_ptr<char[]> copy(new (std::nothrow) char[held()]);
+  HeldCopy copy = MakeCopy(held());
   if (copy == nullptr) return false;
   const ssize_t size = read(pipe_->read.get(), copy.get(), held());
   if (size != static_cast<ssize_t>(held())) return false;
@@ -207,8 +211,21 @@ void Pump::PrepareToSend(int target) {
   SetNoDelay(target);
 }
 
+int64_t Pump::held_in_memory() { return held_in_copies; }
+
+Pump::HeldCopy Pump::MakeCopy(size_t size) {
+  HeldCopy copy(static_cast<char*>(std::malloc(size)));
+  held_in_copies += static_cast<int64_t>(malloc_usable_size(copy.get()));
+  return copy;
+}
+
+void Pump::FreeCopy::operator()(char* memory) const {
+  held_in_copies -= static_cast<int64_t>(malloc_usable_size(memory));
+  std::free(memory);
+}
+
 void Pump::Hold(Lane& lane, std::string_view data) {
-  copy_.reset(new (std::nothrow) char[data.size()]);
+  copy_ = MakeCopy(data.size());
   out_of_memory_ = copy_ == nullptr;
   if (!out_of_memory_) std::memcpy(copy_.get(), data.data(), data.size());
   begin_ = 0;

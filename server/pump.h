@@ -36,6 +36,9 @@ class Pump {
  public:
   static constexpr size_t kMostHeld = 64 * 1024;
 
+  // What all of the process hold as copies, in bytes.  Threads: any.
+  static int64_t held_in_memory();
+
   enum class State {
     kAwaitsSource,  // Nothing more to receive now.
     kSending,       // What was received is in the outbox: OnSent() is to come.
@@ -97,6 +100,14 @@ class Pump {
   const std::optional<TimePoint>& held_since() const { return held_since_; }
 
  private:
+  // Counted by held_in_memory().
+  struct FreeCopy {
+    void operator()(char* memory) const;
+  };
+  using HeldCopy = std::unique_ptr<char[], FreeCopy>;
+  // Null where there is no memory.
+  static HeldCopy MakeCopy(size_t size);
+
   static constexpr size_t kBytesPerStep = size_t{1} << 20;
 
   // Each gives the state in which Run() ends, or nullopt to go on.
@@ -116,7 +127,7 @@ class Pump {
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
   uint32_t in_outbox_ = 0;  // While it is, nothing else is held.
-  std::unique_ptr<char[]> copy_;
+  HeldCopy copy_;
   std::unique_ptr<Pipe> pipe_;
   std::optional<TimePoint> held_since_;
   bool readable_ : 1 = false;  // As far as is known.

@@ -77,6 +77,12 @@ class ControlAcceptorTest : public testing::LoopFixture {
   std::shared_ptr<ControlConnection> Plain(size_t number) {
     return table_.Find("fd:" + std::to_string(given_.at(number).fd));
   }
+  // As gRPC does.
+  void ReadGiven(size_t number) {
+    char data[1 << 14];
+    while (recv(given_.at(number).fd, data, sizeof data, MSG_DONTWAIT) > 0) {
+    }
+  }
   static void End(const Given& given) {
     if (given.fd < 0) return;
     (void)shutdown(given.fd, SHUT_RDWR);

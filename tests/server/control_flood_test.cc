@@ -90,11 +90,32 @@ TEST_F(ControlFloodTest, WhoIsSilentIsNotLookedAt) {
   EXPECT_EQ(time().earliest(), TimePoint::max());
   EXPECT_EQ(client.Send("x"), "ok");
   ASSERT_TRUE(RunUntil([&] { return time().earliest() != TimePoint::max(); }));
-  // Twice: it has sent, and it has sent no more.
-  time().Advance(milliseconds(25));
-  EXPECT_NE(time().earliest(), TimePoint::max());
-  time().Advance(milliseconds(25));
+  // As long as it waits to be read.
+  for (int i = 0; i < 10; ++i) {
+    time().Advance(milliseconds(10));
+    EXPECT_NE(time().earliest(), TimePoint::max());
+  }
+  ReadGiven(0);
+  time().Advance(milliseconds(10));
   EXPECT_EQ(time().earliest(), TimePoint::max());
+}
+
+// A client that has sent all it could, and waits; or that leaves at once: what
+// it has sent is enough for thousands of calls.
+TEST_F(ControlFloodTest, WhatWaitsToBeReadIsFoundThoughNothingMoreComes) {
+  StartOne({});
+  RawClient& client = ConnectAndAwait();
+  RawClient& other = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  ASSERT_TRUE(Plain(1)->BeginCall());
+  EXPECT_EQ(client.Send(std::string(100 << 10, 'x')), "ok");
+  Settle();
+  for (int i = 0; i < 500; ++i) time().Advance(milliseconds(10));
+  EXPECT_GT(Plain(0)->Activity(), 50 << 10);
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, "so says the test");
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(other), "nothing");
+  (void)TakeLog();
 }
 
 // What is left of a flood that is over.
@@ -112,14 +133,16 @@ TEST_F(ControlFloodTest, WhoAsksForLittleIsNotEndedForWhatOthersTook) {
   // It is looked at, before its handshake would be too late.
   const TimePoint soon = time().Now() + seconds(1);
   ASSERT_TRUE(RunUntil([&] { return time().earliest() < soon; }));
-  time().Advance(milliseconds(25));
+  time().Advance(milliseconds(10));
   Settle();
   EXPECT_EQ(Seen(client), "nothing");
   // The heap is asked for it, where it can be measured.
   EXPECT_EQ(memory.policy().next_trim().has_value(), memory.Unaccounted() != 0);
   // Who asks for much is.
-  for (int i = 0; i < 15; ++i) ASSERT_TRUE(Plain(0)->BeginCall());
-  time().Advance(milliseconds(25));
+  for (int i = 0; i < ControlActivity::kFreeWaiting; ++i) {
+    ASSERT_TRUE(Plain(0)->BeginCall());
+  }
+  time().Advance(milliseconds(10));
   if (memory.Unaccounted() != 0) EXPECT_EQ(client.Receive(), "ECONNRESET");
   (void)TakeLog();
   EndGiven(0);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "server/pump.h"
 #include "tests/server/handlers_fixture.h"
 
 namespace portreeve::server {
@@ -40,6 +41,24 @@ TEST_F(HandlersTest, EchoReadsNoFasterThanItsPeer) {
   Flood(client);
   const auto& [id, connection] = *server.connections().begin();
   EXPECT_LE(connection->bytes_to_write(), 64u * 1024);
+}
+
+TEST_F(HandlersTest, WhatIsHeldInMemoryIsCounted) {
+  EXPECT_EQ(Pump::held_in_memory(), 0);
+  AnyServer& server = Serve(EchoHandler());
+  RawClient idle = ClientOf(server);
+  RawClient client = ClientOf(server);
+  client.ShrinkReceiveBuffer();
+  // No pipe is taken behind urgent data.
+  ASSERT_EQ(send(client.socket().native_handle(), "!", 1, MSG_OOB), 1);
+  Flood(client);
+  const auto waiting = std::next(server.connections().begin());
+  const auto held = static_cast<int64_t>(waiting->second->bytes_to_write());
+  EXPECT_GT(held, 0);
+  EXPECT_GE(Pump::held_in_memory(), held);
+  client.Reset();
+  ClosedReasons(1);
+  EXPECT_EQ(Pump::held_in_memory(), 0);
 }
 
 TEST_F(HandlersTest, EchoClosesAPeerThatDoesNotReadAndNoListener) {

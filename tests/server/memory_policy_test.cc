@@ -28,10 +28,32 @@ TEST(MemoryPolicy, ASixthOfTheLimitIsTheMostThatMayComeAtOnce) {
   MemoryPolicy policy(180);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 10, 10), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(25)), 40, 40), Alarm::kNone);
+  EXPECT_FALSE(policy.IsOnAlert(At(milliseconds(50))));
   EXPECT_EQ(policy.Look(At(milliseconds(50)), 41, 41), Alarm::kGrowth);
+}
+
+TEST(MemoryPolicy, OnTheAlertLittleIsTooMuch) {
+  MemoryPolicy policy(480);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 81, 81), Alarm::kGrowth);
+  EXPECT_TRUE(policy.IsOnAlert(At(milliseconds(10))));
   // It counts from there on.
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 71, 71), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(100)), 72, 72), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 91, 91), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(30)), 92, 92), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(40)), 102, 102), Alarm::kNone);
+  // Three seconds after the last alarm it is over.
+  EXPECT_TRUE(policy.IsOnAlert(At(milliseconds(3'029))));
+  EXPECT_FALSE(policy.IsOnAlert(At(milliseconds(3'030))));
+  EXPECT_EQ(policy.Look(At(milliseconds(3'030)), 102, 102), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'040)), 182, 182), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'050)), 183, 183), Alarm::kGrowth);
+}
+
+TEST(MemoryPolicy, TooMuchMemoryIsAnAlertToo) {
+  MemoryPolicy policy(480);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 450, 450), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 481, 481), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 461, 461), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
@@ -70,8 +92,8 @@ TEST(MemoryPolicy, WhatLeavesTheAccountIsNoGrowth) {
   EXPECT_EQ(policy.Look(At(milliseconds(25)), 100, 530), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(50)), 100, 531), Alarm::kGrowth);
   // Nor is what the account explains.
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 130, 9'000), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 131, 9'000), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 103, 9'000), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 104, 9'000), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterTheLastShutdown) {
@@ -94,6 +116,31 @@ TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterTheLastShutdown) {
   policy.OnTrimmed(At(milliseconds(21'200)));
   EXPECT_EQ(policy.next_trim(), At(milliseconds(31'200)));
   policy.OnTrimmed(At(milliseconds(31'200)));
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+}
+
+// Or connections that are ended one after another would put it off for ever.
+TEST(MemoryPolicy, AFurtherShutdownPutsNoTrimOff) {
+  MemoryPolicy policy(90);
+  for (int ms = 0; ms < 200; ms += 50) {
+    policy.OnShutDown(At(milliseconds(ms)));
+    EXPECT_EQ(policy.next_trim(), At(milliseconds(200)));
+  }
+}
+
+TEST(MemoryPolicy, WhileThereIsTooMuchItIsTrimmedEachSecondForAWhile) {
+  MemoryPolicy policy(90);
+  int num_trims = 0;
+  for (int ms = 0; ms <= 60'000; ms += 10) {
+    EXPECT_EQ(policy.Look(At(milliseconds(ms)), 91, 91), Alarm::kLevel);
+    if (!policy.next_trim()) continue;
+    EXPECT_LE(*policy.next_trim(), At(milliseconds(ms + 1'000)));
+    if (*policy.next_trim() > At(milliseconds(ms))) continue;
+    policy.OnTrimmed(At(milliseconds(ms)));
+    ++num_trims;
+  }
+  // It is no flood's, then.
+  EXPECT_EQ(num_trims, 6);
   EXPECT_EQ(policy.next_trim(), std::nullopt);
 }
 
