@@ -30,8 +30,12 @@ class Churn:
         self._dice = random.Random(f"{seed} churn")
         self._channels = [daemon.channel(daemon.tcp),
                           daemon.channel(daemon.unix)]
-        for channel in self._channels:  # They are open from the beginning.
-            grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
+        # They are open from the beginning; without a call the daemon would
+        # close them.
+        for channel in self._channels:
+            listener_pb2_grpc.ListenerServiceStub(channel).ListListeners(
+                listener_pb2.ListListenersRequest(page_size=1),
+                timeout=TIMEOUT)
         self._done = threading.Event()
         self._expected = collections.Counter()
         self._audited = collections.Counter()

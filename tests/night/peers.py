@@ -179,11 +179,11 @@ class DialPeer:
             return b""
         raise ConnectionResetError(str(frame))
 
-    def exchange(self, data, timeout=TIMEOUT):
+    def exchange(self, data, timeout=TIMEOUT, frame=1 << 16):
         del timeout  # The call's.
-        for i in range(0, len(data), 1 << 16):
+        for i in range(0, len(data), frame):
             self._frames.put(
-                connection_pb2.ClientFrame(data=data[i:i + (1 << 16)]))
+                connection_pb2.ClientFrame(data=data[i:i + frame]))
         self.sent += len(data)
         came = b""
         while len(came) < len(data):
@@ -222,15 +222,21 @@ class Upstream:
         self._lock = threading.Lock()
         self._connections = set()
         self._listeners = []
+        # Never listens; nobody else is given the port while it is away.
+        self._holder = self._bind()
         self.come()
         self.address = ("127.0.0.1", self._port)
         self.path = path
 
-    def come(self):
+    def _bind(self):
         tcp = socket.socket()
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind(("127.0.0.1", self._port))
         self._port = tcp.getsockname()[1]
+        return tcp
+
+    def come(self):
+        tcp = self._bind()
         unix = socket.socket(socket.AF_UNIX)
         unix.bind(self._path + ".new")
         for listener in (tcp, unix):
