@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import threading
+import time
 
 import grpc
 
@@ -19,6 +20,14 @@ SOCKET_MEMORY_USED = "memory.kmem.tcp.usage_in_bytes"
 # A file of the policy whose name alone makes lines of the log long: what
 # the daemon keeps of them while nobody reads stderr shall be full soon.
 LONG_NAME = "/".join(["policy" + "." * 200] * 15)
+
+# Of descriptors: so few that those which are not given back are missed.
+MOST_DESCRIPTORS = 256
+# Asks heap_probe.cc for an answer, and within how many seconds it is there.
+ASK_HEAP = signal.SIGRTMIN + 3
+HEAP_ANSWERS = 20
+# What threads keep of freed memory for themselves counts as used: nothing.
+NO_CACHES = "glibc.malloc.tcache_count=0"
 
 WIDE = "127.0.0.0/8"
 NARROW = "127.0.0.1/32"
@@ -47,14 +56,18 @@ def _cgroup():
 
 
 class Daemon:
-    """Killed at the end.  `folder` is empty; `binary` the program."""
+    """Killed at the end.  `folder` is empty; `binary` the program.
 
-    def __init__(self, binary, folder):
+    `probe` is the library of heap_probe.cc.
+    """
+
+    def __init__(self, binary, probe, folder):
         self.folder = folder
         self.cgroup = _cgroup()
         self.policy = f"{folder}/{LONG_NAME}/policy"
         self.disk = f"{folder}/disk"
         self.audit = f"{self.disk}/audit.log"
+        self._heap = f"{folder}/heap"
         self.lines = []  # Of stderr, but for those of _hups.
         self.rereads = 0
         self.dropped = 0
@@ -70,7 +83,9 @@ class Daemon:
              f"unix:{folder}/control", "--policy", self.policy, "--audit",
              self.audit, "--drain", "1s"],
             stdout=subprocess.PIPE, stderr=stderr, text=True,
-            preexec_fn=self._enter_cgroup)
+            env=dict(os.environ, LD_PRELOAD=probe, NIGHT_HEAP=self._heap,
+                     GLIBC_TUNABLES=NO_CACHES),
+            preexec_fn=self._confine)
         os.close(stderr)
         self.pid = self.process.pid
         self._flow.set()
@@ -85,9 +100,13 @@ class Daemon:
                 break
         else:
             raise RuntimeError(f"ended before it was ready: {self.lines}")
-        self._limits = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        self._limits = {
+            what: resource.prlimit(self.pid, what)
+            for what in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)}
 
-    def _enter_cgroup(self):
+    def _confine(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE,
+                           (MOST_DESCRIPTORS, MOST_DESCRIPTORS))
         if self.cgroup:
             with open(f"{self.cgroup}/cgroup.procs", "w") as processes:
                 processes.write(str(os.getpid()))
@@ -114,10 +133,11 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
-    def channel(self, target):
+    def channel(self, target, options=()):
         """With a connection of its own."""
         return grpc.insecure_channel(
-            target, options=[("grpc.use_local_subchannel_pool", 1)])
+            target,
+            options=[("grpc.use_local_subchannel_pool", 1), *options])
 
     def write_policy(self, listen, broken=False):
         """Whole at once; in force after the next SIGHUP."""
@@ -151,11 +171,19 @@ class Daemon:
         return "\n".join(line for line in shown.stdout.splitlines()
                          if f"pid={self.pid}," in line)
 
-    def limit_descriptors(self, number):
+    def _limit(self, what, number):
         """None: as before."""
-        soft, hard = self._limits
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE,
+        soft, hard = self._limits[what]
+        resource.prlimit(self.pid, what,
                          (soft if number is None else number, hard))
+
+    def limit_descriptors(self, number):
+        self._limit(resource.RLIMIT_NOFILE, number)
+
+    def limit_address_space(self, more):
+        """To so many bytes more than it has; None: as before."""
+        self._limit(resource.RLIMIT_AS, None if more is None
+                    else self.address_space() + more)
 
     def limit_socket_memory(self, more):
         """To so many bytes more than there are; None: as before."""
@@ -179,12 +207,35 @@ class Daemon:
                 found.append(int(file.read()))
         return tuple(found)
 
-    def resident_bytes(self):
+    def _status(self, name):
         with open(f"/proc/{self.pid}/status") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
+                if line.startswith(f"{name}:"):
+                    return int(line.split()[1])
+        raise RuntimeError(f"no {name}")
+
+    def address_space(self):
+        return self._status("VmSize") * 1024
+
+    def resident_bytes(self):
+        """But for those of files, which come and go as they are used."""
+        return self._status("RssAnon") * 1024
+
+    def num_threads(self):
+        return self._status("Threads")
+
+    def heap_bytes(self):
+        """In use; what is not was given back to the system just now."""
+        os.kill(self.pid, ASK_HEAP)
+        deadline = time.monotonic() + HEAP_ANSWERS
+        while not os.path.exists(self._heap):
+            if time.monotonic() > deadline:
+                raise AssertionError("the heap does not answer")
+            time.sleep(0.002)
+        with open(self._heap) as file:
+            size = int(file.read())
+        os.remove(self._heap)
+        return size
 
     # stderr.
 

@@ -12,6 +12,7 @@ from portreeve.v1 import connection_pb2_grpc, listener_pb2, listener_pb2_grpc
 
 import peers
 import record
+import shortages
 import worker
 
 # Of listeners, and Dial.
@@ -61,6 +62,35 @@ class Load:
                 ("remote", {"remote": {"claim_timeout": {"seconds": 10}}}),
             )}
         self.worker_comes()
+
+    @contextlib.contextmanager
+    def another_echo(self, identity):
+        """Gives where a listener is that only who calls this knows of."""
+        name = f"listeners/{identity}"
+        inet = self._listeners.CreateListener(
+            listener_pb2.CreateListenerRequest(listener_id=identity, spec={
+                "where_to_listen": {"inet": {"address": "127.0.0.1"}},
+                "handler": {"echo": {}}})).status.listening_on.inet
+        try:
+            yield inet.address, inet.port
+        finally:
+            self.close_listener(name)
+            shortages.poll_until(
+                lambda: not self._status(name).num_connections,
+                lambda: f"{name} has no connections: {self._status(name)}",
+                peers.TIMEOUT)
+            self._listeners.DeleteListener(
+                listener_pb2.DeleteListenerRequest(name=name))
+
+    def close_listener(self, name):
+        """Its connections stay."""
+        self._listeners.CloseListener(listener_pb2.CloseListenerRequest(
+            name=name, existing_connections=listener_pb2.
+            EXISTING_CONNECTIONS_LEAVE))
+
+    def _status(self, name):
+        return self._listeners.GetListener(
+            listener_pb2.GetListenerRequest(name=name)).status
 
     def _create(self, daemon, kind, handler):
         path = f"{daemon.folder}/{kind}.socket"

@@ -1,12 +1,11 @@
 """A night in minutes: everything is taken away from a daemon under load.
 
-    night_test.py DAEMON SECONDS [SEED]
+    night_test.py DAEMON PROBE SECONDS [SEED]
 
 For SECONDS, and until each shortage was there once.  SEED, else $NIGHT_SEED,
 repeats a night as far as threads allow.
 """
 
-import collections
 import os
 import random
 import sys
@@ -19,10 +18,12 @@ from portreeve.v1 import listener_pb2, listener_pb2_grpc
 
 import churn as churns
 import daemon as daemons
+import footprint
 import load as loads
 import name_server as name_servers
 import peers
 import record
+import ring
 import shortages
 
 AGAIN = shortages.AGAIN
@@ -31,25 +32,19 @@ AWAY = 1.5
 # Round trips of the load between shortages, and of those while one lasts.
 TRIPS = 200
 TRIPS_AWAY = (200, 2000, 5000)
-# What the daemon may keep, in bytes: for an event, of as many as it remembers,
-# and beside that, MARGIN.
-EVENT = 300
-MOST_EVENTS = 100_000
-# Descriptors of empty pipes that each loop keeps for splice(2), at most.
-PIPES = 2 * 8
-MARGIN = 16 << 20
 
 
 class Night:
     """One daemon, and what is around it."""
 
-    def __init__(self, binary, folder, seed):
+    def __init__(self, binary, probe, folder, seed):
         self.dice = random.Random(seed)
-        self.daemon = daemons.Daemon(binary, folder)
+        self.daemon = daemons.Daemon(binary, probe, folder)
         self.names = name_servers.NameServer(folder)
         self.upstream = peers.Upstream(f"{folder}/upstream")
-        self.watch_channels = [self.daemon.channel(self.daemon.unix),
-                               self.daemon.channel(self.daemon.tcp)]
+        self.watch_channels = [
+            self.daemon.channel(self.daemon.unix),
+            self.daemon.channel(self.daemon.tcp, record.NARROW)]
         self.record = record.Record(self.watch_channels[0])
         self.lazy = record.Watcher(self.watch_channels[1], lazy=True)
         self.load = loads.Load(self.daemon, self.upstream, self.record, seed)
@@ -57,6 +52,8 @@ class Night:
         self.shortages = shortages.Shortages(
             self.daemon, self.load, self.upstream, self.names, self.record,
             self.dice)
+        self.ring = ring.Ring(self.watch_channels[0], self.load, self.record,
+                              self.lazy)
 
     def __enter__(self):
         return self
@@ -83,6 +80,7 @@ class Night:
                     self.load.more(self.dice.choice(TRIPS_AWAY), AWAY)
                     self.between(name)
             self.answers(name)
+        self.shortages.served_late()
         if not self.load.more(TRIPS):
             self.record.fault(f"after {name} the load stands still")
         self.churn.read_audit()
@@ -105,15 +103,18 @@ class Night:
             self.shortages.read_policy_again()
 
     def see_faults(self, when):
-        faults = (self.record.faults + self.record.watcher.faults +
+        faults = (self.record.watcher.faults + self.record.faults +
                   self.lazy.faults)
         if not self.daemon.alive():
             faults.insert(0, "the daemon has ended: "
                           f"{self.daemon.process.returncode} "
                           f"{self.daemon.lines[-5:]}")
         if faults:
-            raise AssertionError(f"{when}: {len(faults)} faults:\n" +
-                                 "\n".join(str(f) for f in faults[:10]))
+            raise AssertionError(
+                f"{when}: {len(faults)} faults:\n" +
+                "\n".join(str(f) for f in faults[:10]) +
+                "\nThe daemon's last lines:\n" +
+                "\n".join(self.daemon.lines[-10:]))
 
     def answers(self, name):
         """Everything, within the time that is promised."""
@@ -179,28 +180,16 @@ class Night:
             lambda: f"all is told of: {self.record.settle()} "
             f"{self.record.open_connections()}", peers.TIMEOUT)
 
-    def kept(self):
-        """Descriptors and bytes of a daemon that has nothing to do."""
+    def at_rest(self):
+        """What is remembered is alike each time; gives how many clients can
+        be connected.
+        """
         self.nothing_is_open()
-        return self.daemon.descriptors(), self.daemon.resident_bytes()
-
-    def new(self, descriptors):
-        """By kind, those more than before; of pipes, than may be kept."""
-        before = collections.Counter(descriptors)
-        before["pipe:[N]"] += PIPES * os.cpu_count()
-        return dict(collections.Counter(self.daemon.descriptors()) - before)
-
-    def as_before(self, descriptors, resident, num_events):
-        shortages.poll_until(
-            lambda: not self.new(descriptors),
-            lambda: "descriptors that were not there: "
-            f"{self.new(descriptors)}\n{self.daemon.sockets()}", 15)
-        allowed = resident + MARGIN + EVENT * min(
-            MOST_EVENTS, self.record.num_events - num_events)
-        shortages.poll_until(
-            lambda: self.daemon.resident_bytes() <= allowed,
-            lambda: f"{self.daemon.resident_bytes()} bytes are kept, "
-            f"{resident} before", 15)
+        num_clients = footprint.num_clients(self.load, self.record)
+        self.nothing_is_open()
+        self.ring.turn_over()
+        self.see_faults("when events are forgotten")
+        return num_clients
 
     def everything_is_told(self):
         """Watches are complete, totals agree, the audit lacks nothing."""
@@ -213,8 +202,8 @@ class Night:
             answer.revision,
             lambda: f"{answer.revision} events, but {self.lazy.revision} and "
             f"{self.record.watcher.revision} seen", peers.TIMEOUT)
-        if self.record.watcher.missed:
-            self.record.fault(f"{self.record.watcher.missed} events missed")
+        if self.record.watcher.gaps:
+            self.record.fault(f"{self.record.watcher.gaps} are missed")
         for connection in self.record.unclaimed():
             self.record.fault(f"no client knows of {connection}")
         for listener in answer.listeners:
@@ -231,7 +220,7 @@ class Night:
     def everything_was_away(self):
         """What the daemon did not feel proves nothing."""
         felt = {
-            "descriptors": self.record.num_accepts_failed,
+            "descriptors": self.record.accepts_failed.total(),
             "disk": sum("No space left" in line
                         for line in self.daemon.lines),
             "names": self.names.unanswered,
@@ -306,13 +295,12 @@ def spend(night, seconds):
         night.shortages.read_policy_again()
         night.load.more(4 * TRIPS)
         night.stop()
-        before = night.kept()
-        num_events = night.record.num_events
+        before = footprint.Footprint(night.daemon, night.at_rest())
         night.start()
         done = 0
         order = []
         names = [name for name in shortages.Shortages.NAMES
-                 if name != "memory" or night.daemon.cgroup]
+                 if name != "socket_memory" or night.daemon.cgroup]
         while done < len(names) or time.monotonic() - begin < seconds:
             if not order:
                 order = night.dice.sample(names, len(names))
@@ -323,30 +311,30 @@ def spend(night, seconds):
             done += 1
     finally:
         night.stop()
-    night.nothing_is_open()
+    num_clients = night.at_rest()
     night.everything_is_told()
-    night.as_before(*before, num_events)
-    grown = night.daemon.resident_bytes() - before[1]
+    before.check(num_clients)
     night.everything_was_away()
     night.see_faults("in the end")
     night.end()
+    missed = sum(last - first + 1 for first, last in night.lazy.gaps)
     print(f"night: {done} shortages, {night.churn.rounds} listeners, "
-          f"{night.record.num_events} events, {night.lazy.missed} of them "
-          f"missed by the lazy watcher, {night.churn.refused} creates "
-          f"refused, {grown >> 20} MiB more than before")
+          f"{night.record.num_events} events, {missed} of them missed by the "
+          f"lazy watcher, {night.churn.refused} creates refused")
     for what, count in sorted(night.record.settled.items()):
         print("night:", *what, count)
 
 
 def main():
-    binary, seconds, *rest = sys.argv[1:]
+    binary, probe, seconds, *rest = sys.argv[1:]
     seed = rest[0] if rest else os.environ.get("NIGHT_SEED",
                                                str(time.time_ns()))
     print(f"night: seed {seed}", flush=True)
     # So that no thread of this process waits long for another one.
     sys.setswitchinterval(0.0005)
     with tempfile.TemporaryDirectory() as folder, \
-            Night(os.path.abspath(binary), folder, seed) as night:
+            Night(os.path.abspath(binary), os.path.abspath(probe), folder,
+                  seed) as night:
         spend(night, float(seconds))
 
 

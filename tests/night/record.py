@@ -4,6 +4,7 @@ import collections
 import contextlib
 import threading
 import time
+import zlib
 
 import grpc
 from portreeve.v1 import connection_pb2, event_pb2, event_pb2_grpc
@@ -26,12 +27,16 @@ EXCUSES = collections.defaultdict(set)
 for _kind in FORWARDS:
     EXCUSES["descriptors", _kind] = {"UPSTREAM_UNREACHABLE"}
     EXCUSES["upstream", _kind] = {"UPSTREAM_UNREACHABLE", "UPSTREAM_RESET"}
-    EXCUSES["memory", _kind] = {"UPSTREAM_UNREACHABLE"}
+    EXCUSES["socket_memory", _kind] = {"UPSTREAM_UNREACHABLE"}
 EXCUSES["names", "forward-name"] = {"UPSTREAM_UNREACHABLE"}
 EXCUSES["worker", "remote"] = {"CLIENT_GONE", "UNCLAIMED"}
 EXCUSES["descriptors", "dial"] = {"FD_LIMIT"}
 EXCUSES["upstream", "dial"] = {"CONNECT_REFUSED", "PEER_RESET"}
 EXCUSES["close", "churn"] = {"LISTENER_CLOSED"}
+
+# Of a channel, so that little is on its way to who does not read: HTTP/2's
+# window stays as it is, 64 KiB.
+NARROW = [("grpc.http2.bdp_probe", 0)]
 
 Outcome = collections.namedtuple(
     "Outcome", "kind key how began ended sent received has_ended why")
@@ -45,7 +50,8 @@ class Watcher:
 
     def __init__(self, channel, take=None, lazy=False):
         self.revision = 0
-        self.missed = 0
+        self.gaps = []  # (first, last)
+        self.seen = {}  # By revision: a checksum of the event.
         self.faults = []
         self._take = take
         self._go = threading.Event()
@@ -82,9 +88,13 @@ class Watcher:
         first = event.revision
         if event.HasField("gap"):
             first = event.gap.first_revision
-            self.missed += event.gap.count
-            if event.gap.count != event.gap.last_revision - first + 1:
+            last = event.gap.last_revision
+            self.gaps.append((first, last))
+            if (event.gap.count, event.revision) != (last - first + 1, last):
                 self.faults.append(f"a gap that does not add up: {event}")
+        else:
+            self.seen[first] = zlib.crc32(
+                event.SerializeToString(deterministic=True))
         if first != self.revision + 1:
             self.faults.append(f"{first} follows upon {self.revision}")
         self.revision = event.revision
@@ -103,7 +113,7 @@ class Record:
         self._away = []  # [name, begin, end]
         self.settled = collections.Counter()
         self.num_events = 0
-        self.num_accepts_failed = 0
+        self.accepts_failed = collections.Counter()  # By listener.
         self.faults = []
         self.watcher = Watcher(channel, self._take)
 
@@ -125,7 +135,7 @@ class Record:
                 self._closed[self._key(connection)] = connection
                 self._lock.notify_all()
             elif kind == "accept_failed":
-                self.num_accepts_failed += 1
+                self.accepts_failed[event.accept_failed.listener] += 1
             elif kind == "connection_dropped":
                 self.faults.append(f"dropped: {event}")
 
@@ -160,6 +170,12 @@ class Record:
                 Outcome(peer.kind, peer.key, how, peer.began,
                         time.monotonic(), peer.sent, peer.received,
                         peer.has_ended, why))
+
+    def compare(self, watcher):
+        """What that one has seen is what this has."""
+        for revision, checksum in watcher.seen.items():
+            if self.watcher.seen.get(revision) != checksum:
+                self.fault(f"event {revision} is two different ones")
 
     def open_connections(self):
         with self._lock:

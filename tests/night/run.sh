@@ -10,4 +10,4 @@ export TMPDIR=/tmp PYTHONPATH=$stubs PYTHONDONTWRITEBYTECODE=1
 exec unshare --user --map-root-user --mount --net bash -c '
   ip link set lo up
   exec /usr/bin/python3 tests/night/night_test.py "$@"
-' night "${PORTREEVED_BINARY:-server/portreeved}" "$@"
+' night "${PORTREEVED_BINARY:-server/portreeved}" tests/night/heap_probe.so "$@"

@@ -6,6 +6,7 @@ Each shortage is a context manager: taken at its begin, given back at its end.
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import grpc
@@ -19,8 +20,12 @@ import record
 AGAIN = 2
 # More lines, and long ones, than the log keeps while nobody reads it.
 LONG_LINES = 200
-# What the limit of the sockets' memory may have left, in bytes.
+# What a limit of memory may have left, in bytes.
 ALMOST = 1 << 16
+# The largest frame of a client, for which malloc(3) asks the kernel; and how
+# much is sent in such ones.
+FRAME = 256 << 10
+BULK = 4 << 20
 # Descriptors that may be opened at most when there are none.
 FEW = 8
 # Clients that come at once, and go.
@@ -39,8 +44,8 @@ def poll_until(condition, what, timeout=AGAIN):
 class Shortages:
     """Those of one night."""
 
-    NAMES = ("descriptors", "memory", "disk", "stderr", "names", "upstream",
-             "worker", "stop", "hangup", "crowd")
+    NAMES = ("descriptors", "memory", "socket_memory", "disk", "stderr",
+             "names", "upstream", "worker", "stop", "hangup", "crowd")
 
     def __init__(self, daemon, load, upstream, name_server, events, dice):
         self._daemon = daemon
@@ -55,6 +60,8 @@ class Shortages:
         self._wide = True
         self._num_files = 0
         self._num_reads = 0  # Of a good policy.
+        self._num_starved = 0
+        self._patient = None  # A thread.
 
     def close(self):
         self._channel.close()
@@ -66,30 +73,81 @@ class Shortages:
     def descriptors(self):
         """None may be opened, or a few more than there are without load.
 
-        More clients come than that, and are served afterwards.
+        More clients come than that, to a listener that has no other ones
+        whose end would make it accept again, and to the control addresses.
+        All are served afterwards.
         """
-        clients = [self._load.new_peer("echo", self._dice)
-                  for _ in range(2 * FEW)]
-        self._daemon.limit_descriptors(self._dice.choice(
-            (3, self._num_idle, self._num_idle + 2, self._num_idle + FEW)))
-        try:
-            for peer in clients:
-                peer.open()
-            # Told of at most once a minute.
-            poll_until(lambda: self._events.num_accepts_failed,
-                       lambda: "accepting fails")
-            yield
-        finally:
-            self._daemon.limit_descriptors(None)
+        self._num_starved += 1
+        identity = f"starved-{self._num_starved}"
+        with self._load.another_echo(identity) as where, \
+                contextlib.ExitStack() as calls:
+            clients = [peers.SocketPeer("echo", where)
+                       for _ in range(2 * FEW)]
+            self._daemon.limit_descriptors(self._dice.choice(
+                (3, self._num_idle, self._num_idle + 2,
+                 self._num_idle + FEW)))
+            try:
+                for peer in clients:
+                    peer.open()
+                name = f"listeners/{identity}"
+                poll_until(lambda: self._events.accepts_failed[name],
+                           lambda: f"{name} cannot accept")
+                answers = [calls.enter_context(self._calling(target))
+                           for target in (self._daemon.tcp, self._daemon.unix)]
+                yield
+            finally:
+                self._daemon.limit_descriptors(None)
+            self._serve(clients, answers)
+
+    def _serve(self, clients, answers):
+        """Within what is promised; nothing else waits for that."""
+        since = time.monotonic()
         for peer in clients:
             with self._load.end_of(peer):
                 self._load.trip(peer, b"at last", AGAIN)
                 peer.finish(AGAIN)
             if self._events.faults:
-                break
+                return
+        for answer in answers:
+            try:
+                answer.result(timeout=since + AGAIN - time.monotonic())
+            except (grpc.RpcError, grpc.FutureTimeoutError) as error:
+                self._events.fault("who has connected to the control plane "
+                                   f"without descriptors: {error!r}")
+
+    @contextlib.contextmanager
+    def _calling(self, target):
+        """A call that waits until its connection is there."""
+        # A client that was let in and dropped comes again soon.
+        soon = [("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 200)]
+        with self._daemon.channel(target, soon) as channel:
+            yield listener_pb2_grpc.ListenerServiceStub(
+                channel).ListListeners.future(
+                    listener_pb2.ListListenersRequest(page_size=1),
+                    timeout=peers.TIMEOUT, wait_for_ready=True)
 
     @contextlib.contextmanager
     def memory(self):
+        """The process gets no more: no pages of its own, no thread.
+
+        What its heap has it may use; a client sends as much at a time as the
+        heap would ask the kernel for.
+        """
+        self._daemon.limit_address_space(self._dice.choice((0, 4096, 65536)))
+        try:
+            for _ in range(2):
+                peer = self._load.new_peer("dial", self._dice)
+                with self._load.end_of(peer):
+                    peer.open()
+                    peer.exchange(self._dice.randbytes(BULK), frame=FRAME)
+                    peer.finish()
+            yield
+        finally:
+            self._daemon.limit_address_space(None)
+
+    @contextlib.contextmanager
+    def socket_memory(self):
         """The kernel has none for the daemon's sockets.
 
         One client takes what is left, who does not read until later.
@@ -151,7 +209,10 @@ class Shortages:
 
     @contextlib.contextmanager
     def names(self):
-        """The name server is silent, and a client waits for it."""
+        """The name server is silent, and a client waits for it.
+
+        The first one for as long as it takes; later ones give up.
+        """
         peer = self._load.new_peer("forward-name", self._dice)
         before = self._name_server.unanswered
         self._name_server.silent = True
@@ -162,8 +223,27 @@ class Shortages:
             yield
         finally:
             self._name_server.silent = False
-            peer.vanish()
-            self._load.tell(peer, record.VANISHED)
+            if self._patient is None:
+                self._patient = threading.Thread(target=self._wait,
+                                                 args=(peer,))
+                self._patient.start()
+            else:
+                peer.vanish()
+                self._load.tell(peer, record.VANISHED)
+
+    def _wait(self, peer):
+        """Until the daemon asks for the name again."""
+        with self._load.end_of(peer) as end:
+            self._load.trip(peer, b"at last")
+            peer.finish()
+        if end["how"] != record.WHOLE:
+            self._events.fault(f"{peer.key} waited for a name, and is not "
+                               f"served: {end['how']}")
+
+    def served_late(self):
+        """Waits for who did not give up."""
+        if self._patient is not None:
+            self._patient.join()
 
     @contextlib.contextmanager
     def upstream(self):
