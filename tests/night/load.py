@@ -109,6 +109,13 @@ class Load:
     def worker_goes(self):
         self._worker.go()
 
+    def worker_leaves_alone(self, peer):
+        """Returns when it was offered `peer`, and has not taken it."""
+        self._worker.idle()
+        peer.open()
+        shortages.poll_until(lambda: peer.key in self._worker.left,
+                             lambda: f"{peer.key} is offered")
+
     def start(self):
         self._done.clear()
         self._threads = [

@@ -255,8 +255,15 @@ class Shortages:
 
     @contextlib.contextmanager
     def worker(self):
-        """There is none of the remote listener."""
-        self._load.worker_goes()
+        """There is none of the remote listener.
+
+        Nor does a client wait for one that was offered it and is gone.
+        """
+        peer = self._load.new_peer("remote", self._dice)
+        with self._load.end_of(peer):
+            self._load.worker_leaves_alone(peer)
+            self._load.worker_goes()
+            self._load.trip(peer, b"anybody?", AGAIN)
         try:
             yield
         finally:

@@ -21,7 +21,13 @@ class Worker:
         self._handle.initial_metadata()  # It counts.
         self._lock = threading.Lock()
         self._attached = set()
+        self._idle = False
+        self.left = set()  # Addresses of clients that it does not take.
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def idle(self):
+        """It takes none of what it is offered from now on."""
+        self._idle = True
 
     def go(self):
         """Breaks its streams."""
@@ -34,6 +40,10 @@ class Worker:
     def _serve(self):
         try:
             for response in self._handle:
+                if self._idle:
+                    self.left.add(
+                        response.offer.connection.peer.inet.address)
+                    continue
                 threading.Thread(target=self._echo,
                                  args=(response.offer.connection.name,),
                                  daemon=True).start()
