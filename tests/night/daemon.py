@@ -239,6 +239,10 @@ class Daemon:
 
     # stderr.
 
+    def disk_errors(self):
+        """How often it said that a disk is full."""
+        return sum("No space left" in line for line in self.lines)
+
     def leave_stderr(self):
         """Nobody reads it any more, but what is being read now."""
         self._flow.clear()

@@ -29,6 +29,9 @@ HEAP = sum((
     2 * 2 * 64 * KIB,
     # "A data frame to a client": what a loop receives the next one in.
     64 * KIB * os.cpu_count(),
+    # What is still known of control connections that have ended
+    # (server/control_table.h).
+    1000 * 512,
     # Tables of headers, of both directions, of ten control connections, and
     # what gRPC keeps of two messages of 64 KiB.
     10 * 2 * 4 * KIB + 2 * 64 * KIB,
@@ -81,7 +84,10 @@ class Footprint:
 
 
 def num_clients(load, events):
-    """How many can be connected at a time; none is any more, then."""
+    """How many can be connected at a time; none is any more, then.
+
+    Who comes when there is no room is served once there is.
+    """
     identity = f"full-{events.num_events}"
     name = f"listeners/{identity}"
     clients = []
@@ -96,9 +102,14 @@ def num_clients(load, events):
                 lambda: f"client {len(clients)} is accepted, or is not",
                 peers.TIMEOUT)
         count = events.accepted_of[name]
+        late = peers.SocketPeer("echo", load.places["echo"])
+        late.open()
         load.close_listener(name)  # Who still waits is not accepted any more.
         for peer in clients:
             peer.vanish()
         for peer in clients[:count]:
             load.tell(peer, record.VANISHED)
+        with load.end_of(late):
+            load.trip(late, b"room?", shortages.AGAIN)
+            late.finish()
     return count

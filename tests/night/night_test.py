@@ -221,8 +221,7 @@ class Night:
         """What the daemon did not feel proves nothing."""
         felt = {
             "descriptors": self.record.accepts_failed.total(),
-            "disk": sum("No space left" in line
-                        for line in self.daemon.lines),
+            "disk": self.daemon.disk_errors(),
             "names": self.names.unanswered,
             "stderr": self.daemon.dropped,
         }

@@ -174,7 +174,8 @@ class Shortages:
 
     @contextlib.contextmanager
     def disk(self):
-        """That of the audit is full."""
+        """That of the audit is full, and a line does not fit."""
+        before = self._daemon.disk_errors()
         ballast = f"{self._daemon.disk}/ballast"
         with open(ballast, "wb", buffering=0) as file:
             for size in (1 << 20, 4096, 1):
@@ -182,6 +183,9 @@ class Shortages:
                     while True:
                         file.write(bytes(size))
         try:
+            poll_until(lambda: self._daemon.disk_errors() > before,
+                       lambda: "a line of the audit cannot be written",
+                       peers.TIMEOUT)
             yield
         finally:
             os.remove(ballast)
