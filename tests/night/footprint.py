@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 # What of the heap may be in use beyond that of before: what
 # docs/OPERATIONS.md lets the daemon keep, and is not the same both times.
-# Nothing of it is for connections or listeners that are gone, or for calls.
+# Nothing of it is for carried connections or listeners that are gone.
 HEAP = sum((
     # "Events": as many, and of one kind, but 256 together have room for the
     # names of those listeners that they once were of (server/event_ring.h).
