@@ -13,28 +13,17 @@
 #include <thread>
 
 #include "lib/connect_attempt.h"
-#include "lib/status.h"
-#include "server/errors.h"
+#include "tests/server/policy_in_words.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/unix_listener.h"
 
 namespace portreeve::server {
 namespace {
 
+using ::portreeve::testing::ReadPolicy;
+using ::portreeve::testing::Shown;
 using ::portreeve::testing::TemporaryFolder;
 using ::portreeve::testing::UnixListener;
-
-Policy Read(const std::string& text) {
-  auto policy = Policy::FromText(text, "policy");
-  EXPECT_TRUE(policy.ok()) << policy.status();
-  return policy.ok() ? *policy : Policy();
-}
-
-// "OK", or "REASON FIELD".
-std::string Shown(const absl::Status& status) {
-  if (status.ok()) return "OK";
-  return ReasonOf(status) + " " + DetailOf(status).field;
-}
 
 v1::WhereToConnect To(const std::string& host, int port) {
   v1::WhereToConnect where;
@@ -55,11 +44,11 @@ TEST(LivePolicyTest, EveryCopyAsksTheNewOne) {
   LivePolicy policy;
   const LivePolicy copy = policy;
   EXPECT_TRUE(copy.CheckAddress(kSomewhere).ok());
-  policy.Replace(Read(kDenyAll));
-  EXPECT_EQ(Shown(copy.CheckAddress(kSomewhere)), "OUTSIDE_POLICY ");
+  policy.Replace(ReadPolicy(kDenyAll));
+  EXPECT_EQ(Shown(copy.CheckAddress(kSomewhere)), "OUTSIDE_POLICY");
   EXPECT_EQ(Shown(copy.CheckConnect(To("192.0.2.1", 80))),
             "OUTSIDE_POLICY inet.host");
-  policy.Replace(Read("identities { name: 'a' role: ROLE_ADMIN }"));
+  policy.Replace(ReadPolicy("identities { name: 'a' role: ROLE_ADMIN }"));
   EXPECT_TRUE(copy.CheckAddress(kSomewhere).ok());
   EXPECT_TRUE(copy.Now().has_identities());
 }
@@ -69,27 +58,27 @@ TEST(LivePolicyTest, IsAskedWhileItIsReplaced) {
   std::atomic<bool> stop = false;
   std::thread replaces([&] {
     while (!stop) {
-      policy.Replace(Read(kDenyAll));
+      policy.Replace(ReadPolicy(kDenyAll));
       policy.Replace(Policy());
     }
   });
   for (int i = 0; i < 1000; ++i) {
     const std::string shown = Shown(policy.CheckAddress(kSomewhere));
-    EXPECT_TRUE(shown == "OK" || shown == "OUTSIDE_POLICY ") << shown;
+    EXPECT_TRUE(shown == "OK" || shown == "OUTSIDE_POLICY") << shown;
   }
   stop = true;
   replaces.join();
 }
 
 TEST(LivePolicyTest, OwnAddressesHoldWhateverThePolicySays) {
-  LivePolicy policy(Read("dial { deny {} }"));
+  LivePolicy policy(ReadPolicy("dial { deny {} }"));
   OwnAddresses own;
   const Inet::Address control(asio::ip::make_address("127.0.0.1"), 7000);
   ASSERT_TRUE(own.Add(control).ok());
   policy.SetOwnAddresses(own);
   for (const char* text : {"dial { deny {} }", "", kDenyAll}) {
-    policy.Replace(Read(text));
-    EXPECT_EQ(Shown(policy.CheckAddress(control)), "SELF_CONNECT ") << text;
+    policy.Replace(ReadPolicy(text));
+    EXPECT_EQ(Shown(policy.CheckAddress(control)), "SELF_CONNECT") << text;
     for (const char* host : {"127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"}) {
       EXPECT_EQ(Shown(policy.CheckConnect(To(host, 7000))),
                 "SELF_CONNECT inet.host")
@@ -119,7 +108,8 @@ class OpenSocketTest : public ::testing::Test {
     EXPECT_EQ(rename(In(from).c_str(), In(to).c_str()), 0);
   }
   LivePolicy OnlyApp() const {
-    return Read("dial { allow { unix_directories: '" + In("app") + "' } }");
+    return ReadPolicy("dial { allow { unix_directories: '" + In("app") +
+                      "' } }");
   }
   LivePolicy OwnIsControl(LivePolicy policy = LivePolicy()) const {
     OwnAddresses own;
@@ -141,7 +131,7 @@ class OpenSocketTest : public ::testing::Test {
 TEST_F(OpenSocketTest, NothingIsOpenedWhereEveryFileIsAllowed) {
   EXPECT_EQ(Opened(LivePolicy(), "app/s"), "by path");
   EXPECT_EQ(Opened(LivePolicy(), "none"), "by path");
-  EXPECT_EQ(Opened(Read("dial { deny {} }"), "app/s"), "by path");
+  EXPECT_EQ(Opened(ReadPolicy("dial { deny {} }"), "app/s"), "by path");
 }
 
 TEST_F(OpenSocketTest, OwnFilesAreRefusedByEveryName) {
@@ -151,7 +141,7 @@ TEST_F(OpenSocketTest, OwnFilesAreRefusedByEveryName) {
   for (const LivePolicy& policy : {OwnIsControl(), OwnIsControl(OnlyApp())}) {
     for (const char* name : {"control", "app/link", "app/twin", "alias/link",
                              "alias/../control"}) {
-      EXPECT_EQ(Opened(policy, name), "SELF_CONNECT ") << name;
+      EXPECT_EQ(Opened(policy, name), "SELF_CONNECT") << name;
     }
     for (const char* name : {"control", "app/link", "app/twin"}) {
       EXPECT_EQ(Shown(policy.CheckConnect(ToFile(In(name)))),
@@ -226,7 +216,7 @@ TEST_F(OpenSocketTest, SaysWhatConnectWould) {
       EXPECT_EQ(file.status(), by_path.status());
     }
   }
-  EXPECT_EQ(Opened(OwnIsControl(), "app/loop"), "CONNECT_REFUSED ");
+  EXPECT_EQ(Opened(OwnIsControl(), "app/loop"), "CONNECT_REFUSED");
   EXPECT_EQ(Opened(OnlyApp(), "app/loop"), "OUTSIDE_POLICY unix_socket.path");
 }
 
@@ -241,7 +231,7 @@ TEST_F(OpenSocketTest, WithoutADescriptorItIsTheLimit) {
   const auto file = policy.OpenSocket(address);
   const auto by_path = OpenAndConnect(address, Descriptor());
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  EXPECT_EQ(Shown(file.status()), "FD_LIMIT ");
+  EXPECT_EQ(Shown(file.status()), "FD_LIMIT");
   EXPECT_EQ(file.status(), by_path.status());
 }
 

@@ -7,27 +7,16 @@
 #include <string>
 
 #include "lib/descriptor.h"
-#include "lib/status.h"
-#include "server/errors.h"
 #include "server/policy.h"
+#include "tests/server/policy_in_words.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {
 namespace {
 
+using ::portreeve::testing::ReadPolicy;
+using ::portreeve::testing::Shown;
 using ::portreeve::testing::TemporaryFolder;
-
-Policy Read(const std::string& text) {
-  auto policy = Policy::FromText(text, "policy");
-  EXPECT_TRUE(policy.ok()) << policy.status();
-  return policy.ok() ? *policy : Policy();
-}
-
-// "OK", or "REASON FIELD".
-std::string Shown(const absl::Status& status) {
-  if (status.ok()) return "OK";
-  return ReasonOf(status) + " " + DetailOf(status).field;
-}
 
 constexpr char kNoPath[] = "OUTSIDE_POLICY unix_socket.path";
 
@@ -60,7 +49,7 @@ class PolicyDirectoriesTest : public ::testing::Test {
     EXPECT_TRUE(file.is_open());
   }
   Policy Only(const std::string& directory) {
-    return Read("unix_directories: '" + directory + "'");
+    return ReadPolicy("unix_directories: '" + directory + "'");
   }
   // Of listening and of connecting, by paths in the folder.
   void Expect(const Policy& policy, const std::string& name,
@@ -92,8 +81,8 @@ TEST_F(PolicyDirectoriesTest, DirectoriesAtTheirEdges) {
 }
 
 TEST_F(PolicyDirectoriesTest, EachOfSeveralDirectoriesCounts) {
-  const Policy policy =
-      Read("unix_directories: ['" + In("app") + "', '" + In("outside") + "']");
+  const Policy policy = ReadPolicy("unix_directories: ['" + In("app") + "', '" +
+                                   In("outside") + "']");
   Expect(policy, "app/s", "OK");
   Expect(policy, "outside/s", "OK");
   Expect(policy, "app2/s", kNoPath);
@@ -132,7 +121,7 @@ TEST_F(PolicyDirectoriesTest, ALinkedSocketCountsAsItselfOrAsItsTarget) {
 
 TEST_F(PolicyDirectoriesTest, DialAllowBoundsOnlyWhatIsConnectedTo) {
   const Policy policy =
-      Read("dial { allow { unix_directories: '" + In("app") + "' } }");
+      ReadPolicy("dial { allow { unix_directories: '" + In("app") + "' } }");
   EXPECT_EQ(DialFile(policy, In("app/below/s")), "OK");
   EXPECT_EQ(DialFile(policy, In("app/../app2/s")), kNoPath);
   EXPECT_EQ(ListenFile(policy, In("app2/s")), "OK");
@@ -141,18 +130,19 @@ TEST_F(PolicyDirectoriesTest, DialAllowBoundsOnlyWhatIsConnectedTo) {
 TEST_F(PolicyDirectoriesTest, DialAllowWithoutDirectoriesAllowsNoSocket) {
   for (const char* allow : {"", "cidrs: '10.0.0.0/8'", "ports {first:1 last:2}",
                             "unix_directories: []"}) {
-    const Policy policy = Read(std::string("dial { allow { ") + allow + " } }");
+    const Policy policy =
+        ReadPolicy(std::string("dial { allow { ") + allow + " } }");
     EXPECT_EQ(DialFile(policy, In("app/s")), kNoPath) << allow;
     EXPECT_EQ(ListenFile(policy, In("app/s")), "OK") << allow;
   }
-  EXPECT_EQ(DialFile(Read("dial { deny {} }"), In("app/s")), "OK");
+  EXPECT_EQ(DialFile(ReadPolicy("dial { deny {} }"), In("app/s")), "OK");
 }
 
 TEST_F(PolicyDirectoriesTest, BothListsOfDirectoriesBoundWhatIsConnectedTo) {
   const Policy policy =
-      Read("unix_directories: ['" + In("app") + "', '" + In("app2") +
-           "'] dial { allow { unix_directories: ['" + In("app/below") + "', '" +
-           In("outside") + "'] } }");
+      ReadPolicy("unix_directories: ['" + In("app") + "', '" + In("app2") +
+                 "'] dial { allow { unix_directories: ['" + In("app/below") +
+                 "', '" + In("outside") + "'] } }");
   EXPECT_EQ(DialFile(policy, In("app/below/s")), "OK");
   for (const char* name : {"app/s", "app2/s", "outside/s", "s"}) {
     EXPECT_EQ(DialFile(policy, In(name)), kNoPath) << name;

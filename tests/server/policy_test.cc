@@ -7,24 +7,20 @@
 #include <vector>
 
 #include "lib/status.h"
-#include "server/errors.h"
+#include "tests/server/policy_in_words.h"
 
 namespace portreeve::server {
 namespace {
 
-Policy Read(const std::string& text) {
-  auto policy = Policy::FromText(text, "policy");
-  EXPECT_TRUE(policy.ok()) << policy.status();
-  return policy.ok() ? *policy : Policy();
-}
+using testing::ReadPolicy;
 
-// "OK", or "REASON FIELD", without the field if there is none.
-std::string Shown(const absl::Status& status) {
-  if (status.ok()) return "OK";
-  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
-  const ErrorDetail detail = DetailOf(status);
-  EXPECT_NE(detail.address, "") << status;
-  return ReasonOf(status) + (detail.field.empty() ? "" : " ") + detail.field;
+// As Shown(), of what a policy refuses, and names the address of.
+std::string Verdict(const absl::Status& status) {
+  if (!status.ok()) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
+    EXPECT_NE(DetailOf(status).address, "") << status;
+  }
+  return testing::Shown(status);
 }
 
 constexpr char kNoAddress[] = "OUTSIDE_POLICY inet.address";
@@ -35,19 +31,19 @@ std::string Listen(const Policy& policy, const std::string& address, int port) {
   v1::WhereToListen where;
   where.mutable_inet()->set_address(address);
   where.mutable_inet()->set_port(port);
-  return Shown(policy.CheckListen(where));
+  return Verdict(policy.CheckListen(where));
 }
 
 std::string Dial(const Policy& policy, const std::string& host, int port) {
   v1::WhereToConnect where;
   where.mutable_inet()->set_host(host);
   where.mutable_inet()->set_port(port);
-  return Shown(policy.CheckConnect(where));
+  return Verdict(policy.CheckConnect(where));
 }
 
 std::string Resolved(const Policy& policy, const std::string& address,
                      int port) {
-  return Shown(policy.CheckAddress(Inet::Address(
+  return Verdict(policy.CheckAddress(Inet::Address(
       asio::ip::make_address(address), static_cast<uint16_t>(port))));
 }
 
@@ -57,7 +53,7 @@ struct Row {
 };
 
 TEST(PolicyTest, NetworksOfListeningAtTheirEdges) {
-  const Policy policy = Read(R"(listen {
+  const Policy policy = ReadPolicy(R"(listen {
     cidrs: ["10.1.2.64/26", "127.0.0.0/8", "192.0.2.7/32", "fd00:1::/33"]
   })");
   for (const Row& row : {
@@ -105,7 +101,7 @@ TEST(PolicyTest, ListeningEverywhereNeedsAllOrThatAddressAlone) {
            Case{"::/8", false, false},
        }) {
     const Policy policy =
-        Read(std::string("listen { cidrs: \"") + c.cidr + "\" }");
+        ReadPolicy(std::string("listen { cidrs: \"") + c.cidr + "\" }");
     EXPECT_EQ(Listen(policy, "", 80), c.v4 ? "OK" : kNoAddress) << c.cidr;
     EXPECT_EQ(Listen(policy, "*", 80), c.v4 ? "OK" : kNoAddress) << c.cidr;
     EXPECT_EQ(Listen(policy, "0.0.0.0", 80), c.v4 ? "OK" : kNoAddress)
@@ -115,7 +111,7 @@ TEST(PolicyTest, ListeningEverywhereNeedsAllOrThatAddressAlone) {
 }
 
 TEST(PolicyTest, PortsOfListeningAtTheirEdges) {
-  const Policy policy = Read(R"(listen {
+  const Policy policy = ReadPolicy(R"(listen {
     ports { first: 8000 last: 8010 }
     ports { first: 9000 last: 9000 }
     ports { first: 65535 last: 65535 }
@@ -130,16 +126,16 @@ TEST(PolicyTest, PortsOfListeningAtTheirEdges) {
 }
 
 TEST(PolicyTest, APortThatTheOsChoosesNeedsARangeFromZero) {
-  const Policy zero = Read("listen { ports { first: 0 last: 0 } }");
+  const Policy zero = ReadPolicy("listen { ports { first: 0 last: 0 } }");
   EXPECT_EQ(Listen(zero, "127.0.0.1", 0), "OK");
   EXPECT_EQ(Listen(zero, "127.0.0.1", 1), kNoPort);
-  const Policy others = Read("listen { ports { first: 1 last: 65535 } }");
+  const Policy others = ReadPolicy("listen { ports { first: 1 last: 65535 } }");
   EXPECT_EQ(Listen(others, "127.0.0.1", 0), kNoPort);
 }
 
 TEST(PolicyTest, AddressAndPortMustBothBeAllowed) {
-  const Policy policy =
-      Read("listen { cidrs: '127.0.0.1/32' ports { first: 80 last: 80 } }");
+  const Policy policy = ReadPolicy(
+      "listen { cidrs: '127.0.0.1/32' ports { first: 80 last: 80 } }");
   EXPECT_EQ(Listen(policy, "127.0.0.1", 80), "OK");
   EXPECT_EQ(Listen(policy, "127.0.0.1", 81), kNoPort);
   EXPECT_EQ(Listen(policy, "127.0.0.2", 80), kNoAddress);
@@ -147,7 +143,7 @@ TEST(PolicyTest, AddressAndPortMustBothBeAllowed) {
 
 TEST(PolicyTest, WithoutRulesAllButLinkLocalAndMetadataIsAllowed) {
   for (const Policy& policy :
-       {Policy(), Read(""), Read("listen {} dial { allow {} }")}) {
+       {Policy(), ReadPolicy(""), ReadPolicy("listen {} dial { allow {} }")}) {
     EXPECT_EQ(Listen(policy, "", 0), "OK");
     EXPECT_EQ(Listen(policy, "::", 65535), "OK");
     for (const Row& row : {
@@ -180,7 +176,7 @@ TEST(PolicyTest, WithoutRulesAllButLinkLocalAndMetadataIsAllowed) {
 }
 
 TEST(PolicyTest, DialRulesAtTheirEdges) {
-  const Policy policy = Read(R"(dial {
+  const Policy policy = ReadPolicy(R"(dial {
     allow {
       cidrs: ["10.0.0.0/8", "fd00::/8"]
       ports { first: 80 last: 81 }
@@ -213,29 +209,29 @@ TEST(PolicyTest, DialRulesAtTheirEdges) {
 }
 
 TEST(PolicyTest, DenyTakesThePlaceOfTheDefaults) {
-  const Policy some = Read("dial { deny { cidrs: '10.0.0.0/8' } }");
+  const Policy some = ReadPolicy("dial { deny { cidrs: '10.0.0.0/8' } }");
   EXPECT_EQ(Dial(some, "169.254.169.254", 80), "OK");
   EXPECT_EQ(Dial(some, "10.0.0.1", 80), kNoHost);
-  const Policy none = Read("dial { deny {} }");
+  const Policy none = ReadPolicy("dial { deny {} }");
   EXPECT_EQ(Dial(none, "169.254.169.254", 80), "OK");
   EXPECT_EQ(Dial(none, "fe80::1", 80), "OK");
 }
 
 TEST(PolicyTest, UnspecifiedAddressesAreLoopbackWhenConnecting) {
   const Policy denied =
-      Read("dial { deny { cidrs: ['127.0.0.0/8', '::1/128'] } }");
+      ReadPolicy("dial { deny { cidrs: ['127.0.0.0/8', '::1/128'] } }");
   for (const char* host :
        {"0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1"}) {
     EXPECT_EQ(Dial(denied, host, 80), kNoHost) << host;
     EXPECT_EQ(Resolved(denied, host, 80), "OUTSIDE_POLICY") << host;
   }
-  const Policy allowed = Read("dial { allow { cidrs: '127.0.0.1/32' } }");
+  const Policy allowed = ReadPolicy("dial { allow { cidrs: '127.0.0.1/32' } }");
   EXPECT_EQ(Dial(allowed, "0.0.0.0", 80), "OK");
   EXPECT_EQ(Dial(allowed, "::", 80), kNoHost);
 }
 
 TEST(PolicyTest, NetworksOfIpv6HoldNoIpv4) {
-  const Policy policy = Read("dial { deny { cidrs: '::/0' } }");
+  const Policy policy = ReadPolicy("dial { deny { cidrs: '::/0' } }");
   EXPECT_EQ(Dial(policy, "2001:db8::1", 80), kNoHost);
   EXPECT_EQ(Dial(policy, "10.0.0.1", 80), "OK");
   EXPECT_EQ(Dial(policy, "::ffff:10.0.0.1", 80), "OK");
@@ -243,7 +239,7 @@ TEST(PolicyTest, NetworksOfIpv6HoldNoIpv4) {
 
 TEST(PolicyTest, RefusalsSayWhatIsForbiddenAndByWhat) {
   const Policy policy =
-      Read("listen { ports { first: 80 last: 80 } } dial { deny {} }");
+      ReadPolicy("listen { ports { first: 80 last: 80 } } dial { deny {} }");
   v1::WhereToListen where;
   where.mutable_inet()->set_address("127.0.0.1");
   where.mutable_inet()->set_port(22);
@@ -259,7 +255,7 @@ TEST(PolicyTest, RefusalsSayWhatIsForbiddenAndByWhat) {
 }
 
 TEST(PolicyTest, TheHighestRoleOfACertificatesNames) {
-  const Policy policy = Read(R"(
+  const Policy policy = ReadPolicy(R"(
     identities { name: "viewer" role: ROLE_VIEWER }
     identities { name: "operator" role: ROLE_OPERATOR }
     identities { name: "admin" role: ROLE_ADMIN }
