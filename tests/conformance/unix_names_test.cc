@@ -49,8 +49,8 @@ TEST_F(UnixNamesTest, AHandlerIsGivenTheName) {
   size_t count = 0;
   for (const UnixName& kind : UnixNames(folder().path())) {
     SCOPED_TRACE(kind.label);
-    const Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, server.listening_on()));
+    const Descriptor client =
+        ConnectedUnixSocket(kind.name, server.listening_on());
     const Call& call = WaitForCall(count++);
     EXPECT_EQ(call.address.path(), kind.name);
     EXPECT_EQ(SendAndReceive(client, "hi\n"), "hi\n");
@@ -72,8 +72,7 @@ TEST_F(UnixNamesTest, AHandlerOfSocketsIsGivenTheName) {
   Adopt(*std::move(server));
   for (const UnixName& kind : UnixNames(folder().path())) {
     SCOPED_TRACE(kind.label);
-    const Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path));
+    const Descriptor client = ConnectedUnixSocket(kind.name, path);
     EXPECT_EQ(SendAndReceive(client, "hi\n"), "hi\n");
     ASSERT_FALSE(names.empty());
     EXPECT_EQ(names.back(), kind.name);
@@ -86,8 +85,8 @@ TEST_F(UnixNamesTest, WhatCannotBeConnectedToIsRefused) {
   size_t count = 0;
   for (const UnixName& kind : UnixNames(folder().path())) {
     SCOPED_TRACE(kind.label);
-    const Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, server.listening_on()));
+    const Descriptor client =
+        ConnectedUnixSocket(kind.name, server.listening_on());
     const Call& call = WaitForCall(count++);
     const auto where = WhereToConnect<Unix>::OfUnixAddress(call.address);
     const bool is_path = !kind.name.empty() && kind.name.front() != '\0' &&

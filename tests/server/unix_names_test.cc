@@ -78,51 +78,46 @@ class UnixNamesTest : public RemoteFixture {
     EXPECT_EQ(std::string(answer, 2), "hi");
   }
 
+  // Connects a client of each kind to a listener of its own by `spec`, which
+  // `expect` is given with the socket; then it leaves.
+  template <typename Expect>
+  void ServeEachKind(const v1::ListenerSpec& spec, Expect expect) {
+    for (const UnixName& kind : UnixNames(folder_.path())) {
+      SCOPED_TRACE(kind.label);
+      const std::string listener = Create(At(spec)).name();
+      Descriptor client = ConnectedUnixSocket(kind.name, path_);
+      ExpectTold(listener, kind);
+      expect(listener, client);
+      client = Descriptor();
+      ExpectClosed(listener, kind);
+    }
+  }
+
   const TemporaryFolder folder_;
   int num_files_ = 0;
   std::string path_;  // Of the last At().
 };
 
 TEST_F(UnixNamesTest, OfEcho) {
-  for (const UnixName& kind : UnixNames(folder_.path())) {
-    SCOPED_TRACE(kind.label);
-    const std::string listener = Create(At(EchoSpec())).name();
-    Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
+  ServeEachKind(EchoSpec(), [](const std::string&, const Descriptor& client) {
     ExpectEcho(client);
-    ExpectTold(listener, kind);
-    client = Descriptor();
-    ExpectClosed(listener, kind);
-  }
+  });
 }
 
 TEST_F(UnixNamesTest, OfDiscard) {
-  for (const UnixName& kind : UnixNames(folder_.path())) {
-    SCOPED_TRACE(kind.label);
-    const std::string listener = Create(At(DiscardSpec())).name();
-    Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
-    ExpectTold(listener, kind);
-    client = Descriptor();
-    ExpectClosed(listener, kind);
-  }
+  ServeEachKind(DiscardSpec(), [](const std::string&, const Descriptor&) {});
 }
 
 TEST_F(UnixNamesTest, OfForward) {
   Create(At(EchoSpec()));
   const std::string upstream = path_;
-  for (const UnixName& kind : UnixNames(folder_.path())) {
-    SCOPED_TRACE(kind.label);
-    const std::string listener = Create(At(ForwardSpec(upstream))).name();
-    Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
+  const auto expect_forwarded = [&](const std::string& listener,
+                                    const Descriptor& client) {
     ExpectEcho(client);
-    ExpectTold(listener, kind);
-    EXPECT_EQ(Connections(listener)[0].upstream().unix_socket().path(),
+    EXPECT_EQ(Connections(listener).at(0).upstream().unix_socket().path(),
               upstream);
-    client = Descriptor();
-    ExpectClosed(listener, kind);
-  }
+  };
+  ServeEachKind(ForwardSpec(upstream), expect_forwarded);
 }
 
 TEST_F(UnixNamesTest, OfRemote) {
@@ -130,8 +125,7 @@ TEST_F(UnixNamesTest, OfRemote) {
     SCOPED_TRACE(kind.label);
     const std::string listener = Create(At(RemoteSpec())).name();
     WorkerCall worker(handlers(), listener);
-    Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
+    Descriptor client = ConnectedUnixSocket(kind.name, path_);
     const v1::Connection offered = worker.ReadOffer();
     EXPECT_EQ(offered.peer().unix_socket().path(),
               server::EscapeNonUtf8(kind.name));
@@ -153,8 +147,7 @@ TEST_F(UnixNamesTest, OfDropped) {
   for (const UnixName& kind : UnixNames(folder_.path())) {
     SCOPED_TRACE(kind.label);
     const std::string listener = Create(At(spec)).name();
-    const Descriptor client = BoundUnixSocket(kind.name);
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
+    const Descriptor client = ConnectedUnixSocket(kind.name, path_);
     const auto dropped = AwaitEvent([&](const v1::Event& event) {
       return event.connection_dropped().connection().listener() == listener;
     });
@@ -205,8 +198,7 @@ TEST_F(UnixNamesTest, OfUpstreams) {
     char received[2];
     EXPECT_EQ(recv(peer.get(), received, sizeof received, MSG_WAITALL), 2);
     ASSERT_TRUE(status.ok());
-    const Descriptor client = BoundUnixSocket("");
-    ASSERT_TRUE(ConnectUnixSocket(client, path_));
+    const Descriptor client = ConnectedUnixSocket("", path_);
     const Descriptor forwarded(accept(upstream.get(), nullptr, nullptr));
     ASSERT_EQ(send(client.get(), "hi", 2, MSG_NOSIGNAL), 2);
     EXPECT_EQ(recv(forwarded.get(), received, sizeof received, MSG_WAITALL), 2);

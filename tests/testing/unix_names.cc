@@ -1,5 +1,6 @@
 #include "tests/testing/unix_names.h"
 
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -74,12 +75,17 @@ Descriptor BoundUnixSocket(const std::string& name) {
   return fd;
 }
 
-bool ConnectUnixSocket(const Descriptor& fd, const std::string& path) {
+Descriptor ConnectedUnixSocket(const std::string& name,
+                               const std::string& path) {
+  Descriptor fd = BoundUnixSocket(name);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
-                 sizeof address) == 0;
+  EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                    sizeof address),
+            0)
+      << path;
+  return fd;
 }
 
 }  // namespace portreeve::testing

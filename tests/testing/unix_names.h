@@ -24,8 +24,10 @@ std::vector<UnixName> UnixNames(const std::string& folder);
 // reads.  Ends the test's process if it cannot.
 Descriptor BoundUnixSocket(const std::string& name);
 
-// Connects it to the listener at `path`; false if it is refused.
-bool ConnectUnixSocket(const Descriptor& fd, const std::string& path);
+// The same, connected to the listener at `path`; fails the test where that is
+// refused.
+Descriptor ConnectedUnixSocket(const std::string& name,
+                               const std::string& path);
 
 }  // namespace portreeve::testing
 
