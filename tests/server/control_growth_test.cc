@@ -1,0 +1,126 @@
+// ControlAcceptor where the daemon grows, and when it gives memory back.
+#include <grpc/grpc.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/server/control_acceptor_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Before descriptors are counted: it keeps some for its threads, which trim.
+class GrpcEnvironment final : public ::testing::Environment {
+  void SetUp() override { grpc_init(); }
+};
+::testing::Environment* const grpc_environment =
+    ::testing::AddGlobalTestEnvironment(new GrpcEnvironment);
+
+class ControlGrowthTest : public ControlAcceptorTest {
+ protected:
+  ControlGrowthTest() {
+    acceptor_ = std::make_unique<ControlAcceptor>(
+        executor(), ControlAcceptor::Limits(), false, table_, limited_);
+    Listen(kLoopback);
+    Start();
+  }
+  void SetUp() override {
+    taken_ = int64_t{1} << 40;
+    ASSERT_NE(limited_.Unaccounted(), 0) << "nobody knows what the heap has";
+    taken_ = 0;
+  }
+  // Before `limited_`, which it uses.
+  ~ControlGrowthTest() override {
+    for (size_t i = 0; i < given_.size(); ++i) EndGiven(i);
+    acceptor_->Close();
+    acceptor_.reset();
+  }
+
+  // One that has made `calls`, which wait, and sends what it is looked at for.
+  RawClient& ConnectAndCall(int calls) {
+    RawClient& client = ConnectAndAwait();
+    for (int i = 0; i < calls; ++i) {
+      EXPECT_TRUE(Plain(given_.size() - 1)->BeginCall());
+    }
+    return client;
+  }
+  void Look(RawClient& sends) {
+    EXPECT_EQ(sends.Send("x"), "ok");
+    Settle();
+    time().Advance(milliseconds(25));
+    Settle();
+  }
+
+  static constexpr int64_t kLimit = int64_t{6} << 30;
+  int64_t taken_ = 0;  // As if the process had grown by it.
+  ControlMemory limited_{kLimit, [this] { return -taken_; }};
+};
+
+// Within the limit: the next sixth might come before anybody is looked at.
+TEST_F(ControlGrowthTest, WhoIsBusyGoesWhereASixthOfTheLimitCameAtOnce) {
+  RawClient& little = ConnectAndCall(1);
+  RawClient& busy = ConnectAndCall(500);
+  RawClient& as_busy = ConnectAndCall(400);
+  Look(busy);
+  EXPECT_EQ(Seen(busy), "nothing");
+  taken_ = int64_t{2} << 30;
+  Look(busy);
+  EXPECT_EQ(busy.Receive(), "ECONNRESET");
+  EXPECT_EQ(as_busy.Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(little), "nothing");
+  const auto log = TakeLog();
+  ASSERT_FALSE(log.empty());
+  EXPECT_NE(log[0].find("it makes the daemon grow (--max-control-memory)"),
+            std::string::npos)
+      << log[0];
+}
+
+// The connections that clients serve have memory of their own.
+TEST_F(ControlGrowthTest, WhatServedConnectionsMayHoldIsNoGrowth) {
+  RawClient& busy = ConnectAndCall(500);
+  ConnectAndCall(1);
+  Look(busy);
+  for (int i = 0; i < 4'000; ++i) Plain(1)->BeginCarrying();
+  taken_ = int64_t{2} << 30;
+  Look(busy);
+  EXPECT_EQ(Seen(busy), "nothing");
+}
+
+TEST_F(ControlGrowthTest, TheHeapIsTrimmedAfterAShutdown) {
+  const auto& policy = limited_.policy();
+  const int64_t before = limited_.Unaccounted();
+  {
+    // Of small pieces, the last of which stays: the heap keeps the rest.
+    std::vector<std::unique_ptr<char[]>> pieces(64 << 10);
+    for (auto& piece : pieces) piece = std::make_unique<char[]>(1 << 10);
+    const auto last = std::move(pieces.back());
+    pieces.clear();
+    ConnectAndAwait();
+    table_.ShutDown(*Plain(0), "so says the test");
+    EndGiven(0);
+    Settle();
+    time().Advance(milliseconds(25));
+    ASSERT_TRUE(policy.next_trim().has_value());
+    EXPECT_GT(limited_.Unaccounted(), before + (32 << 20));
+    time().Advance(milliseconds(250));
+    // On another thread.
+    const auto end = std::chrono::steady_clock::now() + kDeadline;
+    while (limited_.Unaccounted() > before + (32 << 20)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end);
+    }
+  }
+  // And again and again, though nobody sends.
+  time().Advance(std::chrono::seconds(30));
+  EXPECT_FALSE(policy.next_trim().has_value());
+  (void)TakeLog();
+}
+
+}  // namespace
+}  // namespace portreeve::server
