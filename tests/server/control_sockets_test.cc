@@ -1,0 +1,113 @@
+// What ControlAcceptor makes of the sockets of clients: by default, of unix
+// sockets, and of those that have gone.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "tests/server/control_acceptor_fixture.h"
+
+namespace portreeve::server {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::TemporaryFolder;
+
+class ControlSocketsTest : public ControlAcceptorTest {
+ protected:
+  // One that listens on a file.
+  void StartUnix() {
+    Make({});
+    Listen(Unix::Address(folder_.File("control")));
+    Start();
+  }
+
+  // Client number `number` sends what gRPC makes no call of.
+  void SendNothing(size_t number) {
+    EXPECT_EQ(clients_.at(number)->Send("x"), "ok");
+    Settle();
+    char read;
+    EXPECT_EQ(recv(given_.at(number).fd, &read, 1, MSG_DONTWAIT), 1);
+    time().Advance(milliseconds(25));
+    Settle();
+  }
+
+  const TemporaryFolder folder_;
+};
+
+int OptionOf(int fd, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  EXPECT_EQ(getsockopt(fd, IPPROTO_TCP, option, &value, &size), 0);
+  return value;
+}
+
+TEST_F(ControlSocketsTest, ThoseOfTcpAreLikeThoseThatGrpcAccepts) {
+  StartOne({});
+  ConnectAndAwait();
+  EXPECT_EQ(OptionOf(given_[0].fd, TCP_NODELAY), 1);
+  EXPECT_EQ(OptionOf(given_[0].fd, TCP_USER_TIMEOUT), 10'000);
+}
+
+TEST_F(ControlSocketsTest, OnlyItsOwnerMayConnectToAFile) {
+  StartUnix();
+  struct stat file {};
+  ASSERT_EQ(stat(folder_.File("control").c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777, 0600u);
+}
+
+TEST_F(ControlSocketsTest, AHundredMaySayNothing) {
+  StartOne({});
+  for (int i = 0; i < 100; ++i) ConnectAndAwait();
+  for (const auto& client : clients_) EXPECT_EQ(Seen(*client), "nothing");
+  ConnectAndAwait();
+  EXPECT_EQ(clients_[0]->Receive(), "ECONNRESET");
+  EXPECT_EQ(Seen(*clients_[1]), "nothing");
+}
+
+// Nobody counts the bytes of a unix socket.
+TEST_F(ControlSocketsTest, WhatComesWithoutACallIsActivityOfAUnixSocket) {
+  StartUnix();
+  RawClient& silent = ConnectAndAwait();
+  RawClient& sends = ConnectAndAwait();
+  for (int i = 0; i < 5; ++i) SendNothing(1);
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, 1, "so says the test");
+  EXPECT_EQ(sends.Receive(), "EOF");
+  EXPECT_EQ(Seen(silent), "nothing");
+  (void)TakeLog();
+}
+
+TEST_F(ControlSocketsTest, WhatAUnixSocketHasReceivedIsThrownAway) {
+  StartUnix();
+  RawClient& client = ConnectAndAwait();
+  EXPECT_EQ(client.Send(std::string(50'000, 'x')), "ok");
+  table_.ShutDown(*Plain(0), "so says the test");
+  char byte;
+  EXPECT_EQ(recv(given_[0].fd, &byte, 1, MSG_DONTWAIT), 0);
+  (void)TakeLog();
+}
+
+TEST_F(ControlSocketsTest, ThoseThatHaveGoneAreForgottenInTheEnd) {
+  StartOne({}, true);
+  const auto come_and_go = [this] {
+    RawClient& client = ConnectAndAwait();
+    const auto port = std::get<Inet::Address>(client.local_address()).port();
+    EndGiven(given_.size() - 1);
+    client.Close();
+    Settle();
+    return table_.Find("ipv4:127.0.0.1:" + std::to_string(port));
+  };
+  const std::weak_ptr<ControlConnection> first = come_and_go();
+  EXPECT_FALSE(first.expired());
+  for (size_t i = 0; i < ControlTable::kMostEnded; ++i) (void)come_and_go();
+  EXPECT_TRUE(first.expired());
+}
+
+}  // namespace
+}  // namespace portreeve::server
