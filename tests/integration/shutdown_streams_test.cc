@@ -25,8 +25,11 @@ class ShutdownStreamsTest : public ::testing::Test {
     const std::vector<std::string> arguments = {"--drain", drain};
     daemon_ = std::make_unique<DaemonProcess>(arguments);
     ASSERT_TRUE(daemon_->WaitUntilReady());
-    channel_ = Connected(grpc::CreateChannel(
-        daemon_->Target(), grpc::InsecureChannelCredentials()));
+    // Its windows do not grow.
+    grpc::ChannelArguments channel;
+    channel.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    channel_ = Connected(grpc::CreateCustomChannel(
+        daemon_->Target(), grpc::InsecureChannelCredentials(), channel));
     listeners_ = v1::ListenerService::NewStub(channel_);
     connections_ = v1::ConnectionService::NewStub(channel_);
     handlers_ = v1::HandlerService::NewStub(channel_);
@@ -68,6 +71,21 @@ class ShutdownStreamsTest : public ::testing::Test {
     dialled_->Send(DialFrame());
     dialled_->ReadOpened();
     upstream_client_ = std::make_unique<PlainClient>(upstream_.Accept());
+  }
+
+  // Waits until the daemon has taken `bytes` from the peers of both
+  // connections.
+  void AwaitReceived(int64_t bytes) {
+    size_t taken = 0;
+    while (taken < 2) {
+      grpc::ClientContext context;
+      v1::ListConnectionsResponse response;
+      ASSERT_TRUE(connections_->ListConnections(&context, {}, &response).ok());
+      taken = 0;
+      for (const v1::Connection& connection : response.connections()) {
+        if (connection.bytes_received() >= bytes) ++taken;
+      }
+    }
   }
 
   PlainListener upstream_;
@@ -178,6 +196,26 @@ TEST_F(ShutdownStreamsTest, ClientsThatDoNotReadHoldUpNoExit) {
   control_->WaitUntilNotServing();
   daemon_->Signal(SIGTERM);
   EXPECT_EQ(daemon_->WaitForExit(), 1);
+}
+
+TEST_F(ShutdownStreamsTest, AfterTheDrainASecondSignalWaitsForNoneToBeRead) {
+  Start("0s");
+  // More than gRPC takes for a client that does not read.
+  const std::string data(64 << 10, 'x');
+  upstream_client_->Send(data);
+  peer_->Send(data);
+  AwaitReceived(64 << 10);
+  daemon_->Signal(SIGTERM);
+  // The streams have a while from here on.
+  EXPECT_EQ(upstream_client_->ReceiveAll(), "|ECONNRESET");
+  EXPECT_EQ(peer_->ReceiveAll(), "|ECONNRESET");
+  daemon_->Signal(SIGTERM);
+  EXPECT_EQ(daemon_->WaitForExit(), 1);
+  EXPECT_NE(daemon_->error_output().find(
+                "a second signal cuts what has not ended: calls whose clients "
+                "do not read\n"),
+            std::string::npos)
+      << daemon_->error_output();
 }
 
 }  // namespace
