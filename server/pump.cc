@@ -8,8 +8,8 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -214,14 +214,14 @@ void Pump::PrepareToSend(int target) {
 int64_t Pump::held_in_memory() { return held_in_copies; }
 
 Pump::HeldCopy Pump::MakeCopy(size_t size) {
-  HeldCopy copy(static_cast<char*>(std::malloc(size)));
+  HeldCopy copy(new (std::nothrow) char[size]);
   held_in_copies += static_cast<int64_t>(malloc_usable_size(copy.get()));
   return copy;
 }
 
 void Pump::FreeCopy::operator()(char* memory) const {
   held_in_copies -= static_cast<int64_t>(malloc_usable_size(memory));
-  std::free(memory);
+  delete[] memory;
 }
 
 void Pump::Hold(Lane& lane, std::string_view data) {

@@ -58,8 +58,12 @@ class ControlGrowthTest : public ControlAcceptorTest {
     Settle();
   }
 
-  static constexpr int64_t kLimit = int64_t{6} << 30;
+  static constexpr int64_t kLimit = 192 << 20;
+  // More than a sixth of that, which the process has from now on.
+  void Grow() { growth_ = std::vector<char>(64 << 20, 'x'); }
+
   int64_t taken_ = 0;  // As if the process had grown by it.
+  std::vector<char> growth_;
   ControlMemory limited_{kLimit, [this] { return -taken_; }};
 };
 
@@ -70,7 +74,7 @@ TEST_F(ControlGrowthTest, WhoIsBusyGoesWhereASixthOfTheLimitCameAtOnce) {
   RawClient& as_busy = ConnectAndCall(400);
   Look(busy);
   EXPECT_EQ(Seen(busy), "nothing");
-  taken_ = int64_t{2} << 30;
+  Grow();
   Look(busy);
   EXPECT_EQ(busy.Receive(), "ECONNRESET");
   EXPECT_EQ(as_busy.Receive(), "ECONNRESET");
@@ -88,7 +92,7 @@ TEST_F(ControlGrowthTest, WhatServedConnectionsMayHoldIsNoGrowth) {
   ConnectAndCall(1);
   Look(busy);
   for (int i = 0; i < 4'000; ++i) Plain(1)->BeginCarrying();
-  taken_ = int64_t{2} << 30;
+  Grow();
   Look(busy);
   EXPECT_EQ(Seen(busy), "nothing");
 }

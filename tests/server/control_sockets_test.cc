@@ -76,8 +76,12 @@ TEST_F(ControlSocketsTest, WhatComesWithoutACallIsActivityOfAUnixSocket) {
   StartUnix();
   RawClient& silent = ConnectAndAwait();
   RawClient& sends = ConnectAndAwait();
-  for (int i = 0; i < 5; ++i) SendNothing(1);
-  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, 1, "so says the test");
+  // Each stands for 1 KiB.
+  constexpr int kEnough =
+      ControlActivity::kFreeArrivals +
+      ControlTable::kLeastActivity / ControlActivity::kWeightOfArrival;
+  for (int i = 0; i < kEnough; ++i) SendNothing(1);
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, "so says the test");
   EXPECT_EQ(sends.Receive(), "EOF");
   EXPECT_EQ(Seen(silent), "nothing");
   (void)TakeLog();
