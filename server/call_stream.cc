@@ -118,14 +118,17 @@ void CallStream::Pump() {
   continues_ = outgoing_.front().continues;
   write_end_ = continues_ ? End::kNotAwaited : End::kAwaited;
   writing_.Swap(&outgoing_.front().message);
+  Write();
+}
+
+void CallStream::Write() {
+  if (connection_ != nullptr) connection_->AddSent();
   StartWrite(&writing_);
 }
 
 void CallStream::OnWriteDone(bool ok) {
   writing_.Clear();
-  if (ok && continues_ && ContinueSending(&writing_)) {
-    return StartWrite(&writing_);
-  }
+  if (ok && continues_ && ContinueSending(&writing_)) return Write();
   End expected = End::kNotAwaited;
   if (ok && continues_ &&
       write_end_.compare_exchange_strong(expected, End::kReached)) {
@@ -178,6 +181,7 @@ void CallStream::CloseIfUnused(const absl::Status& status) {
 void CallStream::FinishIfIdle() {
   if (!closed() || !outgoing_.empty() || finished_) return;
   finished_ = true;
+  NoteAnswer(context_);
   Finish(ToGrpc(*status_));
 }
 

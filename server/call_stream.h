@@ -115,6 +115,7 @@ class CallStream
   void TakeSent(bool ok);
   void AwaitCancel();
   void Pump();
+  void Write();
   void Break();
   void FinishIfIdle();
 

@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/server_interceptor.h>
 
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,34 +17,51 @@ using grpc::experimental::Interceptor;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
-// What the context of each call has beside gRPC's own.
+// What the context of each call has beside gRPC's own; gRPC gives it back once
+// it has done with the call.
 class CallContext {
  public:
   explicit CallContext(ControlTable& table) : table_(table) {
     table_.OnCallTakenIn();
   }
-  virtual ~CallContext() {
-    if (pending_) table_.OnCallBegun();
-  }
 
-  void Begin(std::shared_ptr<ControlConnection> connection) {
+  // Gives false where that is a call too many.
+  bool Begin(std::shared_ptr<ControlConnection> connection) {
     pending_ = false;
     table_.OnCallBegun();
     connection_ = std::move(connection);
+    return connection_ == nullptr || connection_->BeginCall();
+  }
+  // Any thread; once or more.
+  void NoteAnswer() const {
+    if (connection_ == nullptr || answered_.exchange(true)) return;
+    connection_->BeginAnswer();
   }
   const std::shared_ptr<ControlConnection>& connection() const {
     return connection_;
   }
 
+ protected:
+  ~CallContext() = default;
+  void End(bool cancelled) {
+    if (pending_) table_.OnCallBegun();
+    if (connection_ == nullptr) return;
+    if (answered_) connection_->EndAnswer();
+    connection_->EndCall(cancelled);
+  }
+
  private:
   ControlTable& table_;
   bool pending_ = true;
+  mutable std::atomic<bool> answered_ = false;
   std::shared_ptr<ControlConnection> connection_;
 };
 
 class Context final : public grpc::CallbackServerContext, public CallContext {
  public:
   explicit Context(ControlTable& table) : CallContext(table) {}
+  // One that was not begun cannot tell whether it is cancelled.
+  ~Context() override { End(connection() != nullptr && IsCancelled()); }
 };
 
 // gRPC asks for a context when it takes a call in, in the thread that reads the
@@ -76,7 +94,8 @@ class Contexts final : public grpc::ContextAllocator {
   ControlTable& table_;
 };
 
-// One call, from its beginning to its end.
+// One call, from its beginning to its end, whose context is not ours: of the
+// method of no service, or of gRPC's own synchronous services.
 class CountedCall final : public Interceptor {
  public:
   CountedCall(ServerRpcInfo& info,
@@ -88,10 +107,6 @@ class CountedCall final : public Interceptor {
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_MESSAGE)) {
-      connection_->AddSent();
-    }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS) &&
         !std::exchange(answered_, true)) {
@@ -119,23 +134,27 @@ class CountedCalls final
   Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
     grpc::ServerContextBase& context = *info->server_context();
     auto connection = table_.Find(context.peer());
-    // Those of gRPC's own synchronous services were not counted.
     if (auto* call = dynamic_cast<CallContext*>(&context)) {
-      call->Begin(connection);
-    } else if (const auto* generic =
-                   dynamic_cast<grpc::GenericCallbackServerContext*>(
-                       &context)) {
+      // Without an interceptor, each of which costs a batch of core's for every
+      // message.
+      if (!call->Begin(connection)) TooMany(*connection);
+      return nullptr;
+    }
+    if (const auto* generic =
+            dynamic_cast<grpc::GenericCallbackServerContext*>(&context)) {
       // One of the method "" has begun once it is given back.
       if (!generic->method().empty()) table_.OnCallBegun();
     }
     if (connection == nullptr) return nullptr;
-    if (!connection->BeginCall()) {
-      table_.ShutDown(*connection, ToText(FloodPolicy::Excess::kCalls));
-    }
+    if (!connection->BeginCall()) TooMany(*connection);
     return new CountedCall(*info, std::move(connection));
   }
 
  private:
+  void TooMany(ControlConnection& connection) {
+    table_.ShutDown(connection, ToText(FloodPolicy::Excess::kCalls));
+  }
+
   ControlTable& table_;
 };
 
@@ -154,6 +173,11 @@ std::shared_ptr<ControlConnection> ConnectionOf(
     const grpc::ServerContextBase& context) {
   const auto* call = dynamic_cast<const CallContext*>(&context);
   return call == nullptr ? nullptr : call->connection();
+}
+
+void NoteAnswer(const grpc::ServerContextBase& context) {
+  const auto* call = dynamic_cast<const CallContext*>(&context);
+  if (call != nullptr) call->NoteAnswer();
 }
 
 grpc::ServerGenericBidiReactor* UnknownMethods::CreateReactor(

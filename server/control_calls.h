@@ -23,6 +23,9 @@ void CountCalls(grpc::ServerBuilder& builder, ControlTable& table);
 std::shared_ptr<ControlConnection> ConnectionOf(
     const grpc::ServerContextBase& context);
 
+// The status of a call is given to gRPC: it waits for nothing any more.
+void NoteAnswer(const grpc::ServerContextBase& context);
+
 // Answers UNIMPLEMENTED to every method that no other service has, so that
 // such calls are counted, too.
 class UnknownMethods final : public grpc::CallbackGenericService {

@@ -66,7 +66,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
   if (!checked.ok()) return new Refused(ToGrpc(checked));
   auto on_done = [this](WatchStream* stream) { OnDone(stream); };
   const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
-  auto stream = std::make_shared<WatchStream>(shared, context->peer(),
+  auto stream = std::make_shared<WatchStream>(shared, *context,
                                               std::move(on_done));
   loop_.Post(
       [this, stream, filter = *std::move(filter),

@@ -40,6 +40,8 @@ absl::Status UnreadAnswer::Count() {
   return absl::OkStatus();
 }
 
+void UnreadAnswer::Note() const { NoteAnswer(context_); }
+
 LoopReactor::LoopReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
                          const google::protobuf::MessageLite& response)
@@ -48,6 +50,7 @@ LoopReactor::LoopReactor(asio::io_context& loop,
 
 void LoopReactor::Answer(absl::Status status) {
   if (status.ok()) status = unread_.Count();
+  unread_.Note();
   answers_.Add(this, ToGrpc(status));
 }
 
@@ -100,6 +103,7 @@ void WaitReactor::Await(Wait wait) {
     } catch (...) {
       status = AnswerToException();
     }
+    self->unread_.Note();
     self->answers_.Add(self.get(), ToGrpc(status));
   };
   wait.until.Wait(asio::bind_cancellation_slot(

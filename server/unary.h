@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "lib/deferred.h"
 #include "server/answers.h"
+#include "server/control_calls.h"
 #include "server/grpc_status.h"
 #include "server/unread_answers.h"
 
@@ -24,6 +25,7 @@ namespace portreeve::server {
 // Answers at once with `status`.
 inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                         const absl::Status& status) {
+  NoteAnswer(*context);
   auto* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpc(status));
   return reactor;
@@ -44,6 +46,8 @@ class UnreadAnswer {
   // The answer is what the response is now.  OVERLOADED if that is too much.
   // Once.
   absl::Status Count();
+  // It is known: the call waits for nothing any more.
+  void Note() const;
 
  private:
   UnreadAnswers& unread_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/check.h"
+#include "server/control_calls.h"
 #include "server/grpc_status.h"
 
 namespace portreeve::server {
@@ -17,9 +18,13 @@ size_t SizeOf(const EventMessages& messages) {
 
 }  // namespace
 
-WatchStream::WatchStream(const Shared& shared, std::string peer,
+WatchStream::WatchStream(const Shared& shared,
+                         const grpc::CallbackServerContext& context,
                          std::function<void(WatchStream*)> on_done)
-    : shared_(shared), peer_(std::move(peer)), on_done_(std::move(on_done)) {}
+    : shared_(shared),
+      peer_(context.peer()),
+      connection_(ConnectionOf(context)),
+      on_done_(std::move(on_done)) {}
 
 void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
                         EventMessages snapshot) {
@@ -109,6 +114,7 @@ void WatchStream::Pump() {
 void WatchStream::Send(const Message& message) {
   message_ = grpc::ByteBuffer(message.data(), message.size());
   write_in_flight_ = true;
+  if (connection_ != nullptr) connection_->AddSent();
   StartWrite(&message_);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_WATCH_STREAM_H_
 #define PORTREEVE_SERVER_WATCH_STREAM_H_
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "server/control_connection.h"
 #include "server/event_log.h"
 #include "server/filtered_events.h"
 #include "server/loop.h"
@@ -45,8 +47,8 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     UnreadAnswers& unread;
   };
 
-  // `peer` is the call's.  Any thread.
-  WatchStream(const Shared& shared, std::string peer,
+  // `context` is the call's.  Any thread.
+  WatchStream(const Shared& shared, const grpc::CallbackServerContext& context,
               std::function<void(WatchStream*)> on_done);
 
   // Counts from now on: sends initial metadata, `snapshot`, and every one of
@@ -91,6 +93,7 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   const Shared shared_;
   const std::string peer_;
+  const std::shared_ptr<ControlConnection> connection_;  // Null: not counted.
   const std::function<void(WatchStream*)> on_done_;
 
   std::shared_ptr<FilteredEvents> events_;  // From Start() on.
