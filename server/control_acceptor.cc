@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <iterator>
 #include <optional>
@@ -24,9 +25,10 @@ namespace {
 // Fewer than the usual 16: nothing waits behind a client of the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
-// How often those who send are looked at, and on the alert.
-constexpr std::chrono::milliseconds kLookInterval{10};
-constexpr std::chrono::milliseconds kLookIntervalOnAlert{5};
+// How often those who send are looked at; less often where they are many, so
+// that looking takes a small part of the loop's time.
+constexpr std::chrono::milliseconds kLookInterval{5};
+constexpr std::chrono::microseconds kLookIntervalOfEach{100};
 
 // As gRPC names addresses.
 std::string AddressText(const AnyAddress& peer) {
@@ -328,12 +330,14 @@ void ControlAcceptor::OnBytes(Client& client) {
 
 void ControlAcceptor::LookSoon() {
   if (look_timer_.armed()) return;
-  const bool is_on_alert = memory_.policy().IsOnAlert(time_.Now());
-  look_timer_.StartAfter(is_on_alert ? kLookIntervalOnAlert : kLookInterval,
-                         [this] { Look(); });
+  const Duration interval =
+      std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
+                                            kLookIntervalOfEach);
+  look_timer_.StartAfter(interval, [this] { Look(); });
 }
 
 void ControlAcceptor::Look() {
+  table_.OnLooked();
   const TimePoint now = time_.Now();
   for (auto it = active_.begin(); it != active_.end();) {
     it = LookAt(**it, now) ? std::next(it) : active_.erase(it);

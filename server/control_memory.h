@@ -13,7 +13,7 @@
 namespace portreeve::server {
 
 // What becomes of the memory of the process, and when to do something about it:
-// at the limit, and when a sixth of it has come within a second or two, since
+// at the limit, and when an eighth of it has come within a second or two, since
 // calls that are ended take more memory before they give it back.  A flood goes
 // on elsewhere when one connection of it is ended: for a while after an alarm
 // little is enough for the next.
@@ -31,7 +31,7 @@ class MemoryPolicy {
 
   // Which part of the limit may come at once; and on the alert, for so long
   // after the last alarm.
-  static constexpr int64_t kGrowthPart = 6;
+  static constexpr int64_t kGrowthPart = 8;
   static constexpr int64_t kGrowthPartOnAlert = 48;
   static constexpr Duration kAlert = std::chrono::seconds(3);
 

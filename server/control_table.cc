@@ -9,8 +9,8 @@
 namespace portreeve::server {
 namespace {
 
-// How often the busiest is looked for while too many calls are pending: what is
-// ended takes a while to end.
+// How often the busiest is looked for while too many calls are pending, or
+// unseen: what is ended takes a while to end.
 constexpr int kPendingStep = 128;
 
 // Who has half the activity of the busiest is as busy.
@@ -46,6 +46,10 @@ std::shared_ptr<ControlConnection> ControlTable::Find(
 }
 
 void ControlTable::OnCallTakenIn() {
+  const int unseen = ++unseen_;
+  if (unseen > kMostUnseen && unseen % kPendingStep == 0) {
+    ShutDownBusiest(Whom::kBusiest, "too many calls to keep up with");
+  }
   const int pending = ++pending_;
   int most = most_pending_;
   if (pending <= most) return;

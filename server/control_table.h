@@ -26,6 +26,10 @@ class ControlTable {
   // somebody keeps its threads busy with more of them.
   static constexpr int kMostPending = 1000;
 
+  // How many it may have taken in since OnLooked(), which comes every few
+  // milliseconds unless the loop is far behind with what they ask of it.
+  static constexpr int kMostUnseen = 2000;
+
   // What a client may do beyond what is free, without being one that is looked
   // for (see ControlActivity::Level()).
   static constexpr int64_t kLeastActivity = 2 << 10;
@@ -47,6 +51,8 @@ class ControlTable {
   // it, or given it up.
   void OnCallTakenIn();
   void OnCallBegun();
+  // Whoever looks for clients that ask for too much has done so.
+  void OnLooked() { unseen_ = 0; }
 
   // Ends `connection` and says why in the log: once a second at most.
   void ShutDown(ControlConnection& connection, const std::string& why);
@@ -78,6 +84,7 @@ class ControlTable {
   std::optional<std::chrono::steady_clock::time_point> logged_;
   std::atomic<int> pending_ = 0;
   std::atomic<int> most_pending_ = kMostPending;  // Rises while more come.
+  std::atomic<int> unseen_ = 0;
   std::atomic<int64_t> num_shut_down_ = 0;
 };
 

@@ -59,7 +59,7 @@ class ControlGrowthTest : public ControlAcceptorTest {
   }
 
   static constexpr int64_t kLimit = 192 << 20;
-  // More than a sixth of that, which the process has from now on.
+  // More than an eighth of that, which the process has from now on.
   void Grow() { growth_ = std::vector<char>(64 << 20, 'x'); }
 
   int64_t taken_ = 0;  // As if the process had grown by it.
@@ -67,8 +67,8 @@ class ControlGrowthTest : public ControlAcceptorTest {
   ControlMemory limited_{kLimit, [this] { return -taken_; }};
 };
 
-// Within the limit: the next sixth might come before anybody is looked at.
-TEST_F(ControlGrowthTest, WhoIsBusyGoesWhereASixthOfTheLimitCameAtOnce) {
+// Within the limit: the next eighth might come before anybody is looked at.
+TEST_F(ControlGrowthTest, WhoIsBusyGoesWhereAnEighthOfTheLimitCameAtOnce) {
   RawClient& little = ConnectAndCall(1);
   RawClient& busy = ConnectAndCall(500);
   RawClient& as_busy = ConnectAndCall(400);

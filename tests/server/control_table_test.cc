@@ -246,6 +246,28 @@ TEST_F(ControlTableTest, TooManyPendingCallsEndTheBusiest) {
   EXPECT_FALSE(small.ended());
 }
 
+// Though each is begun at once: the loop does not come to look.
+TEST_F(ControlTableTest, TooManyCallsThatNobodyHasSeenEndTheBusiest) {
+  Pair& small = Add("small");
+  Pair& busy = Add("busy");
+  Occupy(*busy, 1);
+  const auto take_in = [this](int calls) {
+    for (int i = 0; i < calls; ++i) {
+      table_.OnCallTakenIn();
+      table_.OnCallBegun();
+    }
+  };
+  take_in(ControlTable::kMostUnseen);
+  EXPECT_FALSE(busy.ended());
+  table_.OnLooked();
+  take_in(ControlTable::kMostUnseen);
+  EXPECT_FALSE(busy.ended());
+  take_in(128);
+  EXPECT_TRUE(busy.ended());
+  take_in(1'000);
+  EXPECT_FALSE(small.ended());
+}
+
 TEST_F(ControlTableTest, OnceAllAreBegunAsManyMayBePendingAgain) {
   Pair& busy = Add("busy");
   Pair& busier = Add("busier");

@@ -24,8 +24,8 @@ TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
   EXPECT_EQ(policy.Look(At(seconds(9)), -1'000, -1'000), Alarm::kNone);
 }
 
-TEST(MemoryPolicy, ASixthOfTheLimitIsTheMostThatMayComeAtOnce) {
-  MemoryPolicy policy(180);
+TEST(MemoryPolicy, AnEighthOfTheLimitIsTheMostThatMayComeAtOnce) {
+  MemoryPolicy policy(240);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 10, 10), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(25)), 40, 40), Alarm::kNone);
   EXPECT_FALSE(policy.IsOnAlert(At(milliseconds(50))));
@@ -35,18 +35,18 @@ TEST(MemoryPolicy, ASixthOfTheLimitIsTheMostThatMayComeAtOnce) {
 TEST(MemoryPolicy, OnTheAlertLittleIsTooMuch) {
   MemoryPolicy policy(480);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(10)), 81, 81), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 61, 61), Alarm::kGrowth);
   EXPECT_TRUE(policy.IsOnAlert(At(milliseconds(10))));
   // It counts from there on.
-  EXPECT_EQ(policy.Look(At(milliseconds(20)), 91, 91), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(30)), 92, 92), Alarm::kGrowth);
-  EXPECT_EQ(policy.Look(At(milliseconds(40)), 102, 102), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 71, 71), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(30)), 72, 72), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(40)), 82, 82), Alarm::kNone);
   // Three seconds after the last alarm it is over.
   EXPECT_TRUE(policy.IsOnAlert(At(milliseconds(3'029))));
   EXPECT_FALSE(policy.IsOnAlert(At(milliseconds(3'030))));
-  EXPECT_EQ(policy.Look(At(milliseconds(3'030)), 102, 102), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(3'040)), 182, 182), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(3'050)), 183, 183), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'030)), 82, 82), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'040)), 142, 142), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3'050)), 143, 143), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, TooMuchMemoryIsAnAlertToo) {
@@ -57,7 +57,7 @@ TEST(MemoryPolicy, TooMuchMemoryIsAnAlertToo) {
 }
 
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
-  MemoryPolicy policy(180);
+  MemoryPolicy policy(240);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(975)), 20, 20), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(1'000)), 20, 20), Alarm::kNone);
@@ -66,12 +66,12 @@ TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
 
 TEST(MemoryPolicy, GrowthInPassingIsFine) {
   MemoryPolicy policy(900);
-  for (int second = 0; second <= 6; ++second) {
-    EXPECT_EQ(policy.Look(At(seconds(second)), second * 150, second * 150),
+  for (int second = 0; second <= 9; ++second) {
+    EXPECT_EQ(policy.Look(At(seconds(second)), second * 100, second * 100),
               Alarm::kNone)
         << second;
   }
-  EXPECT_EQ(policy.Look(At(seconds(7)), 901, 901), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(10)), 901, 901), Alarm::kLevel);
 }
 
 TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
@@ -87,13 +87,13 @@ TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
 
 // Connections that close leave the account all at once.
 TEST(MemoryPolicy, WhatLeavesTheAccountIsNoGrowth) {
-  MemoryPolicy policy(180);
+  MemoryPolicy policy(240);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), -1'000, 500), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(25)), 100, 530), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(50)), 100, 531), Alarm::kGrowth);
   // Nor is what the account explains.
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 103, 9'000), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(75)), 104, 9'000), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 105, 9'000), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(75)), 106, 9'000), Alarm::kGrowth);
 }
 
 TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterTheLastShutdown) {
