@@ -5,11 +5,12 @@
 namespace portreeve::server {
 namespace {
 
-// What leaks in `time`; a long one counts as a minute, which empties each
-// bucket.
+// What leaks in `time` since the first look.
 int64_t Leaked(Duration time, int64_t per_second) {
-  const Duration at_most = std::min<Duration>(time, std::chrono::minutes(1));
-  return at_most.count() / 1000 * per_second / 1'000'000;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const auto rest =
+      std::chrono::floor<std::chrono::microseconds>(time - seconds);
+  return seconds.count() * per_second + rest.count() * per_second / 1'000'000;
 }
 
 }  // namespace
@@ -21,7 +22,12 @@ bool FloodPolicy::Bucket::Add(int64_t added, int64_t leaked, int64_t most) {
 }
 
 FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
-  const Duration time = looked_ ? now - *looked_ : Duration::zero();
+  if (!first_look_) first_look_ = last_look_ = now;
+  // Of each look what is left of a whole one counts for the next.
+  const auto leaked = [since = now - *first_look_,
+                       before = last_look_ - *first_look_](int64_t per_second) {
+    return Leaked(since, per_second) - Leaked(before, per_second);
+  };
   const int64_t calls = totals.begun - last_.begun;
   const int64_t message_bytes = totals.message_bytes - last_.message_bytes;
   const int64_t bytes = totals.received_bytes - last_.received_bytes -
@@ -34,14 +40,14 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   // Each is filled, whatever the others say.
   const bool too_many_cancelled =
       cancelled_.Add(totals.cancelled - last_.cancelled,
-                     Leaked(time, kCancelledPerSecond), kMostCancelled);
+                     leaked(kCancelledPerSecond), kMostCancelled);
   const bool too_many_bytes =
-      bytes_.Add(bytes, Leaked(time, kBytesPerSecond),
+      bytes_.Add(bytes, leaked(kBytesPerSecond),
                  kMostBytes + carrying_ * kBytesOfCarrying);
   const bool too_many_segments =
-      segments_.Add(segments, Leaked(time, kSegmentsPerSecond),
+      segments_.Add(segments, leaked(kSegmentsPerSecond),
                     kMostSegments + carrying_ * kSegmentsOfCarrying);
-  looked_ = now;
+  last_look_ = now;
   last_ = totals;
   if (TooManyCalls(totals.in_flight, totals.carrying)) return Excess::kCalls;
   if (too_many_cancelled) return Excess::kCancelled;

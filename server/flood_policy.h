@@ -93,7 +93,8 @@ class FloodPolicy {
   // buckets any more once they do not count.
   int64_t carrying_ = 0;
   TimePoint carried_until_{};
-  std::optional<TimePoint> looked_;
+  std::optional<TimePoint> first_look_;
+  TimePoint last_look_{};
   Totals last_;
   Bucket cancelled_;
   Bucket bytes_;

@@ -160,6 +160,27 @@ int64_t Explore(int length, const Totals& from) {
   return num_sequences;
 }
 
+// However often it is looked at.
+TEST(FloodPolicy, ExactlyAsManyCancelledCallsASecondAreFineForEver) {
+  for (const int64_t interval_us : {1'000, 1'999, 5'000, 5'001, 25'000}) {
+    FloodPolicy policy;
+    FloodPolicy::Totals totals;
+    const TimePoint start{std::chrono::hours(1)};
+    for (int64_t us = 0; us < 60'000'000; us += interval_us) {
+      totals.begun = totals.cancelled =
+          us * FloodPolicy::kCancelledPerSecond / 1'000'000;
+      const TimePoint now = start + std::chrono::microseconds(us);
+      ASSERT_EQ(policy.Look(now, totals), FloodPolicy::Excess::kNone) << us;
+    }
+    // And no more than that: the bucket is as good as empty.
+    const TimePoint end = start + std::chrono::seconds(60);
+    totals.cancelled += FloodPolicy::kMostCancelled - 100;
+    EXPECT_EQ(policy.Look(end, totals), FloodPolicy::Excess::kNone);
+    totals.cancelled += 200;
+    EXPECT_EQ(policy.Look(end, totals), FloodPolicy::Excess::kCancelled);
+  }
+}
+
 TEST(FloodPolicy, HoldsUnderEveryShortSequenceOfChanges) {
   EXPECT_EQ(Explore(5, {}), 100'000);
 }
