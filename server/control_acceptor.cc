@@ -30,6 +30,9 @@ constexpr int kMostAcceptsPerBatch = 4;
 constexpr std::chrono::milliseconds kLookInterval{5};
 constexpr std::chrono::microseconds kLookIntervalOfEach{100};
 
+// How often clients that are dropped are logged, at most.
+constexpr std::chrono::seconds kDropLogInterval{1};
+
 // As gRPC names addresses.
 std::string AddressText(const AnyAddress& peer) {
   const auto* inet = std::get_if<Inet::Address>(&peer);
@@ -234,8 +237,7 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
   absl::Status watched = connection.status();
   if (watched.ok()) watched = Watch(address, *connection);
   if (!watched.ok()) {
-    Log(absl::StrCat("control: a client is dropped: ",
-                     std::string(watched.message())));
+    NoteDropped(watched);
     return Leave(address);
   }
   EndNamesake(**connection);
@@ -249,6 +251,15 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
   }
   AwaitHandshakes();
   hand_over_(fd.Release(), is_unix);
+}
+
+void ControlAcceptor::NoteDropped(const absl::Status& why) {
+  ++num_dropped_;
+  const TimePoint now = time_.Now();
+  if (drop_logged_ && now - *drop_logged_ < kDropLogInterval) return;
+  drop_logged_ = now;
+  Log(absl::StrCat("control: a client is dropped: ", std::string(why.message()),
+                   " (", num_dropped_, " since the start)"));
 }
 
 // From one port a client can connect to several of the daemon's addresses.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -83,6 +84,8 @@ class ControlAcceptor {
   void OnClient(Address& address, Descriptor fd, const AnyAddress& peer);
   absl::StatusOr<std::shared_ptr<ControlConnection>> Describe(
       int fd, bool is_unix, const AnyAddress& peer) const;
+  // A client had to go for want of descriptors or the like.
+  void NoteDropped(const absl::Status& why);
   // Of two connections with one name the older is ended.
   void EndNamesake(const ControlConnection& connection) const;
   absl::Status Watch(Address& address,
@@ -116,6 +119,8 @@ class ControlAcceptor {
   std::unordered_set<Client*> active_;  // Those that send.
   Timer look_timer_;
   int64_t num_shut_down_ = 0;  // By the table, at the last look.
+  int64_t num_dropped_ = 0;
+  std::optional<TimePoint> drop_logged_;
 };
 
 }  // namespace portreeve::server

@@ -265,10 +265,37 @@ TEST_F(ControlAcceptorTest, WithoutADescriptorForTheCopyOneClientIsDropped) {
   const auto log = TakeLog();
   ASSERT_FALSE(log.empty());
   EXPECT_NE(log[0].find("control: a client is dropped: "), log[0].npos);
+  EXPECT_NE(log[0].find(" (1 since the start)"), log[0].npos) << log[0];
   // Its place is free.
   time().Advance(seconds(1));
   ConnectAndAwait();
   (void)TakeLog();
+}
+
+TEST_F(ControlAcceptorTest, ClientsThatAreDroppedAreLoggedOnceASecond) {
+  StartOne({});
+  std::vector<std::string> drops;
+  const auto drop = [&] {
+    RawClient& client = Connect();
+    {
+      const FewDescriptors one(1);
+      Settle();
+    }
+    EXPECT_EQ(client.Receive(), "EOF");
+    for (std::string& line : TakeLog()) {
+      const bool is_drop = line.find("is dropped") != line.npos;
+      if (is_drop) drops.push_back(std::move(line));
+    }
+  };
+  for (int i = 0; i < 5; ++i) {
+    drop();
+    time().Advance(milliseconds(100));  // Accepting pauses after a shortage.
+  }
+  ASSERT_EQ(drops.size(), 1u);
+  time().Advance(seconds(1));
+  drop();
+  ASSERT_EQ(drops.size(), 2u);
+  EXPECT_NE(drops[1].find(" (6 since the start)"), drops[1].npos) << drops[1];
 }
 
 TEST_F(ControlAcceptorTest, WhoStaysIsForgottenAtTheEnd) {
