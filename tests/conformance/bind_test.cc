@@ -64,9 +64,14 @@ TEST_F(BindTest, J1_PortOutsideItsRangeIsRefusedNotTruncated) {
 
 TEST_F(BindTest, S1_Ipv6OnlyAndReusePort) {
   auto where = WhereToListen<Inet>::OfAddress(asio::ip::address_v6::any(), 0);
-  Server<Inet>& v6 = CreateAt(where, Steered());
-  // The same port is free for IPv4.
-  EXPECT_TRUE(TryCreate(WhereToListen<Inet>::OfPort(v6.listening_on())).ok());
+  // The same port is free for IPv4, unless somebody else on this machine has
+  // it, who does not have them all.
+  const auto is_free_for_ipv4 = [&] {
+    const int port = CreateAt(where, Steered()).listening_on();
+    return TryCreate(WhereToListen<Inet>::OfPort(port)).ok();
+  };
+  int num_tried = 1;
+  while (!is_free_for_ipv4()) ASSERT_LT(++num_tried, 100);
 
   where = WhereToListen<Inet>::OfLocalhost(0);
   where.reuse_port = true;
