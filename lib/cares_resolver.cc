@@ -117,13 +117,11 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   TimePoint began() const { return began_; }
 
-  // The one that runs, or else a new one: one that is over told what was so
-  // before.
+  // Asks the servers, whoever else has asked them: what was sent while one was
+  // away is sent again after a long pause only.
   std::shared_ptr<const Query> Ask(const CaresResolver::Options& options,
                                    Resolver::Family family) {
-    std::shared_ptr<Query>& query = queries_[family];
-    if (query != nullptr && !query->done.determined()) return query;
-    query = std::make_shared<Query>(executor_);
+    const auto query = std::make_shared<Query>(executor_);
     const int result = Open(options);
     if (result != ARES_SUCCESS) {
       query->done.Fill(result);
@@ -134,14 +132,20 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     hints.ai_socktype = SOCK_STREAM;  // Each address once.
     // The variable CARES_HOSTS may name another file than /etc/hosts.
     hints.ai_flags = ARES_AI_ENVHOSTS;
-    const std::shared_ptr<Query> asked = query;
+    ++num_running_;
     ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &OnDone,
-                     new std::shared_ptr<Query>(asked));
+                     new Asked{*this, query});
     WaitForMore();
-    return asked;
+    return query;
   }
 
  private:
+  // What c-ares is given with a query.
+  struct Asked {
+    CaresLookup& lookup;
+    std::shared_ptr<Query> query;
+  };
+
   int Open(const CaresResolver::Options& options) {
     if (channel_ != nullptr) return ARES_SUCCESS;
     if (const int result = InitialiseCaresOnce(); result != ARES_SUCCESS) {
@@ -165,11 +169,11 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   // Called once for each query, with what it was given then.
   static void OnDone(void* asked, int result, int /*timeouts*/,
                      ares_addrinfo* info) {
-    const std::unique_ptr<std::shared_ptr<Query>> owned(
-        static_cast<std::shared_ptr<Query>*>(asked));
+    const std::unique_ptr<Asked> owned(static_cast<Asked*>(asked));
     // Abandoned: nobody waits.
     if (result == ARES_EDESTRUCTION) return;
-    Query& query = **owned;
+    Query& query = *owned->query;
+    --owned->lookup.num_running_;
     if (info != nullptr) {
       for (auto* node = info->nodes; node != nullptr; node = node->ai_next) {
         const auto address = FromSockaddr(node->ai_addr);
@@ -178,12 +182,6 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
       ares_freeaddrinfo(info);
     }
     query.done.Fill(result);
-  }
-
-  bool has_ended() const {
-    return std::all_of(queries_.begin(), queries_.end(), [](const auto& entry) {
-      return entry.second->done.determined();
-    });
   }
 
   // Called by c-ares after it opened `fd` and whenever what it waits for
@@ -212,7 +210,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   // Waits for whatever c-ares waits for, after it was given the chance to say.
   void WaitForMore() {
-    if (has_ended()) {
+    if (num_running_ == 0) {
       timer_.Cancel();
       return;
     }
@@ -265,16 +263,15 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   const std::string host_;
   const TimePoint began_;
   Timer timer_;
-  std::map<Resolver::Family, std::shared_ptr<Query>> queries_;
+  int num_running_ = 0;
   std::map<int, std::shared_ptr<Watch>> watches_;
   ares_channel channel_ = nullptr;
 };
 
-// Whoever asks for the same name within a second, while it is looked up, shares
-// that: where servers do not answer, the number of those who ask is no number
-// of descriptors.  Later ones ask anew, for servers that have not answered for
-// long are asked again after long pauses only, and others may stand in
-// /etc/resolv.conf by then.
+// Whoever asks for the same name within a second, while it is looked up, does
+// so by the same sockets: where servers do not answer, the number of those who
+// ask is no number of descriptors.  Later ones have others, for there may be
+// other servers in /etc/resolv.conf by then.
 class CaresResolver::Share {
  public:
   // `running` outlives it.

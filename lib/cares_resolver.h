@@ -17,7 +17,7 @@ class CaresLookup;
 // Each name has a c-ares channel of its own while it is looked up, with its own
 // sockets, which the loop watches: there is no thread, and what happens to one
 // name does not touch another.  Lookups of the same name that begin within a
-// second share it, those of the same family their answer, too.  How often and
+// second share it, but each asks for itself.  How often and
 // how long servers are asked is c-ares' own choice, or that of
 // /etc/resolv.conf. /etc/hosts comes before the servers; "localhost" and
 // "*.localhost" are 127.0.0.1 and ::1 without either.
