@@ -298,6 +298,7 @@ void Daemon::Cut(const std::string& what) {
 void Daemon::CutIfHurried(const Deferred<>& all_ended) {
   if (!state_->second_signal.determined() || all_ended.determined()) return;
   const size_t open = state_->registry.connections().entries().size();
+  if (open == 0) return;  // What is left are calls, which have a while yet.
   Cut(absl::StrCat(open, open == 1 ? " connection" : " connections"));
 }
 

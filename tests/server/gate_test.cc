@@ -1,14 +1,23 @@
 // Who may call what, over real connections with and without TLS.
 #include "server/gate.h"
 
+#include <fcntl.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/server_posix.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "server/control_calls.h"
+#include "server/control_connection.h"
+#include "server/control_table.h"
 #include "server/errors.h"
 #include "server/grpc_status.h"
 #include "tests/testing/audit_lines.h"
@@ -278,6 +287,63 @@ TEST_F(GateTest, ChangesAndRefusedChangesAreAudited) {
                 R"(DeleteListener","name":"","result":"ROLE_REQUIRED"})",
                 R"("who":"otto","method":"portreeve.v1.ListenerService/)"
                 R"(DeleteListener","name":"listeners/x","result":"OK"})"}));
+}
+
+// Asks the gate before and after the connection of the call is shut down.
+class CutService final : public v1::ListenerService::CallbackService {
+ public:
+  explicit CutService(const Gate& gate) : gate_(gate) {}
+
+  grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext* context,
+                                        const v1::GetListenerRequest*,
+                                        v1::Listener*) override {
+    before_.set_value(gate_.Admit(*context, "GetListener").status());
+    ConnectionOf(*context)->ShutDown();
+    after_.set_value(gate_.Admit(*context, "GetListener").status());
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  absl::Status Before() { return before_.get_future().get(); }
+  absl::Status After() { return after_.get_future().get(); }
+
+ private:
+  const Gate& gate_;
+  std::promise<absl::Status> before_;
+  std::promise<absl::Status> after_;
+};
+
+// gRPC still makes calls of what it has read of it.
+TEST(GateOfCountedCallsTest, AConnectionThatWasShutDownIsRefused) {
+  const Gate gate(Policy(), Gate::Certificates::kAreAdmins, nullptr);
+  ControlTable table;
+  CutService service(gate);
+  grpc::ServerBuilder builder;
+  CountCalls(builder, table);
+  builder.RegisterService(&service);
+  const auto server = builder.BuildAndStart();
+  ASSERT_NE(server, nullptr);
+  int ends[2];
+  ASSERT_EQ(
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+      0);
+  table.Add(std::make_shared<ControlConnection>(
+      ControlConnection::Client{"fd:" + std::to_string(ends[0]), "unix:", false,
+                                ucred{getpid(), getuid(), getgid()}},
+      Descriptor(fcntl(ends[0], F_DUPFD_CLOEXEC, 0))));
+  grpc::AddInsecureChannelFromFd(server.get(), ends[0]);
+  const auto stub = v1::ListenerService::NewStub(
+      grpc::CreateInsecureChannelFromFd("test", ends[1]));
+  grpc::ClientContext context;
+  v1::Listener response;
+  EXPECT_EQ(stub->GetListener(&context, {}, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(service.Before().ok());
+  EXPECT_EQ(service.After(),
+            absl::UnavailableError("the connection has ended"));
+  server->Shutdown();
+  server->Wait();
 }
 
 TEST(GateWithoutAuditTest, AuditsNothing) {
