@@ -41,6 +41,11 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
     newer_ = memory;
     marked_ = now;
   }
+  // What was given back may come again.
+  for (Memory* mark : {&older_, &newer_}) {
+    mark->unaccounted = std::min(mark->unaccounted, bytes);
+    mark->resident = std::min(mark->resident, resident);
+  }
   const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
   const int64_t growth =
       std::min(bytes - older_.unaccounted, resident - older_.resident);

@@ -65,7 +65,7 @@ class MemoryPolicy {
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
-  // Of the last seconds; growth counts from older_.
+  // The least of the last seconds; growth counts from older_.
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;

@@ -85,6 +85,22 @@ TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
   EXPECT_EQ(another.Look(At(milliseconds(1'999)), 80, 80), Alarm::kGrowth);
 }
 
+// A flood goes on where the heap of its beginning is trimmed.
+TEST(MemoryPolicy, WhatIsGivenBackAndComesAgainIsGrowth) {
+  MemoryPolicy policy(240);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 200, 900), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 80, 780), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 110, 810), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(30)), 111, 811), Alarm::kGrowth);
+  // In the second before, too.
+  MemoryPolicy another(240);
+  EXPECT_EQ(another.Look(At(milliseconds(0)), 200, 900), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(1'000)), 200, 900), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(1'990)), 80, 780), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(2'000)), 80, 780), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(milliseconds(2'010)), 111, 811), Alarm::kGrowth);
+}
+
 // Connections that close leave the account all at once.
 TEST(MemoryPolicy, WhatLeavesTheAccountIsNoGrowth) {
   MemoryPolicy policy(240);
