@@ -353,7 +353,7 @@ void ControlAcceptor::Look() {
   for (auto it = active_.begin(); it != active_.end();) {
     it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
   }
-  LookAtAll();
+  LookAtAll(now);
   LookAtMemory(now);
   Trim(now);
   if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
@@ -375,12 +375,15 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
 }
 
 // Many that each stay below the limit of one.
-void ControlAcceptor::LookAtAll() {
+void ControlAcceptor::LookAtAll(TimePoint now) {
   int64_t bytes = 0;
   for (const Client* client : active_) {
     bytes += client->flood().unexplained_bytes();
   }
-  if (bytes <= FloodPolicy::kMostBytesOfAll) return;
+  const int64_t most = memory_.policy().IsOnAlert(now)
+                           ? FloodPolicy::kMostBytesOnAlert
+                           : FloodPolicy::kMostBytesOfAll;
+  if (bytes <= most) return;
   table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
                          "too many bytes of all clients that are no calls");
 }

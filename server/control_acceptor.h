@@ -99,7 +99,7 @@ class ControlAcceptor {
   void Look();
   // Whether it goes on sending.
   bool LookAt(Client& client, TimePoint now);
-  void LookAtAll();
+  void LookAtAll(TimePoint now);
   void LookAtMemory(TimePoint now);
   void Trim(TimePoint now);
 

@@ -43,8 +43,10 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   }
   // What was given back may come again.
   for (Memory* mark : {&older_, &newer_}) {
-    mark->unaccounted = std::min(mark->unaccounted, bytes);
-    mark->resident = std::min(mark->resident, resident);
+    const int64_t fallen = std::max<int64_t>(mark->resident - resident, 0);
+    mark->resident -= fallen;
+    mark->unaccounted =
+        std::clamp(bytes, mark->unaccounted - fallen, mark->unaccounted);
   }
   const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
   const int64_t growth =

@@ -65,7 +65,8 @@ class MemoryPolicy {
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
-  // The least of the last seconds; growth counts from older_.
+  // Of the last seconds, less what was given back since; growth counts from
+  // older_.
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;

@@ -27,6 +27,9 @@ class FloodPolicy {
   // Of all connections together: one alone may send a whole request before
   // there is a call that explains it.
   static constexpr int64_t kMostBytesOfAll = 2 << 20;
+  // The same where the process has just grown too fast: as memory they show
+  // only when gRPC comes to them.
+  static constexpr int64_t kMostBytesOnAlert = 64 << 10;
   static constexpr int64_t kMostSegments = 20'000;
   static constexpr int64_t kSegmentsPerSecond = 5'000;
   // What explains some: a call, a message, and the windows of a stream that

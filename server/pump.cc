@@ -98,7 +98,7 @@ std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
     if (size < 0) {
       if (errno == EINTR) continue;
       if (pipe_ && CannotSplice(errno) && TakeFromPipe(lane)) continue;
-      if (!WouldBlock(errno)) return State::kTargetFailed;
+      if (!WouldBlock(errno)) return FailTarget();
       NoteHeld(lane);
       return State::kAwaitsTarget;
     }
@@ -133,7 +133,7 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
                 MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   if (sent == size) return std::nullopt;
-  if (sent < 0 && !WouldBlock(errno)) return State::kTargetFailed;
+  if (sent < 0 && !WouldBlock(errno)) return FailTarget();
   const ssize_t taken = sent < 0 ? 0 : sent;
   Hold(lane, {space + taken, static_cast<size_t>(size - taken)});
   if (out_of_memory_) return State::kOutOfMemory;
@@ -191,16 +191,22 @@ bool Pump::TakeFromPipe(Lane& lane) {
 
 std::optional<Pump::State> Pump::OnReceiveResult(ssize_t size) {
   if (size == 0) {
-    // Whoever has asked for the error of a socket has taken it, and what is
-    // received then looks like an end of file.
     if (source_failed_) return State::kSourceFailed;
     met_eof_ = true;
     return State::kEnded;
   }
   if (errno == EINTR) return std::nullopt;
-  if (!WouldBlock(errno)) return State::kSourceFailed;
+  if (!WouldBlock(errno)) {
+    source_failed_ = true;
+    return State::kSourceFailed;
+  }
   readable_ = false;
   return State::kAwaitsSource;
+}
+
+Pump::State Pump::FailTarget() {
+  target_failed_ = true;
+  return State::kTargetFailed;
 }
 
 void Pump::PrepareToSend(int target) {

@@ -93,7 +93,7 @@ class Pump {
   size_t held() const { return end_ - begin_ + in_outbox_; }
   // The source's end of file was met.
   bool met_eof() const { return met_eof_; }
-  // The outbox has told so.
+  // It was sent to in vain.
   bool target_failed() const { return target_failed_; }
 
   // Since when the target has not taken what is held; nullopt if nothing is.
@@ -117,6 +117,7 @@ class Pump {
   std::optional<State> Splice(Lane& lane, int source);
   bool TakeFromPipe(Lane& lane);
   std::optional<State> OnReceiveResult(ssize_t size);
+  State FailTarget();
   void PrepareToSend(int target);
   void Hold(Lane& lane, std::string_view data);
   void NoteHeld(Lane& lane);
@@ -132,9 +133,11 @@ class Pump {
   std::optional<TimePoint> held_since_;
   bool readable_ : 1 = false;  // As far as is known.
   bool hung_up_ : 1 = false;   // The end of file is there, behind what is left.
+  // Once it has: whoever is told takes the error from the socket, and what is
+  // received after that looks like an end of file.
   bool source_failed_ : 1 = false;
   bool met_eof_ : 1 = false;
-  bool target_failed_ : 1 = false;  // As the outbox has told.
+  bool target_failed_ : 1 = false;
   bool out_of_memory_ : 1 = false;
   bool has_sent_ : 1 = false;
   bool bulk_ : 1 = false;         // The source sent much the last time.

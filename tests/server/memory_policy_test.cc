@@ -101,6 +101,24 @@ TEST(MemoryPolicy, WhatIsGivenBackAndComesAgainIsGrowth) {
   EXPECT_EQ(another.Look(At(milliseconds(2'010)), 111, 811), Alarm::kGrowth);
 }
 
+// Calls that begin to carry connections, and end.
+TEST(MemoryPolicy, WhatIsOnlyAccountedForIsNotGivenBack) {
+  MemoryPolicy policy(240);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), -500, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 0, 9'000), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(30)), 31, 9'000), Alarm::kGrowth);
+}
+
+// Connections that close, whose memory is given back, and others that open.
+TEST(MemoryPolicy, WhatIsAccountedForMayComeAgain) {
+  MemoryPolicy policy(240);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 500), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 0, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 30, 500), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(30)), 31, 500), Alarm::kGrowth);
+}
+
 // Connections that close leave the account all at once.
 TEST(MemoryPolicy, WhatLeavesTheAccountIsNoGrowth) {
   MemoryPolicy policy(240);
