@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "server/control_connection.h"
+#include "server/flood_policy.h"
 
 namespace portreeve::server {
 
@@ -23,8 +24,9 @@ namespace portreeve::server {
 class ControlTable {
  public:
   // How many calls gRPC may have taken in without beginning them: beyond that
-  // somebody keeps its threads busy with more of them.
-  static constexpr int kMostPending = 1000;
+  // somebody keeps its threads busy with more of them.  One client may send all
+  // that it may have at once, and others call meanwhile.
+  static constexpr int kMostPending = FloodPolicy::kMostCalls + 250;
 
   // How many it may have taken in since OnLooked(), which comes every few
   // milliseconds unless the loop is far behind with what they ask of it.

@@ -268,6 +268,16 @@ TEST_F(ControlTableTest, TooManyCallsThatNobodyHasSeenEndTheBusiest) {
   EXPECT_FALSE(small.ended());
 }
 
+// Threads of gRPC may be slow to begin what one client may have at a time.
+TEST_F(ControlTableTest, AllThatOneMayHaveMayBePendingWhileOthersCall) {
+  Pair& one = Add("one");
+  for (int i = 0; i < FloodPolicy::kMostCalls; ++i) one->BeginCall();
+  for (int i = 0; i < FloodPolicy::kMostCalls + 200; ++i) {
+    table_.OnCallTakenIn();
+  }
+  EXPECT_FALSE(one.ended());
+}
+
 TEST_F(ControlTableTest, OnceAllAreBegunAsManyMayBePendingAgain) {
   Pair& busy = Add("busy");
   Pair& busier = Add("busier");
@@ -277,6 +287,7 @@ TEST_F(ControlTableTest, OnceAllAreBegunAsManyMayBePendingAgain) {
   for (int i = 0; i < kTooMany; ++i) table_.OnCallTakenIn();
   EXPECT_TRUE(busier.ended());
   for (int i = 0; i < kTooMany; ++i) table_.OnCallBegun();
+  table_.OnLooked();
   for (int i = 1; i < kTooMany; ++i) table_.OnCallTakenIn();
   EXPECT_FALSE(busy.ended());
   table_.OnCallTakenIn();
