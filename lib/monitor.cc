@@ -10,7 +10,8 @@ namespace portreeve {
 struct Monitor::Node {
   std::shared_ptr<Node> parent;
   std::string name;
-  Handler handler;
+  // Shared by whoever calls it: copying it takes no memory.
+  std::shared_ptr<const Handler> handler;
 };
 
 Monitor::Monitor(std::shared_ptr<Node> node) : node_(std::move(node)) {}
@@ -24,19 +25,22 @@ Monitor Monitor::TopLevel() {
 Monitor::Monitor() : Monitor(TopLevel()) {}
 
 Monitor::Monitor(const Monitor& parent, std::string name, Handler handler)
-    : node_(std::make_shared<Node>(
-          Node{parent.node_, std::move(name), std::move(handler)})) {}
+    : node_(std::make_shared<Node>(Node{parent.node_, std::move(name), {}})) {
+  if (handler) {
+    node_->handler = std::make_shared<const Handler>(std::move(handler));
+  }
+}
 
 void Monitor::Detach() { node_->handler = nullptr; }
 
 void Monitor::Send(std::exception_ptr error) const {
   PORTREEVE_CHECK(error != nullptr);
   for (std::shared_ptr<Node> node = node_; node; node = node->parent) {
-    if (!node->handler) continue;
+    // A copy: the handler may detach, and so destroy, itself.
+    const std::shared_ptr<const Handler> handler = node->handler;
+    if (!handler) continue;
     try {
-      // A copy: the handler may detach, and so destroy, itself.
-      const Handler handler = node->handler;
-      handler(error);
+      (*handler)(error);
       return;
     } catch (...) {
       error = std::current_exception();
