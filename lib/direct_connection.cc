@@ -1,6 +1,8 @@
 #include "lib/direct_connection.h"
 
 #include <boost/asio/post.hpp>
+#include <cerrno>
+#include <new>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -91,15 +93,31 @@ Deferred<> DirectConnection::closed() const {
 int DirectConnection::Watch() { return at_home() ? WatchOnLane() : 0; }
 
 int DirectConnection::WatchOnLane() {
-  const int error = lane_.poller().Add(fd(), kReadable, *this);
+  int error = ENOMEM;
+  try {
+    error = lane_.poller().Add(fd(), kReadable, *this);
+  } catch (const std::bad_alloc&) {
+    // It is one that could not be watched.
+  }
   watched_ = error == 0;
   return error;
 }
 
 void DirectConnection::Start() {
   if (at_home()) return BeginOnLane();
-  asio::post(lane_.loop(),
-             [self = shared_from_this()] { self->BeginOnLane(); });
+  try {
+    asio::post(lane_.loop(),
+               [self = shared_from_this()] { self->BeginOnLane(); });
+  } catch (const std::bad_alloc&) {
+    // Its lane never hears of it, so that it is closed here.
+    if (finished_) return;  // As in BeginOnLane().
+    NoteReason(CloseReason::kDropped);
+    finished_ = true;
+    PrepareToClose(fd_, How::kAtOnce);
+    fd_ = Descriptor();
+    error_number_ = ENOMEM;
+    OnClosed();
+  }
 }
 
 void DirectConnection::BeginOnLane() {

@@ -1,6 +1,7 @@
 #include "lib/poller.h"
 
 #include <array>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <system_error>
@@ -35,15 +36,15 @@ class PollerService : public asio::execution_context::service {
 
   explicit PollerService(asio::execution_context& context)
       : service(context),
-        poller_(
-            std::make_unique<Poller>(static_cast<asio::io_context&>(context))) {
-  }
+        poller_(std::make_unique<Poller>(
+            static_cast<asio::io_context&>(context), memory_)) {}
 
   Poller& Get() { return *poller_; }
 
  private:
   void shutdown() override { poller_.reset(); }
 
+  Poller::Memory memory_;
   std::unique_ptr<Poller> poller_;
 };
 
@@ -53,8 +54,8 @@ Poller& Poller::Of(asio::io_context& loop) {
   return asio::use_service<PollerService>(loop).Get();
 }
 
-Poller::Poller(asio::io_context& loop)
-    : epoll_(loop.get_executor()), mailbox_(loop) {
+Poller::Poller(asio::io_context& loop, Memory& memory)
+    : memory_(memory), epoll_(loop.get_executor()), mailbox_(loop) {
   Descriptor fd = OpenEpoll();
   epoll_.assign(fd.get());
   fd.Release();
@@ -141,11 +142,13 @@ void Poller::RemoveNow(int fd, Watch& watch, int tag) {
 
 void Poller::CallAgain(Watch& watch, int tag) {
   again_.push_back({&watch, tag});
-  if (std::exchange(again_posted_, true)) return;
-  asio::post(epoll_.get_executor(), [this] {
-    again_posted_ = false;
-    CallThoseAgain();
-  });
+  if (again_posted_) return;
+  again_posted_ = true;
+  asio::post(epoll_.get_executor(),
+             asio::bind_allocator(memory_.again.allocator(), [this] {
+               again_posted_ = false;
+               CallThoseAgain();
+             }));
 }
 
 void Poller::CallAfterRound(Watch& watch, int tag) {
@@ -167,11 +170,12 @@ void Poller::Await() {
   if (num_registered_ == 0) return;
   waiting_ = true;
   epoll_.async_wait(AsioDescriptor::wait_read,
-                    [this](boost::system::error_code ec) {
-                      waiting_ = false;
-                      if (!ec) Step();
-                      Await();
-                    });
+                    asio::bind_allocator(memory_.wait.allocator(),
+                                         [this](boost::system::error_code ec) {
+                                           waiting_ = false;
+                                           if (!ec) Step();
+                                           Await();
+                                         }));
 }
 
 void Poller::Step() {
@@ -183,12 +187,14 @@ void Poller::Step() {
 }
 
 void Poller::StepSoon() {
-  if (std::exchange(step_posted_, true)) return;
-  asio::post(epoll_.get_executor(), [this] {
-    step_posted_ = false;
-    Step();
-    Await();
-  });
+  if (step_posted_) return;
+  step_posted_ = true;
+  asio::post(epoll_.get_executor(),
+             asio::bind_allocator(memory_.step.allocator(), [this] {
+               step_posted_ = false;
+               Step();
+               Await();
+             }));
 }
 
 // False if there was nothing to do.

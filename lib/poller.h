@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "lib/handler_memory.h"
 #include "lib/mailbox.h"
 
 namespace portreeve {
@@ -68,7 +69,13 @@ class Poller {
 
   static Poller& Of(asio::io_context& loop);
 
-  explicit Poller(asio::io_context& loop);
+  // What it waits with, and is called again with.  It lives until the loop has
+  // forgotten what it is to call, which is after the Poller.
+  struct Memory {
+    HandlerMemory wait, again, step;
+  };
+
+  Poller(asio::io_context& loop, Memory& memory);
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
@@ -147,6 +154,7 @@ class Poller {
   void Begin();
   void End();
 
+  Memory& memory_;
   AsioDescriptor epoll_;
   Mailbox mailbox_;
   bool waiting_ = false;

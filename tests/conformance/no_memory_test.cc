@@ -2,13 +2,16 @@
 // its first answer.
 #include <sys/socket.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
 #include <utility>
 
 #include "lib/any_server.h"
+#include "lib/lane.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 
@@ -17,11 +20,16 @@ namespace {
 int num_given = -1;
 }  // namespace
 
-// Of the process, whoever calls it.
+// Of the process, whoever calls them; Asio takes its memory by the second.
 void* operator new(std::size_t size) {
   if (num_given >= 0 && num_given-- == 0) throw std::bad_alloc();
   if (void* const memory = std::malloc(size)) return memory;
   std::abort();
+}
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  if (num_given >= 0 && num_given-- == 0) return nullptr;
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
@@ -61,8 +69,9 @@ class NoMemoryTest : public LoopFixture {
  protected:
   static constexpr int kBudget = 3;
 
-  std::unique_ptr<AnyServer> NewServer() {
+  std::unique_ptr<AnyServer> NewServer(LaneSet* lanes = nullptr) {
     ServerOptions options;
+    options.lanes = lanes;
     options.max_connections = 1;
     options.descriptor_budget = &budget_;
     AnyHandler handler;
@@ -134,6 +143,90 @@ TEST_F(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
   }
   // Of those that were not even begun, and of one that was.
   EXPECT_EQ(num_lost, 3);
+}
+
+// The same where another loop carries the clients; the test is the thread of
+// both.
+class NoMemoryOnLanesTest : public NoMemoryTest {
+ protected:
+  NoMemoryOnLanesTest() : lanes_(Lane::Of(loop())) {
+    lanes_.Add(Lane::Of(away_));
+    for (int i = 0; i < 1'000; ++i) lanes_.Take();
+    while (&lanes_.Take() != &Lane::Of(loop())) {
+    }
+  }
+
+  void RunBothUntil(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      (void)PollOne(loop());
+      (void)PollOne(away_);
+    }
+  }
+
+  RawClient ClientOf(const AnyServer& server) {
+    RawClient client(loop(), [this](const std::function<bool()>& condition) {
+      RunBothUntil(condition);
+      return condition();
+    });
+    EXPECT_EQ(client.Connect(server.listening_on()), "ok");
+    return client;
+  }
+
+  bool SettleWithMemory(int given) {
+    num_given = given;
+    while (PollOne(loop()) || PollOne(away_)) {
+    }
+    return std::exchange(num_given, -1) < 0;
+  }
+
+  asio::io_context away_{1};
+  LaneSet lanes_;
+
+ private:
+  static bool PollOne(asio::io_context& context) {
+    context.restart();
+    try {
+      return context.poll_one() > 0;
+    } catch (const std::bad_alloc&) {
+      return true;
+    }
+  }
+};
+
+TEST_F(NoMemoryOnLanesTest, OneClientIsLostAndTheNextOneServed) {
+  bool refused = true;
+  int num_lost = 0;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 1000);
+    const std::unique_ptr<AnyServer> server = NewServer(&lanes_);
+    Settle();
+    {
+      RawClient client = ClientOf(*server);
+      refused = SettleWithMemory(given);
+      if (server->connections().empty()) {
+        ++num_lost;
+        EXPECT_TRUE(refused);
+        EXPECT_NE(client.Receive(), "x");
+      } else {
+        EXPECT_EQ(client.Send("x"), "ok");
+        EXPECT_EQ(client.Receive(), "x");
+      }
+    }
+    RunBothUntil([&] { return server->num_connections() == 0; });
+    EXPECT_TRUE(server->connections().empty());
+    EXPECT_EQ(budget_.num_free(), kBudget);
+    RawClient next = ClientOf(*server);
+    EXPECT_EQ(next.Send("x"), "ok");
+    EXPECT_EQ(next.Receive(), "x");
+    Start(server->TearDown());
+    RunBothUntil([&] { return tasks().empty(); });
+    (void)TakeErrors();
+    (void)TakeLog();
+  }
+  EXPECT_EQ(num_lost, 4);
 }
 
 }  // namespace
