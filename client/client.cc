@@ -33,7 +33,7 @@ absl::StatusOr<Response> AllPages(Request& request, List list, Items items) {
   Response all;
   std::set<std::string> tokens;
   int num_empty = 0;
-  do {
+  for (;;) {
     absl::StatusOr<Response> page = list();
     if (!page.ok()) return page;
     // Takes over the token, the last page's being empty.
@@ -41,14 +41,14 @@ absl::StatusOr<Response> AllPages(Request& request, List list, Items items) {
     page->clear_next_page_token();
     num_empty = items(*page) == 0 ? num_empty + 1 : 0;
     all.MergeFrom(*page);
+    if (request.page_token().empty()) return all;
     if (num_empty > kMostEmptyPages ||
         !tokens.insert(request.page_token()).second) {
       return absl::InternalError(
           "the daemon's list has no end: its pages lead back to earlier ones, "
           "or hold nothing");
     }
-  } while (!request.page_token().empty());
-  return all;
+  }
 }
 
 // One unary RPC.

@@ -191,6 +191,21 @@ TEST_F(ClientTest, AFewEmptyPagesAreNoError) {
   EXPECT_EQ(all->listeners_size(), 3);
 }
 
+// As many empty pages as may be, and the end.
+TEST_F(ClientTest, TheLastPageMayBeOneEmptyPageMore) {
+  int count = 0;
+  daemon_.list_listeners.set_answer(
+      [&](const auto&, v1::ListListenersResponse& page) {
+        ++count;
+        page.set_next_page_token(count <= 100 ? std::to_string(count) : "");
+        return grpc::Status::OK;
+      });
+  const auto all = client_.ListAllListeners();
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->listeners_size(), 0);
+  EXPECT_EQ(count, 101);
+}
+
 v1::WatchEventsResponse Burst(int64_t first, int64_t last) {
   v1::WatchEventsResponse burst;
   for (int64_t i = first; i <= last; ++i) {
