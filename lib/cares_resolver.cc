@@ -5,17 +5,21 @@
 
 #include <algorithm>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "lib/deferred.h"
+#include "lib/descriptor_part.h"
+#include "lib/guarded.h"
 #include "lib/status.h"
 #include "lib/time_source.h"
 
@@ -33,11 +37,23 @@ int InitialiseCaresOnce() {
   return result;
 }
 
-absl::Status LookupError(const std::string& host, int result) {
+// Whether a server, or a file, has said which addresses there are: perhaps
+// none, which says nothing of the other family.
+bool IsAnswer(int result) {
+  return result == ARES_SUCCESS || result == ARES_ENODATA ||
+         result == ARES_ENOTFOUND;
+}
+
+absl::Status LookupError(const std::string& host, int result,
+                         bool was_refused_a_socket) {
   ErrorDetail detail;
   detail.reason = Reason::kDnsFailure;
-  return MakeError(absl::StatusCode::kUnavailable, detail,
-                   absl::StrCat("resolve ", host, ": ", ares_strerror(result)));
+  if (was_refused_a_socket) detail.error_number = EMFILE;
+  return MakeError(
+      absl::StatusCode::kUnavailable, detail,
+      absl::StrCat(
+          "resolve ", host, ": ", ares_strerror(result),
+          was_refused_a_socket ? " (too many lookups at a time)" : ""));
 }
 
 // "localhost" and all below it is this machine, whatever a server says (RFC
@@ -71,11 +87,16 @@ std::optional<asio::ip::address> FromSockaddr(const sockaddr* address) {
 
 // One socket of c-ares, which opens and closes it; this only watches.
 struct Watch {
-  Watch(asio::io_context& loop, int fd) : descriptor(loop) {
+  // `is_further`: it has been taken from the part of lookups.
+  Watch(asio::io_context& loop, int fd, bool is_further)
+      : descriptor(loop), is_further(is_further) {
     error_code ignored;  // Then the query ends by its timeout.
     descriptor.assign(fd, ignored);
   }
-  ~Watch() { Release(); }
+  ~Watch() {
+    Release();
+    if (is_further) DescriptorPart::OfLookups().GiveBack(1);
+  }
 
   void Release() {
     if (descriptor.is_open()) descriptor.release();
@@ -87,6 +108,7 @@ struct Watch {
   };
 
   Descriptor descriptor;
+  const bool is_further;
   Direction read, write;
 };
 
@@ -97,11 +119,13 @@ struct Watch {
 // finds it gone.
 class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
  public:
-  // The lookup of one family.
+  // One question for the addresses of one family, which many may wait for.
   struct Query {
-    explicit Query(const Executor& executor) : done(executor) {}
+    Query(const Executor& executor, TimePoint began)
+        : done(executor), began(began) {}
 
     const Ivar<int> done;  // At the end, with c-ares' result.
+    const TimePoint began;
     Addresses addresses;
   };
 
@@ -117,11 +141,16 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   TimePoint began() const { return began_; }
 
-  // Asks the servers, whoever else has asked them: what was sent while one was
+  // Asks the servers, unless they were just asked: what was sent while one was
   // away is sent again after a long pause only.
   std::shared_ptr<const Query> Ask(const CaresResolver::Options& options,
                                    Resolver::Family family) {
-    const auto query = std::make_shared<Query>(executor_);
+    const TimePoint now = TimeSource::Of(executor_).Now();
+    Queries& running = RunningOf(family);
+    if (!running.empty() && now - running.back()->began < kAskedAgainAfter) {
+      return running.back();
+    }
+    const auto query = std::make_shared<Query>(executor_, now);
     const int result = Open(options);
     if (result != ARES_SUCCESS) {
       query->done.Fill(result);
@@ -132,19 +161,33 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     hints.ai_socktype = SOCK_STREAM;  // Each address once.
     // The variable CARES_HOSTS may name another file than /etc/hosts.
     hints.ai_flags = ARES_AI_ENVHOSTS;
-    ++num_running_;
+    running.push_back(query);
     ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &OnDone,
-                     new Asked{*this, query});
+                     new Asked{*this, family, query});
     WaitForMore();
     return query;
   }
 
+  // Whether a socket was refused, since lookups have all that they may have.
+  bool was_refused_a_socket() const { return was_refused_a_socket_; }
+
  private:
+  // How long a question stands for all who ask the same.  So however many they
+  // are, and however many of them leave, there are few.
+  static constexpr std::chrono::milliseconds kAskedAgainAfter{100};
+
+  using Queries = std::vector<std::shared_ptr<Query>>;  // Oldest first.
+
   // What c-ares is given with a query.
   struct Asked {
     CaresLookup& lookup;
+    Resolver::Family family;
     std::shared_ptr<Query> query;
   };
+
+  Queries& RunningOf(Resolver::Family family) {
+    return family == Resolver::Family::kV4 ? running_v4_ : running_v6_;
+  }
 
   int Open(const CaresResolver::Options& options) {
     if (channel_ != nullptr) return ARES_SUCCESS;
@@ -158,7 +201,11 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     if (result == ARES_SUCCESS && !options.servers.empty()) {
       result = ares_set_servers_ports_csv(channel_, options.servers.c_str());
     }
-    if (result != ARES_SUCCESS) CloseChannel();
+    if (result != ARES_SUCCESS) {
+      CloseChannel();
+    } else {
+      ares_set_socket_callback(channel_, &OnSocketCreated, this);
+    }
     return result;
   }
 
@@ -170,18 +217,67 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   static void OnDone(void* asked, int result, int /*timeouts*/,
                      ares_addrinfo* info) {
     const std::unique_ptr<Asked> owned(static_cast<Asked*>(asked));
+    const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)>
+        owned_info(info, &ares_freeaddrinfo);
     // Abandoned: nobody waits.
     if (result == ARES_EDESTRUCTION) return;
-    Query& query = *owned->query;
-    --owned->lookup.num_running_;
-    if (info != nullptr) {
-      for (auto* node = info->nodes; node != nullptr; node = node->ai_next) {
-        const auto address = FromSockaddr(node->ai_addr);
-        if (address) query.addresses.push_back(*address);
-      }
-      ares_freeaddrinfo(info);
+    // Nothing may be thrown through c-ares.
+    Guarded([&] {
+      owned->lookup.OnAnswer(owned->family, owned->query, result,
+                             AddressesOf(info));
+    });
+  }
+
+  static Addresses AddressesOf(const ares_addrinfo* info) {
+    Addresses addresses;
+    if (info == nullptr) return addresses;
+    for (auto* node = info->nodes; node != nullptr; node = node->ai_next) {
+      const auto address = FromSockaddr(node->ai_addr);
+      if (address) addresses.push_back(*address);
     }
-    query.done.Fill(result);
+    return addresses;
+  }
+
+  // An error is that of one query, and an answer all others', too: those that
+  // were lost on their way would have to wait for it.
+  void OnAnswer(Resolver::Family family, const std::shared_ptr<Query>& query,
+                int result, const Addresses& addresses) {
+    Queries& running = RunningOf(family);
+    std::erase(running, query);
+    Queries answered;
+    if (IsAnswer(result)) answered.swap(running);
+    answered.push_back(query);
+    for (const auto& one : answered) {
+      // Those that another one has answered come to their end once more.
+      if (one->done.deferred().determined()) continue;
+      one->addresses = addresses;
+      one->done.Fill(result);
+    }
+  }
+
+  // Called after `fd` was opened; with -1 c-ares closes it, and does without.
+  static int OnSocketCreated(ares_socket_t fd, int /*type*/, void* self) {
+    bool is_admitted = false;
+    Guarded([&] { is_admitted = static_cast<CaresLookup*>(self)->Admit(fd); });
+    return is_admitted ? 0 : -1;
+  }
+
+  // The first socket stands for the connection that waits for the name, and
+  // has none yet.
+  bool Admit(int fd) {
+    const bool is_further = !watches_.empty();
+    if (is_further && !DescriptorPart::OfLookups().Take()) {
+      was_refused_a_socket_ = true;
+      return false;
+    }
+    try {
+      watches_[fd] = std::make_shared<Watch>(loop_, fd, is_further);
+    } catch (...) {
+      watches_.erase(fd);
+      if (is_further) DescriptorPart::OfLookups().GiveBack(1);
+      throw;
+    }
+    return true;
   }
 
   // Called by c-ares after it opened `fd` and whenever what it waits for
@@ -202,15 +298,14 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
       watches_.erase(it);
       return;
     }
-    std::shared_ptr<Watch>& watch = watches_[fd];
-    if (!watch) watch = std::make_shared<Watch>(loop_, fd);
-    watch->read.wanted = readable;
-    watch->write.wanted = writable;
+    Watch& watch = *watches_.at(fd);  // Since OnSocketCreated().
+    watch.read.wanted = readable;
+    watch.write.wanted = writable;
   }
 
   // Waits for whatever c-ares waits for, after it was given the chance to say.
   void WaitForMore() {
-    if (num_running_ == 0) {
+    if (running_v4_.empty() && running_v6_.empty()) {
       timer_.Cancel();
       return;
     }
@@ -263,26 +358,33 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   const std::string host_;
   const TimePoint began_;
   Timer timer_;
-  int num_running_ = 0;
-  std::map<int, std::shared_ptr<Watch>> watches_;
+  Queries running_v4_, running_v6_;
+  bool was_refused_a_socket_ = false;
+  std::map<int, std::shared_ptr<Watch>> watches_;  // Of each socket.
   ares_channel channel_ = nullptr;
 };
 
 // Whoever asks for the same name within a second, while it is looked up, does
 // so by the same sockets: where servers do not answer, the number of those who
 // ask is no number of descriptors.  Later ones have others, for there may be
-// other servers in /etc/resolv.conf by then.
+// other servers in /etc/resolv.conf by then; but not a third time while the
+// first are still waited for.
 class CaresResolver::Share {
  public:
   // `running` outlives it.
   Share(Running& running, const Executor& executor, std::string host)
       : running_(running), host_(std::move(host)) {
-    std::weak_ptr<CaresLookup>& known = running_[host_];
-    lookup_ = known.lock();
+    Lookups& known = running_[host_];
+    lookup_ = known.newest.lock();
     const TimePoint now = TimeSource::Of(executor).Now();
-    if (lookup_ != nullptr && now - lookup_->began() < kShared) return;
+    const bool may_be_new = known.older.expired();
+    if (lookup_ != nullptr &&
+        (!may_be_new || now - lookup_->began() < kShared)) {
+      return;
+    }
+    if (lookup_ != nullptr) known.older = lookup_;
     lookup_ = std::make_shared<CaresLookup>(executor, host_);
-    known = lookup_;
+    known.newest = lookup_;
   }
   Share(const Share&) = delete;
   Share& operator=(const Share&) = delete;
@@ -309,11 +411,9 @@ Task<Addresses> CaresResolver::Lookup(std::string host, Family family) {
   Share share(running_, executor, host);
   const auto query = share.lookup().Ask(options_, family);
   const int result = co_await query->done.deferred().Wait();
-  // Neither means that there are addresses of the other family, or that there
-  // are not.
-  if (result == ARES_ENODATA || result == ARES_ENOTFOUND) co_return Addresses();
-  if (result != ARES_SUCCESS) throw StatusError(LookupError(host, result));
-  co_return query->addresses;
+  if (IsAnswer(result)) co_return query->addresses;
+  throw StatusError(
+      LookupError(host, result, share.lookup().was_refused_a_socket()));
 }
 
 }  // namespace portreeve

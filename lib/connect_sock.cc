@@ -205,22 +205,28 @@ class Race : public std::enable_shared_from_this<Race> {
                                      : machine_.error());
       }
       if (!step.start) return;
-      MakeRoom();
+      const bool may_run_beside = attempts_.empty() || extra_.Take();
       const absl::Status error = Begin(EndpointOf(*step.start));
-      if (error.ok()) return;
+      if (error.ok()) {
+        if (!may_run_beside) EndOldest();
+        return;
+      }
       GiveBackExtra();
       step = machine_.OnAttemptFailed(error);
     }
   }
 
   // Where no further attempt may run beside others, the oldest one, which has
-  // had its time, is given up for it.
-  void MakeRoom() {
-    if (attempts_.empty() || extra_.Take()) return;
+  // had its time, makes room for one that has begun; unless it is connected, of
+  // which the loop has only not heard yet.
+  void EndOldest() {
+    const auto oldest = attempts_.begin();
+    const auto outcome =
+        EndConnect(oldest->socket, oldest->peer, &oldest->failure);
+    if (outcome && outcome->ok()) return Decide(std::move(*oldest));
     machine_.OnAttemptDropped();
-    // One that is connected by now is none that has ended.
-    MakeCloseReset(attempts_.front().socket.native_handle());
-    attempts_.pop_front();
+    if (!outcome) MakeCloseReset(oldest->socket.native_handle());
+    attempts_.erase(oldest);
   }
 
   void GiveBackExtra() {

@@ -7,7 +7,7 @@ namespace portreeve {
 // A connection is counted with the descriptor that it is to have in the end.
 // Each attempt beside the first one of a connect takes one more, and a name may
 // have any number of addresses that do not answer: in the whole process there
-// are no more than a small part of the descriptors allows.
+// are no more than DescriptorPart allows.
 //
 // Those of one connect; gives all back when it goes.
 // Threads: one.  The count of the process is of any.

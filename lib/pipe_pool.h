@@ -20,8 +20,8 @@ struct Pipe {
 };
 
 // The pipes of one loop.  An empty pipe is used again by the next who needs
-// one; few are kept idle.  In the whole process there are no more than a small
-// part of the descriptors allows, for what is stalled holds its pipe.
+// one; few are kept idle.  In the whole process there are no more than
+// DescriptorPart allows, for what is stalled holds its pipe.
 //
 // Threads: one.
 class PipePool {

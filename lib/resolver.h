@@ -26,8 +26,9 @@ class Resolver {
   // empty if the name has none of this family.
   //
   // Throws StatusError, UNAVAILABLE / DNS_FAILURE, if it cannot be said.
-  // Cancellation: terminal; the lookup is abandoned at once, and holds up
-  // neither another lookup nor the end of the loop.
+  // Cancellation: terminal; the lookup ends at once, and holds up neither
+  // another lookup nor the end of the loop.  What was asked for others, too, is
+  // abandoned when the last of them ends.
   virtual Task<std::vector<asio::ip::address>> Lookup(std::string host,
                                                       Family family) = 0;
 };

@@ -42,7 +42,7 @@ DescriptorShares SharesOf(const Flags& flags) {
   constexpr rlim_t kMost = std::numeric_limits<int>::max();
   return DescriptorShares::Of(
       static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
-      flags.max_control_connections);
+      flags.max_control_connections, flags.loops);
 }
 
 // How many clients may be without a call: so few of all that those who never

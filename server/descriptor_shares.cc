@@ -3,30 +3,30 @@
 #include <algorithm>
 #include <limits>
 
+#include "lib/descriptor_part.h"
+
 namespace portreeve::server {
-namespace {
 
-// Of gRPC, the loops, the logs, and whatever is open for a moment.
-constexpr int64_t kOfTheDaemon = 64;
-// As much of that as there is at the least, however few there are in all.
-constexpr int64_t kLeastOfTheDaemon = 48;
-
-}  // namespace
+int64_t DescriptorShares::Reserve(int64_t limit, int num_loops) {
+  return kOfTheDaemon + int64_t{kOfLoop} * num_loops +
+         DescriptorPart::DescriptorsFor(limit);
+}
 
 DescriptorShares DescriptorShares::Of(int64_t limit,
-                                      int max_control_connections) {
+                                      int max_control_connections,
+                                      int num_loops) {
   constexpr int64_t kMost = std::numeric_limits<int>::max();
   limit = std::min(limit, kMost);
   const int64_t control = std::clamp<int64_t>(limit / 8 / kOfControlConnection,
                                               1, max_control_connections);
   DescriptorShares shares;
   shares.control_connections = static_cast<int>(control);
-  const int64_t for_clients =
-      std::min(limit / 10 * 9, limit - kLeastOfTheDaemon);
+  const int64_t reserve = Reserve(limit, num_loops);
+  const int64_t for_clients = std::min(limit / 10 * 9, limit - reserve);
   shares.connections = static_cast<int>(
       std::max<int64_t>(for_clients - control * kOfControlConnection, 1));
   shares.listeners =
-      static_cast<int>(std::max<int64_t>(limit / 10 - kOfTheDaemon, 0));
+      static_cast<int>(std::max<int64_t>(limit / 10 - reserve, 0));
   return shares;
 }
 

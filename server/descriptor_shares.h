@@ -23,10 +23,17 @@ struct DescriptorShares {
   // is watched.
   static constexpr int kOfControlConnection = 2;
 
-  // `limit` is that of the process (RLIMIT_NOFILE).  A tenth is for the daemon
-  // itself, lookups and listeners, and 48 at the least; an eighth at most for
-  // the control plane.
-  static DescriptorShares Of(int64_t limit, int max_control_connections);
+  // Of gRPC, the logs, and whatever is open for a moment; and of each loop.
+  static constexpr int kOfTheDaemon = 24;
+  static constexpr int kOfLoop = 5;
+  // What is nobody's share: these, and the parts of DescriptorPart.
+  static int64_t Reserve(int64_t limit, int num_loops);
+
+  // `limit` is that of the process (RLIMIT_NOFILE).  A tenth, and the reserve
+  // at the least, is for the reserve and listeners; an eighth at most for the
+  // control plane.
+  static DescriptorShares Of(int64_t limit, int max_control_connections,
+                             int num_loops);
 };
 
 // The descriptors of the listeners.

@@ -1,6 +1,7 @@
 #include "lib/extra_attempts.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <memory>
 
@@ -118,6 +119,55 @@ TEST_F(ConnectSockTest, WhereNoMoreMayRunTheLastAttemptRunsOn) {
   RunToEnd(runner);  // When the kernel sends the SYN again.
   ASSERT_TRUE(runner.status().ok()) << runner.status();
   EXPECT_EQ(runner.value().peer_address().address(), A("127.0.0.3"));
+}
+
+// One that cannot even begin, as there is no way to it, takes nobody's place.
+TEST_F(ConnectSockTest, WhatDoesNotBeginMakesNobodyGiveWay) {
+  ExtraAttempts all;
+  while (all.Take()) {
+  }
+  BlackHole slow(loop_, "127.0.0.2");
+  resolver_.Answer(Family::kV6, {});
+  resolver_.Answer(Family::kV4, {A("127.0.0.2"), A("255.255.255.255")});
+  InetRunner runner(loop_, Connect("two.example", slow.port(), Options()));
+  RunReady();
+  time_.Advance(milliseconds(250));
+  RunReady();
+  EXPECT_FALSE(runner.ended());
+  slow.Drain();
+  RunToEnd(runner);  // When the kernel sends the SYN again.
+  ASSERT_TRUE(runner.status().ok()) << runner.status();
+  EXPECT_EQ(runner.value().peer_address().address(), A("127.0.0.2"));
+}
+
+// It is connected, and the loop has only not heard of it.
+TEST_F(ConnectSockTest, OneThatIsConnectedDoesNotGiveWay) {
+  ExtraAttempts all;
+  while (all.Take()) {
+  }
+  BlackHole first(loop_, "127.0.0.2");
+  const BlackHole second(loop_, "127.0.0.3", first.port());
+  resolver_.Answer(Family::kV6, {});
+  resolver_.Answer(Family::kV4, {A("127.0.0.2"), A("127.0.0.3")});
+  int fd = -1;
+  ConnectOptions options = Options();
+  options.around_connect = [&](const Inet::Address&,
+                               absl::FunctionRef<int()> connect) {
+    if (fd == -1) {
+      fd = connect();
+      return;
+    }
+    first.Drain();
+    pollfd connected{fd, POLLOUT, 0};  // When the kernel sends the SYN again.
+    EXPECT_EQ(poll(&connected, 1, 20'000), 1);
+    connect();
+  };
+  InetRunner runner(loop_, Connect("two.example", first.port(), options));
+  RunReady();
+  time_.Advance(milliseconds(250));
+  RunToEnd(runner);
+  ASSERT_TRUE(runner.status().ok()) << runner.status();
+  EXPECT_EQ(runner.value().peer_address().address(), A("127.0.0.2"));
 }
 
 }  // namespace

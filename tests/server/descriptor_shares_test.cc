@@ -6,6 +6,8 @@
 #include <limits>
 #include <string>
 
+#include "lib/descriptor_part.h"
+
 namespace portreeve::server {
 namespace {
 
@@ -13,51 +15,74 @@ TEST(DescriptorShares, AreAsTheyShouldBe) {
   struct Case {
     int64_t limit;
     int max_control_connections;
+    int num_loops;
     int control_connections;
     int connections;
     int listeners;
   };
   constexpr int kMost = std::numeric_limits<int>::max();
   for (const Case& c : {
-           Case{1, 1000, 1, 1, 0},
-           {16, 1000, 1, 1, 0},
-           {24, 1000, 1, 1, 0},
-           {64, 1000, 4, 8, 0},
-           {64, 1, 1, 14, 0},
-           {200, 1000, 12, 128, 0},
-           {480, 1000, 30, 372, 0},
-           {1024, 1000, 64, 790, 38},
-           {1024, 64, 64, 790, 38},
-           {1024, 63, 63, 792, 38},
-           {4000, 1000, 250, 3100, 336},
-           {16'000, 1000, 1000, 12'400, 1536},
-           {1 << 20, 1000, 1000, 941'713, 104'793},
-           {1 << 20, 100'000, 65'536, 812'641, 104'793},
-           {kMost, 1000, 1000, 1'932'733'276, 214'748'300},
-           {std::numeric_limits<int64_t>::max(), 1000, 1000, 1'932'733'276,
-            214'748'300},
+           Case{1, 1000, 2, 1, 1, 0},
+           {16, 1000, 2, 1, 1, 0},
+           {48, 1000, 2, 3, 1, 0},
+           {64, 1000, 2, 4, 6, 0},
+           {64, 1, 2, 1, 12, 0},
+           {200, 1000, 2, 12, 126, 0},
+           {480, 1000, 4, 30, 352, 0},
+           {1024, 1000, 1, 64, 790, 25},
+           {1024, 1000, 2, 64, 790, 20},
+           {1024, 1000, 4, 64, 790, 10},
+           {1024, 1000, 64, 64, 504, 0},
+           {1024, 63, 2, 63, 792, 20},
+           {4000, 1000, 2, 250, 3100, 166},
+           {16'000, 1000, 2, 1000, 12'400, 766},
+           {1 << 20, 1000, 32, 1000, 941'713, 100'577},
+           {1 << 20, 100'000, 2, 65'536, 812'641, 100'727},
+           {kMost, 1000, 2, 1000, 1'932'733'276, 214'744'234},
+           {std::numeric_limits<int64_t>::max(), 1000, 2, 1000, 1'932'733'276,
+            214'744'234},
        }) {
     const auto shares =
-        DescriptorShares::Of(c.limit, c.max_control_connections);
+        DescriptorShares::Of(c.limit, c.max_control_connections, c.num_loops);
     EXPECT_EQ(shares.control_connections, c.control_connections) << c.limit;
     EXPECT_EQ(shares.connections, c.connections) << c.limit;
     EXPECT_EQ(shares.listeners, c.listeners) << c.limit;
   }
 }
 
+// With what the daemon itself has open, and what lookups, attempts and pipes
+// may take beside the connections.
 TEST(DescriptorShares, NeverExceedTheLimitTogether) {
   for (const int most : {1, 10, 1000, 100'000}) {
-    for (int64_t limit = 16; limit < 200'000; ++limit) {
-      const auto shares = DescriptorShares::Of(limit, most);
-      ASSERT_GE(shares.control_connections, 1);
-      ASSERT_LE(shares.control_connections, most);
-      ASSERT_GE(shares.connections, 1);
-      ASSERT_LE(int64_t{2} * shares.control_connections + shares.connections +
-                    shares.listeners,
-                limit)
-          << most;
+    for (const int num_loops : {1, 2, 64}) {
+      for (int64_t limit = 16; limit < 200'000; ++limit) {
+        const auto shares = DescriptorShares::Of(limit, most, num_loops);
+        ASSERT_GE(shares.control_connections, 1);
+        ASSERT_LE(shares.control_connections, most);
+        ASSERT_GE(shares.connections, 1);
+        const int64_t reserve = DescriptorShares::Reserve(limit, num_loops);
+        const int64_t of_clients =
+            int64_t{DescriptorShares::kOfControlConnection} *
+                shares.control_connections +
+            shares.connections;
+        // A client, and a connection, there may be in any case.
+        const int64_t all = of_clients + shares.listeners + reserve;
+        if (shares.connections > 1) {
+          ASSERT_LE(all, limit) << most << " " << num_loops;
+        }
+        ASSERT_GE(reserve, 24 + 5 * num_loops +
+                               4 * int64_t{DescriptorPart::SizeFor(limit)});
+      }
     }
   }
+}
+
+TEST(DescriptorParts, HaveASmallSizeOfTheirOwn) {
+  EXPECT_EQ(DescriptorPart::SizeFor(1), 4);
+  EXPECT_EQ(DescriptorPart::SizeFor(1024), 12);
+  EXPECT_EQ(DescriptorPart::SizeFor(80'000), 1000);
+  EXPECT_EQ(DescriptorPart::SizeFor(std::numeric_limits<int64_t>::max()), 1024);
+  EXPECT_EQ(DescriptorPart::DescriptorsFor(1024), 48);
 }
 
 // Listeners take and give back, and so do connections: every sequence.
