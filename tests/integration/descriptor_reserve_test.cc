@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "portreeve/v1/connection.grpc.pb.h"
+#include "server/descriptor_shares.h"
 #include "tests/integration/control_fixture.h"
 #include "tests/server/plain_socket.h"
 #include "tests/server/stream_client.h"
@@ -17,9 +18,10 @@ namespace {
 // Of 200 descriptors, the control plane has those of 12 clients.
 class DescriptorReserveTest : public ControlFixture {
  protected:
+  static constexpr int kLimit = 200;
   static constexpr int kClients = 12;
 
-  DescriptorReserveTest() { LimitDescriptors(200); }
+  DescriptorReserveTest() { LimitDescriptors(kLimit); }
 
   // All that may come do, beside the one that is there.
   static void ExpectOthersGetIn(const DaemonProcess& daemon) {
@@ -43,7 +45,7 @@ TEST_F(DescriptorReserveTest, ListenersLeaveItAlone) {
 }
 
 TEST_F(DescriptorReserveTest, DialledConnectionsLeaveItAlone) {
-  DaemonProcess daemon;
+  DaemonProcess daemon({"--loops", "2"});
   ASSERT_TRUE(daemon.WaitUntilReady());
   const auto stub =
       v1::ConnectionService::NewStub(Connected(Plain(daemon.Target())));
@@ -53,7 +55,9 @@ TEST_F(DescriptorReserveTest, DialledConnectionsLeaveItAlone) {
   inet->set_host("127.0.0.1");
   inet->set_port(upstream.port());
   std::vector<std::unique_ptr<SocketCall>> calls;
-  for (int i = 0; i < 128; ++i) {
+  const int most = server::DescriptorShares::Of(kLimit, 1000, 2).connections;
+  ASSERT_EQ(most, 126);
+  for (int i = 0; i < most; ++i) {
     calls.push_back(
         std::make_unique<SocketCall>(*stub, &SocketCall::Stub::Dial));
     ASSERT_TRUE(calls.back()->Send(dial));

@@ -134,6 +134,38 @@ class ConnectSockTest : public ::testing::Test {
     return Acceptor(loop_, Inet::Address(A(address), port));
   }
 
+  // The port that the OS gives at one address may be somebody else's at
+  // another: calls `open` until it has one port at all of its addresses.
+  template <typename Open>
+  static auto OpenAll(Open open) {
+    for (;;) {
+      try {
+        return open();
+      } catch (const boost::system::system_error& error) {
+        if (error.code() != asio::error::address_in_use) throw;
+      }
+    }
+  }
+
+  // A black hole and a listener that have one port.
+  std::pair<BlackHole, Acceptor> HoleAndListener(const char* hole,
+                                                 const char* listener) {
+    return OpenAll([&] {
+      BlackHole first(loop_, hole);
+      Acceptor second = Listen(listener, first.port());
+      return std::pair(std::move(first), std::move(second));
+    });
+  }
+
+  std::pair<Acceptor, Acceptor> TwoListeners(const char* one,
+                                             const char* other) {
+    return OpenAll([&] {
+      Acceptor first = Listen(one);
+      Acceptor second = Listen(other, first.local_endpoint().port());
+      return std::pair(std::move(first), std::move(second));
+    });
+  }
+
   // A port of `address` where nobody listens.
   int FreePort(const char* address) {
     return Listen(address).local_endpoint().port();

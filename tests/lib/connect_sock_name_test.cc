@@ -13,8 +13,7 @@ namespace {
 // --- Happy Eyeballs -------------------------------------------------------
 
 TEST_F(ConnectSockTest, ABlackHoleDelaysTheNextAddressBy250ms) {
-  BlackHole hole(loop_, "::1");
-  Acceptor acceptor = Listen("127.0.0.1", hole.port());
+  auto [hole, acceptor] = HoleAndListener("::1", "127.0.0.1");
   resolver_.Answer(Family::kV6, {A("::1")});
   resolver_.Answer(Family::kV4, {A("127.0.0.1")});
   InetRunner runner(loop_, Connect("two.example", hole.port(), Options()));
@@ -49,8 +48,7 @@ TEST_F(ConnectSockTest, IPv4WaitsFor50msOnly) {
 }
 
 TEST_F(ConnectSockTest, IPv6IsTriedFirstAndAtOnce) {
-  Acceptor v6 = Listen("::1");
-  Acceptor v4 = Listen("127.0.0.1", v6.local_endpoint().port());
+  auto [v6, v4] = TwoListeners("::1", "127.0.0.1");
   resolver_.Answer(Family::kV6, {A("::1")});
   InetRunner runner(
       loop_, Connect("two.example", v6.local_endpoint().port(), Options()));
@@ -74,8 +72,7 @@ TEST_F(ConnectSockTest, TheNextAddressFollowsARefusalAtOnce) {
 }
 
 TEST_F(ConnectSockTest, ALateAddressJoins) {
-  BlackHole hole(loop_, "::1");
-  Acceptor acceptor = Listen("127.0.0.1", hole.port());
+  auto [hole, acceptor] = HoleAndListener("::1", "127.0.0.1");
   resolver_.Answer(Family::kV6, {A("::1")});
   InetRunner runner(loop_, Connect("late.example", hole.port(), Options()));
   RunReady();
@@ -187,8 +184,7 @@ TEST_F(ConnectSockTest, F13_LocalhostIsResolved) {
 // --- Admit ----------------------------------------------------------------
 
 TEST_F(ConnectSockTest, AnAddressThatIsNotAdmittedIsNotTried) {
-  Acceptor refused = Listen("127.0.0.2");
-  Acceptor admitted = Listen("127.0.0.1", refused.local_endpoint().port());
+  auto [refused, admitted] = TwoListeners("127.0.0.2", "127.0.0.1");
   resolver_.Answer(Family::kV6, {A("::ffff:127.0.0.2")});
   resolver_.Answer(Family::kV4, {A("127.0.0.2"), A("127.0.0.1")});
   ConnectOptions options = Options();
@@ -288,8 +284,7 @@ TEST_F(ConnectSockTest, OnlyTheFamilyOfTheBindAddressIsTried) {
 // Lets a connect go through the delays, a refusal, a black hole and success,
 // and cancels it after each number of steps of the loop.
 TEST_F(ConnectSockTest, CancelledAtEveryPointItLeavesNothing) {
-  BlackHole hole(loop_, "::1");
-  Acceptor acceptor = Listen("127.0.0.1", hole.port());
+  auto [hole, acceptor] = HoleAndListener("::1", "127.0.0.1");
   RunReady();
   const int before = CountDescriptors();
   bool succeeded = false;
