@@ -72,6 +72,13 @@ class Pipe {
   int ends_[2];
 };
 
+// `size` bytes in which none can be missing unnoticed.
+std::string Varied(size_t size) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i / 3);
+  return text;
+}
+
 class CliStreamsTest : public CliTest {
  protected:
   CliStreamsTest() { signal(SIGPIPE, SIG_IGN); }
@@ -86,8 +93,7 @@ class CliStreamsTest : public CliTest {
 
 TEST_F(CliStreamsTest, DialCopiesStdinThereAndWhatComesToStdout) {
   daemon_.dial.set_answer(Echo);
-  std::string text(1'000'003, '\0');
-  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i / 3);
+  const std::string text = Varied(1'000'003);
   const File input(text);
   const File output;
   EXPECT_EQ(RunOn(input.descriptor(), output.descriptor(),
@@ -98,6 +104,30 @@ TEST_F(CliStreamsTest, DialCopiesStdinThereAndWhatComesToStdout) {
   EXPECT_EQ(err(),
             "portreeve: dial: connected to tcp:192.0.2.1:4711 "
             "(connections/9)\n");
+}
+
+TEST_F(CliStreamsTest, StdoutMayBeAFullPipeThatDoesNotBlock) {
+  const std::string text = Varied(300'000);
+  daemon_.dial.set_answer(Echo);
+  const File input(text);
+  Pipe output;
+  // What comes does not fit in, so a part is taken.
+  ASSERT_GT(fcntl(output.writer(), F_SETPIPE_SZ, 4096), 0);
+  ASSERT_EQ(fcntl(output.writer(), F_SETFL, O_NONBLOCK), 0);
+  auto received = std::async(std::launch::async, [&] {
+    std::string all;
+    char buffer[1000];
+    ssize_t count;
+    while ((count = read(output.reader(), buffer, sizeof(buffer))) > 0) {
+      all.append(buffer, static_cast<size_t>(count));
+    }
+    return all;
+  });
+  EXPECT_EQ(
+      RunOn(input.descriptor(), output.writer(), {"dial", "tcp:example.org:1"}),
+      ExitStatus::kDone);
+  output.CloseWriter();
+  EXPECT_TRUE(received.get() == text);
 }
 
 TEST_F(CliStreamsTest, DialSendsItsFlags) {
