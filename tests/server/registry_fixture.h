@@ -3,6 +3,7 @@
 #define PORTREEVE_TESTS_SERVER_REGISTRY_FIXTURE_H_
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <memory>
 #include <string>
@@ -76,6 +77,17 @@ class RegistryTest : public testing::LoopFixture {
                   asio::ip::make_address(address.address()), port)),
               "ok");
     return client;
+  }
+  // Sends to an echo, whose peer does not read, until it takes no more.
+  void FloodUnread(testing::RawClient& client) {
+    const int fd = client.socket().native_handle();
+    const std::string block(64 * 1024, 'x');
+    for (int refused = 0; refused < 10;) {
+      const bool taken =
+          send(fd, block.data(), block.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+      refused = taken ? 0 : refused + 1;
+      Settle();
+    }
   }
   size_t num_connections() { return registry_->connections().entries().size(); }
 

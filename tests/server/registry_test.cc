@@ -2,6 +2,7 @@
 #include "server/registry.h"
 
 #include <cerrno>
+#include <chrono>
 #include <string>
 
 #include "tests/server/registry_fixture.h"
@@ -218,6 +219,34 @@ TEST_F(RegistryTest, HandlerOfLaterConnectionsCanBeChanged) {
   EXPECT_EQ(after.Send("x"), "ok");
   after.CloseSending();
   EXPECT_EQ(after.Receive(), "EOF");
+}
+
+TEST_F(RegistryTest, BufferAgeLimitOfLaterConnectionsCanBeChanged) {
+  const v1::Listener listener = Create("web");
+  RawClient before = Connect(listener);
+  RunUntil([&] { return num_connections() == 1; });
+  v1::UpdateListenerRequest request;
+  request.mutable_listener()
+      ->mutable_spec()
+      ->mutable_buffer_age_limit()
+      ->mutable_at_most()
+      ->set_seconds(1);
+  request.mutable_update_mask()->add_paths("spec.buffer_age_limit");
+  ASSERT_TRUE(registry_->Update("web", request).ok());
+  RawClient after = Connect(listener);
+  RunUntil([&] { return num_connections() == 2; });
+  const auto accepted = TakeEvents();
+  FloodUnread(before);
+  FloodUnread(after);
+  time().Advance(std::chrono::seconds(2));
+  ASSERT_TRUE(RunUntil([&] { return num_connections() == 1; }));
+  Settle();
+  const auto events = TakeEvents();
+  ASSERT_EQ(events.size(), 1u);
+  const v1::Connection& closed = events[0].connection_closed().connection();
+  EXPECT_EQ(closed.name(),
+            accepted.back().connection_accepted().connection().name());
+  EXPECT_EQ(closed.close_reason(), v1::CLOSE_REASON_BUFFER_AGE);
 }
 
 }  // namespace
