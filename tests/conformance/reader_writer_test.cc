@@ -3,6 +3,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/testing/connect_fixture.h"
@@ -345,6 +346,28 @@ TEST_F(ReaderWriter, C8_FlushedIsOfTheBytesBeforeIt) {
   pair.writer().Abort();
   EXPECT_EQ(first.value(), FlushResult::kFlushed);
   EXPECT_EQ(second.value(), FlushResult::kLost);
+}
+
+TEST_F(ReaderWriter, C8_OfTwoForcedClosesTheEarlierHolds) {
+  listener().ShrinkReceiveBuffers();
+  const std::pair<Duration, Duration> kDelays[] = {
+      {seconds(10), seconds(1)},
+      {seconds(1), seconds(10)},
+  };
+  for (const auto& [first, second] : kDelays) {
+    Pair pair = ConnectPair();
+    pair.writer().Write(std::string(kLargeWrite, 'x'));
+    const Deferred<> closed = pair.writer().Close(first);
+    EXPECT_EQ(pair.writer().Close(second), closed);
+    Settle();
+    time().Advance(seconds(1) - milliseconds(1));
+    Settle();
+    EXPECT_FALSE(closed.determined());
+    time().Advance(milliseconds(1));
+    Settle();
+    EXPECT_TRUE(closed.determined());
+    EXPECT_EQ(pair.connection->socket.reason(), CloseReason::kForced);
+  }
 }
 
 TEST_F(ReaderWriter, C8_AbortResetsWithoutAnError) {
