@@ -157,6 +157,24 @@ TYPED_TEST(ServerTest, D4_CallRunsUnderTheCreatorsMonitor) {
   EXPECT_TRUE(*monitor == this->executor().monitor());
 }
 
+// Nobody else would hear of it.
+TYPED_TEST(ServerTest, TornDownDuringTheCallTheHandlersErrorIsRaised) {
+  bool called = false;
+  const Ivar<> never(this->executor());
+  auto f = [&](const ServedConnection&, std::exception_ptr) -> Task<> {
+    called = true;
+    co_await never.deferred().Wait();
+  };
+  auto& server = this->Create(FragileEcho<TypeParam>());
+  server.any_server().SetOnHandlerError(CallOnHandlerError{f});
+  RawClient client = this->ConnectedClient(server);
+  EXPECT_EQ(client.Send("boom\n"), "ok");
+  this->RunUntil([&] { return called; });
+  EXPECT_EQ(this->TakeErrors(), Texts());
+  this->TearDownServers();
+  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+}
+
 TYPED_TEST(ServerTest, D5_CallThatThrowsClosesTheServer) {
   int calls = 0;
   bool closed_before = false;
