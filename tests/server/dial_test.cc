@@ -210,6 +210,27 @@ TEST_F(DialTest, NobodyListensThere) {
   EXPECT_TRUE(Events().empty());
 }
 
+// Whichever way it ends, the next one finds its descriptor.
+TEST_F(DialTest, EachGivesItsDescriptorBack) {
+  OnLoop([this] { budget().Take(budget().num_free() - 1); });
+  {
+    const Dialled dialled = Connected();
+    EXPECT_EQ(Refusal(DialFrame("127.0.0.1", target_.port())), "8 / FD_LIMIT");
+    dialled.call->Send(DoneFrame());
+    EXPECT_EQ(dialled.call->Rest(), "closed HANDLER_DONE|OK");
+  }
+  {
+    const Dialled dialled = Connected();
+    dialled.call->Cancel();
+    AwaitClosed(dialled.connection.name());
+  }
+  PlainListener gone;
+  const int port = gone.port();
+  gone.Close();
+  EXPECT_EQ(Refusal(DialFrame("127.0.0.1", port)), "14 / CONNECT_REFUSED");
+  EXPECT_TRUE(Connected().call->SendData("x"));
+}
+
 TEST_F(DialTest, LinkLocalAddressesAreOutsideThePolicy) {
   for (const std::string& host :
        {std::string("169.254.169.254"), std::string("169.254.0.1"),

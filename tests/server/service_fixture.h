@@ -85,6 +85,7 @@ class ServiceFixture : public ::testing::Test {
   }
   server::Registry& registry() { return *registry_; }
   server::EventLog& events() { return events_; }
+  DescriptorBudget& budget() { return budget_; }
   server::ConnectionService& connection_service() {
     return *connection_service_;
   }
