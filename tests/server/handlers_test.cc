@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/descriptor_budget.h"
 #include "server/pump.h"
 #include "tests/server/handlers_fixture.h"
 
@@ -150,6 +151,24 @@ TEST_F(HandlersTest, DroppedClientsSeeTheEndOfFile) {
   EXPECT_EQ(client.Receive(), "EOF");
   EXPECT_EQ(server.dropped_total(), 1);
   EXPECT_EQ(server.num_connections(), 0);
+}
+
+class DroppedClientsTest : public HandlersTest {
+ protected:
+  DescriptorBudget budget_{1};
+};
+
+TEST_F(DroppedClientsTest, GiveTheirDescriptorsBack) {
+  ServerOptions options;
+  options.drop_incoming_connections = true;
+  options.descriptor_budget = &budget_;
+  AnyServer& server = Serve(EchoHandler(), std::move(options));
+  for (int i = 0; i < 3; ++i) {
+    RawClient client = ClientOf(server);
+    EXPECT_EQ(client.Receive(), "EOF");
+  }
+  EXPECT_EQ(server.dropped_total(), 3);
+  EXPECT_EQ(budget_.num_free(), 1);
 }
 
 TEST_F(HandlersTest, NoMoreThanMaxConnectionsAreAccepted) {
