@@ -10,6 +10,7 @@
 #include <functional>
 #include <future>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -70,6 +71,21 @@ class CliCommandTest : public CliTest {
         });
   }
 
+  // Offers one connection; the listener stays, until the worker has left.
+  void OfferOneAndStay() {
+    daemon_.handle.set_answer([left = left_](const v1::HandleRequest&,
+                                             FakeDaemon::Offers& offers) {
+      v1::HandleResponse response;
+      response.mutable_offer()->mutable_connection()->set_name("connections/1");
+      offers.Write(response);
+      v1::HandleRequest verdict;
+      offers.Read(&verdict);
+      left->Notify();
+      return Status::OK;
+    });
+  }
+  void AwaitLeaving() { left_->WaitForNotification(); }
+
   // What each connection's peer does, after `opened`; `said` is by name.
   void Play(Script script) {
     daemon_.attach.set_answer([this, script](const v1::ClientFrame& first,
@@ -79,6 +95,7 @@ class CliCommandTest : public CliTest {
         absl::MutexLock lock(&mutex_);
         ++num_playing_;
       }
+      before_opened_();
       frames.Write(OpenedFrame(name));
       Said said;
       const Status status = script(frames, said);
@@ -119,6 +136,9 @@ class CliCommandTest : public CliTest {
     return said_[absl::StrCat("connections/", number)];
   }
 
+  // What comes before `opened`, on the peer's thread.
+  std::function<void()> before_opened_ = [] {};
+
  private:
   void AwaitPeers() {
     absl::MutexLock lock(&mutex_);
@@ -126,6 +146,9 @@ class CliCommandTest : public CliTest {
         +[](int* num_playing) { return *num_playing == 0; }, &num_playing_));
   }
 
+  // A worker's call may end after the test.
+  const std::shared_ptr<absl::Notification> left_ =
+      std::make_shared<absl::Notification>();
   absl::Mutex mutex_;
   // Guarded by mutex_.
   int num_playing_ = 0;
@@ -272,15 +295,7 @@ TEST_F(CliCommandTest, LeavesNoDescriptorsBehind) {
 }
 
 TEST_F(CliCommandTest, ASignalCutsTheConnectionsAndWaitsForTheCommands) {
-  daemon_.handle.set_answer([](const v1::HandleRequest&,
-                               FakeDaemon::Offers& offers) {
-    v1::HandleResponse response;
-    response.mutable_offer()->mutable_connection()->set_name("connections/1");
-    offers.Write(response);
-    v1::HandleRequest verdict;
-    offers.Read(&verdict);  // Until it leaves.
-    return Status::OK;
-  });
+  OfferOneAndStay();
   absl::Notification served;
   Play([&](FakeDaemon::Frames& frames, Said& said) {
     frames.Write(DataFrame("x"));
@@ -295,6 +310,23 @@ TEST_F(CliCommandTest, ASignalCutsTheConnectionsAndWaitsForTheCommands) {
   EXPECT_EQ(raise(SIGTERM), 0);
   EXPECT_EQ(run.get(), ExitStatus::kDone);
   EXPECT_EQ(err(), kWaiting);
+  EXPECT_EQ(said().ends, "");
+}
+
+TEST_F(CliCommandTest, ASignalCutsTheConnectionThatIsOpenedAfterIt) {
+  OfferOneAndStay();
+  before_opened_ = [this] {
+    EXPECT_EQ(raise(SIGTERM), 0);
+    // By then those that were open have been cut.
+    AwaitLeaving();
+  };
+  Play([](FakeDaemon::Frames& frames, Said& said) {
+    said = ReadAll(frames);
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_HANDLER_DONE));
+    return Status::OK;
+  });
+  EXPECT_EQ(Attach({"echo", "served"}), ExitStatus::kDone);
+  EXPECT_EQ(said().data, "");
   EXPECT_EQ(said().ends, "");
 }
 
