@@ -1,6 +1,7 @@
 // attach with a command for each connection.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,6 +244,41 @@ TEST_F(CliCommandTest, OneThatWritesToACutConnectionFails) {
   EXPECT_EQ(Attach({"yes"}), ExitStatus::kDone);
   // SIGPIPE, or EPIPE alone where it waited for room.
   EXPECT_NE(err().find(": the command "), std::string::npos) << err();
+}
+
+// How much a command's socket takes that is not read, by blocks of `size`.
+size_t RoomInSocket(size_t size) {
+  int ends[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const std::string block(size, 'x');
+  size_t room = 0;
+  ssize_t count;
+  while ((count = send(ends[0], block.data(), size, MSG_DONTWAIT)) > 0) {
+    room += static_cast<size_t>(count);
+  }
+  close(ends[0]);
+  close(ends[1]);
+  return room;
+}
+
+TEST_F(CliCommandTest, OneThatOnlyWritesFailsThoughItsInputIsFull) {
+  OfferMany(1);
+  Play([](FakeDaemon::Frames& frames, Said&) {
+    constexpr size_t kBlock = 16 * 1024;
+    // The last blocks wait in the stream, few enough not to hold up its end.
+    const size_t all = RoomInSocket(kBlock) + 3 * kBlock;
+    for (size_t sent = 0; sent < all; sent += kBlock) {
+      frames.Write(DataFrame(std::string(kBlock, 'x')));
+    }
+    return Status(grpc::StatusCode::UNAVAILABLE, "the daemon has gone");
+  });
+  // The alarm ends it where nothing else does.
+  EXPECT_EQ(
+      Attach({"perl", "-e", "alarm 20; 1 while syswrite STDOUT, 'x' x 1000"}),
+      ExitStatus::kDone);
+  EXPECT_EQ(err().find("ended by signal 14"), std::string::npos) << err();
+  EXPECT_NE(err().find(": cut: the daemon has gone"), std::string::npos)
+      << err();
 }
 
 TEST_F(CliCommandTest, OneThatReadsACutConnectionGetsItsEndAndANoteTells) {
