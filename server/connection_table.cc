@@ -27,29 +27,25 @@ v1::ConnectionState StateOf(const AnyConnection& connection,
   return v1::CONNECTION_STATE_OPEN;
 }
 
-// Gives what `f` makes of the record.
-template <typename F>
-auto WithRecord(const AnyConnection& connection, const ConnectionFacts& facts,
-                F f) {
-  const auto& peer = connection.peer();
-  const auto& local = connection.local();
+}  // namespace
+
+ConnectionRecord RecordOf(const AnyConnection& connection,
+                          const ConnectionFacts& facts) {
   ConnectionRecord record;
   record.id = connection.id();
   record.direction = facts.direction;
   record.state = StateOf(connection, facts);
   record.close_reason = ToProto(connection.reason());
-  record.peer = &peer;
-  record.local = &local;
+  record.peer = &connection.peer();
+  record.local = &connection.local();
   record.upstream = facts.upstream.get();
   record.bytes_received = connection.bytes_received();
   record.bytes_sent = connection.bytes_sent();
   record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());
   record.create_time = facts.create_time;
   record.close_time = facts.close_time;
-  return f(record);
+  return record;
 }
-
-}  // namespace
 
 const std::string& NameOf(const ConnectionFacts& facts) {
   static const std::string* const kNone = new std::string();
@@ -58,16 +54,7 @@ const std::string& NameOf(const ConnectionFacts& facts) {
 
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts) {
-  return WithRecord(connection, facts, [&](const ConnectionRecord& record) {
-    return ToProto(record, NameOf(facts));
-  });
-}
-
-PackedConnection Pack(const AnyConnection& connection,
-                      const ConnectionFacts& facts) {
-  return WithRecord(connection, facts, [](const ConnectionRecord& record) {
-    return Pack(record);
-  });
+  return ToProto(RecordOf(connection, facts), NameOf(facts));
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(

@@ -39,14 +39,18 @@ struct LiveConnection {
   ConnectionFacts facts;
 };
 
-// What there is to tell, for answers and for events.
+// What there is to tell, for answers.
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts);
 inline v1::Connection Describe(const LiveConnection& live) {
   return Describe(*live.connection, live.facts);
 }
-PackedConnection Pack(const AnyConnection& connection,
-                      const ConnectionFacts& facts);
+// The same for events.  It refers to both, and to what they refer to.
+ConnectionRecord RecordOf(const AnyConnection& connection,
+                          const ConnectionFacts& facts);
+inline ConnectionRecord RecordOf(const LiveConnection& live) {
+  return RecordOf(*live.connection, live.facts);
+}
 
 // Threads: loop thread only.  Lifetime: outlives the servers whose connections
 // it has.

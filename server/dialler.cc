@@ -146,13 +146,17 @@ void Dialler::Begin(const SharedDial& dial,
   facts.direction = v1::DIRECTION_OUTBOUND;
   dial->live = shared_.connections.Add(dial->connection, std::move(facts));
   socket->OnClosed([this, dial] { OnClosed(dial); });
-  shared_.events.AppendAccepted(*dial->live);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
+                                  RecordOf(*dial->live), nullptr);
 }
 
 void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
   const auto live = shared_.connections.Remove(dial->connection->id());
-  if (live != nullptr) shared_.events.AppendClosed(*live);
+  if (live != nullptr) {
+    shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                    RecordOf(*live), nullptr);
+  }
   Forget(dial);
 }
 

@@ -30,10 +30,10 @@ void EventLog::AppendListener(v1::EventKind kind, const ListenerRecord& record,
 }
 
 void EventLog::AppendConnection(v1::EventKind kind,
-                                const AnyConnection& connection,
-                                const ConnectionFacts& facts) {
-  const PackedConnection packed = Pack(connection, facts);
-  Add(kind, EventForm::kPacked, facts.listener, packed.bytes());
+                                const ConnectionRecord& record,
+                                const SharedName& listener) {
+  const PackedConnection packed = Pack(record);
+  Add(kind, EventForm::kPacked, listener, packed.bytes());
 }
 
 void EventLog::Add(v1::EventKind kind, EventForm form,
@@ -62,13 +62,16 @@ std::string EventLog::Stamp(v1::Event event, int64_t revision) const {
   return EncodeEvent(event);
 }
 
-std::string EventLog::StampAccepted(const LiveConnection& live,
-                                    int64_t revision) const {
+std::string EventLog::StampConnection(v1::EventKind kind,
+                                      const ConnectionRecord& record,
+                                      const SharedName& listener,
+                                      int64_t revision) const {
   const EventStamp stamp{revision, instance_id_, UnixNanosNow()};
-  const PackedConnection packed = Pack(*live.connection, live.facts);
+  const PackedConnection packed = Pack(record);
   BackwardWriter writer;
-  WriteConnectionEvent(stamp, v1::EVENT_KIND_CONNECTION_ACCEPTED,
-                       NameOf(live.facts), packed.bytes(), writer);
+  WriteConnectionEvent(stamp, kind,
+                       listener ? absl::string_view(*listener) : "",
+                       packed.bytes(), writer);
   return std::string(writer.bytes());
 }
 

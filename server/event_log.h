@@ -9,7 +9,7 @@
 #include <string>
 
 #include "portreeve/v1/event.pb.h"
-#include "server/connection_table.h"
+#include "server/connection_record.h"
 #include "server/event_ring.h"
 #include "server/listener_record.h"
 
@@ -46,21 +46,11 @@ class EventLog {
   void AppendListener(v1::EventKind kind, const ListenerRecord& record,
                       const SharedName& listener);
 
-  // The same for a connection as it is now: one that entered the table, one
-  // that left it, and one that never was in it.  The time of the event is that
-  // of the creation and of the close.
-  void AppendAccepted(const LiveConnection& live) {
-    AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED, *live.connection,
-                     live.facts);
-  }
-  void AppendClosed(const LiveConnection& live) {
-    AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, *live.connection,
-                     live.facts);
-  }
-  void AppendDropped(const AnyConnection& connection,
-                     const ConnectionFacts& facts) {
-    AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, connection, facts);
-  }
+  // The same for an event of a connection: connection_accepted, _closed or
+  // _dropped.  The time of the event is that of the record's close, or of its
+  // creation where it has none.  `listener`: null for a dialled connection.
+  void AppendConnection(v1::EventKind kind, const ConnectionRecord& record,
+                        const SharedName& listener);
 
   // Of the newest event; 0 before the first.
   int64_t last_revision() const { return ring_.last(); }
@@ -84,8 +74,11 @@ class EventLog {
   // present time, as AppendTo() gives it; it is not in the log.
   std::string Stamp(v1::Event event, int64_t revision) const;
 
-  // The same: connection_accepted of `live` as it is now.
-  std::string StampAccepted(const LiveConnection& live, int64_t revision) const;
+  // The same for an event of a connection.
+  std::string StampConnection(v1::EventKind kind,
+                              const ConnectionRecord& record,
+                              const SharedName& listener,
+                              int64_t revision) const;
 
   // The gap [first, last], stamped with `last`.
   std::string MakeGap(int64_t first, int64_t last) const;
@@ -107,8 +100,6 @@ class EventLog {
   size_t num_subscribers() const { return subscribers_.size(); }
 
  private:
-  void AppendConnection(v1::EventKind kind, const AnyConnection& connection,
-                        const ConnectionFacts& facts);
   void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
            absl::string_view bytes);
 

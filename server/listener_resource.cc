@@ -323,20 +323,25 @@ void ListenerResource::OnAccepted(const AnyConnection& connection) {
   }
   const auto live = shared_.connections.Add(
       server_->connections().at(connection.id()), std::move(facts));
-  if (!deleted_) shared_.events.AppendAccepted(*live);
+  if (deleted_) return;
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
+                                  RecordOf(*live), name_);
 }
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
+  if (deleted_) return;
   ConnectionFacts facts;
-  facts.listener = name_;
   facts.create_time = UnixNanosNow();
   facts.close_time = facts.create_time;
-  if (!deleted_) shared_.events.AppendDropped(connection, facts);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
+                                  RecordOf(connection, facts), name_);
 }
 
 void ListenerResource::OnClosed(const AnyConnection& connection) {
   const auto live = shared_.connections.Remove(connection.id());
-  if (live != nullptr && !deleted_) shared_.events.AppendClosed(*live);
+  if (live == nullptr || deleted_) return;
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                  RecordOf(*live), name_);
 }
 
 void ListenerResource::OnHandlerError(const ServedConnection& connection,

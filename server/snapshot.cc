@@ -20,7 +20,8 @@ class Packer {
 
   void Add(v1::Event event) { Add(log_.Stamp(std::move(event), revision_)); }
   void Add(const LiveConnection& live) {
-    Add(log_.StampAccepted(live, revision_));
+    Add(log_.StampConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED, RecordOf(live),
+                             live.facts.listener, revision_));
   }
   EventMessages Take() { return std::move(messages_); }
 
