@@ -2,8 +2,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "lib/connect.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
+#include "lib/connect/connect.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {

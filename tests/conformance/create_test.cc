@@ -5,7 +5,7 @@
 
 #include <tuple>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {

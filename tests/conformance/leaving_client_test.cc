@@ -6,7 +6,7 @@
 #include <functional>
 #include <string_view>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/conformance/both_kinds.h"
 
 namespace portreeve::testing {

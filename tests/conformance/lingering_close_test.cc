@@ -3,8 +3,8 @@
 // a reset, and throws away what the peer has not read.
 #include <stdexcept>
 
-#include "lib/connect.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
+#include "lib/connect/connect.h"
 #include "tests/conformance/both_kinds.h"
 #include "tests/testing/raw_listener.h"
 

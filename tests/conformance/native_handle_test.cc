@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/poller.h"
-#include "lib/status.h"
+#include "lib/base/poller.h"
+#include "lib/base/status.h"
 #include "tests/conformance/both_kinds.h"
 
 namespace portreeve::testing {

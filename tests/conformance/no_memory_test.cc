@@ -10,8 +10,8 @@
 #include <new>
 #include <utility>
 
-#include "lib/any_server.h"
-#include "lib/lane.h"
+#include "lib/lane/lane.h"
+#include "lib/serve/any_server.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/conformance/both_kinds.h"
 #include "tests/testing/descriptors.h"
 

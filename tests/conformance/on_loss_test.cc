@@ -1,6 +1,6 @@
 // How a connection ends whose peer did not take in time what was written: in
 // order, as the original has it, or with a reset.
-#include "lib/connect.h"
+#include "lib/connect/connect.h"
 #include "tests/conformance/both_kinds.h"
 
 namespace portreeve::testing {

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "lib/connect.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
+#include "lib/connect/connect.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {

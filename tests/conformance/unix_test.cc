@@ -5,8 +5,8 @@
 
 #include <fstream>
 
-#include "lib/connect.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
+#include "lib/connect/connect.h"
 #include "tests/testing/descriptors.h"
 #include "tests/testing/server_fixture.h"
 

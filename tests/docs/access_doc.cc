@@ -1,7 +1,7 @@
 #include "tests/docs/access_doc.h"
 
 #include "absl/strings/str_cat.h"
-#include "server/access_table.h"
+#include "server/access/access_table.h"
 
 namespace portreeve::testing {
 namespace {

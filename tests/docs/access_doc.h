@@ -1,4 +1,4 @@
-// The table in docs/ACCESS.md, from server/access_table.h.
+// The table in docs/ACCESS.md, from server/access/access_table.h.
 #ifndef PORTREEVE_TESTS_DOCS_ACCESS_DOC_H_
 #define PORTREEVE_TESTS_DOCS_ACCESS_DOC_H_
 

@@ -9,8 +9,8 @@
 #include <sstream>
 #include <string>
 
-#include "server/access_table.h"
-#include "server/policy.h"
+#include "server/access/access_table.h"
+#include "server/access/policy.h"
 
 namespace portreeve::testing {
 namespace {

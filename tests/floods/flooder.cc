@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 
 namespace portreeve::testing {
 namespace {

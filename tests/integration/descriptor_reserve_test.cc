@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "portreeve/v1/connection.grpc.pb.h"
-#include "server/descriptor_shares.h"
+#include "server/control/descriptor_shares.h"
 #include "tests/integration/control_fixture.h"
 #include "tests/server/plain_socket.h"
 #include "tests/server/stream_client.h"

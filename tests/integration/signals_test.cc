@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/integration/daemon_client.h"
 #include "tests/server/plain_socket.h"
 #include "tests/testing/daemon_process.h"

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "server/start_probe.h"
+#include "server/daemon/start_probe.h"
 #include "tests/integration/daemon_client.h"
 #include "tests/testing/refused_call.h"
 #include "tests/testing/server_fixture.h"

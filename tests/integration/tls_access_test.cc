@@ -9,7 +9,7 @@
 
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
-#include "server/access_table.h"
+#include "server/access/access_table.h"
 #include "tests/integration/tls_fixture.h"
 #include "tests/server/service_fixture.h"
 #include "tests/testing/daemon_process.h"

@@ -1,5 +1,5 @@
 // AcceptPolicy under every short sequence of events.
-#include "lib/accept_policy.h"
+#include "lib/serve/accept_policy.h"
 
 #include <gtest/gtest.h>
 

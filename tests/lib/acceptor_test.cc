@@ -1,5 +1,5 @@
 // An acceptor whose owner does nothing but take note.
-#include "lib/acceptor.h"
+#include "lib/serve/acceptor.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>

@@ -8,8 +8,8 @@ failures=0
 # compiles NAME: checks the snippet on stdin; its errors are in $errors.
 compiles() {
   {
-    echo '#include "lib/connect.h"'
-    echo '#include "lib/server.h"'
+    echo '#include "lib/connect/connect.h"'
+    echo '#include "lib/serve/server.h"'
     echo 'using namespace portreeve;'
     cat
   } > "$TEST_TMPDIR/$1.cc"

@@ -1,4 +1,4 @@
-#include "lib/address.h"
+#include "lib/net/address.h"
 
 #include <gtest/gtest.h>
 #include <linux/netlink.h>

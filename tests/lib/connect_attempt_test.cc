@@ -1,5 +1,5 @@
 // Whether a connection could meet itself, and which file one goes to.
-#include "lib/connect_attempt.h"
+#include "lib/connect/connect_attempt.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <fstream>
 #include <string>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/unix_listener.h"
 

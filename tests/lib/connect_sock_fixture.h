@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "lib/connect.h"
-#include "lib/status.h"
-#include "lib/time_source.h"
+#include "lib/base/status.h"
+#include "lib/base/time_source.h"
+#include "lib/connect/connect.h"
 #include "tests/lib/task_runner.h"
 #include "tests/testing/descriptors.h"
 

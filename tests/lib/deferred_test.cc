@@ -1,4 +1,4 @@
-#include "lib/deferred.h"
+#include "lib/base/deferred.h"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

@@ -1,4 +1,4 @@
-#include "lib/delay_queue.h"
+#include "lib/base/delay_queue.h"
 
 #include <stdexcept>
 #include <string>

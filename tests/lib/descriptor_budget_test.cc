@@ -1,4 +1,4 @@
-#include "lib/descriptor_budget.h"
+#include "lib/net/descriptor_budget.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "lib/extra_attempts.h"
+#include "lib/connect/extra_attempts.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-#include "lib/happy_eyeballs.h"
+#include "lib/connect/happy_eyeballs.h"
 
 #include <gtest/gtest.h>
 

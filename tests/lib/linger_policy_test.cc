@@ -1,5 +1,5 @@
 // LingerPolicy under every short sequence of looks.
-#include "lib/linger_policy.h"
+#include "lib/net/linger_policy.h"
 
 #include <gtest/gtest.h>
 

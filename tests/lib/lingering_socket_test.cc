@@ -1,5 +1,5 @@
 // What a peer gets of a socket that is closed while it sends.
-#include "lib/lingering_socket.h"
+#include "lib/net/lingering_socket.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "lib/close_socket.h"
+#include "lib/net/close_socket.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve::testing {

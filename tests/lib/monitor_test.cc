@@ -1,4 +1,4 @@
-#include "lib/monitor.h"
+#include "lib/base/monitor.h"
 
 #include <boost/asio/post.hpp>
 #include <new>
@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "lib/executor.h"
-#include "lib/log.h"
+#include "lib/base/executor.h"
+#include "lib/base/log.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve::testing {

@@ -1,4 +1,4 @@
-#include "lib/outbox.h"
+#include "lib/lane/outbox.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>

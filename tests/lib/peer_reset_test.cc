@@ -1,6 +1,6 @@
 // A reset is noticed by everybody who waits for it, though the kernel tells it
 // once.
-#include "lib/peer_reset.h"
+#include "lib/net/peer_reset.h"
 
 #include <sys/socket.h>
 

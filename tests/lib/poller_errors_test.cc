@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "lib/descriptor.h"
-#include "lib/lane.h"
-#include "lib/poller.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/poller.h"
+#include "lib/lane/lane.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve {

@@ -1,4 +1,4 @@
-#include "lib/poller.h"
+#include "lib/base/poller.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve::testing {

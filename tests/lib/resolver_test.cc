@@ -1,4 +1,4 @@
-#include "lib/resolver.h"
+#include "lib/connect/resolver.h"
 
 #include <gtest/gtest.h>
 
@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "lib/cares_resolver.h"
-#include "lib/descriptor_part.h"
-#include "lib/time_source.h"
+#include "lib/base/time_source.h"
+#include "lib/connect/cares_resolver.h"
+#include "lib/net/descriptor_part.h"
 #include "tests/lib/fake_name_server.h"
 #include "tests/lib/task_runner.h"
 #include "tests/testing/descriptors.h"

@@ -1,5 +1,5 @@
 // A socket's descriptor in the hands of another thread.
-#include "lib/shared_descriptor.h"
+#include "lib/net/shared_descriptor.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>

@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
-#include "lib/status.h"
-#include "lib/task_scope.h"
+#include "lib/base/status.h"
+#include "lib/base/task_scope.h"
 
 namespace portreeve::testing {
 

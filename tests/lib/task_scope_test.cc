@@ -1,4 +1,4 @@
-#include "lib/task_scope.h"
+#include "lib/base/task_scope.h"
 
 #include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>

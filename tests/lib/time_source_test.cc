@@ -1,4 +1,4 @@
-#include "lib/time_source.h"
+#include "lib/base/time_source.h"
 
 #include <memory>
 #include <optional>

@@ -1,10 +1,10 @@
-#include "lib/where.h"
+#include "lib/net/where.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 
 namespace portreeve {
 namespace {

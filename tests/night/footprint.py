@@ -20,17 +20,17 @@ MIB = 1 << 20
 # Nothing of it is for carried connections or listeners that are gone.
 HEAP = sum((
     # "Events": as many, and of one kind, but 256 together have room for the
-    # names of those listeners that they once were of (server/event_ring.h).
+    # names of those listeners that they once were of (server/events/event_ring.h).
     100_000 // 256 * 16 * 16,
     # "A message of events", encoded for whoever asks next.
     256 * KIB,
     # "Lines that wait": two outputs, each with what is being written and what
-    # has come meanwhile, keep this much room (server/log_queue.cc).
+    # has come meanwhile, keep this much room (server/daemon/log_queue.cc).
     2 * 2 * 64 * KIB,
     # "A data frame to a client": what a loop receives the next one in.
     64 * KIB * os.cpu_count(),
     # What is still known of control connections that have ended
-    # (server/control_table.h).
+    # (server/control/control_table.h).
     1000 * 512,
     # Tables of headers, of both directions, of ten control connections, and
     # what gRPC keeps of two messages of 64 KiB.

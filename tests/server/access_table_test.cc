@@ -1,5 +1,5 @@
 // The table of who may call what has what the protos have.
-#include "server/access_table.h"
+#include "server/access/access_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The lines of the audit log.
-#include "server/audit_log.h"
+#include "server/access/audit_log.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/struct.pb.h>
@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "lib/status.h"
-#include "server/errors.h"
+#include "lib/base/status.h"
+#include "server/api/errors.h"
 #include "tests/testing/audit_lines.h"
 #include "tests/testing/shown_text.h"
 

@@ -11,14 +11,14 @@
 #include <thread>
 #include <vector>
 
-#include "lib/descriptor_budget.h"
+#include "lib/base/loop.h"
+#include "lib/net/descriptor_budget.h"
 #include "portreeve/v1/listener.grpc.pb.h"
-#include "server/event_log.h"
-#include "server/gate.h"
-#include "server/listener_service.h"
-#include "server/loop.h"
-#include "server/policy.h"
-#include "server/registry.h"
+#include "server/access/gate.h"
+#include "server/access/policy.h"
+#include "server/calls/listener_service.h"
+#include "server/events/event_log.h"
+#include "server/registry/registry.h"
 #include "tests/server/plain_socket.h"
 #include "tests/server/service_fixture.h"
 #include "tests/testing/audit_lines.h"

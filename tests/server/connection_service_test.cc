@@ -1,4 +1,4 @@
-#include "server/connection_service.h"
+#include "server/calls/connection_service.h"
 
 #include <algorithm>
 #include <memory>

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "server/control_acceptor.h"
+#include "server/control/control_acceptor.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {

@@ -1,4 +1,4 @@
-#include "server/control_activity.h"
+#include "server/control/control_activity.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Every call of gRPC counts for the connection that it came by.
-#include "server/control_calls.h"
+#include "server/control/control_calls.h"
 
 #include <fcntl.h>
 #include <grpcpp/create_channel_posix.h>
@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/log.h"
+#include "lib/base/log.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 
 namespace portreeve::server {

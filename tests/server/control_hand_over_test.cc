@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "server/control_plane.h"
+#include "server/daemon/control_plane.h"
 #include "tests/testing/connected_channel.h"
 #include "tests/testing/server_fixture.h"
 

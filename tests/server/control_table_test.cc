@@ -1,5 +1,5 @@
 // ControlTable and ControlConnection, on sockets that no gRPC has.
-#include "server/control_table.h"
+#include "server/control/control_table.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/log.h"
+#include "lib/base/log.h"
 #include "tests/server/plain_socket.h"
 
 namespace portreeve::server {

@@ -1,14 +1,14 @@
-#include "server/convert.h"
+#include "server/api/convert.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <string>
 
-#include "lib/status.h"
-#include "server/names.h"
-#include "server/spec.h"
-#include "server/utf8.h"
+#include "lib/base/status.h"
+#include "server/api/names.h"
+#include "server/api/spec.h"
+#include "server/api/utf8.h"
 
 namespace portreeve::server {
 namespace {

@@ -1,5 +1,5 @@
 // Data frames by hand, beside what protobuf says of the same bytes.
-#include "server/data_frame.h"
+#include "server/calls/data_frame.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "server/descriptor_shares.h"
+#include "server/control/descriptor_shares.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "lib/descriptor_part.h"
+#include "lib/net/descriptor_part.h"
 
 namespace portreeve::server {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/server/remote_fixture.h"
 #include "tests/testing/full_unix_listener.h"
 

@@ -1,6 +1,6 @@
 // What is encoded from packed connections and from records of listeners, beside
 // what protobuf makes of the same event.
-#include "server/event_encoding.h"
+#include "server/events/event_encoding.h"
 
 #include <gtest/gtest.h>
 
@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "server/connection_record.h"
-#include "server/listener_record.h"
-#include "server/timestamp.h"
+#include "server/api/timestamp.h"
+#include "server/events/connection_record.h"
+#include "server/events/listener_record.h"
 
 namespace portreeve::server {
 namespace {

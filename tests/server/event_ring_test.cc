@@ -1,4 +1,4 @@
-#include "server/event_ring.h"
+#include "server/events/event_ring.h"
 
 #include <gtest/gtest.h>
 

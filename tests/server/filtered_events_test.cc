@@ -1,11 +1,11 @@
-#include "server/filtered_events.h"
+#include "server/watch/filtered_events.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "server/snapshot.h"
+#include "server/watch/snapshot.h"
 
 namespace portreeve::server {
 namespace {

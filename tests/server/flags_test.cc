@@ -1,4 +1,4 @@
-#include "server/flags.h"
+#include "server/daemon/flags.h"
 
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "server/control_address.h"
-#include "server/listen_flag.h"
+#include "server/daemon/control_address.h"
+#include "server/daemon/listen_flag.h"
 
 namespace portreeve::server {
 namespace {

@@ -1,5 +1,5 @@
 // FloodPolicy under every short sequence of changes, and at its limits.
-#include "server/flood_policy.h"
+#include "server/control/flood_policy.h"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 // does: what the kernel keeps for the copy does no harm here.
 #include <unistd.h>
 
-#include "lib/descriptor.h"
-#include "server/handlers.h"
+#include "lib/base/descriptor.h"
+#include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/server_fixture.h"
 

@@ -12,9 +12,9 @@
 #include <string>
 #include <utility>
 
-#include "lib/descriptor.h"
-#include "lib/poller.h"
-#include "server/handlers.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/poller.h"
+#include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/raw_listener.h"
 

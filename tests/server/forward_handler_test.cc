@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor.h"
-#include "server/handlers.h"
+#include "lib/base/descriptor.h"
+#include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/raw_listener.h"
 #include "tests/testing/server_fixture.h"

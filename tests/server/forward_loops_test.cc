@@ -1,5 +1,5 @@
 // What is known of connections from one listener of the daemon to another.
-#include "server/forward_loops.h"
+#include "server/handlers/forward_loops.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,8 +10,8 @@
 #include <optional>
 #include <string>
 
-#include "lib/connect_attempt.h"
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
+#include "lib/connect/connect_attempt.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/unix_listener.h"
 

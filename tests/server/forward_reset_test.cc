@@ -7,8 +7,8 @@
 #include <string>
 #include <thread>
 
-#include "lib/close_socket.h"
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
+#include "lib/net/close_socket.h"
 #include "tests/server/forward_fixture.h"
 
 namespace portreeve::testing {

@@ -1,5 +1,5 @@
 // Who may call what, over real connections with and without TLS.
-#include "server/gate.h"
+#include "server/access/gate.h"
 
 #include <fcntl.h>
 #include <grpcpp/create_channel_posix.h>
@@ -15,11 +15,11 @@
 #include <vector>
 
 #include "portreeve/v1/listener.grpc.pb.h"
-#include "server/control_calls.h"
-#include "server/control_connection.h"
-#include "server/control_table.h"
-#include "server/errors.h"
-#include "server/grpc_status.h"
+#include "server/api/errors.h"
+#include "server/calls/grpc_status.h"
+#include "server/control/control_calls.h"
+#include "server/control/control_connection.h"
+#include "server/control/control_table.h"
 #include "tests/testing/audit_lines.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/server_fixture.h"

@@ -1,5 +1,5 @@
 // The one map from errors to gRPC, row by row of API.md's table.
-#include "server/grpc_status.h"
+#include "server/calls/grpc_status.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -8,8 +8,8 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "lib/status.h"
-#include "server/errors.h"
+#include "lib/base/status.h"
+#include "server/api/errors.h"
 
 namespace portreeve::server {
 namespace {

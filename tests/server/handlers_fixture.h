@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "lib/any_server.h"
-#include "server/handlers.h"
+#include "lib/serve/any_server.h"
+#include "server/handlers/handlers.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 #include "tests/testing/server_fixture.h"

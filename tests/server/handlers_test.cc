@@ -1,5 +1,5 @@
 // The handlers echo and discard.
-#include "server/handlers.h"
+#include "server/handlers/handlers.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor_budget.h"
-#include "server/pump.h"
+#include "lib/net/descriptor_budget.h"
+#include "server/handlers/pump.h"
 #include "tests/server/handlers_fixture.h"
 
 namespace portreeve::server {

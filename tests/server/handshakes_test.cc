@@ -1,5 +1,5 @@
 // Handshakes under every short sequence of events.
-#include "server/handshakes.h"
+#include "server/control/handshakes.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The lines of gRPC and of libprotobuf, in the daemon's log.
-#include "server/library_logs.h"
+#include "server/daemon/library_logs.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/stubs/logging.h>
@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lib/log.h"
+#include "lib/base/log.h"
 
 namespace portreeve::server {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/listener_service.h"
+#include "server/calls/listener_service.h"
 
 #include <cerrno>
 #include <chrono>

@@ -1,5 +1,5 @@
 // The policy of the moment, and the file that it lets a connection go to.
-#include "server/live_policy.h"
+#include "server/access/live_policy.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "lib/connect_attempt.h"
+#include "lib/connect/connect_attempt.h"
 #include "tests/server/policy_in_words.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/unix_listener.h"

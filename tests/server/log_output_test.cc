@@ -1,5 +1,5 @@
 // LogOutput on all that stderr may be, and on files that are moved away.
-#include "server/log_output.h"
+#include "server/daemon/log_output.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 #include <sstream>
 #include <string>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {

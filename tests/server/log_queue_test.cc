@@ -1,5 +1,5 @@
 // LogQueue under every short sequence of events.
-#include "server/log_queue.h"
+#include "server/daemon/log_queue.h"
 
 #include <gtest/gtest.h>
 

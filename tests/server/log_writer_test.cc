@@ -1,5 +1,5 @@
 // LogWriter, where nobody reads, the disk is full, and files are moved away.
-#include "server/log_writer.h"
+#include "server/daemon/log_writer.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {

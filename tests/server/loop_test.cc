@@ -1,4 +1,4 @@
-#include "server/loop.h"
+#include "lib/base/loop.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "lib/log.h"
-#include "lib/time_source.h"
+#include "lib/base/log.h"
+#include "lib/base/time_source.h"
 
 namespace portreeve::server {
 namespace {

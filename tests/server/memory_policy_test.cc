@@ -3,7 +3,7 @@
 #include <chrono>
 #include <optional>
 
-#include "server/control_memory.h"
+#include "server/control/control_memory.h"
 
 namespace portreeve::server {
 namespace {

@@ -1,5 +1,5 @@
 // What counts as the daemon's own address.
-#include "server/own_addresses.h"
+#include "lib/net/own_addresses.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

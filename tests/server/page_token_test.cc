@@ -1,10 +1,10 @@
-#include "server/page_token.h"
+#include "server/api/page_token.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 
 namespace portreeve::server {
 namespace {

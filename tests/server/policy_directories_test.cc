@@ -6,8 +6,8 @@
 
 #include <string>
 
-#include "lib/descriptor.h"
-#include "server/policy.h"
+#include "lib/base/descriptor.h"
+#include "server/access/policy.h"
 #include "tests/server/policy_in_words.h"
 #include "tests/testing/server_fixture.h"
 

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <string>
 
-#include "server/policy.h"
+#include "server/access/policy.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {

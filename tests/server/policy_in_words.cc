@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "lib/status.h"
-#include "server/errors.h"
+#include "lib/base/status.h"
+#include "server/api/errors.h"
 
 namespace portreeve::testing {
 

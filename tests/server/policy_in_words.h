@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "server/policy.h"
+#include "server/access/policy.h"
 
 namespace portreeve::testing {
 

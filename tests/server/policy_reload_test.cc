@@ -1,5 +1,5 @@
 // --policy is read again, under a registry that runs.
-#include "server/policy_reload.h"
+#include "server/registry/policy_reload.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,12 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "lib/descriptor_budget.h"
-#include "lib/log.h"
-#include "lib/status.h"
-#include "server/errors.h"
-#include "server/event_log.h"
-#include "server/listener_draft.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "lib/net/descriptor_budget.h"
+#include "server/api/errors.h"
+#include "server/api/listener_draft.h"
+#include "server/events/event_log.h"
 #include "tests/server/plain_socket.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/test_lanes.h"

@@ -1,12 +1,12 @@
 // What a policy allows, at the edges of each of its rules.
-#include "server/policy.h"
+#include "server/access/policy.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/server/policy_in_words.h"
 
 namespace portreeve::server {

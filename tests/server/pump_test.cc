@@ -1,5 +1,5 @@
 // One direction of bytes, from step to step.
-#include "server/pump.h"
+#include "server/handlers/pump.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "lib/asio.h"
-#include "lib/close_socket.h"
-#include "lib/descriptor.h"
+#include "lib/base/asio.h"
+#include "lib/base/descriptor.h"
+#include "lib/net/close_socket.h"
 
 namespace portreeve::server {
 namespace {

@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <string>
 
-#include "lib/status.h"
-#include "server/live_policy.h"
+#include "lib/base/status.h"
+#include "server/access/live_policy.h"
 #include "tests/testing/refused_call.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/unix_listener.h"

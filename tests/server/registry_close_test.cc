@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "server/registry.h"
+#include "server/registry/registry.h"
 #include "tests/server/registry_fixture.h"
 
 namespace portreeve::server {

@@ -9,14 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor_budget.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
+#include "lib/net/descriptor_budget.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
-#include "server/errors.h"
-#include "server/listener_draft.h"
-#include "server/policy.h"
-#include "server/registry.h"
+#include "server/access/policy.h"
+#include "server/api/errors.h"
+#include "server/api/listener_draft.h"
+#include "server/registry/registry.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 #include "tests/testing/test_lanes.h"

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/server/registry_fixture.h"
 #include "tests/testing/descriptors.h"
 

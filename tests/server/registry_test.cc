@@ -1,5 +1,5 @@
 // Creating, changing and listing what is in the registry.
-#include "server/registry.h"
+#include "server/registry/registry.h"
 
 #include <cerrno>
 #include <chrono>

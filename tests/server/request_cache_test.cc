@@ -1,4 +1,4 @@
-#include "server/request_cache.h"
+#include "server/registry/request_cache.h"
 
 #include <gtest/gtest.h>
 

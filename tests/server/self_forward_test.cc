@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "server/registry.h"
+#include "server/registry/registry.h"
 #include "tests/server/registry_fixture.h"
 #include "tests/testing/server_fixture.h"
 

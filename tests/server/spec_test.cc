@@ -1,4 +1,4 @@
-#include "server/spec.h"
+#include "server/api/spec.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>

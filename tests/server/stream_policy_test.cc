@@ -1,6 +1,6 @@
 // StreamPolicy under every short sequence of events, against the contract
 // (API.md "Attach and Dial").
-#include "server/stream_policy.h"
+#include "server/remote/stream_policy.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // ServeStream: a client's frames and a peer's bytes, step by step, with a
 // stream that the test holds in its hands.  No gRPC.
-#include "server/stream_session.h"
+#include "server/remote/stream_session.h"
 
 #include <gtest/gtest.h>
 
@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "lib/monitor.h"
-#include "lib/status.h"
-#include "server/claim.h"
-#include "server/cut_stream.h"
+#include "lib/base/monitor.h"
+#include "lib/base/status.h"
+#include "server/remote/claim.h"
+#include "server/remote/cut_stream.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 

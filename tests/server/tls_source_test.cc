@@ -1,5 +1,5 @@
 // What the daemon makes of the files of TLS, and of changes of theirs.
-#include "server/tls_source.h"
+#include "server/daemon/tls_source.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor.h"
-#include "lib/log.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/log.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/server_fixture.h"
 

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "lib/log.h"
+#include "lib/base/log.h"
+#include "lib/base/loop.h"
 #include "portreeve/v1/listener.grpc.pb.h"
-#include "server/loop.h"
-#include "server/unary.h"
+#include "server/calls/unary.h"
 #include "tests/testing/connected_channel.h"
 
 namespace portreeve::server {

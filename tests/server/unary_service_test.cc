@@ -1,4 +1,4 @@
-#include "server/unary_service.h"
+#include "server/calls/unary_service.h"
 
 #include <gtest/gtest.h>
 

@@ -10,11 +10,11 @@
 #include <memory>
 #include <string>
 
+#include "lib/base/loop.h"
 #include "portreeve/v1/listener.grpc.pb.h"
-#include "server/control_plane.h"
-#include "server/gate.h"
-#include "server/loop.h"
-#include "server/unary.h"
+#include "server/access/gate.h"
+#include "server/calls/unary.h"
+#include "server/daemon/control_plane.h"
 #include "tests/testing/server_fixture.h"
 
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/address.h"
-#include "server/utf8.h"
+#include "lib/net/address.h"
+#include "server/api/utf8.h"
 #include "tests/server/remote_fixture.h"
 #include "tests/testing/server_fixture.h"
 

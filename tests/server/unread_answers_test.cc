@@ -1,4 +1,4 @@
-#include "server/unread_answers.h"
+#include "server/calls/unread_answers.h"
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/asio.h"
-#include "server/errors.h"
+#include "lib/base/asio.h"
+#include "server/api/errors.h"
 
 namespace portreeve::server {
 namespace {

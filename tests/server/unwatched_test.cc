@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "lib/any_server.h"
-#include "lib/descriptor.h"
-#include "lib/lane.h"
-#include "lib/status.h"
-#include "server/handlers.h"
-#include "server/loop.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/loop.h"
+#include "lib/base/status.h"
+#include "lib/lane/lane.h"
+#include "lib/serve/any_server.h"
+#include "server/handlers/handlers.h"
 #include "tests/testing/descriptors.h"
 #include "tests/testing/in_child.h"
 #include "tests/testing/refused_call.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 #include "tests/server/forward_fixture.h"
 
 namespace portreeve::testing {

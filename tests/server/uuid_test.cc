@@ -1,4 +1,4 @@
-#include "server/uuid.h"
+#include "server/api/uuid.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

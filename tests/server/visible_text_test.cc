@@ -1,5 +1,5 @@
 // What does not show itself is escaped, by the daemon as by the command line.
-#include "server/visible_text.h"
+#include "server/api/visible_text.h"
 
 #include <gtest/gtest.h>
 

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <thread>
 
-#include "lib/deferred.h"
-#include "server/listener_draft.h"
+#include "lib/base/deferred.h"
+#include "server/api/listener_draft.h"
 #include "tests/server/service_fixture.h"
 #include "tests/testing/connected_channel.h"
 

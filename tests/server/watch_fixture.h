@@ -13,15 +13,15 @@
 #include <utility>
 #include <vector>
 
-#include "lib/descriptor_budget.h"
+#include "lib/base/loop.h"
+#include "lib/net/descriptor_budget.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "portreeve/v1/listener.pb.h"
-#include "server/event_log.h"
-#include "server/event_service.h"
-#include "server/gate.h"
-#include "server/loop.h"
-#include "server/policy.h"
-#include "server/registry.h"
+#include "server/access/gate.h"
+#include "server/access/policy.h"
+#include "server/events/event_log.h"
+#include "server/registry/registry.h"
+#include "server/watch/event_service.h"
 #include "tests/server/event_sequence.h"
 #include "tests/testing/test_lanes.h"
 

@@ -1,4 +1,4 @@
-#include "server/watch_schedule.h"
+#include "server/watch/watch_schedule.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "lib/time_source.h"
-#include "server/event_log.h"
-#include "server/loop.h"
+#include "lib/base/loop.h"
+#include "lib/base/time_source.h"
+#include "server/events/event_log.h"
 
 namespace portreeve::server {
 namespace {

@@ -1,5 +1,5 @@
 // WorkerPool: turns, timeouts, workers that leave, verdicts.  No gRPC.
-#include "server/worker_pool.h"
+#include "server/remote/worker_pool.h"
 
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "lib/status.h"
+#include "lib/base/status.h"
 #include "tests/testing/loop_fixture.h"
 
 namespace portreeve::testing {

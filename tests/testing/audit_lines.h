@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/audit_log.h"
+#include "server/access/audit_log.h"
 
 namespace portreeve::testing {
 

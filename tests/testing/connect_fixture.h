@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "lib/connect.h"
-#include "lib/monitor.h"
-#include "lib/status.h"
+#include "lib/base/monitor.h"
+#include "lib/base/status.h"
+#include "lib/connect/connect.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_listener.h"
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/address.h"
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
+#include "lib/net/address.h"
 
 namespace portreeve::testing {
 

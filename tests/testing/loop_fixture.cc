@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "lib/log.h"
+#include "lib/base/log.h"
 
 namespace portreeve::testing {
 

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "lib/asio.h"
-#include "lib/deferred.h"
-#include "lib/monitor.h"
-#include "lib/task_scope.h"
-#include "lib/time_source.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/monitor.h"
+#include "lib/base/task_scope.h"
+#include "lib/base/time_source.h"
 #include "tests/testing/descriptors.h"
 
 namespace portreeve::testing {

@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "lib/address.h"
-#include "lib/asio.h"
+#include "lib/base/asio.h"
+#include "lib/net/address.h"
 
 namespace portreeve::testing {
 

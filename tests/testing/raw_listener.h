@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "lib/where.h"
+#include "lib/net/where.h"
 #include "tests/testing/raw_client.h"
 
 namespace portreeve::testing {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "lib/server.h"
+#include "lib/serve/server.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 

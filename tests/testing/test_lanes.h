@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/lane.h"
-#include "server/loop.h"
+#include "lib/base/loop.h"
+#include "lib/lane/lane.h"
 
 namespace portreeve::testing {
 

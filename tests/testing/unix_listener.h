@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "lib/address.h"
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
+#include "lib/net/address.h"
 
 namespace portreeve::testing {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/descriptor.h"
+#include "lib/base/descriptor.h"
 
 namespace portreeve::testing {
 

@@ -1,0 +1,34 @@
+// Guarded: calls to whoever may throw, from where nothing may be left half
+// done.
+#ifndef PORTREEVE_LIB_BASE_GUARDED_H_
+#define PORTREEVE_LIB_BASE_GUARDED_H_
+
+#include <exception>
+
+#include "lib/base/monitor.h"
+
+namespace portreeve {
+
+// Calls `f`.  What it throws goes to `monitor`.
+template <typename F>
+void Guarded(const Monitor& monitor, F&& f) {
+  try {
+    f();
+  } catch (...) {
+    monitor.Send(std::current_exception());
+  }
+}
+
+// The same to the top-level monitor.  Without an exception it costs nothing.
+template <typename F>
+void Guarded(F&& f) {
+  try {
+    f();
+  } catch (...) {
+    Monitor::TopLevel().Send(std::current_exception());
+  }
+}
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_BASE_GUARDED_H_

@@ -1,0 +1,84 @@
+// Loop: the daemon's io_context and the one thread that runs it.
+#ifndef PORTREEVE_LIB_BASE_LOOP_H_
+#define PORTREEVE_LIB_BASE_LOOP_H_
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "lib/base/asio.h"
+#include "lib/base/executor.h"
+
+namespace portreeve::server {
+
+// Everything of lib/ and the registry lives on the thread of a Loop; other
+// threads reach it through Post(), Run() and RunTask() only.
+//
+// What a posted function throws goes to the top-level monitor; the loop goes
+// on.
+//
+// Threads: any, but for the destructor and Join().
+// Lifetime: outlives everything that runs on it.
+class Loop {
+ public:
+  // Starts the thread, which `ps` and /proc show as `name`, of at most 15
+  // characters.
+  explicit Loop(const std::string& name = "loop-0");
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  ~Loop();  // Join().
+
+  asio::io_context& context() { return context_; }
+
+  // The loop, with the top-level monitor.
+  Executor executor() { return Executor(context_.get_executor()); }
+
+  // True on the loop's thread.
+  bool OnLoop() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+  // Calls `f` in a later step of the loop.
+  template <typename F>
+  void Post(F f) {
+    asio::post(context_, std::move(f));
+  }
+
+  // Calls `f` on the loop; gives what it gives, or throws.  Do not wait for
+  // the future on the loop.
+  template <typename F>
+  std::future<std::invoke_result_t<F&>> Run(F f) {
+    using Result = std::invoke_result_t<F&>;
+    // Shared: a posted function may have to be copied.
+    auto task = std::make_shared<std::packaged_task<Result()>>(std::move(f));
+    std::future<Result> result = task->get_future();
+    Post([task] { (*task)(); });
+    return result;
+  }
+
+  // Runs a coroutine to its end; the future gets what it throws.  It is not
+  // cancelled by anything: it has to end by itself.
+  std::future<void> RunTask(Task<> task);
+
+  // Lets the loop end once it has no work left, and waits for that.
+  // Idempotent.  Threads: the one that made the loop.
+  void Join();
+
+ private:
+  using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;
+
+  void RunContext();
+
+  asio::io_context context_{1};
+  WorkGuard work_guard_;
+  std::thread thread_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_LIB_BASE_LOOP_H_

@@ -1,0 +1,43 @@
+// Mailbox: what other threads tell a loop, in the order in which it happened.
+#ifndef PORTREEVE_LIB_BASE_MAILBOX_H_
+#define PORTREEVE_LIB_BASE_MAILBOX_H_
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+namespace portreeve {
+
+namespace asio = boost::asio;
+
+// A plain post would come too late: what a thread has done (closed a socket)
+// may be seen by a peer, and what the peer does then by the loop, before it
+// reads the post.  Here the loop learns of it first.
+class Mailbox {
+ public:
+  explicit Mailbox(asio::io_context& loop) : loop_(loop) {}
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  // Calls `act`, and `message` on the loop: before anything there that is a
+  // consequence of `act`, be it an event of epoll or a post.
+  // Any thread but the loop's.
+  void Send(const std::function<void()>& act, std::function<void()> message);
+
+  // Calls what was sent; what a message throws goes to the top-level monitor.
+  // Loop thread, before each event that may be a
+  // consequence; costs next to nothing where nothing was.
+  void Drain();
+
+ private:
+  asio::io_context& loop_;
+  std::atomic<bool> has_mail_{false};
+  std::mutex mutex_;
+  std::vector<std::function<void()>> messages_;  // Under mutex_.
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_BASE_MAILBOX_H_

@@ -1,0 +1,74 @@
+// TaskScope: the owner of coroutines (gate, cancellation and join in one).
+#ifndef PORTREEVE_LIB_BASE_TASK_SCOPE_H_
+#define PORTREEVE_LIB_BASE_TASK_SCOPE_H_
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <exception>
+#include <functional>
+#include <list>
+
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+
+namespace portreeve {
+
+// Owns the coroutines that it spawned.  Make it the last member of an object
+// whose coroutines refer to the object, and Join() before the object goes.
+//
+// Threads: loop thread only.
+// Lifetime: destroying it while a coroutine of it runs is a CHECK failure.
+class TaskScope {
+ public:
+  // Called when a task has ended, with what it threw, or null.  It must not
+  // throw, and may spawn again.
+  using OnExit = std::function<void(std::exception_ptr)>;
+
+  // What a task throws goes to `executor`'s monitor, unless it was given an
+  // OnExit of its own, or was cancelled and throws operation_aborted.
+  explicit TaskScope(Executor executor);
+  TaskScope(const TaskScope&) = delete;
+  TaskScope& operator=(const TaskScope&) = delete;
+  ~TaskScope();
+
+  // Runs `task`, from a later step of the loop on.  False, and `task` is
+  // destroyed without having run, once the scope is cancelled.
+  bool Spawn(Task<> task);
+  bool Spawn(Task<> task, OnExit on_exit);
+
+  // The same on another executor of the same loop (another monitor).
+  bool SpawnOn(Executor executor, Task<> task, OnExit on_exit);
+
+  // Asks every task to end: terminal cancellation, which ends the operation
+  // that it waits for with operation_aborted.  Later Spawns are refused.
+  void Cancel();
+
+  // Completes when no task is left.  It does not cancel.
+  // Cancellation: ends the wait only.
+  Task<> Join();
+
+  bool empty() const { return running_.empty(); }
+  bool cancelled() const { return cancelled_; }
+
+ private:
+  struct Running {
+    asio::cancellation_signal signal;
+    bool begun = false;
+  };
+  using RunningTasks = std::list<Running>;
+  class ExitHandler;
+
+  static Task<> RunTask(TaskScope* scope, Running* running, Task<> task);
+  void OnTaskExit(RunningTasks::iterator it);
+
+  const Executor executor_;
+  bool cancelled_ = false;
+  RunningTasks running_;
+  std::list<Ivar<>> joiners_;
+};
+
+// True for the error that a cancelled operation throws.
+bool IsCancelled(std::exception_ptr error);
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_BASE_TASK_SCOPE_H_

@@ -1,0 +1,153 @@
+#include "lib/base/time_source.h"
+
+#include <memory>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/deferred.h"
+#include "lib/base/guarded.h"
+
+namespace portreeve {
+namespace {
+
+class SteadyTimeSource : public TimeSource {
+ public:
+  explicit SteadyTimeSource(asio::io_context& loop)
+      : TimeSource(loop), timer_(loop) {}
+
+  TimePoint Now() const override { return std::chrono::steady_clock::now(); }
+
+ private:
+  void Arm() override {
+    const TimePoint when = earliest();
+    // Armed for a timer that was cancelled, it looks for the next one then:
+    // most timers are cancelled, and each rearming would be a system call.
+    // Without any it must not keep the loop.
+    if (when >= armed_for_ && when != TimePoint::max()) return;
+    if (when == armed_for_) return;
+    armed_for_ = when;
+    timer_.cancel();
+    if (when == TimePoint::max()) return;
+    timer_.expires_at(
+        std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
+            when));
+    timer_.async_wait([this](error_code ec) {
+      if (ec) return;
+      armed_for_ = TimePoint::max();
+      FireDue();
+    });
+  }
+
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>,
+                             asio::io_context::executor_type>
+      timer_;
+  TimePoint armed_for_ = TimePoint::max();
+};
+
+// Keeps a loop's time source among the loop's services, so that it is found
+// from any executor and ends with the loop.
+class TimeService : public asio::execution_context::service {
+ public:
+  using key_type = TimeService;
+  inline static asio::execution_context::id id;
+
+  explicit TimeService(asio::execution_context& context)
+      : service(context), loop_(static_cast<asio::io_context&>(context)) {}
+
+  TimeSource& Get() {
+    if (fake_ != nullptr) return *fake_;
+    if (!steady_) steady_ = std::make_unique<SteadyTimeSource>(loop_);
+    return *steady_;
+  }
+
+  void Install(TimeSource* fake) {
+    PORTREEVE_CHECK(!steady_ && (fake == nullptr) != (fake_ == nullptr));
+    fake_ = fake;
+  }
+
+ private:
+  void shutdown() override { steady_.reset(); }
+
+  asio::io_context& loop_;
+  std::unique_ptr<SteadyTimeSource> steady_;
+  TimeSource* fake_ = nullptr;
+};
+
+}  // namespace
+
+TimePoint After(TimePoint time, Duration delay) {
+  return delay > TimePoint::max() - time ? TimePoint::max() : time + delay;
+}
+
+TimeSource& TimeSource::Of(asio::io_context& loop) {
+  return asio::use_service<TimeService>(loop).Get();
+}
+
+TimeSource::~TimeSource() {
+  for (auto& [when, timer] : queue_) timer->armed_ = false;
+}
+
+TimePoint TimeSource::earliest() const {
+  return queue_.empty() ? TimePoint::max() : queue_.begin()->first;
+}
+
+void TimeSource::FireDue() {
+  const TimePoint now = Now();
+  while (!queue_.empty() && queue_.begin()->first <= now) {
+    Timer* const timer = queue_.begin()->second;
+    queue_.erase(queue_.begin());
+    timer->armed_ = false;
+    // A copy on the stack, since the function may destroy the timer.
+    const std::function<void()> function = std::move(timer->function_);
+    Guarded(function);  // Those that are due after it have their turn.
+  }
+  Arm();
+}
+
+void Timer::StartAt(TimePoint when, std::function<void()> f) {
+  if (armed_) time_source_.queue_.erase(position_);
+  armed_ = true;
+  function_ = std::move(f);
+  position_ = time_source_.queue_.emplace(when, this);
+  time_source_.Arm();
+}
+
+void Timer::StartAfter(Duration delay, std::function<void()> f) {
+  StartAt(After(time_source_.Now(), delay), std::move(f));
+}
+
+void Timer::Cancel() {
+  if (!armed_) return;
+  armed_ = false;
+  function_ = nullptr;
+  time_source_.queue_.erase(position_);
+  time_source_.Arm();
+}
+
+Task<> Sleep(Duration delay) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const Ivar<> elapsed(executor);
+  Timer timer(TimeSource::Of(executor));
+  timer.StartAfter(delay, [elapsed] { elapsed.Fill(); });
+  co_await elapsed.deferred().Wait();
+}
+
+FakeTimeSource::FakeTimeSource(asio::io_context& loop) : TimeSource(loop) {
+  asio::use_service<TimeService>(loop).Install(this);
+}
+
+FakeTimeSource::~FakeTimeSource() {
+  asio::use_service<TimeService>(loop_).Install(nullptr);
+}
+
+void FakeTimeSource::Advance(Duration delay) {
+  const TimePoint end = After(now_, delay);
+  while (earliest() <= end) {
+    now_ = std::max(now_, earliest());
+    FireDue();
+  }
+  now_ = end;
+}
+
+}  // namespace portreeve

@@ -1,0 +1,120 @@
+// TimeSource: the clock and the timers of one loop, replaceable in tests.
+#ifndef PORTREEVE_LIB_BASE_TIME_SOURCE_H_
+#define PORTREEVE_LIB_BASE_TIME_SOURCE_H_
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+
+#include "lib/base/asio.h"
+
+namespace portreeve {
+
+using Duration = std::chrono::nanoseconds;
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+
+// `time` and `delay` from then on, or the end of time where that is earlier.
+TimePoint After(TimePoint time, Duration delay);
+
+class Timer;
+
+// All timers of a loop, held in one ordered map behind one timer of the
+// system, so that an idle loop with thousands of timers wakes only for the
+// earliest.  One for each io_context: Of() finds it, or makes one that follows
+// the steady clock.  A test installs a FakeTimeSource before anything else.
+//
+// Threads: loop thread only.  Lifetime: ends after every Timer on it.
+class TimeSource {
+ public:
+  static TimeSource& Of(asio::io_context& loop);
+  static TimeSource& Of(const Executor& executor) {
+    return Of(LoopOf(executor));
+  }
+
+  TimeSource(const TimeSource&) = delete;
+  TimeSource& operator=(const TimeSource&) = delete;
+  virtual ~TimeSource();
+
+  virtual TimePoint Now() const = 0;
+
+ protected:
+  explicit TimeSource(asio::io_context& loop) : loop_(loop) {}
+
+  // `earliest_` changed: arranges for FireDue() to be called then.
+  virtual void Arm() = 0;
+
+  // Runs every timer whose time has come, in the order of their times.  What
+  // one throws goes to the top-level monitor.
+  void FireDue();
+
+  // When the next timer is due; TimePoint::max() for none.
+  TimePoint earliest() const;
+
+  asio::io_context& loop_;
+
+ private:
+  friend class Timer;
+  using Queue = std::multimap<TimePoint, Timer*>;
+  Queue queue_;
+};
+
+// Calls a function once at a time that was set.  Destroying it cancels it.
+// Threads: loop thread only.
+class Timer {
+ public:
+  explicit Timer(TimeSource& time_source) : time_source_(time_source) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { Cancel(); }
+
+  // Calls `f` on the loop at `when`, or soon if that is past; a call that was
+  // set before is forgotten.  `f` may destroy the timer.  It must not throw.
+  void StartAt(TimePoint when, std::function<void()> f);
+
+  // The same, `delay` from now.  A delay past the end of time is never.
+  void StartAfter(Duration delay, std::function<void()> f);
+
+  void Cancel();
+
+  bool armed() const { return armed_; }
+
+ private:
+  friend class TimeSource;
+  TimeSource& time_source_;
+  TimeSource::Queue::iterator position_;
+  bool armed_ = false;
+  std::function<void()> function_;
+};
+
+// Waits for `delay`.  Cancellation: of any type, with operation_aborted.
+Task<> Sleep(Duration delay);
+
+// A clock that stands still until the test moves it.
+class FakeTimeSource : public TimeSource {
+ public:
+  // Becomes the loop's time source.  CHECKs that it has none yet.  It must
+  // outlive all use of the loop.
+  explicit FakeTimeSource(asio::io_context& loop);
+  ~FakeTimeSource() override;
+
+  TimePoint Now() const override { return now_; }
+
+  // Moves the clock on, running the timers that come due in their order, each
+  // at its own time.  Call it on the loop's thread, or while nothing runs the
+  // loop; what the timers post runs when the loop does.
+  void Advance(Duration delay);
+
+  // When the next timer is due; TimePoint::max() if none is set.
+  using TimeSource::earliest;
+
+ private:
+  void Arm() override {}
+
+  TimePoint now_{std::chrono::hours(1)};
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_BASE_TIME_SOURCE_H_

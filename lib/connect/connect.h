@@ -1,0 +1,163 @@
+// connect_sock, connect and with_connection (SPEC C2, C3, C4).
+#ifndef PORTREEVE_LIB_CONNECT_CONNECT_H_
+#define PORTREEVE_LIB_CONNECT_CONNECT_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/descriptor.h"
+#include "lib/connect/resolver.h"
+#include "lib/net/buffer_age_limit.h"
+#include "lib/net/reader.h"
+#include "lib/net/socket.h"
+#include "lib/net/where.h"
+#include "lib/net/writer.h"
+
+namespace portreeve {
+
+struct ConnectOptions {
+  // How long the attempt may take, DNS included.  0 or less: it fails at once,
+  // even against a live server (f5).  Default 30 s.
+  Duration timeout = std::chrono::seconds(30);
+
+  // Determined: the attempt is given up ("connection attempt aborted").  No
+  // effect once connected (f6).
+  std::optional<Deferred<>> interrupt;
+
+  // Whom to ask for names; null: Resolver::Of(the loop).  Outlives the call.
+  Resolver* resolver = nullptr;
+
+  // Asked for each address, resolved or literal, before it is tried; an error
+  // leaves that address out, and is the result if none is left.  Null: all are
+  // admitted.  Inet only.
+  std::function<absl::Status(const Inet::Address&)> admit;
+
+  // Called before each attempt: gives the file to connect to in place of what
+  // is at the path by then, opened with O_PATH, and none for that; an error is
+  // the attempt's.  It is closed after connect(2).  So a file that was looked
+  // at is the one that is connected to.  Takes /proc.  Null: the path.  Unix
+  // only.
+  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
+
+  // Called for each attempt in place of connect(2), which it does by calling
+  // `connect`, once: that begins it and gives the descriptor, or -1.  For who
+  // has to know the address that it comes from before the peer can.  Null: as
+  // if it did just that.  Inet only.
+  std::function<void(const Inet::Address& peer,
+                     absl::FunctionRef<int()> connect)>
+      around_connect;
+
+  // Of the Writer that Connect and WithConnection make.
+  BufferAgeLimit buffer_age_limit;
+
+  SocketOptions socket_options;
+};
+
+// Resolves `where`, connects, and gives the socket.  Every address of a name
+// is tried, as RFC 8305 says (Happy Eyeballs); where the process has no more
+// descriptors for several attempts at a time (a fortieth of all), the oldest
+// one is given up for the next.  A file whose server has a full backlog is
+// tried again.
+//
+// Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
+// timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";
+// DNS_FAILURE; CONNECT_REFUSED, NO_ROUTE and other errors of connect(2) and
+// bind(2) as "OPERATION ADDRESS: TEXT".  Whoever awaits gets it; spawned and
+// not awaited, the monitor current at the spawn does. Cancellation: terminal;
+// gives up the attempt, with operation_aborted. Lifetime: `where` and `options`
+// are copied.
+template <AddressKind A>
+Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options);
+
+// A connection that the caller owns.  Close the Writer first, then the Reader:
+// all is flushed (g2).  When it goes, the socket is closed at once.
+template <AddressKind A>
+struct Connection {
+  Connection(Socket<A> s, Monitor monitor, const WriterOptions& options)
+      : socket(std::move(s)),
+        reader(socket.core()),
+        writer(socket.core(), std::move(monitor), options) {}
+  ~Connection() { socket.core()->CloseNow(); }
+
+  Socket<A> socket;
+  Reader reader;
+  Writer writer;
+};
+
+// ConnectSock, with a Reader and a Writer over the same descriptor.  What goes
+// wrong with the Writer later goes to the monitor current at this call (g1,
+// g9).
+template <AddressKind A>
+Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
+                                             ConnectOptions options);
+
+namespace internal {
+
+// What with_connection does around f, whatever f gives: owns the connection,
+// watches for the Writer's errors, closes in the end.
+class ConnectionScope {
+ public:
+  ConnectionScope(Executor caller, std::shared_ptr<SocketCore> socket,
+                  BufferAgeLimit buffer_age_limit);
+  ~ConnectionScope();
+
+  Reader& reader();
+  Writer& writer();
+
+  // Runs `body`, which calls f; flushes and closes; rethrows the first error.
+  Task<> Run(Task<> body);
+
+ private:
+  struct State;
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace internal
+
+// Connects and runs f(socket, reader, writer), a coroutine; when f ends or
+// throws: flushes, closes the writer, the reader and the socket, and only then
+// gives f's result or throws f's error (f1, f2, f9, f11).
+//
+// An error of the Writer, or one sent to the monitor that is current in f,
+// while f runs: f is cancelled and joined, and the error is thrown.  After f
+// has ended such errors go to the monitor current at this call (f10).  If f
+// closes the reader, the writer is closed, too (f7).  A peer that does not read
+// is closed by force 30 s after f's end.
+//
+// Throws: as ConnectSock, then f is not called; f's error; the Writer's error.
+// Cancellation: terminal; f is cancelled and joined, and the socket is closed
+// without waiting for the flush.
+// Lifetime: `f` is kept until the end.  Name a capturing lambda before the
+// co_await: g++ 12 destroys a temporary one twice.
+template <AddressKind A, typename F,
+          typename T = typename std::invoke_result_t<F&, Socket<A>, Reader&,
+                                                     Writer&>::value_type>
+Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f) {
+  const Executor caller = co_await asio::this_coro::executor;
+  const BufferAgeLimit limit = options.buffer_age_limit;
+  const Socket<A> socket =
+      co_await ConnectSock<A>(std::move(where), std::move(options));
+  internal::ConnectionScope scope(caller, socket.core(), limit);
+  if constexpr (std::is_void_v<T>) {
+    co_await scope.Run(f(socket, scope.reader(), scope.writer()));
+  } else {
+    std::optional<T> result;
+    auto body = [](F& f, Socket<A> socket, Reader& reader, Writer& writer,
+                   std::optional<T>& result) -> Task<> {
+      result.emplace(co_await f(socket, reader, writer));
+    };
+    co_await scope.Run(body(f, socket, scope.reader(), scope.writer(), result));
+    co_return std::move(*result);
+  }
+}
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_CONNECT_CONNECT_H_

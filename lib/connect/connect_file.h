@@ -1,0 +1,19 @@
+// ConnectSock of a unix socket: attempts until its backlog has room.
+#ifndef PORTREEVE_LIB_CONNECT_CONNECT_FILE_H_
+#define PORTREEVE_LIB_CONNECT_CONNECT_FILE_H_
+
+#include "lib/base/asio.h"
+#include "lib/connect/connect.h"
+#include "lib/net/socket.h"
+#include "lib/net/where.h"
+
+namespace portreeve {
+
+// `where` and `options` are found good; errors and cancellation are
+// ConnectSock's.
+Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
+                                 ConnectOptions options);
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_CONNECT_CONNECT_FILE_H_

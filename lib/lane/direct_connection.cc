@@ -1,0 +1,300 @@
+#include "lib/lane/direct_connection.h"
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <new>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "lib/base/check.h"
+#include "lib/net/close_socket.h"
+
+namespace portreeve {
+namespace {
+
+bool Lingers(CloseStep step) {
+  return step == CloseStep::kLinger || step == CloseStep::kLingerAfterInput;
+}
+
+}  // namespace
+
+// The descriptors that are not closed yet because they linger.
+class DirectConnection::Lingering {
+ public:
+  explicit Lingering(DirectConnection& connection)
+      : own_(connection, false), other_(connection, true) {}
+
+  void Add(bool is_other, Descriptor fd, bool is_watched, CloseStep step,
+           TimePoint deadline) {
+    (is_other ? other_ : own_).Begin(std::move(fd), is_watched, step, deadline);
+  }
+
+  // The descriptors that linger still.
+  Descriptor Take(bool is_other) { return (is_other ? other_ : own_).Take(); }
+
+  bool empty() const { return !own_.socket && !other_.socket; }
+
+ private:
+  struct One final : LingeringSocket::Owner {
+    One(DirectConnection& c, bool other) : connection(c), is_other(other) {}
+
+    void Begin(Descriptor fd, bool is_watched, CloseStep step,
+               TimePoint deadline) {
+      Lane& lane = connection.lane();
+      LingeringSocket::Registered registered;
+      if (is_watched) registered = {&connection, is_other ? 1 : 0};
+      socket.emplace(lane.poller(), lane.time(), *this, std::move(fd),
+                     registered, step, deadline);
+    }
+
+    Descriptor Take() {
+      if (!socket) return Descriptor();
+      Descriptor fd = socket->Take();
+      socket.reset();
+      return fd;
+    }
+
+    void OnLingeringEnded(Descriptor fd, const LingerResult& result) override {
+      socket.reset();
+      connection.OnLingeringEnded(std::move(fd), result, is_other);
+    }
+
+    DirectConnection& connection;
+    const bool is_other;
+    std::optional<LingeringSocket> socket;
+  };
+
+  One own_;
+  One other_;
+};
+
+DirectConnection::DirectConnection(Accepted accepted)
+    : owner_(accepted.owner),
+      lane_(accepted.lane),
+      peer_(std::move(accepted.peer)),
+      local_(std::move(accepted.local)),
+      buffer_age_limit_(accepted.buffer_age_limit),
+      descriptors_(accepted.descriptors),
+      sets_no_delay_(accepted.sets_no_delay),
+      fd_(std::move(accepted.fd)) {}
+
+DirectConnection::~DirectConnection() { PORTREEVE_CHECK(finished()); }
+
+Deferred<> DirectConnection::closed() const {
+  if (!closed_ivar_) {
+    closed_ivar_ = std::make_unique<const Ivar<>>(
+        Executor(owner_.home().loop().get_executor()));
+    if (closed_) closed_ivar_->Fill();
+  }
+  return closed_ivar_->deferred();
+}
+
+int DirectConnection::Watch() { return at_home() ? WatchOnLane() : 0; }
+
+int DirectConnection::WatchOnLane() {
+  int error = ENOMEM;
+  try {
+    error = lane_.poller().Add(fd(), kReadable, *this);
+  } catch (const std::bad_alloc&) {
+    // It is one that could not be watched.
+  }
+  watched_ = error == 0;
+  return error;
+}
+
+void DirectConnection::Start() {
+  if (at_home()) return BeginOnLane();
+  try {
+    asio::post(lane_.loop(),
+               [self = shared_from_this()] { self->BeginOnLane(); });
+  } catch (const std::bad_alloc&) {
+    // Its lane never hears of it, so that it is closed here.
+    if (finished_) return;  // As in BeginOnLane().
+    NoteReason(CloseReason::kDropped);
+    finished_ = true;
+    PrepareToClose(fd_, How::kAtOnce);
+    fd_ = Descriptor();
+    error_number_ = ENOMEM;
+    OnClosed();
+  }
+}
+
+void DirectConnection::BeginOnLane() {
+  if (finished_) return;  // By whoever was told that it was accepted.
+  const int error = watched_ ? 0 : WatchOnLane();
+  if (error != 0) {
+    NoteReason(CloseReason::kDropped);
+    finished_ = true;
+    PrepareToClose(fd_, How::kAtOnce);
+    return CloseAndTell(Descriptor(), std::move(fd_), error);
+  }
+  try {
+    Begin();
+  } catch (...) {
+    // Out of memory: half begun it would wait for ever.
+    Monitor::TopLevel().Send(std::current_exception());
+    NoteReason(CloseReason::kForced);
+    if (!finished_) CloseWithReset();
+  }
+}
+
+void DirectConnection::PrepareToClose(const Descriptor& fd, How how) {
+  if (fd.is_open()) (void)BeginToClose(fd, how, true, 0);
+}
+
+CloseStep DirectConnection::BeginToClose(const Descriptor& fd, How how,
+                                         bool is_unix, int64_t bytes_received) {
+  if (!fd.is_open()) return CloseStep::kClose;
+  switch (how) {
+    case How::kInOrder:
+      if (!is_unix) return BeginCloseOfTcp(fd.get(), bytes_received);
+      return BeginCloseOfUnix(fd.get());
+    case How::kAtOnce:
+      (void)ShutDownInOrder(fd.get());
+      break;
+    case How::kAfterEnd:
+      break;  // close(2) sends the FIN.
+    case How::kReset:
+      MakeCloseReset(fd.get());
+      break;
+  }
+  return CloseStep::kClose;
+}
+
+void DirectConnection::Refuse(CloseReason reason) {
+  NoteReason(reason);
+  PrepareToClose(fd_, How::kAtOnce);
+  fd_ = Descriptor();
+  finished_ = true;
+  closed_ = true;
+}
+
+Deferred<> DirectConnection::Close(ExistingConnections how,
+                                   CloseReason reason) {
+  if (how == ExistingConnections::kLeave || closed_) return closed();
+  const auto self = shared_from_this();
+  if (at_home()) {
+    CloseOnLane(how, reason);
+  } else {
+    asio::post(lane_.loop(),
+               [self, how, reason] { self->CloseOnLane(how, reason); });
+  }
+  return closed();
+}
+
+void DirectConnection::CloseOnLane(ExistingConnections how,
+                                   CloseReason reason) {
+  const bool resets = how == ExistingConnections::kReset;
+  if (lingering_) {
+    if (!resets) return;
+    Descriptor own = lingering_->Take(false);
+    Descriptor other = lingering_->Take(true);
+    PrepareToClose(own, How::kReset);
+    PrepareToClose(other, How::kReset);
+    lingering_.reset();
+    return CloseAndTell(std::move(other), std::move(own), 0);
+  }
+  if (finished_) return;
+  NoteReason(reason);
+  if (resets) return CloseWithReset();
+  if (std::exchange(closing_, true)) return;
+  force_close_at_ = After(lane_.time().Now(), kForceCloseAfter);
+  CloseInOrder(reason);
+}
+
+void DirectConnection::Finish(How how, Other other) {
+  if (finished_) return;
+  finished_ = true;
+  timer_.reset();
+  const bool is_unix = std::holds_alternative<Unix::Address>(peer_);
+  const CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
+  const CloseStep other_step =
+      BeginToClose(other.fd, other.how, other.is_unix, other.bytes_received);
+  if (!Lingers(step) && std::exchange(watched_, false)) {
+    lane_.poller().Remove(*this);
+  }
+  if (other.is_watched && !Lingers(other_step)) lane_.poller().Remove(*this, 1);
+  if (!Lingers(step) && !Lingers(other_step)) {
+    return CloseAndTell(std::move(other.fd), std::move(fd_), 0);
+  }
+  const TimePoint deadline =
+      closing_ ? force_close_at_ : After(lane_.time().Now(), kForceCloseAfter);
+  lingering_ = std::make_unique<Lingering>(*this);
+  if (Lingers(step)) {
+    lingering_->Add(false, std::move(fd_), std::exchange(watched_, false), step,
+                    deadline);
+  }
+  if (Lingers(other_step)) {
+    lingering_->Add(true, std::move(other.fd), other.is_watched, other_step,
+                    deadline);
+  }
+  // What does not linger is closed here, though the server is told later.
+  fd_ = Descriptor();
+}
+
+void DirectConnection::OnLingeringEnded(Descriptor fd,
+                                        const LingerResult& result,
+                                        bool is_other) {
+  const bool is_forced = result.end == LingerPolicy::End::kForced;
+  const bool has_lost =
+      is_forced || result.end == LingerPolicy::End::kPeerReset;
+  if (is_forced) OverruleReason(CloseReason::kForced);
+  if (has_lost && !is_other) SetSent(bytes_sent() - result.unsent);
+  if (!lingering_->empty()) return;  // The other one lingers on.
+  lane_.poller().KeepForThisStep(shared_from_this());
+  lingering_.reset();
+  CloseAndTell(Descriptor(), std::move(fd), 0);
+}
+
+// Whoever sees that `last` is closed, and does something then, finds that its
+// server knows it: as if both had one loop.
+void DirectConnection::CloseAndTell(Descriptor first, Descriptor last,
+                                    int error_number) {
+  const std::shared_ptr<DirectConnection> self = shared_from_this();
+  lane_.poller().KeepForThisStep(self);
+  error_number_ = error_number;
+  if (!last.is_open()) std::swap(first, last);
+  if (at_home()) {
+    if (first.is_open()) lane_.outbox().Close(std::move(first), nullptr);
+    lane_.outbox().Close(std::move(last),
+                         std::shared_ptr<Outbox::Closer>(self, this));
+    return;
+  }
+  const auto close_all = [&] {
+    first = Descriptor();
+    last = Descriptor();
+  };
+  owner_.home().poller().mailbox().Send(close_all,
+                                        [self] { self->OnClosed(); });
+}
+
+void DirectConnection::OnClosed() {
+  closed_ = true;
+  if (closed_ivar_) closed_ivar_->Fill();
+  owner_.OnDirectClosed(*this, error_number_);
+}
+
+void DirectConnection::NoteReason(CloseReason reason) {
+  if (Load(reason_) == CloseReason::kNone) Store(reason_, reason);
+}
+
+bool DirectConnection::WatchWritable() {
+  // Not from the beginning, for almost every socket is writable almost always,
+  // and each would be told of once for nothing.
+  if (std::exchange(watches_writable_, true)) return true;
+  return lane_.poller().Change(fd(), kReadable | EPOLLOUT, *this) == 0;
+}
+
+void DirectConnection::RingAt(TimePoint when) {
+  if (!timer_) timer_ = std::make_unique<Timer>(lane_.time());
+  if (timer_->armed() && ring_at_ <= when) return;
+  ring_at_ = when;
+  timer_->StartAt(when, [this] {
+    const auto self = shared_from_this();
+    OnRing(lane_.time().Now());
+    if (timer_ && !timer_->armed()) timer_.reset();
+  });
+}
+
+}  // namespace portreeve

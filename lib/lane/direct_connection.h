@@ -1,0 +1,219 @@
+// DirectConnection: a client that is served without a coroutine, on its
+// descriptor itself.
+#ifndef PORTREEVE_LIB_LANE_DIRECT_CONNECTION_H_
+#define PORTREEVE_LIB_LANE_DIRECT_CONNECTION_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "lib/base/descriptor.h"
+#include "lib/base/poller.h"
+#include "lib/base/time_source.h"
+#include "lib/lane/lane.h"
+#include "lib/lane/outbox.h"
+#include "lib/net/any_connection.h"
+#include "lib/net/buffer_age_limit.h"
+#include "lib/net/lingering_socket.h"
+
+namespace portreeve {
+
+// The base of built-in handlers, one object for each client: no frame, no
+// buffer, no operation waits while there is nothing to do.
+//
+// It belongs to two loops, which may be one.  On the loop of its server it is
+// made, described, closed and destroyed; on the loop of its lane its bytes are
+// carried, and it ends.  Between them go only posted calls, and counts that are
+// atomic.
+//
+// Threads: public methods, the server's loop; protected ones, the lane's loop
+// unless they say otherwise.
+class DirectConnection : public AnyConnection,
+                         public std::enable_shared_from_this<DirectConnection>,
+                         protected Poller::Watch,
+                         private Outbox::Closer {
+ public:
+  // The server, on its loop.  It outlives the connection.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual Lane& home() = 0;
+    // The descriptor is closed; reason and counts are final.  `error_number` is
+    // not 0 if it never could be watched.
+    virtual void OnDirectClosed(DirectConnection& connection,
+                                int error_number) = 0;
+  };
+
+  // What the server knows when it has accepted a client.
+  struct Accepted {
+    Owner& owner;
+    Lane& lane;
+    Descriptor fd;  // Non-blocking, and without TCP_NODELAY.
+    AnyAddress peer;
+    AnyAddress local;
+    BufferAgeLimit buffer_age_limit;
+    int descriptors;  // Taken from the server's budget.
+    // Whether TCP_NODELAY is to be set, before a second message is sent.
+    bool sets_no_delay;
+  };
+
+  explicit DirectConnection(Accepted accepted);
+  ~DirectConnection() override;
+
+  const AnyAddress& peer() const final { return peer_; }
+  const AnyAddress& local() const final { return local_; }
+  int64_t bytes_received() const final { return Load(bytes_received_); }
+  int64_t bytes_sent() const final { return Load(bytes_sent_); }
+  size_t bytes_to_write() const final { return Load(bytes_to_write_); }
+  CloseReason reason() const final { return Load(reason_); }
+  bool is_open() const final { return !closed_; }
+  Deferred<> closed() const final;
+  Deferred<> Close(ExistingConnections how, CloseReason reason) final;
+
+  // Has the lane watch it, where that is its server's: 0, or errno where it
+  // cannot be watched.  Once, before the server tells anybody of it.
+  int Watch();
+  // Serves it, from now on, unless it was closed before.  Once, after Watch().
+  void Start();
+  // Instead of Start(): closes it at once.
+  void Refuse(CloseReason reason);
+
+  Lane& lane() const { return lane_; }
+  int descriptors() const { return descriptors_; }
+
+ protected:
+  // Begins to serve; the descriptor is watched already.
+  virtual void Begin() {}
+  // One of these is called in the end, unless the connection has finished
+  // before.  CloseInOrder(), once at most: to flush what there is by
+  // force_close_at(), then Finish(); `reason` is why.  CloseWithReset() may
+  // follow it.
+  virtual void CloseInOrder(CloseReason reason) = 0;
+  virtual void CloseWithReset() = 0;
+  // The time of RingAt() has come.
+  virtual void OnRing(TimePoint now) = 0;
+
+  enum class How {
+    // FIN.  Where the peer sends on, what comes is thrown away until it has all
+    // that was sent, by force_close_at() or, where CloseInOrder() was not
+    // called, for 30 s: if it has not by then, it is reset, and the reason is
+    // FORCED.
+    kInOrder,
+    kAtOnce,    // FIN; the kernel does what it can with what was sent.
+    kAfterEnd,  // The same where the peer has sent FIN, which was read.
+    kReset,     // RST.
+  };
+  // Another descriptor of the connection, which is to be closed with it.
+  struct Other {
+    Descriptor fd;  // May be none.
+    How how = How::kReset;
+    bool is_unix = false;
+    bool is_watched = false;  // Registered with the poller, with tag 1.
+    int64_t bytes_received = 0;
+  };
+  // Closes the descriptors, in a round of the poller at its end, and tells the
+  // server once all are closed.  The object may be used until the end of the
+  // step.
+  void Finish(How how) { Finish(how, Other()); }
+  void Finish(How how, Other other);
+  // Finish() was called.  Nothing is told of any more, but CloseOnLane().
+  bool finished() const { return finished_; }
+
+  // CloseInOrder() was called, and when what is not flushed is lost.
+  bool closing() const { return closing_; }
+  TimePoint force_close_at() const { return force_close_at_; }
+
+  int fd() const { return fd_.get(); }
+  const BufferAgeLimit& buffer_age_limit() const { return buffer_age_limit_; }
+  bool sets_no_delay() const { return sets_no_delay_; }
+
+  // The first cause wins; the second is for bytes that were lost.
+  void NoteReason(CloseReason reason);
+  void OverruleReason(CloseReason reason) { Store(reason_, reason); }
+
+  void SetReceived(int64_t bytes) { Store(bytes_received_, bytes); }
+  void SetSent(int64_t bytes) { Store(bytes_sent_, bytes); }
+  void SetToWrite(size_t bytes) { Store(bytes_to_write_, bytes); }
+
+  // EPOLLOUT is told from now on, at once where the socket is writable.  False
+  // if it cannot be.
+  bool WatchWritable();
+
+  // OnRing() at `when`, or earlier.  One that was set for later is forgotten,
+  // one for earlier stays: whoever is called looks at what is due.
+  void RingAt(TimePoint when);
+
+  // Calls `f` on the server's loop: within the call if that is this one.
+  template <typename F>
+  void TellHome(F f) {
+    if (at_home()) return f();
+    owner_.home().poller().mailbox().Send([] {}, std::move(f));
+  }
+
+  // What FIN-closing connections have for their flush (S8).
+  static constexpr std::chrono::seconds kForceCloseAfter{30};
+
+  // Events of a descriptor, edge-triggered: what is told once needs no system
+  // call to be told again.  Urgent data is told of, since reads stop there.
+  static constexpr uint32_t kReadable =
+      EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+
+ private:
+  class Lingering;
+  // Written by one thread, read by another that needs no order.
+  template <typename T>
+  static T Load(const std::atomic<T>& value) {
+    return value.load(std::memory_order_relaxed);
+  }
+  template <typename T>
+  static void Store(std::atomic<T>& value, T to) {
+    value.store(to, std::memory_order_relaxed);
+  }
+
+  bool at_home() const { return &lane_ == &owner_.home(); }
+  int WatchOnLane();
+  void BeginOnLane();
+  void CloseOnLane(ExistingConnections how, CloseReason reason);
+  static void PrepareToClose(const Descriptor& fd, How how);
+  static CloseStep BeginToClose(const Descriptor& fd, How how, bool is_unix,
+                                int64_t bytes_received);
+  void OnLingeringEnded(Descriptor fd, const LingerResult& result,
+                        bool is_other);
+  void CloseAndTell(Descriptor first, Descriptor last, int error_number);
+  // Outbox::Closer, on the server's loop.
+  void OnClosed() override;
+
+  Owner& owner_;
+  Lane& lane_;
+  const AnyAddress peer_;
+  const AnyAddress local_;
+  const BufferAgeLimit buffer_age_limit_;
+  const int descriptors_;
+  const bool sets_no_delay_;
+  std::atomic<int64_t> bytes_received_{0};
+  std::atomic<int64_t> bytes_sent_{0};
+  std::atomic<size_t> bytes_to_write_{0};
+
+  // The server's loop.
+  bool closed_ = false;
+  mutable std::unique_ptr<const Ivar<>> closed_ivar_;  // Once asked for.
+
+  // The lane's.
+  std::atomic<CloseReason> reason_{CloseReason::kNone};
+  Descriptor fd_;
+  int error_number_ = 0;  // For the server, once it is closed.
+  bool watched_ = false;  // Registered with the poller, with tag 0.
+  bool watches_writable_ = false;
+  bool closing_ = false;
+  bool finished_ = false;
+  std::unique_ptr<Timer> timer_;  // Once needed.
+  TimePoint ring_at_;
+  TimePoint force_close_at_;
+  std::unique_ptr<Lingering> lingering_;  // Once finished, if some do.
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_LANE_DIRECT_CONNECTION_H_

@@ -1,0 +1,34 @@
+// LoopGroup: the loops that carry the bytes of connections (--loops).
+#ifndef PORTREEVE_LIB_LANE_LOOP_GROUP_H_
+#define PORTREEVE_LIB_LANE_LOOP_GROUP_H_
+
+#include <memory>
+#include <vector>
+
+#include "lib/base/loop.h"
+#include "lib/lane/lane.h"
+
+namespace portreeve::server {
+
+// The daemon's loop, on which everything else is, and others beside it that
+// carry nothing but the bytes of built-in handlers.
+//
+// Threads: made on the thread of `home`.
+// Lifetime: `home` outlives it; it outlives every server that uses lanes().
+class LoopGroup {
+ public:
+  // `count` >= 1 loops in all: starts the threads of all but `home`.
+  LoopGroup(Loop& home, int count);
+  LoopGroup(const LoopGroup&) = delete;
+  LoopGroup& operator=(const LoopGroup&) = delete;
+
+  LaneSet& lanes() { return lanes_; }
+
+ private:
+  std::vector<std::unique_ptr<Loop>> others_;
+  LaneSet lanes_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_LIB_LANE_LOOP_GROUP_H_

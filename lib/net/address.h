@@ -1,0 +1,61 @@
+// Socket addresses, one type for each kind, and how they are written.
+#ifndef PORTREEVE_LIB_NET_ADDRESS_H_
+#define PORTREEVE_LIB_NET_ADDRESS_H_
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+
+namespace portreeve {
+
+namespace asio = boost::asio;
+
+// The two kinds of address.  They are never mixed: everything that depends on
+// the kind is a template over one of these two tags.
+struct Inet {
+  using Address = asio::ip::tcp::endpoint;  // IPv4 or IPv6, and a port.
+  using Protocol = asio::ip::tcp;
+};
+struct Unix {
+  using Address = asio::local::stream_protocol::endpoint;  // Path; may be "".
+  using Protocol = asio::local::stream_protocol;
+};
+
+template <typename A>
+concept AddressKind = std::is_same_v<A, Inet> || std::is_same_v<A, Unix>;
+
+// For code that serves both kinds and looks at neither.
+using AnyAddress = std::variant<Inet::Address, Unix::Address>;
+
+// As the CLI writes and reads addresses: "tcp:127.0.0.1:80", "tcp:[::1]:80",
+// "unix:/run/x.sock".  An unnamed unix socket is "unix:".  Control characters
+// in a path are written as "\xHH", for peers choose theirs.
+std::string ToString(const Inet::Address& address);
+std::string ToString(const Unix::Address& address);
+std::string ToString(const AnyAddress& address);
+
+// The address that the kernel gave, as a peer may have chosen it: a unix one
+// may have no name, or a path of 108 bytes, one more than can be asked for
+// here. What is neither inet, inet6 nor unix is 0.0.0.0:0.
+AnyAddress FromEndpoint(
+    const asio::generic::stream_protocol::endpoint& endpoint);
+
+// An IPv4-mapped IPv6 address as the IPv4 address that it stands for; any
+// other unchanged.
+asio::ip::address Unmapped(const asio::ip::address& address);
+
+// What connect(2) makes of an address, so that whoever admits addresses cannot
+// be misled: an IPv4-mapped one is IPv4, and an unspecified one is this
+// machine.
+asio::ip::address Effective(const asio::ip::address& address);
+
+// The longest path of a unix socket, in bytes (Linux: 107).
+inline constexpr size_t kMaxUnixPathBytes = 107;
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_NET_ADDRESS_H_

@@ -1,0 +1,63 @@
+// AnyConnection: one connection of a server, or one that was dialled, whatever
+// serves it.
+#ifndef PORTREEVE_LIB_NET_ANY_CONNECTION_H_
+#define PORTREEVE_LIB_NET_ANY_CONNECTION_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lib/base/deferred.h"
+#include "lib/net/address.h"
+#include "lib/net/close_reason.h"
+
+namespace portreeve {
+
+// What becomes of live connections when something above them is closed.
+enum class ExistingConnections {
+  kLeave,  // They go on.
+  // What was written is flushed, then FIN; it is waited for the peer to have
+  // acknowledged all where that could be lost.  For at most 30 s in all.
+  kClose,
+  kReset,  // RST at once.
+};
+
+// Threads: the loop thread of its server, or of whoever dialled it, also where
+// another loop carries its bytes (DirectConnection).
+class AnyConnection {
+ public:
+  AnyConnection();
+  AnyConnection(const AnyConnection&) = delete;
+  AnyConnection& operator=(const AnyConnection&) = delete;
+  virtual ~AnyConnection() = default;
+
+  // Never used twice in the life of the process; counts from 1.
+  int64_t id() const { return id_; }
+
+  // Both answer after the close, too.
+  virtual const AnyAddress& peer() const = 0;
+  virtual const AnyAddress& local() const = 0;
+
+  // Counts and reason; all answer after the close, too.  Payload bytes read
+  // from and given to the kernel, and such as wait to be given to it.
+  virtual int64_t bytes_received() const = 0;
+  virtual int64_t bytes_sent() const = 0;
+  virtual size_t bytes_to_write() const = 0;
+  virtual CloseReason reason() const = 0;
+
+  // False once the descriptor is closed.
+  virtual bool is_open() const = 0;
+  // Determined when the descriptor is closed.
+  virtual Deferred<> closed() const = 0;
+
+  // Closes it under its handler, which then reads end of file and cannot write
+  // any more; the handler is not stopped.  kLeave does nothing.  `reason` is
+  // kept unless there is one already.  Gives closed().
+  virtual Deferred<> Close(ExistingConnections how, CloseReason reason) = 0;
+
+ private:
+  const int64_t id_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_NET_ANY_CONNECTION_H_

@@ -1,0 +1,34 @@
+// BufferAgeLimit: how long written bytes may wait for the peer (SPEC C8).
+#ifndef PORTREEVE_LIB_NET_BUFFER_AGE_LIMIT_H_
+#define PORTREEVE_LIB_NET_BUFFER_AGE_LIMIT_H_
+
+#include <chrono>
+#include <optional>
+
+namespace portreeve {
+
+// The greatest age of the oldest unflushed byte of a Writer.  Progress does not
+// reset it.
+class BufferAgeLimit {
+ public:
+  using Duration = std::chrono::nanoseconds;
+
+  // 2 minutes.
+  BufferAgeLimit() = default;
+
+  static BufferAgeLimit AtMost(Duration limit) { return BufferAgeLimit(limit); }
+  static BufferAgeLimit Unlimited() { return BufferAgeLimit(std::nullopt); }
+
+  // nullopt: unlimited.
+  const std::optional<Duration>& at_most() const { return at_most_; }
+
+ private:
+  explicit BufferAgeLimit(std::optional<Duration> at_most)
+      : at_most_(at_most) {}
+
+  std::optional<Duration> at_most_ = std::chrono::minutes(2);
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_NET_BUFFER_AGE_LIMIT_H_

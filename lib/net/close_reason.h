@@ -1,0 +1,29 @@
+// CloseReason: why a connection ended; the closed list of API.md.
+#ifndef PORTREEVE_LIB_NET_CLOSE_REASON_H_
+#define PORTREEVE_LIB_NET_CLOSE_REASON_H_
+
+namespace portreeve {
+
+enum class CloseReason {
+  kNone,  // Not closed, and nothing has happened that will be the reason.
+  kPeerClosed,
+  kPeerReset,
+  kHandlerDone,
+  kHandlerError,
+  kBufferAge,
+  kForced,
+  kCalled,
+  kListenerClosed,
+  kDropped,
+  kUnclaimed,
+  kClientGone,
+  kUpstreamUnreachable,
+  kUpstreamClosed,
+  kUpstreamReset,
+  kCancelled,
+  kShutdown,
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_NET_CLOSE_REASON_H_

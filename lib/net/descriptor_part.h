@@ -1,0 +1,49 @@
+// DescriptorPart: what may be open beside what connections are counted with.
+#ifndef PORTREEVE_LIB_NET_DESCRIPTOR_PART_H_
+#define PORTREEVE_LIB_NET_DESCRIPTOR_PART_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace portreeve {
+
+// A connection is counted with the descriptors that it is to have in the end
+// (lib/net/descriptor_budget.h).  What comes and goes beside them, in numbers
+// that peers and name servers decide, has parts of the process's descriptors of
+// its own, so that it cannot take those of others.  Whoever finds its part used
+// up does without.
+//
+// Threads: any.
+class DescriptorPart {
+ public:
+  // Attempts to connect beside the first one of a connect.
+  static DescriptorPart& OfAttempts();
+  // Sockets of lookups beside the first one of a name.
+  static DescriptorPart& OfLookups();
+  // Pipes, each with two descriptors.
+  static DescriptorPart& OfPipes();
+
+  // How many there may be in a part of each kind, where the process may have
+  // `limit` descriptors: an eightieth, but 4 at least and 1024 at most.
+  static int SizeFor(int64_t limit);
+  // How many descriptors that are, of all parts together.
+  static int64_t DescriptorsFor(int64_t limit) {
+    return int64_t{4} * SizeFor(limit);
+  }
+
+  DescriptorPart();
+  DescriptorPart(const DescriptorPart&) = delete;
+  DescriptorPart& operator=(const DescriptorPart&) = delete;
+
+  // One more; false where there may be no more.
+  bool Take();
+  void GiveBack(int count);
+
+ private:
+  const int most_;
+  std::atomic<int> num_taken_{0};
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_NET_DESCRIPTOR_PART_H_

@@ -1,0 +1,173 @@
+#include "lib/net/lingering_socket.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "lib/base/socket_calls.h"
+#include "lib/net/close_socket.h"
+#include "lib/net/tcp_facts.h"
+
+namespace portreeve {
+namespace {
+
+using End = LingerPolicy::End;
+using Input = LingerPolicy::Input;
+
+// TCP throws away what MSG_TRUNC receives without copying it.
+constexpr size_t kDiscardBytes = 1 << 20;
+constexpr int kDiscardsPerStep = 16;
+
+struct Discarded {
+  int64_t bytes = 0;
+  Input input = Input::kMore;
+};
+
+// Receives what there is, up to a bound.
+Discarded Discard(int fd) {
+  Discarded discarded;
+  for (int i = 0; i < kDiscardsPerStep; ++i) {
+    const ssize_t n =
+        recv(fd, nullptr, kDiscardBytes, MSG_TRUNC | MSG_DONTWAIT);
+    if (n > 0) {
+      discarded.bytes += n;
+    } else if (n == 0) {
+      discarded.input = Input::kEnd;
+      break;
+    } else if (errno != EINTR) {
+      discarded.input = errno == EAGAIN || errno == EWOULDBLOCK
+                            ? Input::kNothing
+                            : Input::kFailure;
+      break;
+    }
+  }
+  return discarded;
+}
+
+}  // namespace
+
+CloseStep BeginCloseOfTcp(int fd, int64_t bytes_received) {
+  (void)shutdown(fd, SHUT_WR);
+  const TcpFacts facts = TcpFactsOf(fd);
+  const bool all_was_read =
+      facts.bytes_received == bytes_received + (facts.peer_has_ended ? 1 : 0);
+  Discarded discarded{0, facts.peer_has_ended ? Input::kEnd : Input::kNothing};
+  if (!all_was_read || facts.is_over) discarded = Discard(fd);
+  switch (discarded.input) {
+    case Input::kFailure:
+      return CloseStep::kFailed;
+    case Input::kEnd:
+      return CloseStep::kClose;
+    case Input::kMore:
+    case Input::kNothing:
+      break;
+  }
+  if (discarded.bytes > 0) return CloseStep::kLingerAfterInput;
+  return facts.bytes_unsent > 0 ? CloseStep::kLinger : CloseStep::kClose;
+}
+
+CloseStep BeginCloseOfUnix(int fd) {
+  return ShutDownInOrder(fd) ? CloseStep::kClose : CloseStep::kFailed;
+}
+
+// Apart from its handle, for the poller may tell it of something until the end
+// of the step.
+class LingeringSocket::State final
+    : public Poller::Watch,
+      public std::enable_shared_from_this<LingeringSocket::State> {
+ public:
+  State(Poller& poller, TimeSource& time, Owner& owner, Descriptor fd,
+        CloseStep begun, TimePoint deadline)
+      : poller_(poller),
+        time_(time),
+        owner_(owner),
+        fd_(std::move(fd)),
+        policy_(time.Now(), deadline, begun == CloseStep::kLingerAfterInput),
+        timer_(time) {}
+
+  void Begin(Registered registered) {
+    // An acknowledged FIN is told as EPOLLOUT.
+    constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    // Where it cannot be watched, the timer has to do.
+    if (registered.watch == nullptr) {
+      watched_ = poller_.Add(fd_.get(), kEvents, *this) == 0;
+    } else if (poller_.Move(fd_.get(), kEvents, *registered.watch,
+                            registered.tag, *this) == 0) {
+      watched_ = true;
+    } else {
+      poller_.Remove(*registered.watch, registered.tag);
+    }
+    SetTimer();
+  }
+
+  void EndBy(TimePoint deadline) {
+    policy_.EndBy(deadline);
+    if (fd_.is_open()) SetTimer();
+  }
+
+  void Abandon() {
+    Take();
+    poller_.KeepForThisStep(shared_from_this());
+  }
+
+  Descriptor Take() {
+    if (std::exchange(watched_, false)) poller_.Remove(*this);
+    timer_.Cancel();
+    return std::move(fd_);
+  }
+
+ private:
+  void OnReady(uint32_t events, int) override {
+    if (events == 0) called_again_ = false;
+    if (fd_.is_open()) Look();
+  }
+
+  void SetTimer() {
+    timer_.StartAt(policy_.next_look(), [this] { Look(); });
+  }
+
+  void Look() {
+    const Discarded discarded = Discard(fd_.get());
+    const End end =
+        policy_.OnLook(time_.Now(), discarded.bytes, discarded.input,
+                       UnacknowledgedBytes(fd_.get()));
+    if (end == End::kNone) {
+      if (discarded.input == Input::kMore && watched_ &&
+          !std::exchange(called_again_, true)) {
+        poller_.CallAgain(*this);
+      }
+      return SetTimer();
+    }
+    if (end == End::kForced) MakeCloseReset(fd_.get());
+    // The FIN is behind them.
+    const int64_t unsent = std::max<int64_t>(0, UnsentBytes(fd_.get()) - 1);
+    owner_.OnLingeringEnded(Take(), {end, unsent});
+  }
+
+  Poller& poller_;
+  TimeSource& time_;
+  Owner& owner_;
+  Descriptor fd_;
+  LingerPolicy policy_;
+  bool watched_ = false;
+  bool called_again_ = false;  // By the poller, in the next step.
+  Timer timer_;
+};
+
+LingeringSocket::LingeringSocket(Poller& poller, TimeSource& time, Owner& owner,
+                                 Descriptor fd, Registered registered,
+                                 CloseStep begun, TimePoint deadline)
+    : state_(std::make_shared<State>(poller, time, owner, std::move(fd), begun,
+                                     deadline)) {
+  state_->Begin(registered);
+}
+
+LingeringSocket::~LingeringSocket() { state_->Abandon(); }
+
+void LingeringSocket::EndBy(TimePoint deadline) { state_->EndBy(deadline); }
+
+Descriptor LingeringSocket::Take() { return state_->Take(); }
+
+}  // namespace portreeve

@@ -1,0 +1,468 @@
+#include "lib/net/writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "lib/base/check.h"
+#include "lib/base/socket_calls.h"
+#include "lib/base/status.h"
+
+namespace portreeve {
+namespace {
+
+// The most that one step of the loop gives to the kernel, so that one fast peer
+// does not hold up the others.
+constexpr size_t kBytesPerStep = 1 << 20;
+
+// Writes this close to one another share the time of the first; so the age
+// limit may be exceeded by as much.
+constexpr std::chrono::milliseconds kStampGranularity{20};
+
+}  // namespace
+
+// All of a Writer: its operations on the loop keep it alive.
+class Writer::State : public std::enable_shared_from_this<State> {
+ public:
+  State(std::shared_ptr<SocketCore> socket, Monitor monitor,
+        WriterOptions options)
+      : socket_(std::move(socket)),
+        monitor_(std::move(monitor)),
+        options_(std::move(options)),
+        time_(TimeSource::Of(socket_->executor())),
+        consumer_left_(socket_->executor()),
+        age_timer_(time_),
+        force_timer_(time_) {}
+
+  // Apart from the constructor: it takes a weak reference.
+  void Watch() {
+    socket_->OnClosed([weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnDescriptorClosed();
+    });
+  }
+
+  void Write(std::string_view data) {
+    if (!accepts_writes()) return Refuse({&data, 1});
+    if (data.empty()) return;
+    buffer_.append(data);
+    written_ += static_cast<int64_t>(data.size());
+    Stamp();
+    ScheduleFlush();
+  }
+
+  void WriteNow(std::span<const std::string_view> pieces) {
+    if (!accepts_writes()) return Refuse(pieces);
+    size_t taken = 0;
+    if (bytes_to_write() == 0 && !flush_scheduled_ && kernel_has_room()) {
+      taken = Give(pieces);
+      if (!socket_->is_open()) {
+        has_dropped_ = true;
+        return;
+      }
+    }
+    const bool nothing_waits = bytes_to_write() == 0;
+    size_t size = buffer_.size() - taken;
+    for (const std::string_view piece : pieces) size += piece.size();
+    // Growing piece by piece would copy, and hold, up to twice as much.
+    buffer_.reserve(size);
+    for (const std::string_view piece : pieces) {
+      const size_t skipped = std::min(taken, piece.size());
+      taken -= skipped;
+      buffer_.append(piece.substr(skipped));
+      written_ += static_cast<int64_t>(piece.size() - skipped);
+    }
+    if (bytes_to_write() == 0) return;
+    Stamp();
+    if (flush_scheduled_) return;
+    nothing_waits ? WaitWritable() : ScheduleFlush();
+  }
+
+  Deferred<FlushResult> Flushed(size_t all_but) {
+    const Ivar<FlushResult> flushed(socket_->executor());
+    if (bytes_to_write() <= all_but && !has_dropped_) {
+      flushed.Fill(FlushResult::kFlushed);
+    } else if (!socket_->is_open()) {
+      flushed.Fill(FlushResult::kLost);
+    } else {
+      const int64_t end = written_ - static_cast<int64_t>(all_but);
+      auto later = [](int64_t end, const FlushWaiter& waiter) {
+        return end < waiter.end;
+      };
+      const auto at = std::upper_bound(flush_waiters_.begin(),
+                                       flush_waiters_.end(), end, later);
+      flush_waiters_.insert(at, {end, flushed});
+    }
+    return flushed.deferred();
+  }
+
+  void HoldBack() { holds_back_ = true; }
+
+  size_t bytes_to_write() const { return buffer_.size() - begin_; }
+
+  Deferred<> Close(Duration force_close_after) {
+    closing_ = true;
+    closed_by_owner_ = true;
+    const TimePoint when = After(time_.Now(), force_close_after);
+    if (bytes_to_write() == 0) {
+      socket_->CloseInOrder(when);
+    } else if (socket_->is_open()) {
+      ForceCloseAt(when);
+      StopHoldingBack();
+    }
+    return socket_->closed();
+  }
+
+  void Abort() {
+    closing_ = true;
+    closed_by_owner_ = true;
+    socket_->Reset();
+  }
+
+  void HalfClose() {
+    if (!accepts_writes()) return;
+    half_closed_ = true;
+    if (bytes_to_write() == 0) {
+      socket_->ShutdownSend();
+    } else {
+      StopHoldingBack();
+    }
+  }
+  bool has_sent_end() const { return half_closed_ && bytes_to_write() == 0; }
+
+  bool is_closed() const { return closing_; }
+  Deferred<> close_finished() const { return socket_->closed(); }
+  Deferred<> consumer_left() const { return consumer_left_.deferred(); }
+
+  // The Writer goes: no error is reported any more but that of lost bytes.
+  void Abandon() {
+    if (bytes_to_write() > 0 && socket_->is_open() && !closing_) {
+      socket_->CloseNow();
+    }
+  }
+
+ private:
+  // Bytes up to `end` were written at `time` or, for some, up to
+  // kStampGranularity later.
+  struct AgeStamp {
+    int64_t end;
+    TimePoint time;
+  };
+  struct FlushWaiter {
+    int64_t end;
+    Ivar<FlushResult> flushed;
+  };
+
+  // A consumer that has left is no fault of who writes.
+  void Refuse(std::span<const std::string_view> pieces) {
+    if (!consumer_is_gone_ || closed_by_owner_ || half_closed_) {
+      throw StatusError(
+          absl::FailedPreconditionError("attempt to use closed writer"));
+    }
+    for (const std::string_view piece : pieces) {
+      if (!piece.empty()) has_dropped_ = true;
+    }
+  }
+
+  bool accepts_writes() const {
+    // Also while close is flushing (g4).
+    const bool flushing = closing_ && bytes_to_write() > 0;
+    return socket_->is_open() && !half_closed_ && (!closing_ || flushing);
+  }
+
+  // What the kernel has taken, counted as written_ is.
+  int64_t flushed_offset() const {
+    return written_ - static_cast<int64_t>(bytes_to_write());
+  }
+
+  void ScheduleFlush() {
+    if (flush_scheduled_) return;
+    flush_scheduled_ = true;
+    asio::post(socket_->executor(), [self = shared_from_this()] {
+      self->flush_scheduled_ = false;
+      self->Flush();
+    });
+  }
+
+  void Flush() {
+    const size_t step_begin = bytes_to_write();
+    while (socket_->is_open() && bytes_to_write() > 0) {
+      if (step_begin - bytes_to_write() >= kBytesPerStep) {
+        OnProgress();
+        ScheduleFlush();
+        return;
+      }
+      const ssize_t n = socket_->Send(
+          buffer_.data() + begin_, std::min(bytes_to_write(), kBytesPerStep));
+      if (n < 0) {
+        const int error = errno;
+        OnProgress();
+        if (errno_would_block(error)) {
+          WaitWritable();
+        } else {
+          OnSendError(error);
+        }
+        return;
+      }
+      begin_ += static_cast<size_t>(n);
+    }
+    OnProgress();
+    if (bytes_to_write() == 0) OnFlushed();
+  }
+
+  // Sends `pieces` until the kernel takes no more, or fails: how many bytes it
+  // took, which are counted.
+  size_t Give(std::span<const std::string_view> pieces) {
+    size_t given = 0;
+    while (!pieces.empty()) {
+      const auto batch = pieces.first(std::min(pieces.size(), kMostPieces));
+      size_t size = 0;
+      for (const std::string_view piece : batch) size += piece.size();
+      const ssize_t n = size == 0 ? 0 : socket_->Send(batch);
+      if (n < 0) {
+        if (!errno_would_block(errno)) OnSendError(errno);
+        break;
+      }
+      given += static_cast<size_t>(n);
+      if (static_cast<size_t>(n) < size) break;
+      pieces = pieces.subspan(batch.size());
+    }
+    written_ += static_cast<int64_t>(given);
+    return given;
+  }
+
+  static bool errno_would_block(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK;
+  }
+
+  bool kernel_has_room() {
+    return !holds_back_ || !socket_->is_open() ||
+           HasLittleUnsent(socket_->socket().native_handle());
+  }
+
+  // What holds the bytes back holds for the wait only: sending is not to be cut
+  // into pieces.
+  void WaitWritable() {
+    flush_scheduled_ = true;
+    SetHeldBack(holds_back_);
+    socket_->socket().async_wait(asio::socket_base::wait_write,
+                                 [self = shared_from_this()](error_code) {
+                                   self->flush_scheduled_ = false;
+                                   self->SetHeldBack(false);
+                                   self->Flush();
+                                 });
+  }
+
+  // Ends the wait, if the kernel takes more: it tells of that.
+  void StopHoldingBack() {
+    holds_back_ = false;
+    SetHeldBack(false);
+  }
+
+  void SetHeldBack(bool held_back) {
+    if (held_back_ == held_back) return;
+    held_back_ = held_back;
+    if (!socket_->is_open()) return;
+    SetWritableWithLittleUnsent(socket_->socket().native_handle(), held_back);
+  }
+
+  // Drops what the kernel has taken, and tells those who waited for it.
+  void OnProgress() {
+    const int64_t flushed = flushed_offset();
+    while (!stamps_.empty() && stamps_.front().end <= flushed) {
+      stamps_.pop_front();
+    }
+    while (!flush_waiters_.empty() && flush_waiters_.front().end <= flushed) {
+      flush_waiters_.front().flushed.Fill(FlushResult::kFlushed);
+      flush_waiters_.pop_front();
+    }
+    if (begin_ == buffer_.size()) {
+      std::string().swap(buffer_);
+      begin_ = 0;
+    } else if (begin_ > buffer_.size() / 2) {
+      buffer_.erase(0, begin_);
+      begin_ = 0;
+    }
+    if (stamps_.empty()) age_timer_.Cancel();
+  }
+
+  void OnFlushed() {
+    force_timer_.Cancel();
+    if (closing_) {
+      socket_->CloseInOrder(force_at_);
+    } else if (half_closed_) {
+      socket_->ShutdownSend();
+    }
+  }
+
+  void Stamp() {
+    if (!options_.buffer_age_limit.at_most()) return;
+    const TimePoint now = time_.Now();
+    if (!stamps_.empty() && now - stamps_.back().time < kStampGranularity) {
+      stamps_.back().end = written_;
+      return;
+    }
+    stamps_.push_back({written_, now});
+    if (!age_timer_.armed()) ArmAgeTimer();
+  }
+
+  void ArmAgeTimer() {
+    const Duration age = time_.Now() - stamps_.front().time;
+    const Duration limit = *options_.buffer_age_limit.at_most();
+    // Later by the granularity: what shares the stamp may be that much younger.
+    age_timer_.StartAfter(limit - age > Duration::max() - kStampGranularity
+                              ? Duration::max()
+                              : limit - age + kStampGranularity,
+                          [this] { OnAgeTimer(); });
+  }
+
+  void OnAgeTimer() {
+    // What was the oldest when the timer was set may have been flushed.
+    const Duration limit = *options_.buffer_age_limit.at_most();
+    if (stamps_.empty()) return;
+    if (time_.Now() - stamps_.front().time < limit + kStampGranularity) {
+      ArmAgeTimer();
+      return;
+    }
+    const auto self = shared_from_this();  // The monitor's handler may let go.
+    socket_->OverruleReason(CloseReason::kBufferAge);
+    closing_ = true;
+    LoseTheRest();
+    Report(absl::DeadlineExceededError(
+        absl::StrCat("writer buffer has data older than ",
+                     absl::FormatDuration(absl::FromChrono(limit)))));
+  }
+
+  void ForceCloseAt(TimePoint when) {
+    if (force_timer_.armed() && force_at_ <= when) return;
+    force_at_ = when;
+    force_timer_.StartAt(when, [this] {
+      socket_->OverruleReason(CloseReason::kForced);
+      LoseTheRest();
+    });
+  }
+
+  void LoseTheRest() {
+    if (options_.on_loss == OnLoss::kReset) {
+      socket_->ResetWithLoss();
+    } else {
+      socket_->CloseNow();
+    }
+  }
+
+  void OnSendError(int error) {
+    if (!socket_->is_open()) return;  // OnDescriptorClosed() has dealt with it.
+    socket_->NoteReason(CloseReason::kPeerReset);
+    if (!options_.raise_when_consumer_leaves) {
+      OnConsumerGone();
+      socket_->CloseNow();
+      return;
+    }
+    const auto self = shared_from_this();  // The monitor's handler may let go.
+    consumer_left_.FillIfEmpty();
+    closing_ = true;
+    socket_->CloseNow();
+    Report(ErrnoError(error, "write", ToString(socket_->peer())));
+  }
+
+  void OnConsumerGone() {
+    consumer_left_.FillIfEmpty();
+    consumer_is_gone_ = true;
+    closing_ = true;
+  }
+
+  void Report(const absl::Status& error) {
+    monitor_.Send(std::make_exception_ptr(StatusError(error)));
+  }
+
+  void OnDescriptorClosed() {
+    const auto self = shared_from_this();
+    if (!closing_ && !options_.raise_when_consumer_leaves &&
+        socket_->HasFailed()) {
+      // Somebody else has closed it, after a reset.
+      socket_->NoteReason(CloseReason::kPeerReset);
+      OnConsumerGone();
+    }
+    const bool unexpected = !closing_ && bytes_to_write() > 0;
+    closing_ = true;
+    age_timer_.Cancel();
+    force_timer_.Cancel();
+    for (FlushWaiter& waiter : std::exchange(flush_waiters_, {})) {
+      waiter.flushed.Fill(FlushResult::kLost);
+    }
+    if (unexpected) {
+      monitor_.Send(std::make_exception_ptr(StatusError(absl::DataLossError(
+          absl::StrCat("writer fd unexpectedly closed with ", bytes_to_write(),
+                       " bytes unflushed: ", ToString(socket_->peer()))))));
+    }
+  }
+
+  const std::shared_ptr<SocketCore> socket_;
+  const Monitor monitor_;
+  const WriterOptions options_;
+  TimeSource& time_;
+  const Ivar<> consumer_left_;
+
+  // Not yet taken by the kernel: buffer_[begin_, end).  Holds no memory while
+  // empty.
+  std::string buffer_;
+  size_t begin_ = 0;
+  int64_t written_ = 0;  // Bytes since the beginning.
+  std::deque<AgeStamp> stamps_;
+  std::deque<FlushWaiter> flush_waiters_;
+  bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
+  bool holds_back_ = false;       // HoldBack() was called,
+  bool held_back_ = false;        // ... and the socket waits as it says.
+  bool half_closed_ = false;
+  bool closing_ = false;
+  bool closed_by_owner_ = false;   // By Close() or Abort().
+  bool consumer_is_gone_ = false;  // It left, which is not to be raised.
+  bool has_dropped_ = false;       // Bytes that were not even buffered.
+  Timer age_timer_;
+  Timer force_timer_;
+  TimePoint force_at_;
+};
+
+Writer::Writer(std::shared_ptr<SocketCore> socket, Monitor monitor,
+               WriterOptions options)
+    : state_(std::make_shared<State>(std::move(socket), std::move(monitor),
+                                     std::move(options))) {
+  state_->Watch();
+}
+
+Writer::~Writer() { state_->Abandon(); }
+
+void Writer::Write(std::string_view data) { state_->Write(data); }
+
+void Writer::WriteNow(std::span<const std::string_view> pieces) {
+  state_->WriteNow(pieces);
+}
+
+void Writer::HoldBack() { state_->HoldBack(); }
+
+Deferred<FlushResult> Writer::Flushed(size_t all_but) {
+  return state_->Flushed(all_but);
+}
+
+size_t Writer::bytes_to_write() const { return state_->bytes_to_write(); }
+
+Deferred<> Writer::Close(Duration force_close_after) {
+  return state_->Close(force_close_after);
+}
+
+void Writer::Abort() { state_->Abort(); }
+
+bool Writer::is_closed() const { return state_->is_closed(); }
+
+Deferred<> Writer::close_finished() const { return state_->close_finished(); }
+
+void Writer::HalfClose() { state_->HalfClose(); }
+
+bool Writer::has_sent_end() const { return state_->has_sent_end(); }
+
+Deferred<> Writer::consumer_left() const { return state_->consumer_left(); }
+
+}  // namespace portreeve

@@ -1,0 +1,230 @@
+#include "lib/serve/acceptor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/guarded.h"
+#include "lib/base/status.h"
+
+namespace portreeve {
+namespace {
+
+// Where the process or the machine has run out of descriptors or memory: tried
+// again after a pause that doubles.
+constexpr std::chrono::milliseconds kFirstPause{50};
+constexpr std::chrono::milliseconds kLongestPause{1000};
+
+// How many batches one step may take where clients are known to queue up, if
+// those of each are served before the next one.  With 64 at a time the clients
+// that are there already wait too long; 4 cost no more than it takes.
+constexpr int kBatchesPerStep = 4;
+
+// Between two reports of the same thing.
+constexpr std::chrono::minutes kReportInterval{1};
+
+// Errors of the one client that was to be accepted, or of the network
+// (accept(2)); the next may succeed.
+bool IsOfTheClient(int error_number) {
+  switch (error_number) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPERM:  // A rule of the firewall.
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsShortage(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE ||
+         error_number == ENOBUFS || error_number == ENOMEM;
+}
+
+}  // namespace
+
+Acceptor::Acceptor(Owner& owner, const Executor& executor,
+                   ListeningSocket socket, AcceptPolicy::Limits limits,
+                   DescriptorBudget* budget, int descriptors_per_client)
+    : owner_(owner),
+      budget_(budget),
+      policy_(limits),
+      descriptors_per_client_(descriptors_per_client),
+      pause_(kFirstPause),
+      socket_(std::move(socket)),
+      poller_(Poller::Of(LoopOf(executor))),
+      time_(TimeSource::Of(executor)),
+      pause_timer_(time_) {
+  if (budget_ != nullptr) {
+    budget_waiter_.emplace(*budget_, [this] { Pump(); });
+  }
+}
+
+Acceptor::~Acceptor() { PORTREEVE_CHECK(policy_.closed() || !started_); }
+
+int Acceptor::Start() {
+  const int error = socket_.SetWatched(*this, true);
+  if (error != 0) {
+    socket_.Close();
+    return error;
+  }
+  started_ = true;
+  Pump();
+  UpdateWatch();
+  return 0;
+}
+
+void Acceptor::Pump() {
+  // At the end of a batch it is called anyway.
+  if (in_batch_ || !enabled_ || broken_ || pause_timer_.armed()) return;
+  if (policy_.NextBatch() == 0) return;
+  if (!HaveDescriptors()) return;
+  policy_.OnWaitStarted();
+  UpdateWatch();
+}
+
+void Acceptor::UpdateWatch() {
+  // By an owner that was told something.
+  if (policy_.closed() || broken_) return;
+  const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
+  if (error == 0 || !policy_.waiting_for_socket()) return;
+  policy_.OnWaitEnded();
+  ReportError(error);
+  Pause();
+}
+
+void Acceptor::SetEnabled(bool enabled) {
+  enabled_ = enabled;
+  Pump();
+}
+
+void Acceptor::GiveBackDescriptors(int count) {
+  if (budget_ != nullptr) budget_->GiveBack(count);
+  // A descriptor is free again: no need to wait for the pause's end.
+  pause_timer_.Cancel();
+  Pump();
+}
+
+void Acceptor::OnReady(uint32_t events, int) {
+  // Shut down, by whoever else has its descriptor.  Epoll tells that in each
+  // round, whether it is asked or not, and accept(2) of a unix socket does not.
+  if ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 && !policy_.closed()) {
+    return Break(EINVAL);
+  }
+  // Closed, or told to stop, earlier in this step.
+  if (!policy_.waiting_for_socket()) return;
+  policy_.OnWaitEnded();
+  in_batch_ = true;
+  Guarded([this] { AcceptBatches(); });
+  in_batch_ = false;
+  // Their handlers come before the next batch.
+  if (policy_.num_accepted() > 0) poller_.EndStep();
+  if (policy_.closed()) return;
+  if (policy_.at_limit()) ReportLimit();
+  Pump();
+  UpdateWatch();
+}
+
+void Acceptor::AcceptBatches() {
+  // Told of in two rounds running, clients queue up; else a second accept4(2)
+  // would be for nothing.
+  const bool clients_queue = last_round_ + 1 == poller_.round();
+  last_round_ = poller_.round();
+  for (int i = clients_queue ? kBatchesPerStep : 1; i > 0; --i) {
+    if (!AcceptBatch() || policy_.num_accepted() > 0) break;
+  }
+}
+
+bool Acceptor::AcceptBatch() {
+  // A client of the batch may change what is allowed, so it is asked again.
+  for (int i = policy_.limits().max_accepts_per_batch; i > 0; --i) {
+    if (!enabled_ || policy_.NextBatch() == 0 || !AcceptOne()) return false;
+  }
+  return true;
+}
+
+bool Acceptor::AcceptOne() {
+  if (!HaveDescriptors()) return false;
+  int error_number = 0;
+  auto accepted = socket_.Accept(&error_number);
+  if (!accepted) return OnAcceptError(error_number);
+  if (budget_ != nullptr) budget_->Take(descriptors_per_client_);
+  pause_ = kFirstPause;
+  policy_.OnAccepted();
+  owner_.OnClient(std::move(accepted->fd), accepted->peer);
+  return true;
+}
+
+bool Acceptor::HaveDescriptors() {
+  if (budget_ == nullptr || budget_->Has(descriptors_per_client_)) return true;
+  budget_waiter_->Join(descriptors_per_client_);
+  ReportError(EMFILE);
+  return false;
+}
+
+bool Acceptor::OnAcceptError(int error_number) {
+  if (error_number == EAGAIN || error_number == EWOULDBLOCK) return false;
+  if (IsOfTheClient(error_number)) return true;
+  if (IsShortage(error_number)) {
+    ReportError(error_number);
+    Pause();
+    return false;
+  }
+  Break(error_number);
+  return false;
+}
+
+void Acceptor::Break(int error_number) {
+  broken_ = true;
+  // Of one that was shut down epoll would tell for as long as it is open, and
+  // the owner may leave it so.
+  socket_.StopWatching();
+  owner_.OnBroken(
+      ErrnoError(error_number, "accept", ToString(socket_.address())));
+}
+
+void Acceptor::Pause() {
+  if (policy_.closed()) return;
+  pause_timer_.StartAfter(pause_, [this] { Pump(); });
+  pause_ = std::min<Duration>(pause_ * 2, kLongestPause);
+}
+
+void Acceptor::ReportError(int error_number) {
+  ErrorReport& report = error_reports_[error_number];
+  ++report.count;
+  const TimePoint now = time_.Now();
+  if (report.last && now - *report.last < kReportInterval) return;
+  report.last = now;
+  owner_.OnAcceptFailed(error_number, std::exchange(report.count, 0));
+}
+
+void Acceptor::ReportLimit() {
+  const TimePoint now = time_.Now();
+  if (last_limit_report_ && now - *last_limit_report_ < kReportInterval) {
+    return;
+  }
+  last_limit_report_ = now;
+  owner_.OnLimitReached(policy_.limits().max_connections);
+}
+
+void Acceptor::Close() {
+  if (policy_.closed()) return;
+  if (policy_.waiting_for_socket()) policy_.OnWaitEnded();
+  policy_.OnClose();
+  pause_timer_.Cancel();
+  if (budget_waiter_) budget_waiter_->Leave();
+  socket_.Close();
+  owner_.OnIdle();
+}
+
+}  // namespace portreeve

@@ -1,0 +1,128 @@
+// Acceptor: takes clients from a listening socket, as AcceptPolicy allows
+// (SPEC S5, S6, S10).
+#ifndef PORTREEVE_LIB_SERVE_ACCEPTOR_H_
+#define PORTREEVE_LIB_SERVE_ACCEPTOR_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "lib/base/asio.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/poller.h"
+#include "lib/base/time_source.h"
+#include "lib/net/address.h"
+#include "lib/net/descriptor_budget.h"
+#include "lib/serve/accept_policy.h"
+#include "lib/serve/listening_socket.h"
+
+namespace portreeve {
+
+// Threads: loop thread only.
+// Lifetime: destroying it after Start() and before Close() is a CHECK failure.
+class Acceptor final : private Poller::Watch {
+ public:
+  // What the owner is told.  It may call the acceptor.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // A client was accepted, and counted by the policy's OnAccepted(); the
+    // owner must call OnStart() for it, now or in a later step.
+    virtual void OnClient(Descriptor fd, const AnyAddress& peer) = 0;
+    // The limit is reached; at most once a minute.
+    virtual void OnLimitReached(int limit) = 0;
+    // accept(2) failed `count` times since the last such call, and will be
+    // tried again, or as many clients could not be watched; at most once a
+    // minute for each error.
+    virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
+    // accept(2) failed for good, or the socket was shut down by whoever else
+    // has its descriptor.  Nothing is accepted any more, and nothing else told
+    // of it; it is left to the owner to Close().  At most once.
+    virtual void OnBroken(absl::Status error) = 0;
+    // The socket is closed.
+    virtual void OnIdle() = 0;
+  };
+
+  Acceptor(Owner& owner, const Executor& executor, ListeningSocket socket,
+           AcceptPolicy::Limits limits, DescriptorBudget* budget,
+           int descriptors_per_client);
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+  ~Acceptor();
+
+  // Has the loop watch the socket, and Pump()s.  Once, first.  Gives 0, or
+  // errno where it cannot be watched: then it is closed, and nobody is told.
+  int Start();
+
+  // Begins to wait for clients, if the policy and the budget allow some and it
+  // does not yet.  To be called after each change that may allow more.
+  void Pump();
+
+  // While false, clients stay in the backlog.
+  void SetEnabled(bool enabled);
+
+  // How many descriptors of the budget the clients that are accepted from now
+  // on take.
+  void SetDescriptorsPerClient(int count) { descriptors_per_client_ = count; }
+  int descriptors_per_client() const { return descriptors_per_client_; }
+  // A client that took `count` descriptors is through.
+  void GiveBackDescriptors(int count);
+
+  // A client that was accepted could not be watched: reported as a failure of
+  // accept(2) is.
+  void NoteUnwatched(int error_number) { ReportError(error_number); }
+
+  // Closes the socket and tells the policy.  OnIdle() follows within the call.
+  void Close();
+
+  AcceptPolicy& policy() { return policy_; }
+  const AcceptPolicy& policy() const { return policy_; }
+  ListeningSocket& socket() { return socket_; }
+  const ListeningSocket& socket() const { return socket_; }
+
+ private:
+  struct ErrorReport {
+    std::optional<TimePoint> last;
+    int64_t count = 0;
+  };
+
+  void OnReady(uint32_t events, int tag) override;
+  void AcceptBatches();
+  // Watches the socket exactly while the policy says that it waits for it.
+  void UpdateWatch();
+  // False when accepting has to stop for this step.
+  bool AcceptBatch();
+  // False when there is nothing more to accept in this step.
+  bool AcceptOne();
+  // False, and it waits in the budget's queue, if there are too few.
+  bool HaveDescriptors();
+  // False if accepting has to stop for now.
+  bool OnAcceptError(int error_number);
+  void Pause();
+  void Break(int error_number);
+  void ReportError(int error_number);
+  void ReportLimit();
+
+  Owner& owner_;
+  DescriptorBudget* const budget_;
+  AcceptPolicy policy_;
+  int descriptors_per_client_;
+  bool enabled_ = true;
+  bool started_ = false;
+  bool broken_ = false;
+  bool in_batch_ = false;
+  int64_t last_round_ = 0;  // Of the poller, in which a client was accepted.
+  Duration pause_;
+  std::optional<TimePoint> last_limit_report_;
+  std::map<int, ErrorReport> error_reports_;
+  ListeningSocket socket_;
+  Poller& poller_;
+  TimeSource& time_;
+  Timer pause_timer_;
+  std::optional<DescriptorBudget::Waiter> budget_waiter_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_ACCEPTOR_H_

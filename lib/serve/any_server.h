@@ -1,0 +1,340 @@
+// AnyServer: a listening socket and its clients, whatever the kind of address
+// (SPEC S1-S14).  Server<A> in lib/serve/server.h is its face for programs that
+// know the kind.
+#ifndef PORTREEVE_LIB_SERVE_ANY_SERVER_H_
+#define PORTREEVE_LIB_SERVE_ANY_SERVER_H_
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/statusor.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/guarded.h"
+#include "lib/base/task_scope.h"
+#include "lib/lane/direct_connection.h"
+#include "lib/lane/lane.h"
+#include "lib/net/any_connection.h"
+#include "lib/net/buffer_age_limit.h"
+#include "lib/net/descriptor_budget.h"
+#include "lib/net/socket.h"
+#include "lib/net/where.h"
+#include "lib/serve/acceptor.h"
+#include "lib/serve/served_connection.h"
+
+namespace portreeve {
+
+// Why a server was closed.
+enum class CloseCause { kCalled, kHandlerError, kAcceptFailed, kShutdown };
+
+// What became of a handler's error.
+enum class HandlerErrorOutcome { kIgnored, kReturned, kRaised };
+
+// Told of what happens in a server, within the step in which it happens.  It
+// may call the server.  Every method does nothing unless it says otherwise.
+// What it throws goes to the creator's monitor, and the server goes on.
+// Threads: loop thread only.  Lifetime: outlives the server.
+class ServerObserver {
+ public:
+  virtual ~ServerObserver() = default;
+
+  // The handler of this client is about to be called.
+  virtual void OnAccepted(const AnyConnection&) {}
+  // Accepted and closed at once; its handler is never called.  reason() is
+  // kDropped, or kListenerClosed if the server was closed in between.  So is
+  // one that the loop could not watch (kDropped); only where another loop was
+  // to carry its bytes, that is found out after OnAccepted(), and told by
+  // OnClosed() with this reason.
+  virtual void OnDropped(const AnyConnection&) {}
+  // The descriptor of a client is closed; reason() and the counts are final.
+  virtual void OnClosed(const AnyConnection&) {}
+  // A handler failed, and on_handler_error has dealt with it.
+  virtual void OnHandlerError(const ServedConnection&, std::exception_ptr,
+                              HandlerErrorOutcome) {}
+
+  // max_connections are connected; at most once a minute.  Default: logs.
+  virtual void OnLimitReached(const AnyAddress& listening_on, int limit);
+  // accept(2) failed `count` times since the last such call, and is tried
+  // again, or as many clients were dropped because they could not be watched;
+  // at most once a minute for each error.  Default: logs.
+  virtual void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
+                              int64_t count);
+
+  virtual void OnCloseStarted(CloseCause) {}
+  virtual void OnCloseFinished() {}
+  virtual void OnHandlersDetermined() {}
+};
+
+struct ServerOptions {
+  // How many clients are connected at most; from the next on they wait in the
+  // backlog.  >= 1.  Default: the smaller of 10000 and 90 % of the soft limit
+  // of descriptors.
+  std::optional<int> max_connections;
+
+  // The backlog given to listen(2): how many connections the kernel keeps for
+  // the server to accept; more it refuses or leaves without an answer.  >= 0.
+  int max_pending_connections = 64;
+
+  // How many clients are accepted before the handler of the first one begins.
+  // >= 1.  (Where direct handlers begin in the accept, and clients queue up,
+  // one step of the loop takes up to 4 such batches.)
+  int max_accepts_per_batch = 1;
+
+  // Of each client's Writer.
+  BufferAgeLimit buffer_age_limit;
+
+  // Accept clients and close them at once.
+  bool drop_incoming_connections = false;
+
+  SocketOptions socket_options;
+
+  // A bound that several servers share, and how many descriptors of it a client
+  // takes while connected.  Null: none.  Outlives the server.
+  DescriptorBudget* descriptor_budget = nullptr;
+  int descriptors_per_connection = 1;
+
+  // Where direct handlers carry their bytes; all else is on the server's own
+  // loop.  Null: there, too.  Outlives the server.
+  LaneSet* lanes = nullptr;
+
+  // Null: the defaults of ServerObserver.
+  ServerObserver* observer = nullptr;
+};
+
+// What serves a client: a coroutine, or an object of its own.
+//
+// The coroutine's Executor has a Monitor of its own: an
+// error sent there while the handler runs is the handler's (d7).
+struct AnyHandler {
+  // Whether an error of the client's Writer (the buffer age limit) is the
+  // handler's (h1), or only ends the connection.
+  enum class WriterErrors { kAreTheHandlers, kOnlyClose };
+
+  std::function<Task<>(ServedConnection&)> run;
+
+  ServedConnection::Streams streams = ServedConnection::Streams::kYes;
+  WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
+  // Of the client's Writer.
+  OnLoss on_loss = OnLoss::kClose;
+
+  // Instead of `run`; the rest is not used then.  Such a handler never fails,
+  // and its client is counted until the descriptor is closed.
+  std::function<std::shared_ptr<DirectConnection>(DirectConnection::Accepted)>
+      make_direct = nullptr;
+};
+
+// What is done about the error of a handler, after its connection has been
+// flushed, closed and counted out (d4, e4).
+struct RaiseHandlerError {
+};  // Close the server; the creator's monitor is told.
+struct IgnoreHandlerError {};
+struct CallOnHandlerError {  // If f throws, that error is raised.
+  std::function<Task<>(const ServedConnection&, std::exception_ptr)> f;
+};
+using AnyOnHandlerError =
+    std::variant<RaiseHandlerError, IgnoreHandlerError, CallOnHandlerError>;
+
+// Threads: loop thread only.
+// Lifetime: destroying it before handlers_determined or the end of TearDown()
+// is a CHECK failure.
+class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
+ public:
+  // Binds, listens, and begins to accept.  `executor`'s monitor is the
+  // creator's.  Errors: INVALID_FIELD of an option or of `where`, before
+  // anything is bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE,
+  // BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.  Never throws, also where the
+  // loop cannot be made ready for sockets.
+  template <AddressKind A>
+  static absl::StatusOr<std::unique_ptr<AnyServer>> Create(
+      Executor executor, const WhereToListen<A>& where,
+      AnyOnHandlerError on_handler_error, AnyHandler handler,
+      ServerOptions options);
+
+  AnyServer(const AnyServer&) = delete;
+  AnyServer& operator=(const AnyServer&) = delete;
+  ~AnyServer();
+
+  // INVALID_FIELD for what Create() would refuse.
+  static absl::Status Validate(const ServerOptions& options);
+  static int DefaultMaxConnections();
+
+  // Where the kernel has it listen; answers after the close, too.
+  const AnyAddress& listening_on() const {
+    return acceptor_.socket().address();
+  }
+  // The backlog that the kernel keeps to: what was asked, cut to somaxconn.
+  int effective_backlog() const {
+    return acceptor_.socket().effective_backlog();
+  }
+  // The listening descriptor, -1 once closed.  With care: accepting on it
+  // directly circumvents max_connections and on_handler_error.  After
+  // shutdown(2) of it the server closes itself, as if accept(2) had failed.
+  int native_handle() const { return acceptor_.socket().native_handle(); }
+
+  // Stops accepting and closes the listening descriptor.  The handler is never
+  // called again, also for clients that are accepted already: those read end of
+  // file; those in the backlog are reset.  Live connections go on, or are
+  // closed as `existing` says, also where the server was closed before (m3).
+  //
+  // Gives close_finished(); with kClose or kReset a Deferred of its own that
+  // also waits for their descriptors.  Idempotent; the first `cause` stays.
+  Deferred<> Close(ExistingConnections existing = ExistingConnections::kLeave,
+                   CloseCause cause = CloseCause::kCalled);
+
+  // The same with another reason for the connections than kListenerClosed.
+  Deferred<> CloseAs(ExistingConnections existing, CloseCause cause,
+                     CloseReason reason);
+
+  bool is_closed() const { return policy().closed(); }
+  // Determined when the listening descriptor is closed, in a later step than
+  // the Close().
+  Deferred<> close_finished() const { return close_finished_.deferred(); }
+  // ... and no handler runs, nor the f of CallOnHandlerError, and no client's
+  // descriptor is open.
+  Deferred<> close_finished_and_handlers_determined() const {
+    return handlers_determined_.deferred();
+  }
+  // Determined when Close() is called first.
+  Deferred<> close_started() const { return close_started_.deferred(); }
+  std::optional<CloseCause> close_cause() const { return close_cause_; }
+
+  // Clients whose handler was called and that are not through: the handler has
+  // ended, or the client has left, and the descriptor is closed.
+  int num_connections() const { return policy().num_connections(); }
+
+  // Accepted clients whose descriptor is open, by id.
+  using Connections = absl::btree_map<int64_t, std::shared_ptr<AnyConnection>>;
+  const Connections& connections() const { return connections_; }
+
+  // Counts since the creation.
+  int64_t accepted_total() const { return accepted_total_; }
+  int64_t dropped_total() const { return dropped_total_; }
+  int64_t handler_errors_total() const { return handler_errors_total_; }
+  // Of all clients, those that are connected included.
+  int64_t bytes_received_total() const;
+  int64_t bytes_sent_total() const;
+
+  // The options, while it runs.  Each has the range of ServerOptions and is
+  // CHECKed; the backlog may fail as listen(2) does.
+  int max_connections() const { return policy().limits().max_connections; }
+  void SetMaxConnections(int max_connections);
+  void SetMaxAcceptsPerBatch(int max_accepts_per_batch);
+  absl::Status SetMaxPendingConnections(int max_pending_connections);
+  void SetDropIncomingConnections(bool drop);
+  void SetOnHandlerError(AnyOnHandlerError on_handler_error);
+  // For clients that are accepted afterwards.
+  void SetHandler(AnyHandler handler, int descriptors_per_connection);
+  void SetBufferAgeLimit(BufferAgeLimit limit);
+
+  // Ends everything: closes, resets the clients, cancels the handlers and joins
+  // them.  Cancellation: ends the wait only.
+  Task<> TearDown();
+
+  // While false, no client is accepted; they wait in the backlog.  For
+  // handlers that are not always there.
+  void SetAccepting(bool accepting);
+
+ private:
+  struct Client;
+
+  template <AddressKind A>
+  static absl::StatusOr<std::unique_ptr<AnyServer>> CreateOrThrow(
+      Executor executor, const WhereToListen<A>& where,
+      AnyOnHandlerError on_handler_error, AnyHandler handler,
+      ServerOptions options);
+  AnyServer(Executor executor, ListeningSocket socket,
+            AnyOnHandlerError on_handler_error, AnyHandler handler,
+            ServerOptions options);
+
+  // Calls `tell` with the observer, guarded.
+  template <typename F>
+  void Tell(F tell) {
+    Guarded(executor_.monitor(), [&] { tell(observer_); });
+  }
+  AcceptPolicy& policy() { return acceptor_.policy(); }
+  const AcceptPolicy& policy() const { return acceptor_.policy(); }
+
+  // Acceptor::Owner.
+  void OnClient(Descriptor fd, const AnyAddress& peer) override;
+  void OnLimitReached(int limit) override;
+  void OnAcceptFailed(int error_number, int64_t count) override;
+  void OnBroken(absl::Status error) override;
+  void OnIdle() override;
+
+  // DirectConnection::Owner.
+  Lane& home() override { return home_; }
+  void OnDirectClosed(DirectConnection& connection, int error_number) override;
+
+  void StartDirect(Descriptor fd, const AnyAddress& peer);
+  std::shared_ptr<DirectConnection> MakeDirect(
+      DirectConnection::Accepted accepted);
+  int EnterDirect(const std::shared_ptr<DirectConnection>& connection);
+  void DropDirect(DirectConnection& connection, CloseReason reason);
+  void DropUnwatched(const AnyConnection& connection, int error_number,
+                     int descriptors);
+  AnyAddress LocalAddressOf(int fd) const;
+  void Forget(const AnyConnection& connection);
+
+  // The life of a client of a coroutine, in the order of its steps.
+  Monitor WriterMonitor(const std::shared_ptr<Client>& client);
+  Task<> RunHandler(std::shared_ptr<Client> client);
+  void Begin(const std::shared_ptr<Client>& client);
+  void Refuse(Client& client, CloseReason reason);
+  void OnHandlerExit(const std::shared_ptr<Client>& client,
+                     std::exception_ptr error);
+  std::exception_ptr WithoutLeaving(Client& client, std::exception_ptr error);
+  void Determine(const std::shared_ptr<Client>& client, CloseReason reason,
+                 std::exception_ptr error);
+  void OnDescriptorClosed(Client& client);
+  void FinishIfThrough(const std::shared_ptr<Client>& client);
+  void ApplyPolicy(const std::shared_ptr<Client>& client);
+  Task<> CallPolicy(std::shared_ptr<Client> client, CallOnHandlerError call);
+  void Raise(const Client& client, std::exception_ptr error);
+  void TellOfError(const Client& client, std::exception_ptr error,
+                   HandlerErrorOutcome outcome);
+  void CheckHandlersDetermined();
+  Deferred<> AllClosed(const Connections& connections);
+
+  const Executor executor_;
+  Lane& home_;
+  ServerOptions options_;
+  ServerObserver& observer_;
+  AnyOnHandlerError on_handler_error_;
+  std::shared_ptr<const AnyHandler> handler_;
+
+  int num_handlers_ = 0;      // Coroutines that have not ended.
+  int num_policy_calls_ = 0;  // The same, of CallOnHandlerError.
+  std::optional<CloseCause> close_cause_;
+  int64_t accepted_total_ = 0;
+  int64_t dropped_total_ = 0;
+  int64_t handler_errors_total_ = 0;
+  int64_t closed_bytes_received_ = 0;
+  int64_t closed_bytes_sent_ = 0;
+  Connections connections_;
+  int num_direct_ = 0;  // Of them.
+  // Those of other loops, and what keeps this one while there are any: they
+  // are heard of again.
+  int num_away_ = 0;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>>
+      away_work_;
+  // Those that are not through, or whose handler runs.
+  std::map<int64_t, std::shared_ptr<Client>> clients_;
+
+  const Ivar<> close_started_;
+  const Ivar<> close_finished_;
+  const Ivar<> handlers_determined_;
+
+  Acceptor acceptor_;
+  TaskScope scope_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_ANY_SERVER_H_

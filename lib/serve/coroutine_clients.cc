@@ -1,0 +1,321 @@
+// The clients of AnyServer: from the accept to the end of both handler and
+// descriptor.
+#include <sys/socket.h>
+
+#include <boost/asio/error.hpp>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/status.h"
+#include "lib/net/close_socket.h"
+#include "lib/serve/any_server.h"
+#include "lib/serve/dropped_connection.h"
+
+namespace portreeve {
+namespace {
+
+// Why a client has left, where `error` is what Asio's operations on its socket
+// throw then; else kNone.
+CloseReason LeavingToldBy(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == asio::error::eof) return CloseReason::kPeerClosed;
+    for (const asio::error::basic_errors reset :
+         {asio::error::connection_reset, asio::error::broken_pipe,
+          asio::error::not_connected, asio::error::timed_out}) {
+      if (e.code() == reset) return CloseReason::kPeerReset;
+    }
+  } catch (...) {
+    // Its own.
+  }
+  return CloseReason::kNone;
+}
+
+}  // namespace
+
+// A client, and how far it is.
+//
+//   accepted -> Begin() -> Determine() -------> through -> policy
+//            -> Refuse()   + descriptor closed
+//
+// It is determined by the first of: its handler ends, its handler fails
+// (throws, or an error reaches its monitor), its peer leaves.  The handler's
+// coroutine may run on after the latter two; the client is counted out all the
+// same, but handlers_determined waits for it.
+struct AnyServer::Client {
+  std::shared_ptr<ServedConnection> connection;
+  std::shared_ptr<const AnyHandler> handler;
+  std::optional<Monitor> monitor;
+  int descriptors = 0;         // Taken from the budget.
+  bool begun = false;          // The handler was called.
+  bool handler_ended = false;  // Its coroutine is over.
+  bool determined = false;
+  bool closed = false;       // Its descriptor, seen by all who wait for it.
+  bool through = false;      // Counted out.
+  std::exception_ptr error;  // What determined it, if that was an error.
+};
+
+void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
+  ++accepted_total_;
+  if (handler_->make_direct) return StartDirect(std::move(fd), peer);
+  const bool is_inet = std::holds_alternative<Inet::Address>(peer);
+  if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
+  auto client = std::make_shared<Client>();
+  client->handler = handler_;
+  client->descriptors = acceptor_.descriptors_per_client();
+
+  StreamSocket socket(executor_.inner());
+  error_code ec;
+  const asio::generic::stream_protocol protocol(
+      is_inet ? std::get<Inet::Address>(peer).protocol().family() : AF_UNIX, 0);
+  socket.assign(protocol, fd.get(), ec);
+  if (ec) {
+    // The loop cannot watch it: epoll is out of memory or watches.  The client
+    // sees end of file.
+    if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
+      policy().OnFinished();
+    }
+    const DroppedConnection dropped(executor_, peer, LocalAddressOf(fd.get()));
+    (void)ShutDownInOrder(fd.get());
+    fd = Descriptor();
+    return DropUnwatched(dropped, ec.value(), client->descriptors);
+  }
+  fd.Release();
+
+  auto on_error =
+      [this, weak = std::weak_ptr<Client>(client)](std::exception_ptr error) {
+        if (auto client = weak.lock()) {
+          Determine(client, CloseReason::kHandlerError, error);
+        }
+      };
+  client->monitor.emplace(executor_.monitor(), "handler", on_error);
+  client->connection = std::make_shared<ServedConnection>(
+      std::make_shared<SocketCore>(executor_, std::move(socket), peer),
+      WriterMonitor(client), client->handler->streams,
+      options_.buffer_age_limit, client->handler->on_loss);
+  clients_.emplace(client->connection->id(), client);
+
+  auto on_exit = [this, client](std::exception_ptr error) {
+    OnHandlerExit(client, error);
+  };
+  ++num_handlers_;
+  // TearDown() closes before it cancels the scope, so there is no client then.
+  PORTREEVE_CHECK(scope_.SpawnOn(executor_.With(*client->monitor),
+                                 RunHandler(client), on_exit));
+}
+
+// Where the errors of the client's Writer go.
+Monitor AnyServer::WriterMonitor(const std::shared_ptr<Client>& client) {
+  if (client->handler->writer_errors ==
+      AnyHandler::WriterErrors::kAreTheHandlers) {
+    return *client->monitor;
+  }
+  return Monitor(
+      executor_.monitor(), "writer",
+      [this, weak = std::weak_ptr<Client>(client)](std::exception_ptr) {
+        if (auto client = weak.lock()) {
+          Determine(client, CloseReason::kForced, nullptr);
+        }
+      });
+}
+
+Task<> AnyServer::RunHandler(std::shared_ptr<Client> client) {
+  // Between this decision and the call there is no other step, so that no
+  // handler is called after a close, and the count is exact.
+  switch (policy().OnStart()) {
+    case AcceptPolicy::Verdict::kHandle:
+      break;
+    case AcceptPolicy::Verdict::kDrop:
+      Refuse(*client, CloseReason::kDropped);
+      co_return;
+    case AcceptPolicy::Verdict::kCloseAtOnce:
+      Refuse(*client, CloseReason::kListenerClosed);
+      co_return;
+  }
+  Begin(client);
+  if (!client->connection->socket()->is_open()) {
+    co_return;  // The observer closed it.
+  }
+  Task<> handler = client->handler->run(*client->connection);
+  co_await std::move(handler);
+}
+
+void AnyServer::Begin(const std::shared_ptr<Client>& client) {
+  client->begun = true;
+  const std::shared_ptr<ServedConnection>& connection = client->connection;
+  connections_.emplace(connection->id(), connection);
+  const std::weak_ptr<Client> weak = client;
+  connection->socket()->OnClosed([this, weak] {
+    if (auto client = weak.lock()) OnDescriptorClosed(*client);
+  });
+  connection->closed().Upon([this, weak] {
+    if (auto client = weak.lock(); client->handler_ended) {
+      client->connection->CloseReader();
+    }
+    // In a step of its own, so that all who wait for closed() still see the
+    // client counted (c3).
+    asio::post(executor_, [this, weak] {
+      auto client = weak.lock();
+      client->closed = true;
+      FinishIfThrough(client);
+    });
+  });
+  if (client->handler->streams == ServedConnection::Streams::kYes) {
+    connection->writer().consumer_left().Upon([this, weak] {
+      if (auto client = weak.lock()) {
+        Determine(client, CloseReason::kPeerReset, nullptr);
+      }
+    });
+  }
+  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
+}
+
+void AnyServer::Refuse(Client& client, CloseReason reason) {
+  ++dropped_total_;
+  client.determined = true;
+  client.through = true;
+  client.connection->NoteReason(reason);
+  client.connection->socket()->CloseNow();
+  Tell([&](auto& observer) { observer.OnDropped(*client.connection); });
+  acceptor_.GiveBackDescriptors(client.descriptors);
+}
+
+void AnyServer::OnHandlerExit(const std::shared_ptr<Client>& client,
+                              std::exception_ptr error) {
+  client->handler_ended = true;
+  --num_handlers_;
+  if (scope_.cancelled() && error && IsCancelled(error)) error = nullptr;
+  if (error) error = WithoutLeaving(*client, error);
+  if (!client->begun && !client->through) {
+    // Cancelled before its first step.
+    policy().OnStart();
+    Refuse(*client, CloseReason::kListenerClosed);
+  } else if (client->determined && error) {
+    // The client was over before; nobody else would hear of it (d8, d14b).
+    executor_.monitor().Send(error);
+  } else if (client->begun) {
+    Determine(client,
+              error ? CloseReason::kHandlerError : CloseReason::kHandlerDone,
+              error);
+  }
+  FinishIfThrough(client);
+}
+
+// Null where a handler on the bare socket was only told that its client has
+// left; one with a Reader and a Writer is told by values.
+std::exception_ptr AnyServer::WithoutLeaving(Client& client,
+                                             std::exception_ptr error) {
+  if (client.handler->streams == ServedConnection::Streams::kYes) return error;
+  const CloseReason leaving = LeavingToldBy(error);
+  SocketCore& socket = *client.connection->socket();
+  // It may be another socket's, whose peer is no client.
+  if (leaving == CloseReason::kNone || !socket.HasPeerLeft()) return error;
+  socket.NoteReason(leaving);
+  return nullptr;
+}
+
+void AnyServer::Determine(const std::shared_ptr<Client>& client,
+                          CloseReason reason, std::exception_ptr error) {
+  if (client->determined) return;
+  client->determined = true;
+  client->error = error;
+  client->monitor->Detach();
+  ServedConnection& connection = *client->connection;
+  connection.NoteReason(reason);
+  // With nothing left to flush or to read this closes within the call.
+  connection.Close(ExistingConnections::kClose, reason);
+}
+
+void AnyServer::OnDescriptorClosed(Client& client) {
+  ServedConnection& connection = *client.connection;
+  // Its handler closed it, and nothing else has happened.
+  connection.NoteReason(CloseReason::kHandlerDone);
+  Forget(connection);
+}
+
+void AnyServer::Forget(const AnyConnection& connection) {
+  connections_.erase(connection.id());
+  closed_bytes_received_ += connection.bytes_received();
+  closed_bytes_sent_ += connection.bytes_sent();
+  Tell([&](auto& observer) { observer.OnClosed(connection); });
+}
+
+void AnyServer::FinishIfThrough(const std::shared_ptr<Client>& client) {
+  if (!client->through && client->determined && client->closed) {
+    client->through = true;
+    policy().OnFinished();
+    if (client->error) {
+      ++handler_errors_total_;
+      ApplyPolicy(client);
+    }
+    acceptor_.GiveBackDescriptors(client->descriptors);
+  }
+  if (client->through && client->handler_ended) {
+    clients_.erase(client->connection->id());
+  }
+  CheckHandlersDetermined();
+}
+
+void AnyServer::ApplyPolicy(const std::shared_ptr<Client>& client) {
+  if (std::holds_alternative<IgnoreHandlerError>(on_handler_error_)) {
+    TellOfError(*client, client->error, HandlerErrorOutcome::kIgnored);
+  } else if (auto* call = std::get_if<CallOnHandlerError>(&on_handler_error_)) {
+    const CallOnHandlerError copy = *call;
+    if (scope_.Spawn(CallPolicy(client, copy))) {
+      ++num_policy_calls_;
+    } else {
+      Raise(*client, client->error);
+    }
+  } else {
+    Raise(*client, client->error);
+  }
+}
+
+Task<> AnyServer::CallPolicy(std::shared_ptr<Client> client,
+                             CallOnHandlerError call) {
+  std::exception_ptr thrown;
+  try {
+    Task<> f = call.f(*client->connection, client->error);
+    co_await std::move(f);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  // TearDown() cancelled f: what it was called for is not lost.
+  if (thrown && scope_.cancelled()) thrown = client->error;
+  if (thrown) {
+    Raise(*client, thrown);
+  } else {
+    TellOfError(*client, client->error, HandlerErrorOutcome::kReturned);
+  }
+  --num_policy_calls_;
+  CheckHandlersDetermined();
+}
+
+void AnyServer::Raise(const Client& client, std::exception_ptr error) {
+  // Before the next client is accepted (d13a).
+  Close(ExistingConnections::kLeave, CloseCause::kHandlerError);
+  TellOfError(client, error, HandlerErrorOutcome::kRaised);
+  // Where this was the last handler, handlers_determined comes now, and those
+  // who wait for it are resumed in the next step: before the error (m5).
+  auto send = [monitor = executor_.monitor(), error] { monitor.Send(error); };
+  asio::post(executor_,
+             [executor = executor_, send] { asio::post(executor, send); });
+}
+
+void AnyServer::TellOfError(const Client& client, std::exception_ptr error,
+                            HandlerErrorOutcome outcome) {
+  Tell([&](auto& observer) {
+    observer.OnHandlerError(*client.connection, error, outcome);
+  });
+}
+
+void AnyServer::CheckHandlersDetermined() {
+  if (close_finished_.determined() && clients_.empty() && num_handlers_ == 0 &&
+      num_policy_calls_ == 0 && num_direct_ == 0 &&
+      handlers_determined_.FillIfEmpty()) {
+    Tell([](auto& observer) { observer.OnHandlersDetermined(); });
+  }
+}
+
+}  // namespace portreeve

@@ -1,0 +1,118 @@
+// The clients of AnyServer that are served without a coroutine.
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "lib/serve/any_server.h"
+
+namespace portreeve {
+
+// The handler is decided on and begun in the step of the accept: there is none
+// in between in which the server could be closed.
+void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
+  const int descriptors = acceptor_.descriptors_per_client();
+  const AcceptPolicy::Verdict verdict = policy().OnStart();
+  AnyAddress local = LocalAddressOf(fd.get());
+  if (verdict != AcceptPolicy::Verdict::kHandle) {
+    const auto refused = MakeDirect(
+        {*this, home(), std::move(fd), peer, std::move(local), {}, 0, false});
+    if (refused != nullptr) {
+      DropDirect(*refused, verdict == AcceptPolicy::Verdict::kDrop
+                               ? CloseReason::kDropped
+                               : CloseReason::kListenerClosed);
+    }
+    return acceptor_.GiveBackDescriptors(descriptors);
+  }
+  Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
+  const std::shared_ptr<DirectConnection> connection =
+      MakeDirect({*this, lane, std::move(fd), peer, std::move(local),
+                  options_.buffer_age_limit, descriptors,
+                  options_.socket_options.no_delay});
+  const int error = connection == nullptr ? ENOMEM : EnterDirect(connection);
+  if (error != 0) {
+    if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
+    policy().OnFinished();
+    if (connection == nullptr) {
+      return acceptor_.GiveBackDescriptors(descriptors);
+    }
+    connection->Refuse(CloseReason::kDropped);
+    return DropUnwatched(*connection, error, descriptors);
+  }
+  ++num_direct_;
+  if (&lane != &home_ && num_away_++ == 0) {
+    away_work_.emplace(executor_.inner());
+  }
+  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
+  connection->Start();
+}
+
+// Null where the handler throws: then its client is closed, and dropped.
+std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
+    DirectConnection::Accepted accepted) {
+  std::shared_ptr<DirectConnection> connection;
+  Guarded(executor_.monitor(),
+          [&] { connection = handler_->make_direct(std::move(accepted)); });
+  if (connection == nullptr) ++dropped_total_;
+  return connection;
+}
+
+// Has it watched, and among the connections: 0; or errno, and it is neither.
+int AnyServer::EnterDirect(
+    const std::shared_ptr<DirectConnection>& connection) {
+  int error = ENOMEM;
+  try {
+    connections_.emplace(connection->id(), connection);
+    error = connection->Watch();
+  } catch (const std::bad_alloc&) {
+    // It is a client that could not be watched.
+  }
+  if (error != 0) connections_.erase(connection->id());
+  return error;
+}
+
+void AnyServer::DropDirect(DirectConnection& connection, CloseReason reason) {
+  ++dropped_total_;
+  connection.Refuse(reason);
+  Tell([&](auto& observer) { observer.OnDropped(connection); });
+}
+
+// A client that epoll did not take, and that is closed.
+void AnyServer::DropUnwatched(const AnyConnection& connection, int error_number,
+                              int descriptors) {
+  ++dropped_total_;
+  Tell([&](auto& observer) { observer.OnDropped(connection); });
+  acceptor_.NoteUnwatched(error_number);
+  acceptor_.GiveBackDescriptors(descriptors);
+}
+
+// The listening address where that is one, which saves a system call.
+AnyAddress AnyServer::LocalAddressOf(int fd) const {
+  const auto* inet = std::get_if<Inet::Address>(&listening_on());
+  if (inet == nullptr || !inet->address().is_unspecified()) {
+    return listening_on();
+  }
+  asio::generic::stream_protocol::endpoint local;
+  auto size = static_cast<socklen_t>(local.capacity());
+  // The peer may be gone already.
+  if (getsockname(fd, local.data(), &size) != 0) return Inet::Address();
+  local.resize(size);
+  return FromEndpoint(local);
+}
+
+void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
+  --num_direct_;
+  if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
+  if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
+  Forget(connection);
+  policy().OnFinished();
+  if (error_number != 0) {
+    ++dropped_total_;
+    acceptor_.NoteUnwatched(error_number);
+  }
+  acceptor_.GiveBackDescriptors(connection.descriptors());
+  CheckHandlersDetermined();
+}
+
+}  // namespace portreeve

@@ -1,0 +1,82 @@
+// ListeningSocket: a bound, listening descriptor (SPEC S1, S2, S6, S11, S12).
+#ifndef PORTREEVE_LIB_SERVE_LISTENING_SOCKET_H_
+#define PORTREEVE_LIB_SERVE_LISTENING_SOCKET_H_
+
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "lib/base/asio.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/poller.h"
+#include "lib/net/where.h"
+#include "lib/serve/unix_socket_file.h"
+
+namespace portreeve {
+
+// Threads: loop thread only.
+class ListeningSocket {
+ public:
+  // Binds and listens.  A port that the OS chooses is tried 10 times.
+  //
+  // A unix socket's file that a dead server left is removed, after a probe has
+  // shown that nobody listens there; of several processes that try, one gets
+  // it. A file that is no socket is never touched.  The file has its mode
+  // before the first client can connect.
+  //
+  // `backlog` >= 0.  Errors: INVALID_FIELD, ADDRESS_IN_USE,
+  // ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.
+  template <AddressKind A>
+  static absl::StatusOr<ListeningSocket> Open(const Executor& executor,
+                                              const WhereToListen<A>& where,
+                                              int backlog);
+
+  ListeningSocket(ListeningSocket&& other) = default;
+  ListeningSocket& operator=(ListeningSocket&&) = delete;
+  ~ListeningSocket();
+
+  // Has `watch` told, in each step of the loop in which a client waits, until
+  // this is called with false or the socket is closed.  Always the same
+  // `watch`, which lives as long.  Gives 0, or errno where it cannot be
+  // watched.
+  int SetWatched(Poller::Watch& watch, bool watched);
+  // Nobody is told any more, nor of its shutdown(2), of which SetWatched() with
+  // false is.  Idempotent.
+  void StopWatching();
+
+  // Accepts one client, or sets `error_number` to errno.
+  struct Accepted {
+    Descriptor fd;  // Non-blocking.
+    AnyAddress peer;
+  };
+  std::optional<Accepted> Accept(int* error_number);
+
+  // Changes the backlog.
+  absl::Status Listen(int backlog);
+
+  // Closes the descriptor; nobody can connect any more, even if another process
+  // holds a copy of it.  A unix socket's file is removed if it still is the one
+  // that was made here.  Idempotent.
+  void Close();
+
+  bool is_open() const { return descriptor_.is_open(); }
+  int native_handle() const { return descriptor_.get(); }  // -1 once closed.
+  // As the kernel has it; answers after Close(), too.
+  const AnyAddress& address() const { return address_; }
+  int effective_backlog() const { return effective_backlog_; }
+
+ private:
+  ListeningSocket(Poller& poller, Descriptor descriptor, AnyAddress address,
+                  std::optional<UnixSocketFile> file, int effective_backlog);
+
+  Poller* poller_;
+  Poller::Watch* watch_ = nullptr;  // Once it is registered.
+  bool watched_ = false;
+  Descriptor descriptor_;
+  AnyAddress address_;
+  int effective_backlog_;
+  std::optional<UnixSocketFile> file_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_LISTENING_SOCKET_H_

@@ -1,0 +1,57 @@
+#include "lib/serve/served_connection.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+
+namespace portreeve {
+ServedConnection::ServedConnection(std::shared_ptr<SocketCore> socket,
+                                   Monitor monitor, Streams streams,
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss)
+    : socket_(std::move(socket)) {
+  if (streams == Streams::kNo) return;
+  reader_.emplace(socket_);
+  WriterOptions options;
+  options.buffer_age_limit = buffer_age_limit;
+  options.raise_when_consumer_leaves = false;
+  options.on_loss = on_loss;
+  writer_.emplace(socket_, std::move(monitor), std::move(options));
+}
+
+Reader& ServedConnection::reader() {
+  PORTREEVE_CHECK(reader_.has_value());
+  return *reader_;
+}
+
+Writer& ServedConnection::writer() {
+  PORTREEVE_CHECK(writer_.has_value());
+  return *writer_;
+}
+
+size_t ServedConnection::bytes_to_write() const {
+  return writer_ ? writer_->bytes_to_write() : 0;
+}
+
+Deferred<> ServedConnection::Close(ExistingConnections how,
+                                   CloseReason reason) {
+  if (how == ExistingConnections::kLeave || socket_->is_closed()) {
+    return closed();
+  }
+  socket_->NoteReason(reason);
+  if (how == ExistingConnections::kReset) {
+    writer_ ? writer_->Abort() : socket_->Reset();
+  } else if (writer_) {
+    writer_->Close(Writer::kForceCloseOfHandler);
+  } else {
+    socket_->CloseInOrder(After(TimeSource::Of(socket_->executor()).Now(),
+                                Writer::kForceCloseOfHandler));
+  }
+  return closed();
+}
+
+void ServedConnection::CloseReader() {
+  if (reader_) reader_->Close();
+}
+
+}  // namespace portreeve

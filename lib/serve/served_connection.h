@@ -1,0 +1,63 @@
+// ServedConnection: one accepted client of a server with a handler that is a
+// coroutine.
+#ifndef PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_
+#define PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "lib/base/asio.h"
+#include "lib/net/any_connection.h"
+#include "lib/net/reader.h"
+#include "lib/net/socket.h"
+#include "lib/net/writer.h"
+
+namespace portreeve {
+
+// One accepted client, from the accept to the end of both its handler and its
+// descriptor.  The server and the handler's coroutine share it.
+// Threads: loop thread only.
+class ServedConnection final : public AnyConnection {
+ public:
+  // With streams, a Reader and a Writer are made; without (create_sock), the
+  // handler uses the socket itself.
+  enum class Streams { kYes, kNo };
+
+  ServedConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
+                   Streams streams, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss = OnLoss::kClose);
+
+  const AnyAddress& peer() const override { return socket_->peer(); }
+  const AnyAddress& local() const override { return socket_->local(); }
+  const std::shared_ptr<SocketCore>& socket() const { return socket_; }
+
+  // CHECK that there are streams.
+  Reader& reader();
+  Writer& writer();
+
+  int64_t bytes_received() const override { return socket_->bytes_received(); }
+  int64_t bytes_sent() const override { return socket_->bytes_sent(); }
+  size_t bytes_to_write() const override;
+  CloseReason reason() const override { return socket_->reason(); }
+  void NoteReason(CloseReason reason) { socket_->NoteReason(reason); }
+
+  Deferred<> Close(ExistingConnections how, CloseReason reason) override;
+
+  // Its handler has ended: the Reader, if there is one, takes no more reads.
+  void CloseReader();
+
+  Deferred<> closed() const override { return socket_->closed(); }
+  // Until the descriptor is closed: its socket may be closed earlier, and
+  // linger.
+  bool is_open() const override { return !socket_->is_closed(); }
+
+ private:
+  const std::shared_ptr<SocketCore> socket_;
+  std::optional<Reader> reader_;
+  std::optional<Writer> writer_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_

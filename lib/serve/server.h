@@ -1,0 +1,137 @@
+// Server<A>: Async's Tcp.Server (SPEC S1-S14).
+#ifndef PORTREEVE_LIB_SERVE_SERVER_H_
+#define PORTREEVE_LIB_SERVE_SERVER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "lib/serve/any_server.h"
+
+namespace portreeve {
+
+// Calls `f` with the client's address and the handler's error; the server goes
+// on.  If f throws, the server is closed, and the creator's monitor gets what f
+// threw (d4, d5).
+template <AddressKind A>
+struct CallHandlerError {
+  std::function<void(const typename A::Address&, std::exception_ptr)> f;
+};
+// Default: RaiseHandlerError.
+template <AddressKind A>
+using OnHandlerError =
+    std::variant<RaiseHandlerError, IgnoreHandlerError, CallHandlerError<A>>;
+
+// A server of one kind of address.  All that is not here is any_server()'s,
+// where also the guarantees stand.
+//
+// Threads: loop thread only.  Lifetime: as AnyServer.
+template <AddressKind A>
+class Server {
+ public:
+  // Serves one client.  When the coroutine ends or throws, what was written is
+  // flushed, for at most 30 s, and reader, writer and socket are closed (S8).
+  using Handler = std::function<Task<>(typename A::Address, Reader&, Writer&)>;
+  // The same on the bare socket, which is closed at the end.  What Asio's
+  // operations on it throw because the client has left is no error of the
+  // handler.
+  using SockHandler = std::function<Task<>(typename A::Address, Socket<A>)>;
+
+  // Binds, listens, and accepts from the next step of the loop on.  Errors: as
+  // AnyServer::Create.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(
+      Executor executor, const WhereToListen<A>& where,
+      OnHandlerError<A> on_handler_error, Handler handler,
+      ServerOptions options = {}) {
+    AnyHandler any{[handler = std::move(handler)](ServedConnection& client) {
+      return handler(std::get<typename A::Address>(client.peer()),
+                     client.reader(), client.writer());
+    }};
+    return Wrap(AnyServer::Create(std::move(executor), where,
+                                  ToAny(std::move(on_handler_error)),
+                                  std::move(any), std::move(options)));
+  }
+
+  static absl::StatusOr<std::unique_ptr<Server>> CreateSock(
+      Executor executor, const WhereToListen<A>& where,
+      OnHandlerError<A> on_handler_error, SockHandler handler,
+      ServerOptions options = {}) {
+    AnyHandler any{[handler = std::move(handler)](ServedConnection& client) {
+                     return handler(
+                         std::get<typename A::Address>(client.peer()),
+                         Socket<A>(client.socket()));
+                   },
+                   ServedConnection::Streams::kNo};
+    return Wrap(AnyServer::Create(std::move(executor), where,
+                                  ToAny(std::move(on_handler_error)),
+                                  std::move(any), std::move(options)));
+  }
+
+  // The port, or the path, that it listens on; answers after the close, too.
+  auto listening_on() const {
+    if constexpr (std::is_same_v<A, Inet>) {
+      return static_cast<int>(listening_on_address().port());
+    } else {
+      return listening_on_address().path();
+    }
+  }
+  typename A::Address listening_on_address() const {
+    return std::get<typename A::Address>(any_->listening_on());
+  }
+
+  Deferred<> Close(ExistingConnections existing = ExistingConnections::kLeave) {
+    return any_->Close(existing);
+  }
+  bool is_closed() const { return any_->is_closed(); }
+  Deferred<> close_finished() const { return any_->close_finished(); }
+  Deferred<> close_finished_and_handlers_determined() const {
+    return any_->close_finished_and_handlers_determined();
+  }
+  int num_connections() const { return any_->num_connections(); }
+  void SetDropIncomingConnections(bool drop) {
+    any_->SetDropIncomingConnections(drop);
+  }
+  Task<> TearDown() { return any_->TearDown(); }
+
+  AnyServer& any_server() { return *any_; }
+
+ private:
+  explicit Server(std::unique_ptr<AnyServer> any) : any_(std::move(any)) {}
+
+  static absl::StatusOr<std::unique_ptr<Server>> Wrap(
+      absl::StatusOr<std::unique_ptr<AnyServer>> any) {
+    if (!any.ok()) return any.status();
+    return std::unique_ptr<Server>(new Server(*std::move(any)));
+  }
+
+  static Task<> CallSync(CallHandlerError<A> call, typename A::Address address,
+                         std::exception_ptr error) {
+    call.f(address, error);
+    co_return;
+  }
+
+  static AnyOnHandlerError ToAny(OnHandlerError<A> on_handler_error) {
+    if (std::holds_alternative<RaiseHandlerError>(on_handler_error)) {
+      return RaiseHandlerError();
+    }
+    if (std::holds_alternative<IgnoreHandlerError>(on_handler_error)) {
+      return IgnoreHandlerError();
+    }
+    return CallOnHandlerError{
+        [call = std::get<CallHandlerError<A>>(std::move(on_handler_error))](
+            const ServedConnection& client, std::exception_ptr error) {
+          return CallSync(call, std::get<typename A::Address>(client.peer()),
+                          error);
+        }};
+  }
+
+  const std::unique_ptr<AnyServer> any_;
+};
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_SERVER_H_

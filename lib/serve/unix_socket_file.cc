@@ -1,0 +1,156 @@
+#include "lib/serve/unix_socket_file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "lib/base/status.h"
+#include "lib/net/address.h"
+
+namespace portreeve {
+namespace {
+
+std::string NameOf(const std::string& path) { return "unix:" + path; }
+
+Descriptor NewSocket() {
+  return Descriptor(
+      socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+absl::Status InUse(const std::string& path) {
+  return ErrnoError(EADDRINUSE, "bind", NameOf(path));
+}
+
+// `path` as it leads to the file from any working directory.  As it is where
+// the present one cannot be told.
+std::string Absolute(const std::string& path) {
+  if (path.front() == '/') return path;
+  // Allocated by getcwd(3), for it may be longer than any path of a socket.
+  const std::unique_ptr<char, decltype(&std::free)> directory(
+      getcwd(nullptr, 0), &std::free);
+  return directory == nullptr ? path : directory.get() + ("/" + path);
+}
+
+// How often a lock that another process holds is tried, a millisecond apart.
+constexpr int kLockTries = 50;
+
+// A lock on the directory of `path`: shared while a socket is made, from
+// bind(2) to listen(2), exclusive while a dead server's file is taken away.  So
+// no probe takes a socket that is about to listen for a dead one.
+absl::StatusOr<Descriptor> LockDirectoryOf(const std::string& path,
+                                           int operation) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "."
+                                : slash == 0               ? "/"
+                                             : path.substr(0, slash);
+  Descriptor fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.is_open()) return ErrnoError(errno, "open", NameOf(path));
+  for (int i = 0; flock(fd.get(), operation | LOCK_NB) != 0; ++i) {
+    if (errno != EWOULDBLOCK || i == kLockTries) return InUse(path);
+    (void)poll(nullptr, 0, 1);
+  }
+  return fd;
+}
+
+// Whether somebody listens at `path`: an error if so, or if it is no socket.
+absl::Status Probe(const std::string& path) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0) {
+    return errno == ENOENT ? absl::OkStatus()
+                           : ErrnoError(errno, "stat", NameOf(path));
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return ErrnoError(ENOTSOCK, "bind", NameOf(path));
+  }
+  const Descriptor probe = NewSocket();
+  if (!probe.is_open()) return ErrnoError(errno, "socket", NameOf(path));
+  const Unix::Address address(path);
+  if (connect(probe.get(), address.data(),
+              static_cast<socklen_t>(address.size())) == 0) {
+    return InUse(path);
+  }
+  // A full backlog (EAGAIN), or a file that we may not connect to (EACCES), is
+  // somebody's; only a refusal says that nobody is there.
+  return errno == ECONNREFUSED ? absl::OkStatus() : InUse(path);
+}
+
+absl::Status RemoveDead(const std::string& path) {
+  auto lock = LockDirectoryOf(path, LOCK_EX);
+  if (!lock.ok()) return lock.status();
+  if (auto s = Probe(path); !s.ok()) return s;
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return ErrnoError(errno, "unlink", NameOf(path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<UnixSocketFile> UnixSocketFile::BindAndListen(
+    int fd, const std::string& path, int mode, int backlog) {
+  // Where the directory cannot be read there is no lock, and nobody else of
+  // ours can have one there.
+  const auto lock = LockDirectoryOf(path, LOCK_SH);
+  const Unix::Address address(path);
+  if (bind(fd, address.data(), static_cast<socklen_t>(address.size())) != 0) {
+    return ErrnoError(errno, "bind", NameOf(path));
+  }
+  auto file = Of(path);
+  if (!file.ok()) return file.status();
+  absl::Status error;
+  if (chmod(path.c_str(), static_cast<mode_t>(mode)) != 0) {
+    error = ErrnoError(errno, "chmod", NameOf(path));
+  } else if (listen(fd, backlog) != 0) {
+    error = ErrnoError(errno, "listen", NameOf(path));
+  }
+  if (error.ok()) return file;
+  file->RemoveIfOurs();
+  return error;
+}
+
+absl::StatusOr<UnixSocketFile::Bound> UnixSocketFile::Listen(
+    const std::string& path, int mode, int backlog) {
+  Descriptor fd = NewSocket();
+  if (!fd.is_open()) return ErrnoError(errno, "socket", NameOf(path));
+  auto file = BindAndListen(fd.get(), path, mode, backlog);
+  if (DetailOf(file.status()).reason == Reason::kAddressInUse) {
+    if (auto s = RemoveDead(path); !s.ok()) return s;
+    file = BindAndListen(fd.get(), path, mode, backlog);
+  }
+  if (!file.ok()) return file.status();
+  return Bound{std::move(fd), *std::move(file)};
+}
+
+absl::Status UnixSocketFile::RemoveIfDead(const std::string& path) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0 && errno == ENOENT) {
+    return absl::OkStatus();
+  }
+  return RemoveDead(path);
+}
+
+absl::StatusOr<UnixSocketFile> UnixSocketFile::Of(const std::string& path) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0) {
+    return ErrnoError(errno, "stat", NameOf(path));
+  }
+  return UnixSocketFile(Absolute(path), status.st_dev, status.st_ino);
+}
+
+void UnixSocketFile::RemoveIfOurs() const {
+  struct stat status;
+  if (lstat(path_.c_str(), &status) == 0 && S_ISSOCK(status.st_mode) &&
+      status.st_dev == device_ && status.st_ino == inode_) {
+    unlink(path_.c_str());
+  }
+}
+
+}  // namespace portreeve

@@ -1,0 +1,151 @@
+#include "server/access/gate.h"
+
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/security/auth_context.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "server/api/errors.h"
+#include "server/control/control_calls.h"
+
+namespace portreeve::server {
+namespace {
+
+// Where nobody has seen the connection.  By the transport: "authenticated"
+// means that gRPC has a name for the peer, and a certificate without one must
+// not pass for a client without TLS.
+bool HasTls(const grpc::AuthContext* context) {
+  if (context == nullptr) return false;
+  const auto types =
+      context->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
+  return !(types.size() == 1 && types.front() == "insecure");
+}
+
+// The names in the certificate, the common name first.
+std::vector<std::string> NamesOf(const grpc::AuthContext& context) {
+  std::vector<std::string> names;
+  for (const char* property :
+       {GRPC_X509_CN_PROPERTY_NAME, GRPC_X509_SAN_PROPERTY_NAME}) {
+    for (const grpc::string_ref& value : context.FindPropertyValues(property)) {
+      if (!value.empty()) names.emplace_back(value.data(), value.size());
+    }
+  }
+  return names;
+}
+
+// "ipv6:%5B::1%5D:5555" as "ipv6:[::1]:5555".
+std::string PercentDecode(absl::string_view text) {
+  if (!absl::StrContains(text, '%')) return std::string(text);
+  std::string decoded;
+  while (!text.empty()) {
+    const bool is_escape = text[0] == '%' && text.size() >= 3 &&
+                           absl::ascii_isxdigit(text[1]) &&
+                           absl::ascii_isxdigit(text[2]);
+    decoded += is_escape ? absl::HexStringToBytes(text.substr(1, 2))
+                         : std::string(text.substr(0, 1));
+    text.remove_prefix(is_escape ? 3 : 1);
+  }
+  return decoded;
+}
+
+// Who that is to an audit, if there is one: who changes nothing must not wait
+// for the system's user database.
+std::string NameOf(ControlConnection& connection, const MethodAccess& method) {
+  return connection.is_unix() && !method.changes ? connection.Identity()
+                                                 : connection.Who();
+}
+
+// "ipv4:127.0.0.1:5555" without the port; the peer of a unix socket as it is.
+std::string WithoutPort(const std::string& peer) {
+  const bool is_inet =
+      absl::StartsWith(peer, "ipv4:") || absl::StartsWith(peer, "ipv6:");
+  return is_inet ? peer.substr(0, peer.rfind(':')) : peer;
+}
+
+std::string RoleName(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_VIEWER:
+      return "the role viewer";
+    case v1::ROLE_OPERATOR:
+      return "the role operator";
+    case v1::ROLE_ADMIN:
+      return "the role admin";
+    default:
+      return "no role";
+  }
+}
+
+struct Client {
+  std::string who;
+  v1::Role role;
+};
+
+// The name that gave the role, else the first one.
+Client FromNames(const Policy& policy, const std::vector<std::string>& names,
+                 v1::Role role) {
+  if (names.empty()) return {"a certificate without names", role};
+  for (const std::string& name : names) {
+    if (role != v1::ROLE_UNSPECIFIED && policy.RoleOf({name}) == role) {
+      return {name, role};
+    }
+  }
+  return {names.front(), role};
+}
+
+}  // namespace
+
+Gate::Gate(LivePolicy policy, Certificates certificates, AuditLog* audit)
+    : policy_(std::move(policy)), certificates_(certificates), audit_(audit) {}
+
+absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
+                                   std::string_view method) const {
+  const auto connection = ConnectionOf(context);
+  // One that ended long ago, of which nobody knows whose it was; or one that
+  // was shut down, of which gRPC still makes calls, and nobody reads answers.
+  if (connection == nullptr ? absl::StartsWith(context.peer(), "fd:")
+                            : connection->is_shut_down()) {
+    return absl::UnavailableError("the connection has ended");
+  }
+  const MethodAccess& access = AccessOf(method);
+  const auto auth = context.auth_context();
+  Client client{"", v1::ROLE_ADMIN};
+  std::string identity;
+  if (connection == nullptr ? HasTls(auth.get()) : connection->is_secure()) {
+    const auto names = NamesOf(*auth);
+    const Policy policy = policy_.Now();
+    client = FromNames(policy, names,
+                       certificates_ == Certificates::kAreAdmins
+                           ? v1::ROLE_ADMIN
+                           : policy.RoleOf(names));
+    // So that no certificate has the name of an address.
+    identity = absl::StrCat("tls:", client.who);
+  } else {
+    client.who = connection == nullptr ? PercentDecode(context.peer())
+                                       : NameOf(*connection, access);
+    identity = connection == nullptr ? WithoutPort(client.who)
+                                     : connection->Identity();
+  }
+  const Caller caller{std::move(client.who), std::move(identity), &access};
+  if (client.role >= caller.method->role) return caller;
+  const absl::Status refusal = RoleRequired(absl::StrCat(
+      caller.who, " has ", RoleName(client.role), "; ", std::string(method),
+      " needs ", RoleName(caller.method->role)));
+  Audit(caller, "", refusal);
+  return refusal;
+}
+
+void Gate::Audit(const Caller& caller, const std::string& name,
+                 const absl::Status& result) const {
+  if (audit_ == nullptr || !caller.method->changes) return;
+  audit_->Write(caller.who,
+                absl::StrCat(std::string(caller.method->service), "/",
+                             std::string(caller.method->method)),
+                name, result);
+}
+
+}  // namespace portreeve::server

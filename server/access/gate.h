@@ -1,0 +1,63 @@
+// Gate: who calls, what they may, and the audit of what they do (SPEC section
+// 4).
+#ifndef PORTREEVE_SERVER_ACCESS_GATE_H_
+#define PORTREEVE_SERVER_ACCESS_GATE_H_
+
+#include <grpcpp/server_context.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/access/access_table.h"
+#include "server/access/audit_log.h"
+#include "server/access/live_policy.h"
+
+namespace portreeve::server {
+
+// One admitted call.
+struct Caller {
+  // The name in the certificate, else the peer's address: "unix:uid=0(root)",
+  // and "unix:uid=0" where the method changes nothing.
+  std::string who;
+  // Who that is on every connection: "tls:NAME", the address without a port, or
+  // "unix:uid=0".
+  std::string identity;
+  const MethodAccess* method = nullptr;
+};
+
+// Asked by every method of every service before anything else.
+// Threads: any.
+class Gate {
+ public:
+  // Whom a client with a certificate is: without a policy file, an admin.
+  enum class Certificates { kAreAdmins, kHaveTheRolesOfThePolicy };
+
+  // `audit` outlives it; null: nothing is audited.
+  Gate(LivePolicy policy, Certificates certificates, AuditLog* audit);
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  // Whether the client may call `method`, a name of
+  // server/access/access_table.h (it is CHECKed).  A client without TLS is an
+  // admin.  A call of a method that changes something and is refused is audited
+  // here. Errors: ROLE_REQUIRED.
+  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
+                               std::string_view method) const;
+
+  // One line of audit, if the method changes something: what was done, or
+  // refused, to `name` ("listeners/web"; may be empty).
+  void Audit(const Caller& caller, const std::string& name,
+             const absl::Status& result) const;
+
+ private:
+  const LivePolicy policy_;
+  const Certificates certificates_;
+  AuditLog* const audit_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_ACCESS_GATE_H_

@@ -1,0 +1,61 @@
+// LivePolicy: what clients may listen on and connect to now.
+#ifndef PORTREEVE_SERVER_ACCESS_LIVE_POLICY_H_
+#define PORTREEVE_SERVER_ACCESS_LIVE_POLICY_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/descriptor.h"
+#include "lib/net/address.h"
+#include "lib/net/own_addresses.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/access/policy.h"
+
+namespace portreeve::server {
+
+// The policy, which can be replaced while the daemon runs, and the daemon's own
+// addresses, which hold whatever it says.  Each question is answered by one
+// policy as a whole.
+//
+// Threads: any.  Copies share what they hold.
+class LivePolicy {
+ public:
+  LivePolicy() : LivePolicy(Policy()) {}
+  // One that is never replaced is a policy, too.
+  LivePolicy(Policy policy);  // NOLINT(google-explicit-constructor)
+
+  Policy Now() const;
+
+  // For all that is asked from now on.
+  void Replace(Policy policy);
+  void SetOwnAddresses(OwnAddresses own);
+
+  // As the policy's own; those of connecting also give SELF_CONNECT, which
+  // comes first, where the daemon itself is.
+  absl::Status CheckListen(const v1::WhereToListen& where) const;
+  absl::Status CheckConnect(const v1::WhereToConnect& where) const;
+  absl::Status CheckAddress(const Inet::Address& address) const;
+
+  // The file to connect to for `address` (ConnectOptions::open), which stays
+  // what was checked, whoever moves or links what; none, where every file may
+  // be connected to.
+  // Errors: OUTSIDE_POLICY, SELF_CONNECT, those of lib/net/socket_file.h.
+  absl::StatusOr<Descriptor> OpenSocket(const Unix::Address& address) const;
+
+ private:
+  struct Rules {
+    Policy policy;
+    OwnAddresses own;
+  };
+  struct Shared;
+
+  std::shared_ptr<const Rules> Load() const;
+
+  const std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_ACCESS_LIVE_POLICY_H_

@@ -1,0 +1,73 @@
+// Policy: what clients may listen on and connect to, and who they are
+// (SPEC section 4).
+#ifndef PORTREEVE_SERVER_ACCESS_POLICY_H_
+#define PORTREEVE_SERVER_ACCESS_POLICY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/net/address.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/listener.pb.h"
+#include "portreeve/v1/policy.pb.h"
+
+namespace portreeve::server {
+
+struct PolicyRules;
+
+// proto/portreeve/v1/policy.proto, checked and ready to be asked.
+// Threads: any; it does not change.  Copies are cheap.
+class Policy {
+ public:
+  // Without a file: everything is allowed but to connect to link-local and
+  // metadata addresses.
+  Policy();
+
+  // Reads protobuf's text format.  Errors: INVALID_ARGUMENT, one line:
+  // "FILE:3:7: what is wrong"; those of reading the file.
+  static absl::StatusOr<Policy> FromFile(const std::string& path);
+  static absl::StatusOr<Policy> FromText(const std::string& text,
+                                         const std::string& file_name);
+
+  // Whether a listener may be there; `where` is checked (server/api/convert.h).
+  // Looks at the file system: what is a symbolic link can be another one when
+  // the socket is bound.
+  // Errors: OUTSIDE_POLICY, with the field from `where`.
+  absl::Status CheckListen(const v1::WhereToListen& where) const;
+
+  // Whether a forward handler or Dial may connect there.  A host that is a name
+  // passes: its addresses are checked when they are known.  The link of a unix
+  // socket is followed, as connect(2) does, at every call.
+  // Errors: OUTSIDE_POLICY, with the field from `where`.
+  absl::Status CheckConnect(const v1::WhereToConnect& where) const;
+
+  // The same of one resolved address (ConnectOptions::admit); an IPv4-mapped
+  // address counts as IPv4, and an unspecified one as the loopback that the
+  // kernel takes it for.  Errors: OUTSIDE_POLICY, with the address.
+  absl::Status CheckAddress(const Inet::Address& address) const;
+
+  // Whether it says where unix sockets that are connected to may be.
+  bool bounds_sockets() const;
+  // The path without a link to what connect(2) finds at `path` now; only that
+  // very file may be connected to.  Errors: OUTSIDE_POLICY of
+  // `unix_socket.path`.
+  absl::StatusOr<std::string> ResolveSocket(const std::string& path) const;
+
+  // What a client with a certificate of these names may do: the highest of the
+  // roles of the identities that are among them; ROLE_UNSPECIFIED: nothing.
+  v1::Role RoleOf(const std::vector<std::string>& names) const;
+  // Whether there is any.
+  bool has_identities() const;
+
+ private:
+  explicit Policy(PolicyRules rules);
+
+  std::shared_ptr<const PolicyRules> rules_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_ACCESS_POLICY_H_

@@ -1,0 +1,45 @@
+// PolicyRules: a policy that was read, as server/access/policy.h asks it.
+#ifndef PORTREEVE_SERVER_ACCESS_POLICY_RULES_H_
+#define PORTREEVE_SERVER_ACCESS_POLICY_RULES_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "portreeve/v1/policy.pb.h"
+#include "server/access/network_set.h"
+#include "server/access/unix_directories.h"
+
+namespace portreeve::server {
+
+// A range of ports, both ends included.
+struct PortRange {
+  int first;
+  int last;
+};
+
+// The fields of proto/portreeve/v1/policy.proto.  Where an empty one means
+// everything, it is empty here, too.
+struct PolicyRules {
+  NetworkSet listen_networks;
+  std::vector<PortRange> listen_ports;
+  UnixDirectories unix_directories;
+  NetworkSet dial_networks;
+  std::vector<PortRange> dial_ports;
+  NetworkSet dial_denied;  // Nothing, if empty.
+  // Whether dial.allow is set: then an empty `dial_unix_directories` means
+  // nothing.
+  bool has_dial_allow = false;
+  UnixDirectories dial_unix_directories;
+  std::map<std::string, v1::Role> identities;
+};
+
+// Reads protobuf's text format, with the defaults.
+// Errors: INVALID_ARGUMENT, one line: "FILE:LINE:COLUMN: what is wrong".
+absl::StatusOr<PolicyRules> ReadPolicyRules(const std::string& text,
+                                            const std::string& file_name);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_ACCESS_POLICY_RULES_H_

@@ -1,0 +1,53 @@
+#include "server/api/listener_draft.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "lib/base/status.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/api/spec.h"
+
+namespace portreeve::server {
+namespace {
+
+// Equal for equal requests only: maps are sorted, and fields that this version
+// does not know, which have no effect, are left out.
+std::string FingerprintOf(v1::CreateListenerRequest request) {
+  request.clear_request_id();
+  request.clear_validate_only();
+  request.DiscardUnknownFields();
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.SetSerializationDeterministic(true);
+  request.SerializeToCodedStream(&out);
+  out.Trim();
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<ListenerDraft> CheckCreate(
+    const v1::CreateListenerRequest& request) {
+  if (!request.listener_id().empty() && !IsListenerId(request.listener_id())) {
+    return InvalidField("listener_id",
+                        "must match [a-z]([a-z0-9-]{0,61}[a-z0-9])?");
+  }
+  ListenerDraft draft;
+  draft.listener_id = request.listener_id();
+  if (!request.request_id().empty()) {
+    if (auto s = CheckRequestId(request.request_id()); !s.ok()) return s;
+    draft.request_id = request.request_id();
+    draft.fingerprint = FingerprintOf(request);
+  }
+  draft.spec = request.spec();
+  DropUnknownFields(draft.spec);
+  if (auto s = CheckAndFill(draft.spec); !s.ok()) {
+    return WithFieldPrefix(s, "spec");
+  }
+  draft.validate_only = request.validate_only();
+  return draft;
+}
+
+}  // namespace portreeve::server

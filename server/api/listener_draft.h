@@ -1,0 +1,30 @@
+// ListenerDraft: a CreateListenerRequest that was checked.
+#ifndef PORTREEVE_SERVER_API_LISTENER_DRAFT_H_
+#define PORTREEVE_SERVER_API_LISTENER_DRAFT_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "portreeve/v1/listener.pb.h"
+
+namespace portreeve::server {
+
+struct ListenerDraft {
+  std::string listener_id;  // Empty: the daemon chooses.
+  v1::ListenerSpec spec;    // With every default filled in.
+  std::string caller;       // Caller::identity of server/access/gate.h.
+  std::string request_id;   // Of that caller; empty: none.
+  // What a request with the same request_id has to have in common with this
+  // one: everything but that id and validate_only.  Empty without one.
+  std::string fingerprint;
+  bool validate_only = false;
+};
+
+// Checks all that can be without looking at what is.  Any thread.
+// Errors: INVALID_FIELD, with the path from the request.
+absl::StatusOr<ListenerDraft> CheckCreate(
+    const v1::CreateListenerRequest& request);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_API_LISTENER_DRAFT_H_

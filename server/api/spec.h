@@ -1,0 +1,43 @@
+// Checks the spec of a listener, and fills in its defaults.
+#ifndef PORTREEVE_SERVER_API_SPEC_H_
+#define PORTREEVE_SERVER_API_SPEC_H_
+
+#include <google/protobuf/field_mask.pb.h>
+
+#include "absl/status/status.h"
+#include "portreeve/v1/listener.pb.h"
+
+namespace portreeve::server {
+
+// Bounds of labels, so that what is remembered and listed stays small.
+inline constexpr int kMaxLabels = 64;
+inline constexpr size_t kMaxLabelKeyBytes = 128;
+inline constexpr size_t kMaxLabelValueBytes = 256;
+inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
+
+// Checks all of `spec` and gives every field that is unset its default.
+// Errors: INVALID_FIELD, with the path from `spec`.
+absl::Status CheckAndFill(v1::ListenerSpec& spec);
+
+// What spec.DiscardUnknownFields() does, which walks every field by reflection
+// and allocates for each message, also where there is nothing to discard.
+void DropUnknownFields(v1::ListenerSpec& spec);
+
+// Whether `mask` names fields of `spec`, one or more: paths like
+// "spec.max_connections" and, within messages, "spec.handler.forward".
+// Errors: INVALID_FIELD of `update_mask`.
+absl::Status CheckUpdateMask(const google::protobuf::FieldMask& mask);
+
+// FAILED_PRECONDITION / IMMUTABLE_FIELD where `mask`, which is checked, names
+// something in `where_to_listen`.
+absl::Status CheckMutable(const google::protobuf::FieldMask& mask);
+
+// `current` with the fields in `mask`, which is checked, as `wanted` has them:
+// one that is unset there is unset in the result.
+v1::ListenerSpec Merge(const v1::ListenerSpec& current,
+                       const v1::ListenerSpec& wanted,
+                       const google::protobuf::FieldMask& mask);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_API_SPEC_H_

@@ -1,0 +1,19 @@
+// Text for protobuf's `string` fields, which take UTF-8 only.
+#ifndef PORTREEVE_SERVER_API_UTF8_H_
+#define PORTREEVE_SERVER_API_UTF8_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace portreeve::server {
+
+// `text` with every byte that is not part of well-formed UTF-8 as "\xHH".
+std::string EscapeNonUtf8(absl::string_view text);
+
+// The first characters of well-formed `text` that fit into `max_bytes`.
+absl::string_view ClipUtf8(absl::string_view text, size_t max_bytes);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_API_UTF8_H_

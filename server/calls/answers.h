@@ -1,0 +1,64 @@
+// Answers: what a loop has done for unary RPCs, on its way to the clients.
+#ifndef PORTREEVE_SERVER_CALLS_ANSWERS_H_
+#define PORTREEVE_SERVER_CALLS_ANSWERS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "server/calls/unread_answers.h"
+
+namespace portreeve::server {
+
+namespace asio = boost::asio;
+
+// To finish an RPC costs as much as to serve one, and wakes a thread of gRPC,
+// which takes the CPU from the loop or waits for what the loop holds within
+// gRPC.  So the answers of a step of the loop are given together, and as soon
+// as a thread of gRPC is awake, it gives those that are left.
+//
+// One for each io_context: Of() finds or makes it.
+class Answers final : public asio::execution_context::service {
+ public:
+  inline static asio::execution_context::id id;
+
+  static Answers& Of(asio::io_context& loop);
+
+  explicit Answers(asio::execution_context& loop);
+
+  // Of the same loop; here so that a call looks for one of them only.
+  UnreadAnswers& unread() { return unread_; }
+
+  // Finishes `reactor` with `status`, after this step of the loop, on any
+  // thread.
+  // Threads: the loop's.
+  void Add(grpc::ServerUnaryReactor* reactor, grpc::Status status);
+
+  // Gives all that are to be given by now.  Never waits for the loop.
+  // Threads: any.
+  void Give();
+
+ private:
+  struct Answer {
+    grpc::ServerUnaryReactor* reactor;
+    grpc::Status status;
+  };
+
+  void shutdown() override {}
+  std::optional<Answer> Next();
+
+  asio::io_context& loop_;
+  UnreadAnswers& unread_;
+  std::deque<Answer> of_this_step_;  // The loop's.
+  std::mutex mutex_;
+  std::deque<Answer> due_;  // Under mutex_.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CALLS_ANSWERS_H_

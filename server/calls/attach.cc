@@ -1,0 +1,63 @@
+#include "server/calls/attach.h"
+
+#include <utility>
+
+#include "lib/base/status.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/remote/stream_session.h"
+
+namespace portreeve::server {
+namespace {
+
+absl::StatusOr<std::shared_ptr<LiveConnection>> Take(
+    Registry& registry, const std::optional<ClientMessage>& message) {
+  if (!message || !message->frame.has_attach()) {
+    return InvalidField("attach", "the first frame must be `attach`");
+  }
+  const auto number = ParseConnectionName(message->frame.attach().connection(),
+                                          "attach.connection");
+  if (!number.ok()) return number.status();
+  return registry.Attach(*number);
+}
+
+}  // namespace
+
+Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
+                   AuditFunction audit) {
+  const std::optional<ClientMessage> message =
+      co_await stream->Read(ClientStream::Carrier::kCaller);
+  const auto live = Take(registry, message);
+  audit(message ? message->frame.attach().connection() : "", live.status());
+  if (!live.ok()) {
+    stream->Finish(live.status());
+    co_return;
+  }
+  StreamSessionOptions options;
+  options.describe = [live = *live] { return Describe(*live); };
+  options.on_end = [claim = (*live)->facts.claim](std::exception_ptr error) {
+    claim->End(error);
+  };
+  // What can be claimed has a coroutine that waits for the claim.
+  auto connection =
+      std::static_pointer_cast<ServedConnection>((*live)->connection);
+  co_await ServeStream(std::move(stream), std::move(connection),
+                       std::move(options));
+}
+
+Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
+                 AuditFunction audit) {
+  const std::optional<ClientMessage> message =
+      co_await stream->Read(ClientStream::Carrier::kCaller);
+  if (!message || !message->frame.has_dial()) {
+    const absl::Status error =
+        InvalidField("dial", "the first frame must be `dial`");
+    audit("", error);
+    stream->Finish(error);
+    co_return;
+  }
+  co_await registry.dialler().Serve(std::move(stream), message->frame.dial(),
+                                    std::move(audit));
+}
+
+}  // namespace portreeve::server

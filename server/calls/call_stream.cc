@@ -1,0 +1,194 @@
+#include "server/calls/call_stream.h"
+
+#include <grpcpp/support/proto_buffer_reader.h>
+#include <grpcpp/support/slice.h>
+
+#include <iterator>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "server/calls/grpc_status.h"
+#include "server/control/control_calls.h"
+
+namespace portreeve::server {
+
+grpc::ByteBuffer CallStream::Encode(
+    const google::protobuf::MessageLite& message) {
+  const grpc::Slice slice(message.ByteSizeLong());
+  // Nobody else has it yet.
+  message.SerializeWithCachedSizesToArray(const_cast<uint8_t*>(slice.begin()));
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+bool CallStream::Parse(grpc::ByteBuffer raw,
+                       google::protobuf::MessageLite& message) {
+  grpc::ProtoBufferReader reader(&raw);
+  return reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
+}
+
+CallStream::CallStream(Loop& loop, const grpc::CallbackServerContext& context,
+                       OnDoneFunction on_done)
+    : loop_(loop),
+      context_(context),
+      on_done_(std::move(on_done)),
+      connection_(ConnectionOf(context)) {}
+
+void CallStream::Carry() {
+  if (carries_ || connection_ == nullptr) return;
+  carries_ = true;
+  connection_->BeginCarrying();
+}
+
+void CallStream::ReadNext() {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (read_in_flight_ || end_seen_ || broken_ || closed()) return;
+  read_in_flight_ = true;
+  StartRead(&incoming_);
+}
+
+bool CallStream::TakeDirectly(const grpc::ByteBuffer&) { return false; }
+
+bool CallStream::ContinueSending(grpc::ByteBuffer*) { return false; }
+
+void CallStream::OnReadDone(bool ok) {
+  if (ok && connection_ != nullptr) connection_->AddMessage(incoming_.Length());
+  if (ok && TakeDirectly(incoming_)) {
+    incoming_.Clear();
+    return StartRead(&incoming_);
+  }
+  const bool cancelled = !ok && context_.IsCancelled();
+  loop_.Post([this, ok, cancelled] { TakeRead(ok, cancelled); });
+}
+
+void CallStream::TakeRead(bool ok, bool cancelled) {
+  read_in_flight_ = false;
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  if (broken_ || closed()) return;
+  if (ok) {
+    used_ = true;
+    OnMessage(std::move(message));
+  } else if (cancelled) {
+    Break();
+  } else {
+    end_seen_ = true;
+    AwaitCancel();
+  }
+}
+
+// What ended may be the client's direction.  But where gRPC has refused a
+// message, as too large, it says the same first, and then cancels the call.
+void CallStream::AwaitCancel() {
+  end_delay_.emplace(TimeSource::Of(loop_.context()));
+  end_delay_->StartAfter(kEndDelay, [this] {
+    if (!broken_ && !closed()) OnClientEnd();
+  });
+}
+
+void CallStream::Send(grpc::ByteBuffer message,
+                      std::function<void(bool)> on_sent) {
+  Enqueue({std::move(message), std::move(on_sent), false});
+}
+
+void CallStream::SendAndContinue(grpc::ByteBuffer message,
+                                 std::function<void(bool)> on_sent) {
+  Enqueue({std::move(message), std::move(on_sent), true});
+}
+
+void CallStream::Enqueue(Outgoing outgoing) {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (broken_ || closed()) return outgoing.on_sent(false);
+  AwaitSent();
+  outgoing_.push_back(std::move(outgoing));
+  Pump();
+}
+
+void CallStream::DropUnsent() {
+  auto first = outgoing_.begin();
+  if (write_in_flight_) ++first;
+  std::list<Outgoing> dropped;
+  dropped.splice(dropped.end(), outgoing_, first, outgoing_.end());
+  for (const Outgoing& outgoing : dropped) outgoing.on_sent(false);
+}
+
+void CallStream::Pump() {
+  if (write_in_flight_) return;
+  if (outgoing_.empty()) return FinishIfIdle();
+  write_in_flight_ = true;
+  continues_ = outgoing_.front().continues;
+  write_end_ = continues_ ? End::kNotAwaited : End::kAwaited;
+  writing_.Swap(&outgoing_.front().message);
+  Write();
+}
+
+void CallStream::Write() {
+  if (connection_ != nullptr) connection_->AddSent();
+  StartWrite(&writing_);
+}
+
+void CallStream::OnWriteDone(bool ok) {
+  writing_.Clear();
+  if (ok && continues_ && ContinueSending(&writing_)) return Write();
+  End expected = End::kNotAwaited;
+  if (ok && continues_ &&
+      write_end_.compare_exchange_strong(expected, End::kReached)) {
+    return;
+  }
+  loop_.Post([this, ok] { TakeSent(ok); });
+}
+
+void CallStream::AwaitSent() {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (!write_in_flight_ || !continues_) return;
+  if (write_end_.exchange(End::kAwaited) == End::kReached) TakeSent(true);
+}
+
+void CallStream::TakeSent(bool ok) {
+  write_in_flight_ = false;
+  const Outgoing sent = std::move(outgoing_.front());
+  outgoing_.pop_front();
+  sent.on_sent(ok);
+  if (!ok) Break();
+  Pump();
+  AwaitSent();  // Who was queued may wait already.
+}
+
+void CallStream::OnCancel() {
+  loop_.Post([this] { Break(); });
+}
+
+void CallStream::Break() {
+  if (std::exchange(broken_, true)) return;
+  if (end_delay_) end_delay_->Cancel();
+  AwaitSent();
+  DropUnsent();
+  if (closed()) return FinishIfIdle();
+  OnBroken();
+}
+
+void CallStream::Close(const absl::Status& status) {
+  PORTREEVE_DCHECK(loop_.OnLoop());
+  if (!status_) status_ = status;
+  if (end_delay_) end_delay_->Cancel();
+  AwaitSent();
+  FinishIfIdle();
+}
+
+void CallStream::CloseIfUnused(const absl::Status& status) {
+  if (!used_) Close(status);
+}
+
+void CallStream::FinishIfIdle() {
+  if (!closed() || !outgoing_.empty() || finished_) return;
+  finished_ = true;
+  NoteAnswer(context_);
+  Finish(ToGrpc(*status_));
+}
+
+// gRPC's last call: what was posted before it runs before it.
+void CallStream::OnDone() {
+  if (carries_) connection_->EndCarrying();
+  loop_.Post([this] { on_done_(this); });
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,122 @@
+#include "server/calls/connection_service.h"
+
+#include <utility>
+
+#include "server/api/convert.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/calls/refused_stream.h"
+#include "server/calls/socket_stream.h"
+#include "server/calls/unary.h"
+
+namespace portreeve::server {
+namespace {
+
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+}  // namespace
+
+ConnectionService::ConnectionService(Loop& loop, Registry& registry, Gate& gate)
+    : UnaryService(loop.context(), gate),
+      loop_(loop),
+      registry_(registry),
+      gate_(gate),
+      streams_(loop.executor()),
+      tasks_(loop.executor()) {
+  ServeUnary("ListConnections", &ConnectionService::ListConnections);
+  ServeUnary("GetConnection", &ConnectionService::GetConnection);
+  ServeUnary("CloseConnection", &ConnectionService::CloseConnection);
+}
+
+ServerUnaryReactor* ConnectionService::ListConnections(
+    CallbackServerContext* context, const v1::ListConnectionsRequest* request,
+    v1::ListConnectionsResponse* response) {
+  const auto caller = gate_.Admit(*context, "ListConnections");
+  if (!caller.ok()) return Answer(context, caller.status());
+  std::string listener;
+  if (!request->listener().empty()) {
+    auto id = ParseListenerName(request->listener(), "listener");
+    if (!id.ok()) return Answer(context, id.status());
+    listener = *std::move(id);
+  }
+  auto work = [this, listener = std::move(listener), request, response] {
+    auto page = registry_.ListConnections(listener, *request);
+    if (page.ok()) *response = *std::move(page);
+    return page.status();
+  };
+  return AnswerPageOnLoop(loop_.context(), context, response, std::move(work));
+}
+
+ServerUnaryReactor* ConnectionService::GetConnection(
+    CallbackServerContext* context, const v1::GetConnectionRequest* request,
+    v1::Connection* response) {
+  const auto caller = gate_.Admit(*context, "GetConnection");
+  if (!caller.ok()) return Answer(context, caller.status());
+  const auto number = ParseConnectionName(request->name(), "name");
+  if (!number.ok()) return Answer(context, number.status());
+  auto work = [this, number = *number, response] {
+    auto connection = registry_.GetConnection(number);
+    if (connection.ok()) *response = *std::move(connection);
+    return connection.status();
+  };
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
+}
+
+ServerUnaryReactor* ConnectionService::CloseConnection(
+    CallbackServerContext* context, const v1::CloseConnectionRequest* request,
+    v1::Connection* response) {
+  auto caller = gate_.Admit(*context, "CloseConnection");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto audit = [this, request,
+                caller = *std::move(caller)](const absl::Status& status) {
+    gate_.Audit(caller, request->name(), status);
+    return status;
+  };
+  const auto number = ParseConnectionName(request->name(), "name");
+  if (!number.ok()) return Answer(context, audit(number.status()));
+  const auto how = FromProto(request->mode());
+  if (!how.ok()) return Answer(context, audit(how.status()));
+  auto begin = [this, number = *number, how = *how, response,
+                audit]() -> absl::StatusOr<WaitReactor::Wait> {
+    auto awaited = registry_.CloseConnection(number, how);
+    if (const auto s = audit(awaited.status()); !s.ok()) return s;
+    auto respond = [response, describe = std::move(awaited->describe)] {
+      *response = describe();
+    };
+    return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
+  };
+  return WaitReactor::Start(loop_.context(), context, response,
+                            std::move(begin));
+}
+
+ConnectionService::Stream* ConnectionService::Attach(
+    CallbackServerContext* context) {
+  return StartStream(*context, "Attach", &ServeAttach);
+}
+
+ConnectionService::Stream* ConnectionService::Dial(
+    CallbackServerContext* context) {
+  return StartStream(*context, "Dial", &ServeDial);
+}
+
+ConnectionService::Stream* ConnectionService::StartStream(
+    CallbackServerContext& context, std::string_view method, Serve* serve) {
+  auto caller = gate_.Admit(context, method);
+  if (!caller.ok()) return new RefusedStream(caller.status());
+  auto audit = [this, caller = *std::move(caller)](const std::string& name,
+                                                   const absl::Status& status) {
+    gate_.Audit(caller, name, status);
+  };
+  auto on_done = [this](CallStream* stream) { streams_.Remove(stream); };
+  auto stream =
+      std::make_shared<SocketStream>(loop_, context, std::move(on_done));
+  loop_.Post([this, serve, stream, audit = std::move(audit)] {
+    if (!streams_.Add(stream)) return;
+    if (tasks_.Spawn(serve(registry_, stream, audit))) return;
+    stream->Finish(ShuttingDown());
+  });
+  return stream.get();
+}
+
+}  // namespace portreeve::server

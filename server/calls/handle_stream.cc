@@ -1,0 +1,141 @@
+#include "server/calls/handle_stream.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <utility>
+
+#include "lib/base/status.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+
+namespace portreeve::server {
+namespace {
+
+// What a message takes beside its bytes until it is sent, roughly.
+constexpr size_t kMessageBytes = 512;
+
+absl::Status NotStart() {
+  return InvalidField("start", "the first message must be `start`");
+}
+
+}  // namespace
+
+HandleStream::HandleStream(Loop& loop,
+                           const grpc::CallbackServerContext& context,
+                           Registry& registry, AuditFunction audit,
+                           OnDoneFunction on_done)
+    : CallStream(loop, context, std::move(on_done)),
+      registry_(registry),
+      unread_(UnreadAnswers::Of(loop.context())),
+      peer_(context.peer()),
+      audit_(std::move(audit)) {}
+
+void HandleStream::OnMessage(grpc::ByteBuffer message) {
+  v1::HandleRequest request;
+  absl::Status status = Parse(std::move(message), request)
+                            ? absl::OkStatus()
+                            : InvalidMessage("not a HandleRequest");
+  const bool first = !std::exchange(started_, true);
+  if (status.ok()) status = first ? TakeFirst(request) : TakeLater(request);
+  if (first) audit_(request.start().listener(), status);
+  if (!status.ok()) return Fail(status);
+  if (first) Begin();
+  ReadNext();
+}
+
+absl::Status HandleStream::TakeFirst(const v1::HandleRequest& request) {
+  if (!request.has_start()) return NotStart();
+  return Join(request.start().listener());
+}
+
+absl::Status HandleStream::Join(const std::string& listener) {
+  const auto id = ParseListenerName(listener, "start.listener");
+  if (!id.ok()) return id.status();
+  auto found = registry_.FindRemote(*id);
+  if (!found.ok()) return found.status();
+  listener_ = *std::move(found);
+  number_ = listener_->workers().Join(*this);
+  return absl::OkStatus();
+}
+
+// The wait ends with Leave(), so it needs no reference to the stream.
+void HandleStream::Begin() {
+  StartSendInitialMetadata();
+  auto done = [this](error_code ec) {
+    if (ec) return;
+    Leave();
+    Close(absl::OkStatus());
+  };
+  listener_->handlers_determined().Wait(asio::bind_cancellation_slot(
+      stop_waiting_.slot(),
+      asio::bind_executor(loop().context().get_executor(), std::move(done))));
+}
+
+absl::Status HandleStream::TakeLater(const v1::HandleRequest& request) {
+  switch (request.kind_case()) {
+    case v1::HandleRequest::kVerdict:
+      return listener_->workers().Give(request.verdict());
+    case v1::HandleRequest::kStart:
+      return InvalidField("start", "only the first message may be `start`");
+    case v1::HandleRequest::KIND_NOT_SET:
+      break;
+  }
+  return InvalidMessage("a message must have one of its kinds set");
+}
+
+void HandleStream::OnClientEnd() {
+  if (started_) return;
+  audit_("", NotStart());
+  Fail(NotStart());
+}
+
+void HandleStream::OnBroken() {
+  Leave();
+  Close(absl::CancelledError("the worker is gone"));
+}
+
+void HandleStream::Offer(const v1::Connection& connection) {
+  v1::HandleResponse response;
+  *response.mutable_offer()->mutable_connection() = connection;
+  Tell(response);
+}
+
+void HandleStream::AskForVerdict(
+    const v1::HandleResponse::HandlerError& error) {
+  v1::HandleResponse response;
+  *response.mutable_handler_error() = error;
+  Tell(response);
+}
+
+void HandleStream::Tell(const v1::HandleResponse& response) {
+  if (overloaded_) return;
+  grpc::ByteBuffer message = Encode(response);
+  const size_t bytes = message.Length() + kMessageBytes;
+  const bool counts = unread_bytes_ + bytes > UnreadAnswers::kSmallBytes;
+  if (counts && !unread_.TryAdd(peer_, bytes)) {
+    overloaded_ = true;
+    // The pool is busy with this worker.
+    loop().Post([this] { Fail(TooMuchUnread()); });
+    return;
+  }
+  unread_bytes_ += bytes;
+  Send(std::move(message), [this, bytes, counts](bool) {
+    unread_bytes_ -= bytes;
+    if (counts) unread_.Remove(peer_, bytes);
+  });
+}
+
+void HandleStream::Leave() {
+  if (!listener_) return;
+  stop_waiting_.emit(asio::cancellation_type::terminal);
+  const auto listener = std::move(listener_);
+  listener->workers().Leave(number_);
+}
+
+void HandleStream::Fail(const absl::Status& status) {
+  Leave();
+  DropUnsent();
+  Close(status);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,71 @@
+// HandleStream: one Handle call.
+#ifndef PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_
+#define PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "portreeve/v1/handler.pb.h"
+#include "server/calls/call_stream.h"
+#include "server/calls/unread_answers.h"
+#include "server/registry/registry.h"
+#include "server/remote/worker_pool.h"
+
+namespace portreeve::server {
+
+// Becomes a worker of the listener that the client names, and leaves when the
+// call ends or breaks.  A client that sends no more still gets its offers.
+//
+// What the client has not read yet waits here, and counts as unread answers of
+// its connection (server/calls/unread_answers.h).  A worker for which there is
+// no room any more is none: it leaves, and the call ends with OVERLOADED.
+class HandleStream final : public CallStream, private Worker {
+ public:
+  // Told the listener's name when the client has joined it, or was refused.
+  using AuditFunction =
+      std::function<void(const std::string& name, const absl::Status&)>;
+
+  // As CallStream's.  `registry` outlives it.
+  HandleStream(Loop& loop, const grpc::CallbackServerContext& context,
+               Registry& registry, AuditFunction audit, OnDoneFunction on_done);
+
+  // Awaits the first message.
+  void Start() { ReadNext(); }
+
+ private:
+  void OnMessage(grpc::ByteBuffer message) override;
+  void OnClientEnd() override;
+  void OnBroken() override;
+
+  void Offer(const v1::Connection& connection) override;
+  void AskForVerdict(const v1::HandleResponse::HandlerError& error) override;
+
+  // Errors: those of the call.
+  absl::Status TakeFirst(const v1::HandleRequest& request);
+  absl::Status Join(const std::string& listener);
+  absl::Status TakeLater(const v1::HandleRequest& request);
+  void Tell(const v1::HandleResponse& response);
+  // Tells the client that it counts, and awaits the listener's end.
+  void Begin();
+  void Leave();
+  void Fail(const absl::Status& status);
+
+  Registry& registry_;
+  UnreadAnswers& unread_;
+  const std::string peer_;
+  const AuditFunction audit_;
+  std::shared_ptr<ListenerResource> listener_;  // While it is a worker.
+  bool started_ = false;
+  size_t unread_bytes_ = 0;  // Of what was told and is not sent yet.
+  bool overloaded_ = false;
+  int64_t number_ = 0;                      // In the listener's pool.
+  asio::cancellation_signal stop_waiting_;  // For the listener's end.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_

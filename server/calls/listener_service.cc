@@ -1,0 +1,200 @@
+#include "server/calls/listener_service.h"
+
+#include <string>
+#include <utility>
+
+#include "server/api/convert.h"
+#include "server/api/listener_draft.h"
+#include "server/api/names.h"
+#include "server/api/spec.h"
+#include "server/calls/unary.h"
+
+namespace portreeve::server {
+namespace {
+
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+// Moves a result into its place.
+template <typename T>
+absl::Status Put(absl::StatusOr<T> result, T* place) {
+  if (result.ok()) *place = *std::move(result);
+  return result.status();
+}
+
+// A wait whose end puts the answer into `place`.
+absl::StatusOr<WaitReactor::Wait> ToWait(
+    absl::StatusOr<Awaited<v1::Listener>> awaited, v1::Listener* place) {
+  if (!awaited.ok()) return awaited.status();
+  auto respond = [place, describe = std::move(awaited->describe)] {
+    *place = describe();
+  };
+  return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
+}
+
+// Empty where the daemon is to choose.
+std::string NameAskedFor(const v1::CreateListenerRequest& request) {
+  return request.listener_id().empty() ? ""
+                                       : ListenerName(request.listener_id());
+}
+
+}  // namespace
+
+ListenerService::ListenerService(asio::io_context& loop, Registry& registry,
+                                 Gate& gate)
+    : UnaryService(loop, gate), loop_(loop), registry_(registry), gate_(gate) {
+  ServeUnary("CreateListener", &ListenerService::CreateListener);
+  ServeUnary("GetListener", &ListenerService::GetListener);
+  ServeUnary("ListListeners", &ListenerService::ListListeners);
+  ServeUnary("UpdateListener", &ListenerService::UpdateListener);
+  ServeUnary("CloseListener", &ListenerService::CloseListener);
+  ServeUnary("IsClosed", &ListenerService::IsClosed);
+  ServeUnary("CloseFinished", &ListenerService::CloseFinished);
+  ServeUnary("DeleteListener", &ListenerService::DeleteListener);
+}
+
+ServerUnaryReactor* ListenerService::Refuse(CallbackServerContext* context,
+                                            const Caller& caller,
+                                            const std::string& name,
+                                            const absl::Status& status) {
+  gate_.Audit(caller, name, status);
+  return Answer(context, status);
+}
+
+ServerUnaryReactor* ListenerService::CreateListener(
+    CallbackServerContext* context, const v1::CreateListenerRequest* request,
+    v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "CreateListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto draft = CheckCreate(*request);
+  if (!draft.ok()) {
+    if (request->validate_only()) return Answer(context, draft.status());
+    return Refuse(context, *caller, NameAskedFor(*request), draft.status());
+  }
+  draft->caller = caller->identity;
+  auto work = [this, caller = *caller, draft = *std::move(draft), request,
+               response]() mutable {
+    const absl::Status status =
+        Put(registry_.Create(std::move(draft)), response);
+    if (!request->validate_only()) {
+      gate_.Audit(caller,
+                  status.ok() ? response->name() : NameAskedFor(*request),
+                  status);
+    }
+    return status;
+  };
+  return AnswerOnLoop(loop_, context, response, std::move(work));
+}
+
+ServerUnaryReactor* ListenerService::GetListener(
+    CallbackServerContext* context, const v1::GetListenerRequest* request,
+    v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "GetListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto id = ParseListenerName(request->name(), "name");
+  if (!id.ok()) return Answer(context, id.status());
+  auto work = [this, id = *std::move(id), response] {
+    return Put(registry_.Get(id), response);
+  };
+  return AnswerOnLoop(loop_, context, response, std::move(work));
+}
+
+ServerUnaryReactor* ListenerService::ListListeners(
+    CallbackServerContext* context, const v1::ListListenersRequest* request,
+    v1::ListListenersResponse* response) {
+  const auto caller = gate_.Admit(*context, "ListListeners");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto work = [this, request, response] {
+    return Put(registry_.List(*request), response);
+  };
+  return AnswerPageOnLoop(loop_, context, response, std::move(work));
+}
+
+ServerUnaryReactor* ListenerService::UpdateListener(
+    CallbackServerContext* context, const v1::UpdateListenerRequest* request,
+    v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "UpdateListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  const std::string& name = request->listener().name();
+  auto id = ParseListenerName(name, "listener.name");
+  if (!id.ok()) return Refuse(context, *caller, name, id.status());
+  if (auto s = CheckUpdateMask(request->update_mask()); !s.ok()) {
+    return Refuse(context, *caller, name, s);
+  }
+  auto work = [this, caller = *caller, id = *std::move(id), request, response] {
+    const absl::Status status = Put(registry_.Update(id, *request), response);
+    gate_.Audit(caller, request->listener().name(), status);
+    return status;
+  };
+  return AnswerOnLoop(loop_, context, response, std::move(work));
+}
+
+ServerUnaryReactor* ListenerService::CloseListener(
+    CallbackServerContext* context, const v1::CloseListenerRequest* request,
+    v1::Listener* response) {
+  const auto caller = gate_.Admit(*context, "CloseListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  const std::string& name = request->name();
+  auto id = ParseListenerName(name, "name");
+  if (!id.ok()) return Refuse(context, *caller, name, id.status());
+  const auto existing = FromProto(request->existing_connections());
+  if (!existing.ok()) return Refuse(context, *caller, name, existing.status());
+  const auto wait_for = CheckWaitFor(request->wait_for());
+  if (!wait_for.ok()) return Refuse(context, *caller, name, wait_for.status());
+  auto begin = [this, caller = *caller, id = *std::move(id),
+                existing = *existing, wait_for = *wait_for, response] {
+    auto closing = registry_.Close(id, existing, wait_for);
+    // Before the wait, which may be long and need not end.
+    gate_.Audit(caller, ListenerName(id), closing.status());
+    return ToWait(std::move(closing), response);
+  };
+  return WaitReactor::Start(loop_, context, response, std::move(begin));
+}
+
+ServerUnaryReactor* ListenerService::IsClosed(
+    CallbackServerContext* context, const v1::IsClosedRequest* request,
+    v1::IsClosedResponse* response) {
+  const auto caller = gate_.Admit(*context, "IsClosed");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto id = ParseListenerName(request->name(), "name");
+  if (!id.ok()) return Answer(context, id.status());
+  auto work = [this, id = *std::move(id), response] {
+    const auto is_closed = registry_.IsClosed(id);
+    if (is_closed.ok()) response->set_is_closed(*is_closed);
+    return is_closed.status();
+  };
+  return AnswerOnLoop(loop_, context, response, std::move(work));
+}
+
+ServerUnaryReactor* ListenerService::CloseFinished(
+    CallbackServerContext* context, const v1::CloseFinishedRequest* request,
+    v1::CloseFinishedResponse* response) {
+  const auto caller = gate_.Admit(*context, "CloseFinished");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto id = ParseListenerName(request->name(), "name");
+  if (!id.ok()) return Answer(context, id.status());
+  const auto wait_for = CheckWaitFor(request->wait_for());
+  if (!wait_for.ok()) return Answer(context, wait_for.status());
+  auto begin = [this, id = *std::move(id), wait_for = *wait_for, response] {
+    return ToWait(registry_.CloseFinished(id, wait_for),
+                  response->mutable_listener());
+  };
+  return WaitReactor::Start(loop_, context, response, std::move(begin));
+}
+
+ServerUnaryReactor* ListenerService::DeleteListener(
+    CallbackServerContext* context, const v1::DeleteListenerRequest* request,
+    google::protobuf::Empty* response) {
+  const auto caller = gate_.Admit(*context, "DeleteListener");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto id = ParseListenerName(request->name(), "name");
+  if (!id.ok()) return Refuse(context, *caller, request->name(), id.status());
+  auto work = [this, caller = *caller, id = *std::move(id)] {
+    const absl::Status status = registry_.Delete(id);
+    gate_.Audit(caller, ListenerName(id), status);
+    return status;
+  };
+  return AnswerOnLoop(loop_, context, response, std::move(work));
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,60 @@
+// SocketStream: an Attach or Dial call as a ClientStream.
+#ifndef PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_
+#define PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/calls/call_stream.h"
+#include "server/remote/client_stream.h"
+
+namespace portreeve::server {
+
+// Of each direction it holds one frame at most, but for a write that was
+// cancelled: what else the client sends stays in the stream's window.
+class SocketStream final : public ClientStream, public CallStream {
+ public:
+  // As CallStream's.
+  SocketStream(Loop& loop, const grpc::CallbackServerContext& context,
+               OnDoneFunction on_done);
+
+  Task<std::optional<ClientMessage>> Read(Carrier carrier) override;
+  Task<bool> Write(v1::ServerFrame frame) override;
+  void SendData(DataBlock data) override;
+  Task<bool> DataTaken() override;
+  void Join(std::shared_ptr<SharedDescriptor> socket) override;
+  Deferred<> broken() const override { return broken_.deferred(); }
+  void Finish(const absl::Status& status) override { Close(status); }
+
+  void Close(const absl::Status& status) override;
+
+ private:
+  bool TakeDirectly(const grpc::ByteBuffer& message) override;
+  bool ContinueSending(grpc::ByteBuffer* message) override;
+  void OnMessage(grpc::ByteBuffer message) override;
+  void OnClientEnd() override;
+  void OnBroken() override;
+  bool AwaitsMessage() const;
+  void WakeReader();
+
+  const Ivar<> broken_;
+  std::optional<ClientMessage> message_;  // Read, and given to nobody yet.
+  bool client_ended_ = false;
+  std::optional<Ivar<bool>> data_taken_;  // Of the last SendData().
+  std::optional<Ivar<>> reader_;          // Of the last Read() that waited.
+
+  // Of Join(); else null.  Set while no read and no write is in flight.
+  std::shared_ptr<SharedDescriptor> socket_;
+  // Touched by whoever has the message that was read last, or asks for the
+  // next.
+  bool takes_directly_ = false;  // Read() allows it.
+  size_t directly_sent_ = 0;     // Bytes of that message.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_

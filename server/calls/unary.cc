@@ -1,0 +1,129 @@
+#include "server/calls/unary.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <exception>
+#include <utility>
+
+#include "lib/base/monitor.h"
+
+namespace portreeve::server {
+
+namespace {
+
+// No answer to a change has more: it is one listener, or one connection.  So a
+// refusal of what has more loses nothing.
+constexpr size_t kMostOfAChange = size_t{64} << 10;
+
+}  // namespace
+
+absl::Status AnswerToException() {
+  const std::exception_ptr error = std::current_exception();
+  Monitor::TopLevel().Send(error);
+  return absl::InternalError(DescribeException(error));
+}
+
+UnreadAnswer::~UnreadAnswer() {
+  if (bytes_ > 0) unread_.Remove(peer_, bytes_);
+}
+
+absl::Status UnreadAnswer::Count() {
+  const size_t bytes = response_.ByteSizeLong();
+  if (bytes <= UnreadAnswers::kSmallBytes) return absl::OkStatus();
+  peer_ = context_.peer();
+  if (bytes <= kMostOfAChange) {
+    unread_.Add(peer_, bytes);
+  } else if (!unread_.TryAdd(peer_, bytes)) {
+    return TooMuchUnread();
+  }
+  bytes_ = bytes;
+  return absl::OkStatus();
+}
+
+void UnreadAnswer::Note() const { NoteAnswer(context_); }
+
+LoopReactor::LoopReactor(asio::io_context& loop,
+                         const grpc::CallbackServerContext& context,
+                         const google::protobuf::MessageLite& response)
+    : answers_(Answers::Of(loop)),
+      unread_(answers_.unread(), context, response) {}
+
+void LoopReactor::Answer(absl::Status status) {
+  if (status.ok()) status = unread_.Count();
+  unread_.Note();
+  answers_.Add(this, ToGrpc(status));
+}
+
+void LoopReactor::OnDone() {
+  Answers& answers = answers_;
+  delete this;
+  answers.Give();
+}
+
+WaitReactor::WaitReactor(asio::io_context& loop,
+                         const grpc::CallbackServerContext& context,
+                         const google::protobuf::MessageLite& response)
+    : loop_(loop),
+      answers_(Answers::Of(loop)),
+      unread_(answers_.unread(), context, response) {}
+
+WaitReactor* WaitReactor::Start(asio::io_context& loop,
+                                const grpc::CallbackServerContext* context,
+                                const google::protobuf::MessageLite* response,
+                                Begin begin) {
+  auto reactor = std::make_shared<WaitReactor>(loop, *context, *response);
+  reactor->self_ = reactor;
+  // Before OnCancel() can post.
+  asio::post(loop,
+             [reactor, begin = std::move(begin)] { reactor->Run(begin); });
+  return reactor.get();
+}
+
+void WaitReactor::Run(const Begin& begin) {
+  try {
+    absl::StatusOr<Wait> wait = begin();
+    if (!wait.ok()) return Finish(ToGrpc(wait.status()));
+    Await(*std::move(wait));
+  } catch (...) {
+    Finish(ToGrpc(AnswerToException()));
+  }
+}
+
+void WaitReactor::Await(Wait wait) {
+  auto done = [self = shared_from_this(),
+               respond = std::move(wait.respond)](error_code ec) {
+    if (ec) {
+      self->Finish(ToGrpc(absl::CancelledError("the caller stopped waiting")));
+      return;
+    }
+    absl::Status status;
+    try {
+      respond();
+      status = self->unread_.Count();
+    } catch (...) {
+      status = AnswerToException();
+    }
+    self->unread_.Note();
+    self->answers_.Add(self.get(), ToGrpc(status));
+  };
+  wait.until.Wait(asio::bind_cancellation_slot(
+      cancel_.slot(),
+      asio::bind_executor(loop_.get_executor(), std::move(done))));
+}
+
+void WaitReactor::OnCancel() {
+  // Without effect once the wait has ended.
+  asio::post(loop_, [self = shared_from_this()] {
+    self->cancel_.emit(asio::cancellation_type::terminal);
+  });
+}
+
+// Everything that the loop does with it, but for a cancellation that comes too
+// late, is done before Finish().
+void WaitReactor::OnDone() {
+  Answers& answers = answers_;
+  self_.reset();
+  answers.Give();
+}
+
+}  // namespace portreeve::server

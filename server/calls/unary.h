@@ -1,0 +1,158 @@
+// Unary RPCs: from gRPC's threads to the loop and back.
+#ifndef PORTREEVE_SERVER_CALLS_UNARY_H_
+#define PORTREEVE_SERVER_CALLS_UNARY_H_
+
+#include <google/protobuf/message_lite.h>
+#include <grpcpp/grpcpp.h>
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "lib/base/deferred.h"
+#include "server/calls/answers.h"
+#include "server/calls/grpc_status.h"
+#include "server/calls/unread_answers.h"
+#include "server/control/control_calls.h"
+
+namespace portreeve::server {
+
+// Answers at once with `status`.
+inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                        const absl::Status& status) {
+  NoteAnswer(*context);
+  auto* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+// The bytes of one answer, from when it is known until gRPC has let go of it.
+class UnreadAnswer {
+ public:
+  // Of a call and its response, which live until then.
+  UnreadAnswer(UnreadAnswers& unread,
+               const grpc::CallbackServerContext& context,
+               const google::protobuf::MessageLite& response)
+      : unread_(unread), context_(context), response_(response) {}
+  UnreadAnswer(const UnreadAnswer&) = delete;
+  UnreadAnswer& operator=(const UnreadAnswer&) = delete;
+  ~UnreadAnswer();
+
+  // The answer is what the response is now.  OVERLOADED if that is too much.
+  // Once.
+  absl::Status Count();
+  // It is known: the call waits for nothing any more.
+  void Note() const;
+
+ private:
+  UnreadAnswers& unread_;
+  const grpc::CallbackServerContext& context_;
+  const google::protobuf::MessageLite& response_;
+  std::string peer_;  // Where bytes_ > 0.
+  size_t bytes_ = 0;  // That are counted.
+};
+
+// An RPC that a step of the loop answers.
+class LoopReactor final : public grpc::ServerUnaryReactor {
+ public:
+  LoopReactor(asio::io_context& loop,
+              const grpc::CallbackServerContext& context,
+              const google::protobuf::MessageLite& response);
+
+  // Threads: the loop's.
+  void Answer(absl::Status status);
+
+  void OnDone() override;
+
+ private:
+  Answers& answers_;
+  UnreadAnswer unread_;
+};
+
+// What is thrown on the loop instead of an answer; the top-level monitor is
+// told.  In a catch clause.
+absl::Status AnswerToException();
+
+// Runs `work`, an absl::Status(), on the loop, and answers with what it gives,
+// or throws: a call without an answer would wait for ever.  `work` may use the
+// request and the response.
+template <typename Work>
+grpc::ServerUnaryReactor* AnswerOnLoop(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Work work) {
+  auto* reactor =
+      new LoopReactor(loop, *context, *response);  // Until OnDone().
+  asio::post(loop, [reactor, work = std::move(work)]() mutable {
+    absl::Status status;
+    try {
+      status = work();
+    } catch (...) {
+      status = AnswerToException();
+    }
+    reactor->Answer(std::move(status));
+  });
+  return reactor;
+}
+
+// The same for a page of a list, which is large: it is not even made for a
+// client that leaves too much unread by then.
+template <typename Work>
+grpc::ServerUnaryReactor* AnswerPageOnLoop(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Work work) {
+  auto make = [&unread = UnreadAnswers::Of(loop), context,
+               work = std::move(work)]() mutable -> absl::Status {
+    if (unread.IsFull(*context)) return TooMuchUnread();
+    return work();
+  };
+  return AnswerOnLoop(loop, context, response, std::move(make));
+}
+
+// An RPC that waits for something on the loop.  A caller that stops waiting
+// ends the wait and nothing else.
+//
+// Threads: Start() on gRPC's; every field is touched on the loop only, but for
+// self_, which nothing but Start() and OnDone() uses.
+class WaitReactor final : public grpc::ServerUnaryReactor,
+                          public std::enable_shared_from_this<WaitReactor> {
+ public:
+  struct Wait {
+    Deferred<> until;
+    std::function<void()> respond;  // Fills the response.
+  };
+  // Called once, on the loop, also for a call that was cancelled.  An error is
+  // the answer, and so is what it or `respond` throws.
+  using Begin = std::function<absl::StatusOr<Wait>()>;
+
+  // `loop` outlives the call; `response` is what `begin` and the wait fill.
+  static WaitReactor* Start(asio::io_context& loop,
+                            const grpc::CallbackServerContext* context,
+                            const google::protobuf::MessageLite* response,
+                            Begin begin);
+
+  WaitReactor(asio::io_context& loop,
+              const grpc::CallbackServerContext& context,
+              const google::protobuf::MessageLite& response);
+
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  void Run(const Begin& begin);
+  void Await(Wait wait);
+
+  asio::io_context& loop_;
+  Answers& answers_;
+  UnreadAnswer unread_;
+  asio::cancellation_signal cancel_;
+  std::shared_ptr<WaitReactor> self_;  // gRPC's reference, until OnDone().
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CALLS_UNARY_H_

@@ -1,0 +1,423 @@
+#include "server/control/control_acceptor.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "server/control/descriptor_shares.h"
+
+namespace portreeve::server {
+namespace {
+
+// Fewer than the usual 16: nothing waits behind a client of the control plane.
+constexpr int kMostAcceptsPerBatch = 4;
+
+// How often those who send are looked at; less often where they are many, so
+// that looking takes a small part of the loop's time.
+constexpr std::chrono::milliseconds kLookInterval{5};
+constexpr std::chrono::microseconds kLookIntervalOfEach{100};
+
+// How often clients that are dropped are logged, at most.
+constexpr std::chrono::seconds kDropLogInterval{1};
+
+// As gRPC names addresses.
+std::string AddressText(const AnyAddress& peer) {
+  const auto* inet = std::get_if<Inet::Address>(&peer);
+  if (inet == nullptr) return "unix:";
+  const asio::ip::address address = Unmapped(inet->address());
+  if (address.is_v4()) {
+    return absl::StrCat("ipv4:", address.to_string(), ":", inet->port());
+  }
+  asio::ip::address_v6 v6 = address.to_v6();
+  const unsigned long scope = v6.scope_id();
+  v6.scope_id(0);
+  return absl::StrCat("ipv6:[", v6.to_string(),
+                      scope == 0 ? "" : absl::StrCat("%", scope),
+                      "]:", inet->port());
+}
+
+// An address is a URI to gRPC.
+std::string KeyOf(const std::string& address) {
+  return absl::StrReplaceAll(address,
+                             {{"%", "%25"}, {"[", "%5B"}, {"]", "%5D"}});
+}
+
+std::optional<ucred> CredentialsOf(int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return std::nullopt;
+  }
+  return credentials;
+}
+
+// What gRPC does to sockets that it accepts itself.
+void PrepareTcp(int fd, std::chrono::milliseconds unacknowledged) {
+  const int on = 1;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const auto most = static_cast<int>(unacknowledged.count());
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof most);
+}
+
+}  // namespace
+
+// One address that is listened on.
+class ControlAcceptor::Address final : public Acceptor::Owner {
+ public:
+  Address(ControlAcceptor& owner, ListeningSocket socket)
+      : owner_(owner),
+        acceptor_(*this, owner.executor_, std::move(socket),
+                  {owner.limits_.max_connections, kMostAcceptsPerBatch},
+                  &owner.budget_, DescriptorShares::kOfControlConnection) {}
+
+  Acceptor& acceptor() { return acceptor_; }
+  const AnyAddress& address() const { return acceptor_.socket().address(); }
+  bool is_unix() const {
+    return std::holds_alternative<Unix::Address>(address());
+  }
+
+ private:
+  void OnClient(Descriptor fd, const AnyAddress& peer) override {
+    (void)acceptor_.policy().OnStart();
+    owner_.OnClient(*this, std::move(fd), peer);
+  }
+  void OnLimitReached(int limit) override {
+    Log(absl::StrCat("the limit of --max-control-connections (", limit,
+                     ") is reached: further clients wait"));
+  }
+  void OnAcceptFailed(int error_number, int64_t count) override {
+    if (!owner_.budget_.Has(DescriptorShares::kOfControlConnection)) {
+      return OnLimitReached(owner_.limits_.max_connections);
+    }
+    const absl::Status error =
+        ErrnoError(error_number, "accept", ToString(address()));
+    Log(absl::StrCat("control: ", std::string(error.message()), ", ", count,
+                     " times; it is tried again"));
+  }
+  void OnBroken(absl::Status error) override {
+    Log(absl::StrCat("control: ", std::string(error.message()),
+                     "; nobody can connect any more"));
+  }
+  void OnIdle() override {}
+
+  ControlAcceptor& owner_;
+  Acceptor acceptor_;
+};
+
+// One connection that gRPC has.
+class ControlAcceptor::Client final : public Poller::Watch {
+ public:
+  Client(ControlAcceptor& owner, Address& address,
+         std::shared_ptr<ControlConnection> connection)
+      : owner_(owner), address_(address), connection_(std::move(connection)) {}
+
+  Address& address() { return address_; }
+  ControlConnection& connection() { return *connection_; }
+  const std::shared_ptr<ControlConnection>& shared_connection() const {
+    return connection_;
+  }
+  FloodPolicy& flood() { return flood_; }
+  // Something has come since the last call of this.
+  bool TakeArrival() { return std::exchange(arrived_, false); }
+  const FloodPolicy& flood() const { return flood_; }
+
+  // Whether it is told of bytes that come; of the end it always is.  Gives 0,
+  // or errno.
+  int Begin() {
+    return owner_.poller_.Add(connection_->native_handle(), EPOLLIN | EPOLLET,
+                              *this);
+  }
+  void SetTold(bool told) {
+    (void)owner_.poller_.Change(connection_->native_handle(),
+                                told ? EPOLLIN | EPOLLET : EPOLLET, *this);
+  }
+  // gRPC may have the socket for a while longer.
+  void End() { owner_.poller_.RemoveNow(connection_->native_handle(), *this); }
+
+ private:
+  void OnReady(uint32_t events, int) override {
+    if ((events & EPOLLHUP) != 0) return owner_.Forget(*this);
+    arrived_ = true;
+    owner_.OnBytes(*this);
+  }
+
+  ControlAcceptor& owner_;
+  Address& address_;
+  const std::shared_ptr<ControlConnection> connection_;
+  FloodPolicy flood_;
+  bool arrived_ = false;
+};
+
+ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
+                                 bool secure, ControlTable& table,
+                                 ControlMemory& memory)
+    : executor_(executor),
+      limits_(limits),
+      secure_(secure),
+      table_(table),
+      memory_(memory),
+      poller_(Poller::Of(LoopOf(executor))),
+      time_(TimeSource::Of(executor)),
+      budget_(limits.max_connections * DescriptorShares::kOfControlConnection),
+      handshakes_(static_cast<size_t>(limits.max_handshakes), limits.handshake,
+                  [](const std::shared_ptr<ControlConnection>& connection) {
+                    return connection->called() || !connection->is_open();
+                  }),
+      handshake_timer_(time_),
+      look_timer_(time_) {}
+
+ControlAcceptor::~ControlAcceptor() { Close(); }
+
+absl::Status ControlAcceptor::Listen(const AnyAddress& address) {
+  constexpr int kBacklog = 128;
+  auto socket = [&]() -> absl::StatusOr<ListeningSocket> {
+    if (const auto* inet = std::get_if<Inet::Address>(&address)) {
+      auto where =
+          WhereToListen<Inet>::OfAddress(inet->address(), inet->port());
+      where.ipv6_only = false;
+      return ListeningSocket::Open(executor_, where, kBacklog);
+    }
+    auto where =
+        WhereToListen<Unix>::OfFile(std::get<Unix::Address>(address).path());
+    where.mode = 0600;
+    return ListeningSocket::Open(executor_, where, kBacklog);
+  }();
+  if (!socket.ok()) return socket.status();
+  addresses_.push_back(std::make_unique<Address>(*this, *std::move(socket)));
+  return absl::OkStatus();
+}
+
+std::vector<AnyAddress> ControlAcceptor::addresses() const {
+  std::vector<AnyAddress> addresses;
+  for (const auto& address : addresses_) {
+    addresses.push_back(address->address());
+  }
+  return addresses;
+}
+
+absl::Status ControlAcceptor::Start(HandOver hand_over) {
+  hand_over_ = std::move(hand_over);
+  for (const auto& address : addresses_) {
+    if (const int error = address->acceptor().Start(); error != 0) {
+      return ErrnoError(error, "epoll_ctl", ToString(address->address()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ControlAcceptor::StopAccepting() {
+  for (const auto& address : addresses_) address->acceptor().Close();
+}
+
+void ControlAcceptor::Close() {
+  StopAccepting();
+  while (!clients_.empty()) Forget(*clients_.begin()->first);
+  handshake_timer_.Cancel();
+  look_timer_.Cancel();
+}
+
+void ControlAcceptor::OnClient(Address& address, Descriptor fd,
+                               const AnyAddress& peer) {
+  const bool is_unix = address.is_unix();
+  if (!is_unix) PrepareTcp(fd.get(), limits_.unacknowledged);
+  auto connection = Describe(fd.get(), is_unix, peer);
+  absl::Status watched = connection.status();
+  if (watched.ok()) watched = Watch(address, *connection);
+  if (!watched.ok()) {
+    NoteDropped(watched);
+    return Leave(address);
+  }
+  EndNamesake(**connection);
+  table_.Add(*connection);
+  if (const auto oldest = handshakes_.Enter(*connection, time_.Now())) {
+    (*oldest)->ShutDown();
+  }
+  if (clients_.size() >= static_cast<size_t>(limits_.max_connections)) {
+    // So that there is a place for the next.
+    if (const auto oldest = handshakes_.GiveWay()) (*oldest)->ShutDown();
+  }
+  AwaitHandshakes();
+  hand_over_(fd.Release(), is_unix);
+}
+
+void ControlAcceptor::NoteDropped(const absl::Status& why) {
+  ++num_dropped_;
+  const TimePoint now = time_.Now();
+  if (drop_logged_ && now - *drop_logged_ < kDropLogInterval) return;
+  drop_logged_ = now;
+  Log(absl::StrCat("control: a client is dropped: ", std::string(why.message()),
+                   " (", num_dropped_, " since the start)"));
+}
+
+// From one port a client can connect to several of the daemon's addresses.
+// gRPC names connections of TLS by the client's address alone: the calls of one
+// would count for the other.
+void ControlAcceptor::EndNamesake(const ControlConnection& connection) const {
+  if (!connection.is_secure()) return;
+  if (const auto older = table_.Find(connection.key())) older->ShutDown();
+}
+
+absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(
+    int fd, bool is_unix, const AnyAddress& peer) const {
+  ControlConnection::Client client;
+  client.address = AddressText(peer);
+  client.is_secure = secure_ && !is_unix;
+  client.key =
+      client.is_secure ? KeyOf(client.address) : absl::StrCat("fd:", fd);
+  if (is_unix) {
+    client.credentials = CredentialsOf(fd);
+    if (!client.credentials) return ErrnoError(errno, "getsockopt", "unix:");
+  }
+  Descriptor copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy.is_open()) return ErrnoError(errno, "dup", client.address);
+  return std::make_shared<ControlConnection>(std::move(client),
+                                             std::move(copy));
+}
+
+absl::Status ControlAcceptor::Watch(
+    Address& address, const std::shared_ptr<ControlConnection>& connection) {
+  auto client = std::make_unique<Client>(*this, address, connection);
+  if (const int error = client->Begin(); error != 0) {
+    return ErrnoError(error, "epoll_ctl", connection->key());
+  }
+  Client* const key = client.get();
+  clients_.emplace(key, std::move(client));
+  return absl::OkStatus();
+}
+
+void ControlAcceptor::AwaitHandshakes() {
+  if (handshake_timer_.armed()) return;
+  if (const auto next = handshakes_.next()) {
+    handshake_timer_.StartAt(*next, [this] { ExpireHandshakes(); });
+  }
+}
+
+void ControlAcceptor::ExpireHandshakes() {
+  while (const auto late = handshakes_.Expire(time_.Now())) {
+    // gRPC has ended the ones whose TLS is not through.
+    if (!(*late)->is_secure()) (*late)->ShutDown();
+  }
+  AwaitHandshakes();
+}
+
+void ControlAcceptor::Forget(Client& client) {
+  Address& address = client.address();
+  client.End();
+  table_.OnEnded(client.shared_connection());
+  // Its memory is looked after.
+  if (client.connection().is_shut_down()) LookSoon();
+  client.connection().Forget();
+  active_.erase(&client);
+  clients_.erase(&client);
+  Leave(address);
+}
+
+void ControlAcceptor::Leave(Address& address) {
+  address.acceptor().policy().OnFinished();
+  address.acceptor().GiveBackDescriptors(
+      DescriptorShares::kOfControlConnection);
+}
+
+void ControlAcceptor::OnBytes(Client& client) {
+  // It is told of the next, too.
+  if (client.connection().IsQuiet()) return;
+  client.SetTold(false);
+  active_.insert(&client);
+  LookSoon();
+}
+
+void ControlAcceptor::LookSoon() {
+  if (look_timer_.armed()) return;
+  const Duration interval =
+      std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
+                                            kLookIntervalOfEach);
+  look_timer_.StartAfter(interval, [this] { Look(); });
+}
+
+void ControlAcceptor::Look() {
+  table_.OnLooked();
+  const TimePoint now = time_.Now();
+  for (auto it = active_.begin(); it != active_.end();) {
+    it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
+  }
+  LookAtAll(now);
+  LookAtMemory(now);
+  Trim(now);
+  if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
+}
+
+bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
+  ControlConnection& connection = client.connection();
+  const FloodPolicy::Totals totals = connection.Totals();
+  const FloodPolicy::Excess excess = client.flood().Look(now, totals);
+  if (excess != FloodPolicy::Excess::kNone) {
+    table_.ShutDown(connection, ToText(excess));
+  }
+  // Of a unix socket an arrival is all that is known, so that it is asked for
+  // each time.
+  const bool arrived = connection.is_unix() && client.TakeArrival();
+  const bool sends = connection.Look(now, totals, arrived) || arrived;
+  if (!sends || connection.is_unix()) client.SetTold(true);
+  return sends;
+}
+
+// Many that each stay below the limit of one.
+void ControlAcceptor::LookAtAll(TimePoint now) {
+  int64_t bytes = 0;
+  for (const Client* client : active_) {
+    bytes += client->flood().unexplained_bytes();
+  }
+  const int64_t most = memory_.policy().IsOnAlert(now)
+                           ? FloodPolicy::kMostBytesOnAlert
+                           : FloodPolicy::kMostBytesOfAll;
+  if (bytes <= most) return;
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
+                         "too many bytes of all clients that are no calls");
+}
+
+void ControlAcceptor::LookAtMemory(TimePoint now) {
+  // What may wait of a connection that a client serves, windows included.
+  constexpr int64_t kOfCarrying = 512 << 10;
+  const int64_t unaccounted =
+      memory_.Unaccounted() - table_.num_carrying() * kOfCarrying;
+  switch (memory_.policy().Look(now, unaccounted, memory_.Resident())) {
+    case MemoryPolicy::Alarm::kNone:
+      return;
+    case MemoryPolicy::Alarm::kGrowth:
+      return table_.ShutDownBusiest(
+          ControlTable::Whom::kAllAsBusy,
+          "it makes the daemon grow (--max-control-memory)");
+    case MemoryPolicy::Alarm::kLevel:
+      return table_.ShutDownBusiest(
+          ControlTable::Whom::kEvenThoseThatCarry,
+          "the daemon takes too much memory (--max-control-memory)");
+  }
+}
+
+// Shutting down is done elsewhere, too.
+void ControlAcceptor::Trim(TimePoint now) {
+  MemoryPolicy& policy = memory_.policy();
+  const int64_t num_shut_down = table_.num_shut_down();
+  if (std::exchange(num_shut_down_, num_shut_down) != num_shut_down) {
+    policy.OnShutDown(now);
+  }
+  if (policy.next_trim() && *policy.next_trim() <= now) {
+    policy.OnTrimmed(now);
+    memory_.Trim();
+  }
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,128 @@
+// ControlAcceptor: takes the clients of the control plane in, hands them to
+// gRPC, and watches over them from there on.
+#ifndef PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
+#define PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/executor.h"
+#include "lib/base/poller.h"
+#include "lib/base/time_source.h"
+#include "lib/net/address.h"
+#include "lib/net/descriptor_budget.h"
+#include "lib/serve/acceptor.h"
+#include "lib/serve/listening_socket.h"
+#include "server/control/control_memory.h"
+#include "server/control/control_table.h"
+#include "server/control/flood_policy.h"
+#include "server/control/handshakes.h"
+
+namespace portreeve::server {
+
+// gRPC 1.51 stops to accept for ever when it has no descriptor for a moment;
+// this one has descriptors of its own, and tries again (SPEC S10).
+//
+// Each client is looked at while it sends: what it asks for by FloodPolicy, and
+// what the process takes by ControlMemory.  Nobody who is silent costs
+// anything.
+//
+// Threads: the loop's.
+// Lifetime: Close() before it is destroyed.
+class ControlAcceptor {
+ public:
+  struct Limits {
+    // Clients at a time; more wait in the backlog.
+    int max_connections = 1000;
+    // How many of them may not have made a call yet...
+    int max_handshakes = 100;
+    // ... and for how long.
+    Duration handshake = std::chrono::seconds(10);
+    // How long one may leave unacknowledged what it was sent.
+    std::chrono::milliseconds unacknowledged = std::chrono::seconds(10);
+  };
+
+  // Gives gRPC the connection `fd`, whose owner it is from now on.
+  using HandOver = std::function<void(int fd, bool is_unix)>;
+
+  // `secure`: gRPC does the handshake of TLS on connections of TCP, ends it
+  // after Limits::handshake, and names connections by their addresses.
+  // `table` and `memory` outlive it.
+  ControlAcceptor(const Executor& executor, const Limits& limits, bool secure,
+                  ControlTable& table, ControlMemory& memory);
+  ControlAcceptor(const ControlAcceptor&) = delete;
+  ControlAcceptor& operator=(const ControlAcceptor&) = delete;
+  ~ControlAcceptor();
+
+  // Listens there; clients wait until Start().  Errors: those of
+  // ListeningSocket::Open().
+  absl::Status Listen(const AnyAddress& address);
+  // As bound, in the order of the calls of Listen().
+  std::vector<AnyAddress> addresses() const;
+
+  // Errors: those of epoll_ctl(2).
+  absl::Status Start(HandOver hand_over);
+
+  // Nobody can connect any more; who has, stays.
+  void StopAccepting();
+  // Forgets the connections, which gRPC has ended by now.
+  void Close();
+
+ private:
+  class Address;
+  class Client;
+
+  void OnClient(Address& address, Descriptor fd, const AnyAddress& peer);
+  absl::StatusOr<std::shared_ptr<ControlConnection>> Describe(
+      int fd, bool is_unix, const AnyAddress& peer) const;
+  // A client had to go for want of descriptors or the like.
+  void NoteDropped(const absl::Status& why);
+  // Of two connections with one name the older is ended.
+  void EndNamesake(const ControlConnection& connection) const;
+  absl::Status Watch(Address& address,
+                     const std::shared_ptr<ControlConnection>& connection);
+  void Forget(Client& client);
+  void Leave(Address& address);
+  void AwaitHandshakes();
+  void ExpireHandshakes();
+  void OnBytes(Client& client);
+  void LookSoon();
+  void Look();
+  // Whether it goes on sending.
+  bool LookAt(Client& client, TimePoint now);
+  void LookAtAll(TimePoint now);
+  void LookAtMemory(TimePoint now);
+  void Trim(TimePoint now);
+
+  const Executor executor_;
+  const Limits limits_;
+  const bool secure_;
+  ControlTable& table_;
+  ControlMemory& memory_;
+  Poller& poller_;
+  TimeSource& time_;
+  DescriptorBudget budget_;
+  HandOver hand_over_;
+  std::vector<std::unique_ptr<Address>> addresses_;
+  std::unordered_map<Client*, std::unique_ptr<Client>> clients_;
+  Handshakes<std::shared_ptr<ControlConnection>> handshakes_;
+  Timer handshake_timer_;
+  std::unordered_set<Client*> active_;  // Those that send.
+  Timer look_timer_;
+  int64_t num_shut_down_ = 0;  // By the table, at the last look.
+  int64_t num_dropped_ = 0;
+  std::optional<TimePoint> drop_logged_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_

@@ -1,0 +1,78 @@
+// ControlActivity: how much a client of the control plane makes gRPC keep, as
+// far as that shows from outside.  No sockets, no clock, no threads.
+#ifndef PORTREEVE_SERVER_CONTROL_CONTROL_ACTIVITY_H_
+#define PORTREEVE_SERVER_CONTROL_CONTROL_ACTIVITY_H_
+
+#include <chrono>
+#include <cstdint>
+
+#include "lib/base/time_source.h"
+#include "server/control/flood_policy.h"
+
+namespace portreeve::server {
+
+// Compares clients with each other where the process has too much memory: what
+// a client does that calls one by one, watches, or serves connections is free,
+// also while a flood holds its calls up.  Only the last second or two count.
+class ControlActivity {
+ public:
+  // What is free at a time.  Bytes that neither a call nor a message explains:
+  // the beginning of TLS and of HTTP/2, and requests that are on their way.
+  static constexpr int64_t kFreeBytes = 8 << 10;
+  // Calls that wait for their answer, and answered ones that gRPC has not done
+  // with.
+  static constexpr int64_t kFreeWaiting = 16;
+  static constexpr int64_t kFreeAnswered = 64;
+  // Calls that were taken back.
+  static constexpr int64_t kFreeCancelled = 50;
+  // Times that a unix socket has received something of which nothing came.
+  static constexpr int64_t kFreeArrivals = 8;
+
+  // What comes with a call and with a message, and what a client sends for a
+  // message that it has read: windows of HTTP/2.
+  static constexpr int64_t kBytesOfCall = 256;
+  static constexpr int64_t kBytesOfMessage = 32;
+  static constexpr int64_t kBytesOfSent = 64;
+
+  // What each that is not free stands for, in bytes like those that nothing
+  // explains: of these, 15 become a call that nobody hears of.
+  static constexpr int64_t kWeightOfWaiting = 4 << 10;
+  static constexpr int64_t kWeightOfAnswered = 1 << 10;
+  static constexpr int64_t kWeightOfCancelled = 256;
+  static constexpr int64_t kWeightOfArrival = 1 << 10;
+
+  static constexpr std::chrono::seconds kMarkInterval{1};
+
+  // The counts are looked at.  Of a unix socket nobody counts what it has
+  // received, only that it `arrived`.  Gives whether anything is new since the
+  // last time, or waits to be read.
+  bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);
+
+  // Whether next to nothing has come since the last look, like an answer to a
+  // ping.
+  bool IsQuiet(const FloodPolicy::Totals& totals) const;
+
+  // What is not free, in bytes more or less.
+  int64_t Level(const FloodPolicy::Totals& totals) const;
+
+  // The most calls that have carried connections of late.
+  int carried(int carrying) const;
+
+ private:
+  // At the end of an interval, and in it.
+  struct Mark {
+    FloodPolicy::Totals totals;
+    int64_t arrivals = 0;  // Since the beginning, of which nothing came.
+    int64_t unread = 0;    // The most.
+  };
+
+  Mark now_;  // At the last look; the most unread since newer_.
+  // Level() counts from older_.
+  Mark newer_;
+  Mark older_;
+  TimePoint marked_{};
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_CONTROL_ACTIVITY_H_

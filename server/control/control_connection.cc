@@ -1,0 +1,147 @@
+#include "server/control/control_connection.h"
+
+#include <pwd.h>
+#include <sys/ioctl.h>
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/net/tcp_facts.h"
+
+namespace portreeve::server {
+namespace {
+
+int Unread(int fd) {
+  int bytes = 0;
+  (void)ioctl(fd, FIONREAD, &bytes);
+  return bytes;
+}
+
+// Throws away what a socket has received, which may be enough for thousands of
+// calls.  Its descriptor does not block.
+void ThrowAway(int fd) {
+  char space[16 << 10];
+  while (recv(fd, space, sizeof space, MSG_DONTWAIT) > 0) {
+  }
+}
+
+// "" where the user has no name.
+std::string NameOf(uid_t uid) {
+  std::array<char, 4096> space;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(uid, &entry, space.data(), space.size(), &found) != 0 ||
+      found == nullptr) {
+    return "";
+  }
+  return found->pw_name;
+}
+
+}  // namespace
+
+ControlConnection::ControlConnection(Client client, Descriptor copy)
+    : client_(std::move(client)), copy_(std::move(copy)) {}
+
+const std::string& ControlConnection::Who() {
+  if (!is_unix()) return client_.address;
+  std::call_once(name_once_, [this] {
+    const std::string name = NameOf(client_.credentials->uid);
+    who_ = name.empty() ? Identity() : absl::StrCat(Identity(), "(", name, ")");
+  });
+  return who_;
+}
+
+std::string ControlConnection::Identity() const {
+  if (is_unix()) return absl::StrCat("unix:uid=", client_.credentials->uid);
+  return client_.address.substr(0, client_.address.rfind(':'));
+}
+
+bool ControlConnection::BeginCall() {
+  ++begun_;
+  const int in_flight = ++in_flight_;
+  return !FloodPolicy::TooManyCalls(in_flight, carrying_);
+}
+
+void ControlConnection::EndCall(bool cancelled) {
+  --in_flight_;
+  if (cancelled) ++cancelled_;
+}
+
+void ControlConnection::AddMessage(size_t bytes) {
+  ++messages_;
+  message_bytes_ += static_cast<int64_t>(bytes);
+}
+
+FloodPolicy::Totals ControlConnection::Totals() const {
+  FloodPolicy::Totals totals;
+  totals.begun = begun_;
+  totals.cancelled = cancelled_;
+  totals.messages = messages_;
+  totals.message_bytes = message_bytes_;
+  totals.sent = sent_;
+  totals.in_flight = in_flight_;
+  totals.carrying = carrying_;
+  totals.answered = answered_;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!copy_.is_open()) return totals;
+  totals.unread_bytes = Unread(copy_.get());
+  if (is_unix()) return totals;
+  const TcpFacts facts = TcpFactsOf(copy_.get());
+  totals.received_bytes = facts.bytes_received;
+  totals.received_segments = facts.segments_received;
+  return totals;
+}
+
+int64_t ControlConnection::Activity() const {
+  const FloodPolicy::Totals totals = Totals();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.Level(totals);
+}
+
+int ControlConnection::carried() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.carried(carrying_);
+}
+
+bool ControlConnection::IsQuiet() const {
+  if (is_unix()) return false;
+  const FloodPolicy::Totals totals = Totals();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.IsQuiet(totals);
+}
+
+bool ControlConnection::Look(TimePoint now, const FloodPolicy::Totals& totals,
+                             bool arrived) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.Look(now, totals, arrived);
+}
+
+bool ControlConnection::is_open() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return copy_.is_open() && !shut_down_;
+}
+
+bool ControlConnection::ShutDown() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!copy_.is_open() || shut_down_.exchange(true)) return false;
+  // shutdown(2) leaves to gRPC what was received already, which may be as much
+  // as a whole flood.
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (is_unix() || connect(copy_.get(), &nobody, sizeof nobody) != 0) {
+    (void)shutdown(copy_.get(), SHUT_RDWR);
+    ThrowAway(copy_.get());
+  }
+  return true;
+}
+
+void ControlConnection::Forget() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Unread(copy_.get()) > ControlActivity::kFreeBytes) {
+    ThrowAway(copy_.get());
+  }
+  copy_ = Descriptor();
+}
+
+}  // namespace portreeve::server

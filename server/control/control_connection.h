@@ -1,0 +1,120 @@
+// ControlConnection: one client's connection to the control plane, as seen
+// beside gRPC, which reads and writes it.
+#ifndef PORTREEVE_SERVER_CONTROL_CONTROL_CONNECTION_H_
+#define PORTREEVE_SERVER_CONTROL_CONTROL_CONNECTION_H_
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "lib/base/descriptor.h"
+#include "lib/base/time_source.h"
+#include "server/control/control_activity.h"
+#include "server/control/flood_policy.h"
+
+namespace portreeve::server {
+
+// Counts what the client asks for, and ends the connection where gRPC has no
+// way to: it holds a copy of the descriptor that gRPC owns.
+// Threads: any, but for Forget().
+class ControlConnection {
+ public:
+  struct Client {
+    // gRPC's name for the connection, which all its calls carry: "fd:12", or
+    // with TLS "ipv4:127.0.0.1:40000".  No other connection has it at the time.
+    std::string key;
+    // "ipv4:127.0.0.1:40000", "unix:".
+    std::string address;
+    // gRPC has made sure of a certificate before there is a call.
+    bool is_secure = false;
+    // Of a unix socket (SO_PEERCRED).
+    std::optional<ucred> credentials;
+  };
+
+  // `copy` is of the socket; TCP unless there are credentials.
+  ControlConnection(Client client, Descriptor copy);
+  ControlConnection(const ControlConnection&) = delete;
+  ControlConnection& operator=(const ControlConnection&) = delete;
+
+  const std::string& key() const { return client_.key; }
+  bool is_secure() const { return client_.is_secure; }
+  bool is_unix() const { return client_.credentials.has_value(); }
+
+  // Whom an audit names: the address, or "unix:uid=1000(ann)".  The first call
+  // may ask the system's user database, and so may block.
+  const std::string& Who();
+  // The same for each connection of a client: "ipv4:127.0.0.1",
+  // "unix:uid=1000".
+  std::string Identity() const;
+
+  // Gives false where that is a call too many, for which the connection is shut
+  // down.
+  bool BeginCall();
+  void EndCall(bool cancelled);
+  // A call that carries a connection, or offers some, is bounded by these.
+  void BeginCarrying() { ++carrying_; }
+  void EndCarrying() { --carrying_; }
+  // A message that was read.
+  void AddMessage(size_t bytes);
+  // One that goes to the client.
+  void AddSent() { ++sent_; }
+  // The status of a call is on its way, until EndCall().
+  void BeginAnswer() { ++answered_; }
+  void EndAnswer() { --answered_; }
+
+  // Whether it has made a call.
+  bool called() const { return begun_ > 0; }
+  int carrying() const { return carrying_; }
+
+  // The most that it has carried of late.
+  int carried() const;
+
+  // All counts up to now, those of the kernel included.
+  FloodPolicy::Totals Totals() const;
+
+  // See ControlActivity: how busy it is beyond what is free, and whether it is
+  // quiet (nobody knows of a unix socket: false).
+  int64_t Activity() const;
+  bool IsQuiet() const;
+  bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);
+
+  // Ends the connection at once: the client gets a reset, and what it has sent
+  // and gRPC has not read is thrown away.  False if that was done before.
+  bool ShutDown();
+  bool is_shut_down() const { return shut_down_; }
+  bool is_open() const;  // Not shut down, and not forgotten.
+
+  // The connection is over: closes the copy.  More than a few requests that
+  // gRPC has not read by then are thrown away, since nobody looks after what it
+  // makes of them.  Threads: the one that watches the copy.
+  void Forget();
+  // Until Forget().
+  int native_handle() const { return copy_.get(); }
+
+ private:
+  const Client client_;
+  std::once_flag name_once_;
+  std::string who_;
+
+  std::atomic<int> in_flight_ = 0;
+  std::atomic<int> carrying_ = 0;
+  std::atomic<int64_t> begun_ = 0;
+  std::atomic<int64_t> cancelled_ = 0;
+  std::atomic<int64_t> messages_ = 0;
+  std::atomic<int64_t> message_bytes_ = 0;
+  std::atomic<int64_t> sent_ = 0;
+  std::atomic<int> answered_ = 0;
+  std::atomic<bool> shut_down_ = false;
+
+  mutable std::mutex mutex_;  // Of what follows.
+  Descriptor copy_;
+  ControlActivity activity_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_CONTROL_CONNECTION_H_

@@ -1,0 +1,116 @@
+#include "server/control/control_memory.h"
+
+#include <fcntl.h>
+#include <grpcpp/alarm.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+namespace portreeve::server {
+namespace {
+
+// Sanitizers take memory of their own, many times what the program asks for.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PORTREEVE_SANITIZED 1
+#endif
+#endif
+#ifdef PORTREEVE_SANITIZED
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+constexpr std::chrono::seconds kMarkInterval{1};
+
+}  // namespace
+
+MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
+                                       int64_t resident) {
+  const Memory memory{bytes, resident};
+  const bool is_first = !marked_.has_value();
+  if (is_first || now - *marked_ >= kMarkInterval) {
+    // After a pause both are old.
+    older_ = is_first || now - *marked_ >= 2 * kMarkInterval ? memory : newer_;
+    newer_ = memory;
+    marked_ = now;
+  }
+  // What was given back may come again.
+  for (Memory* mark : {&older_, &newer_}) {
+    const int64_t fallen = std::max<int64_t>(mark->resident - resident, 0);
+    mark->resident -= fallen;
+    mark->unaccounted =
+        std::clamp(bytes, mark->unaccounted - fallen, mark->unaccounted);
+  }
+  const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
+  const int64_t growth =
+      std::min(bytes - older_.unaccounted, resident - older_.resident);
+  const bool is_too_large = bytes > limit_;
+  if (!is_too_large && growth <= limit_ / part) return Alarm::kNone;
+  alert_until_ = After(now, kAlert);
+  if (is_too_large) {
+    // It may be what is left of a flood that is over, and nobody's fault.
+    const bool may_help =
+        num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
+    if (may_help) TrimAt(After(now, kTrimSoon));
+    return Alarm::kLevel;
+  }
+  older_ = newer_ = memory;
+  return Alarm::kGrowth;
+}
+
+void MemoryPolicy::OnShutDown(TimePoint now) {
+  num_trimmed_ = 0;
+  TrimAt(After(now, kTrimAfter[0]));
+}
+
+void MemoryPolicy::TrimAt(TimePoint latest) {
+  next_trim_ = std::min(next_trim_.value_or(latest), latest);
+}
+
+void MemoryPolicy::OnTrimmed(TimePoint now) {
+  ++num_trimmed_;
+  next_trim_.reset();
+  if (num_trimmed_ < static_cast<int>(std::size(kTrimAfter))) {
+    next_trim_ = After(now, kTrimAfter[num_trimmed_]);
+  }
+}
+
+ControlMemory::ControlMemory(int64_t limit, Accounted accounted)
+    : policy_(limit),
+      accounted_(std::move(accounted)),
+      statm_(open("/proc/self/statm", O_RDONLY | O_CLOEXEC)),
+      at_start_(Resident()) {}
+
+int64_t ControlMemory::Unaccounted() const {
+  return Resident() == 0 ? 0 : Resident() - at_start_ - accounted_();
+}
+
+int64_t ControlMemory::Resident() const {
+  if (kSanitized || !statm_.is_open()) return 0;
+  char text[128];
+  const ssize_t n = pread(statm_.get(), text, sizeof text - 1, 0);
+  if (n <= 0) return 0;
+  text[n] = '\0';
+  long all = 0;
+  long resident = 0;
+  if (std::sscanf(text, "%ld %ld", &all, &resident) != 2) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+void ControlMemory::Trim() {
+  // Of the memory of each thread of the heap: it takes milliseconds.
+  auto alarm = std::make_shared<grpc::Alarm>();
+  alarm->Set(std::chrono::system_clock::now(), [alarm](bool) mutable {
+    malloc_trim(0);
+    alarm.reset();  // It has the function, which has it.
+  });
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,107 @@
+// ControlMemory: the last line against clients of the control plane that make
+// the daemon grow.
+#ifndef PORTREEVE_SERVER_CONTROL_CONTROL_MEMORY_H_
+#define PORTREEVE_SERVER_CONTROL_CONTROL_MEMORY_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "lib/base/descriptor.h"
+#include "lib/base/time_source.h"
+
+namespace portreeve::server {
+
+// What becomes of the memory of the process, and when to do something about it:
+// at the limit, and when an eighth of it has come within a second or two, since
+// calls that are ended take more memory before they give it back.  A flood goes
+// on elsewhere when one connection of it is ended: for a while after an alarm
+// little is enough for the next.
+// No clock, no threads.
+class MemoryPolicy {
+ public:
+  // How long after the last shutdown, or the last time, the heap is trimmed:
+  // gRPC gives back what it had for the calls in its own time.  Where the
+  // process is too large, after kTrimSoon, but not more often.
+  static constexpr Duration kTrimSoon = std::chrono::seconds(1);
+  static constexpr Duration kTrimAfter[] = {
+      std::chrono::milliseconds(200), std::chrono::seconds(1),
+      std::chrono::seconds(3),        std::chrono::seconds(6),
+      std::chrono::seconds(10),       std::chrono::seconds(10)};
+
+  // Which part of the limit may come at once; and on the alert, for so long
+  // after the last alarm.
+  static constexpr int64_t kGrowthPart = 8;
+  static constexpr int64_t kGrowthPartOnAlert = 48;
+  static constexpr Duration kAlert = std::chrono::seconds(3);
+
+  explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
+
+  // The process has `bytes` that nothing accounts for, and `resident` in all:
+  // what only leaves the account, as with connections that close, is no growth.
+  enum class Alarm {
+    kNone,
+    // It has grown so fast that whoever sends much has to go.
+    kGrowth,
+    // It is too large: whoever is busy has to go.
+    kLevel,
+  };
+  Alarm Look(TimePoint now, int64_t bytes, int64_t resident);
+
+  bool IsOnAlert(TimePoint now) const { return now < alert_until_; }
+
+  // A connection was shut down.
+  void OnShutDown(TimePoint now);
+  // When the heap is to be trimmed next; nullopt: not at all.
+  std::optional<TimePoint> next_trim() const { return next_trim_; }
+  void OnTrimmed(TimePoint now);
+
+ private:
+  struct Memory {
+    int64_t unaccounted = 0;
+    int64_t resident = 0;
+  };
+
+  void TrimAt(TimePoint latest);
+
+  const int64_t limit_;
+  // Of the last seconds, less what was given back since; growth counts from
+  // older_.
+  Memory older_;
+  Memory newer_;
+  std::optional<TimePoint> marked_;
+  TimePoint alert_until_{};
+  int num_trimmed_ = 0;  // Since the last shutdown.
+  std::optional<TimePoint> next_trim_;
+};
+
+// Threads: one.
+class ControlMemory {
+ public:
+  // What the daemon keeps for other reasons, in bytes.
+  using Accounted = std::function<int64_t()>;
+
+  // More than `limit` bytes beyond what the process has now and what
+  // `accounted` gives is too much.
+  ControlMemory(int64_t limit, Accounted accounted);
+
+  MemoryPolicy& policy() { return policy_; }
+
+  // The bytes that the process has; 0 where nobody knows.
+  int64_t Resident() const;
+  // The bytes that nothing accounts for; 0 where nobody knows.
+  int64_t Unaccounted() const;
+
+  // Gives what the heap does not use back to the system, on a thread of gRPC.
+  void Trim();
+
+ private:
+  MemoryPolicy policy_;
+  const Accounted accounted_;
+  const Descriptor statm_;
+  const int64_t at_start_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_CONTROL_MEMORY_H_

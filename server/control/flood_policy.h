@@ -1,0 +1,112 @@
+// FloodPolicy: when a client of the control plane asks for too much.  No
+// sockets, no clock, no threads.
+#ifndef PORTREEVE_SERVER_CONTROL_FLOOD_POLICY_H_
+#define PORTREEVE_SERVER_CONTROL_FLOOD_POLICY_H_
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "lib/base/time_source.h"
+
+namespace portreeve::server {
+
+// Judges one connection by counts that only grow.  Each kind of excess fills a
+// bucket that leaks: so much at once is fine, and so much for ever.
+class FloodPolicy {
+ public:
+  // What a client without bad intentions stays below.  Calls that wait, at a
+  // time; those that carry a connection do not count.
+  static constexpr int kMostCalls = 1000;
+  // Calls that it takes back, at once and each second.
+  static constexpr int64_t kMostCancelled = 2000;
+  static constexpr int64_t kCancelledPerSecond = 500;
+  // What it sends beside messages of streams, and more than calls explain.
+  static constexpr int64_t kMostBytes = 1 << 20;
+  static constexpr int64_t kBytesPerSecond = 256 << 10;
+  // Of all connections together: one alone may send a whole request before
+  // there is a call that explains it.
+  static constexpr int64_t kMostBytesOfAll = 2 << 20;
+  // The same where the process has just grown too fast: as memory they show
+  // only when gRPC comes to them.
+  static constexpr int64_t kMostBytesOnAlert = 64 << 10;
+  static constexpr int64_t kMostSegments = 20'000;
+  static constexpr int64_t kSegmentsPerSecond = 5'000;
+  // What explains some: a call, a message, and the windows of a stream that
+  // carries a connection.
+  static constexpr int64_t kBytesOfCall = 16 << 10;
+  static constexpr int64_t kBytesOfCarrying = 512 << 10;
+  static constexpr int64_t kSegmentsOfCall = 16;
+  static constexpr int64_t kSegmentsOfMessage = 2;
+  static constexpr int64_t kBytesOfSegment = 512;
+  static constexpr int64_t kSegmentsOfCarrying =
+      kBytesOfCarrying / kBytesOfSegment;
+  // How long a stream explains what it did after its end: what its client had
+  // sent by then still comes.
+  static constexpr std::chrono::seconds kAfterCarrying{10};
+
+  // Since the connection began.
+  struct Totals {
+    int64_t begun = 0;      // Calls.
+    int64_t cancelled = 0;  // Calls.
+    int64_t messages = 0;   // That have come, of all calls.
+    int64_t message_bytes = 0;
+    int64_t sent = 0;  // Messages to the client.
+    // By the kernel: with what no call was made of yet.
+    int64_t received_bytes = 0;
+    uint32_t received_segments = 0;  // Modulo 2^32.
+    // What waits in the kernel, now.
+    int64_t unread_bytes = 0;
+    int in_flight = 0;  // Calls, now.
+    int carrying = 0;   // Of these.
+    int answered = 0;   // Of these: the status is on its way.
+  };
+
+  enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };
+
+  // What has become too much by `now`, which is not before that of the last
+  // call.
+  Excess Look(TimePoint now, const Totals& totals);
+
+  // What it had sent at the last look that nothing explains.
+  int64_t unexplained_bytes() const {
+    const int64_t explained = carrying_ * kBytesOfCarrying;
+    return bytes_.level() > explained ? bytes_.level() - explained : 0;
+  }
+
+  // Whether those are too many calls, at any time.
+  static bool TooManyCalls(int in_flight, int carrying) {
+    return in_flight - carrying > kMostCalls;
+  }
+
+ private:
+  class Bucket {
+   public:
+    // `added` may be negative.  True where it runs over.
+    bool Add(int64_t added, int64_t leaked, int64_t most);
+    int64_t level() const { return level_; }
+
+   private:
+    int64_t level_ = 0;
+  };
+
+  void SetCarrying(TimePoint now, int carrying);
+
+  // The most of late; what those that have ended since held is not in the
+  // buckets any more once they do not count.
+  int64_t carrying_ = 0;
+  TimePoint carried_until_{};
+  std::optional<TimePoint> first_look_;
+  TimePoint last_look_{};
+  Totals last_;
+  Bucket cancelled_;
+  Bucket bytes_;
+  Bucket segments_;
+};
+
+// What a log says: "1000 calls at a time"...
+const char* ToText(FloodPolicy::Excess excess);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_FLOOD_POLICY_H_

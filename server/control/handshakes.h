@@ -1,0 +1,87 @@
+// Handshakes: the clients of the control plane that have not shown yet what
+// they want.  No sockets, no clock, no threads.
+#ifndef PORTREEVE_SERVER_CONTROL_HANDSHAKES_H_
+#define PORTREEVE_SERVER_CONTROL_HANDSHAKES_H_
+
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "lib/base/time_source.h"
+
+namespace portreeve::server {
+
+// Bounds how many there are at a time, and for how long each may be one.  Where
+// there is one too many, the oldest gives way: a newcomer needs a moment only,
+// and who holds places for long must not keep it out.
+template <typename Client>
+class Handshakes {
+ public:
+  // Whether a client has shown it meanwhile, or is gone.
+  using IsOver = std::function<bool(const Client&)>;
+
+  Handshakes(size_t most, Duration time, IsOver is_over)
+      : most_(most), time_(time), is_over_(std::move(is_over)) {}
+
+  // Gives the client that has to go for it.
+  std::optional<Client> Enter(Client client, TimePoint now) {
+    ForgetThoseOver();
+    std::optional<Client> oldest;
+    if (entries_.size() == most_) {
+      oldest = std::move(entries_.front().client);
+      entries_.pop_front();
+    }
+    entries_.push_back({std::move(client), After(now, time_)});
+    return oldest;
+  }
+
+  // Gives the client that has to go where the last place of all, of those that
+  // have shown it, too, is taken: the oldest, unless it has come just now.
+  std::optional<Client> GiveWay() {
+    ForgetThoseOver();
+    if (entries_.size() < 2) return std::nullopt;
+    Client oldest = std::move(entries_.front().client);
+    entries_.pop_front();
+    return oldest;
+  }
+
+  // Gives a client whose time is up, and forgets it; to be called until there
+  // is none.
+  std::optional<Client> Expire(TimePoint now) {
+    while (!entries_.empty() && entries_.front().end <= now) {
+      Client client = std::move(entries_.front().client);
+      entries_.pop_front();
+      if (!is_over_(client)) return client;
+    }
+    return std::nullopt;
+  }
+
+  // When Expire() may give the next one.
+  std::optional<TimePoint> next() {
+    ForgetThoseOver();
+    if (entries_.empty()) return std::nullopt;
+    return entries_.front().end;
+  }
+
+ private:
+  struct Entry {
+    Client client;
+    TimePoint end;
+  };
+
+  void ForgetThoseOver() {
+    entries_.remove_if(
+        [this](const Entry& entry) { return is_over_(entry.client); });
+  }
+
+  const size_t most_;
+  const Duration time_;
+  const IsOver is_over_;
+  std::list<Entry> entries_;  // The oldest first.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_HANDSHAKES_H_

@@ -1,0 +1,55 @@
+#include "server/daemon/address_text.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace portreeve::server {
+namespace {
+
+absl::Status Malformed(const std::string& text) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "\"", text, "\" is no address: expected tcp:HOST:PORT or unix:PATH"));
+}
+
+// `text` without "tcp:".
+absl::StatusOr<TcpText> ParseTcp(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return Malformed("tcp:" + text);
+  std::string host = text.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find_first_of("[]:") != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"tcp:", text, "\": an IPv6 address goes in brackets, tcp:[::1]:80"));
+  }
+  const std::string port = text.substr(colon + 1);
+  int number = 0;
+  const bool digits = !port.empty() && port.size() <= 5 &&
+                      port.find_first_not_of("0123456789") == port.npos;
+  if (!digits || !absl::SimpleAtoi(port, &number) || number > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"tcp:", text, "\": the port must be a number from 0 to 65535"));
+  }
+  return TcpText{std::move(host), number};
+}
+
+}  // namespace
+
+absl::StatusOr<AddressText> ParseAddressText(const std::string& text,
+                                             const std::string& directory) {
+  if (absl::StartsWith(text, "tcp:")) {
+    auto tcp = ParseTcp(text.substr(4));
+    if (!tcp.ok()) return tcp.status();
+    return AddressText(*std::move(tcp));
+  }
+  if (!absl::StartsWith(text, "unix:") || text.size() == 5) {
+    return Malformed(text);
+  }
+  const std::string path = text.substr(5);
+  if (path.find('\0') != path.npos) return Malformed(text);
+  if (path.front() == '/') return AddressText(UnixText{path});
+  return AddressText(UnixText{absl::StrCat(directory, "/", path)});
+}
+
+}  // namespace portreeve::server

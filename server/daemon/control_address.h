@@ -1,0 +1,23 @@
+// Where the control plane is reached: the values of --control.
+#ifndef PORTREEVE_SERVER_DAEMON_CONTROL_ADDRESS_H_
+#define PORTREEVE_SERVER_DAEMON_CONTROL_ADDRESS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/net/address.h"
+
+namespace portreeve::server {
+
+// "tcp:HOST:PORT", where HOST is an IP literal, `localhost` (127.0.0.1), or `*`
+// or nothing (every address), and port 0 is chosen by the OS; or "unix:PATH",
+// relative to `directory`.  Errors: INVALID_ARGUMENT, one line.
+absl::StatusOr<AnyAddress> ParseControlAddress(const std::string& text,
+                                               const std::string& directory);
+
+// Whether only this machine reaches `address`: loopback and unix sockets.
+bool IsLocal(const AnyAddress& address);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_CONTROL_ADDRESS_H_

@@ -1,0 +1,203 @@
+#include "server/daemon/control_plane.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/alarm.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace portreeve::server {
+namespace {
+
+// Before the first server is built, for the process.
+void PrepareGrpc() {
+  static const bool once = [] {
+    // Never taken back: the end of the last server would end gRPC, which joins
+    // a thread of its own that may sleep for 10 s, where a client did not read.
+    grpc_init();
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)once;
+}
+
+int Milliseconds(std::chrono::milliseconds time) {
+  return static_cast<int>(time.count());
+}
+
+void SetChannelArguments(grpc::ServerBuilder& builder, Duration handshake) {
+  // TLS and the beginning of HTTP/2.
+  builder.AddChannelArgument(
+      GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      Milliseconds(std::chrono::ceil<std::chrono::milliseconds>(handshake)));
+  // What a stream that nobody reads may hold is fixed: no window grows with the
+  // speed of the connection.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                             ControlPlane::kStreamWindowBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE,
+                             ControlPlane::kMaxHttp2FrameBytes);
+  // What one read takes becomes calls before anybody can look at them.
+  builder.AddChannelArgument("grpc.experimental.tcp_max_read_chunk_size",
+                             ControlPlane::kReadBytes);
+  // A client that is gone without a word is noticed, also while it is silent.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             Milliseconds(ControlPlane::kKeepaliveTime));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(ControlPlane::kKeepaliveTimeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Clients may ask the daemon for signs of life, too.
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+}
+
+absl::Status OfControl(const absl::Status& error) {
+  return absl::Status(error.code(),
+                      absl::StrCat("--control: ", error.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
+    Loop& loop, const std::vector<grpc::Service*>& services,
+    const Options& options) {
+  std::shared_ptr<TlsCredentials> credentials;
+  if (options.tls) {
+    auto opened = TlsCredentials::Open(*options.tls);
+    if (!opened.ok()) return opened.status();
+    credentials = *std::move(opened);
+  }
+  PrepareGrpc();
+  std::unique_ptr<ControlPlane> plane(
+      new ControlPlane(loop, options, std::move(credentials)));
+  if (auto s = plane->Listen(options.addresses); !s.ok()) return OfControl(s);
+  if (auto s = options.on_bound(plane->addresses()); !s.ok()) return s;
+  if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
+  return plane;
+}
+
+ControlPlane::ControlPlane(Loop& loop, const Options& options,
+                           std::shared_ptr<TlsCredentials> tls)
+    : loop_(loop), tls_(std::move(tls)) {
+  auto make = [&] {
+    memory_ =
+        std::make_unique<ControlMemory>(options.max_memory, options.accounted);
+    acceptor_ = std::make_unique<ControlAcceptor>(
+        loop_.executor(), options.limits, tls_ != nullptr, table_, *memory_);
+  };
+  loop_.Run(make).get();
+}
+
+absl::Status ControlPlane::Listen(const std::vector<AnyAddress>& addresses) {
+  auto listen = [&]() -> absl::Status {
+    for (const AnyAddress& address : addresses) {
+      if (auto s = acceptor_->Listen(address); !s.ok()) return s;
+    }
+    return absl::OkStatus();
+  };
+  return loop_.Run(listen).get();
+}
+
+absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
+                                 const Options& options) {
+  grpc::ServerBuilder builder;
+  SetChannelArguments(builder, options.limits.handshake);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  // The thread of reflection, which gRPC wakes that often for nothing.
+  builder.SetSyncServerOption(
+      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
+      Milliseconds(std::chrono::hours(1)));
+  grpc::ResourceQuota quota("portreeved");
+  quota.SetMaxThreads(kMostSyncThreads);
+  builder.SetResourceQuota(quota);
+  CountCalls(builder, table_);
+  builder.RegisterCallbackGenericService(&unknown_methods_);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  if (tls_ != nullptr) {
+    secure_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        tls_);
+  }
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
+    return absl::UnavailableError("gRPC does not start");
+  }
+  auto start = [this] {
+    return acceptor_->Start(
+        [this](int fd, bool is_unix) { HandOverSoon(fd, is_unix); });
+  };
+  return loop_.Run(start).get();
+}
+
+void ControlPlane::HandOverSoon(int fd, bool is_unix) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++num_to_hand_over_;
+  }
+  auto alarm = std::make_shared<grpc::Alarm>();
+  auto hand_over = [this, fd, is_unix, alarm](bool) mutable {
+    HandOver(fd, is_unix);
+    alarm.reset();  // It has the function, which has it.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (--num_to_hand_over_ == 0) handed_over_.notify_all();
+  };
+  alarm->Set(std::chrono::system_clock::now(), std::move(hand_over));
+}
+
+void ControlPlane::AwaitHandOvers() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  handed_over_.wait(lock, [this] { return num_to_hand_over_ == 0; });
+}
+
+void ControlPlane::HandOver(int fd, bool is_unix) {
+  if (secure_ == nullptr || is_unix) {
+    grpc::AddInsecureChannelFromFd(server_.get(), fd);
+    return;
+  }
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters
+      connection;
+  connection.fd = fd;
+  secure_->HandleNewConnection(&connection);
+}
+
+ControlPlane::~ControlPlane() { Stop(Duration::zero()); }
+
+std::vector<AnyAddress> ControlPlane::addresses() const {
+  return loop_.Run([this] { return acceptor_->addresses(); }).get();
+}
+
+void ControlPlane::AnnounceShutdown() {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void ControlPlane::Stop(Duration patience) {
+  if (acceptor_ == nullptr) return;
+  // Out of the way first, for a daemon that takes over.
+  loop_.Run([this] { acceptor_->StopAccepting(); }).get();
+  AwaitHandOvers();
+  if (server_ != nullptr) {
+    server_->Shutdown(std::chrono::system_clock::now() +
+                      std::chrono::ceil<std::chrono::microseconds>(patience));
+    server_->Wait();
+    server_.reset();
+  }
+  auto close = [this] {
+    acceptor_->Close();
+    acceptor_.reset();
+    memory_.reset();
+  };
+  loop_.Run(close).get();
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,119 @@
+// ControlPlane: the gRPC server of the daemon.
+#ifndef PORTREEVE_SERVER_DAEMON_CONTROL_PLANE_H_
+#define PORTREEVE_SERVER_DAEMON_CONTROL_PLANE_H_
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/loop.h"
+#include "lib/base/time_source.h"
+#include "lib/net/address.h"
+#include "server/control/control_acceptor.h"
+#include "server/control/control_calls.h"
+#include "server/control/control_memory.h"
+#include "server/control/control_table.h"
+#include "server/daemon/tls_credentials.h"
+#include "server/daemon/tls_files.h"
+
+namespace portreeve::server {
+
+// Serves on every control address from Start() on, with health and reflection.
+// Connections are accepted on the loop and handed to gRPC, which listens on
+// nothing by itself.
+// Threads: one, and never the loop's, which all methods wait for.
+class ControlPlane {
+ public:
+  // What a client may send in one message.
+  static constexpr int kMaxRequestBytes = 1024 * 1024;
+  // What a stream takes from its client ahead of being read; with what gRPC
+  // adds, a stream that is not read holds up to twice as much.  More than one
+  // of the daemon's own frames: with less, a client that echoes them waits in
+  // the middle of each, and both sides wake twice for it.
+  static constexpr int kStreamWindowBytes = 96 * 1024;
+  // What gRPC reads of a connection at a time, at most.
+  static constexpr int kReadBytes = 8 * 1024;
+  // The most of a message that clients send in one frame of HTTP/2; not the
+  // 16 KiB of its default, each with a header that bulk is cut up by.
+  static constexpr int kMaxHttp2FrameBytes = 256 * 1024;
+  // A connection that is silent for this long is asked for a sign of life...
+  static constexpr std::chrono::seconds kKeepaliveTime{30};
+  // ... and closed when there is none.
+  static constexpr std::chrono::seconds kKeepaliveTimeout{10};
+
+  // Threads that answer reflection, a call each.
+  static constexpr int kMostSyncThreads = 16;
+
+  struct Options {
+    std::vector<AnyAddress> addresses;
+    std::optional<TlsFiles> tls;
+    ControlAcceptor::Limits limits;
+    // What the process may take beyond what `accounted` gives, on the loop.
+    int64_t max_memory = 192 << 20;
+    ControlMemory::Accounted accounted;
+    // Told the addresses before anybody can call; an error ends the start.
+    std::function<absl::Status(const std::vector<AnyAddress>&)> on_bound;
+  };
+
+  // Binds all of the addresses, or none.  Those of TCP speak TLS, if there is
+  // `tls`; unix sockets never do.  `services` and the loop, which runs, outlive
+  // it.  Errors, each with the flag that is wrong: those of
+  // ListeningSocket::Open() and TlsCredentials; UNAVAILABLE where gRPC does not
+  // say what is wrong.
+  static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(
+      Loop& loop, const std::vector<grpc::Service*>& services,
+      const Options& options);
+
+  ControlPlane(const ControlPlane&) = delete;
+  ControlPlane& operator=(const ControlPlane&) = delete;
+  ~ControlPlane();  // Stop() without patience.
+
+  // As bound, in the order of the call of Start().
+  std::vector<AnyAddress> addresses() const;  // Before Stop().
+
+  // Health turns NOT_SERVING; calls go on.
+  void AnnounceShutdown();
+
+  // Takes no more calls; those that run have `patience` to end, then they are
+  // cancelled.  Returns when there is none.  Idempotent.
+  void Stop(Duration patience);
+
+ private:
+  ControlPlane(Loop& loop, const Options& options,
+               std::shared_ptr<TlsCredentials> tls);
+
+  absl::Status Listen(const std::vector<AnyAddress>& addresses);
+  absl::Status Serve(const std::vector<grpc::Service*>& services,
+                     const Options& options);
+  // On a thread of gRPC, which may be busy with what the client sends for as
+  // long as it sends.
+  void HandOverSoon(int fd, bool is_unix);
+  void HandOver(int fd, bool is_unix);
+  void AwaitHandOvers();
+
+  Loop& loop_;
+  ControlTable table_;
+  const std::shared_ptr<TlsCredentials> tls_;  // Null: without.
+  UnknownMethods unknown_methods_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> secure_;
+  std::unique_ptr<grpc::Server> server_;
+  std::mutex mutex_;
+  std::condition_variable handed_over_;
+  int num_to_hand_over_ = 0;  // Under mutex_.
+  // Loop thread only; null once it is stopped.
+  std::unique_ptr<ControlMemory> memory_;
+  std::unique_ptr<ControlAcceptor> acceptor_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_CONTROL_PLANE_H_

@@ -1,0 +1,104 @@
+// Daemon: portreeved, from its start to its end.
+#ifndef PORTREEVE_SERVER_DAEMON_DAEMON_H_
+#define PORTREEVE_SERVER_DAEMON_DAEMON_H_
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/loop.h"
+#include "lib/base/time_source.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/access/audit_log.h"
+#include "server/access/live_policy.h"
+#include "server/access/policy.h"
+#include "server/control/descriptor_shares.h"
+#include "server/daemon/flags.h"
+#include "server/daemon/log_writer.h"
+#include "server/daemon/signals.h"
+
+namespace portreeve::server {
+
+// Threads: one, the main thread; it never is the loop's.
+class Daemon {
+ public:
+  // What it has of the process.  Each outlives it.
+  struct Process {
+    Signals& signals;
+    LogWriter& log;
+    std::FILE* out;
+  };
+
+  // Serves the control addresses and opens the listeners of `flags`.  On an
+  // error nothing is left behind.  Each thing that serves is a line on `out`,
+  // flushed, and "ready" the last.
+  // Errors: one line that says what and why.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
+                                                       const Process& process);
+
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  ~Daemon();  // Ends what runs, at once.
+
+  // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
+  // listeners stop to accept, and handlers may end within `drain`, while the
+  // control plane goes on; then connections are closed, streams end, and Run()
+  // returns.  With a second signal all of that is at once: false if it cut
+  // connections or calls that would have had time, which is logged.  Each
+  // SIGHUP until then is OnHangup().
+  bool Run(Duration drain);
+
+  // As server/registry/policy_reload.h; without --policy it does nothing.  It
+  // blocks. Threads: any but the loop's, while Run() runs or before.
+  absl::Status ReloadPolicy();
+
+ private:
+  struct State;
+
+  // After `drain`, how long what was written to connections may take to be
+  // flushed.
+  static constexpr std::chrono::seconds kFlush{5};
+  // How long clients may take to read the last of their streams.
+  static constexpr std::chrono::seconds kStreamsEnd{2};
+  // How long gRPC waits for its clients to leave, which they need not do:
+  // everything that they asked for is answered by then.
+  static constexpr std::chrono::milliseconds kLinger{100};
+
+  Daemon(const Flags& flags, const DescriptorShares& shares,
+         const Policy& policy, const Process& process);
+
+  absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
+  absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
+  // What SIGHUP asks for.  The main thread may wait for files in it.
+  void OnHangup();
+  void OnSignal(int number);
+  // Runs `task` on the loop to its end, while signals are obeyed.
+  void RunAndObey(Task<> task);
+  Task<> ThenWake(Task<> task);
+
+  Task<> AwaitFirstSignal();
+  // Logs, once, that a second signal cuts `what`.
+  void Cut(const std::string& what);
+  void CutIfHurried(const Deferred<>& all_ended);
+  Task<> Drain(Duration drain);
+  Task<> TearDown(Duration streams_end);
+  void End(Duration streams_end);
+
+  const Process process_;
+  const std::string policy_file_;  // Empty: none.
+  LivePolicy policy_;
+  AuditLog audit_;
+  Loop loop_;  // Before what runs on it, which it outlives.
+  std::unique_ptr<State> state_;
+  bool ended_ = false;
+  bool cut_ = false;  // Loop thread only, until the loop has ended.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_DAEMON_H_

@@ -1,0 +1,63 @@
+// The command line of portreeved.
+#ifndef PORTREEVE_SERVER_DAEMON_FLAGS_H_
+#define PORTREEVE_SERVER_DAEMON_FLAGS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/time_source.h"
+#include "lib/net/address.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/daemon/tls_files.h"
+
+namespace portreeve::server {
+
+struct Flags {
+  // One at least.  Not loopback only with TLS, or if --insecure was said.
+  std::vector<AnyAddress> control;
+
+  // What the TCP addresses of `control` are protected with.
+  std::optional<TlsFiles> tls;
+
+  // Absolute paths; "" if not given.
+  std::string policy;
+  std::string audit;
+
+  // As they would come from a client, in the order of the command line, each
+  // with the text that it was written as.
+  struct Listen {
+    std::string text;
+    v1::CreateListenerRequest request;
+  };
+  std::vector<Listen> listen;
+
+  // Clients of the control plane at a time, >= 1; and the bytes that the
+  // process may take beyond what it accounts for.
+  int max_control_connections = 1000;
+  int64_t max_control_memory = int64_t{192} << 20;
+
+  // How many loops, each with a thread, carry the bytes of connections.
+  int loops = 1;
+
+  // How long handlers may take to end after the first signal.  >= 0.
+  Duration drain = std::chrono::seconds(10);
+};
+
+// --help or --version: what to print.
+struct Information {
+  std::string text;
+};
+
+// Reads argv; relative paths count from `directory`, which is absolute.
+// Errors: INVALID_ARGUMENT, one line that names the flag.
+absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
+    int argc, const char* const* argv, const std::string& directory);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_FLAGS_H_

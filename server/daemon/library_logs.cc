@@ -1,0 +1,60 @@
+#include "server/daemon/library_logs.h"
+
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "lib/base/log.h"
+
+namespace portreeve::server {
+namespace {
+
+bool logs_lines_of_grpc = false;
+
+// Past the queue of the log, which goes with the process, but without waiting.
+void WriteNow(const std::string& line) {
+  pollfd wanted{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&wanted, 1, 0) != 1) return;
+  [[maybe_unused]] const ssize_t written =
+      write(STDERR_FILENO, line.data(), line.size());
+}
+
+void LogOfGrpc(gpr_log_func_args* args) {
+  // Of GPR_ASSERT(), which calls abort(3) next.
+  const bool is_last = absl::StartsWith(args->message, "assertion failed");
+  if (!is_last && !logs_lines_of_grpc) return;
+  const std::string line =
+      absl::StrCat("gRPC: ", args->file, ":", args->line, ": ", args->message);
+  if (is_last) return WriteNow(absl::StrCat("portreeved: ", line, "\n"));
+  Log(line);
+}
+
+// Clients cause such lines, as many as they like; each is refused with an error
+// of its own.
+bool IsAboutARequest(const std::string& message) {
+  return absl::StrContains(message, "invalid UTF-8 data when parsing");
+}
+
+void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
+                   const std::string& message) {
+  if (IsAboutARequest(message)) return;
+  Log(absl::StrCat("protobuf: ", file, ":", line, ": ", message));
+}
+
+}  // namespace
+
+void LogTheLinesOfLibraries() {
+  logs_lines_of_grpc = std::getenv("GRPC_VERBOSITY") != nullptr;
+  // With fewer, gRPC would end the process without a word.
+  if (!logs_lines_of_grpc) gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  gpr_set_log_function(&LogOfGrpc);
+  google::protobuf::SetLogHandler(&LogOfProtobuf);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,77 @@
+#include "server/daemon/log_queue.h"
+
+#include <algorithm>
+
+namespace portreeve::server {
+namespace {
+
+// Beyond it memory is given back when it was used.
+constexpr size_t kKeptBytes = 64 * 1024;
+
+void Empty(std::string& text) {
+  if (text.capacity() > kKeptBytes) {
+    std::string().swap(text);
+  } else {
+    text.clear();
+  }
+}
+
+}  // namespace
+
+void LogQueue::Add(std::string_view line) {
+  // The whole of the batch is kept until its end.
+  const size_t used = batch_.size() + queued_.size();
+  if (dropped_ > 0 || used + line.size() + 1 > capacity_) {
+    ++dropped_;
+    return;
+  }
+  const size_t at = queued_.size();
+  queued_.append(line);
+  std::replace(queued_.begin() + static_cast<ptrdiff_t>(at), queued_.end(),
+               '\n', ' ');
+  queued_.push_back('\n');
+}
+
+void LogQueue::TakeBatch() {
+  batch_.swap(queued_);
+  if (dropped_ == 0) return;
+  batch_.append(note_(dropped_)).push_back('\n');
+  dropped_ = 0;
+}
+
+std::string_view LogQueue::Next(size_t most) {
+  if (InBetween()) TakeBatch();
+  const std::string_view rest = std::string_view(batch_).substr(begin_);
+  if (torn_ && !rest.empty()) return "\n";
+  if (rest.size() <= most) return rest;
+  const size_t last = rest.rfind('\n', most - 1);
+  return rest.substr(0, last == rest.npos ? most : last + 1);
+}
+
+void LogQueue::OnWritten(size_t size) {
+  if (torn_) {
+    torn_ = false;
+    return;
+  }
+  begin_ += size;
+  if (!InBetween()) return;
+  Empty(batch_);
+  begin_ = 0;
+}
+
+void LogQueue::OnFailure() {
+  if (!IsWithinLine() || batch_[begin_] == '\n') return;
+  const size_t before = batch_.rfind('\n', begin_ - 1);
+  begin_ = before == batch_.npos ? 0 : before + 1;
+  torn_ = true;
+}
+
+void LogQueue::OnReopened(bool same_file) {
+  OnFailure();
+  if (same_file) return;
+  torn_ = false;
+  // The old file has all of the line.
+  if (IsWithinLine()) OnWritten(1);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,320 @@
+#include "server/daemon/log_writer.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/status.h"
+#include "server/access/audit_log.h"
+#include "server/api/utf8.h"
+#include "server/api/visible_text.h"
+#include "server/daemon/log_queue.h"
+
+namespace portreeve::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr char kPrefix[] = "portreeved: ";
+// How often the thread writes at most.
+constexpr std::chrono::milliseconds kPause{5};
+// What the end waits for the thread beyond kFlush.
+constexpr std::chrono::milliseconds kGrace{300};
+
+std::string LogNote(int64_t dropped) {
+  return absl::StrCat(kPrefix, dropped,
+                      " lines were dropped here: stderr did not take them");
+}
+
+std::string Visible(std::string_view line) {
+  const absl::string_view text(line.data(), line.size());
+  return EscapeInvisible(EscapeNonUtf8(text));
+}
+
+// One output, and what waits for it.
+struct Channel {
+  Channel(LogOutput to, size_t capacity, LogQueue::Note note)
+      : queue(capacity, note), output(std::move(to)) {}
+
+  // Guarded by the mutex, but for what Next() has given, which stays.
+  LogQueue queue;
+  bool due = false;      // Something is to be tried.
+  bool blocked = false;  // Not before the output is writable.
+
+  // The thread's.
+  LogOutput output;
+  bool write_fails = false;
+  bool open_fails = false;
+};
+
+}  // namespace
+
+class LogWriter::Thread {
+ public:
+  Thread(Descriptor wake, LogOutput log, std::optional<LogOutput> audit)
+      : wake_(std::move(wake)),
+        log_(std::move(log), audit ? kMaxWaitingBytes / 2 : kMaxWaitingBytes,
+             &LogNote) {
+    channels_.push_back(&log_);
+    if (!audit) return;
+    audit_.emplace(*std::move(audit), kMaxWaitingBytes / 2,
+                   &AuditLog::LineOfDropped);
+    channels_.push_back(&*audit_);
+  }
+
+  // Any thread.
+  void Log(std::string_view line) { Add(log_, kPrefix + Visible(line)); }
+  void Audit(std::string_view line) { Add(audit_ ? *audit_ : log_, line); }
+  void Reopen() { Order(reopen_); }
+  // False if the thread has not ended within `most`.
+  bool Stop(Clock::duration most) {
+    Order(stop_);
+    std::unique_lock<std::mutex> lock(mutex_);
+    return end_.wait_for(lock, most, [this] { return ended_; });
+  }
+
+  void Run() {
+    while (!IsOver()) {
+      if (Take(reopen_) && audit_) Refresh(true);
+      bool wrote = false;
+      for (Channel* channel : channels_) {
+        if (TakeDue(*channel)) wrote |= WriteBatch(*channel);
+      }
+      if (wrote) {
+        Pause();
+      } else {
+        Wait();
+      }
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    ended_ = true;
+    end_.notify_all();
+  }
+
+ private:
+  void Add(Channel& channel, std::string_view line) {
+    bool wake;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      channel.queue.Add(line);
+      channel.due = true;
+      wake = !channel.blocked && std::exchange(asleep_, false);
+    }
+    if (wake) Wake();
+  }
+
+  void Order(bool& order) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      order = true;
+      asleep_ = false;
+    }
+    Wake();
+  }
+
+  void Wake() const { (void)eventfd_write(wake_.get(), 1); }
+
+  // What follows is the thread's.
+
+  bool Take(bool& order) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::exchange(order, false);
+  }
+
+  bool TakeDue(Channel& channel) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return !channel.blocked && std::exchange(channel.due, false);
+  }
+
+  // After Stop(): once everything that flows has gone out, or time is up.
+  bool IsOver() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!stop_) return false;
+    if (!deadline_) {
+      deadline_ = Clock::now() + kFlush;
+      // What has failed gets a last try.
+      for (Channel* channel : channels_) channel->due = true;
+    }
+    const auto waits = [](const Channel* channel) {
+      return channel->due || channel->blocked;
+    };
+    return std::none_of(channels_.begin(), channels_.end(), waits) ||
+           Clock::now() >= *deadline_;
+  }
+
+  // Writes what has come until now; false if it could not write anything.
+  bool WriteBatch(Channel& channel) {
+    if (&channel != &log_) RefreshBefore(channel);
+    for (bool wrote = false;; wrote = true) {
+      std::string_view piece;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (channel.queue.empty()) return wrote;
+        piece = channel.queue.Next(channel.output.most());
+      }
+      const LogOutput::Result result = channel.output.Write(piece);
+      SayIfItFails(channel, result);
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (result.error_number != 0) {
+        channel.queue.OnFailure();
+        return wrote;
+      }
+      if (result.size == 0) {
+        channel.blocked = true;
+        return wrote;
+      }
+      channel.queue.OnWritten(result.size);
+      if (!channel.queue.InBetween()) continue;
+      channel.due = channel.due || !channel.queue.empty();
+      return true;
+    }
+  }
+
+  void SayIfItFails(Channel& channel, const LogOutput::Result& result) {
+    const bool fails = result.error_number != 0;
+    if (!fails && result.size == 0) return;
+    const bool failed = std::exchange(channel.write_fails, fails);
+    if (!fails || failed || &channel == &log_) return;
+    const auto error =
+        ErrnoError(result.error_number, "write", "the audit log");
+    Log(std::string(error.message()));
+  }
+
+  // Once for a batch, and for a try after a failure.
+  void RefreshBefore(const Channel& channel) {
+    bool is_in_between;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      is_in_between = channel.queue.InBetween();
+    }
+    if (is_in_between || channel.write_fails) Refresh(false);
+  }
+
+  void Refresh(bool always) {
+    const auto opened = audit_->output.Refresh(always);
+    const bool failed = std::exchange(audit_->open_fails, !opened.ok());
+    if (!opened.ok()) {
+      if (failed && !always) return;
+      Log(absl::StrCat("the audit log goes on in the old file: ",
+                       opened.status().message()));
+      return;
+    }
+    if (*opened == LogOutput::Opened::kNotAnew) return;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      audit_->queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
+      audit_->blocked = false;
+      audit_->due = !audit_->queue.empty();
+    }
+    Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
+  }
+
+  // Lets the lines of a burst come together: who adds one finds the thread
+  // awake, and need not wake it.
+  void Pause() const {
+    if (deadline_) return;
+    pollfd orders{wake_.get(), POLLIN, 0};
+    (void)poll(&orders, 1, static_cast<int>(kPause.count()));
+  }
+
+  void Wait() {
+    std::vector<pollfd> wanted = {{wake_.get(), POLLIN, 0}};
+    std::vector<Channel*> blocked;
+    int milliseconds = -1;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (reopen_ || (stop_ && !deadline_)) return;
+      for (Channel* channel : channels_) {
+        if (channel->blocked) {
+          wanted.push_back({channel->output.fd(), POLLOUT, 0});
+          blocked.push_back(channel);
+        } else if (channel->due) {
+          return;
+        }
+      }
+      if (deadline_) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            *deadline_ - Clock::now());
+        milliseconds = static_cast<int>(std::max<int64_t>(left.count(), 0));
+      }
+      asleep_ = true;
+    }
+    (void)poll(wanted.data(), wanted.size(), milliseconds);
+    eventfd_t count;
+    if (wanted[0].revents != 0) (void)eventfd_read(wake_.get(), &count);
+    std::lock_guard<std::mutex> lock(mutex_);
+    asleep_ = false;
+    for (size_t i = 0; i < blocked.size(); ++i) {
+      if (wanted[i + 1].revents == 0) continue;
+      blocked[i]->blocked = false;
+      blocked[i]->due = true;
+    }
+  }
+
+  const Descriptor wake_;  // An eventfd.
+
+  std::mutex mutex_;
+  std::condition_variable end_;
+  bool asleep_ = false;  // Guarded by mutex_, as what follows.
+  bool reopen_ = false;
+  bool stop_ = false;
+  bool ended_ = false;
+
+  // The thread's, but for what Channel says.
+  Channel log_;
+  std::optional<Channel> audit_;
+  std::vector<Channel*> channels_;
+  std::optional<Clock::time_point> deadline_;  // After Stop().
+};
+
+absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Start(
+    LogOutput log, std::optional<LogOutput> audit) {
+  Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.is_open()) {
+    return ErrnoError(errno, "open", "a descriptor for the log");
+  }
+  auto shared = std::make_shared<Thread>(std::move(wake), std::move(log),
+                                         std::move(audit));
+  std::unique_ptr<LogWriter> writer(new LogWriter(std::move(shared)));
+  try {
+    writer->thread_ =
+        std::thread([shared = writer->shared_] { shared->Run(); });
+  } catch (const std::system_error& error) {
+    return ErrnoError(error.code().value(), "start", "the thread of the log");
+  }
+  (void)pthread_setname_np(writer->thread_.native_handle(), "log");
+  return writer;
+}
+
+LogWriter::LogWriter(std::shared_ptr<Thread> shared)
+    : shared_(std::move(shared)) {}
+
+LogWriter::~LogWriter() {
+  if (!thread_.joinable()) return;
+  if (shared_->Stop(kFlush + kGrace)) {
+    thread_.join();
+  } else {
+    thread_.detach();
+  }
+}
+
+void LogWriter::Log(std::string_view line) { shared_->Log(line); }
+void LogWriter::Audit(std::string_view line) { shared_->Audit(line); }
+void LogWriter::Reopen() { shared_->Reopen(); }
+
+}  // namespace portreeve::server

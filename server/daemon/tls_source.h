@@ -1,0 +1,68 @@
+// TlsSource: the newest good contents of the files of TLS.
+#ifndef PORTREEVE_SERVER_DAEMON_TLS_SOURCE_H_
+#define PORTREEVE_SERVER_DAEMON_TLS_SOURCE_H_
+
+#include <sys/stat.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/daemon/tls_files.h"
+
+namespace portreeve::server {
+
+// Looks at the files when it is asked, and keeps the last contents that were
+// good.  Threads: any.
+class TlsSource {
+ public:
+  // Errors: those of ReadTlsFiles() and CheckTlsContents().
+  static absl::StatusOr<std::unique_ptr<TlsSource>> Open(TlsFiles files);
+
+  TlsSource(const TlsSource&) = delete;
+  TlsSource& operator=(const TlsSource&) = delete;
+
+  // What the files hold now; while that is not good, what they held before,
+  // which is logged once for each way of being wrong.  The same pointer for as
+  // long as nothing has changed.  Costs three calls of stat(2) then.
+  std::shared_ptr<const TlsContents> Latest();
+
+ private:
+  // Tells a file from what it was, and from another in its place.
+  struct Stamp {
+    dev_t device = 0;
+    ino_t inode = 0;  // All is 0: no file.
+    off_t size = 0;
+    timespec modified{};
+    timespec changed{};
+
+    bool operator==(const Stamp& other) const;
+  };
+  using Stamps = std::array<Stamp, 3>;
+
+  explicit TlsSource(TlsFiles files) : files_(std::move(files)) {}
+
+  Stamps Look() const;
+  // Reads the files; the new contents are good, or the error is logged.
+  void Reload();
+  void Reject(const std::string& error, TlsContents contents);
+
+  const TlsFiles files_;
+
+  std::mutex mutex_;  // Of all below.
+  std::shared_ptr<const TlsContents> good_;
+  // Of the files when they were read last; none if they were so new that a
+  // second change might not show.
+  std::optional<Stamps> stamps_;
+  // What was logged last; "" since the files were good.
+  std::string rejected_error_;
+  TlsContents rejected_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_TLS_SOURCE_H_

@@ -1,0 +1,279 @@
+#include "server/events/connection_record.h"
+
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "lib/base/check.h"
+#include "server/api/convert.h"
+#include "server/api/names.h"
+#include "server/api/timestamp.h"
+#include "server/api/utf8.h"
+
+namespace portreeve::server {
+namespace {
+
+// What is packed, in this order.  Only the numbers that are not 0 are there.
+struct Numbers {
+  int64_t bytes_received;
+  int64_t bytes_sent;
+  int64_t bytes_to_write;
+  int64_t close_time;
+};
+struct Head {
+  int64_t id;
+  int64_t create_time;
+  uint8_t direction;
+  uint8_t state;
+  uint8_t close_reason;
+  uint8_t has_numbers;
+};
+// Without the padding at its end.
+constexpr size_t kHeadBytes = offsetof(Head, has_numbers) + 1;
+
+// What an address begins with.
+enum class Family : char { kNone, kV4, kV6, kUnix };
+
+using V4 = asio::ip::address_v4::bytes_type;
+using V6 = asio::ip::address_v6::bytes_type;
+
+class Packer {
+ public:
+  explicit Packer(char* buffer) : begin_(buffer), end_(buffer) {}
+
+  size_t size() const { return static_cast<size_t>(end_ - begin_); }
+
+  void Bytes(const void* data, size_t size) {
+    std::memcpy(end_, data, size);
+    end_ += size;
+  }
+  template <typename T>
+  void Value(const T& value) {
+    Bytes(&value, sizeof(value));
+  }
+  void Address(const AnyAddress* address) {
+    if (address == nullptr) {
+      Value(Family::kNone);
+    } else if (const auto* inet = std::get_if<Inet::Address>(address)) {
+      PackInet(*inet);
+    } else {
+      const std::string path = std::get<Unix::Address>(*address).path();
+      Value(Family::kUnix);
+      Value(static_cast<uint8_t>(path.size()));
+      Bytes(path.data(), path.size());
+    }
+  }
+
+ private:
+  void PackInet(const Inet::Address& inet) {
+    const asio::ip::address ip = inet.address();
+    if (ip.is_v4()) {
+      Value(Family::kV4);
+      Value(ip.to_v4().to_bytes());
+    } else {
+      Value(Family::kV6);
+      Value(ip.to_v6().to_bytes());
+      Value(static_cast<uint32_t>(ip.to_v6().scope_id()));
+    }
+    Value(static_cast<uint16_t>(inet.port()));
+  }
+
+  char* const begin_;
+  char* end_;
+};
+
+class Unpacker {
+ public:
+  explicit Unpacker(absl::string_view bytes) : rest_(bytes) {}
+
+  absl::string_view Bytes(size_t size) {
+    PORTREEVE_DCHECK(size <= rest_.size());
+    const absl::string_view bytes = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return bytes;
+  }
+  void To(void* data, size_t size) {
+    std::memcpy(data, Bytes(size).data(), size);
+  }
+  template <typename T>
+  T Value() {
+    T value;
+    To(&value, sizeof(value));
+    return value;
+  }
+  // The bytes of an address, with its family.
+  absl::string_view Address() {
+    switch (static_cast<Family>(rest_.front())) {
+      case Family::kNone:
+        return Bytes(1);
+      case Family::kV4:
+        return Bytes(1 + sizeof(V4) + sizeof(uint16_t));
+      case Family::kV6:
+        return Bytes(1 + sizeof(V6) + sizeof(uint32_t) + sizeof(uint16_t));
+      case Family::kUnix:
+        return Bytes(2 + static_cast<uint8_t>(rest_[1]));
+    }
+    PORTREEVE_CHECK(false);
+    return {};
+  }
+  Head ReadHead() {
+    Head head{};
+    To(&head, kHeadBytes);
+    return head;
+  }
+
+ private:
+  absl::string_view rest_;
+};
+
+Numbers ReadNumbers(Unpacker& packed, const Head& head) {
+  return head.has_numbers ? packed.Value<Numbers>() : Numbers{};
+}
+
+absl::string_view WriteV4(const V4& bytes, std::array<char, 16>& text) {
+  char* end = text.data();
+  for (const unsigned byte : bytes) {
+    if (byte >= 100) *end++ = static_cast<char>('0' + byte / 100);
+    if (byte >= 10) *end++ = static_cast<char>('0' + byte / 10 % 10);
+    *end++ = static_cast<char>('0' + byte % 10);
+    *end++ = '.';
+  }
+  return {text.data(), static_cast<size_t>(end - text.data() - 1)};
+}
+
+void WriteInet(Unpacker address, bool is_v4, BackwardWriter& writer) {
+  using Message = v1::Address::Inet;
+  const size_t end = writer.size();
+  if (is_v4) {
+    const V4 bytes = address.Value<V4>();
+    writer.Int(Message::kPortFieldNumber, address.Value<uint16_t>());
+    std::array<char, 16> text;
+    writer.String(Message::kAddressFieldNumber, WriteV4(bytes, text));
+  } else {
+    const V6 bytes = address.Value<V6>();
+    const auto scope_id = address.Value<uint32_t>();
+    writer.Int(Message::kPortFieldNumber, address.Value<uint16_t>());
+    writer.String(Message::kAddressFieldNumber,
+                  asio::ip::address_v6(bytes, scope_id).to_string());
+  }
+  writer.Message(v1::Address::kInetFieldNumber, end);
+}
+
+void WriteUnix(Unpacker address, BackwardWriter& writer) {
+  const size_t end = writer.size();
+  const absl::string_view path = address.Bytes(address.Value<uint8_t>());
+  writer.String(v1::Address::UnixSocket::kPathFieldNumber, EscapeNonUtf8(path));
+  writer.Message(v1::Address::kUnixSocketFieldNumber, end);
+}
+
+void WriteAddress(int field, absl::string_view packed, BackwardWriter& writer) {
+  Unpacker address(packed);
+  const auto family = address.Value<Family>();
+  if (family == Family::kNone) return;
+  const size_t end = writer.size();
+  if (family == Family::kUnix) {
+    WriteUnix(address, writer);
+  } else {
+    WriteInet(address, family == Family::kV4, writer);
+  }
+  writer.Message(field, end);
+}
+
+// As ConnectionName() makes it, without a string of its own.
+void WriteName(int64_t id, BackwardWriter& writer) {
+  constexpr absl::string_view kPrefix = "connections/";
+  std::array<char, 40> text;
+  std::memcpy(text.data(), kPrefix.data(), kPrefix.size());
+  char* const length = text.data() + kPrefix.size();
+  char* const digits = length + 1;
+  char* const end = std::to_chars(digits, text.data() + text.size(), id).ptr;
+  *length = static_cast<char>('a' + (end - digits) - 1);
+  writer.String(v1::Connection::kNameFieldNumber,
+                {text.data(), static_cast<size_t>(end - text.data())});
+}
+
+}  // namespace
+
+v1::Connection ToProto(const ConnectionRecord& record,
+                       const std::string& listener_name) {
+  v1::Connection message;
+  message.set_name(ConnectionName(record.id));
+  message.set_listener(listener_name);
+  message.set_direction(record.direction);
+  message.set_state(record.state);
+  *message.mutable_peer() = ToProto(*record.peer);
+  *message.mutable_local() = ToProto(*record.local);
+  if (record.upstream != nullptr) {
+    *message.mutable_upstream() = ToProto(*record.upstream);
+  }
+  message.set_bytes_received(record.bytes_received);
+  message.set_bytes_sent(record.bytes_sent);
+  message.set_bytes_to_write(record.bytes_to_write);
+  *message.mutable_create_time() = TimestampOf(record.create_time);
+  if (record.close_time != 0) {
+    *message.mutable_close_time() = TimestampOf(record.close_time);
+  }
+  message.set_close_reason(record.close_reason);
+  return message;
+}
+
+PackedConnection Pack(const ConnectionRecord& record) {
+  static_assert(kHeadBytes + 3 * (2 + sizeof(sockaddr_un::sun_path)) +
+                    sizeof(Numbers) <=
+                PackedConnection::kMaxBytes);
+  const Numbers numbers{record.bytes_received, record.bytes_sent,
+                        record.bytes_to_write, record.close_time};
+  const bool has_numbers = (numbers.bytes_received | numbers.bytes_sent |
+                            numbers.bytes_to_write | numbers.close_time) != 0;
+  const Head head{record.id,
+                  record.create_time,
+                  static_cast<uint8_t>(record.direction),
+                  static_cast<uint8_t>(record.state),
+                  static_cast<uint8_t>(record.close_reason),
+                  has_numbers};
+  PackedConnection packed;
+  Packer packer(packed.buffer_.data());
+  packer.Bytes(&head, kHeadBytes);
+  if (has_numbers) packer.Value(numbers);
+  packer.Address(record.peer);
+  packer.Address(record.local);
+  packer.Address(record.upstream);
+  packed.size_ = packer.size();
+  return packed;
+}
+
+void WriteConnection(absl::string_view packed, absl::string_view listener_name,
+                     BackwardWriter& writer) {
+  using Message = v1::Connection;
+  Unpacker unpacker(packed);
+  const Head head = unpacker.ReadHead();
+  const Numbers numbers = ReadNumbers(unpacker, head);
+  const absl::string_view peer = unpacker.Address();
+  const absl::string_view local = unpacker.Address();
+  const absl::string_view upstream = unpacker.Address();
+  writer.Int(Message::kCloseReasonFieldNumber, head.close_reason);
+  if (numbers.close_time != 0) {
+    WriteTimestamp(Message::kCloseTimeFieldNumber, numbers.close_time, writer);
+  }
+  WriteTimestamp(Message::kCreateTimeFieldNumber, head.create_time, writer);
+  writer.Int(Message::kBytesToWriteFieldNumber, numbers.bytes_to_write);
+  writer.Int(Message::kBytesSentFieldNumber, numbers.bytes_sent);
+  writer.Int(Message::kBytesReceivedFieldNumber, numbers.bytes_received);
+  WriteAddress(Message::kUpstreamFieldNumber, upstream, writer);
+  WriteAddress(Message::kLocalFieldNumber, local, writer);
+  WriteAddress(Message::kPeerFieldNumber, peer, writer);
+  writer.Int(Message::kStateFieldNumber, head.state);
+  writer.Int(Message::kDirectionFieldNumber, head.direction);
+  writer.String(Message::kListenerFieldNumber, listener_name);
+  WriteName(head.id, writer);
+}
+
+int64_t LastTimeOf(absl::string_view packed) {
+  Unpacker unpacker(packed);
+  const Head head = unpacker.ReadHead();
+  const int64_t close_time = ReadNumbers(unpacker, head).close_time;
+  return close_time != 0 ? close_time : head.create_time;
+}
+
+}  // namespace portreeve::server

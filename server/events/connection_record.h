@@ -1,0 +1,61 @@
+// ConnectionRecord: what is told of a connection, and its forms: as a message,
+// packed into few bytes, and encoded from these.
+#ifndef PORTREEVE_SERVER_EVENTS_CONNECTION_RECORD_H_
+#define PORTREEVE_SERVER_EVENTS_CONNECTION_RECORD_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "lib/net/address.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/api/backward_writer.h"
+
+namespace portreeve::server {
+
+// A connection at one moment, but for the name of its listener.
+struct ConnectionRecord {
+  int64_t id = 0;
+  v1::Direction direction = v1::DIRECTION_UNSPECIFIED;
+  v1::ConnectionState state = v1::CONNECTION_STATE_UNSPECIFIED;
+  v1::CloseReason close_reason = v1::CLOSE_REASON_UNSPECIFIED;
+  const AnyAddress* peer = nullptr;      // Never null for ToProto(), Pack().
+  const AnyAddress* local = nullptr;     // The same.
+  const AnyAddress* upstream = nullptr;  // Null: none.
+  int64_t bytes_received = 0;
+  int64_t bytes_sent = 0;
+  int64_t bytes_to_write = 0;
+  int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
+  int64_t close_time = 0;   // 0: not closed yet.
+};
+
+v1::Connection ToProto(const ConnectionRecord& record,
+                       const std::string& listener_name);
+
+// The bytes of a record: 35 for one over IPv4 that has neither sent nor
+// received nor closed anything, 67 for one that has.
+class PackedConnection {
+ public:
+  absl::string_view bytes() const { return {buffer_.data(), size_}; }
+
+ private:
+  friend PackedConnection Pack(const ConnectionRecord& record);
+  // Three unix paths, and all numbers.
+  static constexpr size_t kMaxBytes = 400;
+  size_t size_ = 0;
+  std::array<char, kMaxBytes> buffer_;  // Not initialized from size_ on.
+};
+PackedConnection Pack(const ConnectionRecord& record);
+
+// Writes the fields of the v1::Connection that ToProto() makes of what was
+// packed.
+void WriteConnection(absl::string_view packed, absl::string_view listener_name,
+                     BackwardWriter& writer);
+
+// When what was packed was closed, or else created.
+int64_t LastTimeOf(absl::string_view packed);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_EVENTS_CONNECTION_RECORD_H_

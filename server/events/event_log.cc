@@ -1,0 +1,95 @@
+#include "server/events/event_log.h"
+
+#include <utility>
+
+#include "server/api/timestamp.h"
+#include "server/api/uuid.h"
+#include "server/events/event_encoding.h"
+
+namespace portreeve::server {
+
+EventLog::EventLog(int64_t capacity, size_t max_bytes)
+    : instance_id_(NewUuid()), ring_(capacity, max_bytes) {}
+
+void EventLog::Append(v1::Event event, const std::string& listener_name) {
+  const v1::EventKind kind = KindOf(event);
+  const SharedName listener =
+      listener_name.empty()
+          ? nullptr
+          : std::make_shared<const std::string>(listener_name);
+  Add(kind, EventForm::kEncoded, listener,
+      Stamp(std::move(event), last_revision() + 1));
+}
+
+void EventLog::AppendListener(v1::EventKind kind, const ListenerRecord& record,
+                              const SharedName& listener) {
+  const EventStamp stamp{last_revision() + 1, instance_id_, UnixNanosNow()};
+  BackwardWriter writer;
+  WriteListenerEvent(stamp, kind, record, writer);
+  Add(kind, EventForm::kEncoded, listener, writer.bytes());
+}
+
+void EventLog::AppendConnection(v1::EventKind kind,
+                                const ConnectionRecord& record,
+                                const SharedName& listener) {
+  const PackedConnection packed = Pack(record);
+  Add(kind, EventForm::kPacked, listener, packed.bytes());
+}
+
+void EventLog::Add(v1::EventKind kind, EventForm form,
+                   const SharedName& listener, absl::string_view bytes) {
+  ring_.Add(kind, form, listener, bytes);
+  for (const auto& on_append : subscribers_) on_append();
+}
+
+void EventLog::AppendTo(std::string& message, int64_t revision) const {
+  const EventRing::Entry entry = at(revision);
+  if (entry.form == EventForm::kEncoded) {
+    message.append(entry.bytes.data(), entry.bytes.size());
+    return;
+  }
+  const EventStamp stamp{revision, instance_id_, LastTimeOf(entry.bytes)};
+  BackwardWriter writer;
+  WriteConnectionEvent(stamp, entry.kind, entry.listener_name, entry.bytes,
+                       writer);
+  message.append(writer.bytes().data(), writer.size());
+}
+
+std::string EventLog::Stamp(v1::Event event, int64_t revision) const {
+  event.set_revision(revision);
+  event.set_instance_id(instance_id_);
+  *event.mutable_time() = TimestampNow();
+  return EncodeEvent(event);
+}
+
+std::string EventLog::StampConnection(v1::EventKind kind,
+                                      const ConnectionRecord& record,
+                                      const SharedName& listener,
+                                      int64_t revision) const {
+  const EventStamp stamp{revision, instance_id_, UnixNanosNow()};
+  const PackedConnection packed = Pack(record);
+  BackwardWriter writer;
+  WriteConnectionEvent(stamp, kind,
+                       listener ? absl::string_view(*listener) : "",
+                       packed.bytes(), writer);
+  return std::string(writer.bytes());
+}
+
+std::string EventLog::MakeGap(int64_t first, int64_t last) const {
+  v1::Event event;
+  v1::Event::Gap& gap = *event.mutable_gap();
+  gap.set_first_revision(first);
+  gap.set_last_revision(last);
+  gap.set_count(last - first + 1);
+  return Stamp(std::move(event), last);
+}
+
+EventLog::Subscription::Subscription(EventLog& log,
+                                     std::function<void()> on_append)
+    : log_(log),
+      position_(log.subscribers_.insert(log.subscribers_.end(),
+                                        std::move(on_append))) {}
+
+EventLog::Subscription::~Subscription() { log_.subscribers_.erase(position_); }
+
+}  // namespace portreeve::server

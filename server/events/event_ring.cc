@@ -1,0 +1,125 @@
+#include "server/events/event_ring.h"
+
+#include <limits>
+
+#include "lib/base/check.h"
+
+namespace portreeve::server {
+
+static_assert(EventRing::kChunk - 1 <= std::numeric_limits<uint8_t>::max());
+static_assert(v1::EventKind_ARRAYSIZE <= std::numeric_limits<uint8_t>::max());
+
+namespace {
+
+// A listener keeps its name, too, but may be deleted before its events go.
+size_t NameBytes(const SharedName& name) {
+  if (!name) return 0;
+  constexpr size_t kCounters = 2 * sizeof(int64_t);  // Of std::make_shared.
+  return kCounters + sizeof(std::string) + name->capacity();
+}
+
+}  // namespace
+
+EventRing::EventRing(int64_t capacity, size_t max_bytes)
+    : capacity_(capacity), max_bytes_(max_bytes) {
+  PORTREEVE_CHECK(capacity >= 1);
+  chunks_.resize(static_cast<size_t>((capacity + kChunk - 1) / kChunk + 1));
+  memory_ = chunks_.capacity() * sizeof(chunks_[0]);
+}
+
+void EventRing::Add(v1::EventKind kind, EventForm form,
+                    const SharedName& listener, absl::string_view bytes) {
+  Chunk& chunk = Open();
+  memory_ -= chunk.MemoryUse();
+  chunk.bytes.append(bytes.data(), bytes.size());
+  PORTREEVE_CHECK(chunk.bytes.size() <= std::numeric_limits<uint32_t>::max());
+  Place& place = chunk.places[static_cast<size_t>(chunk.used++)];
+  place.end = static_cast<uint32_t>(chunk.bytes.size());
+  place.kind = static_cast<uint8_t>(kind);
+  place.listener = IndexOf(chunk, listener);
+  place.form = form;
+  ++last_;
+  if (chunk.used == kChunk) chunk.bytes.shrink_to_fit();
+  memory_ += chunk.MemoryUse();
+  while (memory_ > max_bytes_ && first_ < last_) ForgetOldest();
+}
+
+EventRing::Chunk& EventRing::Open() {
+  std::unique_ptr<Chunk>& chunk = At(ChunkOf(last_ + 1));
+  if (!chunk) {
+    chunk = std::make_unique<Chunk>();
+    memory_ += chunk->MemoryUse();
+  } else if (last_ % kChunk == 0) {  // What it had is older than what is kept.
+    memory_ -= chunk->MemoryUse();
+    chunk->used = 0;
+    chunk->listeners.clear();
+    chunk->name_bytes = 0;
+    chunk->bytes.clear();
+    memory_ += chunk->MemoryUse();
+    ++oldest_chunk_;
+  }
+  return *chunk;
+}
+
+uint8_t EventRing::IndexOf(Chunk& chunk, const SharedName& listener) {
+  auto& listeners = chunk.listeners;
+  // The one of the last event first.  Names of a deleted listener and of a new
+  // one with its id are different pointers.
+  for (size_t i = listeners.size(); i-- > 0;) {
+    if (listeners[i] == listener) return static_cast<uint8_t>(i);
+  }
+  listeners.push_back(listener);
+  chunk.name_bytes += NameBytes(listener);
+  return static_cast<uint8_t>(listeners.size() - 1);
+}
+
+void EventRing::ForgetOldest() {
+  const int64_t newest = ChunkOf(last_);
+  std::unique_ptr<Chunk>& oldest = At(oldest_chunk_);
+  memory_ -= oldest->MemoryUse();
+  if (oldest_chunk_ < newest) {
+    oldest.reset();
+    ++oldest_chunk_;
+    first_ = std::max(first_, oldest_chunk_ * kChunk + 1);
+  } else {
+    ForgetAllButNewest(*oldest);
+    memory_ += oldest->MemoryUse();
+    first_ = last_;
+  }
+}
+
+void EventRing::ForgetAllButNewest(Chunk& chunk) {
+  const auto newest = static_cast<size_t>(chunk.used - 1);
+  const size_t begin = newest == 0 ? 0 : chunk.places[newest - 1].end;
+  // Not assigned, which may keep the buffer.
+  std::string bytes = chunk.bytes.substr(begin);
+  chunk.bytes.swap(bytes);
+  for (size_t i = 0; i < newest; ++i) chunk.places[i].end = 0;
+  Place& place = chunk.places[newest];
+  place.end = static_cast<uint32_t>(chunk.bytes.size());
+  chunk.listeners = {chunk.listeners[place.listener]};
+  chunk.name_bytes = NameBytes(chunk.listeners.front());
+  place.listener = 0;
+}
+
+EventRing::Entry EventRing::at(int64_t number) const {
+  PORTREEVE_CHECK(number >= first() && number <= last_);
+  static const std::string* const kNone = new std::string();
+  const auto slot = static_cast<size_t>(ChunkOf(number)) % chunks_.size();
+  const Chunk& chunk = *chunks_[slot];
+  const auto index = static_cast<size_t>((number - 1) % kChunk);
+  const Place& place = chunk.places[index];
+  const size_t begin = index == 0 ? 0 : chunk.places[index - 1].end;
+  const SharedName& listener = chunk.listeners[place.listener];
+  return Entry{
+      static_cast<v1::EventKind>(place.kind), place.form,
+      listener ? *listener : *kNone,
+      absl::string_view(chunk.bytes.data() + begin, place.end - begin)};
+}
+
+size_t EventRing::Chunk::MemoryUse() const {
+  return sizeof(Chunk) + bytes.capacity() +
+         listeners.capacity() * sizeof(SharedName) + name_bytes;
+}
+
+}  // namespace portreeve::server

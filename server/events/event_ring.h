@@ -1,0 +1,113 @@
+// EventRing: the bytes of the newest events, in order.
+#ifndef PORTREEVE_SERVER_EVENTS_EVENT_RING_H_
+#define PORTREEVE_SERVER_EVENTS_EVENT_RING_H_
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "portreeve/v1/event.pb.h"
+
+namespace portreeve::server {
+
+// The name of a listener, "listeners/ID", which all that is of it shares; null
+// where there is no listener.
+using SharedName = std::shared_ptr<const std::string>;
+
+// What the bytes of an event are.
+enum class EventForm : uint8_t {
+  kEncoded,  // What is sent: server/events/event_encoding.h.
+  kPacked,   // A connection, packed: server/events/connection_record.h.
+};
+
+// Numbers events from 1 on, and keeps the newest `capacity` of them, kChunk
+// together in one buffer that is as large as they are: an event costs its
+// bytes and 8 more.  The memory grows with the events until the ring is full,
+// and is used again from then on.  Where large events would take more than
+// `max_bytes` of it, the oldest chunks go early; the newest event stays,
+// whatever its size.
+//
+// Threads: one, but capacity(): any.
+class EventRing {
+ public:
+  static constexpr int64_t kChunk = 256;
+
+  // `capacity` >= 1.
+  EventRing(int64_t capacity, size_t max_bytes);
+
+  // Adds an event, in place of the oldest one if the ring is full, or of the
+  // oldest ones if it holds too many bytes.
+  void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
+           absl::string_view bytes);
+
+  int64_t capacity() const { return capacity_; }
+  // Of the newest event; 0 before the first.
+  int64_t last() const { return last_; }
+  // Of the oldest event that is kept; last() + 1 if there is none.  It never
+  // becomes less.
+  int64_t first() const { return std::max(first_, last_ - capacity_ + 1); }
+
+  struct Entry {
+    v1::EventKind kind;
+    EventForm form;
+    // "" where there is no listener.
+    const std::string& listener_name;
+    absl::string_view bytes;
+  };
+  // CHECKs that `number` is one of first() to last().  The answer holds until
+  // the next Add().
+  Entry at(int64_t number) const;
+
+  // The bytes of memory that it holds, roughly: at most `max_bytes`, unless one
+  // event has about as many.
+  size_t MemoryUse() const { return memory_; }
+
+ private:
+  struct Place {
+    uint32_t end = 0;  // Of its bytes; they begin where the last one's end.
+    uint8_t kind = 0;
+    uint8_t listener = 0;  // In Chunk::listeners.
+    EventForm form = EventForm::kEncoded;
+  };
+  struct Chunk {
+    int used = 0;
+    std::array<Place, kChunk> places;
+    std::vector<SharedName> listeners;  // Each once.
+    size_t name_bytes = 0;              // Of the names of these.
+    std::string bytes;
+
+    size_t MemoryUse() const;
+  };
+
+  // The chunk that the next event goes to.
+  Chunk& Open();
+  static uint8_t IndexOf(Chunk& chunk, const SharedName& listener);
+  // Of what is kept, the oldest chunk; of the last chunk all but its newest
+  // event.
+  void ForgetOldest();
+  static void ForgetAllButNewest(Chunk& chunk);
+  // The chunks are numbered from 0 on.
+  static int64_t ChunkOf(int64_t number) { return (number - 1) / kChunk; }
+  std::unique_ptr<Chunk>& At(int64_t chunk) {
+    return chunks_[static_cast<size_t>(chunk) % chunks_.size()];
+  }
+
+  const int64_t capacity_;
+  const size_t max_bytes_;
+  int64_t last_ = 0;
+  int64_t first_ = 1;         // Of what did not go early.
+  int64_t oldest_chunk_ = 0;  // The oldest that has memory.
+  size_t memory_ = 0;
+  // One more than the capacity needs, since the oldest is in use in part; null
+  // until it is needed.
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_EVENTS_EVENT_RING_H_

@@ -1,0 +1,42 @@
+// ListenerRecord: what is told of a listener, and how it is encoded.
+#ifndef PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
+#define PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "portreeve/v1/listener.pb.h"
+#include "server/api/backward_writer.h"
+
+namespace portreeve::server {
+
+// A listener at one moment.
+struct ListenerRecord {
+  absl::string_view name;
+  absl::string_view uid;
+  absl::string_view spec;          // Encoded: a v1::ListenerSpec.
+  absl::string_view listening_on;  // Encoded: a v1::Address.
+  v1::ListenerState state = v1::LISTENER_STATE_UNSPECIFIED;
+  bool is_closed = false;
+  bool close_finished = false;
+  bool handlers_determined = false;
+  int64_t num_connections = 0;
+  int64_t effective_backlog = 0;
+  int64_t accepted_total = 0;
+  int64_t dropped_total = 0;
+  int64_t handler_errors_total = 0;
+  int64_t bytes_received_total = 0;
+  int64_t bytes_sent_total = 0;
+  int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
+  int64_t close_time = 0;   // 0: not closed yet.
+  v1::CloseCause close_cause = v1::CLOSE_CAUSE_UNSPECIFIED;
+};
+
+v1::Listener ToProto(const ListenerRecord& record);
+
+// Writes the fields of ToProto().
+void WriteListener(const ListenerRecord& record, BackwardWriter& writer);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_

@@ -1,0 +1,68 @@
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "lib/lane/direct_connection.h"
+#include "server/handlers/handlers.h"
+
+namespace portreeve::server {
+namespace {
+
+class DiscardConnection final : public DirectConnection {
+ public:
+  explicit DiscardConnection(Accepted accepted)
+      : DirectConnection(std::move(accepted)),
+        reads_to_the_end_(std::holds_alternative<Unix::Address>(peer())) {}
+
+ private:
+  // So that one fast peer does not hold up the others.
+  static constexpr int kReadsPerStep = 16;
+
+  void OnReady(uint32_t events, int) override {
+    // At urgent data a read stops, as it does at descriptors that come over a
+    // unix socket; behind an end nothing is told of any more.
+    if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+      reads_to_the_end_ = true;
+    }
+    for (int i = 0; i < kReadsPerStep; ++i) {
+      if (finished() || !ReadOnce()) return;
+    }
+    lane().poller().CallAgain(*this);
+  }
+
+  // False when there is nothing more now.
+  bool ReadOnce() {
+    const auto space = lane().scratch();
+    const ssize_t size = recv(fd(), space.data(), space.size(), MSG_DONTWAIT);
+    if (size > 0) {
+      SetReceived(bytes_received() + size);
+      return reads_to_the_end_ || static_cast<size_t>(size) == space.size();
+    }
+    if (size < 0 && errno == EINTR) return true;
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    NoteReason(size == 0 ? CloseReason::kPeerClosed : CloseReason::kPeerReset);
+    Finish(How::kAfterEnd);
+    return false;
+  }
+
+  void CloseInOrder(CloseReason) override { Finish(How::kInOrder); }
+  void CloseWithReset() override { Finish(How::kReset); }
+  void OnRing(TimePoint) override {}
+
+  bool reads_to_the_end_;  // A read that gives little is followed by another.
+};
+
+}  // namespace
+
+AnyHandler DiscardHandler() {
+  AnyHandler handler;
+  handler.make_direct = [](DirectConnection::Accepted accepted) {
+    return std::make_shared<DiscardConnection>(std::move(accepted));
+  };
+  return handler;
+}
+
+}  // namespace portreeve::server

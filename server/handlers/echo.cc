@@ -1,0 +1,46 @@
+#include <memory>
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "server/handlers/handlers.h"
+#include "server/handlers/pumped_connection.h"
+
+namespace portreeve::server {
+namespace {
+
+class EchoConnection final : public PumpedConnection {
+ public:
+  explicit EchoConnection(Accepted accepted)
+      : PumpedConnection(std::move(accepted)),
+        flow_(ShortReadsOf(peer()), no_delay()) {}
+
+ private:
+  void OnReady(uint32_t events, int) override {
+    if (finished()) return;
+    NoteEvents(kClient, events);
+    Continue(kClient, events);
+  }
+
+  std::span<Flow> flows() override { return {&flow_, 1}; }
+  int DescriptorOf(Side) const override { return fd(); }
+  const BufferAgeLimit& AgeLimitOf(size_t) const override {
+    return buffer_age_limit();
+  }
+  CutOff cut_off() const override { return CutOff::kGetsFin; }
+  void FinishSides(How client, How) override { Finish(client); }
+
+  Flow flow_;
+};
+
+}  // namespace
+
+AnyHandler EchoHandler() {
+  AnyHandler handler;
+  handler.make_direct = [](DirectConnection::Accepted accepted) {
+    return std::make_shared<EchoConnection>(std::move(accepted));
+  };
+  return handler;
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,286 @@
+#include "server/handlers/forward_loops.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "lib/base/asio.h"
+#include "lib/net/own_addresses.h"
+
+namespace portreeve::server {
+namespace {
+
+// Of a literal; a name may be anything.
+std::optional<Inet::Address> AddressOf(const WhereToConnect<Inet>& where) {
+  boost::system::error_code is_name;
+  const auto address = asio::ip::make_address(where.host, is_name);
+  if (is_name) return std::nullopt;
+  return Inet::Address(Effective(address), static_cast<uint16_t>(where.port));
+}
+
+std::optional<std::pair<dev_t, ino_t>> FileAt(const std::string& path) {
+  struct stat file;
+  if (stat(path.c_str(), &file) != 0) return std::nullopt;
+  return std::pair(file.st_dev, file.st_ino);
+}
+
+// Where `fd` is bound to; nothing where that cannot be known.
+std::optional<AnyAddress> NameOf(int fd) {
+  asio::generic::stream_protocol::endpoint local;
+  auto size = static_cast<socklen_t>(local.capacity());
+  if (getsockname(fd, local.data(), &size) != 0) return std::nullopt;
+  local.resize(size);
+  return FromEndpoint(local);
+}
+
+uint16_t PortOf(const AnyAddress& address) {
+  return std::get<Inet::Address>(address).port();
+}
+
+// Of an address that some listener forwards to, mostly one.
+constexpr size_t kMostElsewhere = 64;
+
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
+           absl::FunctionRef<bool(const asio::ip::address&)> is_local) {
+  if (listening.port() != upstream.port() || upstream.port() == 0) return false;
+  const asio::ip::address at = Unmapped(listening.address());
+  const asio::ip::address to = Effective(upstream.address());
+  if (at.is_v4() != to.is_v4()) return false;
+  return at == to || (at.is_unspecified() && is_local(to));
+}
+
+}  // namespace
+
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream) {
+  return Takes(listening, upstream, &IsOfThisMachine);
+}
+
+bool Takes(const Inet::Address& listening,
+           const WhereToConnect<Inet>& upstream) {
+  const auto address = AddressOf(upstream);
+  return address && Takes(listening, *address);
+}
+
+void ForwardLoops::SetPort(uint16_t port, bool has_listener) {
+  const uint64_t bit = uint64_t{1} << port % 64;
+  if (has_listener) {
+    ports_[port / 64] |= bit;
+  } else {
+    ports_[port / 64] &= ~bit;
+  }
+}
+
+void ForwardLoops::Open(Id id, Listener listener) {
+  const std::lock_guard lock(mutex_);
+  if (const auto old = listeners_.find(id); old != listeners_.end()) {
+    Forget(old);
+  }
+  Entry entry{std::move(listener), std::nullopt};
+  if (std::holds_alternative<Inet::Address>(entry.listener.address)) {
+    const uint16_t port = PortOf(entry.listener.address);
+    by_port_.emplace(port, id);
+    SetPort(port, true);
+  } else {
+    entry.file = FileAt(std::get<Unix::Address>(entry.listener.address).path());
+    ++num_files_;
+  }
+  listeners_.emplace(id, std::move(entry));
+}
+
+void ForwardLoops::Close(Id id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = listeners_.find(id);
+  if (found != listeners_.end()) Forget(found);
+}
+
+void ForwardLoops::Forget(std::map<Id, Entry>::iterator entry) {
+  const AnyAddress& address = entry->second.listener.address;
+  if (std::holds_alternative<Inet::Address>(address)) {
+    const uint16_t port = PortOf(address);
+    const auto [first, last] = by_port_.equal_range(port);
+    for (auto it = first; it != last; ++it) {
+      if (it->second == entry->first) {
+        by_port_.erase(it);
+        break;
+      }
+    }
+    SetPort(port, by_port_.count(port) > 0);
+  } else {
+    --num_files_;
+  }
+  listeners_.erase(entry);
+}
+
+ForwardLoops::Id ForwardLoops::Find(const Inet::Address& address,
+                                    IsLocalRef is_local) const {
+  const auto [first, last] = by_port_.equal_range(address.port());
+  for (auto it = first; it != last; ++it) {
+    const Listener& listener = listeners_.at(it->second).listener;
+    if (listener.is_alone &&
+        Takes(std::get<Inet::Address>(listener.address), address, is_local)) {
+      return it->second;
+    }
+  }
+  return 0;
+}
+
+ForwardLoops::Id ForwardLoops::Find(const File& file) const {
+  for (const auto& [id, entry] : listeners_) {
+    if (entry.file == file) return id;
+  }
+  return 0;
+}
+
+ForwardLoops::Id ForwardLoops::Find(const Upstream& upstream) const {
+  if (const auto* inet = std::get_if<WhereToConnect<Inet>>(&upstream)) {
+    const auto address = AddressOf(*inet);
+    return address && HasPort(address->port()) ? Find(*address, is_local_) : 0;
+  }
+  if (!has_files()) return 0;
+  const auto file = FileAt(std::get<WhereToConnect<Unix>>(upstream).path);
+  return file ? Find(*file) : 0;
+}
+
+bool ForwardLoops::IsLocalOfLate(const asio::ip::address& address,
+                                 TimePoint now) {
+  const auto known = elsewhere_.find(address);
+  if (known != elsewhere_.end() && now < known->second) return false;
+  if (is_local_(address)) return true;
+  if (elsewhere_.size() >= kMostElsewhere) elsewhere_.clear();
+  elsewhere_[address] = After(now, kElsewhere);
+  return false;
+}
+
+bool ForwardLoops::LeadsTo(
+    Upstream upstream,
+    absl::FunctionRef<bool(const Upstream&)> is_reached) const {
+  const std::lock_guard lock(mutex_);
+  std::set<Id> seen;
+  while (!is_reached(upstream)) {
+    const Id next = Find(upstream);
+    // A circle that does not lead here is none of this one's.
+    if (next == 0 || !seen.insert(next).second) return false;
+    upstream = listeners_.at(next).listener.upstream;
+  }
+  return true;
+}
+
+ForwardLoops::SharedPassed ForwardLoops::PassedBy(
+    const AnyAddress& peer, const AnyAddress& local) const {
+  const auto* file = std::get_if<Unix::Address>(&peer);
+  if (file != nullptr && file->path().empty()) return nullptr;
+  // Waits for a connection that is just being made.
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(
+      file != nullptr ? Ends(peer, AnyAddress()) : Ends(peer, local));
+  return found == connections_.end() ? nullptr : found->second;
+}
+
+ForwardTrail::ForwardTrail(ForwardLoops& loops, ForwardLoops::Id own,
+                           ForwardLoops::SharedPassed before)
+    : loops_(loops),
+      passed_(std::make_shared<const ForwardLoops::Passed>(
+          ForwardLoops::Passed{own, std::move(before)})) {}
+
+bool ForwardTrail::is_loop() const {
+  for (auto* at = passed_->before.get(); at; at = at->before.get()) {
+    if (at->listener == passed_->listener) return true;
+  }
+  return false;
+}
+
+bool ForwardTrail::HasPassed(ForwardLoops::Id id) const {
+  for (auto* at = passed_.get(); at != nullptr; at = at->before.get()) {
+    if (at->listener == id) return true;
+  }
+  return false;
+}
+
+bool ForwardTrail::LeadsBack(const Inet::Address& peer, TimePoint now) const {
+  const std::lock_guard lock(loops_.mutex_);
+  const auto is_local = [this, now](const asio::ip::address& address) {
+    return loops_.IsLocalOfLate(address, now);
+  };
+  return HasPassed(loops_.Find(peer, is_local));
+}
+
+bool ForwardTrail::LeadsBack(const struct stat& file) const {
+  const std::lock_guard lock(loops_.mutex_);
+  return HasPassed(loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)));
+}
+
+bool ForwardTrail::LeadsToListener(const struct stat& file) const {
+  const std::lock_guard lock(loops_.mutex_);
+  return loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)) != 0;
+}
+
+void ForwardTrail::Connect(const Inet::Address& peer,
+                           absl::FunctionRef<int()> connect) {
+  // Over loopback the other side can have accepted it before connect(2)
+  // returns: it waits for this lock, once it sees that there is a connection.
+  ++loops_.num_connections_;
+  const std::lock_guard lock(loops_.mutex_);
+  const int fd = connect();
+  const auto local = fd >= 0 ? NameOf(fd) : std::nullopt;
+  if (!local) {
+    --loops_.num_connections_;
+    return;
+  }
+  const ForwardLoops::Ends ends(*local, AnyAddress(peer));
+  ForgetDescriptor(fd);  // An attempt that had it before has failed.
+  // One that had the same ends is closed by now.
+  if (!loops_.connections_.insert_or_assign(ends, passed_).second) {
+    --loops_.num_connections_;
+  }
+  connections_[ends] = fd;
+}
+
+int ForwardTrail::GiveName(int fd) {
+  // Without a path the kernel chooses a name that is no file's.
+  sockaddr_un any{};
+  any.sun_family = AF_UNIX;
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&any),
+           sizeof any.sun_family) != 0) {
+    return errno;
+  }
+  const auto name = NameOf(fd);
+  if (!name) return errno;
+  const std::lock_guard lock(loops_.mutex_);
+  const ForwardLoops::Ends ends(*name, AnyAddress());
+  if (loops_.connections_.insert_or_assign(ends, passed_).second) {
+    ++loops_.num_connections_;
+  }
+  connections_[ends] = fd;
+  return 0;
+}
+
+void ForwardTrail::KeepOnly(int fd) {
+  if (connections_.empty()) return;
+  const std::lock_guard lock(loops_.mutex_);
+  ForgetIf([fd](int other) { return other != fd; });
+}
+
+void ForwardTrail::ForgetDescriptor(int fd) {
+  ForgetIf([fd](int other) { return other == fd; });
+}
+
+void ForwardTrail::ForgetIf(absl::FunctionRef<bool(int fd)> is_over) {
+  for (auto it = connections_.begin(); it != connections_.end();) {
+    if (!is_over(it->second)) {
+      ++it;
+      continue;
+    }
+    const auto found = loops_.connections_.find(it->first);
+    if (found != loops_.connections_.end() && found->second == passed_) {
+      loops_.connections_.erase(found);
+      --loops_.num_connections_;
+    }
+    it = connections_.erase(it);
+  }
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,179 @@
+// ForwardLoops: so that no connection that is forwarded comes back to where it
+// has been.
+#ifndef PORTREEVE_SERVER_HANDLERS_FORWARD_LOOPS_H_
+#define PORTREEVE_SERVER_HANDLERS_FORWARD_LOOPS_H_
+
+#include <sys/stat.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/functional/function_ref.h"
+#include "lib/base/time_source.h"
+#include "lib/net/address.h"
+#include "lib/net/own_addresses.h"
+#include "lib/net/where.h"
+
+namespace portreeve::server {
+
+// Whether what listens at `listening`, `0.0.0.0` and `::` being every address
+// of the machine, takes what connects to `upstream`.  Never true of a name, or
+// of a port 0.
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream);
+bool Takes(const Inet::Address& listening,
+           const WhereToConnect<Inet>& upstream);
+
+// The listeners of the daemon that forward, and those of its connections that
+// lead from one of them to another: by them a listener knows, of a client that
+// is the daemon itself, what it has come through.
+//
+// Threads: any.  What leads nowhere near such a listener costs a load or two.
+class ForwardLoops {
+ public:
+  // A listener that forwards.
+  using Id = int64_t;
+  using Upstream = std::variant<WhereToConnect<Inet>, WhereToConnect<Unix>>;
+  struct Listener {
+    AnyAddress address;  // Where it listens.
+    // Whether every connection to it is its own: it shares its port with
+    // nobody, and takes clients of every interface.
+    bool is_alone = true;
+    Upstream upstream;
+  };
+
+  // What a connection has come through, the last one first.
+  struct Passed {
+    Id listener;
+    std::shared_ptr<const Passed> before;
+  };
+  using SharedPassed = std::shared_ptr<const Passed>;
+
+  // Whether this machine has an address; it may cost system calls.
+  using IsLocal = std::function<bool(const asio::ip::address&)>;
+  // How long an address that it has not is taken for one that it has not, so
+  // that the calls are not those of each connection.  One that leads back
+  // meanwhile is met where it is accepted.
+  static constexpr std::chrono::seconds kElsewhere{1};
+
+  explicit ForwardLoops(IsLocal is_local = &IsOfThisMachine)
+      : is_local_(std::move(is_local)) {}
+  ForwardLoops(const ForwardLoops&) = delete;
+  ForwardLoops& operator=(const ForwardLoops&) = delete;
+
+  Id NewId() { return ++last_id_; }
+  // The listener forwards from now on; or otherwise than before.
+  void Open(Id id, Listener listener);
+  // It does not, or is closed.  Idempotent.
+  void Close(Id id);
+
+  // Whether a connection to `upstream` would go, by what is known without
+  // asking for names, from one listener to the next until `is_reached`.
+  bool LeadsTo(Upstream upstream,
+               absl::FunctionRef<bool(const Upstream&)> is_reached) const;
+
+  // Whether there is a listener with that port, or on some file.
+  bool HasPort(uint16_t port) const {
+    return (ports_[port / 64].load(std::memory_order_relaxed) >> port % 64 &
+            1) != 0;
+  }
+  bool has_files() const { return num_files_ > 0; }
+  // Whether any connection leads from one listener to another.
+  bool has_connections() const { return num_connections_ > 0; }
+
+  // What an accepted client has come through; null if it is not the daemon.
+  SharedPassed PassedBy(const AnyAddress& peer, const AnyAddress& local) const;
+
+ private:
+  friend class ForwardTrail;
+
+  // A connection of the daemon to one of its listeners: both its addresses, for
+  // one address is of several connections.  Of a unix socket the name that it
+  // was given for this alone.
+  using Ends = std::pair<AnyAddress, AnyAddress>;
+  using File = std::pair<dev_t, ino_t>;
+  struct Entry {
+    Listener listener;
+    std::optional<File> file;
+  };
+
+  using IsLocalRef = absl::FunctionRef<bool(const asio::ip::address&)>;
+  // The listener that takes what connects there; 0: none, or it is not certain.
+  Id Find(const Upstream& upstream) const;
+  Id Find(const Inet::Address& address, IsLocalRef is_local) const;
+  Id Find(const File& file) const;
+  // What is_local_() says, or has said a moment ago.
+  bool IsLocalOfLate(const asio::ip::address& address, TimePoint now);
+  void SetPort(uint16_t port, bool has_listener);
+  void Forget(std::map<Id, Entry>::iterator entry);
+
+  const IsLocal is_local_;
+  std::atomic<Id> last_id_{0};
+  std::array<std::atomic<uint64_t>, 1024> ports_{};  // A bit each.
+  std::atomic<int> num_files_{0};
+  std::atomic<int> num_connections_{0};
+
+  mutable std::mutex mutex_;  // Guards what follows.
+  std::map<Id, Entry> listeners_;
+  std::multimap<uint16_t, Id> by_port_;
+  std::map<Ends, SharedPassed> connections_;
+  // Addresses that the machine has not, and until when.
+  std::map<asio::ip::address, TimePoint> elsewhere_;
+};
+
+// What one connection of a listener has come through, and its connections to
+// other listeners of the daemon.
+// Threads: one.  Lifetime: `loops` outlives it.
+class ForwardTrail {
+ public:
+  // Of a connection of `own`, whose client has come through `before`.
+  ForwardTrail(ForwardLoops& loops, ForwardLoops::Id own,
+               ForwardLoops::SharedPassed before);
+  ~ForwardTrail() { Clear(); }
+  ForwardTrail(const ForwardTrail&) = delete;
+  ForwardTrail& operator=(const ForwardTrail&) = delete;
+
+  // Whether it has come back.
+  bool is_loop() const;
+  // Whether what is connected to is a listener that it has come through, or its
+  // own.
+  bool LeadsBack(const Inet::Address& peer, TimePoint now) const;
+  bool LeadsBack(const struct stat& file) const;
+  // Whether it is a listener at all.
+  bool LeadsToListener(const struct stat& file) const;
+
+  // Calls `connect`, which begins a connection to `peer` and gives its
+  // descriptor, or -1; whoever accepts it knows where it has come from,
+  // however soon that is.
+  void Connect(const Inet::Address& peer, absl::FunctionRef<int()> connect);
+  // Gives the unix socket a name by which whoever accepts it knows the same.
+  // Before it connects.  Errno, or 0.
+  int GiveName(int fd);
+
+  // Of the connections so far only that of `fd`, if it is one, is left.
+  void KeepOnly(int fd);
+  void Clear() { KeepOnly(-1); }
+
+ private:
+  bool HasPassed(ForwardLoops::Id id) const;
+  // Both with the mutex of `loops_`.
+  void ForgetDescriptor(int fd);
+  void ForgetIf(absl::FunctionRef<bool(int fd)> is_over);
+
+  ForwardLoops& loops_;
+  const ForwardLoops::SharedPassed passed_;  // Its own listener is the first.
+  std::map<ForwardLoops::Ends, int> connections_;  // The descriptors.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_HANDLERS_FORWARD_LOOPS_H_

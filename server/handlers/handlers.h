@@ -1,0 +1,69 @@
+// The handlers that live in the daemon (API.md "Handlers").
+#ifndef PORTREEVE_SERVER_HANDLERS_HANDLERS_H_
+#define PORTREEVE_SERVER_HANDLERS_HANDLERS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/descriptor.h"
+#include "lib/base/time_source.h"
+#include "lib/net/buffer_age_limit.h"
+#include "lib/net/where.h"
+#include "lib/serve/any_server.h"
+#include "server/handlers/forward_loops.h"
+
+namespace portreeve::server {
+
+// None of these handlers raises: what goes wrong shows as the reason of the
+// connection.  Each ends when its connection is closed under it.
+
+// Sends back what it reads, as fast as the peer takes it; FIN for FIN.  Holds
+// at most 64 KiB.
+AnyHandler EchoHandler();
+
+// Reads and forgets, until the peer's FIN.
+AnyHandler DiscardHandler();
+
+struct ForwardOptions {
+  std::variant<WhereToConnect<Inet>, WhereToConnect<Unix>> upstream;
+
+  // How long connecting may take, DNS included.  > 0.
+  Duration connect_timeout = std::chrono::seconds(30);
+
+  // Of the Writer to the upstream; the one to the client is the listener's.
+  BufferAgeLimit buffer_age_limit;
+
+  // Called once the upstream is reached, with its address.  Null: not.
+  std::function<void(int64_t connection_id,
+                     std::shared_ptr<const AnyAddress> upstream)>
+      on_connected;
+
+  // As ConnectOptions has them; called on the connections' lanes.
+  std::function<absl::Status(const Inet::Address&)> admit;
+  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
+
+  // What keeps connections from coming back to where they have been, and which
+  // of its listeners this one is; null: nothing.  Outlives the connections.
+  ForwardLoops* loops = nullptr;
+  ForwardLoops::Id listener = 0;
+  // Called when one is refused for that.  Null: not.
+  std::function<void()> on_loop;
+};
+
+// Connects to the upstream and copies both ways, at most 64 KiB a direction
+// held here.  A FIN goes on to the other side, and each direction ends by
+// itself; a reset on one side is a reset on the other.  An upstream that
+// cannot be reached: the client is reset, kUpstreamUnreachable.  So is one that
+// would be led to a listener which it has come through already.
+//
+// A connection counts two descriptors.
+AnyHandler ForwardHandler(ForwardOptions options);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_HANDLERS_HANDLERS_H_

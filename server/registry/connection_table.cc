@@ -1,0 +1,87 @@
+#include "server/registry/connection_table.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "server/api/convert.h"
+#include "server/api/timestamp.h"
+
+namespace portreeve::server {
+namespace {
+
+// With these reasons the peer still gets data until the handler ends.
+bool GoesOn(CloseReason reason) {
+  return reason == CloseReason::kNone || reason == CloseReason::kPeerClosed ||
+         reason == CloseReason::kUpstreamClosed;
+}
+
+v1::ConnectionState StateOf(const AnyConnection& connection,
+                            const ConnectionFacts& facts) {
+  if (!connection.is_open()) return v1::CONNECTION_STATE_CLOSED;
+  if (facts.close_called || !GoesOn(connection.reason())) {
+    return v1::CONNECTION_STATE_CLOSING;
+  }
+  if (facts.claim && !facts.claim->is_taken()) {
+    return v1::CONNECTION_STATE_UNCLAIMED;
+  }
+  return v1::CONNECTION_STATE_OPEN;
+}
+
+}  // namespace
+
+ConnectionRecord RecordOf(const AnyConnection& connection,
+                          const ConnectionFacts& facts) {
+  ConnectionRecord record;
+  record.id = connection.id();
+  record.direction = facts.direction;
+  record.state = StateOf(connection, facts);
+  record.close_reason = ToProto(connection.reason());
+  record.peer = &connection.peer();
+  record.local = &connection.local();
+  record.upstream = facts.upstream.get();
+  record.bytes_received = connection.bytes_received();
+  record.bytes_sent = connection.bytes_sent();
+  record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());
+  record.create_time = facts.create_time;
+  record.close_time = facts.close_time;
+  return record;
+}
+
+const std::string& NameOf(const ConnectionFacts& facts) {
+  static const std::string* const kNone = new std::string();
+  return facts.listener ? *facts.listener : *kNone;
+}
+
+v1::Connection Describe(const AnyConnection& connection,
+                        const ConnectionFacts& facts) {
+  return ToProto(RecordOf(connection, facts), NameOf(facts));
+}
+
+std::shared_ptr<const LiveConnection> ConnectionTable::Add(
+    std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
+  auto live = std::make_shared<LiveConnection>();
+  live->connection = std::move(connection);
+  live->facts = std::move(facts);
+  live->facts.create_time = UnixNanosNow();
+  const int64_t id = live->connection->id();
+  const size_t before = entries_.size();
+  entries_.emplace_hint(entries_.end(), id, live);
+  PORTREEVE_CHECK(entries_.size() == before + 1);
+  return live;
+}
+
+std::shared_ptr<const LiveConnection> ConnectionTable::Remove(int64_t id) {
+  const auto it = entries_.find(id);
+  if (it == entries_.end()) return nullptr;
+  const std::shared_ptr<LiveConnection> live = std::move(it->second);
+  entries_.erase(it);
+  live->facts.close_time = UnixNanosNow();
+  return live;
+}
+
+std::shared_ptr<LiveConnection> ConnectionTable::Find(int64_t id) const {
+  const auto it = entries_.find(id);
+  return it == entries_.end() ? nullptr : it->second;
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,182 @@
+#include "server/registry/dialler.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/log.h"
+#include "lib/base/monitor.h"
+#include "lib/base/status.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/remote/cut_stream.h"
+#include "server/remote/stream_session.h"
+
+namespace portreeve::server {
+
+// One call, from when it is found good until its connection is closed.
+struct Dialler::Dial {
+  explicit Dial(const Executor& executor) : interrupt(executor) {}
+
+  int64_t number = 0;
+  AnyWhereToConnect where;
+  ConnectOptions options;
+  const Ivar<> interrupt;
+  std::shared_ptr<ServedConnection> connection;  // Once it is connected.
+  std::shared_ptr<const LiveConnection> live;
+};
+
+Dialler::Dialler(Executor executor, const Shared& shared,
+                 std::function<void()> on_idle)
+    : executor_(std::move(executor)),
+      shared_(shared),
+      on_idle_(std::move(on_idle)) {}
+
+absl::StatusOr<Dialler::SharedDial> Dialler::Check(
+    const v1::ClientFrame::Dial& request) const {
+  auto dial = std::make_shared<Dial>(executor_);
+  auto where = FromProto(request.where_to_connect());
+  if (!where.ok()) {
+    return WithFieldPrefix(where.status(), "dial.where_to_connect");
+  }
+  dial->where = *std::move(where);
+  if (request.has_timeout()) {
+    const auto timeout = FromProto(request.timeout(), "dial.timeout",
+                                   DurationRange::kNotNegative);
+    if (!timeout.ok()) return timeout.status();
+    dial->options.timeout = *timeout;
+  }
+  const auto limit = FromProto(request.buffer_age_limit());
+  if (!limit.ok()) {
+    return WithFieldPrefix(limit.status(), "dial.buffer_age_limit");
+  }
+  dial->options.buffer_age_limit = *limit;
+  if (auto s = shared_.policy.CheckConnect(request.where_to_connect());
+      !s.ok()) {
+    return WithFieldPrefix(s, "dial.where_to_connect");
+  }
+  if (shutting_down_) return ShuttingDown();
+  if (!shared_.budget.Has(1)) {
+    ErrorDetail detail;
+    detail.reason = Reason::kFdLimit;
+    return MakeError(absl::StatusCode::kResourceExhausted, detail,
+                     "the daemon has as many connections as it may");
+  }
+  return dial;
+}
+
+Task<> Dialler::Serve(
+    std::shared_ptr<ClientStream> stream, v1::ClientFrame::Dial request,
+    std::function<void(const std::string&, const absl::Status&)> audit) {
+  const auto checked = Check(request);
+  if (!checked.ok()) {
+    audit("", checked.status());
+    stream->Finish(checked.status());
+    co_return;
+  }
+  const SharedDial dial = *checked;
+  shared_.budget.Take(1);
+  dial->number = ++last_;
+  dials_.emplace(dial->number, dial);
+  const absl::Status connected = co_await Connect(dial, stream->broken());
+  if (!connected.ok()) {
+    Forget(dial);
+    audit("", connected);
+    stream->Finish(connected);
+    co_return;
+  }
+  audit(ConnectionName(dial->connection->id()), absl::OkStatus());
+  StreamSessionOptions options;
+  options.broken = CloseReason::kCancelled;
+  options.describe = [live = dial->live] { return Describe(*live); };
+  options.on_end = [connection = dial->connection](std::exception_ptr error) {
+    if (error) {
+      Log(absl::StrCat(ConnectionName(connection->id()), ": ",
+                       DescribeException(error)));
+    }
+    connection->Close(
+        ExistingConnections::kClose,
+        error ? CloseReason::kHandlerError : CloseReason::kHandlerDone);
+  };
+  co_await ServeStream(std::move(stream), dial->connection, std::move(options));
+}
+
+// Never throws.
+Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
+  // Of a shared one: the call may be over before its client is gone.
+  broken.Upon([dial] { dial->interrupt.FillIfEmpty(); });
+  ConnectOptions options = dial->options;
+  options.interrupt = dial->interrupt.deferred();
+  options.admit = [this](const Inet::Address& address) {
+    return shared_.policy.CheckAddress(address);
+  };
+  std::shared_ptr<SocketCore> socket;
+  try {
+    if (const auto* inet = std::get_if<WhereToConnect<Inet>>(&dial->where)) {
+      const Socket<Inet> connected = co_await ConnectSock<Inet>(*inet, options);
+      socket = connected.core();
+    } else {
+      options.admit = nullptr;
+      options.open = [this](const Unix::Address& address) {
+        return shared_.policy.OpenSocket(address);
+      };
+      const auto& path = std::get<WhereToConnect<Unix>>(dial->where);
+      const Socket<Unix> connected = co_await ConnectSock<Unix>(path, options);
+      socket = connected.core();
+    }
+  } catch (...) {
+    const absl::Status error = StatusOf(std::current_exception());
+    co_return shutting_down_ && dial->interrupt.determined() &&
+            !broken.determined()
+        ? ShuttingDown()
+        : error;
+  }
+  Begin(dial, std::move(socket));
+  co_return absl::OkStatus();
+}
+
+void Dialler::Begin(const SharedDial& dial,
+                    std::shared_ptr<SocketCore> socket) {
+  // What goes wrong with the Writer shows as the reason of the connection.
+  const Monitor silent(executor_.monitor(), "dial", [](std::exception_ptr) {});
+  dial->connection = std::make_shared<ServedConnection>(
+      socket, silent, ServedConnection::Streams::kYes,
+      dial->options.buffer_age_limit, OnLoss::kReset);
+  ConnectionFacts facts;
+  facts.direction = v1::DIRECTION_OUTBOUND;
+  dial->live = shared_.connections.Add(dial->connection, std::move(facts));
+  socket->OnClosed([this, dial] { OnClosed(dial); });
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
+                                  RecordOf(*dial->live), nullptr);
+}
+
+void Dialler::OnClosed(const SharedDial& dial) {
+  dial->connection->NoteReason(CloseReason::kHandlerDone);
+  const auto live = shared_.connections.Remove(dial->connection->id());
+  if (live != nullptr) {
+    shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                    RecordOf(*live), nullptr);
+  }
+  Forget(dial);
+}
+
+void Dialler::Forget(const SharedDial& dial) {
+  if (dials_.erase(dial->number) == 0) return;
+  shared_.budget.GiveBack(1);
+  if (idle()) on_idle_();
+}
+
+void Dialler::CloseAll(ExistingConnections how) {
+  const auto dials = dials_;  // A copy: one that is closed leaves the map.
+  for (const auto& [number, dial] : dials) {
+    if (dial->connection == nullptr) {
+      dial->interrupt.FillIfEmpty();
+    } else if (how == ExistingConnections::kClose) {
+      CutStream(*dial->connection, CloseReason::kShutdown);
+    } else {
+      dial->connection->Close(how, CloseReason::kShutdown);
+    }
+  }
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,82 @@
+// Dialler: the connections that clients dial (API.md "Attach and Dial").
+#ifndef PORTREEVE_SERVER_REGISTRY_DIALLER_H_
+#define PORTREEVE_SERVER_REGISTRY_DIALLER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/connect/connect.h"
+#include "lib/net/descriptor_budget.h"
+#include "lib/serve/any_server.h"
+#include "lib/serve/served_connection.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/access/live_policy.h"
+#include "server/api/convert.h"
+#include "server/events/event_log.h"
+#include "server/registry/connection_table.h"
+#include "server/remote/client_stream.h"
+
+namespace portreeve::server {
+
+// Threads: loop thread only.
+// Lifetime: outlives the calls of Serve(), and the connections.
+class Dialler {
+ public:
+  // Each outlives it.
+  struct Shared {
+    EventLog& events;
+    DescriptorBudget& budget;
+    ConnectionTable& connections;
+    const LivePolicy& policy;
+  };
+
+  // `on_idle` is called whenever the last dialled connection has ended.
+  Dialler(Executor executor, const Shared& shared,
+          std::function<void()> on_idle);
+  Dialler(const Dialler&) = delete;
+  Dialler& operator=(const Dialler&) = delete;
+
+  // Connects as `request` says, tells `audit`, and serves the connection
+  // through `stream`, which it finishes in every case.
+  // Cancellation: terminal; resets the connection.
+  Task<> Serve(
+      std::shared_ptr<ClientStream> stream, v1::ClientFrame::Dial request,
+      std::function<void(const std::string&, const absl::Status&)> audit);
+
+  // Refuses what comes from now on.
+  void BeginShutdown() { shutting_down_ = true; }
+  // Gives up what is not connected yet, and closes the others, with reason
+  // SHUTDOWN: with kClose those in order whose client has ended them (see
+  // CutStream()).  After BeginShutdown().
+  void CloseAll(ExistingConnections how);
+  // Neither a connection nor an attempt is left.
+  bool idle() const { return dials_.empty(); }
+
+ private:
+  struct Dial;
+  using SharedDial = std::shared_ptr<Dial>;
+
+  absl::StatusOr<SharedDial> Check(const v1::ClientFrame::Dial& request) const;
+  Task<absl::Status> Connect(SharedDial dial, Deferred<> broken);
+  void Begin(const SharedDial& dial, std::shared_ptr<SocketCore> socket);
+  void OnClosed(const SharedDial& dial);
+  void Forget(const SharedDial& dial);
+
+  const Executor executor_;
+  const Shared shared_;
+  const std::function<void()> on_idle_;
+  bool shutting_down_ = false;
+  int64_t last_ = 0;
+  std::map<int64_t, SharedDial> dials_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_REGISTRY_DIALLER_H_

@@ -1,0 +1,396 @@
+#include "server/registry/listener_resource.h"
+
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "server/api/convert.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/api/timestamp.h"
+#include "server/api/utf8.h"
+#include "server/api/uuid.h"
+#include "server/api/visible_text.h"
+#include "server/registry/listener_setup.h"
+#include "server/remote/cut_stream.h"
+
+namespace portreeve::server {
+namespace {
+
+// Names the field of `where` that a failed bind is about.
+absl::Status WithListenField(const absl::Status& status,
+                             const v1::WhereToListen& where) {
+  const bool is_inet = where.has_inet();
+  if (!DetailOf(status).field.empty()) {
+    return WithFieldPrefix(status, is_inet ? "inet" : "unix_socket");
+  }
+  return WithFieldPrefix(status, is_inet ? "inet.address" : "unix_socket.path");
+}
+
+}  // namespace
+
+ListenerResource::ListenerResource(const Executor& executor,
+                                   const Shared& shared, const std::string& id,
+                                   std::shared_ptr<const v1::ListenerSpec> spec)
+    : executor_(executor),
+      shared_(shared),
+      id_(id),
+      name_(std::make_shared<const std::string>(ListenerName(id))),
+      uid_(NewUuid()),
+      create_time_(UnixNanosNow()),
+      spec_(std::move(spec)),
+      encoded_spec_(spec_->SerializeAsString()),
+      close_started_(executor),
+      close_finished_(executor),
+      handlers_determined_(executor),
+      monitor_(executor.monitor(), *name_,
+               [this](std::exception_ptr error) { OnMonitorError(error); }),
+      workers_(executor, uid_, [this] { UpdateAccepting(); }),
+      forward_id_(shared.loops.NewId()) {}
+
+// Something may hold the monitor longer.
+ListenerResource::~ListenerResource() { monitor_.Detach(); }
+
+absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
+    const Executor& executor, const Shared& shared, const std::string& id,
+    std::shared_ptr<const v1::ListenerSpec> spec) {
+  std::shared_ptr<ListenerResource> resource(
+      new ListenerResource(executor, shared, id, std::move(spec)));
+  if (auto s = resource->Start(); !s.ok()) return s;
+  return resource;
+}
+
+absl::Status ListenerResource::Start() {
+  ServerOptions options = OptionsOf(*spec_);
+  options.observer = this;
+  options.descriptor_budget = &shared_.budget;
+  options.lanes = &shared_.lanes;
+  const auto where = FromProto(spec_->where_to_listen());
+  PORTREEVE_CHECK(where.ok());
+  auto create = [&](const auto& kind) {
+    return AnyServer::Create(executor_.With(monitor_), kind,
+                             MakeOnHandlerError(*spec_), MakeHandler(*spec_),
+                             options);
+  };
+  if (!shared_.descriptors.Take()) {
+    const auto to_text = [](const auto& kind) { return ToString(kind); };
+    return WithListenField(
+        ErrnoError(EMFILE, "socket", std::visit(to_text, *where)),
+        spec_->where_to_listen());
+  }
+  auto server = std::visit(create, *where);
+  if (!server.ok()) {
+    shared_.descriptors.GiveBack();
+    return WithListenField(server.status(), spec_->where_to_listen());
+  }
+  server_ = *std::move(server);
+  encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
+  UpdateAccepting();
+  UpdateForwardLoops();
+  AppendListener(v1::EVENT_KIND_LISTENER_CREATED);
+  return absl::OkStatus();
+}
+
+AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
+  HandlerHooks hooks;
+  if (!spec.handler().has_forward() && !spec.handler().has_remote()) {
+    return HandlerOf(spec, std::move(hooks));
+  }
+  ConnectionTable& connections = shared_.connections;
+  hooks.on_connected =
+      [&connections](int64_t id, std::shared_ptr<const AnyAddress> upstream) {
+        const auto live = connections.Find(id);
+        if (live) live->facts.upstream = std::move(upstream);
+      };
+  hooks.admit = [policy = shared_.policy](const Inet::Address& address) {
+    return policy.CheckAddress(address);
+  };
+  hooks.open = [policy = shared_.policy](const Unix::Address& address) {
+    return policy.OpenSocket(address);
+  };
+  hooks.loops = &shared_.loops;
+  hooks.listener = forward_id_;
+  hooks.on_loop = [name = name_, is_told = std::make_shared<bool>(false)] {
+    if (std::exchange(*is_told, true)) return;
+    Log(absl::StrCat(*name,
+                     ": the forward leads clients back to a listener "
+                     "that they have come through; they are reset"));
+  };
+  hooks.workers = &workers_;
+  hooks.claim_of = [this](int64_t id) { return ClaimOf(id); };
+  hooks.describe = [&connections](int64_t id) {
+    const auto live = connections.Find(id);
+    return live ? server::Describe(*live) : v1::Connection();
+  };
+  return HandlerOf(spec, std::move(hooks));
+}
+
+AnyOnHandlerError ListenerResource::MakeOnHandlerError(
+    const v1::ListenerSpec& spec) {
+  CallOnHandlerError call;
+  if (spec.on_handler_error() == v1::ON_HANDLER_ERROR_CALL) {
+    call.f = [this, timeout = ClaimTimeoutOf(spec)](
+                 const ServedConnection& connection, std::exception_ptr error) {
+      return AskWorkers(connection.id(), error, timeout);
+    };
+  }
+  return OnHandlerErrorOf(spec, std::move(call));
+}
+
+std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
+  auto live = shared_.connections.Find(connection_id);
+  // A handler begins in the step in which its connection entered the table.
+  // Where there was no memory for that, nobody can claim it.
+  if (live == nullptr) return std::make_shared<Claim>(executor_);
+  auto& claim = live->facts.claim;
+  if (!claim) claim = std::make_shared<Claim>(executor_);
+  return claim;
+}
+
+// Throws `error` unless a worker says RETURN.
+Task<> ListenerResource::AskWorkers(int64_t connection_id,
+                                    std::exception_ptr error,
+                                    Duration timeout) {
+  int64_t worker = 0;
+  try {
+    std::rethrow_exception(error);
+  } catch (const HandlerRaised& raised) {
+    worker = raised.worker;
+  }  // An error of another kind is no client's: it is raised.
+  const bool returned = co_await workers_.AskForVerdict(
+      worker, ConnectionName(connection_id),
+      EscapeNonUtf8(DescribeException(error)), timeout);
+  if (!returned) std::rethrow_exception(error);
+}
+
+void ListenerResource::UpdateAccepting() {
+  server_->SetAccepting(!spec_->handler().has_remote() ||
+                        workers_.has_workers());
+}
+
+void ListenerResource::UpdateForwardLoops() {
+  const bool forwards = spec_->handler().has_forward() && !is_closed();
+  if (forwards) {
+    const auto upstream = FromProto(spec_->handler().forward().upstream());
+    PORTREEVE_CHECK(upstream.ok());
+    const auto& inet = spec_->where_to_listen().inet();
+    const bool is_alone =
+        !inet.reuse_port() && inet.bind_to_interface().empty();
+    shared_.loops.Open(forward_id_, {listening_on(), is_alone, *upstream});
+  } else if (in_forward_loops_) {
+    shared_.loops.Close(forward_id_);
+  }
+  in_forward_loops_ = forwards;
+}
+
+ListenerRecord ListenerResource::Record() const {
+  ListenerRecord record;
+  record.name = *name_;
+  record.uid = uid_;
+  record.spec = encoded_spec_;
+  record.listening_on = encoded_listening_on_;
+  record.is_closed = is_closed();
+  record.close_finished = close_finished_.determined();
+  record.handlers_determined = handlers_determined_.determined();
+  record.state = record.close_finished ? v1::LISTENER_STATE_CLOSED
+                 : record.is_closed    ? v1::LISTENER_STATE_CLOSING
+                                       : v1::LISTENER_STATE_LISTENING;
+  record.num_connections = static_cast<int64_t>(server_->connections().size());
+  record.effective_backlog = server_->effective_backlog();
+  record.accepted_total = server_->accepted_total();
+  record.dropped_total = server_->dropped_total();
+  record.handler_errors_total = server_->handler_errors_total();
+  record.bytes_received_total = server_->bytes_received_total();
+  record.bytes_sent_total = server_->bytes_sent_total();
+  record.create_time = create_time_;
+  record.close_time = close_time_;
+  if (const auto cause = server_->close_cause()) {
+    record.close_cause = ToProto(*cause);
+  }
+  return record;
+}
+
+size_t ListenerResource::MemoryUse() const {
+  // With its socket's place in the poller and the registry; and the spec, as it
+  // is sent and as a message, whose strings are objects of their own.
+  constexpr size_t kWithoutSpec = 5 << 10;
+  return kWithoutSpec + 3 * encoded_spec_.size();
+}
+
+absl::Status ListenerResource::Update(
+    std::shared_ptr<const v1::ListenerSpec> spec) {
+  if (auto s =
+          server_->SetMaxPendingConnections(spec->max_pending_connections());
+      !s.ok()) {
+    return s;
+  }
+  spec_ = std::move(spec);
+  encoded_spec_ = spec_->SerializeAsString();
+  const ServerOptions options = OptionsOf(*spec_);
+  server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
+  server_->SetDropIncomingConnections(options.drop_incoming_connections);
+  server_->SetOnHandlerError(MakeOnHandlerError(*spec_));
+  server_->SetHandler(MakeHandler(*spec_), options.descriptors_per_connection);
+  server_->SetBufferAgeLimit(options.buffer_age_limit);
+  server_->SetMaxConnections(*options.max_connections);
+  UpdateAccepting();
+  UpdateForwardLoops();
+  AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
+  return absl::OkStatus();
+}
+
+Deferred<> ListenerResource::Close(ExistingConnections existing,
+                                   CloseCause cause, CloseReason reason) {
+  if (existing != ExistingConnections::kLeave) {
+    for (const auto& [id, connection] : server_->connections()) {
+      if (const auto live = shared_.connections.Find(id)) {
+        live->facts.close_called = true;
+      }
+    }
+  }
+  if (existing == ExistingConnections::kClose &&
+      reason == CloseReason::kShutdown) {
+    CutStreams();
+  }
+  const Deferred<> closed = server_->CloseAs(existing, cause, reason);
+  if (existing == ExistingConnections::kLeave) return close_finished();
+  const Ivar<> shown(executor_);
+  closed.Upon([shown, finished = close_finished()] {
+    finished.Upon([shown] { shown.Fill(); });
+  });
+  return shown.deferred();
+}
+
+// Of those whose clients have not ended them.
+void ListenerResource::CutStreams() {
+  const auto connections = server_->connections();  // A copy: they leave it.
+  for (const auto& [id, connection] : connections) {
+    const auto live = shared_.connections.Find(id);
+    const Claim* const claim = live ? live->facts.claim.get() : nullptr;
+    // What is no coroutine's is no ServedConnection.
+    if (claim == nullptr || !claim->begun) continue;
+    if (claim->ended().determined()) continue;
+    CutStream(static_cast<ServedConnection&>(*connection),
+              CloseReason::kShutdown);
+  }
+}
+
+void ListenerResource::OnDeleted() {
+  AppendListener(v1::EVENT_KIND_LISTENER_DELETED);
+  deleted_ = true;
+}
+
+void ListenerResource::Append(v1::Event event) {
+  if (!deleted_) shared_.events.Append(std::move(event), *name_);
+}
+
+void ListenerResource::AppendListener(v1::EventKind kind) {
+  if (!deleted_) shared_.events.AppendListener(kind, Record(), name_);
+}
+
+void ListenerResource::OnMonitorError(std::exception_ptr error) {
+  Log(absl::StrCat(*name_, ": ",
+                   EscapeInvisible(EscapeNonUtf8(DescribeException(error)))));
+  const absl::Status status = StatusOf(error);
+  const int error_number = DetailOf(status).error_number;
+  // The other errors have events of their own.
+  if (error_number == 0 || server_ == nullptr ||
+      server_->close_cause() != CloseCause::kAcceptFailed) {
+    return;
+  }
+  AppendAcceptFailed(error_number, std::string(status.message()));
+}
+
+void ListenerResource::AppendAcceptFailed(int error_number,
+                                          const std::string& message) {
+  v1::Event event;
+  v1::Event::AcceptFailed& failed = *event.mutable_accept_failed();
+  failed.set_listener(*name_);
+  failed.set_error_number(error_number);
+  failed.set_message(message);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnAccepted(const AnyConnection& connection) {
+  ConnectionFacts facts;
+  facts.listener = name_;
+  if (spec_->handler().has_remote()) {
+    facts.claim = std::make_shared<Claim>(executor_);
+  }
+  const auto live = shared_.connections.Add(
+      server_->connections().at(connection.id()), std::move(facts));
+  if (deleted_) return;
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
+                                  RecordOf(*live), name_);
+}
+
+void ListenerResource::OnDropped(const AnyConnection& connection) {
+  if (deleted_) return;
+  ConnectionFacts facts;
+  facts.create_time = UnixNanosNow();
+  facts.close_time = facts.create_time;
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
+                                  RecordOf(connection, facts), name_);
+}
+
+void ListenerResource::OnClosed(const AnyConnection& connection) {
+  const auto live = shared_.connections.Remove(connection.id());
+  if (live == nullptr || deleted_) return;
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                  RecordOf(*live), name_);
+}
+
+void ListenerResource::OnHandlerError(const ServedConnection& connection,
+                                      std::exception_ptr error,
+                                      HandlerErrorOutcome outcome) {
+  v1::Event event;
+  v1::Event::HandlerError& message = *event.mutable_handler_error();
+  message.set_listener(*name_);
+  message.set_connection(ConnectionName(connection.id()));
+  message.set_message(EscapeNonUtf8(DescribeException(error)));
+  message.set_outcome(ToProto(outcome));
+  Append(std::move(event));
+}
+
+void ListenerResource::OnLimitReached(const AnyAddress& listening_on,
+                                      int limit) {
+  ServerObserver::OnLimitReached(listening_on, limit);  // Logs.
+  v1::Event event;
+  event.mutable_limit_reached()->set_listener(*name_);
+  event.mutable_limit_reached()->set_limit(limit);
+  Append(std::move(event));
+}
+
+void ListenerResource::OnAcceptFailed(const AnyAddress& listening_on,
+                                      int error_number, int64_t count) {
+  ServerObserver::OnAcceptFailed(listening_on, error_number, count);  // Logs.
+  const absl::Status status =
+      ErrnoError(error_number, "accept", ToString(listening_on));
+  AppendAcceptFailed(error_number,
+                     absl::StrCat(std::string(status.message()), " (", count,
+                                  " times); it is tried again"));
+}
+
+void ListenerResource::OnCloseStarted(CloseCause) {
+  UpdateForwardLoops();
+  close_started_.Fill();
+  AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_STARTED);
+}
+
+void ListenerResource::OnCloseFinished() {
+  shared_.descriptors.GiveBack();
+  close_finished_.Fill();
+  close_time_ = UnixNanosNow();
+  AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_FINISHED);
+}
+
+void ListenerResource::OnHandlersDetermined() {
+  handlers_determined_.Fill();
+  AppendListener(v1::EVENT_KIND_LISTENER_HANDLERS_DETERMINED);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,120 @@
+// Registry: the lists, and what is about single connections.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/api/page_token.h"
+#include "server/registry/registry.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr char kListenerList[] = "listeners";
+
+// Which list a request is about: the filter is a part of it.
+std::string ConnectionList(const std::string& listener) {
+  return listener.empty() ? "connections" : ListenerName(listener);
+}
+
+// 0 stands for every name that was never given.
+absl::Status NoConnection(int64_t number) {
+  return NotFound(number == 0 ? "connection" : ConnectionName(number));
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ListListenersResponse> Registry::List(
+    const v1::ListListenersRequest& request) const {
+  const auto page_size = PageSize(request.page_size());
+  if (!page_size.ok()) return page_size.status();
+  PageToken token{kListenerList, "", events_.last_revision()};
+  if (!request.page_token().empty()) {
+    auto decoded = page_tokens_.Decode(request.page_token(), kListenerList);
+    if (!decoded.ok()) return decoded.status();
+    token = *std::move(decoded);
+  }
+  v1::ListListenersResponse response;
+  response.set_revision(token.revision);
+  response.set_instance_id(events_.instance_id());
+  size_t bytes = 0;
+  auto it = listeners_.upper_bound(token.last);
+  for (; it != listeners_.end(); ++it) {
+    if (response.listeners_size() == *page_size || bytes > kMaxPageBytes) break;
+    *response.add_listeners() = it->second->Describe();
+    bytes += response.listeners().rbegin()->ByteSizeLong();
+    token.last = it->first;
+  }
+  if (it != listeners_.end()) {
+    response.set_next_page_token(page_tokens_.Encode(token));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
+    const std::string& listener,
+    const v1::ListConnectionsRequest& request) const {
+  const auto page_size = PageSize(request.page_size());
+  if (!page_size.ok()) return page_size.status();
+  const std::string list = ConnectionList(listener);
+  PageToken token{list, "", 0};
+  int64_t last = 0;
+  if (!request.page_token().empty()) {
+    auto decoded = page_tokens_.Decode(request.page_token(), list);
+    if (!decoded.ok()) return decoded.status();
+    const auto number = ParseConnectionName(decoded->last, "page_token");
+    if (!number.ok()) return number.status();
+    last = *number;
+  }
+  if (!listener.empty()) {
+    if (auto found = Find(listener); !found.ok()) return found.status();
+  }
+  const std::string name = listener.empty() ? "" : ListenerName(listener);
+  v1::ListConnectionsResponse response;
+  const auto& entries = connections_.entries();
+  for (auto it = entries.upper_bound(last); it != entries.end(); ++it) {
+    const LiveConnection& live = *it->second;
+    if (!name.empty() && NameOf(live.facts) != name) continue;
+    if (response.connections_size() == *page_size) {
+      token.last = response.connections().rbegin()->name();
+      response.set_next_page_token(page_tokens_.Encode(token));
+      break;
+    }
+    *response.add_connections() = Describe(live);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::Connection> Registry::GetConnection(int64_t number) const {
+  const auto live = connections_.Find(number);
+  if (!live) return NoConnection(number);
+  return Describe(*live);
+}
+
+absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(
+    int64_t number) {
+  auto live = connections_.Find(number);
+  if (!live) return NoConnection(number);
+  const std::shared_ptr<Claim> claim = live->facts.claim;
+  const std::string name = ConnectionName(number);
+  if (!claim || !claim->begun) {
+    return NotRemote(name, "is not of a listener with a remote handler");
+  }
+  if (!claim->Take()) {
+    return ServerError(absl::StatusCode::kFailedPrecondition,
+                       "ALREADY_ATTACHED",
+                       absl::StrCat(name, " is served already"));
+  }
+  return live;
+}
+
+absl::StatusOr<Awaited<v1::Connection>> Registry::CloseConnection(
+    int64_t number, ExistingConnections how) {
+  const std::shared_ptr<LiveConnection> live = connections_.Find(number);
+  if (!live) return NoConnection(number);
+  live->facts.close_called = true;
+  const Deferred<> closed = live->connection->Close(how, CloseReason::kCalled);
+  return Awaited<v1::Connection>{closed, [live] { return Describe(*live); }};
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,61 @@
+#include "server/registry/request_cache.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "server/api/errors.h"
+
+namespace portreeve::server {
+
+// One text for each key: a request_id has no NUL.
+std::string RequestCache::Joined(const RequestKey& key) {
+  return absl::StrCat(key.request_id, std::string(1, '\0'), key.caller);
+}
+
+size_t RequestCache::MemoryOf(const std::string& key, const Entry& entry) {
+  // Of the node, its places in the table and in the queue.
+  constexpr size_t kFrame = sizeof(Entries::value_type) + 6 * sizeof(void*);
+  return kFrame + key.capacity() + entry.fingerprint.capacity() +
+         entry.answer.capacity();
+}
+
+absl::StatusOr<std::optional<v1::Listener>> RequestCache::Find(
+    const RequestKey& key, const std::string& fingerprint) const {
+  const auto it = entries_.find(Joined(key));
+  if (it == entries_.end()) return std::optional<v1::Listener>();
+  if (it->second.fingerprint != fingerprint) {
+    return WithFieldPrefix(
+        ServerError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+                    "another request had the same id"),
+        "request_id");
+  }
+  v1::Listener answer;
+  PORTREEVE_CHECK(answer.ParseFromString(it->second.answer));
+  return std::optional<v1::Listener>(std::move(answer));
+}
+
+void RequestCache::Remember(const RequestKey& key, std::string fingerprint,
+                            const v1::Listener& answer) {
+  Entry entry{std::move(fingerprint), answer.SerializeAsString()};
+  std::string joined = Joined(key);
+  const size_t memory = MemoryOf(joined, entry);
+  if (memory > max_bytes_) return;
+  while (entries_.size() >= kCapacity || memory_ + memory > max_bytes_) {
+    ForgetOldest();
+  }
+  const auto [it, is_new] =
+      entries_.emplace(std::move(joined), std::move(entry));
+  PORTREEVE_CHECK(is_new);
+  by_age_.push_back(&it->first);
+  memory_ += MemoryOf(it->first, it->second);
+}
+
+void RequestCache::ForgetOldest() {
+  const auto it = entries_.find(*by_age_.front());
+  by_age_.pop_front();
+  memory_ -= MemoryOf(it->first, it->second);
+  entries_.erase(it);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,291 @@
+#include "server/remote/stream_session.h"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "lib/base/status.h"
+#include "lib/net/peer_reset.h"
+#include "server/api/convert.h"
+#include "server/api/errors.h"
+#include "server/remote/claim.h"
+#include "server/remote/stream_policy.h"
+
+namespace portreeve::server {
+namespace {
+
+// How much is kept, about, of data that had arrived before the peer's reset,
+// while the client does not read.
+constexpr size_t kMaxTailBytes = 128 * 1024;
+
+Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
+
+v1::ServerFrame EofFrame(bool is_reset = false) {
+  v1::ServerFrame frame;
+  frame.mutable_eof()->set_reset(is_reset);
+  return frame;
+}
+
+absl::Status AfterTheEnd() {
+  return InvalidField("data", "nothing may follow `eof` and `done`");
+}
+
+// What is wrong with `message` whatever came before it.
+absl::Status Check(const ClientMessage& message) {
+  if (message.data && message.data->size() > kMaxClientDataBytes) {
+    return InvalidField(
+        "data", absl::StrCat("at most ", kMaxClientDataBytes,
+                             " bytes, but it has ", message.data->size()));
+  }
+  if (message.data) return absl::OkStatus();
+  switch (message.frame.kind_case()) {
+    case v1::ClientFrame::kAttach:
+      return InvalidField("attach", "only the first frame may be `attach`");
+    case v1::ClientFrame::kDial:
+      return InvalidField("dial", "only the first frame may be `dial`");
+    case v1::ClientFrame::KIND_NOT_SET:
+      return InvalidMessage("a frame must have one of its kinds set");
+    default:
+      return absl::OkStatus();
+  }
+}
+
+// Of one that is all right.
+StreamPolicy::Frame KindOf(const ClientMessage& message) {
+  if (message.data) return StreamPolicy::Frame::kData;
+  switch (message.frame.kind_case()) {
+    case v1::ClientFrame::kEof:
+      return StreamPolicy::Frame::kEof;
+    case v1::ClientFrame::kDone:
+      return StreamPolicy::Frame::kDone;
+    case v1::ClientFrame::kReset:
+      return StreamPolicy::Frame::kReset;
+    case v1::ClientFrame::kRaised:
+      return StreamPolicy::Frame::kRaised;
+    default:
+      return StreamPolicy::Frame::kNonsense;
+  }
+}
+
+// Does what StreamPolicy says.
+class Session {
+ public:
+  Session(std::shared_ptr<ClientStream> stream,
+          std::shared_ptr<ServedConnection> connection,
+          StreamSessionOptions options)
+      : stream_(std::move(stream)),
+        connection_(std::move(connection)),
+        options_(std::move(options)),
+        policy_(options_.broken) {}
+
+  Task<> Run() {
+    using namespace asio::experimental::awaitable_operators;  // NOLINT
+    v1::ServerFrame opened;
+    *opened.mutable_opened()->mutable_connection() = options_.describe();
+    // Small enough to need no client that reads.
+    co_await stream_->Write(std::move(opened));
+    writer().HoldBack();
+    if (socket().is_open()) stream_->Join(socket().Share());
+    // Whatever ends the exchange, the connection's end ends it all.
+    co_await ((PumpUp() && PumpDown() && WatchStream() && WatchPeer()) ||
+              Await(connection_->closed()));
+    Do(policy_.OnClosed());
+    co_await Conclude();
+  }
+
+  void Abandon() {
+    connection_->Close(ExistingConnections::kReset, options_.broken);
+    Do(policy_.OnClosed());
+    stream_->Finish(absl::InternalError("the connection was given up"));
+  }
+
+ private:
+  SocketCore& socket() { return *connection_->socket(); }
+  Writer& writer() { return connection_->writer(); }
+
+  // All of `action` but its frames.
+  void Do(const StreamPolicy::Action& action,
+          const std::string& error = std::string()) {
+    if (action.half_close) writer().HalfClose();
+    if (action.close != StreamPolicy::Close::kNo) {
+      connection_->Close(action.close == StreamPolicy::Close::kReset
+                             ? ExistingConnections::kReset
+                             : ExistingConnections::kClose,
+                         action.reason);
+    }
+    if (action.end == StreamPolicy::End::kDone) options_.on_end(nullptr);
+    if (action.end == StreamPolicy::End::kRaised) {
+      options_.on_end(std::make_exception_ptr(HandlerRaised(error)));
+    }
+  }
+
+  // What others do with the connection shows only when one looks.
+  void LookAtConnection() {
+    if (writer().is_closed() || !socket().is_open()) policy_.OnCloseBegun();
+  }
+
+  // From the client to the peer.
+  Task<> PumpUp() {
+    while (policy_.may_read()) {
+      const bool nothing_waits = connection_->bytes_to_write() == 0;
+      const auto carrier = nothing_waits && policy_.takes_data()
+                               ? ClientStream::Carrier::kStream
+                               : ClientStream::Carrier::kCaller;
+      std::optional<ClientMessage> message = co_await stream_->Read(carrier);
+      if (stream_->broken().determined()) co_return;
+      LookAtConnection();
+      if (!message) {
+        Do(policy_.OnStreamEnd());
+        co_return;
+      }
+      const size_t size = Take(*std::move(message));
+      if (!policy_.is_held()) continue;
+      const Deferred<FlushResult> begun = writer().Flushed(size - 1);
+      co_await begun.Wait();
+      policy_.OnBegun();
+    }
+  }
+
+  // How many bytes of data it has brought.
+  size_t Take(ClientMessage message) {
+    if (message.frame.has_data()) {
+      const auto data =
+          std::make_shared<const std::string>(message.frame.data());
+      message.data = ReceivedData{{*data}, data};
+    }
+    const absl::Status error = Check(message);
+    const auto kind =
+        error.ok() ? KindOf(message) : StreamPolicy::Frame::kNonsense;
+    const bool is_end = kind == StreamPolicy::Frame::kDone ||
+                        kind == StreamPolicy::Frame::kReset ||
+                        kind == StreamPolicy::Frame::kRaised;
+    if (is_end) NotePeersEnd();
+    const StreamPolicy::Action action = policy_.OnFrame(kind);
+    if (policy_.has_failed()) violation_ = error.ok() ? AfterTheEnd() : error;
+    Do(action, message.frame.raised().message());
+    if (!action.write) return 0;
+    const size_t size = message.data->size() + message.data->removed;
+    writer().WriteNow(message.data->pieces);
+    policy_.OnWritten(size, writer().bytes_to_write());
+    return size;
+  }
+
+  // What the client does next may be an answer to what the peer did after its
+  // end, carried by other threads while this one has not read the end yet: the
+  // end was first.
+  void NotePeersEnd() {
+    if (socket().HasPeerEnded()) {
+      connection_->NoteReason(CloseReason::kPeerClosed);
+    }
+  }
+
+  // From the peer to the client.
+  Task<> PumpDown() {
+    Reader& reader = connection_->reader();
+    const auto try_read = [&reader](std::span<char> space) {
+      return reader.TryRead(space);
+    };
+    while (socket().is_open()) {
+      std::optional<DataBlock> data = ReceiveBlock(try_read);
+      if (!data) {
+        co_await reader.WaitUntilReadable();
+        continue;
+      }
+      if (data->data().empty()) break;
+      stream_->SendData(*std::move(data));
+      // Nobody need be woken when it was taken, as long as there is no more.
+      co_await reader.WaitUntilReadable();
+      if (!co_await stream_->DataTaken()) co_return;
+    }
+    // Closed, its Reader gives an end that is not the peer's.
+    if (!socket().is_open()) co_return;
+    if (socket().HasFailed() &&
+        connection_->reason() != CloseReason::kPeerClosed) {
+      Do(policy_.OnPeerReset());
+      co_return;
+    }
+    if (!policy_.OnPeerEnd().send_eof) co_return;
+    v1::ServerFrame eof = EofFrame();
+    if (!co_await stream_->Write(std::move(eof))) co_return;
+    Do(policy_.OnEofTaken());
+  }
+
+  // A stream that breaks must not pass for one that has ended.
+  Task<> WatchStream() {
+    co_await Await(stream_->broken());
+    LookAtConnection();
+    Do(policy_.OnBroken(writer().has_sent_end()));
+  }
+
+  // A peer that has reset is noticed, and its descriptor free, even while the
+  // client does not read; what it had sent is kept for the client.
+  Task<> WatchPeer() {
+    co_await PeerReset(socket());
+    // What the stream has taken goes before what is left.
+    socket().StopSharedReceiving();
+    const auto space =
+        std::make_unique_for_overwrite<char[]>(kMaxServerDataBytes);
+    while (tail_.size() < kMaxTailBytes) {
+      const ssize_t n = socket().Receive(space.get(), kMaxServerDataBytes);
+      if (n <= 0) break;
+      tail_.append(space.get(), static_cast<size_t>(n));
+    }
+    Do(policy_.OnPeerReset());
+  }
+
+  // The descriptor is closed.
+  Task<> Conclude() {
+    const CloseReason reason = connection_->reason();
+    const StreamPolicy::Farewell farewell = policy_.FarewellOf(reason);
+    if (!farewell.closed) {
+      stream_->Finish(violation_);
+      co_return;
+    }
+    for (size_t at = 0; at < tail_.size(); at += kMaxServerDataBytes) {
+      DataBlock data(std::string_view(tail_).substr(at, kMaxServerDataBytes));
+      stream_->SendData(std::move(data));
+      (void)co_await stream_->DataTaken();
+    }
+    if (farewell.eof) {
+      v1::ServerFrame eof = EofFrame(farewell.eof_is_reset);
+      co_await stream_->Write(std::move(eof));
+    }
+    v1::ServerFrame closed;
+    closed.mutable_closed()->set_reason(ToProto(reason));
+    const bool told = co_await stream_->Write(std::move(closed));
+    stream_->Finish(told ? absl::OkStatus()
+                         : absl::CancelledError("the client is gone"));
+  }
+
+  const std::shared_ptr<ClientStream> stream_;
+  const std::shared_ptr<ServedConnection> connection_;
+  const StreamSessionOptions options_;
+  StreamPolicy policy_;
+  absl::Status violation_;  // Of the client, against the contract.
+  std::string tail_;
+};
+
+}  // namespace
+
+Task<> ServeStream(std::shared_ptr<ClientStream> stream,
+                   std::shared_ptr<ServedConnection> connection,
+                   StreamSessionOptions options) {
+  Session session(std::move(stream), std::move(connection), std::move(options));
+  std::exception_ptr error;
+  try {
+    co_await session.Run();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (!error) co_return;
+  session.Abandon();
+  std::rethrow_exception(error);
+}
+
+}  // namespace portreeve::server

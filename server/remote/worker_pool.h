@@ -1,0 +1,100 @@
+// WorkerPool: the clients that serve the connections of one listener with a
+// remote handler (API.md "Handlers").
+#ifndef PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
+#define PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/status/status.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/time_source.h"
+#include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/handler.pb.h"
+#include "server/remote/claim.h"
+
+namespace portreeve::server {
+
+// One Handle call.  Neither method may block, or call the pool.
+// Threads: loop thread only.
+class Worker {
+ public:
+  virtual ~Worker() = default;
+
+  virtual void Offer(const v1::Connection& connection) = 0;
+  virtual void AskForVerdict(const v1::HandleResponse::HandlerError& error) = 0;
+};
+
+// Threads: loop thread only.
+// Lifetime: outlives the coroutines of it; a worker leaves before it goes.
+class WorkerPool {
+ public:
+  // `prefix` tells this pool's questions from another's.  `on_presence_change`
+  // is called when the first worker comes and when the last one has left; it
+  // must not call the pool but for has_workers().
+  WorkerPool(Executor executor, std::string prefix,
+             std::function<void()> on_presence_change);
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // From now on `worker` has its turns.  Gives its number.
+  int64_t Join(Worker& worker);
+  // What it was offered, or asked, and has not answered, goes to the next.
+  void Leave(int64_t number);
+  bool has_workers() const { return !workers_.empty(); }
+
+  // Offers the connection of `claim` to one worker after the other, each of
+  // those that are there once, with `claim_timeout` for each, until it is
+  // taken, by whomever: true; false when there is none left.  `describe` gives
+  // what is offered, at that moment.
+  // Cancellation: terminal.
+  Task<bool> Offer(std::shared_ptr<Claim> claim, Duration claim_timeout,
+                   std::function<v1::Connection()> describe);
+
+  // Asks worker `first`, or if it is gone another one, what is to become of
+  // the listener.  True for RETURN; false for RAISE, without a verdict within
+  // `timeout`, and without a worker.
+  // Cancellation: terminal.
+  Task<bool> AskForVerdict(int64_t first, std::string connection,
+                           std::string message, Duration timeout);
+
+  // A worker's verdict.  One that comes too late has no effect.
+  // Errors: INVALID_FIELD for an id that was never asked with, and for a
+  // verdict that is none.
+  absl::Status Give(const v1::HandleRequest::Verdict& verdict);
+
+ private:
+  struct Entry {
+    Worker* worker;
+    Ivar<> left;
+  };
+  using Workers = std::map<int64_t, Entry>;
+  using Numbers = std::set<int64_t>;
+
+  // The next in turn of those who are not in `tried`, or end().
+  Workers::iterator Next(const Numbers& tried);
+  std::string QuestionId(int64_t number) const;
+  // 0 for an id that was never asked with.
+  int64_t ParseQuestionId(const std::string& id) const;
+  Task<bool> Ask(v1::HandleResponse::HandlerError question, int64_t first,
+                 Deferred<bool> verdict, TimePoint deadline);
+
+  const Executor executor_;
+  TimeSource& time_;
+  const std::string prefix_;
+  const std::function<void()> on_presence_change_;
+  int64_t last_worker_ = 0;
+  int64_t last_turn_ = 0;  // Whose turn it was last.
+  Workers workers_;
+  int64_t last_question_ = 0;
+  std::map<int64_t, Ivar<bool>> questions_;  // Not answered yet.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_

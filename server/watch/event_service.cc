@@ -1,0 +1,117 @@
+#include "server/watch/event_service.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "lib/base/status.h"
+#include "server/api/errors.h"
+#include "server/calls/grpc_status.h"
+#include "server/watch/snapshot.h"
+#include "server/watch/watch_filter.h"
+
+namespace portreeve::server {
+namespace {
+
+// A call that is refused before it has a stream.
+class Refused : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+ public:
+  explicit Refused(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+bool Parse(const grpc::ByteBuffer& raw, v1::WatchEventsRequest& request) {
+  grpc::Slice slice;
+  return raw.DumpToSingleSlice(&slice).ok() &&
+         request.ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+}
+
+absl::Status CheckStart(const v1::WatchEventsRequest& request,
+                        const std::string& instance_id) {
+  if (request.start_revision() < 0) {
+    return InvalidField("start_revision", "must not be negative");
+  }
+  if (request.start_revision() > 0 && request.initial_snapshot()) {
+    return InvalidField("initial_snapshot", "not together with start_revision");
+  }
+  if (!request.instance_id().empty() && request.instance_id() != instance_id) {
+    return ServerError(absl::StatusCode::kFailedPrecondition,
+                       "INSTANCE_CHANGED",
+                       absl::StrCat("the daemon was started anew: it is ",
+                                    instance_id, " now"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
+  const auto caller = gate_.Admit(*context, "WatchEvents");
+  if (!caller.ok()) return new Refused(ToGrpc(caller.status()));
+  v1::WatchEventsRequest request;
+  if (!Parse(*raw, request)) {
+    return new Refused(ToGrpc(
+        InvalidMessage("not a WatchEventsRequest, whose strings are UTF-8")));
+  }
+  if (request.initial_snapshot() && unread_.IsFull(*context)) {
+    return new Refused(ToGrpc(TooMuchUnread()));
+  }
+  auto filter = FilterOf(request);
+  if (!filter.ok()) return new Refused(ToGrpc(filter.status()));
+  const auto checked = CheckStart(request, log_.instance_id());
+  if (!checked.ok()) return new Refused(ToGrpc(checked));
+  auto on_done = [this](WatchStream* stream) { OnDone(stream); };
+  const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
+  auto stream =
+      std::make_shared<WatchStream>(shared, *context, std::move(on_done));
+  loop_.Post(
+      [this, stream, filter = *std::move(filter),
+       request = std::move(request)] { Start(stream, filter, request); });
+  return stream.get();
+}
+
+void EventService::Start(const std::shared_ptr<WatchStream>& stream,
+                         const WatchFilter& filter,
+                         const v1::WatchEventsRequest& request) {
+  streams_.emplace(stream.get(), stream);
+  if (ended_) return stream->Close(ToGrpc(ShuttingDown()));
+  const auto first = FirstRevision(request);
+  if (!first.ok()) return stream->Close(ToGrpc(first.status()));
+  EventMessages snapshot;
+  if (request.initial_snapshot()) {
+    snapshot = TakeSnapshot(registry_, log_, filter);
+  }
+  stream->Start(filters_.Of(filter), *first, std::move(snapshot));
+}
+
+absl::StatusOr<int64_t> EventService::FirstRevision(
+    const v1::WatchEventsRequest& request) const {
+  const int64_t next = log_.last_revision() + 1;
+  if (request.start_revision() == 0) return next;
+  if (request.start_revision() <= next) return request.start_revision();
+  return ServerError(absl::StatusCode::kOutOfRange, "REVISION_UNKNOWN",
+                     absl::StrCat("start_revision ", request.start_revision(),
+                                  " is beyond the next one, ", next));
+}
+
+Deferred<> EventService::EndWatches() {
+  ended_ = true;
+  for (const auto& [key, stream] : streams_) stream->End();
+  CheckAllDone();
+  return all_done_.deferred();
+}
+
+void EventService::OnDone(WatchStream* stream) {
+  streams_.erase(stream);
+  CheckAllDone();
+}
+
+void EventService::CheckAllDone() {
+  if (ended_ && streams_.empty()) all_done_.FillIfEmpty();
+}
+
+}  // namespace portreeve::server

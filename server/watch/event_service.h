@@ -1,0 +1,78 @@
+// The gRPC service EventService.
+#ifndef PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_
+#define PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "lib/base/deferred.h"
+#include "lib/base/loop.h"
+#include "portreeve/v1/event.grpc.pb.h"
+#include "server/access/gate.h"
+#include "server/calls/unread_answers.h"
+#include "server/events/event_log.h"
+#include "server/registry/registry.h"
+#include "server/watch/filtered_events.h"
+#include "server/watch/watch_filter.h"
+#include "server/watch/watch_schedule.h"
+#include "server/watch/watch_stream.h"
+
+namespace portreeve::server {
+
+// WatchEvents is raw: the answers are put together from events that were
+// encoded once for all watchers with the same filter.
+//
+// Threads: the methods are gRPC's; EndWatches(): loop thread.
+// Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
+// shut down and the loop has run dry.
+class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
+                         v1::EventService::Service> {
+ public:
+  EventService(Loop& loop, EventLog& log, const Registry& registry, Gate& gate)
+      : loop_(loop),
+        log_(log),
+        registry_(registry),
+        gate_(gate),
+        unread_(UnreadAnswers::Of(loop.context())),
+        schedule_(loop, log),
+        filters_(log),
+        all_done_(loop.executor()) {}
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
+      grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request) override;
+
+  // Ends every watch with OK, after the events until now; later ones are
+  // refused.  Determined when the clients of all have been told; one that does
+  // not read is never.  Idempotent.
+  Deferred<> EndWatches();
+
+ private:
+  void Start(const std::shared_ptr<WatchStream>& stream,
+             const WatchFilter& filter, const v1::WatchEventsRequest& request);
+  // The first revision that the watcher gets, after a snapshot.
+  // Errors: REVISION_UNKNOWN.
+  absl::StatusOr<int64_t> FirstRevision(
+      const v1::WatchEventsRequest& request) const;
+  void OnDone(WatchStream* stream);
+  void CheckAllDone();
+
+  Loop& loop_;
+  EventLog& log_;
+  const Registry& registry_;
+  Gate& gate_;
+  UnreadAnswers& unread_;
+
+  // Loop thread only.
+  WatchSchedule schedule_;
+  EventFilters filters_;
+  bool ended_ = false;
+  const Ivar<> all_done_;
+  std::map<WatchStream*, std::shared_ptr<WatchStream>> streams_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_

@@ -1,0 +1,31 @@
+// The initial snapshot of a watch: what is, as events (API.md "Events").
+#ifndef PORTREEVE_SERVER_WATCH_SNAPSHOT_H_
+#define PORTREEVE_SERVER_WATCH_SNAPSHOT_H_
+
+#include <deque>
+#include <string>
+
+namespace portreeve::server {
+
+class EventLog;
+class Registry;
+struct WatchFilter;
+
+// Encoded WatchEventsResponses, in order; none is empty.
+using EventMessages = std::deque<std::string>;
+
+// The most of a message of events, unless one event is larger.
+inline constexpr size_t kMaxEventMessageBytes = 256 * 1024;
+
+// listener_created for every listener that is remembered and
+// connection_accepted for every live connection, each in the order of names,
+// as far as they pass the filter; then snapshot_done.  All have the last
+// revision of `log`: what follows in it is what happens after this call.
+//
+// Threads: loop thread only.
+EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
+                           const WatchFilter& filter);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_WATCH_SNAPSHOT_H_

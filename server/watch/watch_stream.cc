@@ -1,0 +1,156 @@
+#include "server/watch/watch_stream.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "server/calls/grpc_status.h"
+#include "server/control/control_calls.h"
+
+namespace portreeve::server {
+
+namespace {
+
+size_t SizeOf(const EventMessages& messages) {
+  size_t bytes = 0;
+  for (const std::string& message : messages) bytes += message.size();
+  return bytes;
+}
+
+}  // namespace
+
+WatchStream::WatchStream(const Shared& shared,
+                         const grpc::CallbackServerContext& context,
+                         std::function<void(WatchStream*)> on_done)
+    : shared_(shared),
+      peer_(context.peer()),
+      connection_(ConnectionOf(context)),
+      on_done_(std::move(on_done)) {}
+
+void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
+                        EventMessages snapshot) {
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
+  PORTREEVE_CHECK(first <= shared_.log.last_revision() + 1);
+  if (const size_t bytes = SizeOf(snapshot); bytes > 0) {
+    if (!shared_.unread.TryAdd(peer_, bytes)) {
+      return Close(ToGrpc(TooMuchUnread()));
+    }
+    snapshot_bytes_ = bytes;
+  }
+  events_ = std::move(events);
+  next_ = first;
+  snapshot_ = std::move(snapshot);
+  StartSendInitialMetadata();
+  Continue();
+}
+
+void WatchStream::End() {
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
+  ending_ = true;
+  PumpLater();
+}
+
+void WatchStream::Close(const grpc::Status& status) {
+  PORTREEVE_DCHECK(shared_.loop.OnLoop());
+  if (!status_) status_ = status;
+  shared_.schedule.Forget(*this);
+  UncountSnapshot(SizeOf(snapshot_));
+  snapshot_.clear();
+  FinishIfIdle();
+}
+
+void WatchStream::OnWriteDone(bool ok) {
+  shared_.loop.Post([this, ok] {
+    write_in_flight_ = false;
+    message_.Clear();
+    UncountSnapshot(snapshot_bytes_ - SizeOf(snapshot_));
+    if (!ok) Close(grpc::Status::CANCELLED);
+    if (status_) return FinishIfIdle();
+    Continue();
+  });
+}
+
+void WatchStream::OnCancel() {
+  shared_.loop.Post([this] { Close(grpc::Status::CANCELLED); });
+}
+
+// gRPC's last call: what was posted before it runs before it.
+void WatchStream::OnDone() {
+  shared_.loop.Post([this] { on_done_(this); });
+}
+
+// Looks together with the others, unless there is much to send.
+void WatchStream::Continue() {
+  const int64_t behind = shared_.log.last_revision() - next_ + 1;
+  if (ending_ || !snapshot_.empty() || behind >= WatchSchedule::kManyEvents) {
+    PumpLater();
+  } else {
+    shared_.schedule.Wait(*this);
+  }
+}
+
+// In a later step.  That comes before OnDone()'s, as Finish() does.
+void WatchStream::PumpLater() {
+  if (pump_posted_ || write_in_flight_ || status_) return;
+  shared_.schedule.Forget(*this);
+  pump_posted_ = true;
+  shared_.loop.Post([this] {
+    pump_posted_ = false;
+    Pump();
+  });
+}
+
+void WatchStream::Pump() {
+  if (write_in_flight_ || status_) return;
+  const Message message = TakeMessage();
+  if (!message.empty()) {
+    Send(message);
+  } else if (ending_ && AtEnd()) {
+    Close(grpc::Status::OK);
+  } else {
+    Continue();
+  }
+}
+
+void WatchStream::Send(const Message& message) {
+  message_ = grpc::ByteBuffer(message.data(), message.size());
+  write_in_flight_ = true;
+  if (connection_ != nullptr) connection_->AddSent();
+  StartWrite(&message_);
+}
+
+WatchStream::Message WatchStream::TakeMessage() {
+  if (snapshot_.empty()) return TakeEvents();
+  Message message = {grpc::Slice(snapshot_.front())};
+  snapshot_.pop_front();
+  return message;
+}
+
+WatchStream::Message WatchStream::TakeEvents() {
+  Message message;
+  size_t size = 0;
+  const int64_t first = next_;
+  while (!AtEnd() && next_ - first < FilteredEvents::kMaxScan) {
+    const FilteredEvents::Batch& batch = events_->From(next_);
+    if (batch.bytes.size() > 0) {
+      size += batch.bytes.size();
+      if (!message.empty() && size > kMaxEventMessageBytes) break;
+      message.push_back(batch.bytes);
+    }
+    next_ = batch.end;
+  }
+  return message;
+}
+
+void WatchStream::UncountSnapshot(size_t bytes) {
+  if (bytes == 0) return;
+  snapshot_bytes_ -= bytes;
+  shared_.unread.Remove(peer_, bytes);
+}
+
+void WatchStream::FinishIfIdle() {
+  if (!status_ || write_in_flight_ || finished_) return;
+  finished_ = true;
+  Finish(*status_);
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,114 @@
+// WatchStream: one WatchEvents call.
+#ifndef PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
+#define PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/loop.h"
+#include "server/calls/unread_answers.h"
+#include "server/control/control_connection.h"
+#include "server/events/event_log.h"
+#include "server/watch/filtered_events.h"
+#include "server/watch/snapshot.h"
+#include "server/watch/watch_filter.h"
+#include "server/watch/watch_schedule.h"
+
+namespace portreeve::server {
+
+// Sends events from its start on.  One message is on its way at a time; what
+// happens meanwhile waits in the EventLog, which does not even tell the stream
+// of it: a watcher that does not read holds one message, and what is left of
+// its snapshot, and slows nobody.  What the log has dropped by the time the
+// watcher reads again is told as a gap.  The snapshot counts as an unread
+// answer of its connection, as far as it is not sent.
+//
+// Threads: every field is touched on the loop only; gRPC's reactions post.
+// Lifetime: the owner keeps it until `on_done`, which is called on the loop
+// once gRPC has let go of it.
+class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                    private WatchSchedule::Watcher {
+ public:
+  // What all streams share; each outlives them.
+  struct Shared {
+    Loop& loop;
+    EventLog& log;
+    WatchSchedule& schedule;
+    UnreadAnswers& unread;
+  };
+
+  // `context` is the call's.  Any thread.
+  WatchStream(const Shared& shared, const grpc::CallbackServerContext& context,
+              std::function<void(WatchStream*)> on_done);
+
+  // Counts from now on: sends initial metadata, `snapshot`, and every one of
+  // `events` from revision `first` on.  `first` is at most the log's last + 1.
+  // Where there is no room for the snapshot it closes with OVERLOADED instead.
+  // Loop thread.
+  void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
+             EventMessages snapshot);
+
+  // Ends the call with OK, once the events of the log until now are sent.
+  // After Start(); idempotent.  Loop thread.
+  void End();
+
+  // Ends the call after the message that is on its way, if there is one.  The
+  // first status counts.  Loop thread.
+  void Close(const grpc::Status& status);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  // The next message: pieces of it that others may have, too.  None: nothing.
+  using Message = std::vector<grpc::Slice>;
+
+  int64_t next() const override { return next_; }
+  void Look() override { Pump(); }
+
+  void Continue();
+  void PumpLater();
+  void Pump();
+  void Send(const Message& message);
+  // The next of the snapshot, or the next events.
+  Message TakeMessage();
+  Message TakeEvents();
+  bool AtEnd() const {
+    return snapshot_.empty() && next_ > shared_.log.last_revision();
+  }
+  void FinishIfIdle();
+  // So many bytes of the snapshot are no more.
+  void UncountSnapshot(size_t bytes);
+
+  const Shared shared_;
+  const std::string peer_;
+  const std::shared_ptr<ControlConnection> connection_;  // Null: not counted.
+  const std::function<void(WatchStream*)> on_done_;
+
+  std::shared_ptr<FilteredEvents> events_;  // From Start() on.
+  EventMessages snapshot_;                  // What is left of it.
+  size_t snapshot_bytes_ =
+      0;              // That are counted: these, and the one in flight.
+  int64_t next_ = 0;  // The revision to look at next.
+  bool pump_posted_ = false;
+  bool write_in_flight_ = false;
+  bool ending_ = false;
+  std::optional<grpc::Status> status_;  // Once it is to finish.
+  bool finished_ = false;
+  grpc::ByteBuffer message_;  // The one on its way; gRPC reads it.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
