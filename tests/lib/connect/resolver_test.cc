@@ -14,7 +14,7 @@
 #include "lib/base/time_source.h"
 #include "lib/connect/cares_resolver.h"
 #include "lib/net/descriptor_part.h"
-#include "tests/lib/fake_name_server.h"
+#include "tests/lib/connect/fake_name_server.h"
 #include "tests/lib/task_runner.h"
 #include "tests/testing/descriptors.h"
 

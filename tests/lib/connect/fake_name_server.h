@@ -1,6 +1,6 @@
 // FakeNameServer: a DNS server on a UDP port of this machine.
-#ifndef PORTREEVE_TESTS_LIB_FAKE_NAME_SERVER_H_
-#define PORTREEVE_TESTS_LIB_FAKE_NAME_SERVER_H_
+#ifndef PORTREEVE_TESTS_LIB_CONNECT_FAKE_NAME_SERVER_H_
+#define PORTREEVE_TESTS_LIB_CONNECT_FAKE_NAME_SERVER_H_
 
 #include <array>
 #include <boost/asio/buffer.hpp>
@@ -104,4 +104,4 @@ class FakeNameServer {
 
 }  // namespace portreeve::testing
 
-#endif  // PORTREEVE_TESTS_LIB_FAKE_NAME_SERVER_H_
+#endif  // PORTREEVE_TESTS_LIB_CONNECT_FAKE_NAME_SERVER_H_

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/server/bad_input_fixture.h"
+#include "tests/server/calls/bad_input_fixture.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {

@@ -1,6 +1,6 @@
 // BadInputTest: makes wrong requests from tables.
-#ifndef PORTREEVE_TESTS_SERVER_BAD_INPUT_FIXTURE_H_
-#define PORTREEVE_TESTS_SERVER_BAD_INPUT_FIXTURE_H_
+#ifndef PORTREEVE_TESTS_SERVER_CALLS_BAD_INPUT_FIXTURE_H_
+#define PORTREEVE_TESTS_SERVER_CALLS_BAD_INPUT_FIXTURE_H_
 
 #include <google/protobuf/text_format.h>
 
@@ -116,4 +116,4 @@ class BadInputTest : public ServiceFixture {
 
 }  // namespace portreeve::testing
 
-#endif  // PORTREEVE_TESTS_SERVER_BAD_INPUT_FIXTURE_H_
+#endif  // PORTREEVE_TESTS_SERVER_CALLS_BAD_INPUT_FIXTURE_H_
