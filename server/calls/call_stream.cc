@@ -33,10 +33,14 @@ CallStream::CallStream(Loop& loop, const grpc::CallbackServerContext& context,
       on_done_(std::move(on_done)),
       connection_(ConnectionOf(context)) {}
 
-void CallStream::Carry() {
-  if (carries_ || connection_ == nullptr) return;
-  carries_ = true;
-  connection_->BeginCarrying();
+void CallStream::SetCarries(Carries carries) {
+  const Carries before = std::exchange(carries_, carries);
+  if (before == carries || connection_ == nullptr) return;
+  // It counts at any moment: the new way before the old one ends.
+  if (carries == Carries::kUnjoined) connection_->BeginUnjoined();
+  if (carries == Carries::kConnection) connection_->BeginCarrying();
+  if (before == Carries::kUnjoined) connection_->EndUnjoined();
+  if (before == Carries::kConnection) connection_->EndCarrying();
 }
 
 void CallStream::ReadNext() {
@@ -187,8 +191,10 @@ void CallStream::FinishIfIdle() {
 
 // gRPC's last call: what was posted before it runs before it.
 void CallStream::OnDone() {
-  if (carries_) connection_->EndCarrying();
-  loop_.Post([this] { on_done_(this); });
+  loop_.Post([this] {
+    SetCarries(Carries::kNothing);
+    on_done_(this);
+  });
 }
 
 }  // namespace portreeve::server

@@ -77,8 +77,10 @@ class CallStream
   // Forgets what is not on its way yet.
   void DropUnsent();
 
-  // From now on this carries a connection, and is no call that only waits.
-  void Carry();
+  // How a call of Attach or Dial stands to its connection: as it counts among
+  // those of its client (server/control/control_connection.h).
+  enum class Carries { kNothing, kUnjoined, kConnection };
+  void SetCarries(Carries carries);
 
   bool reading() const { return read_in_flight_; }
   bool closed() const { return status_.has_value(); }  // Close() was called.
@@ -124,7 +126,7 @@ class CallStream
   const OnDoneFunction on_done_;
   // Of the control plane; null where nobody counts.
   const std::shared_ptr<ControlConnection> connection_;
-  bool carries_ = false;
+  Carries carries_ = Carries::kNothing;
 
   grpc::ByteBuffer incoming_;  // gRPC writes it while a read is in flight.
   bool read_in_flight_ = false;

@@ -103,7 +103,7 @@ ConnectionService::Stream* ConnectionService::Dial(
 ConnectionService::Stream* ConnectionService::StartStream(
     CallbackServerContext& context, std::string_view method, Serve* serve) {
   auto caller = gate_.Admit(context, method);
-  if (!caller.ok()) return new RefusedStream(caller.status());
+  if (!caller.ok()) return new RefusedStream(context, caller.status());
   auto audit = [this, caller = *std::move(caller)](const std::string& name,
                                                    const absl::Status& status) {
     gate_.Audit(caller, name, status);

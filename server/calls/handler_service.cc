@@ -12,7 +12,7 @@ namespace portreeve::server {
 HandlerService::Stream* HandlerService::Handle(
     grpc::CallbackServerContext* context) {
   auto caller = gate_.Admit(*context, "Handle");
-  if (!caller.ok()) return new RefusedStream(caller.status());
+  if (!caller.ok()) return new RefusedStream(*context, caller.status());
   auto audit = [this, caller = *std::move(caller)](const std::string& name,
                                                    const absl::Status& status) {
     gate_.Audit(caller, name, status);

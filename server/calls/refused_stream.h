@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "server/calls/grpc_status.h"
+#include "server/control/control_calls.h"
 
 namespace portreeve::server {
 
@@ -13,7 +14,11 @@ namespace portreeve::server {
 class RefusedStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  explicit RefusedStream(const absl::Status& status) { Finish(ToGrpc(status)); }
+  RefusedStream(const grpc::CallbackServerContext& context,
+                const absl::Status& status) {
+    NoteAnswer(context);
+    Finish(ToGrpc(status));
+  }
 
   void OnDone() override { delete this; }
 };

@@ -63,7 +63,7 @@ Task<bool> SocketStream::DataTaken() {
 }
 
 void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
-  Carry();
+  SetCarries(Carries::kConnection);
   socket_ = std::move(socket);
 }
 

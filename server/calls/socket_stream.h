@@ -26,7 +26,9 @@ class SocketStream final : public ClientStream, public CallStream {
   Task<bool> Write(v1::ServerFrame frame) override;
   void SendData(DataBlock data) override;
   Task<bool> DataTaken() override;
+  void BeginConnection() override { SetCarries(Carries::kUnjoined); }
   void Join(std::shared_ptr<SharedDescriptor> socket) override;
+  void EndConnection() override { SetCarries(Carries::kUnjoined); }
   Deferred<> broken() const override { return broken_.deferred(); }
   void Finish(const absl::Status& status) override { Close(status); }
 

@@ -82,18 +82,23 @@ WaitReactor* WaitReactor::Start(asio::io_context& loop,
 void WaitReactor::Run(const Begin& begin) {
   try {
     absl::StatusOr<Wait> wait = begin();
-    if (!wait.ok()) return Finish(ToGrpc(wait.status()));
+    if (!wait.ok()) return FinishWith(wait.status());
     Await(*std::move(wait));
   } catch (...) {
-    Finish(ToGrpc(AnswerToException()));
+    FinishWith(AnswerToException());
   }
+}
+
+void WaitReactor::FinishWith(const absl::Status& status) {
+  unread_.Note();
+  Finish(ToGrpc(status));
 }
 
 void WaitReactor::Await(Wait wait) {
   auto done = [self = shared_from_this(),
                respond = std::move(wait.respond)](error_code ec) {
     if (ec) {
-      self->Finish(ToGrpc(absl::CancelledError("the caller stopped waiting")));
+      self->FinishWith(absl::CancelledError("the caller stopped waiting"));
       return;
     }
     absl::Status status;

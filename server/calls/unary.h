@@ -144,6 +144,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 
  private:
   void Run(const Begin& begin);
+  void FinishWith(const absl::Status& status);
   void Await(Wait wait);
 
   asio::io_context& loop_;

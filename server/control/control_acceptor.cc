@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "lib/base/log.h"
+#include "lib/base/monitor.h"
 #include "lib/base/status.h"
 #include "server/control/descriptor_shares.h"
 
@@ -240,9 +242,22 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
     NoteDropped(watched);
     return Leave(address);
   }
-  EndNamesake(**connection);
-  table_.Add(*connection);
-  if (const auto oldest = handshakes_.Enter(*connection, time_.Now())) {
+  try {
+    TakeIn(*connection, std::move(fd), is_unix);
+  } catch (...) {
+    // Out of memory: half taken in it would keep its place.  Its end is told by
+    // the copy of the socket.
+    Monitor::TopLevel().Send(std::current_exception());
+    (*connection)->ShutDown();
+  }
+}
+
+void ControlAcceptor::TakeIn(
+    const std::shared_ptr<ControlConnection>& connection, Descriptor fd,
+    bool is_unix) {
+  EndNamesake(*connection);
+  table_.Add(connection);
+  if (const auto oldest = handshakes_.Enter(connection, time_.Now())) {
     (*oldest)->ShutDown();
   }
   if (clients_.size() >= static_cast<size_t>(limits_.max_connections)) {
@@ -267,7 +282,12 @@ void ControlAcceptor::NoteDropped(const absl::Status& why) {
 // would count for the other.
 void ControlAcceptor::EndNamesake(const ControlConnection& connection) const {
   if (!connection.is_secure()) return;
-  if (const auto older = table_.Find(connection.key())) older->ShutDown();
+  if (const auto older = table_.Find(connection.key())) {
+    if (!older->ShutDown()) return;
+    Log(absl::StrCat("control: another connection has the address ",
+                     connection.Identity(),
+                     " and the same port: the older one is ended"));
+  }
 }
 
 absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(
@@ -377,7 +397,9 @@ bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
 // Many that each stay below the limit of one.
 void ControlAcceptor::LookAtAll(TimePoint now) {
   int64_t bytes = 0;
-  for (const Client* client : active_) {
+  for (Client* client : active_) {
+    // Nobody else goes for what one had sent that is ended by now.
+    if (client->connection().is_shut_down()) continue;
     bytes += client->flood().unexplained_bytes();
   }
   const int64_t most = memory_.policy().IsOnAlert(now)

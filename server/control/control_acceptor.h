@@ -51,7 +51,8 @@ class ControlAcceptor {
     std::chrono::milliseconds unacknowledged = std::chrono::seconds(10);
   };
 
-  // Gives gRPC the connection `fd`, whose owner it is from now on.
+  // Gives gRPC the connection `fd`, whose owner it is from now on, also where
+  // it throws.
   using HandOver = std::function<void(int fd, bool is_unix)>;
 
   // `secure`: gRPC does the handshake of TLS on connections of TCP, ends it
@@ -82,6 +83,9 @@ class ControlAcceptor {
   class Client;
 
   void OnClient(Address& address, Descriptor fd, const AnyAddress& peer);
+  // One that is watched: into the table, and to gRPC.
+  void TakeIn(const std::shared_ptr<ControlConnection>& connection,
+              Descriptor fd, bool is_unix);
   absl::StatusOr<std::shared_ptr<ControlConnection>> Describe(
       int fd, bool is_unix, const AnyAddress& peer) const;
   // A client had to go for want of descriptors or the like.

@@ -36,27 +36,41 @@ bool ControlActivity::IsQuiet(const FloodPolicy::Totals& totals) const {
          totals.begun == seen.begun && totals.messages == seen.messages;
 }
 
-int64_t ControlActivity::Level(const FloodPolicy::Totals& totals) const {
-  const FloodPolicy::Totals& from = older_.totals;
-  const int64_t bytes = totals.received_bytes - from.received_bytes -
-                        (totals.message_bytes - from.message_bytes) -
-                        (totals.messages - from.messages) * kBytesOfMessage -
-                        (totals.begun - from.begun) * kBytesOfCall -
-                        (totals.sent - from.sent) * kBytesOfSent;
-  const int64_t unread =
-      std::max({totals.unread_bytes, now_.unread, newer_.unread});
+int64_t ControlActivity::Unexplained(const FloodPolicy::Totals& totals) {
+  return totals.received_bytes - totals.message_bytes -
+         totals.messages * kBytesOfMessage - totals.begun * kBytesOfCall -
+         totals.sent * kBytesOfSent;
+}
+
+const ControlActivity::Mark& ControlActivity::From(TimePoint now) const {
+  if (now - marked_ < kMarkInterval) return older_;
+  return now - marked_ < 2 * kMarkInterval ? newer_ : now_;
+}
+
+int64_t ControlActivity::Level(TimePoint now,
+                               const FloodPolicy::Totals& totals) const {
+  const Mark& mark = From(now);
+  const FloodPolicy::Totals& from = mark.totals;
+  const int64_t bytes = Unexplained(totals) - Unexplained(from);
+  int64_t unread = totals.unread_bytes;
+  if (&mark != &now_) unread = std::max(unread, now_.unread);
+  if (&mark == &older_) unread = std::max(unread, newer_.unread);
   const int64_t waiting = totals.in_flight - totals.carrying - totals.answered;
   return Beyond(kFreeBytes, std::max(bytes, unread)) +
          Beyond(kFreeWaiting, waiting) * kWeightOfWaiting +
          Beyond(kFreeAnswered, totals.answered) * kWeightOfAnswered +
          Beyond(kFreeCancelled, totals.cancelled - from.cancelled) *
              kWeightOfCancelled +
-         Beyond(kFreeArrivals, now_.arrivals - older_.arrivals) *
+         Beyond(kFreeArrivals, now_.arrivals - mark.arrivals) *
              kWeightOfArrival;
 }
 
-int ControlActivity::carried(int carrying) const {
-  return std::max({carrying, newer_.totals.carrying, older_.totals.carrying});
+int ControlActivity::Carried(TimePoint now, int carrying) const {
+  const Mark& mark = From(now);
+  if (&mark == &now_) return carrying;
+  carrying = std::max(carrying, newer_.totals.carrying);
+  return &mark == &older_ ? std::max(carrying, older_.totals.carrying)
+                          : carrying;
 }
 
 }  // namespace portreeve::server

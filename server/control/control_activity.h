@@ -52,19 +52,27 @@ class ControlActivity {
   // ping.
   bool IsQuiet(const FloodPolicy::Totals& totals) const;
 
-  // What is not free, in bytes more or less.
-  int64_t Level(const FloodPolicy::Totals& totals) const;
+  // What is not free, in bytes more or less.  `now` is that of the last look or
+  // later: nobody looks at who is silent.
+  int64_t Level(TimePoint now, const FloodPolicy::Totals& totals) const;
+
+  // What has come since the beginning that neither calls nor messages explain,
+  // in bytes: those who hold memory, and are silent, have sent for it.
+  static int64_t Unexplained(const FloodPolicy::Totals& totals);
 
   // The most calls that have carried connections of late.
-  int carried(int carrying) const;
+  int Carried(TimePoint now, int carrying) const;
 
  private:
-  // At the end of an interval, and in it.
   struct Mark {
     FloodPolicy::Totals totals;
     int64_t arrivals = 0;  // Since the beginning, of which nothing came.
-    int64_t unread = 0;    // The most.
+    int64_t unread = 0;    // The most since the mark before.
   };
+
+  // The one to count from at `now`: what came before the last second or two is
+  // old, though nobody has looked since.
+  const Mark& From(TimePoint now) const;
 
   Mark now_;  // At the last look; the most unread since newer_.
   // Level() counts from older_.

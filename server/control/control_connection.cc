@@ -60,7 +60,7 @@ std::string ControlConnection::Identity() const {
 bool ControlConnection::BeginCall() {
   ++begun_;
   const int in_flight = ++in_flight_;
-  return !FloodPolicy::TooManyCalls(in_flight, carrying_);
+  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_);
 }
 
 void ControlConnection::EndCall(bool cancelled) {
@@ -82,6 +82,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.sent = sent_;
   totals.in_flight = in_flight_;
   totals.carrying = carrying_;
+  totals.unjoined = unjoined_;
   totals.answered = answered_;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!copy_.is_open()) return totals;
@@ -93,15 +94,19 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   return totals;
 }
 
-int64_t ControlConnection::Activity() const {
+int64_t ControlConnection::Activity(TimePoint now) const {
   const FloodPolicy::Totals totals = Totals();
   const std::lock_guard<std::mutex> lock(mutex_);
-  return activity_.Level(totals);
+  return activity_.Level(now, totals);
 }
 
-int ControlConnection::carried() const {
+int64_t ControlConnection::Unexplained() const {
+  return ControlActivity::Unexplained(Totals());
+}
+
+int ControlConnection::Carried(TimePoint now) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return activity_.carried(carrying_);
+  return activity_.Carried(now, carrying_);
 }
 
 bool ControlConnection::IsQuiet() const {

@@ -55,7 +55,12 @@ class ControlConnection {
   // down.
   bool BeginCall();
   void EndCall(bool cancelled);
-  // A call that carries a connection, or offers some, is bounded by these.
+  // A call that is to carry a connection, or has carried one that is closed by
+  // now: what bounds its number is the connection, and not the calls that may
+  // wait.
+  void BeginUnjoined() { ++unjoined_; }
+  void EndUnjoined() { --unjoined_; }
+  // A call that carries a connection, whose bytes are expected, too.
   void BeginCarrying() { ++carrying_; }
   void EndCarrying() { --carrying_; }
   // A message that was read.
@@ -71,14 +76,16 @@ class ControlConnection {
   int carrying() const { return carrying_; }
 
   // The most that it has carried of late.
-  int carried() const;
+  int Carried(TimePoint now) const;
 
   // All counts up to now, those of the kernel included.
   FloodPolicy::Totals Totals() const;
 
-  // See ControlActivity: how busy it is beyond what is free, and whether it is
-  // quiet (nobody knows of a unix socket: false).
-  int64_t Activity() const;
+  // See ControlActivity: how busy it is beyond what is free, what it has sent
+  // that nothing explains, and whether it is quiet (nobody knows of a unix
+  // socket: 0, and false).
+  int64_t Activity(TimePoint now) const;
+  int64_t Unexplained() const;
   bool IsQuiet() const;
   bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);
 
@@ -102,6 +109,7 @@ class ControlConnection {
 
   std::atomic<int> in_flight_ = 0;
   std::atomic<int> carrying_ = 0;
+  std::atomic<int> unjoined_ = 0;
   std::atomic<int64_t> begun_ = 0;
   std::atomic<int64_t> cancelled_ = 0;
   std::atomic<int64_t> messages_ = 0;

@@ -52,6 +52,8 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   const int64_t growth =
       std::min(bytes - older_.unaccounted, resident - older_.resident);
   const bool is_too_large = bytes > limit_;
+  // The next time it is too large it may be for something else.
+  if (!is_too_large && !next_trim_) num_trimmed_ = 0;
   if (!is_too_large && growth <= limit_ / part) return Alarm::kNone;
   alert_until_ = After(now, kAlert);
   if (is_too_large) {

@@ -19,6 +19,10 @@ constexpr int64_t kAsBusy = 2;
 // What one that carries connections may have sent for each.
 constexpr int64_t kActivityOfCarrying = 512 << 10;
 
+// By how many times one that carries connections must have sent more than
+// expected to be ended before others.
+constexpr int64_t kFarMore = 16;
+
 }  // namespace
 
 void ControlTable::Add(std::shared_ptr<ControlConnection> connection) {
@@ -84,8 +88,13 @@ bool ControlTable::MayLog() {
   return true;
 }
 
+bool ControlTable::IsBusier(const Busy& a, const Busy& b) {
+  return a.activity > b.activity;
+}
+
 void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
-  const std::vector<Busy> busy = BusyOnes(whom == Whom::kEvenThoseThatCarry);
+  const std::vector<Busy> busy =
+      whom == Whom::kEvenThoseThatCarry ? HoldingOnes() : BusyOnes();
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;
     ShutDown(*one.connection, why);
@@ -102,27 +111,51 @@ int64_t ControlTable::num_carrying() const {
   return sum;
 }
 
-std::vector<ControlTable::Busy> ControlTable::BusyOnes(
-    bool even_those_that_carry) const {
-  std::vector<Busy> busy;
-  std::vector<Busy> carrying;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [key, connection] : connections_) {
-      if (!connection->is_open()) continue;
-      const int carried = connection->carried();
-      const int64_t activity =
-          connection->Activity() - carried * kActivityOfCarrying;
-      if (activity < kLeastActivity) continue;
-      (carried > 0 ? carrying : busy).push_back({connection, activity});
-    }
+std::vector<std::shared_ptr<ControlConnection>> ControlTable::OpenOnes() const {
+  std::vector<std::shared_ptr<ControlConnection>> open;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [key, connection] : connections_) {
+    if (connection->is_open()) open.push_back(connection);
   }
-  if (busy.empty() && even_those_that_carry) busy = std::move(carrying);
-  const auto is_busier = [](const Busy& a, const Busy& b) {
-    return a.activity > b.activity;
-  };
-  std::sort(busy.begin(), busy.end(), is_busier);
+  return open;
+}
+
+std::vector<ControlTable::Busy> ControlTable::BusyOnes() const {
+  const TimePoint now = clock_();
+  std::vector<Busy> busy;
+  for (const auto& connection : OpenOnes()) {
+    if (connection->Carried(now) > 0) continue;
+    const int64_t activity = connection->Activity(now);
+    if (activity >= kLeastActivity) busy.push_back({connection, activity});
+  }
+  std::sort(busy.begin(), busy.end(), &IsBusier);
   return busy;
+}
+
+std::vector<ControlTable::Busy> ControlTable::HoldingOnes() const {
+  const TimePoint now = clock_();
+  std::vector<Busy> holding;
+  std::vector<Busy> carrying;
+  std::vector<Busy> in_all;
+  for (const auto& connection : OpenOnes()) {
+    const int64_t held =
+        std::max(connection->Activity(now), connection->Unexplained());
+    const int64_t expected = connection->Carried(now) * kActivityOfCarrying;
+    if (held - expected >= kLeastHeld) {
+      (expected > 0 ? carrying : holding)
+          .push_back({connection, held - expected});
+    }
+    if (held >= kLeastHeld) in_all.push_back({connection, held});
+  }
+  for (auto* each : {&holding, &carrying, &in_all}) {
+    std::sort(each->begin(), each->end(), &IsBusier);
+  }
+  const bool is_carrier =
+      !carrying.empty() &&
+      (holding.empty() ||
+       carrying.front().activity > kFarMore * holding.front().activity);
+  if (is_carrier) return carrying;
+  return holding.empty() ? in_all : holding;
 }
 
 }  // namespace portreeve::server

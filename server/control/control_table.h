@@ -8,13 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "lib/base/time_source.h"
 #include "server/control/control_connection.h"
 #include "server/control/flood_policy.h"
 
@@ -36,7 +39,11 @@ class ControlTable {
   // for (see ControlActivity::Level()).
   static constexpr int64_t kLeastActivity = 2 << 10;
 
-  ControlTable() = default;
+  // `clock` may be called on any thread.
+  using Clock = std::function<TimePoint()>;
+  ControlTable()
+      : ControlTable([] { return std::chrono::steady_clock::now(); }) {}
+  explicit ControlTable(Clock clock) : clock_(std::move(clock)) {}
   ControlTable(const ControlTable&) = delete;
   ControlTable& operator=(const ControlTable&) = delete;
 
@@ -59,9 +66,16 @@ class ControlTable {
   // Ends `connection` and says why in the log: once a second at most.
   void ShutDown(ControlConnection& connection, const std::string& why);
 
+  // The same where the process is too large: it may be somebody's fault who is
+  // silent by now, and nobody's who calls a few times at once.
+  static constexpr int64_t kLeastHeld = 16 << 10;
+
   // Of those whose activity is kLeastActivity or more and who carry nothing,
-  // ends the busiest one, or with it all that are nearly as busy; or, for want
-  // of such, of those that carry connections.
+  // ends the busiest one, or with it all that are nearly as busy.
+  // kEvenThoseThatCarry: of those who do, or have sent unexplained, kLeastHeld
+  // or more; for want of such, or where it is far more, of those that carry
+  // connections, what is expected for these not counted; and at last, for want
+  // of such, of those with all that they have sent.
   enum class Whom { kBusiest, kAllAsBusy, kEvenThoseThatCarry };
   void ShutDownBusiest(Whom whom, const std::string& why);
 
@@ -75,9 +89,14 @@ class ControlTable {
     std::shared_ptr<ControlConnection> connection;
     int64_t activity;
   };
+  static bool IsBusier(const Busy& a, const Busy& b);
+  std::vector<std::shared_ptr<ControlConnection>> OpenOnes() const;
   // The busiest first.
-  std::vector<Busy> BusyOnes(bool even_those_that_carry) const;
+  std::vector<Busy> BusyOnes() const;
+  std::vector<Busy> HoldingOnes() const;
   bool MayLog();
+
+  const Clock clock_;
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<ControlConnection>>

@@ -29,12 +29,15 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
     return Leaked(since, per_second) - Leaked(before, per_second);
   };
   const int64_t calls = totals.begun - last_.begun;
+  const int64_t messages = totals.messages - last_.messages;
   const int64_t message_bytes = totals.message_bytes - last_.message_bytes;
+  const int64_t sent = totals.sent - last_.sent;
   const int64_t bytes = totals.received_bytes - last_.received_bytes -
-                        message_bytes * 9 / 8 - calls * kBytesOfCall;
+                        message_bytes * 9 / 8 - messages * kBytesOfMessage -
+                        sent * kBytesOfSent - calls * kBytesOfCall;
   const uint32_t received = totals.received_segments - last_.received_segments;
   const int64_t segments =
-      received - (totals.messages - last_.messages) * kSegmentsOfMessage -
+      received - messages * kSegmentsOfMessage - sent * kSegmentsOfSent -
       message_bytes / kBytesOfSegment - calls * kSegmentsOfCall;
   SetCarrying(now, totals.carrying);
   // Each is filled, whatever the others say.
@@ -49,7 +52,9 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
                     kMostSegments + carrying_ * kSegmentsOfCarrying);
   last_look_ = now;
   last_ = totals;
-  if (TooManyCalls(totals.in_flight, totals.carrying)) return Excess::kCalls;
+  if (TooManyCalls(totals.in_flight, totals.carrying + totals.unjoined)) {
+    return Excess::kCalls;
+  }
   if (too_many_cancelled) return Excess::kCancelled;
   if (too_many_bytes) return Excess::kBytes;
   if (too_many_segments) return Excess::kSegments;

@@ -35,9 +35,14 @@ class FloodPolicy {
   // What explains some: a call, a message, and the windows of a stream that
   // carries a connection.
   static constexpr int64_t kBytesOfCall = 16 << 10;
+  // The frames of HTTP/2 and TLS around a small message; and the windows, and
+  // the answers to pings, that a message to the client brings back.
+  static constexpr int64_t kBytesOfMessage = 48;
+  static constexpr int64_t kBytesOfSent = 64;
   static constexpr int64_t kBytesOfCarrying = 512 << 10;
   static constexpr int64_t kSegmentsOfCall = 16;
   static constexpr int64_t kSegmentsOfMessage = 2;
+  static constexpr int64_t kSegmentsOfSent = 2;
   static constexpr int64_t kBytesOfSegment = 512;
   static constexpr int64_t kSegmentsOfCarrying =
       kBytesOfCarrying / kBytesOfSegment;
@@ -59,7 +64,8 @@ class FloodPolicy {
     int64_t unread_bytes = 0;
     int in_flight = 0;  // Calls, now.
     int carrying = 0;   // Of these.
-    int answered = 0;   // Of these: the status is on its way.
+    int unjoined = 0;  // Of these: they carry nothing yet, or nothing any more.
+    int answered = 0;  // Of these: the status is on its way.
   };
 
   enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };
@@ -74,9 +80,10 @@ class FloodPolicy {
     return bytes_.level() > explained ? bytes_.level() - explained : 0;
   }
 
-  // Whether those are too many calls, at any time.
-  static bool TooManyCalls(int in_flight, int carrying) {
-    return in_flight - carrying > kMostCalls;
+  // Whether those are too many calls, at any time; `of_connections` are bounded
+  // by their connections.
+  static bool TooManyCalls(int in_flight, int of_connections) {
+    return in_flight - of_connections > kMostCalls;
   }
 
  private:

@@ -141,18 +141,21 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
 }
 
 void ControlPlane::HandOverSoon(int fd, bool is_unix) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    ++num_to_hand_over_;
-  }
+  Descriptor socket(fd);
   auto alarm = std::make_shared<grpc::Alarm>();
-  auto hand_over = [this, fd, is_unix, alarm](bool) mutable {
+  std::function<void(bool)> hand_over = [this, fd, is_unix,
+                                         alarm](bool) mutable {
     HandOver(fd, is_unix);
     alarm.reset();  // It has the function, which has it.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (--num_to_hand_over_ == 0) handed_over_.notify_all();
   };
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++num_to_hand_over_;
+  }
   alarm->Set(std::chrono::system_clock::now(), std::move(hand_over));
+  (void)socket.Release();
 }
 
 void ControlPlane::AwaitHandOvers() {

@@ -76,6 +76,7 @@ Task<> Dialler::Serve(
   }
   const SharedDial dial = *checked;
   shared_.budget.Take(1);
+  stream->BeginConnection();
   dial->number = ++last_;
   dials_.emplace(dial->number, dial);
   const absl::Status connected = co_await Connect(dial, stream->broken());

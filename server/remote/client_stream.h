@@ -73,6 +73,13 @@ class ClientStream {
   virtual void SendData(DataBlock data) = 0;
   virtual Task<bool> DataTaken() = 0;
 
+  // The call has a connection, or is about to connect: a bound of descriptors
+  // has it, so that it is no call that only waits.
+  virtual void BeginConnection() = 0;
+  // The connection's descriptor is closed, though the client may still have to
+  // take what came before.
+  virtual void EndConnection() = 0;
+
   // From now on the stream may carry data from and to `socket`, the peer, by
   // itself, on threads of its own: data that the peer takes at once need not
   // come to Read(kStream), and SendData() may go on with what the peer has sent

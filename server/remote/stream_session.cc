@@ -86,6 +86,7 @@ class Session {
 
   Task<> Run() {
     using namespace asio::experimental::awaitable_operators;  // NOLINT
+    stream_->BeginConnection();
     v1::ServerFrame opened;
     *opened.mutable_opened()->mutable_connection() = options_.describe();
     // Small enough to need no client that reads.
@@ -241,6 +242,7 @@ class Session {
 
   // The descriptor is closed.
   Task<> Conclude() {
+    stream_->EndConnection();
     const CloseReason reason = connection_->reason();
     const StreamPolicy::Farewell farewell = policy_.FarewellOf(reason);
     if (!farewell.closed) {

@@ -10,6 +10,7 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
+#include "server/control/control_calls.h"
 #include "server/watch/snapshot.h"
 #include "server/watch/watch_filter.h"
 
@@ -19,7 +20,11 @@ namespace {
 // A call that is refused before it has a stream.
 class Refused : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  explicit Refused(const grpc::Status& status) { Finish(status); }
+  Refused(const grpc::CallbackServerContext& context,
+          const grpc::Status& status) {
+    NoteAnswer(context);
+    Finish(status);
+  }
   void OnDone() override { delete this; }
 };
 
@@ -51,19 +56,20 @@ absl::Status CheckStart(const v1::WatchEventsRequest& request,
 grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
   const auto caller = gate_.Admit(*context, "WatchEvents");
-  if (!caller.ok()) return new Refused(ToGrpc(caller.status()));
+  if (!caller.ok()) return new Refused(*context, ToGrpc(caller.status()));
   v1::WatchEventsRequest request;
   if (!Parse(*raw, request)) {
-    return new Refused(ToGrpc(
-        InvalidMessage("not a WatchEventsRequest, whose strings are UTF-8")));
+    return new Refused(
+        *context, ToGrpc(InvalidMessage(
+                      "not a WatchEventsRequest, whose strings are UTF-8")));
   }
   if (request.initial_snapshot() && unread_.IsFull(*context)) {
-    return new Refused(ToGrpc(TooMuchUnread()));
+    return new Refused(*context, ToGrpc(TooMuchUnread()));
   }
   auto filter = FilterOf(request);
-  if (!filter.ok()) return new Refused(ToGrpc(filter.status()));
+  if (!filter.ok()) return new Refused(*context, ToGrpc(filter.status()));
   const auto checked = CheckStart(request, log_.instance_id());
-  if (!checked.ok()) return new Refused(ToGrpc(checked));
+  if (!checked.ok()) return new Refused(*context, ToGrpc(checked));
   auto on_done = [this](WatchStream* stream) { OnDone(stream); };
   const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =

@@ -22,6 +22,7 @@ WatchStream::WatchStream(const Shared& shared,
                          const grpc::CallbackServerContext& context,
                          std::function<void(WatchStream*)> on_done)
     : shared_(shared),
+      context_(context),
       peer_(context.peer()),
       connection_(ConnectionOf(context)),
       on_done_(std::move(on_done)) {}
@@ -150,6 +151,7 @@ void WatchStream::UncountSnapshot(size_t bytes) {
 void WatchStream::FinishIfIdle() {
   if (!status_ || write_in_flight_ || finished_) return;
   finished_ = true;
+  NoteAnswer(context_);
   Finish(*status_);
 }
 

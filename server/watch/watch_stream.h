@@ -92,6 +92,7 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void UncountSnapshot(size_t bytes);
 
   const Shared shared_;
+  const grpc::CallbackServerContext& context_;  // Until OnDone().
   const std::string peer_;
   const std::shared_ptr<ControlConnection> connection_;  // Null: not counted.
   const std::function<void(WatchStream*)> on_done_;

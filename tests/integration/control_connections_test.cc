@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -222,6 +224,44 @@ TEST_F(ControlConnectionsTest, AThousandCallsMayWait) {
   EXPECT_TRUE(Contains(daemon.WaitForErrorLine("OVERLOADED"),
                        "too many calls at a time (1 since the start)"));
   EXPECT_TRUE(List(other).ok());
+}
+
+// How many sockets wait for an answer to their SYN to `port`.
+int CountConnecting(int port) {
+  std::ifstream sockets("/proc/net/tcp");
+  char to[16];
+  std::snprintf(to, sizeof to, ":%04X 02 ", static_cast<unsigned>(port));
+  int count = 0;
+  for (std::string line; std::getline(sockets, line);) {
+    if (Contains(line, to)) ++count;
+  }
+  return count;
+}
+
+// As a proxy has them whose upstream answers no SYN.
+TEST_F(ControlConnectionsTest, DialsThatConnectAreNoCallsThatWait) {
+  constexpr int kMany = 1100;  // Calls that wait may be 1000.
+  DaemonProcess daemon;
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  PlainListener upstream(0);
+  const PlainClient filler(upstream.port());
+  v1::ClientFrame dial;
+  auto* inet = dial.mutable_dial()->mutable_where_to_connect()->mutable_inet();
+  inet->set_host("127.0.0.1");
+  inet->set_port(upstream.port());
+  const Channel channel = Connected(Plain(daemon.Target()));
+  const auto stub = v1::ConnectionService::NewStub(channel);
+  std::vector<std::unique_ptr<SocketCall>> calls;
+  for (int i = 0; i < kMany; ++i) {
+    calls.push_back(
+        std::make_unique<SocketCall>(*stub, &SocketCall::Stub::Dial));
+    ASSERT_TRUE(calls.back()->Send(dial)) << i;
+  }
+  while (CountConnecting(upstream.port()) < kMany) {
+    // The daemon answers, and is not behind.
+    ASSERT_TRUE(List(channel).ok()) << CountConnecting(upstream.port());
+  }
+  EXPECT_TRUE(List(channel).ok());
 }
 
 TEST_F(ControlConnectionsTest, WhoMakesManyListenersIsNoFlood) {

@@ -95,7 +95,7 @@ class ControlAcceptorTest : public testing::LoopFixture {
   // "nothing" where it is open.
   static std::string Seen(RawClient& client) { return client.Peek(); }
 
-  ControlTable table_;
+  ControlTable table_{[this] { return time().Now(); }};
   ControlMemory memory_{int64_t{1} << 50, [] { return int64_t{0}; }};
   std::vector<Given> given_;
   std::vector<std::unique_ptr<RawClient>> clients_;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,6 +98,35 @@ TEST_F(ControlAcceptorTest, WithTlsOneNameIsOfOneConnection) {
   EXPECT_NE(table_.Find(name), first);
   EXPECT_TRUE(first->is_shut_down());
   EXPECT_FALSE(table_.Find(name)->is_shut_down());
+  EXPECT_EQ(TakeLog(),
+            std::vector<std::string>{
+                "control: another connection has the address ipv4:127.0.0.1 "
+                "and the same port: the older one is ended"});
+}
+
+// Where there is no memory for it, on the way to gRPC.
+TEST_F(ControlAcceptorTest, OneThatIsHalfTakenInIsEndedAndLeavesItsPlace) {
+  ControlAcceptor::Limits limits;
+  limits.max_connections = 1;
+  Make(limits);
+  Listen(kLoopback);
+  bool fails = true;
+  (void)acceptor_->Start([&](int fd, bool is_unix) {
+    if (std::exchange(fails, false)) {
+      close(fd);
+      throw std::bad_alloc();
+    }
+    given_.push_back({fd, is_unix});
+  });
+  RawClient& lost = Connect();
+  EXPECT_EQ(lost.Receive(), "ECONNRESET");
+  Connect();
+  EXPECT_TRUE(AwaitGiven(1));
+  EXPECT_EQ(TakeLog(),
+            (std::vector<std::string>{
+                "unhandled error: std::bad_alloc",
+                "the limit of --max-control-connections (1) is reached: "
+                "further clients wait"}));
 }
 
 TEST_F(ControlAcceptorTest, EveryAddressTakesIpv4Too) {

@@ -20,13 +20,13 @@ TimePoint At(int64_t ms) {
 TEST(ControlActivity, WhatIsFreeIsNoActivity) {
   const ControlActivity activity;
   Totals totals;
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(0), totals), 0);
   totals.received_bytes = A::kFreeBytes;
   totals.unread_bytes = A::kFreeBytes;
   totals.in_flight = A::kFreeWaiting + A::kFreeAnswered;
   totals.answered = A::kFreeAnswered;
   totals.cancelled = A::kFreeCancelled;
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(0), totals), 0);
 }
 
 TEST(ControlActivity, OneMoreOfEachCounts) {
@@ -34,7 +34,7 @@ TEST(ControlActivity, OneMoreOfEachCounts) {
   const auto level_of = [&](const std::function<void(Totals&)>& change) {
     Totals totals;
     change(totals);
-    return activity.Level(totals);
+    return activity.Level(At(0), totals);
   };
   EXPECT_EQ(level_of([](Totals& t) { t.received_bytes = A::kFreeBytes + 1; }),
             1);
@@ -54,10 +54,10 @@ TEST(ControlActivity, WhatWasReadAndWhatWaitsIsCountedOnce) {
   Totals totals;
   totals.received_bytes = 100'000;
   totals.unread_bytes = 60'000;
-  EXPECT_EQ(activity.Level(totals), 100'000 - A::kFreeBytes);
+  EXPECT_EQ(activity.Level(At(0), totals), 100'000 - A::kFreeBytes);
   // It came long ago, and waits all the same.
   totals.received_bytes = 0;
-  EXPECT_EQ(activity.Level(totals), 60'000 - A::kFreeBytes);
+  EXPECT_EQ(activity.Level(At(0), totals), 60'000 - A::kFreeBytes);
 }
 
 TEST(ControlActivity, CallsAndMessagesExplainBytes) {
@@ -70,20 +70,20 @@ TEST(ControlActivity, CallsAndMessagesExplainBytes) {
   const int64_t explained = 10 * A::kBytesOfCall + 20 * A::kBytesOfMessage +
                             5'000 + 30 * A::kBytesOfSent;
   totals.received_bytes = A::kFreeBytes + explained;
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(0), totals), 0);
   ++totals.received_bytes;
-  EXPECT_EQ(activity.Level(totals), 1);
+  EXPECT_EQ(activity.Level(At(0), totals), 1);
 }
 
 TEST(ControlActivity, CallsThatCarryAreFree) {
   const ControlActivity activity;
   Totals totals;
   totals.in_flight = totals.carrying = 1'000;
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(0), totals), 0);
   totals.in_flight += A::kFreeWaiting;
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(0), totals), 0);
   ++totals.in_flight;
-  EXPECT_EQ(activity.Level(totals), A::kWeightOfWaiting);
+  EXPECT_EQ(activity.Level(At(0), totals), A::kWeightOfWaiting);
 }
 
 TEST(ControlActivity, TwoMarksLaterItIsOld) {
@@ -92,13 +92,57 @@ TEST(ControlActivity, TwoMarksLaterItIsOld) {
   totals.received_bytes = 50'000;
   totals.cancelled = 1'000;
   EXPECT_TRUE(activity.Look(At(0), totals, false));
-  const int64_t level = activity.Level(totals);
+  const int64_t level = activity.Level(At(0), totals);
   EXPECT_EQ(level, 50'000 - A::kFreeBytes +
                        (1'000 - A::kFreeCancelled) * A::kWeightOfCancelled);
   EXPECT_FALSE(activity.Look(At(999), totals, false));
-  EXPECT_EQ(activity.Level(totals), level);
+  EXPECT_EQ(activity.Level(At(999), totals), level);
   EXPECT_FALSE(activity.Look(At(1'000), totals, false));
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(1'000), totals), 0);
+}
+
+// Nobody looks at who is silent.
+TEST(ControlActivity, WhatIsOldIsOldThoughNobodyLooks) {
+  ControlActivity activity;
+  Totals totals;
+  totals.received_bytes = 50'000;
+  totals.carrying = totals.in_flight = 3;
+  EXPECT_TRUE(activity.Look(At(0), totals, false));
+  totals.carrying = totals.in_flight = 0;
+  EXPECT_EQ(activity.Level(At(999), totals), 50'000 - A::kFreeBytes);
+  EXPECT_EQ(activity.Level(At(1'000), totals), 0);
+  EXPECT_EQ(activity.Carried(At(1'999), 0), 3);
+  EXPECT_EQ(activity.Carried(At(2'000), 0), 0);
+  EXPECT_EQ(activity.Carried(At(2'000), 2), 2);
+  // What comes without a look counts.
+  totals.received_bytes += 20'000;
+  EXPECT_EQ(activity.Level(At(60'000), totals), 20'000 - A::kFreeBytes);
+}
+
+TEST(ControlActivity, WhatWaitedToBeReadIsOldThoughNobodyLooks) {
+  ControlActivity activity;
+  Totals totals;
+  totals.unread_bytes = 50'000;
+  activity.Look(At(0), totals, true);
+  activity.Look(At(500), totals, true);
+  totals.unread_bytes = 0;
+  EXPECT_EQ(activity.Level(At(1'999), totals), 50'000 - A::kFreeBytes);
+  EXPECT_EQ(activity.Level(At(2'000), totals), 0);
+  totals.unread_bytes = 40'000;
+  EXPECT_EQ(activity.Level(At(2'000), totals), 40'000 - A::kFreeBytes);
+}
+
+TEST(ControlActivity, WhatIsUnexplainedIsSoForEver) {
+  Totals totals;
+  totals.received_bytes = 100'000;
+  EXPECT_EQ(A::Unexplained(totals), 100'000);
+  totals.begun = 10;
+  totals.messages = 20;
+  totals.message_bytes = 5'000;
+  totals.sent = 30;
+  EXPECT_EQ(A::Unexplained(totals), 100'000 - 10 * A::kBytesOfCall -
+                                        20 * A::kBytesOfMessage - 5'000 -
+                                        30 * A::kBytesOfSent);
 }
 
 TEST(ControlActivity, TheMostUnreadIsRememberedForASecondOrTwo) {
@@ -109,9 +153,9 @@ TEST(ControlActivity, TheMostUnreadIsRememberedForASecondOrTwo) {
   activity.Look(At(1'000), totals, true);  // A mark.
   totals.unread_bytes = 0;
   activity.Look(At(1'025), totals, false);
-  EXPECT_EQ(activity.Level(totals), 50'000 - A::kFreeBytes);
+  EXPECT_EQ(activity.Level(At(1'025), totals), 50'000 - A::kFreeBytes);
   activity.Look(At(2'000), totals, false);
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(2'000), totals), 0);
 }
 
 TEST(ControlActivity, ArrivalsOfWhichNothingComesCount) {
@@ -120,11 +164,11 @@ TEST(ControlActivity, ArrivalsOfWhichNothingComesCount) {
   for (int i = 0; i < A::kFreeArrivals; ++i) {
     EXPECT_FALSE(activity.Look(At(i), totals, true));
   }
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(100), totals), 0);
   EXPECT_FALSE(activity.Look(At(100), totals, false));
-  EXPECT_EQ(activity.Level(totals), 0);
+  EXPECT_EQ(activity.Level(At(100), totals), 0);
   activity.Look(At(101), totals, true);
-  EXPECT_EQ(activity.Level(totals), A::kWeightOfArrival);
+  EXPECT_EQ(activity.Level(At(101), totals), A::kWeightOfArrival);
 }
 
 TEST(ControlActivity, ACallAMessageEitherWayAndBytesExplainAnArrival) {
@@ -139,7 +183,7 @@ TEST(ControlActivity, ACallAMessageEitherWayAndBytesExplainAnArrival) {
       reason(totals);
       activity.Look(At(i), totals, true);
     }
-    EXPECT_EQ(activity.Level(totals), 0);
+    EXPECT_EQ(activity.Level(At(100), totals), 0);
   }
 }
 
@@ -179,14 +223,14 @@ TEST(ControlActivity, WhatWasCarriedOfLateIsRemembered) {
   activity.Look(At(0), totals, false);
   totals.carrying = 1;
   activity.Look(At(1'000), totals, false);
-  EXPECT_EQ(activity.carried(0), 3);
-  EXPECT_EQ(activity.carried(4), 4);
+  EXPECT_EQ(activity.Carried(At(1'000), 0), 3);
+  EXPECT_EQ(activity.Carried(At(1'000), 4), 4);
   activity.Look(At(2'000), totals, false);
-  EXPECT_EQ(activity.carried(0), 1);
+  EXPECT_EQ(activity.Carried(At(2'000), 0), 1);
   totals.carrying = 0;
   activity.Look(At(3'000), totals, false);
   activity.Look(At(4'000), totals, false);
-  EXPECT_EQ(activity.carried(0), 0);
+  EXPECT_EQ(activity.Carried(At(4'000), 0), 0);
 }
 
 // Whatever happens in whatever order: no level is negative, one that asks for
@@ -218,19 +262,19 @@ TEST(ControlActivity, EverySequenceOfSixEvents) {
       events[rest % events.size()](totals);
       rest /= static_cast<int>(events.size());
       activity.Look(At(time += 400), totals, step % 2 == 0);
-      const int64_t level = activity.Level(totals);
+      const int64_t level = activity.Level(At(time), totals);
       ASSERT_GE(level, 0) << sequence;
       Totals more = totals;
       more.received_bytes += 1;
       more.unread_bytes += 1;
       more.in_flight += 1;
       more.cancelled += 1;
-      ASSERT_GE(activity.Level(more), level) << sequence;
+      ASSERT_GE(activity.Level(At(time), more), level) << sequence;
     }
     totals.unread_bytes = 0;
     totals.in_flight = totals.answered = totals.carrying = 0;
     for (int i = 0; i < 3; ++i) activity.Look(At(time += 1'000), totals, false);
-    ASSERT_EQ(activity.Level(totals), 0) << sequence;
+    ASSERT_EQ(activity.Level(At(time), totals), 0) << sequence;
   }
 }
 

@@ -81,6 +81,30 @@ TEST_F(ControlFloodTest, ManyThatSendWhatNoCallExplainsAreEndedTogether) {
   EXPECT_NE(log[0].find("too many bytes of all clients"), log[0].npos);
 }
 
+// Though all of it came in one look.
+TEST_F(ControlFloodTest, WhatOneHasSentThatIsEndedIsNobodyElsesFault) {
+  StartOne({});
+  RawClient& flood = ConnectAndAwait();
+  RawClient& other = ConnectAndAwait();
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(Plain(1)->BeginCall());
+  EXPECT_EQ(other.Send("x"), "ok");
+  const auto connection = Plain(0);
+  ASSERT_TRUE(connection->BeginCall());
+  std::vector<char> read(1 << 16);
+  const std::string data(1 << 16, 'x');
+  for (int i = 0; i < 64; ++i) {
+    ASSERT_EQ(flood.Send(data), "ok");
+    Settle();
+    while (recv(given_[0].fd, read.data(), read.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  time().Advance(milliseconds(25));
+  EXPECT_TRUE(connection->is_shut_down());
+  EXPECT_EQ(Seen(other), "nothing");
+  EXPECT_EQ(table_.num_shut_down(), 1);
+  (void)TakeLog();
+}
+
 TEST_F(ControlFloodTest, WhoIsSilentIsNotLookedAt) {
   StartOne({});
   RawClient& client = ConnectAndAwait();
@@ -111,7 +135,7 @@ TEST_F(ControlFloodTest, WhatWaitsToBeReadIsFoundThoughNothingMoreComes) {
   EXPECT_EQ(client.Send(std::string(100 << 10, 'x')), "ok");
   Settle();
   for (int i = 0; i < 500; ++i) time().Advance(milliseconds(10));
-  EXPECT_GT(Plain(0)->Activity(), 50 << 10);
+  EXPECT_GT(Plain(0)->Activity(time().Now()), 50 << 10);
   table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, "so says the test");
   EXPECT_EQ(client.Receive(), "ECONNRESET");
   EXPECT_EQ(Seen(other), "nothing");
@@ -139,7 +163,10 @@ TEST_F(ControlFloodTest, WhoAsksForLittleIsNotEndedForWhatOthersTook) {
   // The heap is asked for it, where it can be measured.
   EXPECT_EQ(memory.policy().next_trim().has_value(), memory.Unaccounted() != 0);
   // Who asks for much is.
-  for (int i = 0; i < ControlActivity::kFreeWaiting; ++i) {
+  constexpr int64_t kMuch =
+      ControlActivity::kFreeWaiting +
+      ControlTable::kLeastHeld / ControlActivity::kWeightOfWaiting;
+  for (int i = 1; i < kMuch; ++i) {
     ASSERT_TRUE(Plain(0)->BeginCall());
   }
   time().Advance(milliseconds(10));

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ using testing::PlainClient;
 using testing::PlainListener;
 using Connection = std::shared_ptr<ControlConnection>;
 using Whom = ControlTable::Whom;
+
+// Of connections that nobody has looked at any time is as good.
+constexpr TimePoint kNow{};
 
 // One that has no socket, and so is not open.
 Connection WithoutSocket(const std::string& key) {
@@ -198,7 +202,7 @@ TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
   Pair& carrying = Add("carrying");
   Pair& busy = Add("busy");
   // More than what it may have for the one that it carries.
-  Occupy(*carrying, 300);
+  Occupy(*carrying, 250);
   Carry(*carrying, 1);
   Occupy(*busy, 10);
   ShutDownBusiest(Whom::kEvenThoseThatCarry);
@@ -208,6 +212,48 @@ TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
   EXPECT_FALSE(carrying.ended());
   ShutDownBusiest(Whom::kEvenThoseThatCarry);
   EXPECT_TRUE(carrying.ended());
+}
+
+// One who only calls a few times at once is no reason to spare it.
+TEST_F(ControlTableTest, WhoCarriesAndHasSentFarMoreComesFirst) {
+  Pair& carrying = Add("carrying");
+  Pair& busy = Add("busy");
+  Occupy(*carrying, 350);
+  Carry(*carrying, 1);
+  Occupy(*busy, 10);
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
+  EXPECT_TRUE(carrying.ended());
+  EXPECT_FALSE(busy.ended());
+}
+
+// Each carries one connection, and has sent less than may be expected for it.
+TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesAnswersForAllThatItHasSent) {
+  Pair& little = Add("little");
+  Pair& much = Add("much");
+  Pair& more = Add("more");
+  for (Pair* pair : {&little, &much, &more}) Carry(**pair, 1);
+  Occupy(*much, 60);
+  Occupy(*more, 100);
+  ShutDownBusiest(Whom::kBusiest);
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_EQ(table_.num_shut_down(), 0);
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
+  EXPECT_TRUE(much.ended());
+  EXPECT_TRUE(more.ended());
+  EXPECT_FALSE(little.ended());
+}
+
+// What is left of a flood that is over is not the fault of who calls.
+TEST_F(ControlTableTest, WhereTheProcessIsTooLargeAFewCallsAreNoFault) {
+  Pair& one = Add("one");
+  constexpr int kLeast = static_cast<int>(ControlTable::kLeastHeld /
+                                          ControlActivity::kWeightOfWaiting);
+  Occupy(*one, kLeast - 1);
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
+  EXPECT_FALSE(one.ended());
+  one->BeginCall();
+  ShutDownBusiest(Whom::kEvenThoseThatCarry);
+  EXPECT_TRUE(one.ended());
 }
 
 TEST_F(ControlTableTest, CallsThatCarryAreNotActive) {
@@ -347,6 +393,51 @@ struct TcpPair {
   Connection connection;
 };
 
+// It holds what it has opened with them, and those who call are innocent.
+TEST_F(ControlTableTest, WhoIsSilentAnswersForWhatItHasSentLongAgo) {
+  TimePoint now(std::chrono::hours(1));
+  ControlTable table([&now] { return now; });
+  TcpPair silent;
+  table.Add(silent.connection);
+  Pair calling("fd:6");
+  table.Add(calling.connection());
+  silent.client.Send(std::string(100'000, 'x'));
+  silent.AwaitReceived(100'000);
+  std::string read(100'000, '\0');
+  ASSERT_EQ(recv(silent.server.get(), read.data(), read.size(), MSG_WAITALL),
+            100'000);
+  silent.connection->Look(now, silent.connection->Totals(), true);
+  now += std::chrono::seconds(2);
+  Occupy(*calling, 10);
+  table.ShutDownBusiest(Whom::kEvenThoseThatCarry, "so says the test");
+  EXPECT_TRUE(silent.connection->is_shut_down());
+  EXPECT_FALSE(calling.ended());
+  // It is no activity any more.
+  table.ShutDownBusiest(Whom::kAllAsBusy, "so says the test");
+  EXPECT_TRUE(calling.ended());
+}
+
+TEST(ControlConnection, CallsOfConnectionsAreNoneThatWait) {
+  Pair pair("fd:5");
+  for (int i = 0; i < FloodPolicy::kMostCalls; ++i) {
+    EXPECT_TRUE(pair->BeginCall());
+  }
+  for (int i = 0; i < 10; ++i) {
+    pair->BeginUnjoined();
+    EXPECT_TRUE(pair->BeginCall());
+    pair->BeginCarrying();
+    pair->EndUnjoined();
+    pair->BeginUnjoined();
+    pair->EndCarrying();
+  }
+  EXPECT_EQ(pair->Totals().unjoined, 10);
+  EXPECT_EQ(pair->Totals().carrying, 0);
+  EXPECT_FALSE(pair->BeginCall());
+  pair->EndCall(false);
+  pair->EndUnjoined();
+  EXPECT_FALSE(pair->BeginCall());
+}
+
 TEST(ControlConnection, TheClientGetsAResetAndWhatItSentIsThrownAway) {
   TcpPair pair;
   pair.client.Send(std::string(50'000, 'x'));
@@ -362,23 +453,25 @@ TEST(ControlConnection, WhatComesIsActivityUntilCallsExplainIt) {
   using A = ControlActivity;
   TcpPair pair;
   ControlConnection& connection = *pair.connection;
-  EXPECT_EQ(connection.Activity(), 0);
+  EXPECT_EQ(connection.Activity(kNow), 0);
   pair.client.Send(std::string(50'000, 'x'));
   pair.AwaitReceived(50'000);
   EXPECT_EQ(connection.Totals().unread_bytes, 50'000);
-  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes);
+  EXPECT_EQ(connection.Activity(kNow), 50'000 - A::kFreeBytes);
   std::string read(50'000, '\0');
   EXPECT_EQ(recv(pair.server.get(), read.data(), read.size(), MSG_WAITALL),
             50'000);
-  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes);
+  EXPECT_EQ(connection.Activity(kNow), 50'000 - A::kFreeBytes);
   EXPECT_TRUE(connection.BeginCall());
-  EXPECT_EQ(connection.Activity(), 50'000 - A::kFreeBytes - A::kBytesOfCall);
+  EXPECT_EQ(connection.Activity(kNow),
+            50'000 - A::kFreeBytes - A::kBytesOfCall);
   connection.AddMessage(30'000);
-  EXPECT_EQ(connection.Activity(),
+  EXPECT_EQ(connection.Activity(kNow),
             20'000 - A::kFreeBytes - A::kBytesOfCall - A::kBytesOfMessage);
   connection.AddSent();
-  EXPECT_EQ(connection.Activity(), 20'000 - A::kFreeBytes - A::kBytesOfCall -
-                                       A::kBytesOfMessage - A::kBytesOfSent);
+  EXPECT_EQ(connection.Activity(kNow),
+            20'000 - A::kFreeBytes - A::kBytesOfCall - A::kBytesOfMessage -
+                A::kBytesOfSent);
 }
 
 TEST(ControlConnection, CallsThatAreAnsweredWeighLess) {
@@ -386,12 +479,12 @@ TEST(ControlConnection, CallsThatAreAnsweredWeighLess) {
   Pair pair("fd:5");
   constexpr int kCalls = A::kFreeWaiting + A::kFreeAnswered + 1;
   for (int i = 0; i < kCalls; ++i) EXPECT_TRUE(pair->BeginCall());
-  EXPECT_EQ(pair->Activity(), (A::kFreeAnswered + 1) * A::kWeightOfWaiting);
+  EXPECT_EQ(pair->Activity(kNow), (A::kFreeAnswered + 1) * A::kWeightOfWaiting);
   for (int i = 0; i <= A::kFreeAnswered; ++i) pair->BeginAnswer();
-  EXPECT_EQ(pair->Activity(), A::kWeightOfAnswered);
+  EXPECT_EQ(pair->Activity(kNow), A::kWeightOfAnswered);
   pair->EndAnswer();
   pair->EndCall(false);
-  EXPECT_EQ(pair->Activity(), 0);
+  EXPECT_EQ(pair->Activity(kNow), 0);
 }
 
 // What came with a reset, or with the end both ways, gRPC could read and make

@@ -53,11 +53,13 @@ class Model {
     const int64_t message_bytes = now.message_bytes - last_.message_bytes;
     const int64_t messages = now.messages - last_.messages;
     const int64_t calls = now.begun - last_.begun;
+    const int64_t sent = now.sent - last_.sent;
     cancelled_.Add(now_ms, now.cancelled - last_.cancelled);
     bytes_.Add(now_ms, now.received_bytes - last_.received_bytes -
-                           message_bytes * 9 / 8 - calls * 16 * 1024);
+                           message_bytes * 9 / 8 - messages * 48 - sent * 64 -
+                           calls * 16 * 1024);
     const uint32_t segments = now.received_segments - last_.received_segments;
-    segments_.Add(now_ms, int64_t{segments} - messages * 2 -
+    segments_.Add(now_ms, int64_t{segments} - messages * 2 - sent * 2 -
                               message_bytes / 512 - calls * 16);
     last_ = now;
     if (now.carrying >= carrying_ || now_ms >= until_ms_) {
@@ -67,7 +69,9 @@ class Model {
       carrying_ = now.carrying;
       until_ms_ = now_ms + 10'000;
     }
-    if (now.in_flight - now.carrying > 1000) return Excess::kCalls;
+    if (now.in_flight - now.carrying - now.unjoined > 1000) {
+      return Excess::kCalls;
+    }
     if (cancelled_.Level() > 2000) return Excess::kCancelled;
     if (bytes_.Level() > 1024 * 1024 + int64_t{carrying_} * 512 * 1024) {
       return Excess::kBytes;
@@ -87,7 +91,7 @@ class Model {
   BucketModel segments_{5'000};
 };
 
-constexpr int kNumChanges = 10;
+constexpr int kNumChanges = 11;
 
 // Makes change number `change`, or lets time pass.
 void Apply(int change, Totals& totals, int64_t& now_ms) {
@@ -128,6 +132,13 @@ void Apply(int change, Totals& totals, int64_t& now_ms) {
     case 9:
       totals.in_flight += 1;
       totals.carrying += 1;
+      return;
+    case 10:  // Some that connect; and what a client sends for what it is sent.
+      totals.in_flight += 10;
+      totals.unjoined += 10;
+      totals.sent += 1'000;
+      totals.received_bytes += 60'000;
+      totals.received_segments += 2'100;
       return;
   }
 }
@@ -182,7 +193,7 @@ TEST(FloodPolicy, ExactlyAsManyCancelledCallsASecondAreFineForEver) {
 }
 
 TEST(FloodPolicy, HoldsUnderEveryShortSequenceOfChanges) {
-  EXPECT_EQ(Explore(5, {}), 100'000);
+  EXPECT_EQ(Explore(5, {}), 161'051);
 }
 
 // Its client could not know yet that they have ended.
@@ -207,7 +218,7 @@ TEST(FloodPolicy, StreamsThatHaveEndedExplainWhatTheyHeldAndWhatStillComes) {
 TEST(FloodPolicy, CountsOfSegmentsMayWrap) {
   Totals from;
   from.received_segments = std::numeric_limits<uint32_t>::max() - 12'000;
-  EXPECT_EQ(Explore(3, from), 1'000);
+  EXPECT_EQ(Explore(3, from), 1'331);
 
   FloodPolicy policy;
   EXPECT_EQ(policy.Look(TimePoint(), {}), Excess::kNone);
@@ -232,6 +243,10 @@ TEST(FloodPolicy, EachLimitIsTheMostThatIsFine) {
   ++calls.in_flight;
   EXPECT_EQ(AtOnce(calls), Excess::kCalls);
   ++calls.carrying;
+  EXPECT_EQ(AtOnce(calls), Excess::kNone);
+  ++calls.in_flight;
+  EXPECT_EQ(AtOnce(calls), Excess::kCalls);
+  ++calls.unjoined;
   EXPECT_EQ(AtOnce(calls), Excess::kNone);
 
   Totals cancelled;
@@ -267,7 +282,7 @@ TEST(FloodPolicy, WhatExplainsBytesAndSegmentsCounts) {
   Totals message;
   message.messages = 1;
   message.message_bytes = 8 << 20;
-  message.received_bytes = (1 << 20) + (9 << 20);
+  message.received_bytes = (1 << 20) + (9 << 20) + 48;
   message.received_segments = 20'000 + 2 + (16 << 10);
   EXPECT_EQ(AtOnce(message), Excess::kNone);
   ++message.received_bytes;
@@ -276,6 +291,17 @@ TEST(FloodPolicy, WhatExplainsBytesAndSegmentsCounts) {
   ++message.received_segments;
   EXPECT_EQ(AtOnce(message), Excess::kSegments);
 
+  Totals sent;
+  sent.sent = 1;
+  sent.received_bytes = (1 << 20) + 64;
+  sent.received_segments = 20'002;
+  EXPECT_EQ(AtOnce(sent), Excess::kNone);
+  ++sent.received_bytes;
+  EXPECT_EQ(AtOnce(sent), Excess::kBytes);
+  --sent.received_bytes;
+  ++sent.received_segments;
+  EXPECT_EQ(AtOnce(sent), Excess::kSegments);
+
   Totals carrying;
   carrying.carrying = carrying.in_flight = 2;
   carrying.received_bytes = 2 << 20;
@@ -283,6 +309,25 @@ TEST(FloodPolicy, WhatExplainsBytesAndSegmentsCounts) {
   EXPECT_EQ(AtOnce(carrying), Excess::kNone);
   ++carrying.received_bytes;
   EXPECT_EQ(AtOnce(carrying), Excess::kBytes);
+}
+
+// Each in a frame and a record of TLS of its own, answered by as many.
+TEST(FloodPolicy, SmallMessagesAreFineForEver) {
+  for (const int64_t size : {1, 18, 66, 400}) {
+    FloodPolicy policy;
+    Totals totals;
+    totals.in_flight = totals.carrying = 1;
+    for (int i = 0; i < 10'000; ++i) {
+      totals.messages += 200;
+      totals.sent += 200;
+      totals.message_bytes += 200 * size;
+      totals.received_bytes += 200 * (size + 9 + 5 + 22);
+      totals.received_segments += 2 * 200;
+      ASSERT_EQ(policy.Look(TimePoint(milliseconds(5 * i)), totals),
+                Excess::kNone)
+          << size << " " << i;
+    }
+  }
 }
 
 TEST(FloodPolicy, AsMuchAsLeaksIsFineForEver) {

@@ -178,6 +178,28 @@ TEST(MemoryPolicy, WhileThereIsTooMuchItIsTrimmedEachSecondForAWhile) {
   EXPECT_EQ(policy.next_trim(), std::nullopt);
 }
 
+// It may be something else that is left then.
+TEST(MemoryPolicy, OnceThereIsLittleItMayBeTrimmedAnew) {
+  MemoryPolicy policy(90);
+  int64_t ms = 0;
+  const auto trim_all = [&] {
+    int num_trims = 0;
+    for (int i = 0; i < 6'000; ++i) {
+      EXPECT_EQ(policy.Look(At(milliseconds(ms += 10)), 91, 91), Alarm::kLevel);
+      if (!policy.next_trim() || *policy.next_trim() > At(milliseconds(ms))) {
+        continue;
+      }
+      policy.OnTrimmed(At(milliseconds(ms)));
+      ++num_trims;
+    }
+    return num_trims;
+  };
+  EXPECT_EQ(trim_all(), 6);
+  EXPECT_EQ(policy.Look(At(milliseconds(ms += 10)), 90, 90), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+  EXPECT_EQ(trim_all(), 6);
+}
+
 TEST(ControlMemory, WhatIsAccountedForDoesNotCount) {
   int64_t accounted = 0;
   const ControlMemory memory(1 << 20, [&] { return accounted; });

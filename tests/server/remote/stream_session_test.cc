@@ -30,6 +30,10 @@ using server::DataBlock;
 // What gRPC is otherwise.  While it stalls, the client takes nothing.
 class FakeClientStream : public ClientStream {
  public:
+  void BeginConnection() override { has_connection_ = true; }
+  void EndConnection() override { has_connection_ = false; }
+  bool has_connection() const { return has_connection_; }
+
   explicit FakeClientStream(const Executor& executor)
       : executor_(executor), broken_(executor), changed_(executor) {}
 
@@ -111,6 +115,7 @@ class FakeClientStream : public ClientStream {
   Carrier last_carrier = Carrier::kCaller;  // Of the last Read().
 
  private:
+  bool has_connection_ = false;
   bool over(bool or_finished = true) const {
     return broken_.determined() || (or_finished && finished.has_value());
   }
@@ -672,9 +677,12 @@ TEST_F(StreamSessionTest, ThePeersResetIsNoticedWhileTheClientDoesNotRead) {
   EXPECT_EQ(peer_.Send("one"), "ok");
   ASSERT_TRUE(WrittenIs({"opened", "data:one"}));
   EXPECT_EQ(peer_.Send("two"), "ok");
+  EXPECT_TRUE(stream_->has_connection());
   peer_.Reset();
   ASSERT_TRUE(RunUntil([this] { return !connection_->is_open(); }));
   EXPECT_FALSE(returned_);
+  // No descriptor bounds such streams any more, though they hold memory.
+  ASSERT_TRUE(RunUntil([this] { return !stream_->has_connection(); }));
   stream_->Stall(false);
   RunToEnd();
   EXPECT_TRUE(WrittenIs(
