@@ -19,6 +19,9 @@ constexpr int64_t kAsBusy = 2;
 // What one that carries connections may have sent for each.
 constexpr int64_t kActivityOfCarrying = 512 << 10;
 
+// What a stream may have sent of which no message has come, at the least.
+constexpr int64_t kOneWindow = 64 << 10;
+
 // By how many times one that carries connections must have sent more than
 // expected to be ended before others.
 constexpr int64_t kFarMore = 16;
@@ -123,11 +126,18 @@ std::vector<std::shared_ptr<ControlConnection>> ControlTable::OpenOnes() const {
 std::vector<ControlTable::Busy> ControlTable::BusyOnes() const {
   const TimePoint now = clock_();
   std::vector<Busy> busy;
+  std::vector<Busy> carrying;
   for (const auto& connection : OpenOnes()) {
-    if (connection->Carried(now) > 0) continue;
     const int64_t activity = connection->Activity(now);
-    if (activity >= kLeastActivity) busy.push_back({connection, activity});
+    const int carried = connection->Carried(now);
+    if (carried == 0) {
+      if (activity >= kLeastActivity) busy.push_back({connection, activity});
+      continue;
+    }
+    const int64_t more = activity - carried * kOneWindow;
+    if (more >= kLeastOfCarrying) carrying.push_back({connection, more});
   }
+  if (busy.empty()) busy = std::move(carrying);
   std::sort(busy.begin(), busy.end(), &IsBusier);
   return busy;
 }

@@ -70,8 +70,13 @@ class ControlTable {
   // silent by now, and nobody's who calls a few times at once.
   static constexpr int64_t kLeastHeld = 16 << 10;
 
+  // The same for one that carries connections, beyond a window of HTTP/2 for
+  // each: where nobody else is found it may make the process grow as fast.
+  static constexpr int64_t kLeastOfCarrying = 64 << 10;
+
   // Of those whose activity is kLeastActivity or more and who carry nothing,
-  // ends the busiest one, or with it all that are nearly as busy.
+  // ends the busiest one, or with it all that are nearly as busy; for want of
+  // such, of those who carry, and are as active as kLeastOfCarrying.
   // kEvenThoseThatCarry: of those who do, or have sent unexplained, kLeastHeld
   // or more; for want of such, or where it is far more, of those that carry
   // connections, what is expected for these not counted; and at last, for want

@@ -67,6 +67,14 @@ constexpr auto kField = "\0\x07x-flood\x20yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"sv;
 std::string FloodFrames::Beginning() {
   std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   AddFrame(bytes, kSettingsType, 0, 0, "");
+  if (!dial_.empty()) {
+    AddFrame(bytes, kHeaders, kEndHeaders, next_stream_,
+             FirstHeaders("/portreeve.v1.ConnectionService/Dial"));
+    std::string message(1, '\0');  // Not compressed.
+    AddNumber(message, static_cast<uint32_t>(dial_.size()));
+    AddFrame(bytes, kData, 0, next_stream_, message + dial_);
+    next_stream_ += 2;
+  }
   const bool is_continued = kind_ == FloodKind::kContinuation;
   AddFrame(bytes, kHeaders, is_continued ? 0 : kEndHeaders, next_stream_,
            FirstHeaders(path_));

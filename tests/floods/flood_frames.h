@@ -24,9 +24,12 @@ enum class FloodKind {
 // Threads: one.
 class FloodFrames {
  public:
-  // `path` is the method of the streams, "/package.Service/Method".
-  FloodFrames(FloodKind kind, const std::string& path)
-      : kind_(kind), path_(path) {}
+  // `path` is the method of the streams, "/package.Service/Method".  Not empty,
+  // `dial` is the first message of a call of Dial, which comes before them all
+  // and stays open.
+  FloodFrames(FloodKind kind, const std::string& path,
+              const std::string& dial = "")
+      : kind_(kind), path_(path), dial_(dial) {}
 
   // What comes first, with one stream from which the later ones take their
   // header fields by number: 15 bytes each.
@@ -40,6 +43,7 @@ class FloodFrames {
 
   const FloodKind kind_;
   const std::string path_;
+  const std::string dial_;
   uint32_t next_stream_ = 1;
 };
 

@@ -41,6 +41,7 @@ struct Flood {
   const char* name;
   FloodKind kind;
   const char* path;
+  bool carries = false;  // A connection beside it, that the client has dialled.
 };
 void PrintTo(const Flood& flood, std::ostream* out) { *out << flood.name; }
 
@@ -54,6 +55,7 @@ constexpr char kReflection[] =
 constexpr Flood kFloods[] = {
     {"Open", FloodKind::kOpen, kUnknown},
     {"OpenCreate", FloodKind::kOpen, kCreate},
+    {"OpenCreateAndCarry", FloodKind::kOpen, kCreate, true},
     {"OpenAttach", FloodKind::kOpen, kAttach},
     {"OpenReflection", FloodKind::kOpen, kReflection},
     {"End", FloodKind::kEnd, kUnknown},
@@ -169,6 +171,7 @@ class FloodTest
     options.kind = flood.kind;
     options.path = flood.path;
     options.num_connections = num_connections;
+    if (flood.carries) options.dial = Dial();
     options.time = kFloodTime;
     if (transport == Transport::kUnix) {
       options.unix_path = folder_.File("control");
@@ -181,6 +184,16 @@ class FloodTest
     options.certificate = folder_.File("stranger.cert");
     options.key = folder_.File("stranger.key");
     return options;
+  }
+
+  // To the daemon's own listener, where that is allowed.
+  std::string Dial() const {
+    v1::ClientFrame frame;
+    auto* inet =
+        frame.mutable_dial()->mutable_where_to_connect()->mutable_inet();
+    inet->set_host("127.0.0.1");
+    inet->set_port(daemon_->ListenerPort(0));
+    return frame.SerializeAsString();
   }
 
   // In bytes: "VmRSS" or "VmHWM".

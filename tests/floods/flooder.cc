@@ -69,21 +69,33 @@ class Connection {
                                                                          : -1;
   }
 
-  // Throws away what came; false: it is over.
-  bool Read() {
+  // Throws away what came, or adds it to `received`; false: it is over.
+  bool Read(std::string* received = nullptr) {
     char buffer[65536];
     for (;;) {
       if (ssl_ == nullptr) {
         const ssize_t n = recv(fd_.get(), buffer, sizeof buffer, 0);
-        if (n > 0) continue;
+        if (n > 0) {
+          if (received != nullptr) received->append(buffer, n);
+          continue;
+        }
         return n < 0 && errno == EAGAIN;
       }
       ERR_clear_error();
       const int n = SSL_read(ssl_.get(), buffer, sizeof buffer);
-      if (n > 0) continue;
+      if (n > 0) {
+        if (received != nullptr) received->append(buffer, n);
+        continue;
+      }
       const int error = SSL_get_error(ssl_.get(), n);
       return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
     }
+  }
+
+  // Until something comes, for kLongestWait at most.
+  void WaitForInput() {
+    pollfd poll_fd{fd_.get(), POLLIN, 0};
+    (void)poll(&poll_fd, 1, static_cast<int>(kLongestWait.count()));
   }
 
   // Until more can be sent, or the daemon has ended it: false then.
@@ -99,6 +111,25 @@ class Connection {
   Descriptor fd_;
   std::unique_ptr<SSL, decltype(&SSL_free)> ssl_;
 };
+
+// Whether the first stream has a message in what the daemon has sent, or its
+// end: RFC 9113, section 4.1.
+bool IsAnswered(const std::string& received) {
+  constexpr size_t kHeaderSize = 9;
+  const auto byte = [&](size_t at) {
+    return static_cast<unsigned char>(received[at]);
+  };
+  for (size_t at = 0; at + kHeaderSize <= received.size();) {
+    const bool is_of_first_stream = byte(at + 8) == 1 && byte(at + 7) == 0 &&
+                                    byte(at + 6) == 0 && byte(at + 5) == 0;
+    const bool is_data = byte(at + 3) == 0;
+    const bool ends = byte(at + 3) == 3 || (byte(at + 4) & 1) != 0;
+    if (is_of_first_stream && (is_data || ends)) return true;
+    at += kHeaderSize +
+          (size_t{byte(at)} << 16 | size_t{byte(at + 1)} << 8 | byte(at + 2));
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -138,10 +169,18 @@ void Flooder::Flood() {
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLeastPriority);
   const auto end = std::chrono::steady_clock::now() + options_.time;
   Connection connection(Connect(options_), tls_.get());
-  FloodFrames frames(options_.kind, options_.path);
+  FloodFrames frames(options_.kind, options_.path, options_.dial);
+  std::string received;
+  bool awaits_answer = !options_.dial.empty();
   std::string block = frames.Beginning();
   size_t sent = 0;
   while (std::chrono::steady_clock::now() < end) {
+    if (sent == block.size() && awaits_answer) {
+      if (!connection.Read(&received)) break;
+      awaits_answer = !IsAnswered(received);
+      if (awaits_answer) connection.WaitForInput();
+      continue;
+    }
     if (sent == block.size()) {
       block = frames.Next(kBlock);
       sent = 0;

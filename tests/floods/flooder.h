@@ -21,6 +21,8 @@ class Flooder {
   struct Options {
     FloodKind kind = FloodKind::kOpen;
     std::string path;
+    // As that of FloodFrames: the flood begins when the call is answered.
+    std::string dial;
     int num_connections = 1;
     // For how long each sends, unless the daemon ends it before.
     std::chrono::milliseconds time{0};

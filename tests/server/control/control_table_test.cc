@@ -208,7 +208,10 @@ TEST_F(ControlTableTest, WhoCarriesConnectionsComesLast) {
   ShutDownBusiest(Whom::kEvenThoseThatCarry);
   EXPECT_TRUE(busy.ended());
   EXPECT_FALSE(carrying.ended());
+  Pair& other = Add("other");
+  Occupy(*other, 1);
   ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(other.ended());
   EXPECT_FALSE(carrying.ended());
   ShutDownBusiest(Whom::kEvenThoseThatCarry);
   EXPECT_TRUE(carrying.ended());
@@ -232,8 +235,9 @@ TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesAnswersForAllThatItHasSent) {
   Pair& much = Add("much");
   Pair& more = Add("more");
   for (Pair* pair : {&little, &much, &more}) Carry(**pair, 1);
-  Occupy(*much, 60);
-  Occupy(*more, 100);
+  // Both less than what makes one that carries busy.
+  Occupy(*much, 12);
+  Occupy(*more, 20);
   ShutDownBusiest(Whom::kBusiest);
   ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_EQ(table_.num_shut_down(), 0);
@@ -241,6 +245,25 @@ TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesAnswersForAllThatItHasSent) {
   EXPECT_TRUE(much.ended());
   EXPECT_TRUE(more.ended());
   EXPECT_FALSE(little.ended());
+}
+
+// It may make the process grow as fast as anybody.
+TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesIsAsBusyAsItSends) {
+  Pair& calm = Add("calm");
+  Pair& busy = Add("busy");
+  Carry(*calm, 2);
+  Carry(*busy, 1);
+  constexpr int kLeast =
+      static_cast<int>(((64 << 10) + ControlTable::kLeastOfCarrying) /
+                       ControlActivity::kWeightOfWaiting);
+  Occupy(*calm, kLeast + 2);  // Two of them carry, and wait for nothing.
+  Occupy(*busy, kLeast);      // One of them does.
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_EQ(table_.num_shut_down(), 0);
+  busy->BeginCall();
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(busy.ended());
+  EXPECT_FALSE(calm.ended());
 }
 
 // What is left of a flood that is over is not the fault of who calls.
