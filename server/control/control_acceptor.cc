@@ -413,9 +413,8 @@ void ControlAcceptor::LookAtAll(TimePoint now) {
 void ControlAcceptor::LookAtMemory(TimePoint now) {
   // What may wait of a connection that a client serves, windows included.
   constexpr int64_t kOfCarrying = 512 << 10;
-  const int64_t unaccounted =
-      memory_.Unaccounted() - table_.num_carrying() * kOfCarrying;
-  switch (memory_.policy().Look(now, unaccounted, memory_.Resident())) {
+  switch (memory_.policy().Look(now, memory_.Unaccounted(), memory_.Resident(),
+                                table_.num_carrying() * kOfCarrying)) {
     case MemoryPolicy::Alarm::kNone:
       return;
     case MemoryPolicy::Alarm::kGrowth:

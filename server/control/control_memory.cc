@@ -32,8 +32,8 @@ constexpr std::chrono::seconds kMarkInterval{1};
 }  // namespace
 
 MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
-                                       int64_t resident) {
-  const Memory memory{bytes, resident};
+                                       int64_t resident, int64_t credit) {
+  const Memory memory{bytes, resident, credit, credit};
   const bool is_first = !marked_.has_value();
   if (is_first || now - *marked_ >= kMarkInterval) {
     // After a pause both are old.
@@ -41,17 +41,21 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
     newer_ = memory;
     marked_ = now;
   }
-  // What was given back may come again.
   for (Memory* mark : {&older_, &newer_}) {
-    const int64_t fallen = std::max<int64_t>(mark->resident - resident, 0);
-    mark->resident -= fallen;
-    mark->unaccounted =
-        std::clamp(bytes, mark->unaccounted - fallen, mark->unaccounted);
+    // What was given back may come again.
+    if (const int64_t fallen = mark->resident - resident; fallen > 0) {
+      mark->resident = resident;
+      mark->unaccounted =
+          std::clamp(bytes, mark->unaccounted - fallen, mark->unaccounted);
+      mark->credit = mark->most_credit = std::min(mark->credit, credit);
+    }
+    mark->most_credit = std::max(mark->most_credit, credit);
   }
   const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
   const int64_t growth =
-      std::min(bytes - older_.unaccounted, resident - older_.resident);
-  const bool is_too_large = bytes > limit_;
+      std::min(bytes - older_.unaccounted, resident - older_.resident) -
+      kInPassing * (older_.most_credit - older_.credit);
+  const bool is_too_large = bytes - credit > limit_;
   // The next time it is too large it may be for something else.
   if (!is_too_large && !next_trim_) num_trimmed_ = 0;
   if (!is_too_large && growth <= limit_ / part) return Alarm::kNone;

@@ -35,10 +35,15 @@ class MemoryPolicy {
   static constexpr int64_t kGrowthPartOnAlert = 48;
   static constexpr Duration kAlert = std::chrono::seconds(3);
 
+  // How many times its credit a connection may take while it is new.
+  static constexpr int64_t kInPassing = 2;
+
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 
   // The process has `bytes` that nothing accounts for, and `resident` in all:
   // what only leaves the account, as with connections that close, is no growth.
+  // Of `bytes` up to `credit` are for connections that clients serve, as they
+  // are now; those that have ended may have left theirs in the heap.
   enum class Alarm {
     kNone,
     // It has grown so fast that whoever sends much has to go.
@@ -46,7 +51,8 @@ class MemoryPolicy {
     // It is too large: whoever is busy has to go.
     kLevel,
   };
-  Alarm Look(TimePoint now, int64_t bytes, int64_t resident);
+  Alarm Look(TimePoint now, int64_t bytes, int64_t resident,
+             int64_t credit = 0);
 
   bool IsOnAlert(TimePoint now) const { return now < alert_until_; }
 
@@ -60,6 +66,8 @@ class MemoryPolicy {
   struct Memory {
     int64_t unaccounted = 0;
     int64_t resident = 0;
+    int64_t credit = 0;
+    int64_t most_credit = 0;  // Since then.
   };
 
   void TrimAt(TimePoint latest);

@@ -178,6 +178,33 @@ TEST(MemoryPolicy, WhileThereIsTooMuchItIsTrimmedEachSecondForAWhile) {
   EXPECT_EQ(policy.next_trim(), std::nullopt);
 }
 
+TEST(MemoryPolicy, WhatIsForConnectionsThatAreServedIsNoGrowth) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1)), 50, 50, 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(2)), 51, 51, 20), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 101, 31, 20), Alarm::kLevel);
+}
+
+TEST(MemoryPolicy, WhatConnectionsThatHaveEndedLeaveIsNoGrowth) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1)), 40, 40, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(2)), 40, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 81, 91, 1), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(4)), 81, 91, 0), Alarm::kLevel);
+}
+
+// New ones may take it again, once it was given back.
+TEST(MemoryPolicy, WhatWasGivenBackOfThemMayComeAgainWithOthers) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 40, 40, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(1)), 5, 5, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(2)), 45, 45, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 95, 95, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(4)), 96, 96, 40), Alarm::kGrowth);
+}
+
 // It may be something else that is left then.
 TEST(MemoryPolicy, OnceThereIsLittleItMayBeTrimmedAnew) {
   MemoryPolicy policy(90);
