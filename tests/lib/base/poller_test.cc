@@ -149,6 +149,21 @@ TEST_F(PollerTest, WhatIsRemovedIsNotCalledAfterTheRound) {
   poller().Remove(first);
 }
 
+TEST_F(PollerTest, AskedForByOneThatIsCalledAgainItIsAfterTheNextRound) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  watch.then = [&] {
+    if (watch.told.size() == 1) poller().CallAfterRound(watch, 1);
+  };
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  Settle();
+  poller().CallAgain(watch);
+  RunUntil([&] { return watch.told.size() == 2; });
+  EXPECT_EQ(watch.told[1].events, 0u);
+  EXPECT_EQ(watch.told[1].tag, 1);
+  poller().Remove(watch);
+}
+
 // Wherever the last one is removed.
 TEST_F(PollerTest, TheLoopRunsDry) {
   using Ask = void (Poller::*)(Poller::Watch&, int);
