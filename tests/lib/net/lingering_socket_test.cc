@@ -310,6 +310,20 @@ TEST_F(LingeringSocketTest, AnEarlierDeadlineHolds) {
   ExpectEnd(End::kForced);
 }
 
+// It does not wait for the next look.
+TEST_F(LingeringSocketTest, ADeadlineThatHasComeHoldsAtOnce) {
+  Pair pair = TcpPair(true);
+  Fill(pair.ours);
+  EXPECT_EQ(Send(pair.peer, "unread"), 6u);
+  Linger(std::move(pair.ours));
+  Pass(seconds(2));
+  EXPECT_FALSE(result().has_value());
+  lingering()->EndBy(time().Now());
+  Pass(Duration(0));
+  ASSERT_TRUE(result().has_value());
+  ExpectEnd(End::kForced);
+}
+
 TEST_F(LingeringSocketTest, TheOwnerResetsIt) {
   Pair pair = TcpPair(true);
   Fill(pair.ours);
