@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <cerrno>
 #include <memory>
 
 #include "tests/lib/connect_sock_fixture.h"
@@ -70,6 +71,42 @@ TEST_F(ConnectSockTest, WhatRunsBesideTheFirstAttemptIsGivenBack) {
     EXPECT_EQ(runner.value().peer_address().address(), A("127.0.0.5"));
   }
   EXPECT_EQ(CountExtra(), before);
+}
+
+// Nobody listens at one of them, and to the other there is no way.
+TEST_F(ConnectSockTest, AnAttemptThatHasFailedGivesBackWhatItTook) {
+  const int before = CountExtra();
+  for (const char* second : {"127.0.0.3", "255.255.255.255"}) {
+    const BlackHole first(loop_, "127.0.0.2");
+    resolver_.Answer(Family::kV6, {});
+    resolver_.Answer(Family::kV4, {A("127.0.0.2"), A(second)});
+    InetRunner runner(loop_, Connect("two.example", first.port(), Options()));
+    RunReady();
+    time_.Advance(milliseconds(250));
+    RunReady();
+    EXPECT_FALSE(runner.ended());
+    EXPECT_EQ(CountExtra(), before) << second;
+    time_.Advance(seconds(60));
+    RunToEnd(runner);
+  }
+}
+
+TEST_F(ConnectSockTest, OneThatHasMadeRoomIsNotWaitedFor) {
+  ExtraAttempts all;
+  while (all.Take()) {
+  }
+  const BlackHole first(loop_, "127.0.0.2");
+  resolver_.Answer(Family::kV6, {});
+  // Nobody listens at 127.0.0.3.
+  resolver_.Answer(Family::kV4, {A("127.0.0.2"), A("127.0.0.3")});
+  InetRunner runner(loop_, Connect("two.example", first.port(), Options()));
+  RunReady();
+  time_.Advance(milliseconds(250));
+  RunReady();
+  EXPECT_TRUE(runner.ended());
+  time_.Advance(seconds(60));
+  RunToEnd(runner);
+  EXPECT_EQ(DetailOf(runner.status()).error_number, ECONNREFUSED);
 }
 
 TEST_F(ConnectSockTest, WhereNoMoreMayRunTheOldestAttemptMakesRoom) {
