@@ -21,10 +21,11 @@ enum class Event {
   kNewestIsOver,
   kTime,  // Half of what each may take passes, and those late are taken out.
   kAsk,   // When the next is late.
+  kGiveWay,
 };
-constexpr int kNumEvents = 5;
-constexpr const char* kNames[kNumEvents] = {"enter", "oldest", "newest", "time",
-                                            "ask"};
+constexpr int kNumEvents = 6;
+constexpr const char* kNames[kNumEvents] = {"enter", "oldest", "newest",
+                                            "time",  "ask",    "give way"};
 constexpr seconds kHalf{5};
 
 // The clients by number, and when each came.
@@ -59,6 +60,8 @@ class Course {
         return Expire();
       case Event::kAsk:
         return Ask();
+      case Event::kGiveWay:
+        return GiveWay();
     }
   }
 
@@ -99,6 +102,15 @@ class Course {
       expected = TimePoint((model_.waiting.front().came + 2) * kHalf);
     }
     EXPECT_EQ(handshakes_.next(), expected);
+  }
+  // The one that has come last is never the one.
+  void GiveWay() {
+    std::optional<int> expected;
+    if (model_.waiting.size() > 1) {
+      expected = model_.waiting.front().number;
+      model_.waiting.erase(model_.waiting.begin());
+    }
+    EXPECT_EQ(handshakes_.GiveWay(), expected);
   }
 
   const size_t most_;
