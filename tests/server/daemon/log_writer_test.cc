@@ -254,6 +254,17 @@ TEST_F(LogWriterTest, AFullDiskIsSaidOnce) {
   EXPECT_THAT(End(), ElementsAre());
 }
 
+TEST_F(LogWriterTest, WhatCouldNotBeWrittenIsTriedOnceMoreAtTheEnd) {
+  ASSERT_EQ(symlink("/dev/full", audit_file().c_str()), 0);
+  Start(audit_file());
+  writer_->Audit("{one}");
+  EXPECT_EQ(log_.Next(),
+            "portreeved: write the audit log: No space left on device");
+  ASSERT_EQ(unlink(audit_file().c_str()), 0);
+  EXPECT_THAT(End(), ElementsAre(OpenedAnew()));
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{one}"));
+}
+
 // Files may have `size` bytes while it lives.
 class FileSizeLimit {
  public:
