@@ -132,6 +132,17 @@ TEST_F(PolicyReloadTest, AWrongFileKeepsTheOneOfBefore) {
   EXPECT_EQ(ReasonOfCreate("a"), "OUTSIDE_POLICY");
 }
 
+TEST_F(PolicyReloadTest, WhatIsNoRegularFileIsNotReadAgain) {
+  ASSERT_TRUE(Reload(kElsewhere).ok());
+  TakeLog();
+  ASSERT_EQ(unlink(file_.c_str()), 0);
+  ASSERT_EQ(symlink("/dev/null", file_.c_str()), 0);
+  EXPECT_EQ(ReloadPolicy(file_, policy_, loop_, *registry_).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TakeLog().size(), 1u);
+  EXPECT_EQ(ReasonOfCreate("a"), "OUTSIDE_POLICY");
+}
+
 TEST_F(PolicyReloadTest, WhatIsOpenAsksTheNewOneAtItsNextConnect) {
   PlainListener upstream;
   const auto listener = Create("front", upstream.port());
