@@ -85,6 +85,17 @@ TEST(ForwardLoopsTest, APortIsKnownWhileOneOfItsListenersIsOpen) {
   EXPECT_FALSE(loops.HasPort(7000));
 }
 
+TEST(ForwardLoopsTest, OneThatIsClosedTakesNoOtherOfItsPortAlong) {
+  ForwardLoops loops;
+  const auto a = loops.NewId();
+  const auto b = loops.NewId();
+  loops.Open(a, Forward(At("127.0.0.1", 7000), "h", 1));
+  loops.Open(b, Forward(At("127.0.0.2", 7000), "h", 1));
+  loops.Close(b);
+  EXPECT_TRUE(ForwardTrail(loops, a, nullptr)
+                  .LeadsBack(At("127.0.0.1", 7000), TimePoint()));
+}
+
 TEST(ForwardLoopsTest, ACircleOfOthersEnds) {
   ForwardLoops loops;
   loops.Open(loops.NewId(), Forward(At("127.0.0.1", 1), "127.0.0.1", 2));
@@ -186,6 +197,40 @@ TEST(ForwardLoopsTest, NothingIsLeftOfWhatIsOver) {
   }
   EXPECT_EQ(loops.PassedBy(won.local(), won.peer()), nullptr);
   EXPECT_FALSE(loops.has_connections());
+}
+
+// The kernel gives the ends of a connection that is closed to another one, and
+// who had the first hears of its end later.
+TEST(ForwardLoopsTest, WhatIsOverTakesNoOtherOfItsEndsAlong) {
+  ForwardLoops loops;
+  ForwardTrail older(loops, loops.NewId(), nullptr);
+  const auto id = loops.NewId();
+  ForwardTrail newer(loops, id, nullptr);
+  Connection connection;
+  const int fd = connection.Connect(older);
+  newer.Connect(connection.peer(), [fd] { return fd; });
+  older.Clear();
+  const auto passed = loops.PassedBy(connection.local(), connection.peer());
+  ASSERT_NE(passed, nullptr);
+  EXPECT_EQ(passed->listener, id);
+  EXPECT_TRUE(loops.has_connections());
+  newer.Clear();
+  EXPECT_FALSE(loops.has_connections());
+}
+
+// An attempt that has failed is told of by nobody.
+TEST(ForwardLoopsTest, ADescriptorIsOfTheLastConnectionThatHasIt) {
+  ForwardLoops loops;
+  ForwardTrail trail(loops, loops.NewId(), nullptr);
+  Connection failed, other;
+  const int fd = failed.Connect(trail);
+  const Inet::Address before = failed.local();
+  ForwardTrail elsewhere(loops, loops.NewId(), nullptr);
+  const int source = other.Connect(elsewhere);
+  elsewhere.Clear();
+  trail.Connect(other.peer(), [fd, source] { return dup2(source, fd); });
+  EXPECT_EQ(loops.PassedBy(before, failed.peer()), nullptr);
+  EXPECT_NE(loops.PassedBy(other.local(), other.peer()), nullptr);
 }
 
 TEST(ForwardLoopsTest, AUnixSocketIsKnownByItsName) {
