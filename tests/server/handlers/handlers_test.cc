@@ -73,6 +73,28 @@ TEST_F(HandlersTest, EchoClosesAPeerThatDoesNotReadAndNoListener) {
   EXPECT_FALSE(server.is_closed());
 }
 
+TEST_F(HandlersTest, TheAgeIsThatOfWhatIsHeldNow) {
+  AnyServer& server = Serve(EchoHandler(), AtMost(std::chrono::seconds(10)));
+  RawClient client = ClientOf(server);
+  client.ShrinkReceiveBuffer();
+  Flood(client);
+  const auto connection = server.connections().begin()->second;
+  time().Advance(std::chrono::seconds(5));
+  while (connection->bytes_to_write() > 0) {
+    client.Receive(1 << 16);
+    Settle();
+  }
+  time().Advance(std::chrono::seconds(1));
+  Flood(client);
+  ASSERT_GT(connection->bytes_to_write(), 0u);
+  // What was held first would be too old by now.
+  time().Advance(std::chrono::seconds(9));
+  Settle();
+  EXPECT_TRUE(connection->is_open());
+  time().Advance(std::chrono::seconds(1));
+  EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kBufferAge);
+}
+
 TEST_F(HandlersTest, EchoEndsWithAPeerThatResets) {
   AnyServer& server = Serve(EchoHandler());
   RawClient client = ClientOf(server);
