@@ -118,6 +118,30 @@ TEST_P(ForwardCloseTest, ResetWhileItLingers) {
   EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
 }
 
+// They run from the close on, not from where the kernel alone has the rest.
+TEST_P(ForwardCloseTest, ItLingersForTheRestOfTheThirtySeconds) {
+  if (GetParam().unix_client || GetParam().unix_upstream) return;
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  FloodBoth(client);
+  const auto forwarded = connection();
+  server_->Close(ExistingConnections::kClose);
+  time().Advance(seconds(10));
+  while (forwarded->is_open() && forwarded->bytes_to_write() > 0) {
+    client.Receive(1 << 16);
+    upstream_->Receive(1 << 16);
+    Settle();
+  }
+  time().Advance(seconds(19));
+  Settle();
+  ASSERT_TRUE(forwarded->is_open());
+  time().Advance(seconds(1));
+  Settle();
+  EXPECT_FALSE(forwarded->is_open());
+  EXPECT_EQ(Reason(), CloseReason::kForced);
+  EXPECT_EQ(client.Drain().end, "ECONNRESET");
+}
+
 TEST_P(ForwardCloseTest, TooOldBothAreReset) {
   RawClient client = Through(WithAge(seconds(10)));
   client.ShrinkReceiveBuffer();
