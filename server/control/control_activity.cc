@@ -47,22 +47,25 @@ const ControlActivity::Mark& ControlActivity::From(TimePoint now) const {
   return now - marked_ < 2 * kMarkInterval ? newer_ : now_;
 }
 
-int64_t ControlActivity::Level(TimePoint now,
-                               const FloodPolicy::Totals& totals) const {
+int64_t ControlActivity::Sent(TimePoint now,
+                              const FloodPolicy::Totals& totals) const {
   const Mark& mark = From(now);
-  const FloodPolicy::Totals& from = mark.totals;
-  const int64_t bytes = Unexplained(totals) - Unexplained(from);
+  const int64_t bytes = Unexplained(totals) - Unexplained(mark.totals);
   int64_t unread = totals.unread_bytes;
   if (&mark != &now_) unread = std::max(unread, now_.unread);
   if (&mark == &older_) unread = std::max(unread, newer_.unread);
-  const int64_t waiting = totals.in_flight - totals.carrying - totals.answered;
   return Beyond(kFreeBytes, std::max(bytes, unread)) +
-         Beyond(kFreeWaiting, waiting) * kWeightOfWaiting +
-         Beyond(kFreeAnswered, totals.answered) * kWeightOfAnswered +
-         Beyond(kFreeCancelled, totals.cancelled - from.cancelled) *
-             kWeightOfCancelled +
          Beyond(kFreeArrivals, now_.arrivals - mark.arrivals) *
              kWeightOfArrival;
+}
+
+int64_t ControlActivity::Level(TimePoint now,
+                               const FloodPolicy::Totals& totals) const {
+  const int64_t waiting = totals.in_flight - totals.carrying - totals.answered;
+  const int64_t cancelled = totals.cancelled - From(now).totals.cancelled;
+  return Sent(now, totals) + Beyond(kFreeWaiting, waiting) * kWeightOfWaiting +
+         Beyond(kFreeAnswered, totals.answered) * kWeightOfAnswered +
+         Beyond(kFreeCancelled, cancelled) * kWeightOfCancelled;
 }
 
 int ControlActivity::Carried(TimePoint now, int carrying) const {

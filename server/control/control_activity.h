@@ -56,6 +56,10 @@ class ControlActivity {
   // later: nobody looks at who is silent.
   int64_t Level(TimePoint now, const FloodPolicy::Totals& totals) const;
 
+  // The part of it that has come, and is neither calls nor messages: what gRPC
+  // is slow to be done with is not of it.
+  int64_t Sent(TimePoint now, const FloodPolicy::Totals& totals) const;
+
   // What has come since the beginning that neither calls nor messages explain,
   // in bytes: those who hold memory, and are silent, have sent for it.
   static int64_t Unexplained(const FloodPolicy::Totals& totals);

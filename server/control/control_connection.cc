@@ -100,6 +100,12 @@ int64_t ControlConnection::Activity(TimePoint now) const {
   return activity_.Level(now, totals);
 }
 
+int64_t ControlConnection::SentOfLate(TimePoint now) const {
+  const FloodPolicy::Totals totals = Totals();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.Sent(now, totals);
+}
+
 int64_t ControlConnection::Unexplained() const {
   return ControlActivity::Unexplained(Totals());
 }

@@ -82,9 +82,10 @@ class ControlConnection {
   FloodPolicy::Totals Totals() const;
 
   // See ControlActivity: how busy it is beyond what is free, what it has sent
-  // that nothing explains, and whether it is quiet (nobody knows of a unix
-  // socket: 0, and false).
+  // of late, and ever, that nothing explains, and whether it is quiet (nobody
+  // knows of a unix socket: 0, and false).
   int64_t Activity(TimePoint now) const;
+  int64_t SentOfLate(TimePoint now) const;
   int64_t Unexplained() const;
   bool IsQuiet() const;
   bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);

@@ -128,13 +128,13 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes() const {
   std::vector<Busy> busy;
   std::vector<Busy> carrying;
   for (const auto& connection : OpenOnes()) {
-    const int64_t activity = connection->Activity(now);
     const int carried = connection->Carried(now);
     if (carried == 0) {
+      const int64_t activity = connection->Activity(now);
       if (activity >= kLeastActivity) busy.push_back({connection, activity});
       continue;
     }
-    const int64_t more = activity - carried * kOneWindow;
+    const int64_t more = connection->SentOfLate(now) - carried * kOneWindow;
     if (more >= kLeastOfCarrying) carrying.push_back({connection, more});
   }
   if (busy.empty()) busy = std::move(carrying);

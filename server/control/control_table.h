@@ -76,7 +76,8 @@ class ControlTable {
 
   // Of those whose activity is kLeastActivity or more and who carry nothing,
   // ends the busiest one, or with it all that are nearly as busy; for want of
-  // such, of those who carry, and are as active as kLeastOfCarrying.
+  // such, of those who carry, and have sent as much as kLeastOfCarrying: what
+  // gRPC is slow to be done with, in a flood of others, is not their fault.
   // kEvenThoseThatCarry: of those who do, or have sent unexplained, kLeastHeld
   // or more; for want of such, or where it is far more, of those that carry
   // connections, what is expected for these not counted; and at last, for want

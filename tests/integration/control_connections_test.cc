@@ -241,7 +241,8 @@ int CountConnecting(int port) {
 // As a proxy has them whose upstream answers no SYN.
 TEST_F(ControlConnectionsTest, DialsThatConnectAreNoCallsThatWait) {
   constexpr int kMany = 1100;  // Calls that wait may be 1000.
-  DaemonProcess daemon;
+  // They take some 25 MB: it is their number that is to count.
+  DaemonProcess daemon({"--max-control-memory", "1GiB"});
   ASSERT_TRUE(daemon.WaitUntilReady());
   PlainListener upstream(0);
   const PlainClient filler(upstream.port());

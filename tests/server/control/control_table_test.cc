@@ -253,14 +253,15 @@ TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesIsAsBusyAsItSends) {
   Pair& busy = Add("busy");
   Carry(*calm, 2);
   Carry(*busy, 1);
-  constexpr int kLeast =
-      static_cast<int>(((64 << 10) + ControlTable::kLeastOfCarrying) /
-                       ControlActivity::kWeightOfWaiting);
-  Occupy(*calm, kLeast + 2);  // Two of them carry, and wait for nothing.
-  Occupy(*busy, kLeast);      // One of them does.
+  constexpr size_t kLeast =
+      ControlActivity::kFreeBytes + (64 << 10) + ControlTable::kLeastOfCarrying;
+  calm.Send(kLeast);
+  busy.Send(kLeast - 1);
+  // Calls are no bytes.
+  Occupy(*busy, 500);
   ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_EQ(table_.num_shut_down(), 0);
-  busy->BeginCall();
+  busy.Send(1);
   ShutDownBusiest(Whom::kAllAsBusy);
   EXPECT_TRUE(busy.ended());
   EXPECT_FALSE(calm.ended());
