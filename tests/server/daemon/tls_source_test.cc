@@ -189,18 +189,21 @@ class MappedFile {
 TEST_F(TlsSourceTest, SeesASecondChangeWithinTheStepOfTheClock) {
   const auto source = Open();
   std::string text = ca_.certificate() + "\n#1";
-  Write(files_.client_ca, text);
-  MappedFile file(files_.client_ca, text.size());
-  file.back() = '2';
-  text.back() = '2';
-  EXPECT_EQ(source->Latest()->client_ca, text);
+  std::string second;
   struct stat first {};
-  ASSERT_EQ(stat(files_.client_ca.c_str(), &first), 0);
-  // Long after a change the times are relied on.
-  if (time(nullptr) > first.st_ctim.tv_sec + 2) GTEST_SKIP() << "held up";
-  file.back() = '3';
-  text.back() = '3';
-  EXPECT_EQ(source->Latest()->client_ca, text);
+  // Long after a change the times are relied on: a test that was held up so
+  // long has seen nothing of what it is about, and changes the file anew.
+  do {
+    text.back() = '1';
+    Write(files_.client_ca, text);
+    MappedFile file(files_.client_ca, text.size());
+    text.back() = file.back() = '2';
+    EXPECT_EQ(source->Latest()->client_ca, text);
+    ASSERT_EQ(stat(files_.client_ca.c_str(), &first), 0);
+    text.back() = file.back() = '3';
+    second = source->Latest()->client_ca;
+  } while (time(nullptr) > first.st_ctim.tv_sec + 2);
+  EXPECT_EQ(second, text);
 }
 
 // As Kubernetes and certbot do it.
