@@ -27,11 +27,6 @@ namespace {
 // Fewer than the usual 16: nothing waits behind a client of the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
-// How often those who send are looked at; less often where they are many, so
-// that looking takes a small part of the loop's time.
-constexpr std::chrono::milliseconds kLookInterval{5};
-constexpr std::chrono::microseconds kLookIntervalOfEach{100};
-
 // How often clients that are dropped are logged, at most.
 constexpr std::chrono::seconds kDropLogInterval{1};
 
@@ -120,31 +115,25 @@ class ControlAcceptor::Address final : public Acceptor::Owner {
 };
 
 // One connection that gRPC has.
-class ControlAcceptor::Client final : public Poller::Watch {
+class ControlAcceptor::Client final : public Poller::Watch,
+                                      public FloodWatch::Client {
  public:
   Client(ControlAcceptor& owner, Address& address,
          std::shared_ptr<ControlConnection> connection)
-      : owner_(owner), address_(address), connection_(std::move(connection)) {}
+      : FloodWatch::Client(*connection),
+        owner_(owner),
+        address_(address),
+        connection_(std::move(connection)) {}
 
   Address& address() { return address_; }
-  ControlConnection& connection() { return *connection_; }
   const std::shared_ptr<ControlConnection>& shared_connection() const {
     return connection_;
   }
-  FloodPolicy& flood() { return flood_; }
-  // Something has come since the last call of this.
-  bool TakeArrival() { return std::exchange(arrived_, false); }
-  const FloodPolicy& flood() const { return flood_; }
 
-  // Whether it is told of bytes that come; of the end it always is.  Gives 0,
-  // or errno.
+  // It is told of bytes that come, and of the end.  Gives 0, or errno.
   int Begin() {
     return owner_.poller_.Add(connection_->native_handle(), EPOLLIN | EPOLLET,
                               *this);
-  }
-  void SetTold(bool told) {
-    (void)owner_.poller_.Change(connection_->native_handle(),
-                                told ? EPOLLIN | EPOLLET : EPOLLET, *this);
   }
   // gRPC may have the socket for a while longer.
   void End() { owner_.poller_.RemoveNow(connection_->native_handle(), *this); }
@@ -152,15 +141,16 @@ class ControlAcceptor::Client final : public Poller::Watch {
  private:
   void OnReady(uint32_t events, int) override {
     if ((events & EPOLLHUP) != 0) return owner_.Forget(*this);
-    arrived_ = true;
-    owner_.OnBytes(*this);
+    owner_.flood_watch_.OnBytes(*this);
+  }
+  void TellOfBytes(bool told) override {
+    (void)owner_.poller_.Change(connection_->native_handle(),
+                                told ? EPOLLIN | EPOLLET : EPOLLET, *this);
   }
 
   ControlAcceptor& owner_;
   Address& address_;
   const std::shared_ptr<ControlConnection> connection_;
-  FloodPolicy flood_;
-  bool arrived_ = false;
 };
 
 ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
@@ -170,7 +160,6 @@ ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
       limits_(limits),
       secure_(secure),
       table_(table),
-      memory_(memory),
       poller_(Poller::Of(LoopOf(executor))),
       time_(TimeSource::Of(executor)),
       budget_(limits.max_connections * DescriptorShares::kOfControlConnection),
@@ -179,7 +168,7 @@ ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
                     return connection->called() || !connection->is_open();
                   }),
       handshake_timer_(time_),
-      look_timer_(time_) {}
+      flood_watch_(time_, table, memory) {}
 
 ControlAcceptor::~ControlAcceptor() { Close(); }
 
@@ -228,7 +217,7 @@ void ControlAcceptor::Close() {
   StopAccepting();
   while (!clients_.empty()) Forget(*clients_.begin()->first);
   handshake_timer_.Cancel();
-  look_timer_.Cancel();
+  flood_watch_.Close();
 }
 
 void ControlAcceptor::OnClient(Address& address, Descriptor fd,
@@ -337,10 +326,8 @@ void ControlAcceptor::Forget(Client& client) {
   Address& address = client.address();
   client.End();
   table_.OnEnded(client.shared_connection());
-  // Its memory is looked after.
-  if (client.connection().is_shut_down()) LookSoon();
+  flood_watch_.OnEnded(client);
   client.connection().Forget();
-  active_.erase(&client);
   clients_.erase(&client);
   Leave(address);
 }
@@ -349,96 +336,6 @@ void ControlAcceptor::Leave(Address& address) {
   address.acceptor().policy().OnFinished();
   address.acceptor().GiveBackDescriptors(
       DescriptorShares::kOfControlConnection);
-}
-
-void ControlAcceptor::OnBytes(Client& client) {
-  // It is told of the next, too.
-  if (client.connection().IsQuiet()) return;
-  client.SetTold(false);
-  active_.insert(&client);
-  LookSoon();
-}
-
-void ControlAcceptor::LookSoon() {
-  if (look_timer_.armed()) return;
-  const Duration interval =
-      std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
-                                            kLookIntervalOfEach);
-  look_timer_.StartAfter(interval, [this] { Look(); });
-}
-
-void ControlAcceptor::Look() {
-  table_.OnLooked();
-  const TimePoint now = time_.Now();
-  for (auto it = active_.begin(); it != active_.end();) {
-    it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
-  }
-  LookAtAll(now);
-  LookAtMemory(now);
-  Trim(now);
-  if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
-}
-
-bool ControlAcceptor::LookAt(Client& client, TimePoint now) {
-  ControlConnection& connection = client.connection();
-  const FloodPolicy::Totals totals = connection.Totals();
-  const FloodPolicy::Excess excess = client.flood().Look(now, totals);
-  if (excess != FloodPolicy::Excess::kNone) {
-    table_.ShutDown(connection, ToText(excess));
-  }
-  // Of a unix socket an arrival is all that is known, so that it is asked for
-  // each time.
-  const bool arrived = connection.is_unix() && client.TakeArrival();
-  const bool sends = connection.Look(now, totals, arrived) || arrived;
-  if (!sends || connection.is_unix()) client.SetTold(true);
-  return sends;
-}
-
-// Many that each stay below the limit of one.
-void ControlAcceptor::LookAtAll(TimePoint now) {
-  int64_t bytes = 0;
-  for (Client* client : active_) {
-    // Nobody else goes for what one had sent that is ended by now.
-    if (client->connection().is_shut_down()) continue;
-    bytes += client->flood().unexplained_bytes();
-  }
-  const int64_t most = memory_.policy().IsOnAlert(now)
-                           ? FloodPolicy::kMostBytesOnAlert
-                           : FloodPolicy::kMostBytesOfAll;
-  if (bytes <= most) return;
-  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
-                         "too many bytes of all clients that are no calls");
-}
-
-void ControlAcceptor::LookAtMemory(TimePoint now) {
-  // What may wait of a connection that a client serves, windows included.
-  constexpr int64_t kOfCarrying = 512 << 10;
-  switch (memory_.policy().Look(now, memory_.Unaccounted(), memory_.Resident(),
-                                table_.num_carrying() * kOfCarrying)) {
-    case MemoryPolicy::Alarm::kNone:
-      return;
-    case MemoryPolicy::Alarm::kGrowth:
-      return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy,
-          "it makes the daemon grow (--max-control-memory)");
-    case MemoryPolicy::Alarm::kLevel:
-      return table_.ShutDownBusiest(
-          ControlTable::Whom::kEvenThoseThatCarry,
-          "the daemon takes too much memory (--max-control-memory)");
-  }
-}
-
-// Shutting down is done elsewhere, too.
-void ControlAcceptor::Trim(TimePoint now) {
-  MemoryPolicy& policy = memory_.policy();
-  const int64_t num_shut_down = table_.num_shut_down();
-  if (std::exchange(num_shut_down_, num_shut_down) != num_shut_down) {
-    policy.OnShutDown(now);
-  }
-  if (policy.next_trim() && *policy.next_trim() <= now) {
-    policy.OnTrimmed(now);
-    memory_.Trim();
-  }
 }
 
 }  // namespace portreeve::server

@@ -1,5 +1,5 @@
 // ControlAcceptor: takes the clients of the control plane in, hands them to
-// gRPC, and watches over them from there on.
+// gRPC, and keeps their places until they end.
 #ifndef PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
 #define PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
 
@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,7 +23,7 @@
 #include "lib/serve/listening_socket.h"
 #include "server/control/control_memory.h"
 #include "server/control/control_table.h"
-#include "server/control/flood_policy.h"
+#include "server/control/flood_watch.h"
 #include "server/control/handshakes.h"
 
 namespace portreeve::server {
@@ -32,9 +31,7 @@ namespace portreeve::server {
 // gRPC 1.51 stops to accept for ever when it has no descriptor for a moment;
 // this one has descriptors of its own, and tries again (SPEC S10).
 //
-// Each client is looked at while it sends: what it asks for by FloodPolicy, and
-// what the process takes by ControlMemory.  Nobody who is silent costs
-// anything.
+// What they send, FloodWatch looks at.
 //
 // Threads: the loop's.
 // Lifetime: Close() before it is destroyed.
@@ -98,20 +95,11 @@ class ControlAcceptor {
   void Leave(Address& address);
   void AwaitHandshakes();
   void ExpireHandshakes();
-  void OnBytes(Client& client);
-  void LookSoon();
-  void Look();
-  // Whether it goes on sending.
-  bool LookAt(Client& client, TimePoint now);
-  void LookAtAll(TimePoint now);
-  void LookAtMemory(TimePoint now);
-  void Trim(TimePoint now);
 
   const Executor executor_;
   const Limits limits_;
   const bool secure_;
   ControlTable& table_;
-  ControlMemory& memory_;
   Poller& poller_;
   TimeSource& time_;
   DescriptorBudget budget_;
@@ -120,9 +108,7 @@ class ControlAcceptor {
   std::unordered_map<Client*, std::unique_ptr<Client>> clients_;
   Handshakes<std::shared_ptr<ControlConnection>> handshakes_;
   Timer handshake_timer_;
-  std::unordered_set<Client*> active_;  // Those that send.
-  Timer look_timer_;
-  int64_t num_shut_down_ = 0;  // By the table, at the last look.
+  FloodWatch flood_watch_;
   int64_t num_dropped_ = 0;
   std::optional<TimePoint> drop_logged_;
 };

@@ -1,0 +1,124 @@
+#include "server/control/flood_watch.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+namespace portreeve::server {
+namespace {
+
+// How often those who send are looked at; less often where they are many, so
+// that looking takes a small part of the loop's time.
+constexpr std::chrono::milliseconds kLookInterval{5};
+constexpr std::chrono::microseconds kLookIntervalOfEach{100};
+
+}  // namespace
+
+FloodWatch::FloodWatch(TimeSource& time, ControlTable& table,
+                       ControlMemory& memory)
+    : time_(time), table_(table), memory_(memory), timer_(time) {}
+
+void FloodWatch::OnBytes(Client& client) {
+  client.arrived_ = true;
+  // It is told of the next, too.
+  if (client.connection().IsQuiet()) return;
+  client.TellOfBytes(false);
+  active_.insert(&client);
+  LookSoon();
+}
+
+void FloodWatch::OnEnded(Client& client) {
+  active_.erase(&client);
+  if (client.connection().is_shut_down()) LookSoon();
+}
+
+void FloodWatch::Close() {
+  active_.clear();
+  timer_.Cancel();
+}
+
+void FloodWatch::LookSoon() {
+  if (timer_.armed()) return;
+  const Duration interval =
+      std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
+                                            kLookIntervalOfEach);
+  timer_.StartAfter(interval, [this] { Look(); });
+}
+
+void FloodWatch::Look() {
+  table_.OnLooked();
+  const TimePoint now = time_.Now();
+  for (auto it = active_.begin(); it != active_.end();) {
+    it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
+  }
+  LookAtAll(now);
+  LookAtMemory(now);
+  Trim(now);
+  if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
+}
+
+bool FloodWatch::LookAt(Client& client, TimePoint now) {
+  ControlConnection& connection = client.connection();
+  const FloodPolicy::Totals totals = connection.Totals();
+  const FloodPolicy::Excess excess = client.policy_.Look(now, totals);
+  if (excess != FloodPolicy::Excess::kNone) {
+    table_.ShutDown(connection, ToText(excess));
+  }
+  // Of a unix socket an arrival is all that is known, so that it is asked for
+  // each time.
+  const bool arrived =
+      connection.is_unix() && std::exchange(client.arrived_, false);
+  const bool sends = connection.Look(now, totals, arrived) || arrived;
+  if (!sends || connection.is_unix()) client.TellOfBytes(true);
+  return sends;
+}
+
+// Many that each stay below the limit of one.
+void FloodWatch::LookAtAll(TimePoint now) {
+  int64_t bytes = 0;
+  for (Client* client : active_) {
+    // Nobody else goes for what one had sent that is ended by now.
+    if (client->connection().is_shut_down()) continue;
+    bytes += client->policy_.unexplained_bytes();
+  }
+  const int64_t most = memory_.policy().IsOnAlert(now)
+                           ? FloodPolicy::kMostBytesOnAlert
+                           : FloodPolicy::kMostBytesOfAll;
+  if (bytes <= most) return;
+  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
+                         "too many bytes of all clients that are no calls");
+}
+
+void FloodWatch::LookAtMemory(TimePoint now) {
+  // What may wait of a connection that a client serves, windows included.
+  constexpr int64_t kOfCarrying = 512 << 10;
+  switch (memory_.policy().Look(now, memory_.Unaccounted(), memory_.Resident(),
+                                table_.num_carrying() * kOfCarrying)) {
+    case MemoryPolicy::Alarm::kNone:
+      return;
+    case MemoryPolicy::Alarm::kGrowth:
+      return table_.ShutDownBusiest(
+          ControlTable::Whom::kAllAsBusy,
+          "it makes the daemon grow (--max-control-memory)");
+    case MemoryPolicy::Alarm::kLevel:
+      return table_.ShutDownBusiest(
+          ControlTable::Whom::kEvenThoseThatCarry,
+          "the daemon takes too much memory (--max-control-memory)");
+  }
+}
+
+// Shutting down is done elsewhere, too.
+void FloodWatch::Trim(TimePoint now) {
+  MemoryPolicy& policy = memory_.policy();
+  const int64_t num_shut_down = table_.num_shut_down();
+  if (std::exchange(num_shut_down_, num_shut_down) != num_shut_down) {
+    policy.OnShutDown(now);
+  }
+  if (policy.next_trim() && *policy.next_trim() <= now) {
+    policy.OnTrimmed(now);
+    memory_.Trim();
+  }
+}
+
+}  // namespace portreeve::server

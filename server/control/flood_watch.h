@@ -1,0 +1,79 @@
+// FloodWatch: looks at the clients of the control plane that send, and ends
+// those that ask for too much.
+#ifndef PORTREEVE_SERVER_CONTROL_FLOOD_WATCH_H_
+#define PORTREEVE_SERVER_CONTROL_FLOOD_WATCH_H_
+
+#include <cstdint>
+#include <unordered_set>
+
+#include "lib/base/time_source.h"
+#include "server/control/control_connection.h"
+#include "server/control/control_memory.h"
+#include "server/control/control_table.h"
+#include "server/control/flood_policy.h"
+
+namespace portreeve::server {
+
+// Each client is looked at every few milliseconds while it sends: what it asks
+// for by FloodPolicy, and what the process takes by ControlMemory.  Nobody who
+// is silent costs anything.
+//
+// Threads: the loop's.
+// Lifetime: Close() before it is destroyed.
+class FloodWatch {
+ public:
+  // One connection that gRPC has.
+  class Client {
+   public:
+    // `connection` outlives it.
+    explicit Client(ControlConnection& connection) : connection_(connection) {}
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+
+    ControlConnection& connection() const { return connection_; }
+
+   protected:
+    ~Client() = default;
+
+   private:
+    friend class FloodWatch;
+
+    // Whether OnBytes() is to be called where bytes come.
+    virtual void TellOfBytes(bool told) = 0;
+
+    ControlConnection& connection_;
+    FloodPolicy policy_;
+    bool arrived_ = false;  // Something has come since the last look.
+  };
+
+  // `time`, `table` and `memory` outlive it.
+  FloodWatch(TimeSource& time, ControlTable& table, ControlMemory& memory);
+  FloodWatch(const FloodWatch&) = delete;
+  FloodWatch& operator=(const FloodWatch&) = delete;
+
+  // Bytes have come.
+  void OnBytes(Client& client);
+  // It has ended, and is not looked at any more; the memory that it leaves is.
+  void OnEnded(Client& client);
+  void Close();
+
+ private:
+  void LookSoon();
+  void Look();
+  // Whether it goes on sending.
+  bool LookAt(Client& client, TimePoint now);
+  void LookAtAll(TimePoint now);
+  void LookAtMemory(TimePoint now);
+  void Trim(TimePoint now);
+
+  TimeSource& time_;
+  ControlTable& table_;
+  ControlMemory& memory_;
+  std::unordered_set<Client*> active_;  // Those that send.
+  Timer timer_;
+  int64_t num_shut_down_ = 0;  // By the table, at the last look.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_CONTROL_FLOOD_WATCH_H_
