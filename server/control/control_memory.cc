@@ -56,19 +56,26 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
       std::min(bytes - older_.unaccounted, resident - older_.resident) -
       kInPassing * (older_.most_credit - older_.credit);
   const bool is_too_large = bytes - credit > limit_;
-  // The next time it is too large it may be for something else.
-  if (!is_too_large && !next_trim_) num_trimmed_ = 0;
-  if (!is_too_large && growth <= limit_ / part) return Alarm::kNone;
-  alert_until_ = After(now, kAlert);
-  if (is_too_large) {
-    // It may be what is left of a flood that is over, and nobody's fault.
-    const bool may_help =
-        num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
-    if (may_help) TrimAt(After(now, kTrimSoon));
-    return Alarm::kLevel;
-  }
+  const bool is_growth = growth > limit_ / part;
+  if (is_too_large || is_growth) alert_until_ = After(now, kAlert);
+  if (IsLevel(now, is_too_large)) return Alarm::kLevel;
+  if (!is_growth) return Alarm::kNone;
   older_ = newer_ = memory;
   return Alarm::kGrowth;
+}
+
+bool MemoryPolicy::IsLevel(TimePoint now, bool is_too_large) {
+  if (!is_too_large) {
+    too_large_since_.reset();
+    // The next time it may be for something else.
+    if (!next_trim_) num_trimmed_ = 0;
+    return false;
+  }
+  // It may be what is left of a flood that is over, and nobody's fault.
+  const bool may_help = num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
+  if (may_help) TrimAt(too_large_since_ ? After(now, kTrimSoon) : now);
+  if (!too_large_since_) too_large_since_ = now;
+  return now - *too_large_since_ >= kTrimFirst;
 }
 
 void MemoryPolicy::OnShutDown(TimePoint now) {

@@ -35,6 +35,10 @@ class MemoryPolicy {
   static constexpr int64_t kGrowthPartOnAlert = 48;
   static constexpr Duration kAlert = std::chrono::seconds(3);
 
+  // How long it is too large before anybody has to go for it: what a flood that
+  // is over has left is trimmed first.
+  static constexpr Duration kTrimFirst = std::chrono::milliseconds(100);
+
   // How many times its credit a connection may take while it is new.
   static constexpr int64_t kInPassing = 2;
 
@@ -48,7 +52,7 @@ class MemoryPolicy {
     kNone,
     // It has grown so fast that whoever sends much has to go.
     kGrowth,
-    // It is too large: whoever is busy has to go.
+    // It has been too large for kTrimFirst: whoever is busy has to go.
     kLevel,
   };
   Alarm Look(TimePoint now, int64_t bytes, int64_t resident,
@@ -70,6 +74,7 @@ class MemoryPolicy {
     int64_t most_credit = 0;  // Since then.
   };
 
+  bool IsLevel(TimePoint now, bool is_too_large);
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
@@ -78,6 +83,7 @@ class MemoryPolicy {
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;
+  std::optional<TimePoint> too_large_since_;
   TimePoint alert_until_{};
   int num_trimmed_ = 0;  // Since the last shutdown.
   std::optional<TimePoint> next_trim_;

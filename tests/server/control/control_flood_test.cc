@@ -142,40 +142,5 @@ TEST_F(ControlFloodTest, WhatWaitsToBeReadIsFoundThoughNothingMoreComes) {
   (void)TakeLog();
 }
 
-// What is left of a flood that is over.
-TEST_F(ControlFloodTest, WhoAsksForLittleIsNotEndedForWhatOthersTook) {
-  int64_t taken = 0;
-  ControlMemory memory(1 << 20, [&] { return -taken; });
-  acceptor_ = std::make_unique<ControlAcceptor>(
-      executor(), ControlAcceptor::Limits(), false, table_, memory);
-  Listen(kLoopback);
-  Start();
-  RawClient& client = ConnectAndAwait();
-  ASSERT_TRUE(Plain(0)->BeginCall());
-  taken = int64_t{1} << 40;
-  EXPECT_EQ(client.Send("x"), "ok");
-  // It is looked at, before its handshake would be too late.
-  const TimePoint soon = time().Now() + seconds(1);
-  ASSERT_TRUE(RunUntil([&] { return time().earliest() < soon; }));
-  time().Advance(milliseconds(10));
-  Settle();
-  EXPECT_EQ(Seen(client), "nothing");
-  // The heap is asked for it, where it can be measured.
-  EXPECT_EQ(memory.policy().next_trim().has_value(), memory.Unaccounted() != 0);
-  // Who asks for much is.
-  constexpr int64_t kMuch =
-      ControlActivity::kFreeWaiting +
-      ControlTable::kLeastHeld / ControlActivity::kWeightOfWaiting;
-  for (int i = 1; i < kMuch; ++i) {
-    ASSERT_TRUE(Plain(0)->BeginCall());
-  }
-  time().Advance(milliseconds(10));
-  if (memory.Unaccounted() != 0) EXPECT_EQ(client.Receive(), "ECONNRESET");
-  (void)TakeLog();
-  EndGiven(0);
-  acceptor_->Close();
-  acceptor_.reset();
-}
-
 }  // namespace
 }  // namespace portreeve::server

@@ -97,6 +97,25 @@ TEST_F(ControlGrowthTest, WhatServedConnectionsMayHoldIsNoGrowth) {
   EXPECT_EQ(Seen(busy), "nothing");
 }
 
+// What is left of a flood that is over.
+TEST_F(ControlGrowthTest, WhoAsksForLittleIsNotEndedForWhatOthersTook) {
+  RawClient& client = ConnectAndCall(1);
+  taken_ = int64_t{1} << 40;
+  Look(client);
+  EXPECT_TRUE(limited_.policy().next_trim().has_value());
+  time().Advance(milliseconds(200));
+  Settle();
+  EXPECT_EQ(Seen(client), "nothing");
+  // Who asks for much is.
+  constexpr int64_t kMuch =
+      ControlActivity::kFreeWaiting +
+      ControlTable::kLeastHeld / ControlActivity::kWeightOfWaiting;
+  for (int i = 1; i < kMuch; ++i) ASSERT_TRUE(Plain(0)->BeginCall());
+  Look(client);
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  (void)TakeLog();
+}
+
 TEST_F(ControlGrowthTest, TheHeapIsTrimmedAfterAShutdown) {
   const auto& policy = limited_.policy();
   const int64_t before = limited_.Unaccounted();

@@ -17,7 +17,9 @@ TimePoint At(Duration time) { return TimePoint(std::chrono::hours(1) + time); }
 TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
   MemoryPolicy policy(90);
   EXPECT_EQ(policy.Look(At(seconds(0)), 90, 90), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(seconds(0)), 91, 91), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 91, 91), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(99)), 91, 91), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(100)), 91, 91), Alarm::kLevel);
   // As long as it lasts.
   EXPECT_EQ(policy.Look(At(seconds(9)), 91, 91), Alarm::kLevel);
   EXPECT_EQ(policy.Look(At(seconds(9)), 90, 90), Alarm::kNone);
@@ -51,9 +53,29 @@ TEST(MemoryPolicy, OnTheAlertLittleIsTooMuch) {
 
 TEST(MemoryPolicy, TooMuchMemoryIsAnAlertToo) {
   MemoryPolicy policy(480);
-  EXPECT_EQ(policy.Look(At(milliseconds(0)), 450, 450), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(10)), 481, 481), Alarm::kLevel);
-  EXPECT_EQ(policy.Look(At(milliseconds(20)), 461, 461), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(0)), 475, 475), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10)), 481, 481), Alarm::kNone);
+  EXPECT_TRUE(policy.IsOnAlert(At(milliseconds(20))));
+  EXPECT_EQ(policy.Look(At(milliseconds(20)), 486, 486), Alarm::kGrowth);
+}
+
+// What a flood that is over has left is nobody's fault who is there now.
+TEST(MemoryPolicy, BeforeAnybodyHasToGoTheHeapIsTrimmed) {
+  MemoryPolicy policy(960);
+  for (int time = 0; time < 10; ++time) {
+    const auto begin = seconds(time);
+    EXPECT_EQ(policy.Look(At(begin), 970, 970), Alarm::kNone);
+    ASSERT_EQ(policy.next_trim(), At(begin)) << time;
+    policy.OnTrimmed(At(begin));
+    EXPECT_EQ(policy.Look(At(begin + milliseconds(99)), 970, 970),
+              Alarm::kNone);
+    EXPECT_EQ(policy.Look(At(begin + milliseconds(101)), 960, 960),
+              Alarm::kNone);
+    // Without another shutdown or more memory it is not trimmed for ever.
+    while (policy.next_trim()) policy.OnTrimmed(*policy.next_trim());
+    EXPECT_EQ(policy.Look(At(begin + milliseconds(102)), 960, 960),
+              Alarm::kNone);
+  }
 }
 
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
@@ -71,7 +93,8 @@ TEST(MemoryPolicy, GrowthInPassingIsFine) {
               Alarm::kNone)
         << second;
   }
-  EXPECT_EQ(policy.Look(At(seconds(10)), 901, 901), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(10)), 901, 901), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(11)), 901, 901), Alarm::kLevel);
 }
 
 TEST(MemoryPolicy, WhatCameWhileNobodySentIsNoGrowth) {
@@ -166,7 +189,8 @@ TEST(MemoryPolicy, WhileThereIsTooMuchItIsTrimmedEachSecondForAWhile) {
   MemoryPolicy policy(90);
   int num_trims = 0;
   for (int ms = 0; ms <= 60'000; ms += 10) {
-    EXPECT_EQ(policy.Look(At(milliseconds(ms)), 91, 91), Alarm::kLevel);
+    EXPECT_EQ(policy.Look(At(milliseconds(ms)), 91, 91),
+              ms < 100 ? Alarm::kNone : Alarm::kLevel);
     if (!policy.next_trim()) continue;
     EXPECT_LE(*policy.next_trim(), At(milliseconds(ms + 1'000)));
     if (*policy.next_trim() > At(milliseconds(ms))) continue;
@@ -183,7 +207,10 @@ TEST(MemoryPolicy, WhatIsForConnectionsThatAreServedIsNoGrowth) {
   EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(1)), 50, 50, 20), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(2)), 51, 51, 20), Alarm::kGrowth);
-  EXPECT_EQ(policy.Look(At(milliseconds(3)), 101, 31, 20), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 100, 31, 20), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+  EXPECT_EQ(policy.Look(At(milliseconds(4)), 101, 31, 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(104)), 101, 31, 20), Alarm::kLevel);
 }
 
 TEST(MemoryPolicy, WhatConnectionsThatHaveEndedLeaveIsNoGrowth) {
@@ -192,7 +219,9 @@ TEST(MemoryPolicy, WhatConnectionsThatHaveEndedLeaveIsNoGrowth) {
   EXPECT_EQ(policy.Look(At(milliseconds(1)), 40, 40, 40), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(2)), 40, 40, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(3)), 81, 91, 1), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(4)), 81, 91, 0), Alarm::kLevel);
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+  EXPECT_EQ(policy.Look(At(milliseconds(4)), 81, 91, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(104)), 81, 91, 0), Alarm::kLevel);
 }
 
 // New ones may take it again, once it was given back.
@@ -212,7 +241,8 @@ TEST(MemoryPolicy, OnceThereIsLittleItMayBeTrimmedAnew) {
   const auto trim_all = [&] {
     int num_trims = 0;
     for (int i = 0; i < 6'000; ++i) {
-      EXPECT_EQ(policy.Look(At(milliseconds(ms += 10)), 91, 91), Alarm::kLevel);
+      EXPECT_EQ(policy.Look(At(milliseconds(ms += 10)), 91, 91),
+                i < 10 ? Alarm::kNone : Alarm::kLevel);
       if (!policy.next_trim() || *policy.next_trim() > At(milliseconds(ms))) {
         continue;
       }
