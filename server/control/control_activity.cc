@@ -9,6 +9,10 @@ int64_t Beyond(int64_t free, int64_t count) {
   return std::max<int64_t>(count - free, 0);
 }
 
+int64_t Waiting(const FloodPolicy::Totals& totals) {
+  return totals.in_flight - totals.carrying - totals.answered;
+}
+
 }  // namespace
 
 bool ControlActivity::Look(TimePoint now, const FloodPolicy::Totals& totals,
@@ -61,7 +65,17 @@ int64_t ControlActivity::Sent(TimePoint now,
 
 int64_t ControlActivity::Level(TimePoint now,
                                const FloodPolicy::Totals& totals) const {
-  const int64_t waiting = totals.in_flight - totals.carrying - totals.answered;
+  const int64_t begun = totals.begun - From(now).totals.begun;
+  return Level(now, totals, std::min(Waiting(totals), begun));
+}
+
+int64_t ControlActivity::Held(TimePoint now,
+                              const FloodPolicy::Totals& totals) const {
+  return Level(now, totals, Waiting(totals));
+}
+
+int64_t ControlActivity::Level(TimePoint now, const FloodPolicy::Totals& totals,
+                               int64_t waiting) const {
   const int64_t cancelled = totals.cancelled - From(now).totals.cancelled;
   return Sent(now, totals) + Beyond(kFreeWaiting, waiting) * kWeightOfWaiting +
          Beyond(kFreeAnswered, totals.answered) * kWeightOfAnswered +

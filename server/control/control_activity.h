@@ -21,7 +21,7 @@ class ControlActivity {
   static constexpr int64_t kFreeBytes = 8 << 10;
   // Calls that wait for their answer, and answered ones that gRPC has not done
   // with.
-  static constexpr int64_t kFreeWaiting = 16;
+  static constexpr int64_t kFreeWaiting = 64;
   static constexpr int64_t kFreeAnswered = 64;
   // Calls that were taken back.
   static constexpr int64_t kFreeCancelled = 50;
@@ -52,9 +52,12 @@ class ControlActivity {
   // ping.
   bool IsQuiet(const FloodPolicy::Totals& totals) const;
 
-  // What is not free, in bytes more or less.  `now` is that of the last look or
-  // later: nobody looks at who is silent.
+  // What of the last second or two is not free, in bytes more or less: calls
+  // that have waited for longer are not what the process grows by.  `now` is
+  // that of the last look or later: nobody looks at who is silent.
   int64_t Level(TimePoint now, const FloodPolicy::Totals& totals) const;
+  // The same with all calls that wait, whenever they began.
+  int64_t Held(TimePoint now, const FloodPolicy::Totals& totals) const;
 
   // The part of it that has come, and is neither calls nor messages: what gRPC
   // is slow to be done with is not of it.
@@ -77,6 +80,9 @@ class ControlActivity {
   // The one to count from at `now`: what came before the last second or two is
   // old, though nobody has looked since.
   const Mark& From(TimePoint now) const;
+  // With so many calls that wait.
+  int64_t Level(TimePoint now, const FloodPolicy::Totals& totals,
+                int64_t waiting) const;
 
   Mark now_;  // At the last look; the most unread since newer_.
   // Level() counts from older_.

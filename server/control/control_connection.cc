@@ -60,7 +60,8 @@ std::string ControlConnection::Identity() const {
 bool ControlConnection::BeginCall() {
   ++begun_;
   const int in_flight = ++in_flight_;
-  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_);
+  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_,
+                                    answered_);
 }
 
 void ControlConnection::EndCall(bool cancelled) {
@@ -98,6 +99,12 @@ int64_t ControlConnection::Activity(TimePoint now) const {
   const FloodPolicy::Totals totals = Totals();
   const std::lock_guard<std::mutex> lock(mutex_);
   return activity_.Level(now, totals);
+}
+
+int64_t ControlConnection::Held(TimePoint now) const {
+  const FloodPolicy::Totals totals = Totals();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return activity_.Held(now, totals);
 }
 
 int64_t ControlConnection::SentOfLate(TimePoint now) const {

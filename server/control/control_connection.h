@@ -81,10 +81,11 @@ class ControlConnection {
   // All counts up to now, those of the kernel included.
   FloodPolicy::Totals Totals() const;
 
-  // See ControlActivity: how busy it is beyond what is free, what it has sent
-  // of late, and ever, that nothing explains, and whether it is quiet (nobody
-  // knows of a unix socket: 0, and false).
+  // See ControlActivity: how busy it is of late beyond what is free, and with
+  // all that waits; what it has sent of late, and ever, that nothing explains;
+  // and whether it is quiet (nobody knows of a unix socket: 0, and false).
   int64_t Activity(TimePoint now) const;
+  int64_t Held(TimePoint now) const;
   int64_t SentOfLate(TimePoint now) const;
   int64_t Unexplained() const;
   bool IsQuiet() const;

@@ -149,7 +149,7 @@ std::vector<ControlTable::Busy> ControlTable::HoldingOnes() const {
   std::vector<Busy> in_all;
   for (const auto& connection : OpenOnes()) {
     const int64_t held =
-        std::max(connection->Activity(now), connection->Unexplained());
+        std::max(connection->Held(now), connection->Unexplained());
     const int64_t expected = connection->Carried(now) * kActivityOfCarrying;
     if (held - expected >= kLeastHeld) {
       (expected > 0 ? carrying : holding)

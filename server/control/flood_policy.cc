@@ -52,7 +52,8 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
                     kMostSegments + carrying_ * kSegmentsOfCarrying);
   last_look_ = now;
   last_ = totals;
-  if (TooManyCalls(totals.in_flight, totals.carrying + totals.unjoined)) {
+  if (TooManyCalls(totals.in_flight, totals.carrying + totals.unjoined,
+                   totals.answered)) {
     return Excess::kCalls;
   }
   if (too_many_cancelled) return Excess::kCancelled;

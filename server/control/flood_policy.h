@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_SERVER_CONTROL_FLOOD_POLICY_H_
 #define PORTREEVE_SERVER_CONTROL_FLOOD_POLICY_H_
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -18,6 +19,10 @@ class FloodPolicy {
   // What a client without bad intentions stays below.  Calls that wait, at a
   // time; those that carry a connection do not count.
   static constexpr int kMostCalls = 1000;
+  // Of those that are answered, so many do not count either: gRPC gives calls
+  // back late where a flood keeps it busy, also those of a client that calls
+  // one by one.
+  static constexpr int kMostAnswered = 500;
   // Calls that it takes back, at once and each second.
   static constexpr int64_t kMostCancelled = 2000;
   static constexpr int64_t kCancelledPerSecond = 500;
@@ -82,8 +87,9 @@ class FloodPolicy {
 
   // Whether those are too many calls, at any time; `of_connections` are bounded
   // by their connections.
-  static bool TooManyCalls(int in_flight, int of_connections) {
-    return in_flight - of_connections > kMostCalls;
+  static bool TooManyCalls(int in_flight, int of_connections, int answered) {
+    return in_flight - of_connections - std::min(answered, kMostAnswered) >
+           kMostCalls;
   }
 
  private:

@@ -23,10 +23,30 @@ TEST(ControlActivity, WhatIsFreeIsNoActivity) {
   EXPECT_EQ(activity.Level(At(0), totals), 0);
   totals.received_bytes = A::kFreeBytes;
   totals.unread_bytes = A::kFreeBytes;
-  totals.in_flight = A::kFreeWaiting + A::kFreeAnswered;
+  totals.begun = totals.in_flight = A::kFreeWaiting + A::kFreeAnswered;
   totals.answered = A::kFreeAnswered;
   totals.cancelled = A::kFreeCancelled;
   EXPECT_EQ(activity.Level(At(0), totals), 0);
+  EXPECT_EQ(activity.Held(At(0), totals), 0);
+}
+
+// They are not what the process grows by, but what it may have grown by.
+TEST(ControlActivity, CallsThatHaveWaitedForLongAreHeldOnly) {
+  ControlActivity activity;
+  Totals totals;
+  totals.begun = 1'000;
+  totals.in_flight = 900;
+  activity.Look(At(0), totals, false);
+  const int64_t held = (900 - A::kFreeWaiting) * A::kWeightOfWaiting;
+  EXPECT_EQ(activity.Level(At(999), totals), held);
+  activity.Look(At(1'000), totals, false);
+  EXPECT_EQ(activity.Level(At(1'000), totals), 0);
+  EXPECT_EQ(activity.Held(At(1'000), totals), held);
+  // Of those that begin as many as wait.
+  totals.begun += A::kFreeWaiting + 3;
+  EXPECT_EQ(activity.Level(At(1'000), totals), 3 * A::kWeightOfWaiting);
+  totals.begun += 10'000;
+  EXPECT_EQ(activity.Level(At(1'000), totals), held);
 }
 
 TEST(ControlActivity, OneMoreOfEachCounts) {
@@ -39,8 +59,9 @@ TEST(ControlActivity, OneMoreOfEachCounts) {
   EXPECT_EQ(level_of([](Totals& t) { t.received_bytes = A::kFreeBytes + 1; }),
             1);
   EXPECT_EQ(level_of([](Totals& t) { t.unread_bytes = A::kFreeBytes + 1; }), 1);
-  EXPECT_EQ(level_of([](Totals& t) { t.in_flight = A::kFreeWaiting + 1; }),
-            A::kWeightOfWaiting);
+  EXPECT_EQ(
+      level_of([](Totals& t) { t.begun = t.in_flight = A::kFreeWaiting + 1; }),
+      A::kWeightOfWaiting);
   EXPECT_EQ(level_of([](Totals& t) {
               t.in_flight = t.answered = A::kFreeAnswered + 1;
             }),
@@ -78,6 +99,7 @@ TEST(ControlActivity, CallsAndMessagesExplainBytes) {
 TEST(ControlActivity, CallsThatCarryAreFree) {
   const ControlActivity activity;
   Totals totals;
+  totals.begun = 10'000;
   totals.in_flight = totals.carrying = 1'000;
   EXPECT_EQ(activity.Level(At(0), totals), 0);
   totals.in_flight += A::kFreeWaiting;

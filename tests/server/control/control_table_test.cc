@@ -554,6 +554,24 @@ TEST(ControlConnection, AThousandCallsMayWaitAndMoreMayCarry) {
   EXPECT_FALSE(pair->BeginCall());
 }
 
+// gRPC is slow to give them back where others keep it busy.
+TEST(ControlConnection, WhoCallsOneByOneMayHaveAnsweredCallsLeft) {
+  Pair pair("fd:5");
+  for (int i = 0; i < 500; ++i) {
+    pair->BeginCall();
+    pair->BeginAnswer();
+  }
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(pair->BeginCall()) << i;
+  EXPECT_FALSE(pair->BeginCall());
+  // Those that gRPC gives back leave no room that others had.
+  for (int i = 0; i < 500; ++i) {
+    pair->EndAnswer();
+    pair->EndCall(false);
+    ASSERT_FALSE(pair->BeginCall()) << i;
+    pair->EndCall(false);
+  }
+}
+
 TEST(ControlConnection, TheSameClientHasOneIdentity) {
   Pair pair("fd:5");
   const std::string identity = "unix:uid=" + std::to_string(getuid());
