@@ -55,17 +55,17 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   const int64_t growth =
       std::min(bytes - older_.unaccounted, resident - older_.resident) -
       kInPassing * (older_.most_credit - older_.credit);
-  const bool is_too_large = bytes - credit > limit_;
+  const int64_t excess = bytes - credit - limit_;
   const bool is_growth = growth > limit_ / part;
-  if (is_too_large || is_growth) alert_until_ = After(now, kAlert);
-  if (IsLevel(now, is_too_large)) return Alarm::kLevel;
+  if (excess > 0 || is_growth) alert_until_ = After(now, kAlert);
+  if (IsLevel(now, excess)) return Alarm::kLevel;
   if (!is_growth) return Alarm::kNone;
   older_ = newer_ = memory;
   return Alarm::kGrowth;
 }
 
-bool MemoryPolicy::IsLevel(TimePoint now, bool is_too_large) {
-  if (!is_too_large) {
+bool MemoryPolicy::IsLevel(TimePoint now, int64_t excess) {
+  if (excess <= 0) {
     too_large_since_.reset();
     // The next time it may be for something else.
     if (!next_trim_) num_trimmed_ = 0;
@@ -75,7 +75,8 @@ bool MemoryPolicy::IsLevel(TimePoint now, bool is_too_large) {
   const bool may_help = num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
   if (may_help) TrimAt(too_large_since_ ? After(now, kTrimSoon) : now);
   if (!too_large_since_) too_large_since_ = now;
-  return now - *too_large_since_ >= kTrimFirst;
+  return excess > limit_ / kTrimFirstPart ||
+         now - *too_large_since_ >= kTrimFirst;
 }
 
 void MemoryPolicy::OnShutDown(TimePoint now) {

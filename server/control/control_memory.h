@@ -35,9 +35,11 @@ class MemoryPolicy {
   static constexpr int64_t kGrowthPartOnAlert = 48;
   static constexpr Duration kAlert = std::chrono::seconds(3);
 
-  // How long it is too large before anybody has to go for it: what a flood that
-  // is over has left is trimmed first.
+  // How long it is too large before anybody has to go for it, unless it is so
+  // by more than that part of the limit: what a flood that is over has left is
+  // trimmed first.
   static constexpr Duration kTrimFirst = std::chrono::milliseconds(100);
+  static constexpr int64_t kTrimFirstPart = 32;
 
   // How many times its credit a connection may take while it is new.
   static constexpr int64_t kInPassing = 2;
@@ -52,7 +54,7 @@ class MemoryPolicy {
     kNone,
     // It has grown so fast that whoever sends much has to go.
     kGrowth,
-    // It has been too large for kTrimFirst: whoever is busy has to go.
+    // It is too large, and trimming is no help: whoever is busy has to go.
     kLevel,
   };
   Alarm Look(TimePoint now, int64_t bytes, int64_t resident,
@@ -74,7 +76,7 @@ class MemoryPolicy {
     int64_t most_credit = 0;  // Since then.
   };
 
-  bool IsLevel(TimePoint now, bool is_too_large);
+  bool IsLevel(TimePoint now, int64_t excess);
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;

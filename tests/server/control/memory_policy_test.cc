@@ -78,6 +78,14 @@ TEST(MemoryPolicy, BeforeAnybodyHasToGoTheHeapIsTrimmed) {
   }
 }
 
+// A flood that goes on would take more meanwhile.
+TEST(MemoryPolicy, WhatIsFarTooLargeIsNotTrimmedFirst) {
+  MemoryPolicy policy(960);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 990, 990), Alarm::kNone);
+  MemoryPolicy another(960);
+  EXPECT_EQ(another.Look(At(seconds(0)), 991, 991), Alarm::kLevel);
+}
+
 TEST(MemoryPolicy, GrowthOfTheLastSecondCountsToo) {
   MemoryPolicy policy(240);
   EXPECT_EQ(policy.Look(At(milliseconds(0)), 0, 0), Alarm::kNone);
