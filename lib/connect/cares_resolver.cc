@@ -134,37 +134,36 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
         loop_(LoopOf(executor)),
         host_(std::move(host)),
         began_(TimeSource::Of(executor).Now()),
-        timer_(TimeSource::Of(executor)) {}
+        timer_(TimeSource::Of(executor)),
+        v4_(TimeSource::Of(executor)),
+        v6_(TimeSource::Of(executor)) {}
   CaresLookup(const CaresLookup&) = delete;
   CaresLookup& operator=(const CaresLookup&) = delete;
   ~CaresLookup() { CloseChannel(); }
 
   TimePoint began() const { return began_; }
 
-  // Asks the servers, unless they were just asked: what was sent while one was
-  // away is sent again after a long pause only.
+  // Asks the servers, or, where they were just asked, does so a moment later
+  // unless they have answered by then: what was sent while one was away, c-ares
+  // sends again after a long pause only.
   std::shared_ptr<const Query> Ask(const CaresResolver::Options& options,
                                    Resolver::Family family) {
-    const TimePoint now = TimeSource::Of(executor_).Now();
-    Queries& running = RunningOf(family);
-    if (!running.empty() && now - running.back()->began < kAskedAgainAfter) {
-      return running.back();
+    Questions& questions = QuestionsOf(family);
+    if (!questions.running.empty()) {
+      const auto& newest = questions.running.back();
+      const TimePoint next = After(newest->began, kAskedAgainAfter);
+      if (TimeSource::Of(executor_).Now() < next) {
+        if (!questions.next.armed()) {
+          questions.next.StartAt(next, [this, family] { AskAgain(family); });
+        }
+        return newest;
+      }
     }
-    const auto query = std::make_shared<Query>(executor_, now);
     const int result = Open(options);
-    if (result != ARES_SUCCESS) {
-      query->done.Fill(result);
-      return query;
-    }
-    ares_addrinfo_hints hints{};
-    hints.ai_family = family == Resolver::Family::kV4 ? AF_INET : AF_INET6;
-    hints.ai_socktype = SOCK_STREAM;  // Each address once.
-    // The variable CARES_HOSTS may name another file than /etc/hosts.
-    hints.ai_flags = ARES_AI_ENVHOSTS;
-    running.push_back(query);
-    ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &OnDone,
-                     new Asked{*this, family, query});
-    WaitForMore();
+    if (result == ARES_SUCCESS) return Send(family);
+    const auto query =
+        std::make_shared<Query>(executor_, TimeSource::Of(executor_).Now());
+    query->done.Fill(result);
     return query;
   }
 
@@ -176,7 +175,15 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   // are, and however many of them leave, there are few.
   static constexpr std::chrono::milliseconds kAskedAgainAfter{100};
 
-  using Queries = std::vector<std::shared_ptr<Query>>;  // Oldest first.
+  using Queries = std::vector<std::shared_ptr<Query>>;
+
+  // Those of one family.
+  struct Questions {
+    explicit Questions(TimeSource& time) : next(time) {}
+
+    Queries running;  // Oldest first.
+    Timer next;       // For those who share the newest.
+  };
 
   // What c-ares is given with a query.
   struct Asked {
@@ -185,8 +192,32 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     std::shared_ptr<Query> query;
   };
 
-  Queries& RunningOf(Resolver::Family family) {
-    return family == Resolver::Family::kV4 ? running_v4_ : running_v6_;
+  Questions& QuestionsOf(Resolver::Family family) {
+    return family == Resolver::Family::kV4 ? v4_ : v6_;
+  }
+
+  // The channel is open.
+  std::shared_ptr<const Query> Send(Resolver::Family family) {
+    ares_addrinfo_hints hints{};
+    hints.ai_family = family == Resolver::Family::kV4 ? AF_INET : AF_INET6;
+    hints.ai_socktype = SOCK_STREAM;  // Each address once.
+    // The variable CARES_HOSTS may name another file than /etc/hosts.
+    hints.ai_flags = ARES_AI_ENVHOSTS;
+    Questions& questions = QuestionsOf(family);
+    const auto query =
+        std::make_shared<Query>(executor_, TimeSource::Of(executor_).Now());
+    std::unique_ptr<Asked> asked(new Asked{*this, family, query});
+    questions.running.push_back(query);
+    questions.next.Cancel();
+    ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &OnDone,
+                     asked.release());
+    WaitForMore();
+    return query;
+  }
+
+  void AskAgain(Resolver::Family family) {
+    const auto self = shared_from_this();
+    if (!QuestionsOf(family).running.empty()) (void)Send(family);
   }
 
   int Open(const CaresResolver::Options& options) {
@@ -242,7 +273,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   // were lost on their way would have to wait for it.
   void OnAnswer(Resolver::Family family, const std::shared_ptr<Query>& query,
                 int result, const Addresses& addresses) {
-    Queries& running = RunningOf(family);
+    Queries& running = QuestionsOf(family).running;
     std::erase(running, query);
     Queries answered;
     if (IsAnswer(result)) answered.swap(running);
@@ -305,7 +336,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   // Waits for whatever c-ares waits for, after it was given the chance to say.
   void WaitForMore() {
-    if (running_v4_.empty() && running_v6_.empty()) {
+    if (v4_.running.empty() && v6_.running.empty()) {
       timer_.Cancel();
       return;
     }
@@ -358,7 +389,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   const std::string host_;
   const TimePoint began_;
   Timer timer_;
-  Queries running_v4_, running_v6_;
+  Questions v4_, v6_;
   bool was_refused_a_socket_ = false;
   std::map<int, std::shared_ptr<Watch>> watches_;  // Of each socket.
   ares_channel channel_ = nullptr;

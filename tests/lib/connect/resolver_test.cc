@@ -219,14 +219,14 @@ TEST_F(ResolverTest, AServerThatIsBackAnswersAllOnceOneAsksAgain) {
   EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == 2; }));
   answer_.silent = false;
   answer_.addresses = {A("192.0.2.1")};
-  time_.Advance(std::chrono::milliseconds(99));
+  time_.Advance(std::chrono::milliseconds(100));
   Lookup second(loop_, resolver_.Lookup("back.example", Family::kV4));
-  loop_.poll();
-  EXPECT_EQ(asked_.size(), 2u);
-  time_.Advance(std::chrono::milliseconds(1));
   Lookup third(loop_, resolver_.Lookup("back.example", Family::kV4));
   EXPECT_TRUE(RunUntil(
       loop_, [&] { return first.ended() && second.ended() && third.ended(); }));
+  // It has answered before it would be asked for the third.
+  time_.Advance(std::chrono::milliseconds(100));
+  loop_.poll();
   EXPECT_EQ(asked_.size(), 3u);
   EXPECT_FALSE(other_family.ended());
   for (Lookup* lookup : {&first, &second, &third}) {
@@ -235,6 +235,37 @@ TEST_F(ResolverTest, AServerThatIsBackAnswersAllOnceOneAsksAgain) {
   }
   other_family.Cancel();
   loop_.poll();
+}
+
+// The question that it shares was sent while the server was away, and nobody
+// comes after it.
+TEST_F(ResolverTest, WhoeverSharesAQuestionIsAskedForALittleLater) {
+  for (const Family family : {Family::kV4, Family::kV6}) {
+    asked_.clear();
+    answer_ = {};
+    answer_.silent = true;
+    Lookup first(loop_, resolver_.Lookup("back.example", family));
+    EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == 1; }));
+    answer_.silent = false;
+    answer_.addresses = {family == Family::kV4 ? A("192.0.2.1")
+                                               : A("2001:db8::1")};
+    time_.Advance(std::chrono::milliseconds(98));
+    Lookup second(loop_, resolver_.Lookup("back.example", family));
+    time_.Advance(std::chrono::milliseconds(1));
+    Lookup third(loop_, resolver_.Lookup("back.example", family));
+    loop_.poll();
+    EXPECT_EQ(asked_.size(), 1u);
+    time_.Advance(std::chrono::milliseconds(1));
+    EXPECT_TRUE(RunUntil(loop_, [&] {
+      return first.ended() && second.ended() && third.ended();
+    }));
+    EXPECT_EQ(asked_.size(), 2u);
+    for (Lookup* lookup : {&first, &second, &third}) {
+      if (lookup->ended()) EXPECT_EQ(lookup->value(), answer_.addresses);
+      lookup->Cancel();
+    }
+    loop_.poll();
+  }
 }
 
 // Else whoever connects, and leaves, makes a question each time, which c-ares
