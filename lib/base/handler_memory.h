@@ -49,6 +49,8 @@ class HandlerMemory {
     HandlerMemory* memory_;
   };
   Allocator<> allocator() { return Allocator<>(*this); }
+  // Whether an operation has it.
+  bool is_used() const { return is_used_; }
 
  private:
   // More than any operation of Asio's takes with a pointer to call.

@@ -67,8 +67,14 @@ Task<> TaskScope::RunTask(TaskScope* scope, Running* running, Task<> task) {
 bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
   if (cancelled_) return false;
   const auto running = running_.emplace(running_.end());
-  asio::co_spawn(executor, RunTask(this, &*running, std::move(task)),
-                 ExitHandler(*this, running, std::move(on_exit)));
+  try {
+    asio::co_spawn(executor, RunTask(this, &*running, std::move(task)),
+                   ExitHandler(*this, running, std::move(on_exit)));
+  } catch (...) {
+    // Out of memory: it never began, and will not end.
+    running_.erase(running);
+    throw;
+  }
   return true;
 }
 

@@ -31,7 +31,8 @@ class TaskScope {
   ~TaskScope();
 
   // Runs `task`, from a later step of the loop on.  False, and `task` is
-  // destroyed without having run, once the scope is cancelled.
+  // destroyed without having run, once the scope is cancelled.  Where there is
+  // no memory for it, std::bad_alloc is thrown, and the scope is as before.
   bool Spawn(Task<> task);
   bool Spawn(Task<> task, OnExit on_exit);
 

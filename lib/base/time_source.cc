@@ -1,24 +1,33 @@
 #include "lib/base/time_source.h"
 
+#include <boost/asio/bind_allocator.hpp>
 #include <memory>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/base/deferred.h"
 #include "lib/base/guarded.h"
+#include "lib/base/handler_memory.h"
 
 namespace portreeve {
 namespace {
 
 class SteadyTimeSource : public TimeSource {
  public:
-  explicit SteadyTimeSource(asio::io_context& loop)
-      : TimeSource(loop), timer_(loop) {}
+  // `memory` outlives the loop's queue.
+  SteadyTimeSource(asio::io_context& loop, HandlerMemory& memory)
+      : TimeSource(loop), memory_(memory), timer_(loop) {
+    // Asio's queue of timers takes its memory here, and keeps it.
+    timer_.expires_at(std::chrono::steady_clock::time_point::max());
+    timer_.async_wait(asio::bind_allocator(memory_.allocator(),
+                                           [this](error_code) { Arm(); }));
+    timer_.cancel();
+  }
 
   TimePoint Now() const override { return std::chrono::steady_clock::now(); }
 
  private:
-  void Arm() override {
+  void Arm() noexcept override {
     const TimePoint when = earliest();
     // Armed for a timer that was cancelled, it looks for the next one then:
     // most timers are cancelled, and each rearming would be a system call.
@@ -31,13 +40,27 @@ class SteadyTimeSource : public TimeSource {
     timer_.expires_at(
         std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
             when));
-    timer_.async_wait([this](error_code ec) {
-      if (ec) return;
+    const auto fire = [this](error_code ec) { OnWaited(ec); };
+    try {
+      if (!memory_.is_used()) {
+        timer_.async_wait(asio::bind_allocator(memory_.allocator(), fire));
+      } else {
+        timer_.async_wait(fire);
+      }
+    } catch (...) {
+      // Out of memory.  The wait that has what is ours is cancelled, and arms
+      // when it comes to its end.
       armed_for_ = TimePoint::max();
-      FireDue();
-    });
+    }
   }
 
+  void OnWaited(error_code ec) {
+    if (ec) return Arm();  // Cancelled: for most, nothing is left to do.
+    armed_for_ = TimePoint::max();
+    FireDue();
+  }
+
+  HandlerMemory& memory_;
   asio::basic_waitable_timer<std::chrono::steady_clock,
                              asio::wait_traits<std::chrono::steady_clock>,
                              asio::io_context::executor_type>
@@ -57,7 +80,7 @@ class TimeService : public asio::execution_context::service {
 
   TimeSource& Get() {
     if (fake_ != nullptr) return *fake_;
-    if (!steady_) steady_ = std::make_unique<SteadyTimeSource>(loop_);
+    if (!steady_) steady_ = std::make_unique<SteadyTimeSource>(loop_, memory_);
     return *steady_;
   }
 
@@ -70,6 +93,7 @@ class TimeService : public asio::execution_context::service {
   void shutdown() override { steady_.reset(); }
 
   asio::io_context& loop_;
+  HandlerMemory memory_;
   std::unique_ptr<SteadyTimeSource> steady_;
   TimeSource* fake_ = nullptr;
 };
@@ -106,10 +130,12 @@ void TimeSource::FireDue() {
 }
 
 void Timer::StartAt(TimePoint when, std::function<void()> f) {
+  // First what may find no memory: then all is as before.
+  const auto position = time_source_.queue_.emplace(when, this);
   if (armed_) time_source_.queue_.erase(position_);
   armed_ = true;
   function_ = std::move(f);
-  position_ = time_source_.queue_.emplace(when, this);
+  position_ = position;
   time_source_.Arm();
 }
 

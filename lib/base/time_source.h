@@ -42,8 +42,9 @@ class TimeSource {
  protected:
   explicit TimeSource(asio::io_context& loop) : loop_(loop) {}
 
-  // `earliest_` changed: arranges for FireDue() to be called then.
-  virtual void Arm() = 0;
+  // What is due first has changed: arranges for FireDue() to be called then.
+  // Needs no memory.
+  virtual void Arm() noexcept = 0;
 
   // Runs every timer whose time has come, in the order of their times.  What
   // one throws goes to the top-level monitor.
@@ -110,7 +111,7 @@ class FakeTimeSource : public TimeSource {
   using TimeSource::earliest;
 
  private:
-  void Arm() override {}
+  void Arm() noexcept override {}
 
   TimePoint now_{std::chrono::hours(1)};
 };

@@ -301,13 +301,14 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
       was_refused_a_socket_ = true;
       return false;
     }
+    std::shared_ptr<Watch> watch;
     try {
-      watches_[fd] = std::make_shared<Watch>(loop_, fd, is_further);
+      watch = std::make_shared<Watch>(loop_, fd, is_further);
     } catch (...) {
-      watches_.erase(fd);
       if (is_further) DescriptorPart::OfLookups().GiveBack(1);
       throw;
     }
+    watches_[fd] = watch;
     return true;
   }
 

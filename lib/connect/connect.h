@@ -62,9 +62,9 @@ struct ConnectOptions {
 
 // Resolves `where`, connects, and gives the socket.  Every address of a name
 // is tried, as RFC 8305 says (Happy Eyeballs); where the process has no more
-// descriptors for several attempts at a time (a fortieth of all), the oldest
-// one is given up for the next.  A file whose server has a full backlog is
-// tried again.
+// descriptors for several attempts at a time (DescriptorPart::OfAttempts()),
+// the oldest one is given up for the next.  A file whose server has a full
+// backlog is tried again.
 //
 // Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
 // timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";

@@ -333,10 +333,17 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   // wait.
   const bool throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
-  race->Start();
-  co_await race->decided().Wait(kTuple);
+  std::exception_ptr not_started;
+  try {
+    race->Start();
+  } catch (...) {
+    // Out of memory, when one of its coroutines may run already.
+    not_started = std::current_exception();
+  }
+  if (!not_started) co_await race->decided().Wait(kTuple);
   race->Cancel();
   co_await JoinAll(race->scope());
+  if (not_started) std::rethrow_exception(not_started);
   co_await asio::this_coro::throw_if_cancelled(throws);
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {

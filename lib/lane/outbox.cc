@@ -176,6 +176,8 @@ void Outbox::Settle(Sender& sender) {
 
 void Outbox::Close(Descriptor fd, std::shared_ptr<Closer> closer) {
   if (open_ && !doing_) {
+    // Whoever closes cannot go without, as where there is no memory for more.
+    if (tasks_.size() == tasks_.capacity()) DoAll();
     tasks_.push_back({fd.Release(), 0, {}, nullptr, std::move(closer), 0});
     return;
   }

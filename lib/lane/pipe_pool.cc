@@ -14,7 +14,21 @@ constexpr size_t kMostIdle = 8;
 
 }  // namespace
 
-Pipe::~Pipe() { DescriptorPart::OfPipes().GiveBack(1); }
+Pipe::Part::~Part() {
+  if (taken) DescriptorPart::OfPipes().GiveBack(1);
+}
+
+std::unique_ptr<Pipe> Pipe::Open() {
+  auto pipe = std::make_unique<Pipe>();
+  pipe->part_.taken = DescriptorPart::OfPipes().Take();
+  int ends[2];
+  if (!pipe->part_.taken || pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+    return nullptr;
+  }
+  pipe->read_ = Descriptor(ends[0]);
+  pipe->write_ = Descriptor(ends[1]);
+  return pipe;
+}
 
 std::unique_ptr<Pipe> PipePool::Take() {
   if (!idle_.empty()) {
@@ -22,13 +36,7 @@ std::unique_ptr<Pipe> PipePool::Take() {
     idle_.pop_back();
     return pipe;
   }
-  if (!DescriptorPart::OfPipes().Take()) return nullptr;
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
-    DescriptorPart::OfPipes().GiveBack(1);
-    return nullptr;
-  }
-  return std::make_unique<Pipe>(ends[0], ends[1]);
+  return Pipe::Open();
 }
 
 void PipePool::GiveBack(std::unique_ptr<Pipe> pipe) {

@@ -9,14 +9,28 @@
 
 namespace portreeve {
 
-struct Pipe {
-  Pipe(int read_end, int write_end) : read(read_end), write(write_end) {}
+// Its end counts it out; bytes in it are lost.
+class Pipe {
+ public:
+  // Null if there may be no more, or none is to be had.
+  static std::unique_ptr<Pipe> Open();
+
+  Pipe() = default;
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
-  ~Pipe();  // Counts it out; bytes in it are lost.
 
-  const Descriptor read;
-  const Descriptor write;
+  const Descriptor& read() const { return read_; }
+  const Descriptor& write() const { return write_; }
+
+ private:
+  struct Part {
+    bool taken = false;
+    ~Part();
+  };
+
+  Part part_;  // Given back once the ends are closed.
+  Descriptor read_;
+  Descriptor write_;
 };
 
 // The pipes of one loop.  An empty pipe is used again by the next who needs

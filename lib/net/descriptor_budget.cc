@@ -22,9 +22,10 @@ void DescriptorBudget::GiveBack(int count) {
 
 void DescriptorBudget::Waiter::Join(int count) {
   if (joined_) return;
+  // Without memory for it, it has not joined.
+  position_ = budget_.waiters_.insert(budget_.waiters_.end(), this);
   joined_ = true;
   count_ = count;
-  position_ = budget_.waiters_.insert(budget_.waiters_.end(), this);
 }
 
 void DescriptorBudget::Waiter::Leave() {

@@ -83,8 +83,8 @@ void AnyServer::DropUnwatched(const AnyConnection& connection, int error_number,
                               int descriptors) {
   ++dropped_total_;
   Tell([&](auto& observer) { observer.OnDropped(connection); });
-  acceptor_.NoteUnwatched(error_number);
   acceptor_.GiveBackDescriptors(descriptors);
+  acceptor_.NoteUnwatched(error_number);
 }
 
 // The listening address where that is one, which saves a system call.
@@ -107,12 +107,10 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection);
   policy().OnFinished();
-  if (error_number != 0) {
-    ++dropped_total_;
-    acceptor_.NoteUnwatched(error_number);
-  }
+  if (error_number != 0) ++dropped_total_;
   acceptor_.GiveBackDescriptors(connection.descriptors());
   CheckHandlersDetermined();
+  if (error_number != 0) acceptor_.NoteUnwatched(error_number);
 }
 
 }  // namespace portreeve

@@ -1,7 +1,8 @@
 #include "server/calls/answers.h"
 
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/post.hpp>
-#include <iterator>
+#include <utility>
 
 namespace portreeve::server {
 
@@ -14,33 +15,43 @@ Answers::Answers(asio::execution_context& loop)
       loop_(static_cast<asio::io_context&>(loop)),
       unread_(UnreadAnswers::Of(loop_)) {}
 
-void Answers::Add(grpc::ServerUnaryReactor* reactor, grpc::Status status) {
-  if (of_this_step_.empty()) {
-    asio::post(loop_, [this] {
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        due_.insert(due_.end(), std::move_iterator(of_this_step_.begin()),
-                    std::move_iterator(of_this_step_.end()));
-      }
-      of_this_step_.clear();
-      Give();
-    });
-  }
-  of_this_step_.push_back({reactor, std::move(status)});
+void Answers::List::Append(const List& more) {
+  if (more.first == nullptr) return;
+  (first == nullptr ? first : last->next) = more.first;
+  last = more.last;
+}
+
+Answers::Answer* Answers::List::TakeFirst() {
+  Answer* const taken = first;
+  if (taken != nullptr) first = std::exchange(taken->next, nullptr);
+  return taken;
+}
+
+void Answers::Add(Answer& answer) {
+  const bool is_first = of_this_step_.first == nullptr;
+  of_this_step_.Append({&answer, &answer});
+  if (!is_first) return;
+  asio::post(loop_, asio::bind_allocator(memory_.allocator(), [this] {
+               const List step = std::exchange(of_this_step_, {});
+               {
+                 const std::lock_guard<std::mutex> lock(mutex_);
+                 due_.Append(step);
+               }
+               Give();
+             }));
 }
 
 void Answers::Give() {
-  while (const std::optional<Answer> answer = Next()) {
-    answer->reactor->Finish(answer->status);
+  while (Answer* const answer = Next()) {
+    // The answer may be gone before Finish() returns.
+    const grpc::Status status = std::move(answer->status);
+    answer->reactor->Finish(status);
   }
 }
 
-std::optional<Answers::Answer> Answers::Next() {
+Answers::Answer* Answers::Next() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (due_.empty()) return std::nullopt;
-  std::optional<Answer> answer(std::move(due_.front()));
-  due_.pop_front();
-  return answer;
+  return due_.TakeFirst();
 }
 
 }  // namespace portreeve::server

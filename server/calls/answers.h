@@ -6,11 +6,9 @@
 
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
-#include <deque>
 #include <mutex>
-#include <optional>
-#include <utility>
 
+#include "lib/base/handler_memory.h"
 #include "server/calls/unread_answers.h"
 
 namespace portreeve::server {
@@ -34,29 +32,42 @@ class Answers final : public asio::execution_context::service {
   // Of the same loop; here so that a call looks for one of them only.
   UnreadAnswers& unread() { return unread_; }
 
-  // Finishes `reactor` with `status`, after this step of the loop, on any
-  // thread.
+  // One call's answer, which is kept with the call: a call without one would
+  // wait for ever, and so none needs memory here.
+  struct Answer {
+    grpc::ServerUnaryReactor* reactor = nullptr;
+    grpc::Status status;
+    Answer* next = nullptr;  // Of Answers.
+  };
+
+  // Finishes the reactor of `answer` with its status, after this step of the
+  // loop, on any thread.  `answer` lives until the reactor's OnDone().
   // Threads: the loop's.
-  void Add(grpc::ServerUnaryReactor* reactor, grpc::Status status);
+  void Add(Answer& answer);
 
   // Gives all that are to be given by now.  Never waits for the loop.
   // Threads: any.
   void Give();
 
  private:
-  struct Answer {
-    grpc::ServerUnaryReactor* reactor;
-    grpc::Status status;
+  // The oldest first.
+  struct List {
+    void Append(const List& more);
+    Answer* TakeFirst();  // Null: it is empty.
+
+    Answer* first = nullptr;
+    Answer* last = nullptr;
   };
 
   void shutdown() override {}
-  std::optional<Answer> Next();
+  Answer* Next();
 
   asio::io_context& loop_;
   UnreadAnswers& unread_;
-  std::deque<Answer> of_this_step_;  // The loop's.
+  List of_this_step_;  // The loop's.
+  HandlerMemory memory_;
   std::mutex mutex_;
-  std::deque<Answer> due_;  // Under mutex_.
+  List due_;  // Under mutex_.
 };
 
 }  // namespace portreeve::server

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/status.h"
+#include "lib/base/task_scope.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/remote/stream_session.h"
@@ -33,16 +34,22 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
     stream->Finish(live.status());
     co_return;
   }
-  StreamSessionOptions options;
-  options.describe = [live = *live] { return Describe(*live); };
-  options.on_end = [claim = (*live)->facts.claim](std::exception_ptr error) {
-    claim->End(error);
-  };
-  // What can be claimed has a coroutine that waits for the claim.
-  auto connection =
-      std::static_pointer_cast<ServedConnection>((*live)->connection);
-  co_await ServeStream(std::move(stream), std::move(connection),
-                       std::move(options));
+  const auto claim = (*live)->facts.claim;
+  try {
+    StreamSessionOptions options;
+    options.describe = [live = *live] { return Describe(*live); };
+    options.on_end = [claim](std::exception_ptr error) { claim->End(error); };
+    // What can be claimed has a coroutine that waits for the claim.
+    auto connection =
+        std::static_pointer_cast<ServedConnection>((*live)->connection);
+    co_await ServeStream(std::move(stream), std::move(connection),
+                         std::move(options));
+  } catch (...) {
+    // It may have come before there was a session.
+    const std::exception_ptr error = std::current_exception();
+    if (!IsCancelled(error)) claim->End(error);
+    throw;
+  }
 }
 
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,

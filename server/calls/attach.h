@@ -20,8 +20,9 @@ using AuditFunction =
     std::function<void(const std::string& name, const absl::Status& result)>;
 
 // Reads the first frame, which must be `attach`, and serves the connection.
-// Always finishes the stream: with INVALID_FIELD, NOT_FOUND, NOT_REMOTE or
-// ALREADY_ATTACHED where there was no `opened`.
+// Finishes the stream: with INVALID_FIELD, NOT_FOUND, NOT_REMOTE or
+// ALREADY_ATTACHED where there was no `opened`.  Only where it throws, which it
+// does for want of memory, and when it is cancelled, the caller has to.
 // Threads: loop thread only.  Lifetime: `registry` outlives the call.
 Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
                    AuditFunction audit);

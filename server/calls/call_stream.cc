@@ -37,10 +37,32 @@ void CallStream::SetCarries(Carries carries) {
   const Carries before = std::exchange(carries_, carries);
   if (before == carries || connection_ == nullptr) return;
   // It counts at any moment: the new way before the old one ends.
-  if (carries == Carries::kUnjoined) connection_->BeginUnjoined();
-  if (carries == Carries::kConnection) connection_->BeginCarrying();
-  if (before == Carries::kUnjoined) connection_->EndUnjoined();
-  if (before == Carries::kConnection) connection_->EndCarrying();
+  switch (carries) {
+    case Carries::kNothing:
+      break;
+    case Carries::kUnjoined:
+      connection_->BeginUnjoined();
+      break;
+    case Carries::kConnection:
+      connection_->BeginCarrying();
+      break;
+    case Carries::kEnded:
+      connection_->BeginEnded();
+      break;
+  }
+  switch (before) {
+    case Carries::kNothing:
+      break;
+    case Carries::kUnjoined:
+      connection_->EndUnjoined();
+      break;
+    case Carries::kConnection:
+      connection_->EndCarrying();
+      break;
+    case Carries::kEnded:
+      connection_->EndEnded();
+      break;
+  }
 }
 
 void CallStream::ReadNext() {

@@ -79,7 +79,7 @@ class CallStream
 
   // How a call of Attach or Dial stands to its connection: as it counts among
   // those of its client (server/control/control_connection.h).
-  enum class Carries { kNothing, kUnjoined, kConnection };
+  enum class Carries { kNothing, kUnjoined, kConnection, kEnded };
   void SetCarries(Carries carries);
 
   bool reading() const { return read_in_flight_; }

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "lib/base/guarded.h"
+#include "lib/base/monitor.h"
+#include "lib/base/task_scope.h"
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
@@ -106,15 +109,26 @@ ConnectionService::Stream* ConnectionService::StartStream(
   if (!caller.ok()) return new RefusedStream(context, caller.status());
   auto audit = [this, caller = *std::move(caller)](const std::string& name,
                                                    const absl::Status& status) {
-    gate_.Audit(caller, name, status);
+    Guarded([&] { gate_.Audit(caller, name, status); });
   };
   auto on_done = [this](CallStream* stream) { streams_.Remove(stream); };
   auto stream =
       std::make_shared<SocketStream>(loop_, context, std::move(on_done));
   loop_.Post([this, serve, stream, audit = std::move(audit)] {
     if (!streams_.Add(stream)) return;
-    if (tasks_.Spawn(serve(registry_, stream, audit))) return;
-    stream->Finish(ShuttingDown());
+    auto on_exit = [stream](std::exception_ptr error) {
+      if (!error || IsCancelled(error)) return;
+      Monitor::TopLevel().Send(error);
+      // Unless it is finished.
+      stream->Finish(absl::InternalError("the call was given up"));
+    };
+    absl::Status not_begun = ShuttingDown();
+    try {
+      if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
+    } catch (...) {
+      not_begun = AnswerToException();
+    }
+    stream->Finish(not_begun);
   });
   return stream.get();
 }

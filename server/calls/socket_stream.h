@@ -28,7 +28,7 @@ class SocketStream final : public ClientStream, public CallStream {
   Task<bool> DataTaken() override;
   void BeginConnection() override { SetCarries(Carries::kUnjoined); }
   void Join(std::shared_ptr<SharedDescriptor> socket) override;
-  void EndConnection() override { SetCarries(Carries::kUnjoined); }
+  void EndConnection() override { SetCarries(Carries::kEnded); }
   Deferred<> broken() const override { return broken_.deferred(); }
   void Finish(const absl::Status& status) override { Close(status); }
 

@@ -15,12 +15,27 @@ namespace {
 // refusal of what has more loses nothing.
 constexpr size_t kMostOfAChange = size_t{64} << 10;
 
+// Never throws: where there is no memory for words, it is INTERNAL without any.
+void SetAnswer(Answers::Answer& answer, grpc::ServerUnaryReactor& reactor,
+               const absl::Status& status) {
+  answer.reactor = &reactor;
+  try {
+    answer.status = ToGrpc(status);
+  } catch (...) {
+    answer.status = grpc::Status(grpc::StatusCode::INTERNAL, "");
+  }
+}
+
 }  // namespace
 
 absl::Status AnswerToException() {
   const std::exception_ptr error = std::current_exception();
   Monitor::TopLevel().Send(error);
-  return absl::InternalError(DescribeException(error));
+  try {
+    return absl::InternalError(DescribeException(error));
+  } catch (...) {
+    return absl::InternalError("");  // Which takes no memory.
+  }
 }
 
 UnreadAnswer::~UnreadAnswer() {
@@ -49,9 +64,14 @@ LoopReactor::LoopReactor(asio::io_context& loop,
       unread_(answers_.unread(), context, response) {}
 
 void LoopReactor::Answer(absl::Status status) {
-  if (status.ok()) status = unread_.Count();
+  try {
+    if (status.ok()) status = unread_.Count();
+  } catch (...) {
+    status = AnswerToException();
+  }
+  SetAnswer(answer_, *this, status);
   unread_.Note();
-  answers_.Add(this, ToGrpc(status));
+  answers_.Add(answer_);
 }
 
 void LoopReactor::OnDone() {
@@ -109,7 +129,8 @@ void WaitReactor::Await(Wait wait) {
       status = AnswerToException();
     }
     self->unread_.Note();
-    self->answers_.Add(self.get(), ToGrpc(status));
+    SetAnswer(self->answer_, *self, status);
+    self->answers_.Add(self->answer_);
   };
   wait.until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),

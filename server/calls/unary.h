@@ -64,6 +64,7 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
               const grpc::CallbackServerContext& context,
               const google::protobuf::MessageLite& response);
 
+  // Never throws.
   // Threads: the loop's.
   void Answer(absl::Status status);
 
@@ -71,11 +72,12 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
 
  private:
   Answers& answers_;
+  Answers::Answer answer_;
   UnreadAnswer unread_;
 };
 
 // What is thrown on the loop instead of an answer; the top-level monitor is
-// told.  In a catch clause.
+// told.  In a catch clause.  Never throws.
 absl::Status AnswerToException();
 
 // Runs `work`, an absl::Status(), on the loop, and answers with what it gives,
@@ -149,6 +151,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 
   asio::io_context& loop_;
   Answers& answers_;
+  Answers::Answer answer_;
   UnreadAnswer unread_;
   asio::cancellation_signal cancel_;
   std::shared_ptr<WaitReactor> self_;  // gRPC's reference, until OnDone().

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "lib/base/guarded.h"
 #include "lib/base/log.h"
 #include "lib/base/monitor.h"
 #include "lib/base/status.h"
@@ -224,20 +225,27 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
                                const AnyAddress& peer) {
   const bool is_unix = address.is_unix();
   if (!is_unix) PrepareTcp(fd.get(), limits_.unacknowledged);
-  auto connection = Describe(fd.get(), is_unix, peer);
-  absl::Status watched = connection.status();
-  if (watched.ok()) watched = Watch(address, *connection);
-  if (!watched.ok()) {
-    NoteDropped(watched);
-    return Leave(address);
-  }
+  std::shared_ptr<ControlConnection> connection;
+  absl::Status watched;
   try {
-    TakeIn(*connection, std::move(fd), is_unix);
+    auto described = Describe(fd.get(), is_unix, peer);
+    watched = described.status();
+    if (watched.ok()) {
+      watched = Watch(address, *described);
+      if (watched.ok()) connection = *std::move(described);
+    }
+    if (!watched.ok()) NoteDropped(watched);
+  } catch (...) {
+    Monitor::TopLevel().Send(std::current_exception());  // Out of memory.
+  }
+  if (connection == nullptr) return Leave(address);
+  try {
+    TakeIn(connection, std::move(fd), is_unix);
   } catch (...) {
     // Out of memory: half taken in it would keep its place.  Its end is told by
     // the copy of the socket.
     Monitor::TopLevel().Send(std::current_exception());
-    (*connection)->ShutDown();
+    connection->ShutDown();
   }
 }
 
@@ -298,13 +306,14 @@ absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(
 
 absl::Status ControlAcceptor::Watch(
     Address& address, const std::shared_ptr<ControlConnection>& connection) {
-  auto client = std::make_unique<Client>(*this, address, connection);
-  if (const int error = client->Begin(); error != 0) {
-    return ErrnoError(error, "epoll_ctl", connection->key());
-  }
-  Client* const key = client.get();
-  clients_.emplace(key, std::move(client));
-  return absl::OkStatus();
+  auto made = std::make_unique<Client>(*this, address, connection);
+  Client* const client = made.get();
+  clients_.emplace(client, std::move(made));
+  int error = ENOMEM;
+  Guarded([&] { error = client->Begin(); });
+  if (error == 0) return absl::OkStatus();
+  clients_.erase(client);
+  return ErrnoError(error, "epoll_ctl", connection->key());
 }
 
 void ControlAcceptor::AwaitHandshakes() {
@@ -324,11 +333,12 @@ void ControlAcceptor::ExpireHandshakes() {
 
 void ControlAcceptor::Forget(Client& client) {
   Address& address = client.address();
+  const auto connection = client.shared_connection();
   client.End();
-  table_.OnEnded(client.shared_connection());
   flood_watch_.OnEnded(client);
-  client.connection().Forget();
+  connection->Forget();
   clients_.erase(&client);
+  table_.OnEnded(connection);
   Leave(address);
 }
 

@@ -60,7 +60,8 @@ std::string ControlConnection::Identity() const {
 bool ControlConnection::BeginCall() {
   ++begun_;
   const int in_flight = ++in_flight_;
-  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_,
+  // Those whose connections have ended are judged when they are looked at.
+  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_ + ended_,
                                     answered_);
 }
 
@@ -84,6 +85,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.in_flight = in_flight_;
   totals.carrying = carrying_;
   totals.unjoined = unjoined_;
+  totals.ended = ended_;
   totals.answered = answered_;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!copy_.is_open()) return totals;

@@ -55,14 +55,17 @@ class ControlConnection {
   // down.
   bool BeginCall();
   void EndCall(bool cancelled);
-  // A call that is to carry a connection, or has carried one that is closed by
-  // now: what bounds its number is the connection, and not the calls that may
-  // wait.
+  // A call that is to carry a connection: what bounds its number is the
+  // connection, and not the calls that may wait.
   void BeginUnjoined() { ++unjoined_; }
   void EndUnjoined() { --unjoined_; }
   // A call that carries a connection, whose bytes are expected, too.
   void BeginCarrying() { ++carrying_; }
   void EndCarrying() { --carrying_; }
+  // One that has carried one, which is closed by now.  As many as were carried
+  // at a time are no calls that wait: all may end at once.
+  void BeginEnded() { ++ended_; }
+  void EndEnded() { --ended_; }
   // A message that was read.
   void AddMessage(size_t bytes);
   // One that goes to the client.
@@ -112,6 +115,7 @@ class ControlConnection {
   std::atomic<int> in_flight_ = 0;
   std::atomic<int> carrying_ = 0;
   std::atomic<int> unjoined_ = 0;
+  std::atomic<int> ended_ = 0;
   std::atomic<int64_t> begun_ = 0;
   std::atomic<int64_t> cancelled_ = 0;
   std::atomic<int64_t> messages_ = 0;

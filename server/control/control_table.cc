@@ -1,6 +1,7 @@
 #include "server/control/control_table.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,10 +37,15 @@ void ControlTable::Add(std::shared_ptr<ControlConnection> connection) {
 void ControlTable::OnEnded(
     const std::shared_ptr<ControlConnection>& connection) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  ended_.push_back(connection);
-  if (ended_.size() <= kMostEnded) return;
-  const auto oldest = ended_.front().lock();
-  ended_.pop_front();
+  std::shared_ptr<ControlConnection> oldest;
+  try {
+    ended_.push_back(connection);
+    if (ended_.size() <= kMostEnded) return;
+    oldest = ended_.front().lock();
+    ended_.pop_front();
+  } catch (const std::bad_alloc&) {
+    oldest = connection;
+  }
   if (oldest == nullptr) return;
   const auto it = connections_.find(oldest->key());
   if (it != connections_.end() && it->second == oldest) connections_.erase(it);

@@ -50,7 +50,8 @@ class ControlTable {
   // In place of one of the same key, which gRPC has closed by now.
   void Add(std::shared_ptr<ControlConnection> connection);
   // It has ended.  Calls of it may still come to light: the newest kMostEnded
-  // of those that have ended are found for a while.
+  // of those that have ended are found for a while, where there is memory for
+  // it.
   static constexpr size_t kMostEnded = 1000;
   void OnEnded(const std::shared_ptr<ControlConnection>& connection);
   // Null where there is none.

@@ -52,8 +52,12 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
                     kMostSegments + carrying_ * kSegmentsOfCarrying);
   last_look_ = now;
   last_ = totals;
-  if (TooManyCalls(totals.in_flight, totals.carrying + totals.unjoined,
-                   totals.answered)) {
+  // All that were carried at a time may have ended at once.
+  most_carried_ = totals.ended == 0 ? totals.carrying
+                                    : std::max(most_carried_, totals.carrying);
+  const int of_connections =
+      totals.carrying + totals.unjoined + std::min(totals.ended, most_carried_);
+  if (TooManyCalls(totals.in_flight, of_connections, totals.answered)) {
     return Excess::kCalls;
   }
   if (too_many_cancelled) return Excess::kCancelled;

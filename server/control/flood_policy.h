@@ -69,8 +69,9 @@ class FloodPolicy {
     int64_t unread_bytes = 0;
     int in_flight = 0;  // Calls, now.
     int carrying = 0;   // Of these.
-    int unjoined = 0;  // Of these: they carry nothing yet, or nothing any more.
-    int answered = 0;  // Of these: the status is on its way.
+    int unjoined = 0;   // Of these: they carry nothing yet.
+    int ended = 0;      // Of these: they carry nothing any more.
+    int answered = 0;   // Of these: the status is on its way.
   };
 
   enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };
@@ -105,6 +106,8 @@ class FloodPolicy {
 
   void SetCarrying(TimePoint now, int carrying);
 
+  // The most at a time since none was left that had ended.
+  int most_carried_ = 0;
   // The most of late; what those that have ended since held is not in the
   // buckets any more once they do not count.
   int64_t carrying_ = 0;

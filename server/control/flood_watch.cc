@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "lib/base/guarded.h"
+
 namespace portreeve::server {
 namespace {
 
@@ -23,14 +25,14 @@ void FloodWatch::OnBytes(Client& client) {
   client.arrived_ = true;
   // It is told of the next, too.
   if (client.connection().IsQuiet()) return;
-  client.TellOfBytes(false);
   active_.insert(&client);
-  LookSoon();
+  client.TellOfBytes(false);
+  GoOn();
 }
 
 void FloodWatch::OnEnded(Client& client) {
   active_.erase(&client);
-  if (client.connection().is_shut_down()) LookSoon();
+  if (client.connection().is_shut_down()) GoOn();
 }
 
 void FloodWatch::Close() {
@@ -38,12 +40,21 @@ void FloodWatch::Close() {
   timer_.Cancel();
 }
 
-void FloodWatch::LookSoon() {
+void FloodWatch::GoOn() {
   if (timer_.armed()) return;
   const Duration interval =
       std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
                                             kLookIntervalOfEach);
-  timer_.StartAfter(interval, [this] { Look(); });
+  try {
+    timer_.StartAfter(interval, [this] {
+      Guarded([this] { Look(); });
+      if (!active_.empty() || memory_.policy().next_trim()) GoOn();
+    });
+  } catch (...) {
+    // Out of memory.  Whoever sends goes on to do so, and is heard of again.
+    for (Client* client : active_) client->TellOfBytes(true);
+    active_.clear();
+  }
 }
 
 void FloodWatch::Look() {
@@ -55,7 +66,6 @@ void FloodWatch::Look() {
   LookAtAll(now);
   LookAtMemory(now);
   Trim(now);
-  if (!active_.empty() || memory_.policy().next_trim()) LookSoon();
 }
 
 bool FloodWatch::LookAt(Client& client, TimePoint now) {

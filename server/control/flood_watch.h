@@ -54,11 +54,13 @@ class FloodWatch {
   // Bytes have come.
   void OnBytes(Client& client);
   // It has ended, and is not looked at any more; the memory that it leaves is.
+  // Never throws.
   void OnEnded(Client& client);
   void Close();
 
  private:
-  void LookSoon();
+  // Looks soon, and as long as there is something to look at.  Never throws.
+  void GoOn();
   void Look();
   // Whether it goes on sending.
   bool LookAt(Client& client, TimePoint now);

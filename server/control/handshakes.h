@@ -28,12 +28,10 @@ class Handshakes {
   // Gives the client that has to go for it.
   std::optional<Client> Enter(Client client, TimePoint now) {
     ForgetThoseOver();
-    std::optional<Client> oldest;
-    if (entries_.size() == most_) {
-      oldest = std::move(entries_.front().client);
-      entries_.pop_front();
-    }
     entries_.push_back({std::move(client), After(now, time_)});
+    if (entries_.size() <= most_) return std::nullopt;
+    Client oldest = std::move(entries_.front().client);
+    entries_.pop_front();
     return oldest;
   }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/asio.h"
 #include "lib/net/own_addresses.h"
 
@@ -223,20 +224,20 @@ void ForwardTrail::Connect(const Inet::Address& peer,
   // Over loopback the other side can have accepted it before connect(2)
   // returns: it waits for this lock, once it sees that there is a connection.
   ++loops_.num_connections_;
+  bool is_one_more = false;
+  const absl::Cleanup count = [&] {
+    if (!is_one_more) --loops_.num_connections_;
+  };
   const std::lock_guard lock(loops_.mutex_);
   const int fd = connect();
   const auto local = fd >= 0 ? NameOf(fd) : std::nullopt;
-  if (!local) {
-    --loops_.num_connections_;
-    return;
-  }
+  if (!local) return;
   const ForwardLoops::Ends ends(*local, AnyAddress(peer));
   ForgetDescriptor(fd);  // An attempt that had it before has failed.
-  // One that had the same ends is closed by now.
-  if (!loops_.connections_.insert_or_assign(ends, passed_).second) {
-    --loops_.num_connections_;
-  }
+  // Here first: what is not found there is forgotten all the same.
   connections_[ends] = fd;
+  // One that had the same ends is closed by now.
+  is_one_more = loops_.connections_.insert_or_assign(ends, passed_).second;
 }
 
 int ForwardTrail::GiveName(int fd) {
@@ -251,10 +252,10 @@ int ForwardTrail::GiveName(int fd) {
   if (!name) return errno;
   const std::lock_guard lock(loops_.mutex_);
   const ForwardLoops::Ends ends(*name, AnyAddress());
+  connections_[ends] = fd;
   if (loops_.connections_.insert_or_assign(ends, passed_).second) {
     ++loops_.num_connections_;
   }
-  connections_[ends] = fd;
   return 0;
 }
 

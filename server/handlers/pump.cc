@@ -91,7 +91,7 @@ std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
   while (held() > 0) {
     PrepareToSend(target);
     const ssize_t size =
-        pipe_ ? splice(pipe_->read.get(), nullptr, target, nullptr, held(),
+        pipe_ ? splice(pipe_->read().get(), nullptr, target, nullptr, held(),
                        SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
               : send(target, copy_.get() + begin_, held(),
                      MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -154,7 +154,7 @@ bool Pump::OnSent(Lane& lane, ssize_t result, std::string_view message) {
 // However little it gives, there may be more: a pipe is full when its slots
 // are, and a segment of the network may take a whole one.
 std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
-  const ssize_t size = splice(source, nullptr, pipe_->write.get(), nullptr,
+  const ssize_t size = splice(source, nullptr, pipe_->write().get(), nullptr,
                               kMostHeld, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (size <= 0) {
     // An end of file, or that it cannot: recv(2) says whether that is so, for
@@ -179,7 +179,7 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
 bool Pump::TakeFromPipe(Lane& lane) {
   HeldCopy copy = MakeCopy(held());
   if (copy == nullptr) return false;
-  const ssize_t size = read(pipe_->read.get(), copy.get(), held());
+  const ssize_t size = read(pipe_->read().get(), copy.get(), held());
   if (size != static_cast<ssize_t>(held())) return false;
   lane.pipes().GiveBack(std::move(pipe_));
   copy_ = std::move(copy);

@@ -10,7 +10,6 @@
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/remote/cut_stream.h"
-#include "server/remote/stream_session.h"
 
 namespace portreeve::server {
 
@@ -75,22 +74,40 @@ Task<> Dialler::Serve(
     co_return;
   }
   const SharedDial dial = *checked;
-  shared_.budget.Take(1);
-  stream->BeginConnection();
   dial->number = ++last_;
   dials_.emplace(dial->number, dial);
-  const absl::Status connected = co_await Connect(dial, stream->broken());
+  shared_.budget.Take(1);
+  stream->BeginConnection();
+  absl::Status connected;
+  try {
+    connected = co_await Connect(dial, stream->broken());
+  } catch (...) {
+    connected = StatusOf(std::current_exception());
+    GiveUp(dial);
+  }
   if (!connected.ok()) {
     Forget(dial);
     audit("", connected);
     stream->Finish(connected);
     co_return;
   }
-  audit(ConnectionName(dial->connection->id()), absl::OkStatus());
+  try {
+    audit(ConnectionName(dial->connection->id()), absl::OkStatus());
+    co_await ServeStream(std::move(stream), dial->connection,
+                         SessionOptionsOf(*dial));
+  } catch (...) {
+    // It may have come before there was a session.
+    dial->connection->Close(ExistingConnections::kReset,
+                            CloseReason::kCancelled);
+    throw;
+  }
+}
+
+StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
   StreamSessionOptions options;
   options.broken = CloseReason::kCancelled;
-  options.describe = [live = dial->live] { return Describe(*live); };
-  options.on_end = [connection = dial->connection](std::exception_ptr error) {
+  options.describe = [live = dial.live] { return Describe(*live); };
+  options.on_end = [connection = dial.connection](std::exception_ptr error) {
     if (error) {
       Log(absl::StrCat(ConnectionName(connection->id()), ": ",
                        DescribeException(error)));
@@ -99,10 +116,10 @@ Task<> Dialler::Serve(
         ExistingConnections::kClose,
         error ? CloseReason::kHandlerError : CloseReason::kHandlerDone);
   };
-  co_await ServeStream(std::move(stream), dial->connection, std::move(options));
+  return options;
 }
 
-// Never throws.
+// Throws only where there is no memory for a connection.
 Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
   // Of a shared one: the call may be over before its client is gone.
   broken.Upon([dial] { dial->interrupt.FillIfEmpty(); });
@@ -149,6 +166,13 @@ void Dialler::Begin(const SharedDial& dial,
   socket->OnClosed([this, dial] { OnClosed(dial); });
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                                   RecordOf(*dial->live), nullptr);
+}
+
+// What Begin() has left half done.
+void Dialler::GiveUp(const SharedDial& dial) {
+  if (dial->connection == nullptr) return;
+  (void)shared_.connections.Remove(dial->connection->id());
+  dial->connection->Close(ExistingConnections::kReset, CloseReason::kDropped);
 }
 
 void Dialler::OnClosed(const SharedDial& dial) {

@@ -22,6 +22,7 @@
 #include "server/events/event_log.h"
 #include "server/registry/connection_table.h"
 #include "server/remote/client_stream.h"
+#include "server/remote/stream_session.h"
 
 namespace portreeve::server {
 
@@ -44,7 +45,7 @@ class Dialler {
   Dialler& operator=(const Dialler&) = delete;
 
   // Connects as `request` says, tells `audit`, and serves the connection
-  // through `stream`, which it finishes in every case.
+  // through `stream`, which it finishes unless it throws for want of memory.
   // Cancellation: terminal; resets the connection.
   Task<> Serve(
       std::shared_ptr<ClientStream> stream, v1::ClientFrame::Dial request,
@@ -66,6 +67,8 @@ class Dialler {
   absl::StatusOr<SharedDial> Check(const v1::ClientFrame::Dial& request) const;
   Task<absl::Status> Connect(SharedDial dial, Deferred<> broken);
   void Begin(const SharedDial& dial, std::shared_ptr<SocketCore> socket);
+  void GiveUp(const SharedDial& dial);
+  static StreamSessionOptions SessionOptionsOf(const Dial& dial);
   void OnClosed(const SharedDial& dial);
   void Forget(const SharedDial& dial);
 

@@ -3,8 +3,6 @@
 #include <sys/socket.h>
 
 #include <chrono>
-#include <cstddef>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <new>
@@ -14,25 +12,7 @@
 #include "lib/serve/any_server.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
-
-namespace {
-// How many times memory is given before it is refused, once.  -1: always given.
-int num_given = -1;
-}  // namespace
-
-// Of the process, whoever calls them; Asio takes its memory by the second.
-void* operator new(std::size_t size) {
-  if (num_given >= 0 && num_given-- == 0) throw std::bad_alloc();
-  if (void* const memory = std::malloc(size)) return memory;
-  std::abort();
-}
-extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) {
-  if (num_given >= 0 && num_given-- == 0) return nullptr;
-  void* memory = nullptr;
-  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/testing/refused_memory.h"
 
 namespace portreeve::testing {
 namespace {
@@ -112,10 +92,10 @@ class NoMemoryTest : public LoopFixture,
   // Runs whatever is ready, as loops whose thread survives what is thrown.
   // False if memory was asked for no more than `given` times.
   bool SettleWithMemory(int given) {
-    num_given = given;
+    RefuseMemoryAfter(given);
     while (PollOne(loop()) || PollOne(away_)) {
     }
-    return std::exchange(num_given, -1) < 0;
+    return GiveMemoryAgain();
   }
 
   DescriptorBudget budget_{kBudget};

@@ -1,0 +1,123 @@
+// What a loop keeps where it gets no memory, once, anywhere in a call.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <new>
+
+#include "lib/base/task_scope.h"
+#include "lib/base/time_source.h"
+#include "lib/net/descriptor_budget.h"
+#include "tests/testing/loop_fixture.h"
+#include "tests/testing/refused_memory.h"
+
+namespace portreeve::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Calls `f`, which gets memory `given` times.  False if that was enough.
+template <typename F>
+bool IsRefused(int given, F&& f) {
+  RefuseMemoryAfter(given);
+  try {
+    f();
+  } catch (const std::bad_alloc&) {
+  }
+  return GiveMemoryAgain();
+}
+
+class NoMemoryBaseTest : public LoopFixture {
+ protected:
+  static Task<> Note(bool& ran) {
+    ran = true;
+    co_return;
+  }
+};
+
+TEST_F(NoMemoryBaseTest, ATaskThatCouldNotBeginIsNotWaitedFor) {
+  bool refused = true;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 100);
+    TaskScope scope(executor());
+    bool ran = false;
+    refused = IsRefused(given, [&] { scope.Spawn(Note(ran)); });
+    Settle();
+    EXPECT_TRUE(scope.empty());
+    EXPECT_TRUE(ran || refused);
+    // Another one begins.
+    ran = false;
+    EXPECT_TRUE(scope.Spawn(Note(ran)));
+    Settle();
+    EXPECT_TRUE(scope.empty());
+    EXPECT_TRUE(ran);
+    (void)TakeErrors();
+  }
+}
+
+TEST_F(NoMemoryBaseTest, ATimerThatCouldNotBeSetIsAsBefore) {
+  bool refused = true;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 100);
+    Timer unset(time());
+    Timer set(time());
+    int num_old = 0;
+    int num_new = 0;
+    set.StartAfter(milliseconds(1), [&] { ++num_old; });
+    refused = IsRefused(
+        given, [&] { unset.StartAfter(milliseconds(2), [&] { ++num_new; }); });
+    EXPECT_EQ(unset.armed(), !refused);
+    const bool also_refused = IsRefused(
+        given, [&] { set.StartAfter(milliseconds(2), [&] { ++num_new; }); });
+    EXPECT_TRUE(set.armed());
+    time().Advance(milliseconds(2));
+    EXPECT_EQ(num_new, (refused ? 0 : 1) + (also_refused ? 0 : 1));
+    EXPECT_EQ(num_old, also_refused ? 1 : 0);
+    unset.Cancel();
+    refused = refused || also_refused;
+  }
+}
+
+TEST_F(NoMemoryBaseTest, WhoeverCouldNotJoinDoesNotStandInTheQueue) {
+  DescriptorBudget budget(0);
+  int num_woken = 0;
+  DescriptorBudget::Waiter waiter(budget, [&] { ++num_woken; });
+  EXPECT_TRUE(IsRefused(0, [&] { waiter.Join(1); }));
+  waiter.Leave();
+  EXPECT_FALSE(IsRefused(100, [&] { waiter.Join(1); }));
+  budget.GiveBack(1);
+  EXPECT_EQ(num_woken, 1);
+}
+
+// On the clock of the system: each is due before the one that is waited for.
+TEST(NoMemoryTimeTest, ALoopGoesOnToWaitForItsTimers) {
+  bool refused = true;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 100);
+    asio::io_context loop(1);
+    TimeSource& time = TimeSource::Of(loop);
+    Timer hour(time), minute(time), second(time), soon(time);
+    bool fired = false;
+    refused = IsRefused(given, [&] {
+      hour.StartAfter(std::chrono::hours(1), [] {});
+      minute.StartAfter(std::chrono::minutes(1), [] {});
+    });
+    if (IsRefused(given, [&] {
+          second.StartAfter(std::chrono::seconds(30), [] {});
+          soon.StartAfter(milliseconds(1), [&] { fired = true; });
+        })) {
+      refused = true;
+    }
+    const bool is_set = soon.armed();
+    if (!is_set) soon.StartAfter(milliseconds(1), [&] { fired = true; });
+    while (!fired && loop.run_one_for(std::chrono::seconds(20)) > 0) {
+    }
+    EXPECT_TRUE(fired);
+  }
+}
+
+}  // namespace
+}  // namespace portreeve::testing

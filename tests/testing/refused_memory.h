@@ -1,0 +1,18 @@
+// RefuseMemoryAfter(): operator new that gives no memory, once.
+#ifndef PORTREEVE_TESTS_TESTING_REFUSED_MEMORY_H_
+#define PORTREEVE_TESTS_TESTING_REFUSED_MEMORY_H_
+
+namespace portreeve::testing {
+
+// From now on memory is given `times` times, refused once, and given again: to
+// operator new, and to aligned_alloc(), which Asio takes its memory by.
+// Whoever links this has both; the sanitizers' own are not replaced.
+// Threads: one.
+void RefuseMemoryAfter(int times);
+
+// Refuses none any more.  Whether one was refused since RefuseMemoryAfter().
+bool GiveMemoryAgain();
+
+}  // namespace portreeve::testing
+
+#endif  // PORTREEVE_TESTS_TESTING_REFUSED_MEMORY_H_
