@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_TESTS_SERVER_CONTROL_ACCEPTOR_FIXTURE_H_
 #define PORTREEVE_TESTS_SERVER_CONTROL_ACCEPTOR_FIXTURE_H_
 
+#include <grpc/grpc.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +22,13 @@ using testing::RawClient;
 
 inline const AnyAddress kLoopback =
     Inet::Address(asio::ip::make_address("127.0.0.1"), 0);
+
+// Before descriptors are counted: it keeps some for its threads, which trim.
+class GrpcEnvironment final : public ::testing::Environment {
+  void SetUp() override { grpc_init(); }
+};
+inline ::testing::Environment* const grpc_environment =
+    ::testing::AddGlobalTestEnvironment(new GrpcEnvironment);
 
 class ControlAcceptorTest : public testing::LoopFixture {
  protected:

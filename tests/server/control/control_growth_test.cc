@@ -1,5 +1,4 @@
 // ControlAcceptor where the daemon grows, and when it gives memory back.
-#include <grpc/grpc.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -15,13 +14,6 @@ namespace portreeve::server {
 namespace {
 
 using std::chrono::milliseconds;
-
-// Before descriptors are counted: it keeps some for its threads, which trim.
-class GrpcEnvironment final : public ::testing::Environment {
-  void SetUp() override { grpc_init(); }
-};
-::testing::Environment* const grpc_environment =
-    ::testing::AddGlobalTestEnvironment(new GrpcEnvironment);
 
 class ControlGrowthTest : public ControlAcceptorTest {
  protected:

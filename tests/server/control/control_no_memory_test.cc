@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <string>
+#include <variant>
 
 #include "tests/server/control_acceptor_fixture.h"
+#include "tests/server/plain_socket.h"
 #include "tests/testing/refused_memory.h"
 
 namespace portreeve::server {
@@ -13,6 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::GiveMemoryAgain;
+using testing::PlainClient;
 using testing::RefuseMemoryAfter;
 
 class ControlNoMemoryTest : public ControlAcceptorTest {
@@ -30,6 +33,13 @@ class ControlNoMemoryTest : public ControlAcceptorTest {
     RefuseMemoryAfter(times);
     Settle();
     return GiveMemoryAgain();
+  }
+
+  static void AskForTooMuch(ControlConnection& connection) {
+    for (int i = 0; i <= FloodPolicy::kMostCalls; ++i) connection.BeginCall();
+  }
+  int port() const {
+    return std::get<Inet::Address>(acceptor_->addresses().at(0)).port();
   }
 
   void ExpectAPlace() {
@@ -71,22 +81,60 @@ TEST_F(ControlNoMemoryTest, WhoeverSendsIsLookedAtAndLeavesItsPlace) {
     SCOPED_TRACE(times);
     ASSERT_LT(times, 1'000);
     const size_t before = given_.size();
-    RawClient& client = ConnectAndAwait();
-    ASSERT_EQ(given_.size(), before + 1);
+    PlainClient client(port());
+    ASSERT_TRUE(AwaitGiven(before + 1));
     const auto connection = Plain(before);
     ASSERT_NE(connection, nullptr);
-    ASSERT_TRUE(connection->BeginCall());
-    EXPECT_EQ(client.Send(std::string(4'000, 'x')), "ok");
+    client.Send(std::string(4'000, 'x'));
     refused = SettleWithMemory(times);
     // It is still looked at, or heard of when it goes on.
-    for (int i = 0; i < FloodPolicy::kMostCalls; ++i) connection->BeginCall();
-    EXPECT_EQ(client.Send(std::string(4'000, 'x')), "ok");
+    AskForTooMuch(*connection);
+    client.Send(std::string(4'000, 'x'));
     Settle();
     time().Advance(milliseconds(100));
     EXPECT_TRUE(connection->is_shut_down());
     // The end, too.
     EndGiven(before);
     refused |= SettleWithMemory(times);
+    Settle();
+    ExpectAPlace();
+  }
+}
+
+// Looking goes on where it could not be done once.
+TEST_F(ControlNoMemoryTest, OthersAreLookedAtAfterwards) {
+  acceptor_->Close();
+  ControlAcceptor::Limits limits;
+  limits.max_connections = 2;
+  StartOne(limits);
+  bool refused = true;
+  for (int times = 0; refused; ++times) {
+    SCOPED_TRACE(times);
+    ASSERT_LT(times, 1'000);
+    const size_t before = given_.size();
+    PlainClient first(port());
+    ASSERT_TRUE(AwaitGiven(before + 1));
+    const auto one = Plain(before);
+    one->BeginCall();  // Else it gives way to the other.
+    PlainClient second(port());
+    ASSERT_TRUE(AwaitGiven(before + 2));
+    const auto other = Plain(before + 1);
+    other->BeginCall();
+    first.Send(std::string(4'000, 'x'));
+    second.Send(std::string(4'000, 'x'));
+    AskForTooMuch(*one);
+    Settle();
+    RefuseMemoryAfter(times);
+    time().Advance(milliseconds(5));
+    refused = GiveMemoryAgain();
+    EXPECT_FALSE(other->is_shut_down());
+    AskForTooMuch(*other);
+    Settle();
+    time().Advance(milliseconds(100));
+    EXPECT_TRUE(one->is_shut_down());
+    EXPECT_TRUE(other->is_shut_down());
+    EndGiven(before);
+    EndGiven(before + 1);
     Settle();
     ExpectAPlace();
   }
