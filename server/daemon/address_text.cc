@@ -38,6 +38,7 @@ absl::StatusOr<TcpText> ParseTcp(const std::string& text) {
 
 absl::StatusOr<AddressText> ParseAddressText(const std::string& text,
                                              const std::string& directory) {
+  if (text.find('\0') != text.npos) return Malformed(text);
   if (absl::StartsWith(text, "tcp:")) {
     auto tcp = ParseTcp(text.substr(4));
     if (!tcp.ok()) return tcp.status();
@@ -47,9 +48,10 @@ absl::StatusOr<AddressText> ParseAddressText(const std::string& text,
     return Malformed(text);
   }
   const std::string path = text.substr(5);
-  if (path.find('\0') != path.npos) return Malformed(text);
   if (path.front() == '/') return AddressText(UnixText{path});
-  return AddressText(UnixText{absl::StrCat(directory, "/", path)});
+  const bool is_divided = absl::EndsWith(directory, "/");
+  return AddressText(
+      UnixText{absl::StrCat(directory, is_divided ? "" : "/", path)});
 }
 
 }  // namespace portreeve::server
