@@ -39,7 +39,7 @@ absl::StatusOr<int> ParsePort(const std::string& text,
     return Wrong(text, absl::StrCat("port '", digits, "' is no number"));
   }
   int port = 0;
-  if (!absl::SimpleAtoi(digits, &port) || port > 65535) {
+  if (digits.size() > 5 || !absl::SimpleAtoi(digits, &port) || port > 65535) {
     return Wrong(text, absl::StrCat("port ", digits, " is not in 0-65535"));
   }
   return port;
@@ -55,17 +55,17 @@ absl::StatusOr<HostAndPort> ParseHostAndPort(const std::string& text,
   HostAndPort result;
   result.host = rest.substr(0, colon);
   if (absl::StartsWith(result.host, "[")) {
-    if (!absl::EndsWith(result.host, "]") || result.host.size() == 2) {
-      return Wrong(text, "the brackets do not hold an IPv6 address");
+    // Whatever may stand without brackets, too, as to the daemon.
+    if (!absl::EndsWith(result.host, "]")) {
+      return Wrong(text, "the brackets do not hold an address");
     }
     result.host = result.host.substr(1, result.host.size() - 2);
-    if (!absl::StrContains(result.host, ":")) {
-      return Wrong(text, "only IPv6 addresses stand in brackets");
-    }
   } else if (absl::StrContains(result.host, ":")) {
     return Wrong(text, "an IPv6 address needs brackets");
   }
-  if (result.host.find_first_of("[]/ ") != std::string::npos) {
+  constexpr absl::string_view kOfNoHost("[]/ \0", 5);
+  if (result.host.find_first_of(kOfNoHost.data(), 0, kOfNoHost.size()) !=
+      std::string::npos) {
     return Wrong(text, absl::StrCat("host '", result.host, "' is no host"));
   }
   absl::StatusOr<int> port = ParsePort(text, rest.substr(colon + 1));
@@ -84,6 +84,9 @@ absl::StatusOr<Parsed> Parse(const std::string& text,
   if (absl::StartsWith(text, "unix:")) {
     const std::string path = text.substr(5);
     if (path.empty()) return Wrong(text, "no path");
+    if (absl::StrContains(path, '\0')) {
+      return Wrong(text, "no path has a NUL byte");
+    }
     // Not normalised: what the user wrote is what the daemon shows.
     return Path{(std::filesystem::path(directory) / path).string()};
   }
