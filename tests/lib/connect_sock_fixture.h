@@ -105,6 +105,8 @@ class BlackHole {
 
   // Makes room for one client.
   void Drain() { acceptor_.accept(); }
+  // The one that Drain() has made room for, once it is connected.
+  asio::ip::tcp::socket Accept() { return acceptor_.accept(); }
 
  private:
   Acceptor acceptor_;

@@ -2,6 +2,7 @@
 // interrupt.
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -431,6 +432,89 @@ TEST_F(ConnectSockTest, TheInterruptCoversDns) {
   EXPECT_EQ(Text(runner.status()),
             "connection attempt aborted tcp:silent.example:80");
   EXPECT_EQ(resolver_.num_running(), 0);
+}
+
+// --- Connections that end, or are given up --------------------------------
+
+// "" while there is nothing to read.
+std::string EndOf(asio::ip::tcp::socket& server_side) {
+  error_code ec;
+  char byte;
+  server_side.read_some(asio::buffer(&byte, 1), ec);
+  return ec == asio::error::eof                ? "EOF"
+         : ec == asio::error::connection_reset ? "ECONNRESET"
+                                               : "";
+}
+
+// Whoever looks whether it is connected takes the error from the socket.
+TEST_F(ConnectSockTest, AResetThatComesAtOnceIsNoEnd) {
+  Acceptor acceptor = Listen("127.0.0.1");
+  ConnectOptions options = Options();
+  options.around_connect = [&](const Inet::Address&,
+                               absl::FunctionRef<int()> connect) {
+    const int fd = connect();
+    asio::ip::tcp::socket client = acceptor.accept();
+    client.set_option(asio::socket_base::linger(true, 0));
+    client.close();
+    pollfd reset{fd, 0, 0};
+    EXPECT_EQ(poll(&reset, 1, 20'000), 1);
+  };
+  InetRunner runner(
+      loop_, Connect("127.0.0.1", acceptor.local_endpoint().port(), options));
+  RunToEnd(runner);
+  ASSERT_TRUE(runner.status().ok()) << runner.status();
+  char byte;
+  EXPECT_EQ(runner.value().core()->Receive(&byte, 1), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+// One that the loop has not heard of is connected to its server.
+TEST_F(ConnectSockTest, WhatIsConnectedWhenTimeIsUpIsReset) {
+  Acceptor acceptor = Listen("127.0.0.1");
+  bool begun = false;
+  ConnectOptions options = Options();
+  options.around_connect = [&](const Inet::Address&,
+                               absl::FunctionRef<int()> connect) {
+    connect();
+    begun = true;
+  };
+  InetRunner runner(
+      loop_, Connect("127.0.0.1", acceptor.local_endpoint().port(), options));
+  while (!begun) ASSERT_EQ(loop_.poll_one(), 1u);
+  asio::ip::tcp::socket client = acceptor.accept();
+  time_.Advance(options.timeout);
+  RunReady();
+  ASSERT_TRUE(runner.ended());
+  EXPECT_EQ(DetailOf(runner.status()).reason, Reason::kConnectTimeout);
+  EXPECT_EQ(EndOf(client), "ECONNRESET");
+}
+
+// At each step of an attempt that succeeds.
+TEST_F(ConnectSockTest, WhatIsConnectedWhenItIsCancelledIsReset) {
+  Acceptor acceptor = Listen("127.0.0.1");
+  acceptor.non_blocking(true);
+  int num_reset = 0;
+  for (int steps = 0;; ++steps) {
+    ASSERT_LT(steps, 100);
+    InetRunner runner(
+        loop_,
+        Connect("127.0.0.1", acceptor.local_endpoint().port(), Options()));
+    for (int i = 0; i < steps; ++i) {
+      loop_.restart();
+      loop_.poll_one();
+    }
+    runner.Cancel();
+    RunReady();
+    ASSERT_TRUE(runner.ended());
+    if (!runner.cancelled()) break;  // It was too late.
+    error_code ec;
+    asio::ip::tcp::socket client(loop_);
+    acceptor.accept(client, ec);
+    if (ec) continue;
+    EXPECT_EQ(EndOf(client), "ECONNRESET") << steps;
+    ++num_reset;
+  }
+  EXPECT_GT(num_reset, 1);
 }
 
 // --- Unix sockets ---------------------------------------------------------

@@ -1,6 +1,7 @@
 #include "lib/connect/resolver.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -306,6 +307,40 @@ TEST_F(ResolverTest, AFailureIsThatOfItsQuestion) {
   EXPECT_FALSE(first.ended());
   first.Cancel();
   loop_.poll();
+}
+
+// Nor for those who ask right after it, while somebody else keeps the sockets.
+TEST_F(ResolverTest, AQuestionThatHasFailedIsAskedAgain) {
+  answer_.silent = true;
+  Lookup other_family(loop_, resolver_.Lookup("again.example", Family::kV6));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return asked_.size() == 1; }));
+  answer_.silent = false;
+  answer_.rcode = 2;
+  EXPECT_EQ(DetailOf(LookUp("again.example", Family::kV4)).reason,
+            Reason::kDnsFailure);
+  answer_.rcode = 0;
+  answer_.addresses = {A("192.0.2.1")};
+  EXPECT_TRUE(LookUp("again.example", Family::kV4).ok());
+  EXPECT_EQ(addresses_, Addresses{A("192.0.2.1")});
+  EXPECT_FALSE(other_family.ended());
+  other_family.Cancel();
+  loop_.poll();
+}
+
+// They come from whoever may name an upstream.
+TEST_F(ResolverTest, NamesThatWereLookedUpTakeNoMemory) {
+  constexpr size_t kLookups = 500;
+  constexpr size_t kBytes = 2000;
+  const auto look_up = [this](size_t i) {
+    std::string name = std::to_string(i);
+    name.resize(kBytes, 'a');  // No name of the DNS: nobody is asked.
+    EXPECT_FALSE(LookUp(name, Family::kV4).ok());
+  };
+  for (size_t i = 0; i < 10; ++i) look_up(i);
+  const size_t before = mallinfo2().uordblks;
+  for (size_t i = 10; i < 10 + kLookups; ++i) look_up(i);
+  EXPECT_LT(mallinfo2().uordblks, before + kLookups * kBytes / 4);
+  EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(ResolverTest, WhoeverComesASecondLaterHasASocketOfItsOwn) {
