@@ -25,6 +25,23 @@ class ForwardCloseTest : public ForwardFixture {
     }
   }
 
+  // Closes it in order, and has the upstream read until the kernel has all that
+  // is left for it.  From then on the upstream's end alone lingers; nothing
+  // that it has sent is unread.
+  void CloseUntilTheUpstreamLingers(RawClient& client) {
+    Flood(client);
+    const auto closing = connection();
+    server_->Close(ExistingConnections::kClose);
+    std::string seen;
+    while ((seen = client.Peek()) == "nothing") {
+      upstream_->Receive(1 << 14);
+      Settle();
+    }
+    EXPECT_EQ(seen, "EOF");
+    Settle();
+    ASSERT_TRUE(closing->is_open());
+  }
+
   ServerOptions WithAge(Duration age) {
     ServerOptions options;
     options.buffer_age_limit = BufferAgeLimit::AtMost(age);
@@ -140,6 +157,50 @@ TEST_P(ForwardCloseTest, ItLingersForTheRestOfTheThirtySeconds) {
   EXPECT_FALSE(forwarded->is_open());
   EXPECT_EQ(Reason(), CloseReason::kForced);
   EXPECT_EQ(client.Drain().end, "ECONNRESET");
+}
+
+// It reads nothing, and has nothing unread that would make a reset of a close.
+TEST_P(ForwardCloseTest, ResetWhileOnlyTheUpstreamLingers) {
+  if (GetParam().unix_client || GetParam().unix_upstream) return;
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  ASSERT_NO_FATAL_FAILURE(CloseUntilTheUpstreamLingers(client));
+  server_->Close(ExistingConnections::kReset);
+  EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+}
+
+// What the upstream has lost was not sent to the client.
+TEST_P(ForwardCloseTest, WhatAnUpstreamLosesThatResetsIsNoneOfTheBytesSent) {
+  if (GetParam().unix_client || GetParam().unix_upstream) return;
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  upstream_->Send("hello");
+  EXPECT_EQ(client.ReceiveExactly(5), "hello");
+  const auto forwarded = connection();
+  ASSERT_NO_FATAL_FAILURE(CloseUntilTheUpstreamLingers(client));
+  upstream_->Reset();
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+  EXPECT_EQ(forwarded->bytes_sent(), 5);
+}
+
+TEST_P(ForwardCloseTest, WhereOnlyTheUpstreamLingersItIsForcedToEnd) {
+  if (GetParam().unix_client || GetParam().unix_upstream) return;
+  listener_->ShrinkReceiveBuffers();
+  RawClient client = Through();
+  upstream_->Send("hello");
+  EXPECT_EQ(client.ReceiveExactly(5), "hello");
+  const auto forwarded = connection();
+  ASSERT_NO_FATAL_FAILURE(CloseUntilTheUpstreamLingers(client));
+  upstream_->Send("late");
+  Settle();
+  time().Advance(seconds(29));
+  Settle();
+  EXPECT_TRUE(forwarded->is_open());
+  time().Advance(seconds(1));
+  EXPECT_EQ(Reason(), CloseReason::kForced);
+  EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
+  EXPECT_EQ(forwarded->bytes_sent(), 5);
 }
 
 TEST_P(ForwardCloseTest, TooOldBothAreReset) {

@@ -159,6 +159,22 @@ TEST_P(ResetByUpstreamTest, BetweenTwoSendsOfARound) {
   EXPECT_EQ(Reason(), CloseReason::kUpstreamReset);
 }
 
+TEST_P(ResetByClientTest, BetweenTwoSendsOfARound) {
+  RawClient client = Through();
+  // From now on the client is received from until there is nothing.
+  ASSERT_EQ(send(client.socket().native_handle(), "!", 1, MSG_OOB), 1);
+  client.Send("x");
+  EXPECT_EQ(upstream_->ReceiveExactly(1), "x");
+  upstream_->Send("y");
+  EXPECT_EQ(client.ReceiveExactly(1), "y");
+  RoundHook hook(Poller::Of(loop()), [&] { client.Reset(); });
+  client.Send("b");
+  upstream_->Send("a");
+  hook.Ready();
+  ExpectNoEnd(upstream_->Drain(), GetParam().unix_upstream);
+  EXPECT_EQ(Reason(), CloseReason::kPeerReset);
+}
+
 TEST_P(ResetByClientTest, AmidAStreamOfSmallWrites) {
   RawClient client = Through();
   for (int writes = 1; writes < 40; ++writes) {

@@ -150,6 +150,30 @@ TEST_F(HandlersTest, EchoIsForcedToEndAfterThirtySeconds) {
   EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kForced);
 }
 
+// An alarm that was set for what was held before rings in between.
+TEST_F(HandlersTest, EchoIsForcedToEndAfterAnEarlierLookAtItsAge) {
+  AnyServer& server = Serve(EchoHandler(), AtMost(std::chrono::seconds(40)));
+  RawClient client = ClientOf(server);
+  Flood(client);
+  const auto connection = server.connections().begin()->second;
+  time().Advance(std::chrono::seconds(30));
+  while (connection->bytes_to_write() > 0) {
+    client.Receive(1 << 16);
+    Settle();
+  }
+  time().Advance(std::chrono::seconds(1));
+  Flood(client);
+  ASSERT_GT(connection->bytes_to_write(), 0u);
+  server.Close(ExistingConnections::kClose);
+  time().Advance(std::chrono::seconds(29));
+  Settle();
+  EXPECT_TRUE(connection->is_open());
+  time().Advance(std::chrono::seconds(1));
+  Settle();
+  EXPECT_FALSE(connection->is_open());
+  EXPECT_EQ(connection->reason(), CloseReason::kForced);
+}
+
 TEST_F(HandlersTest, EchoSendsBackMuchUnchanged) {
   AnyServer& server = Serve(EchoHandler());
   RawClient client = ClientOf(server);

@@ -1,18 +1,23 @@
 // One direction of bytes, from step to step.
 #include "server/handlers/pump.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 
 #include "lib/base/asio.h"
 #include "lib/base/descriptor.h"
 #include "lib/net/close_socket.h"
+#include "tests/testing/in_child.h"
+#include "tests/testing/refused_call.h"
 
 namespace portreeve::server {
 namespace {
@@ -33,6 +38,19 @@ struct Connected {
     EXPECT_EQ(connect(peers.get(), generic, size), 0);
     ours = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     EXPECT_TRUE(ours.is_open());
+    fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  }
+
+  // By a unix socket instead, of which the kernel keeps little.
+  void BecomeUnix() {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+                         ends),
+              0);
+    ours = Descriptor(ends[0]);
+    peers = Descriptor(ends[1]);
+    const int little = 16 * 1024;
+    (void)setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
   }
 
   // Returns once it has arrived.
@@ -49,8 +67,9 @@ struct Connected {
 
 class PumpTest : public ::testing::Test, private Outbox::Sender {
  protected:
-  Pump::State Run(Pump& pump) {
-    return pump.Run(Lane::Of(loop_), source_.ours.get(), target_.ours.get(),
+  Pump::State Run(Pump& pump) { return RunTo(target_, pump); }
+  Pump::State RunTo(const Connected& target, Pump& pump) {
+    return pump.Run(Lane::Of(loop_), source_.ours.get(), target.ours.get(),
                     *this);
   }
 
@@ -85,6 +104,68 @@ TEST_F(PumpTest, ATargetThatHasFailedIsKnownToHave) {
   EXPECT_EQ(Run(pump), Pump::State::kTargetFailed);
   EXPECT_TRUE(pump.target_failed());
   EXPECT_EQ(Run(pump), Pump::State::kTargetFailed);
+}
+
+// By a signal: that is no failure of the target.
+TEST_F(PumpTest, ASendThatWasInterruptedIsTriedAgain) {
+  Pump pump;
+  Lane& lane = Lane::Of(loop_);
+  // What the outbox does send goes elsewhere.
+  const Connected elsewhere;
+  ASSERT_EQ(send(source_.peers.get(), "hello", 5, 0), 5);
+  pump.NoteSource(EPOLLIN);
+  lane.outbox().Begin();
+  EXPECT_EQ(RunTo(elsewhere, pump), Pump::State::kSending);
+  lane.outbox().End();
+  EXPECT_TRUE(pump.OnSent(lane, -EINTR, "hello"));
+  EXPECT_FALSE(pump.target_failed());
+  EXPECT_EQ(pump.held(), 5u);
+  EXPECT_EQ(Run(pump), Pump::State::kAwaitsSource);
+  EXPECT_EQ(pump.sent(), 5);
+  char received[8];
+  EXPECT_EQ(recv(target_.peers.get(), received, sizeof received, 0), 5);
+  EXPECT_EQ(std::string_view(received, 5), "hello");
+}
+
+// As where a filter is put on a process that runs already.
+TEST_F(PumpTest, WhatIsLeftInAPipeIsSentWhereSpliceIsRefusedFromThenOn) {
+  target_.BecomeUnix();
+  std::string data(200'000, '\0');
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<char>(i * 37 + i / 241);
+  }
+  std::string_view to_send = data;
+  std::string got;
+  int num_steps = 0;
+  Pump pump;
+  const auto step = [&] {
+    const ssize_t sent =
+        send(source_.peers.get(), to_send.data(), to_send.size(), MSG_DONTWAIT);
+    if (sent > 0) to_send.remove_prefix(static_cast<size_t>(sent));
+    pump.NoteSource(EPOLLIN);
+    Run(pump);
+    char space[4096];
+    const ssize_t n =
+        recv(target_.peers.get(), space, sizeof space, MSG_DONTWAIT);
+    if (n > 0) got.append(space, static_cast<size_t>(n));
+    ASSERT_LT(++num_steps, 10'000);
+  };
+  // A copy never has so much; and a part of it has gone.
+  const auto is_in_pipe = [&] { return pump.held() > Outbox::kMostBytes; };
+  int64_t received;
+  size_t held;
+  do {
+    received = pump.received();
+    held = pump.held();
+    ASSERT_NO_FATAL_FAILURE(step());
+    ASSERT_LT(got.size(), data.size());
+  } while (!is_in_pipe() || pump.received() != received || pump.held() == held);
+  testing::InChild([&] {
+    ASSERT_TRUE(testing::RefuseCall(SYS_splice, ENOSYS));
+    while (got.size() < data.size()) ASSERT_NO_FATAL_FAILURE(step());
+    EXPECT_TRUE(got == data);
+    EXPECT_EQ(pump.sent(), static_cast<int64_t>(data.size()));
+  });
 }
 
 }  // namespace
