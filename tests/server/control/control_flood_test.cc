@@ -142,5 +142,26 @@ TEST_F(ControlFloodTest, WhatWaitsToBeReadIsFoundThoughNothingMoreComes) {
   (void)TakeLog();
 }
 
+// Of a unix socket an arrival is all that is known.
+TEST_F(ControlFloodTest, EachArrivalOfAUnixSocketCounts) {
+  const testing::TemporaryFolder folder;
+  Make({});
+  Listen(Unix::Address(folder.File("control")));
+  Start();
+  RawClient& client = ConnectAndAwait();
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  constexpr int kArrivals = 100;
+  for (int i = 0; i < kArrivals; ++i) {
+    EXPECT_EQ(client.Send("x"), "ok");
+    Settle();
+    ReadGiven(0);
+    time().Advance(milliseconds(5));
+  }
+  // With the first one came the call.
+  EXPECT_EQ(Plain(0)->Activity(time().Now()),
+            (kArrivals - 1 - ControlActivity::kFreeArrivals) *
+                ControlActivity::kWeightOfArrival);
+}
+
 }  // namespace
 }  // namespace portreeve::server
