@@ -207,6 +207,51 @@ TEST_F(LogWriterTest, NobodyWaitsForWhoDoesNotRead) {
   EXPECT_THAT(End(), ElementsAre("portreeved: and on"));
 }
 
+// How many bytes come before the note that others were dropped.
+size_t BytesBeforeNote(LineReader& lines, const std::string& note) {
+  size_t bytes = 0;
+  for (;;) {
+    const auto line = lines.Next();
+    if (!line || line->find(note) != line->npos) return bytes;
+    bytes += line->size() + 1;
+  }
+}
+
+constexpr char kNoteOfLog[] = " lines were dropped here: ";
+constexpr size_t kOneLine = 2000;  // At most.
+constexpr int kMoreThanWaits = 1300;
+
+size_t SizeOf(const Descriptor& pipe) {
+  return static_cast<size_t>(fcntl(pipe.get(), F_GETPIPE_SZ));
+}
+
+TEST_F(LogWriterTest, AMebibyteWaits) {
+  Start("");
+  for (int i = 0; i < kMoreThanWaits; ++i) writer_->Log(Numbered(i));
+  const size_t waited = BytesBeforeNote(log_, kNoteOfLog);
+  EXPECT_GE(waited, LogWriter::kMaxWaitingBytes - kOneLine);
+  EXPECT_LE(waited, LogWriter::kMaxWaitingBytes + SizeOf(pipe_.read_end));
+}
+
+TEST_F(LogWriterTest, AHalfOfItIsOfAnAuditThatHasAFile) {
+  constexpr size_t kHalf = LogWriter::kMaxWaitingBytes / 2;
+  ASSERT_EQ(mkfifo(audit_file().c_str(), 0600), 0);
+  const Descriptor fifo(
+      open(audit_file().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  LineReader audit(fifo.get());
+  Start(audit_file());
+  for (int i = 0; i < kMoreThanWaits; ++i) {
+    writer_->Log(Numbered(i));
+    writer_->Audit(Numbered(i));
+  }
+  const size_t of_log = BytesBeforeNote(log_, kNoteOfLog);
+  EXPECT_GE(of_log, kHalf - kOneLine);
+  EXPECT_LE(of_log, kHalf + SizeOf(pipe_.read_end));
+  const size_t of_audit = BytesBeforeNote(audit, "\"dropped\":");
+  EXPECT_GE(of_audit, kHalf - kOneLine);
+  EXPECT_LE(of_audit, kHalf + SizeOf(fifo));
+}
+
 TEST_F(LogWriterTest, TheEndWaitsForNobodyEither) {
   Start(audit_file());
   for (int i = 0; i < 3000; ++i) writer_->Log(Numbered(i));
