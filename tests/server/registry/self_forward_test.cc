@@ -55,6 +55,14 @@ class SelfForwardTest : public RegistryTest {
     inet->set_port(port);
     return request;
   }
+  static v1::CreateListenerRequest OnLoopbackInterface(const std::string& id) {
+    v1::CreateListenerRequest request = At(id, "127.0.0.1");
+    request.mutable_spec()
+        ->mutable_where_to_listen()
+        ->mutable_inet()
+        ->set_bind_to_interface("lo");
+    return request;
+  }
   static v1::CreateListenerRequest AtFile(const std::string& id,
                                           const std::string& path) {
     v1::CreateListenerRequest request = Request(id);
@@ -235,6 +243,12 @@ TEST_F(SelfForwardTest, ASharedPortMayBeAnothers) {
   EXPECT_EQ(Shown(Update("self", To("127.0.0.1", port))), "OK");
 }
 
+// Somebody else may have the port on the other interfaces.
+TEST_F(SelfForwardTest, APortOfOneInterfaceMayBeAnothers) {
+  const int port = MustCreate(OnLoopbackInterface("self"));
+  EXPECT_EQ(Shown(Update("self", To("127.0.0.1", port))), "OK");
+}
+
 TEST_F(SelfForwardTest, AFileIsItselfByEveryName) {
   const std::string path = folder_.File("s");
   ASSERT_EQ(symlink(folder_.path().c_str(), folder_.File("here").c_str()), 0);
@@ -297,6 +311,13 @@ TEST_F(SelfForwardTest, OnASharedPortItIsKnownWhenItComesBack) {
       ->mutable_inet()
       ->set_reuse_port(true);
   const int port = MustCreate(request);
+  ASSERT_TRUE(Update("self", To("127.0.0.1", port)).ok());
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(AskOnce("self"), "ECONNRESET");
+  EXPECT_EQ(AcceptedInTheEnd({"self"}), (Accepted{{"self", 40}}));
+}
+
+TEST_F(SelfForwardTest, OnAPortOfOneInterfaceItIsKnownWhenItComesBack) {
+  const int port = MustCreate(OnLoopbackInterface("self"));
   ASSERT_TRUE(Update("self", To("127.0.0.1", port)).ok());
   for (int i = 0; i < 20; ++i) EXPECT_EQ(AskOnce("self"), "ECONNRESET");
   EXPECT_EQ(AcceptedInTheEnd({"self"}), (Accepted{{"self", 40}}));
