@@ -5,10 +5,11 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/client_callback.h>
 
-#include <condition_variable>
-#include <mutex>
+#include <array>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "client/call_options.h"
 #include "client/grpc_call.h"
 
@@ -39,93 +40,94 @@ class BidiCall final : public grpc::ClientBidiReactor<Request, Response> {
   }
 
   // Waits for the initial metadata; false where the call ended before.
-  bool AwaitMetadata() { return Await(metadata_); }
+  bool AwaitMetadata() { return Await(kMetadata); }
 
   // Waits for the next message; false once there is none, when Finish tells why
   // at once.
   bool Read(Response& response) {
-    if (finished_) return false;
-    Reset(read_);
+    if (finished()) return false;
+    Reset(kRead);
     this->StartRead(&response);
-    return Await(read_);
+    return Await(kRead);
   }
 
   // Waits until gRPC has taken `request`, which it does not while the other end
   // takes nothing; false once the call has ended.
   bool Write(const Request& request) {
-    std::lock_guard turn(write_turn_);
+    absl::MutexLock turn(&write_turn_);
     {
-      std::lock_guard lock(hold_mutex_);
+      absl::MutexLock lock(&hold_mutex_);
       if (finished_) return false;
-      Reset(written_);
+      Reset(kWrite);
       this->StartWrite(&request);
     }
-    return Await(written_);
+    return Await(kWrite);
   }
 
   // Waits for the end of the call and tells it, the same ever after.  Of the
   // reading thread, after a Read that gave false or a Cancel.
   absl::Status Finish() {
     {
-      std::lock_guard lock(hold_mutex_);
+      absl::MutexLock lock(&hold_mutex_);
       if (!finished_) {
         finished_ = true;
         this->RemoveHold();
       }
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
+    absl::MutexLock lock(&mutex_);
+    while (!done_) changed_.Wait(&mutex_);
     return status_;
   }
 
   void Cancel() { context_.TryCancel(); }
 
-  void OnReadInitialMetadataDone(bool ok) override { Note(metadata_, ok); }
-  void OnReadDone(bool ok) override { Note(read_, ok); }
-  void OnWriteDone(bool ok) override { Note(written_, ok); }
+  void OnReadInitialMetadataDone(bool ok) override { Note(kMetadata, ok); }
+  void OnReadDone(bool ok) override { Note(kRead, ok); }
+  void OnWriteDone(bool ok) override { Note(kWrite, ok); }
   void OnDone(const grpc::Status& status) override {
-    std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     status_ = FromGrpc(status);
     done_ = true;
-    changed_.notify_all();  // With the lock: *this may go right after it.
+    changed_.SignalAll();  // With the lock: *this may go right after it.
   }
 
  private:
+  enum Step { kMetadata, kRead, kWrite, kNumSteps };
   enum class Outcome { kPending, kOk, kFailed };
 
-  void Reset(Outcome& outcome) {
-    std::lock_guard lock(mutex_);
-    outcome = Outcome::kPending;
+  void Reset(Step step) {
+    absl::MutexLock lock(&mutex_);
+    outcomes_[step] = Outcome::kPending;
   }
 
-  void Note(Outcome& outcome, bool ok) {
-    std::lock_guard lock(mutex_);
-    outcome = ok ? Outcome::kOk : Outcome::kFailed;
-    changed_.notify_all();
+  void Note(Step step, bool ok) {
+    absl::MutexLock lock(&mutex_);
+    outcomes_[step] = ok ? Outcome::kOk : Outcome::kFailed;
+    changed_.SignalAll();
   }
 
-  bool Await(const Outcome& outcome) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return outcome != Outcome::kPending; });
-    return outcome == Outcome::kOk;
+  bool Await(Step step) {
+    absl::MutexLock lock(&mutex_);
+    while (outcomes_[step] == Outcome::kPending) changed_.Wait(&mutex_);
+    return outcomes_[step] == Outcome::kOk;
   }
+
+  // Of the reading thread: since nobody else changes it, no lock is needed.
+  bool finished() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return finished_; }
 
   grpc::ClientContext context_;
 
-  std::mutex write_turn_;  // One write at a time.
+  absl::Mutex write_turn_;  // One write at a time.
 
   // No write starts once the hold is given up.  gRPC's threads never take it.
-  std::mutex hold_mutex_;
-  bool finished_ = false;  // Written under it by the reading thread.
+  absl::Mutex hold_mutex_;
+  bool finished_ ABSL_GUARDED_BY(hold_mutex_) = false;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  Outcome metadata_ = Outcome::kPending;
-  Outcome read_ = Outcome::kPending;
-  Outcome written_ = Outcome::kPending;
-  bool done_ = false;
-  absl::Status status_;
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::array<Outcome, kNumSteps> outcomes_ ABSL_GUARDED_BY(mutex_) = {};
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::client

@@ -3,10 +3,11 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "client/bidi_call.h"
 #include "portreeve/v1/connection.grpc.pb.h"
 
@@ -51,7 +52,7 @@ class Stream::Impl {
   const v1::Connection& connection() const { return connection_; }
 
   absl::Status Send(absl::string_view bytes) {
-    std::lock_guard turn(send_turn_);
+    absl::MutexLock turn(&send_turn_);
     v1::ClientFrame frame;
     for (size_t at = 0; at < bytes.size(); at += kFrameSize) {
       const absl::string_view part = bytes.substr(at, kFrameSize);
@@ -63,7 +64,7 @@ class Stream::Impl {
   }
 
   absl::Status SendEof() {
-    std::lock_guard turn(send_turn_);
+    absl::MutexLock turn(&send_turn_);
     v1::ClientFrame frame;
     frame.mutable_eof();
     const absl::Status sent = Send(frame, Sending::kEof);
@@ -73,7 +74,7 @@ class Stream::Impl {
 
   // Sends `done`, `reset` or `raised`.
   absl::Status End(const v1::ClientFrame& frame) {
-    std::lock_guard turn(send_turn_);
+    absl::MutexLock turn(&send_turn_);
     const absl::Status sent = Send(frame, Sending::kEnded);
     sending_ = Sending::kEnded;
     return sent;
@@ -99,8 +100,9 @@ class Stream::Impl {
  private:
   enum class Sending { kOpen, kEof, kEnded };
 
-  // Sends unless `sending_` has come to `limit`.  With the turn.
-  absl::Status Send(const v1::ClientFrame& frame, Sending limit) {
+  // Sends unless `sending_` has come to `limit`.
+  absl::Status Send(const v1::ClientFrame& frame, Sending limit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(send_turn_) {
     if (sending_ >= limit) {
       return absl::FailedPreconditionError(
           "nothing can be sent after the end that was said");
@@ -121,8 +123,8 @@ class Stream::Impl {
 
   const std::unique_ptr<v1::ConnectionService::Stub> stub_;
 
-  std::mutex send_turn_;
-  Sending sending_ = Sending::kOpen;  // Guarded by send_turn_.
+  absl::Mutex send_turn_;
+  Sending sending_ ABSL_GUARDED_BY(send_turn_) = Sending::kOpen;
 
   // Of the reading thread.
   v1::Connection connection_;

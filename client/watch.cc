@@ -3,13 +3,14 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/support/client_callback.h>
 
-#include <condition_variable>
+#include <array>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "client/grpc_call.h"
 #include "portreeve/v1/event.grpc.pb.h"
 
@@ -37,10 +38,7 @@ class Watch::Impl final
 
   // Waits for the initial metadata.
   absl::Status AwaitStart() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return metadata_ != Outcome::kPending; });
-    if (metadata_ == Outcome::kOk) return absl::OkStatus();
-    lock.unlock();
+    if (Await(kMetadata)) return absl::OkStatus();
     const absl::Status status = Finish();
     if (!status.ok()) return status;
     return absl::InternalError("the daemon ended the watch before its start");
@@ -48,41 +46,44 @@ class Watch::Impl final
 
   absl::StatusOr<std::vector<v1::Event>> Next() {
     if (finished_) return Ended();
-    {
-      std::lock_guard lock(mutex_);
-      read_ = Outcome::kPending;
-    }
+    Reset(kRead);
     StartRead(&response_);
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return read_ != Outcome::kPending; });
-      if (read_ == Outcome::kOk) {
-        return std::vector<v1::Event>(
-            std::make_move_iterator(response_.mutable_events()->begin()),
-            std::make_move_iterator(response_.mutable_events()->end()));
-      }
-    }
-    return Ended();
+    if (!Await(kRead)) return Ended();
+    return std::vector<v1::Event>(
+        std::make_move_iterator(response_.mutable_events()->begin()),
+        std::make_move_iterator(response_.mutable_events()->end()));
   }
 
   void Cancel() { context_.TryCancel(); }
 
-  void OnReadInitialMetadataDone(bool ok) override { Note(metadata_, ok); }
-  void OnReadDone(bool ok) override { Note(read_, ok); }
+  void OnReadInitialMetadataDone(bool ok) override { Note(kMetadata, ok); }
+  void OnReadDone(bool ok) override { Note(kRead, ok); }
   void OnDone(const grpc::Status& status) override {
-    std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     status_ = FromGrpc(status);
     done_ = true;
-    changed_.notify_all();  // With the lock: *this may go right after it.
+    changed_.SignalAll();  // With the lock: *this may go right after it.
   }
 
  private:
+  enum Step { kMetadata, kRead, kNumSteps };
   enum class Outcome { kPending, kOk, kFailed };
 
-  void Note(Outcome& outcome, bool ok) {
-    std::lock_guard lock(mutex_);
-    outcome = ok ? Outcome::kOk : Outcome::kFailed;
-    changed_.notify_all();
+  void Reset(Step step) {
+    absl::MutexLock lock(&mutex_);
+    outcomes_[step] = Outcome::kPending;
+  }
+
+  void Note(Step step, bool ok) {
+    absl::MutexLock lock(&mutex_);
+    outcomes_[step] = ok ? Outcome::kOk : Outcome::kFailed;
+    changed_.SignalAll();
+  }
+
+  bool Await(Step step) {
+    absl::MutexLock lock(&mutex_);
+    while (outcomes_[step] == Outcome::kPending) changed_.Wait(&mutex_);
+    return outcomes_[step] == Outcome::kOk;
   }
 
   // Gives up the hold and waits for OnDone.  No read may be pending.
@@ -91,8 +92,8 @@ class Watch::Impl final
       finished_ = true;
       RemoveHold();
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
+    absl::MutexLock lock(&mutex_);
+    while (!done_) changed_.Wait(&mutex_);
     return status_;
   }
 
@@ -110,13 +111,11 @@ class Watch::Impl final
   bool finished_ = false;
   v1::WatchEventsResponse response_;  // gRPC's while a read is pending.
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  Outcome metadata_ = Outcome::kPending;
-  Outcome read_ = Outcome::kPending;
-  bool done_ = false;
-  absl::Status status_;
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::array<Outcome, kNumSteps> outcomes_ ABSL_GUARDED_BY(mutex_) = {};
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::StatusOr<Watch> Watch::Start(

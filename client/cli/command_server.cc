@@ -85,7 +85,7 @@ CommandServer::~CommandServer() { AwaitAll(); }
 void CommandServer::Serve(const v1::Connection& offered) {
   std::vector<std::thread> finished;
   {
-    std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     finished.swap(finished_);
     if (!stopping_) {
       const auto job = jobs_.emplace(jobs_.end());
@@ -104,7 +104,7 @@ void CommandServer::Serve(const v1::Connection& offered) {
 }
 
 void CommandServer::Stop() {
-  std::lock_guard lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   stopping_ = true;
   for (const Job& job : jobs_) {
     if (job.stream != nullptr) job.stream->Cancel();
@@ -115,8 +115,8 @@ void CommandServer::Stop() {
 void CommandServer::AwaitAll() {
   std::vector<std::thread> finished;
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return jobs_.empty(); });
+    absl::MutexLock lock(&mutex_);
+    while (!jobs_.empty()) changed_.Wait(&mutex_);
     finished.swap(finished_);
   }
   Join(std::move(finished));
@@ -128,7 +128,7 @@ void CommandServer::Join(std::vector<std::thread> threads) {
 
 void CommandServer::SetEnds(Jobs::iterator job, client::Stream* stream,
                             int socket) {
-  std::lock_guard lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   job->stream = stream;
   job->socket = socket;
   if (stopping_ && stream != nullptr) stream->Cancel();
@@ -156,10 +156,10 @@ void CommandServer::Run(Jobs::iterator job, const std::string& name) {
                             reason.empty() ? "" : ": ",
                             stream.status().message()));
   }
-  std::lock_guard lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   finished_.push_back(std::move(job->thread));
   jobs_.erase(job);
-  changed_.notify_all();
+  changed_.SignalAll();
 }
 
 void CommandServer::Connect(Jobs::iterator job, client::Stream& stream,

@@ -2,14 +2,14 @@
 #ifndef PORTREEVE_CLIENT_CLI_COMMAND_SERVER_H_
 #define PORTREEVE_CLIENT_CLI_COMMAND_SERVER_H_
 
-#include <condition_variable>
 #include <list>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "client/call_options.h"
 #include "client/cli/command.h"
@@ -72,12 +72,12 @@ class CommandServer {
   const Options options_;
   Notes& notes_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  bool stopping_ = false;
-  Jobs jobs_;
-  std::vector<std::thread> finished_;  // Of jobs that are no more.
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Jobs jobs_ ABSL_GUARDED_BY(mutex_);
+  // Of jobs that are no more.
+  std::vector<std::thread> finished_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::cli

@@ -2,11 +2,12 @@
 #ifndef PORTREEVE_CLIENT_CLI_NOTES_H_
 #define PORTREEVE_CLIENT_CLI_NOTES_H_
 
-#include <mutex>
 #include <ostream>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "client/cli/printable.h"
 
 namespace portreeve::cli {
@@ -20,14 +21,14 @@ class Notes {
 
   // One line, without its end.
   void Say(const std::string& text) {
-    std::lock_guard lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     err_ << prefix_ + Printable(text) + "\n" << std::flush;
   }
 
  private:
   const std::string prefix_;
-  std::mutex mutex_;
-  std::ostream& err_;  // Guarded by mutex_.
+  absl::Mutex mutex_;
+  std::ostream& err_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::cli

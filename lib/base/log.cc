@@ -1,15 +1,16 @@
 #include "lib/base/log.h"
 
 #include <cstdio>
-#include <mutex>
 #include <utility>
+
+#include "lib/base/mutex.h"
 
 namespace portreeve {
 namespace {
 
 struct SinkHolder {
-  std::mutex mutex;
-  std::function<void(std::string_view)> sink;  // Guarded by mutex.
+  Mutex mutex;
+  std::function<void(std::string_view)> sink PORTREEVE_GUARDED_BY(mutex);
 };
 
 SinkHolder& GetSinkHolder() {
@@ -21,7 +22,7 @@ SinkHolder& GetSinkHolder() {
 
 void Log(std::string_view line) try {
   SinkHolder& holder = GetSinkHolder();
-  std::lock_guard<std::mutex> lock(holder.mutex);
+  const MutexLock lock(holder.mutex);
   if (holder.sink) {
     holder.sink(line);
   } else {
@@ -34,7 +35,7 @@ void Log(std::string_view line) try {
 
 void SetLogSink(std::function<void(std::string_view)> sink) {
   SinkHolder& holder = GetSinkHolder();
-  std::lock_guard<std::mutex> lock(holder.mutex);
+  const MutexLock lock(holder.mutex);
   holder.sink = std::move(sink);
 }
 

@@ -11,7 +11,7 @@ void Mailbox::Send(const std::function<void()>& act,
                    std::function<void()> message) {
   // The order is what makes it right: whoever sees an effect of `act` finds the
   // flag set, or the post before its own, and then waits for the message.
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   has_mail_ = true;
   asio::post(loop_, [this] { Drain(); });
   act();
@@ -22,7 +22,7 @@ void Mailbox::Drain() {
   if (!has_mail_) return;
   std::vector<std::function<void()>> messages;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     has_mail_ = false;
     messages.swap(messages_);
   }

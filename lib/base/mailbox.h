@@ -5,8 +5,9 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <functional>
-#include <mutex>
 #include <vector>
+
+#include "lib/base/mutex.h"
 
 namespace portreeve {
 
@@ -34,8 +35,8 @@ class Mailbox {
  private:
   asio::io_context& loop_;
   std::atomic<bool> has_mail_{false};
-  std::mutex mutex_;
-  std::vector<std::function<void()>> messages_;  // Under mutex_.
+  Mutex mutex_;
+  std::vector<std::function<void()>> messages_ PORTREEVE_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve

@@ -6,9 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string_view>
+
+#include "lib/base/mutex.h"
 
 namespace portreeve {
 
@@ -49,7 +50,7 @@ class SharedDescriptor {
   // can tell of it: bytes_sent() waits for a Send() that is under way.
   int64_t bytes_received() const { return bytes_received_; }
   int64_t bytes_sent() const {
-    const std::lock_guard lock(sending_);
+    const MutexLock lock(sending_);
     return bytes_sent_;
   }
 
@@ -57,11 +58,11 @@ class SharedDescriptor {
   // Of a call that gave -1.
   void NoteFailure(int error);
 
-  std::mutex receiving_;  // Before sending_, where both are held.
-  int receive_fd_;        // Under receiving_; -1: no more.
-  mutable std::mutex sending_;
-  int send_fd_;             // Under sending_; -1: no more.
-  int64_t bytes_sent_ = 0;  // Under sending_.
+  Mutex receiving_;  // Before sending_, where both are held.
+  int receive_fd_ PORTREEVE_GUARDED_BY(receiving_);  // -1: no more.
+  mutable Mutex sending_;
+  int send_fd_ PORTREEVE_GUARDED_BY(sending_);  // -1: no more.
+  int64_t bytes_sent_ PORTREEVE_GUARDED_BY(sending_) = 0;
   std::atomic<int> failure_ = 0;
   std::atomic<int64_t> bytes_received_ = 0;
 };

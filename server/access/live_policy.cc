@@ -1,11 +1,11 @@
 #include "server/access/live_policy.h"
 
 #include <cerrno>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <variant>
 
+#include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "lib/net/socket_file.h"
 #include "server/api/convert.h"
@@ -35,8 +35,8 @@ absl::Status CheckOwn(const OwnAddresses& own,
 }  // namespace
 
 struct LivePolicy::Shared {
-  mutable std::mutex mutex;
-  std::shared_ptr<const Rules> rules;  // Guarded by `mutex`.
+  mutable Mutex mutex;
+  std::shared_ptr<const Rules> rules PORTREEVE_GUARDED_BY(mutex);
 };
 
 LivePolicy::LivePolicy(Policy policy) : shared_(std::make_shared<Shared>()) {
@@ -45,20 +45,20 @@ LivePolicy::LivePolicy(Policy policy) : shared_(std::make_shared<Shared>()) {
 }
 
 std::shared_ptr<const LivePolicy::Rules> LivePolicy::Load() const {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   return shared_->rules;
 }
 
 Policy LivePolicy::Now() const { return Load()->policy; }
 
 void LivePolicy::Replace(Policy policy) {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   const Rules rules{std::move(policy), shared_->rules->own};
   shared_->rules = std::make_shared<const Rules>(rules);
 }
 
 void LivePolicy::SetOwnAddresses(OwnAddresses own) {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   const Rules rules{shared_->rules->policy, std::move(own)};
   shared_->rules = std::make_shared<const Rules>(rules);
 }

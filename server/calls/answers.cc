@@ -34,7 +34,7 @@ void Answers::Add(Answer& answer) {
   asio::post(loop_, asio::bind_allocator(memory_.allocator(), [this] {
                const List step = std::exchange(of_this_step_, {});
                {
-                 const std::lock_guard<std::mutex> lock(mutex_);
+                 const MutexLock lock(mutex_);
                  due_.Append(step);
                }
                Give();
@@ -50,7 +50,7 @@ void Answers::Give() {
 }
 
 Answers::Answer* Answers::Next() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return due_.TakeFirst();
 }
 

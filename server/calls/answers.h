@@ -6,9 +6,9 @@
 
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
-#include <mutex>
 
 #include "lib/base/handler_memory.h"
+#include "lib/base/mutex.h"
 #include "server/calls/unread_answers.h"
 
 namespace portreeve::server {
@@ -66,8 +66,8 @@ class Answers final : public asio::execution_context::service {
   UnreadAnswers& unread_;
   List of_this_step_;  // The loop's.
   HandlerMemory memory_;
-  std::mutex mutex_;
-  List due_;  // Under mutex_.
+  Mutex mutex_;
+  List due_ PORTREEVE_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::server

@@ -19,7 +19,7 @@ void UnreadAnswers::Add(const std::string& peer, size_t bytes) {
 }
 
 bool UnreadAnswers::Add(const std::string& peer, size_t bytes, bool must_fit) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   Account& account = accounts_[peer];
   const bool fits = account.bytes + bytes <= kMaxBytes;
   if (!fits) SetFull(account, true);
@@ -29,7 +29,7 @@ bool UnreadAnswers::Add(const std::string& peer, size_t bytes, bool must_fit) {
 }
 
 void UnreadAnswers::Remove(const std::string& peer, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = accounts_.find(peer);
   PORTREEVE_CHECK(it != accounts_.end() && it->second.bytes >= bytes);
   it->second.bytes -= bytes;
@@ -38,13 +38,13 @@ void UnreadAnswers::Remove(const std::string& peer, size_t bytes) {
 }
 
 bool UnreadAnswers::IsFull(const std::string& peer) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = accounts_.find(peer);
   return it != accounts_.end() && it->second.is_full;
 }
 
 size_t UnreadAnswers::BytesOf(const std::string& peer) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = accounts_.find(peer);
   return it == accounts_.end() ? 0 : it->second.bytes;
 }

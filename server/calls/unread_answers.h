@@ -8,11 +8,11 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
 #include "absl/status/status.h"
+#include "lib/base/mutex.h"
 
 namespace portreeve::server {
 
@@ -66,11 +66,12 @@ class UnreadAnswers final : public asio::execution_context::service {
 
   void shutdown() override {}
   bool Add(const std::string& peer, size_t bytes, bool must_fit);
-  void SetFull(Account& account, bool is_full);
+  void SetFull(Account& account, bool is_full) PORTREEVE_REQUIRES(mutex_);
 
   std::atomic<int> num_full_ = 0;
-  std::mutex mutex_;
-  std::unordered_map<std::string, Account> accounts_;  // Under mutex_.
+  Mutex mutex_;
+  std::unordered_map<std::string, Account> accounts_
+      PORTREEVE_GUARDED_BY(mutex_);
 };
 
 // RESOURCE_EXHAUSTED / OVERLOADED: too much is unread.

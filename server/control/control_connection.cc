@@ -87,7 +87,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.unjoined = unjoined_;
   totals.ended = ended_;
   totals.answered = answered_;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!copy_.is_open()) return totals;
   totals.unread_bytes = Unread(copy_.get());
   if (is_unix()) return totals;
@@ -99,19 +99,19 @@ FloodPolicy::Totals ControlConnection::Totals() const {
 
 int64_t ControlConnection::Activity(TimePoint now) const {
   const FloodPolicy::Totals totals = Totals();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.Level(now, totals);
 }
 
 int64_t ControlConnection::Held(TimePoint now) const {
   const FloodPolicy::Totals totals = Totals();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.Held(now, totals);
 }
 
 int64_t ControlConnection::SentOfLate(TimePoint now) const {
   const FloodPolicy::Totals totals = Totals();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.Sent(now, totals);
 }
 
@@ -120,30 +120,30 @@ int64_t ControlConnection::Unexplained() const {
 }
 
 int ControlConnection::Carried(TimePoint now) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.Carried(now, carrying_);
 }
 
 bool ControlConnection::IsQuiet() const {
   if (is_unix()) return false;
   const FloodPolicy::Totals totals = Totals();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.IsQuiet(totals);
 }
 
 bool ControlConnection::Look(TimePoint now, const FloodPolicy::Totals& totals,
                              bool arrived) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return activity_.Look(now, totals, arrived);
 }
 
 bool ControlConnection::is_open() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return copy_.is_open() && !shut_down_;
 }
 
 bool ControlConnection::ShutDown() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!copy_.is_open() || shut_down_.exchange(true)) return false;
   // shutdown(2) leaves to gRPC what was received already, which may be as much
   // as a whole flood.
@@ -157,7 +157,7 @@ bool ControlConnection::ShutDown() {
 }
 
 void ControlConnection::Forget() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (Unread(copy_.get()) > ControlActivity::kFreeBytes) {
     ThrowAway(copy_.get());
   }

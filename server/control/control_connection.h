@@ -12,6 +12,7 @@
 #include <string>
 
 #include "lib/base/descriptor.h"
+#include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
 #include "server/control/control_activity.h"
 #include "server/control/flood_policy.h"
@@ -104,8 +105,11 @@ class ControlConnection {
   // gRPC has not read by then are thrown away, since nobody looks after what it
   // makes of them.  Threads: the one that watches the copy.
   void Forget();
-  // Until Forget().
-  int native_handle() const { return copy_.get(); }
+  // Until Forget().  Threads: that one, too; since nobody else changes it, no
+  // lock is needed.
+  int native_handle() const PORTREEVE_NO_THREAD_SAFETY_ANALYSIS {
+    return copy_.get();
+  }
 
  private:
   const Client client_;
@@ -124,9 +128,9 @@ class ControlConnection {
   std::atomic<int> answered_ = 0;
   std::atomic<bool> shut_down_ = false;
 
-  mutable std::mutex mutex_;  // Of what follows.
-  Descriptor copy_;
-  ControlActivity activity_;
+  mutable Mutex mutex_;
+  Descriptor copy_ PORTREEVE_GUARDED_BY(mutex_);
+  ControlActivity activity_ PORTREEVE_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::server

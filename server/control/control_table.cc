@@ -30,13 +30,13 @@ constexpr int64_t kFarMore = 16;
 }  // namespace
 
 void ControlTable::Add(std::shared_ptr<ControlConnection> connection) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   connections_[connection->key()] = std::move(connection);
 }
 
 void ControlTable::OnEnded(
     const std::shared_ptr<ControlConnection>& connection) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   std::shared_ptr<ControlConnection> oldest;
   try {
     ended_.push_back(connection);
@@ -53,7 +53,7 @@ void ControlTable::OnEnded(
 
 std::shared_ptr<ControlConnection> ControlTable::Find(
     const std::string& key) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = connections_.find(key);
   return it == connections_.end() ? nullptr : it->second;
 }
@@ -91,7 +91,7 @@ void ControlTable::ShutDown(ControlConnection& connection,
 
 bool ControlTable::MayLog() {
   const auto now = std::chrono::steady_clock::now();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (logged_ && now - *logged_ < std::chrono::seconds(1)) return false;
   logged_ = now;
   return true;
@@ -112,7 +112,7 @@ void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
 }
 
 int64_t ControlTable::num_carrying() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   int64_t sum = 0;
   for (const auto& [key, connection] : connections_) {
     sum += connection->carrying();
@@ -122,7 +122,7 @@ int64_t ControlTable::num_carrying() const {
 
 std::vector<std::shared_ptr<ControlConnection>> ControlTable::OpenOnes() const {
   std::vector<std::shared_ptr<ControlConnection>> open;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [key, connection] : connections_) {
     if (connection->is_open()) open.push_back(connection);
   }

@@ -10,13 +10,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
 #include "server/control/control_connection.h"
 #include "server/control/flood_policy.h"
@@ -105,11 +105,13 @@ class ControlTable {
 
   const Clock clock_;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<ControlConnection>>
-      connections_;  // Under mutex_, as what follows.
-  std::deque<std::weak_ptr<ControlConnection>> ended_;
-  std::optional<std::chrono::steady_clock::time_point> logged_;
+      connections_ PORTREEVE_GUARDED_BY(mutex_);
+  std::deque<std::weak_ptr<ControlConnection>> ended_
+      PORTREEVE_GUARDED_BY(mutex_);
+  std::optional<std::chrono::steady_clock::time_point> logged_
+      PORTREEVE_GUARDED_BY(mutex_);
   std::atomic<int> pending_ = 0;
   std::atomic<int> most_pending_ = kMostPending;  // Rises while more come.
   std::atomic<int> unseen_ = 0;

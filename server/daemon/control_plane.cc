@@ -147,11 +147,11 @@ void ControlPlane::HandOverSoon(int fd, bool is_unix) {
                                          alarm](bool) mutable {
     HandOver(fd, is_unix);
     alarm.reset();  // It has the function, which has it.
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (--num_to_hand_over_ == 0) handed_over_.notify_all();
+    const MutexLock lock(mutex_);
+    if (--num_to_hand_over_ == 0) handed_over_.NotifyAll();
   };
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     ++num_to_hand_over_;
   }
   alarm->Set(std::chrono::system_clock::now(), std::move(hand_over));
@@ -159,8 +159,8 @@ void ControlPlane::HandOverSoon(int fd, bool is_unix) {
 }
 
 void ControlPlane::AwaitHandOvers() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  handed_over_.wait(lock, [this] { return num_to_hand_over_ == 0; });
+  const MutexLock lock(mutex_);
+  while (num_to_hand_over_ > 0) handed_over_.Wait(mutex_);
 }
 
 void ControlPlane::HandOver(int fd, bool is_unix) {

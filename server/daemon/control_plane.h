@@ -6,16 +6,15 @@
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/base/loop.h"
+#include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
 #include "lib/net/address.h"
 #include "server/control/control_acceptor.h"
@@ -106,9 +105,9 @@ class ControlPlane {
   UnknownMethods unknown_methods_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> secure_;
   std::unique_ptr<grpc::Server> server_;
-  std::mutex mutex_;
-  std::condition_variable handed_over_;
-  int num_to_hand_over_ = 0;  // Under mutex_.
+  Mutex mutex_;
+  CondVar handed_over_;
+  int num_to_hand_over_ PORTREEVE_GUARDED_BY(mutex_) = 0;
   // Loop thread only; null once it is stopped.
   std::unique_ptr<ControlMemory> memory_;
   std::unique_ptr<ControlAcceptor> acceptor_;

@@ -8,9 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/descriptor.h"
+#include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "server/access/audit_log.h"
 #include "server/api/utf8.h"
@@ -46,20 +45,33 @@ std::string Visible(std::string_view line) {
   return EscapeInvisible(EscapeNonUtf8(text));
 }
 
-// One output, and what waits for it.
-struct Channel {
-  Channel(LogOutput to, size_t capacity, LogQueue::Note note)
-      : queue(capacity, note), output(std::move(to)) {}
-
-  // Guarded by the mutex, but for what Next() has given, which stays.
+// What waits for an output.
+struct Waiting {
   LogQueue queue;
   bool due = false;      // Something is to be tried.
   bool blocked = false;  // Not before the output is writable.
+};
+
+// One output, and what waits for it.
+class Channel {
+ public:
+  Channel(LogOutput to, size_t capacity, LogQueue::Note note)
+      : output(std::move(to)), waiting_{LogQueue(capacity, note)} {}
+
+  // `mutex` is the LogWriter's.  What the queue's Next() has given may be used
+  // without it.
+  Waiting& waiting([[maybe_unused]] const Mutex& mutex)
+      PORTREEVE_REQUIRES(mutex) {
+    return waiting_;
+  }
 
   // The thread's.
   LogOutput output;
   bool write_fails = false;
   bool open_fails = false;
+
+ private:
+  Waiting waiting_;
 };
 
 }  // namespace
@@ -78,19 +90,38 @@ class LogWriter::Thread {
   }
 
   // Any thread.
-  void Log(std::string_view line) { Add(log_, kPrefix + Visible(line)); }
-  void Audit(std::string_view line) { Add(audit_ ? *audit_ : log_, line); }
-  void Reopen() { Order(reopen_); }
+  void Log(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
+    Add(log_, kPrefix + Visible(line));
+  }
+  void Audit(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
+    Add(audit_ ? *audit_ : log_, line);
+  }
+  void Reopen() PORTREEVE_EXCLUDES(mutex_) {
+    {
+      const MutexLock lock(mutex_);
+      reopen_ = true;
+      asleep_ = false;
+    }
+    Wake();
+  }
   // False if the thread has not ended within `most`.
-  bool Stop(Clock::duration most) {
-    Order(stop_);
-    std::unique_lock<std::mutex> lock(mutex_);
-    return end_.wait_for(lock, most, [this] { return ended_; });
+  bool Stop(Clock::duration most) PORTREEVE_EXCLUDES(mutex_) {
+    const Clock::time_point until = Clock::now() + most;
+    {
+      const MutexLock lock(mutex_);
+      stop_ = true;
+      asleep_ = false;
+    }
+    Wake();
+    const MutexLock lock(mutex_);
+    while (!ended_ && end_.WaitUntil(mutex_, until)) {
+    }
+    return ended_;
   }
 
   void Run() {
     while (!IsOver()) {
-      if (Take(reopen_) && audit_) Refresh(true);
+      if (TakeReopen() && audit_) Refresh(true);
       bool wrote = false;
       for (Channel* channel : channels_) {
         if (TakeDue(*channel)) wrote |= WriteBatch(*channel);
@@ -101,60 +132,54 @@ class LogWriter::Thread {
         Wait();
       }
     }
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     ended_ = true;
-    end_.notify_all();
+    end_.NotifyAll();
   }
 
  private:
-  void Add(Channel& channel, std::string_view line) {
+  void Add(Channel& channel, std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
     bool wake;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      channel.queue.Add(line);
-      channel.due = true;
-      wake = !channel.blocked && std::exchange(asleep_, false);
+      const MutexLock lock(mutex_);
+      Waiting& waiting = channel.waiting(mutex_);
+      waiting.queue.Add(line);
+      waiting.due = true;
+      wake = !waiting.blocked && std::exchange(asleep_, false);
     }
     if (wake) Wake();
-  }
-
-  void Order(bool& order) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      order = true;
-      asleep_ = false;
-    }
-    Wake();
   }
 
   void Wake() const { (void)eventfd_write(wake_.get(), 1); }
 
   // What follows is the thread's.
 
-  bool Take(bool& order) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return std::exchange(order, false);
+  bool TakeReopen() {
+    const MutexLock lock(mutex_);
+    return std::exchange(reopen_, false);
   }
 
   bool TakeDue(Channel& channel) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return !channel.blocked && std::exchange(channel.due, false);
+    const MutexLock lock(mutex_);
+    Waiting& waiting = channel.waiting(mutex_);
+    return !waiting.blocked && std::exchange(waiting.due, false);
   }
 
   // After Stop(): once everything that flows has gone out, or time is up.
   bool IsOver() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!stop_) return false;
     if (!deadline_) {
       deadline_ = Clock::now() + kFlush;
       // What has failed gets a last try.
-      for (Channel* channel : channels_) channel->due = true;
+      for (Channel* channel : channels_) channel->waiting(mutex_).due = true;
     }
-    const auto waits = [](const Channel* channel) {
-      return channel->due || channel->blocked;
-    };
-    return std::none_of(channels_.begin(), channels_.end(), waits) ||
-           Clock::now() >= *deadline_;
+    if (Clock::now() >= *deadline_) return true;
+    for (Channel* channel : channels_) {
+      const Waiting& waiting = channel->waiting(mutex_);
+      if (waiting.due || waiting.blocked) return false;
+    }
+    return true;
   }
 
   // Writes what has come until now; false if it could not write anything.
@@ -163,24 +188,26 @@ class LogWriter::Thread {
     for (bool wrote = false;; wrote = true) {
       std::string_view piece;
       {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (channel.queue.empty()) return wrote;
-        piece = channel.queue.Next(channel.output.most());
+        const MutexLock lock(mutex_);
+        LogQueue& queue = channel.waiting(mutex_).queue;
+        if (queue.empty()) return wrote;
+        piece = queue.Next(channel.output.most());
       }
       const LogOutput::Result result = channel.output.Write(piece);
       SayIfItFails(channel, result);
-      std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
+      Waiting& waiting = channel.waiting(mutex_);
       if (result.error_number != 0) {
-        channel.queue.OnFailure();
+        waiting.queue.OnFailure();
         return wrote;
       }
       if (result.size == 0) {
-        channel.blocked = true;
+        waiting.blocked = true;
         return wrote;
       }
-      channel.queue.OnWritten(result.size);
-      if (!channel.queue.InBetween()) continue;
-      channel.due = channel.due || !channel.queue.empty();
+      waiting.queue.OnWritten(result.size);
+      if (!waiting.queue.InBetween()) continue;
+      waiting.due = waiting.due || !waiting.queue.empty();
       return true;
     }
   }
@@ -196,11 +223,11 @@ class LogWriter::Thread {
   }
 
   // Once for a batch, and for a try after a failure.
-  void RefreshBefore(const Channel& channel) {
+  void RefreshBefore(Channel& channel) {
     bool is_in_between;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      is_in_between = channel.queue.InBetween();
+      const MutexLock lock(mutex_);
+      is_in_between = channel.waiting(mutex_).queue.InBetween();
     }
     if (is_in_between || channel.write_fails) Refresh(false);
   }
@@ -216,10 +243,11 @@ class LogWriter::Thread {
     }
     if (*opened == LogOutput::Opened::kNotAnew) return;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      audit_->queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
-      audit_->blocked = false;
-      audit_->due = !audit_->queue.empty();
+      const MutexLock lock(mutex_);
+      Waiting& waiting = audit_->waiting(mutex_);
+      waiting.queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
+      waiting.blocked = false;
+      waiting.due = !waiting.queue.empty();
     }
     Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
   }
@@ -237,13 +265,14 @@ class LogWriter::Thread {
     std::vector<Channel*> blocked;
     int milliseconds = -1;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       if (reopen_ || (stop_ && !deadline_)) return;
       for (Channel* channel : channels_) {
-        if (channel->blocked) {
+        const Waiting& waiting = channel->waiting(mutex_);
+        if (waiting.blocked) {
           wanted.push_back({channel->output.fd(), POLLOUT, 0});
           blocked.push_back(channel);
-        } else if (channel->due) {
+        } else if (waiting.due) {
           return;
         }
       }
@@ -257,23 +286,24 @@ class LogWriter::Thread {
     (void)poll(wanted.data(), wanted.size(), milliseconds);
     eventfd_t count;
     if (wanted[0].revents != 0) (void)eventfd_read(wake_.get(), &count);
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     asleep_ = false;
     for (size_t i = 0; i < blocked.size(); ++i) {
       if (wanted[i + 1].revents == 0) continue;
-      blocked[i]->blocked = false;
-      blocked[i]->due = true;
+      Waiting& waiting = blocked[i]->waiting(mutex_);
+      waiting.blocked = false;
+      waiting.due = true;
     }
   }
 
   const Descriptor wake_;  // An eventfd.
 
-  std::mutex mutex_;
-  std::condition_variable end_;
-  bool asleep_ = false;  // Guarded by mutex_, as what follows.
-  bool reopen_ = false;
-  bool stop_ = false;
-  bool ended_ = false;
+  Mutex mutex_;
+  CondVar end_;
+  bool asleep_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  bool reopen_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  bool stop_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  bool ended_ PORTREEVE_GUARDED_BY(mutex_) = false;
 
   // The thread's, but for what Channel says.
   Channel log_;

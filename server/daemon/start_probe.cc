@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
 #include <new>
 #include <string>
 #include <system_error>
@@ -20,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/descriptor.h"
+#include "lib/base/mutex.h"
 
 namespace portreeve::server {
 namespace {
@@ -95,10 +94,10 @@ class IdleThreads {
   IdleThreads& operator=(const IdleThreads&) = delete;
   ~IdleThreads() {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       over_ = true;
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
     for (const pthread_t thread : threads_) (void)pthread_join(thread, nullptr);
   }
 
@@ -117,8 +116,8 @@ class IdleThreads {
  private:
   static void* Run(void* self) {
     auto& threads = *static_cast<IdleThreads*>(self);
-    std::unique_lock lock(threads.mutex_);
-    threads.changed_.wait(lock, [&threads] { return threads.over_; });
+    const MutexLock lock(threads.mutex_);
+    while (!threads.over_) threads.changed_.Wait(threads.mutex_);
     return nullptr;
   }
 
@@ -131,9 +130,9 @@ class IdleThreads {
         "; the cgroup may have a pids.max)"));
   }
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool over_ = false;  // Under mutex_.
+  Mutex mutex_;
+  CondVar changed_;
+  bool over_ PORTREEVE_GUARDED_BY(mutex_) = false;
   std::vector<pthread_t> threads_;
 };
 

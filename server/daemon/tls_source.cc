@@ -28,13 +28,12 @@ absl::StatusOr<std::unique_ptr<TlsSource>> TlsSource::Open(TlsFiles files) {
   auto contents = ReadTlsFiles(files);
   if (!contents.ok()) return contents.status();
   if (auto s = CheckTlsContents(files, *contents); !s.ok()) return s;
-  std::unique_ptr<TlsSource> source(new TlsSource(std::move(files)));
-  source->good_ = std::make_shared<const TlsContents>(*std::move(contents));
-  return source;
+  return std::unique_ptr<TlsSource>(
+      new TlsSource(std::move(files), *std::move(contents)));
 }
 
 std::shared_ptr<const TlsContents> TlsSource::Latest() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // Before the files are read: a change meanwhile shows the next time.
   const Stamps stamps = Look();
   if (stamps_ == stamps) return good_;

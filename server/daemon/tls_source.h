@@ -6,12 +6,12 @@
 
 #include <array>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/base/mutex.h"
 #include "server/daemon/tls_files.h"
 
 namespace portreeve::server {
@@ -44,23 +44,26 @@ class TlsSource {
   };
   using Stamps = std::array<Stamp, 3>;
 
-  explicit TlsSource(TlsFiles files) : files_(std::move(files)) {}
+  TlsSource(TlsFiles files, TlsContents good)
+      : files_(std::move(files)),
+        good_(std::make_shared<const TlsContents>(std::move(good))) {}
 
   Stamps Look() const;
   // Reads the files; the new contents are good, or the error is logged.
-  void Reload();
-  void Reject(const std::string& error, TlsContents contents);
+  void Reload() PORTREEVE_REQUIRES(mutex_);
+  void Reject(const std::string& error, TlsContents contents)
+      PORTREEVE_REQUIRES(mutex_);
 
   const TlsFiles files_;
 
-  std::mutex mutex_;  // Of all below.
-  std::shared_ptr<const TlsContents> good_;
+  Mutex mutex_;
+  std::shared_ptr<const TlsContents> good_ PORTREEVE_GUARDED_BY(mutex_);
   // Of the files when they were read last; none if they were so new that a
   // second change might not show.
-  std::optional<Stamps> stamps_;
+  std::optional<Stamps> stamps_ PORTREEVE_GUARDED_BY(mutex_);
   // What was logged last; "" since the files were good.
-  std::string rejected_error_;
-  TlsContents rejected_;
+  std::string rejected_error_ PORTREEVE_GUARDED_BY(mutex_);
+  TlsContents rejected_ PORTREEVE_GUARDED_BY(mutex_);
 };
 
 }  // namespace portreeve::server

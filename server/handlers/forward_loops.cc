@@ -76,7 +76,7 @@ void ForwardLoops::SetPort(uint16_t port, bool has_listener) {
 }
 
 void ForwardLoops::Open(Id id, Listener listener) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto old = listeners_.find(id); old != listeners_.end()) {
     Forget(old);
   }
@@ -93,7 +93,7 @@ void ForwardLoops::Open(Id id, Listener listener) {
 }
 
 void ForwardLoops::Close(Id id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = listeners_.find(id);
   if (found != listeners_.end()) Forget(found);
 }
@@ -159,7 +159,7 @@ bool ForwardLoops::IsLocalOfLate(const asio::ip::address& address,
 bool ForwardLoops::LeadsTo(
     Upstream upstream,
     absl::FunctionRef<bool(const Upstream&)> is_reached) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::set<Id> seen;
   while (!is_reached(upstream)) {
     const Id next = Find(upstream);
@@ -175,7 +175,7 @@ ForwardLoops::SharedPassed ForwardLoops::PassedBy(
   const auto* file = std::get_if<Unix::Address>(&peer);
   if (file != nullptr && file->path().empty()) return nullptr;
   // Waits for a connection that is just being made.
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = connections_.find(
       file != nullptr ? Ends(peer, AnyAddress()) : Ends(peer, local));
   return found == connections_.end() ? nullptr : found->second;
@@ -202,20 +202,21 @@ bool ForwardTrail::HasPassed(ForwardLoops::Id id) const {
 }
 
 bool ForwardTrail::LeadsBack(const Inet::Address& peer, TimePoint now) const {
-  const std::lock_guard lock(loops_.mutex_);
-  const auto is_local = [this, now](const asio::ip::address& address) {
-    return loops_.IsLocalOfLate(address, now);
-  };
+  const MutexLock lock(loops_.mutex_);
+  const auto is_local = [this, now](const asio::ip::address& address)
+                            PORTREEVE_REQUIRES(loops_.mutex_) {
+                              return loops_.IsLocalOfLate(address, now);
+                            };
   return HasPassed(loops_.Find(peer, is_local));
 }
 
 bool ForwardTrail::LeadsBack(const struct stat& file) const {
-  const std::lock_guard lock(loops_.mutex_);
+  const MutexLock lock(loops_.mutex_);
   return HasPassed(loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)));
 }
 
 bool ForwardTrail::LeadsToListener(const struct stat& file) const {
-  const std::lock_guard lock(loops_.mutex_);
+  const MutexLock lock(loops_.mutex_);
   return loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)) != 0;
 }
 
@@ -228,7 +229,7 @@ void ForwardTrail::Connect(const Inet::Address& peer,
   const absl::Cleanup count = [&] {
     if (!is_one_more) --loops_.num_connections_;
   };
-  const std::lock_guard lock(loops_.mutex_);
+  const MutexLock lock(loops_.mutex_);
   const int fd = connect();
   const auto local = fd >= 0 ? NameOf(fd) : std::nullopt;
   if (!local) return;
@@ -250,7 +251,7 @@ int ForwardTrail::GiveName(int fd) {
   }
   const auto name = NameOf(fd);
   if (!name) return errno;
-  const std::lock_guard lock(loops_.mutex_);
+  const MutexLock lock(loops_.mutex_);
   const ForwardLoops::Ends ends(*name, AnyAddress());
   connections_[ends] = fd;
   if (loops_.connections_.insert_or_assign(ends, passed_).second) {
@@ -261,7 +262,7 @@ int ForwardTrail::GiveName(int fd) {
 
 void ForwardTrail::KeepOnly(int fd) {
   if (connections_.empty()) return;
-  const std::lock_guard lock(loops_.mutex_);
+  const MutexLock lock(loops_.mutex_);
   ForgetIf([fd](int other) { return other != fd; });
 }
 

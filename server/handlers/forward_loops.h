@@ -13,12 +13,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "absl/functional/function_ref.h"
+#include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
 #include "lib/net/address.h"
 #include "lib/net/own_addresses.h"
@@ -108,13 +108,15 @@ class ForwardLoops {
 
   using IsLocalRef = absl::FunctionRef<bool(const asio::ip::address&)>;
   // The listener that takes what connects there; 0: none, or it is not certain.
-  Id Find(const Upstream& upstream) const;
-  Id Find(const Inet::Address& address, IsLocalRef is_local) const;
-  Id Find(const File& file) const;
+  Id Find(const Upstream& upstream) const PORTREEVE_REQUIRES(mutex_);
+  Id Find(const Inet::Address& address, IsLocalRef is_local) const
+      PORTREEVE_REQUIRES(mutex_);
+  Id Find(const File& file) const PORTREEVE_REQUIRES(mutex_);
   // What is_local_() says, or has said a moment ago.
-  bool IsLocalOfLate(const asio::ip::address& address, TimePoint now);
+  bool IsLocalOfLate(const asio::ip::address& address, TimePoint now)
+      PORTREEVE_REQUIRES(mutex_);
   void SetPort(uint16_t port, bool has_listener);
-  void Forget(std::map<Id, Entry>::iterator entry);
+  void Forget(std::map<Id, Entry>::iterator entry) PORTREEVE_REQUIRES(mutex_);
 
   const IsLocal is_local_;
   std::atomic<Id> last_id_{0};
@@ -122,12 +124,13 @@ class ForwardLoops {
   std::atomic<int> num_files_{0};
   std::atomic<int> num_connections_{0};
 
-  mutable std::mutex mutex_;  // Guards what follows.
-  std::map<Id, Entry> listeners_;
-  std::multimap<uint16_t, Id> by_port_;
-  std::map<Ends, SharedPassed> connections_;
+  mutable Mutex mutex_;
+  std::map<Id, Entry> listeners_ PORTREEVE_GUARDED_BY(mutex_);
+  std::multimap<uint16_t, Id> by_port_ PORTREEVE_GUARDED_BY(mutex_);
+  std::map<Ends, SharedPassed> connections_ PORTREEVE_GUARDED_BY(mutex_);
   // Addresses that the machine has not, and until when.
-  std::map<asio::ip::address, TimePoint> elsewhere_;
+  std::map<asio::ip::address, TimePoint> elsewhere_
+      PORTREEVE_GUARDED_BY(mutex_);
 };
 
 // What one connection of a listener has come through, and its connections to
@@ -165,9 +168,9 @@ class ForwardTrail {
 
  private:
   bool HasPassed(ForwardLoops::Id id) const;
-  // Both with the mutex of `loops_`.
-  void ForgetDescriptor(int fd);
-  void ForgetIf(absl::FunctionRef<bool(int fd)> is_over);
+  void ForgetDescriptor(int fd) PORTREEVE_REQUIRES(loops_.mutex_);
+  void ForgetIf(absl::FunctionRef<bool(int fd)> is_over)
+      PORTREEVE_REQUIRES(loops_.mutex_);
 
   ForwardLoops& loops_;
   const ForwardLoops::SharedPassed passed_;  // Its own listener is the first.
