@@ -10,6 +10,7 @@
 #include "lib/base/check.h"
 #include "lib/base/descriptor.h"
 #include "lib/base/guarded.h"
+#include "lib/base/loop_service.h"
 
 namespace portreeve {
 namespace {
@@ -29,33 +30,14 @@ Descriptor OpenEpoll() {
   return fd;
 }
 
-class PollerService : public asio::execution_context::service {
- public:
-  using key_type = PollerService;
-  inline static asio::execution_context::id id;
-
-  explicit PollerService(asio::execution_context& context)
-      : service(context),
-        poller_(std::make_unique<Poller>(
-            static_cast<asio::io_context&>(context), memory_)) {}
-
-  Poller& Get() { return *poller_; }
-
- private:
-  void shutdown() override { poller_.reset(); }
-
-  Poller::Memory memory_;
-  std::unique_ptr<Poller> poller_;
-};
-
 }  // namespace
 
-Poller& Poller::Of(asio::io_context& loop) {
-  return asio::use_service<PollerService>(loop).Get();
-}
+Poller& Poller::Of(asio::io_context& loop) { return OfLoop<Poller>(loop); }
 
-Poller::Poller(asio::io_context& loop, Memory& memory)
-    : memory_(memory), epoll_(loop.get_executor()), mailbox_(loop) {
+Poller::Poller(asio::io_context& loop)
+    : memory_(OfLoop<Memory>(loop)),
+      epoll_(loop.get_executor()),
+      mailbox_(loop) {
   Descriptor fd = OpenEpoll();
   epoll_.assign(fd.get());
   fd.Release();

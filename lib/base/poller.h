@@ -67,15 +67,11 @@ class Poller {
     ~RoundWatch() = default;
   };
 
+  static constexpr bool kEndsFirst = true;  // See OfLoop().
+
   static Poller& Of(asio::io_context& loop);
 
-  // What it waits with, and is called again with.  It lives until the loop has
-  // forgotten what it is to call, which is after the Poller.
-  struct Memory {
-    HandlerMemory wait, again, step;
-  };
-
-  Poller(asio::io_context& loop, Memory& memory);
+  explicit Poller(asio::io_context& loop);
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
@@ -127,6 +123,11 @@ class Poller {
  private:
   using AsioDescriptor =
       asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+  // What it waits with, and is called again with.  It lives until the loop has
+  // forgotten what it is to call, which is after the Poller.
+  struct Memory {
+    HandlerMemory wait, again, step;
+  };
   struct Again {
     Watch* watch;
     int tag;

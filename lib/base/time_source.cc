@@ -1,22 +1,26 @@
 #include "lib/base/time_source.h"
 
 #include <boost/asio/bind_allocator.hpp>
-#include <memory>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/base/deferred.h"
 #include "lib/base/guarded.h"
 #include "lib/base/handler_memory.h"
+#include "lib/base/loop_service.h"
 
 namespace portreeve {
 namespace {
 
+// Outlives the loop's queue, where the wait that has it may be.
+struct Memory : HandlerMemory {};
+
 class SteadyTimeSource : public TimeSource {
  public:
-  // `memory` outlives the loop's queue.
-  SteadyTimeSource(asio::io_context& loop, HandlerMemory& memory)
-      : TimeSource(loop), memory_(memory), timer_(loop) {
+  static constexpr bool kEndsFirst = true;  // See OfLoop().
+
+  explicit SteadyTimeSource(asio::io_context& loop)
+      : TimeSource(loop), memory_(OfLoop<Memory>(loop)), timer_(loop) {
     // Asio's queue of timers takes its memory here, and keeps it.
     timer_.expires_at(std::chrono::steady_clock::time_point::max());
     timer_.async_wait(asio::bind_allocator(memory_.allocator(),
@@ -68,34 +72,9 @@ class SteadyTimeSource : public TimeSource {
   TimePoint armed_for_ = TimePoint::max();
 };
 
-// Keeps a loop's time source among the loop's services, so that it is found
-// from any executor and ends with the loop.
-class TimeService : public asio::execution_context::service {
- public:
-  using key_type = TimeService;
-  inline static asio::execution_context::id id;
-
-  explicit TimeService(asio::execution_context& context)
-      : service(context), loop_(static_cast<asio::io_context&>(context)) {}
-
-  TimeSource& Get() {
-    if (fake_ != nullptr) return *fake_;
-    if (!steady_) steady_ = std::make_unique<SteadyTimeSource>(loop_, memory_);
-    return *steady_;
-  }
-
-  void Install(TimeSource* fake) {
-    PORTREEVE_CHECK(!steady_ && (fake == nullptr) != (fake_ == nullptr));
-    fake_ = fake;
-  }
-
- private:
-  void shutdown() override { steady_.reset(); }
-
-  asio::io_context& loop_;
-  HandlerMemory memory_;
-  std::unique_ptr<SteadyTimeSource> steady_;
-  TimeSource* fake_ = nullptr;
+// The time source of a loop; null until one is installed or asked for.
+struct Current {
+  TimeSource* source = nullptr;
 };
 
 }  // namespace
@@ -105,7 +84,9 @@ TimePoint After(TimePoint time, Duration delay) {
 }
 
 TimeSource& TimeSource::Of(asio::io_context& loop) {
-  return asio::use_service<TimeService>(loop).Get();
+  TimeSource*& source = OfLoop<Current>(loop).source;
+  if (source == nullptr) source = &OfLoop<SteadyTimeSource>(loop);
+  return *source;
 }
 
 TimeSource::~TimeSource() {
@@ -160,12 +141,12 @@ Task<> Sleep(Duration delay) {
 }
 
 FakeTimeSource::FakeTimeSource(asio::io_context& loop) : TimeSource(loop) {
-  asio::use_service<TimeService>(loop).Install(this);
+  TimeSource*& source = OfLoop<Current>(loop).source;
+  PORTREEVE_CHECK(source == nullptr);
+  source = this;
 }
 
-FakeTimeSource::~FakeTimeSource() {
-  asio::use_service<TimeService>(loop_).Install(nullptr);
-}
+FakeTimeSource::~FakeTimeSource() { OfLoop<Current>(loop_).source = nullptr; }
 
 void FakeTimeSource::Advance(Duration delay) {
   const TimePoint end = After(now_, delay);

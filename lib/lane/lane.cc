@@ -1,31 +1,10 @@
 #include "lib/lane/lane.h"
 
+#include "lib/base/loop_service.h"
+
 namespace portreeve {
-namespace {
 
-class LaneService : public asio::execution_context::service {
- public:
-  using key_type = LaneService;
-  inline static asio::execution_context::id id;
-
-  explicit LaneService(asio::execution_context& context)
-      : service(context),
-        lane_(std::make_unique<Lane>(static_cast<asio::io_context&>(context))) {
-  }
-
-  Lane& Get() { return *lane_; }
-
- private:
-  void shutdown() override { lane_.reset(); }
-
-  std::unique_ptr<Lane> lane_;
-};
-
-}  // namespace
-
-Lane& Lane::Of(asio::io_context& loop) {
-  return asio::use_service<LaneService>(loop).Get();
-}
+Lane& Lane::Of(asio::io_context& loop) { return OfLoop<Lane>(loop); }
 
 Lane::Lane(asio::io_context& loop)
     : loop_(loop),

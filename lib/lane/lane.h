@@ -4,7 +4,6 @@
 
 #include <array>
 #include <boost/asio/io_context.hpp>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,6 +20,8 @@ namespace portreeve {
 // Threads: the thread of its loop, but for loop() and num_connections.
 class Lane final : private Poller::RoundWatch {
  public:
+  static constexpr bool kEndsFirst = true;  // See OfLoop().
+
   static Lane& Of(asio::io_context& loop);
   static Lane& Of(const Executor& executor) { return Of(LoopOf(executor)); }
 

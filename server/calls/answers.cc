@@ -4,16 +4,14 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "lib/base/loop_service.h"
+
 namespace portreeve::server {
 
-Answers& Answers::Of(asio::io_context& loop) {
-  return asio::use_service<Answers>(loop);
-}
+Answers& Answers::Of(asio::io_context& loop) { return OfLoop<Answers>(loop); }
 
-Answers::Answers(asio::execution_context& loop)
-    : service(loop),
-      loop_(static_cast<asio::io_context&>(loop)),
-      unread_(UnreadAnswers::Of(loop_)) {}
+Answers::Answers(asio::io_context& loop)
+    : loop_(loop), unread_(UnreadAnswers::Of(loop_)) {}
 
 void Answers::List::Append(const List& more) {
   if (more.first == nullptr) return;

@@ -4,7 +4,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "lib/base/handler_memory.h"
@@ -21,13 +20,13 @@ namespace asio = boost::asio;
 // as a thread of gRPC is awake, it gives those that are left.
 //
 // One for each io_context: Of() finds or makes it.
-class Answers final : public asio::execution_context::service {
+class Answers {
  public:
-  inline static asio::execution_context::id id;
-
   static Answers& Of(asio::io_context& loop);
 
-  explicit Answers(asio::execution_context& loop);
+  explicit Answers(asio::io_context& loop);
+  Answers(const Answers&) = delete;
+  Answers& operator=(const Answers&) = delete;
 
   // Of the same loop; here so that a call looks for one of them only.
   UnreadAnswers& unread() { return unread_; }
@@ -59,7 +58,6 @@ class Answers final : public asio::execution_context::service {
     Answer* last = nullptr;
   };
 
-  void shutdown() override {}
   Answer* Next();
 
   asio::io_context& loop_;

@@ -2,12 +2,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
+#include "lib/base/loop_service.h"
 #include "server/api/errors.h"
 
 namespace portreeve::server {
 
 UnreadAnswers& UnreadAnswers::Of(asio::io_context& loop) {
-  return asio::use_service<UnreadAnswers>(loop);
+  return OfLoop<UnreadAnswers>(loop);
 }
 
 bool UnreadAnswers::TryAdd(const std::string& peer, size_t bytes) {

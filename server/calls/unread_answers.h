@@ -5,7 +5,6 @@
 #include <grpcpp/server_context.h>
 
 #include <atomic>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <string>
@@ -25,10 +24,8 @@ namespace asio = boost::asio;
 //
 // One for each io_context: Of() finds or makes it.
 // Threads: any.
-class UnreadAnswers final : public asio::execution_context::service {
+class UnreadAnswers {
  public:
-  inline static asio::execution_context::id id;
-
   // What may wait for one connection.
   static constexpr size_t kMaxBytes = size_t{16} << 20;
   // So much of each call is not counted, which costs something: the number of
@@ -37,7 +34,9 @@ class UnreadAnswers final : public asio::execution_context::service {
 
   static UnreadAnswers& Of(asio::io_context& loop);
 
-  explicit UnreadAnswers(asio::execution_context& loop) : service(loop) {}
+  UnreadAnswers() = default;
+  UnreadAnswers(const UnreadAnswers&) = delete;
+  UnreadAnswers& operator=(const UnreadAnswers&) = delete;
 
   // Counts `bytes` more for `peer`: true.  False, and counts nothing, where
   // they do not fit.  What is too much by itself fits where there is nothing
@@ -64,7 +63,6 @@ class UnreadAnswers final : public asio::execution_context::service {
     bool is_full = false;
   };
 
-  void shutdown() override {}
   bool Add(const std::string& peer, size_t bytes, bool must_fit);
   void SetFull(Account& account, bool is_full) PORTREEVE_REQUIRES(mutex_);
 

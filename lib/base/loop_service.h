@@ -1,0 +1,56 @@
+// OfLoop: what there is one of for each loop.
+#ifndef PORTREEVE_LIB_BASE_LOOP_SERVICE_H_
+#define PORTREEVE_LIB_BASE_LOOP_SERVICE_H_
+
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+#include <type_traits>
+
+namespace portreeve {
+
+namespace asio = boost::asio;
+
+namespace internal {
+
+template <typename T>
+class LoopService final : public asio::execution_context::service {
+ public:
+  inline static asio::execution_context::id id;
+
+  explicit LoopService(asio::io_context& loop) : service(loop) {
+    if constexpr (std::is_constructible_v<T, asio::io_context&>) {
+      object_.emplace(loop);
+    } else {
+      object_.emplace();
+    }
+  }
+
+  T& object() { return *object_; }
+
+ private:
+  void shutdown() override {
+    if constexpr (requires { T::kEndsFirst; }) object_.reset();
+  }
+
+  std::optional<T> object_;
+};
+
+}  // namespace internal
+
+// The T of `loop`: made at the first call, as T(loop) or T(), and found from
+// then on.  It ends with the loop, before whatever T's constructor has found
+// here.  What the loop has not called by then is destroyed first, and may still
+// use it; but where T has a member kEndsFirst, which is for what waits with
+// Asio, T itself ends first.
+//
+// Throws what T's constructor throws, and the next call tries again.
+// Threads: any; of those that several make at once one is left.
+template <typename T>
+T& OfLoop(asio::io_context& loop) {
+  return asio::use_service<internal::LoopService<T>>(loop).object();
+}
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_BASE_LOOP_SERVICE_H_
