@@ -8,7 +8,6 @@
 #include <sys/uio.h>
 
 #include <array>
-#include <cerrno>
 
 #include "lib/base/check.h"
 

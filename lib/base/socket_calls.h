@@ -4,12 +4,18 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
 namespace portreeve {
+
+// Whether a call that gave this errno has nothing to do now, and may later.
+inline bool WouldBlock(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
 
 // recv(2): -1 and errno where there is nothing.
 ssize_t ReceiveNow(int fd, std::span<char> space);

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "lib/base/socket_calls.h"
+
 namespace portreeve {
 namespace {
 
@@ -18,7 +20,7 @@ bool ShutDownInOrder(int fd) {
   for (int i = 0; i < kMostDiscards; ++i) {
     const ssize_t n = recv(fd, discarded, sizeof(discarded), MSG_DONTWAIT);
     if (n == 0) return true;
-    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    if (n < 0) return WouldBlock(errno);
   }
   return true;
 }

@@ -37,9 +37,7 @@ Discarded Discard(int fd) {
       discarded.input = Input::kEnd;
       break;
     } else if (errno != EINTR) {
-      discarded.input = errno == EAGAIN || errno == EWOULDBLOCK
-                            ? Input::kNothing
-                            : Input::kFailure;
+      discarded.input = WouldBlock(errno) ? Input::kNothing : Input::kFailure;
       break;
     }
   }

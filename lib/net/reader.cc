@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
+#include "lib/base/socket_calls.h"
 #include "lib/base/status.h"
 
 namespace portreeve {
@@ -51,7 +52,7 @@ std::optional<size_t> Reader::TryReceive(std::span<char> space) {
   if (at_eof_) return 0;
   const ssize_t n = socket_->Receive(space.data(), space.size());
   if (n > 0) return static_cast<size_t>(n);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::nullopt;
+  if (n < 0 && WouldBlock(errno)) return std::nullopt;
   at_eof_ = true;
   if (n == 0) {
     socket_->NoteReason(CloseReason::kPeerClosed);

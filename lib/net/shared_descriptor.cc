@@ -28,7 +28,7 @@ ssize_t SharedDescriptor::Send(std::span<const std::string_view> pieces) {
 }
 
 void SharedDescriptor::NoteFailure(int error) {
-  if (error == EAGAIN || error == EWOULDBLOCK || error == EBADF) return;
+  if (WouldBlock(error) || error == EBADF) return;
   int none = 0;
   failure_.compare_exchange_strong(none, error);
 }

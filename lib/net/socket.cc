@@ -182,7 +182,7 @@ int SocketCore::KnownFailure() {
 }
 
 void SocketCore::NoteFailure(ssize_t n) {
-  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) NoteError(errno);
+  if (n < 0 && !WouldBlock(errno)) NoteError(errno);
 }
 
 void SocketCore::NoteError(int error) {

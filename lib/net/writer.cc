@@ -200,7 +200,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
       if (n < 0) {
         const int error = errno;
         OnProgress();
-        if (errno_would_block(error)) {
+        if (WouldBlock(error)) {
           WaitWritable();
         } else {
           OnSendError(error);
@@ -223,7 +223,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
       for (const std::string_view piece : batch) size += piece.size();
       const ssize_t n = size == 0 ? 0 : socket_->Send(batch);
       if (n < 0) {
-        if (!errno_would_block(errno)) OnSendError(errno);
+        if (!WouldBlock(errno)) OnSendError(errno);
         break;
       }
       given += static_cast<size_t>(n);
@@ -232,10 +232,6 @@ class Writer::State : public std::enable_shared_from_this<State> {
     }
     written_ += static_cast<int64_t>(given);
     return given;
-  }
-
-  static bool errno_would_block(int error) {
-    return error == EAGAIN || error == EWOULDBLOCK;
   }
 
   bool kernel_has_room() {

@@ -6,6 +6,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/guarded.h"
+#include "lib/base/socket_calls.h"
 #include "lib/base/status.h"
 
 namespace portreeve {
@@ -173,7 +174,7 @@ bool Acceptor::HaveDescriptors() {
 }
 
 bool Acceptor::OnAcceptError(int error_number) {
-  if (error_number == EAGAIN || error_number == EWOULDBLOCK) return false;
+  if (WouldBlock(error_number)) return false;
   if (IsOfTheClient(error_number)) return true;
   if (IsShortage(error_number)) {
     ReportError(error_number);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/base/socket_calls.h"
 #include "lib/base/status.h"
 
 namespace portreeve::server {
@@ -96,7 +97,7 @@ LogOutput::Result LogOutput::Write(std::string_view piece) const {
   if (size > 0) return {static_cast<size_t>(size), 0};
   // A device that takes nothing, and would do so for ever.
   if (size == 0) return {0, EIO};
-  return errno == EAGAIN ? Result{} : Result{0, errno};
+  return WouldBlock(errno) ? Result{} : Result{0, errno};
 }
 
 absl::StatusOr<LogOutput::Opened> LogOutput::Refresh(bool always) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "lib/base/socket_calls.h"
 #include "lib/lane/direct_connection.h"
 #include "server/handlers/handlers.h"
 
@@ -42,7 +43,7 @@ class DiscardConnection final : public DirectConnection {
       return reads_to_the_end_ || static_cast<size_t>(size) == space.size();
     }
     if (size < 0 && errno == EINTR) return true;
-    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    if (size < 0 && WouldBlock(errno)) return false;
     NoteReason(size == 0 ? CloseReason::kPeerClosed : CloseReason::kPeerReset);
     Finish(How::kAfterEnd);
     return false;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/socket_calls.h"
 #include "lib/net/socket.h"
 
 namespace portreeve::server {
@@ -23,8 +24,6 @@ namespace {
 constexpr size_t kCopyBytes = Outbox::kMostBytes;
 
 std::atomic<int64_t> held_in_copies = 0;
-
-bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 // Of splice(2): not the socket's fault, but a seccomp filter's, or that of a
 // kind of socket that cannot.
