@@ -212,6 +212,13 @@ class Deferred {
   std::shared_ptr<State> state_;
 };
 
+// Wait() as a Task, without the value, for Asio's awaitable operators:
+// `co_await (Await(closed) || Sleep(most))`.
+template <typename T>
+Task<> Await(Deferred<T> deferred) {
+  co_await deferred.Wait();
+}
+
 // The writing end of a Deferred.  Copies write the same value.
 // Threads: loop thread only.
 template <typename T = void>

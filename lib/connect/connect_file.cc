@@ -15,8 +15,6 @@
 namespace portreeve {
 namespace {
 
-Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
 // At most `delay`, or until `interrupt` is determined.
 Task<> SleepUnlessInterrupted(Duration delay,
                               std::optional<Deferred<>> interrupt) {

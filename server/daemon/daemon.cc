@@ -66,8 +66,6 @@ void PrintLine(std::FILE* out, const std::string& line) {
   std::fflush(out);
 }
 
-Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
 // Waits for `task` or `or_else`, but not longer than `most`.
 Task<> AwaitAtMost(Duration most, Task<> task, Deferred<> or_else) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT

@@ -10,8 +10,6 @@ namespace {
 
 using SharedOptions = std::shared_ptr<const RemoteOptions>;
 
-Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
 Task<> OfferUntilTaken(SharedOptions options, std::shared_ptr<Claim> claim,
                        int64_t id) {
   auto describe = [options, id] { return options->describe(id); };

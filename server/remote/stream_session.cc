@@ -24,8 +24,6 @@ namespace {
 // while the client does not read.
 constexpr size_t kMaxTailBytes = 128 * 1024;
 
-Task<> Await(Deferred<> deferred) { co_await deferred.Wait(); }
-
 v1::ServerFrame EofFrame(bool is_reset = false) {
   v1::ServerFrame frame;
   frame.mutable_eof()->set_reset(is_reset);

@@ -10,14 +10,6 @@
 #include "lib/base/status.h"
 
 namespace portreeve::server {
-namespace {
-
-template <typename T>
-Task<> Await(Deferred<T> deferred) {
-  co_await deferred.Wait();
-}
-
-}  // namespace
 
 WorkerPool::WorkerPool(Executor executor, std::string prefix,
                        std::function<void()> on_presence_change)
