@@ -54,7 +54,6 @@ class AcceptPolicy {
 
   bool closed() const { return closed_; }
   bool waiting_for_socket() const { return wait_pending_; }
-  bool drop_incoming() const { return drop_incoming_; }
   int num_connections() const { return num_connections_; }
   // Accepted, and not yet at OnStart().
   int num_accepted() const { return num_accepted_; }

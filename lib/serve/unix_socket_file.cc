@@ -129,14 +129,6 @@ absl::StatusOr<UnixSocketFile::Bound> UnixSocketFile::Listen(
   return Bound{std::move(fd), *std::move(file)};
 }
 
-absl::Status UnixSocketFile::RemoveIfDead(const std::string& path) {
-  struct stat status;
-  if (lstat(path.c_str(), &status) != 0 && errno == ENOENT) {
-    return absl::OkStatus();
-  }
-  return RemoveDead(path);
-}
-
 absl::StatusOr<UnixSocketFile> UnixSocketFile::Of(const std::string& path) {
   struct stat status;
   if (lstat(path.c_str(), &status) != 0) {

@@ -29,9 +29,6 @@ class UnixSocketFile {
   static absl::StatusOr<Bound> Listen(const std::string& path, int mode,
                                       int backlog);
 
-  // Takes a dead server's file away, as Listen() does, without listening.
-  static absl::Status RemoveIfDead(const std::string& path);
-
   // The socket's file at `path`, made by somebody else; NOT_FOUND if none.
   static absl::StatusOr<UnixSocketFile> Of(const std::string& path);
 

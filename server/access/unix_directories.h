@@ -23,13 +23,9 @@ class UnixDirectories {
   // `path`, is not followed: neither does bind(2).
   bool ContainNew(const std::string& path) const;
 
-  // Whether what connect(2) finds at `path` is within.  False for a link that
-  // leads nowhere, which can lead elsewhere in a moment.
-  bool ContainTarget(const std::string& path) const {
-    return TargetWithin(path).has_value();
-  }
   // The path without a link to what connect(2) finds at `path`, if that is
-  // within.
+  // within.  None for a link that leads nowhere, which can lead elsewhere in a
+  // moment.
   std::optional<std::string> TargetWithin(const std::string& path) const;
 
  private:
