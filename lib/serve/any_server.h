@@ -27,7 +27,7 @@
 #include "lib/net/socket.h"
 #include "lib/net/where.h"
 #include "lib/serve/acceptor.h"
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 
 namespace portreeve {
 
@@ -56,7 +56,7 @@ class ServerObserver {
   // The descriptor of a client is closed; reason() and the counts are final.
   virtual void OnClosed(const AnyConnection&) {}
   // A handler failed, and on_handler_error has dealt with it.
-  virtual void OnHandlerError(const ServedConnection&, std::exception_ptr,
+  virtual void OnHandlerError(const StreamConnection&, std::exception_ptr,
                               HandlerErrorOutcome) {}
 
   // max_connections are connected; at most once a minute.  Default: logs.
@@ -117,9 +117,9 @@ struct AnyHandler {
   // handler's (h1), or only ends the connection.
   enum class WriterErrors { kAreTheHandlers, kOnlyClose };
 
-  std::function<Task<>(ServedConnection&)> run;
+  std::function<Task<>(StreamConnection&)> run;
 
-  ServedConnection::Streams streams = ServedConnection::Streams::kYes;
+  StreamConnection::Streams streams = StreamConnection::Streams::kYes;
   WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
   // Of the client's Writer.
   OnLoss on_loss = OnLoss::kClose;
@@ -136,7 +136,7 @@ struct RaiseHandlerError {
 };  // Close the server; the creator's monitor is told.
 struct IgnoreHandlerError {};
 struct CallOnHandlerError {  // If f throws, that error is raised.
-  std::function<Task<>(const ServedConnection&, std::exception_ptr)> f;
+  std::function<Task<>(const StreamConnection&, std::exception_ptr)> f;
 };
 using AnyOnHandlerError =
     std::variant<RaiseHandlerError, IgnoreHandlerError, CallOnHandlerError>;
@@ -242,7 +242,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void SetAccepting(bool accepting);
 
  private:
-  struct Client;
+  struct CoroutineClient;
 
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> CreateOrThrow(
@@ -283,21 +283,23 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void Forget(const AnyConnection& connection);
 
   // The life of a client of a coroutine, in the order of its steps.
-  Monitor WriterMonitor(const std::shared_ptr<Client>& client);
-  Task<> RunHandler(std::shared_ptr<Client> client);
-  void Begin(const std::shared_ptr<Client>& client);
-  void Refuse(Client& client, CloseReason reason);
-  void OnHandlerExit(const std::shared_ptr<Client>& client,
+  Monitor WriterMonitor(const std::shared_ptr<CoroutineClient>& client);
+  Task<> RunHandler(std::shared_ptr<CoroutineClient> client);
+  void Begin(const std::shared_ptr<CoroutineClient>& client);
+  void Refuse(CoroutineClient& client, CloseReason reason);
+  void OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
                      std::exception_ptr error);
-  std::exception_ptr WithoutLeaving(Client& client, std::exception_ptr error);
-  void Determine(const std::shared_ptr<Client>& client, CloseReason reason,
-                 std::exception_ptr error);
-  void OnDescriptorClosed(Client& client);
-  void FinishIfThrough(const std::shared_ptr<Client>& client);
-  void ApplyPolicy(const std::shared_ptr<Client>& client);
-  Task<> CallPolicy(std::shared_ptr<Client> client, CallOnHandlerError call);
-  void Raise(const Client& client, std::exception_ptr error);
-  void TellOfError(const Client& client, std::exception_ptr error,
+  std::exception_ptr WithoutLeaving(CoroutineClient& client,
+                                    std::exception_ptr error);
+  void Determine(const std::shared_ptr<CoroutineClient>& client,
+                 CloseReason reason, std::exception_ptr error);
+  void OnDescriptorClosed(CoroutineClient& client);
+  void FinishIfThrough(const std::shared_ptr<CoroutineClient>& client);
+  void ApplyPolicy(const std::shared_ptr<CoroutineClient>& client);
+  Task<> CallPolicy(std::shared_ptr<CoroutineClient> client,
+                    CallOnHandlerError call);
+  void Raise(const CoroutineClient& client, std::exception_ptr error);
+  void TellOfError(const CoroutineClient& client, std::exception_ptr error,
                    HandlerErrorOutcome outcome);
   void CheckHandlersDetermined();
   Deferred<> AllClosed(const Connections& connections);
@@ -325,7 +327,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>>
       away_work_;
   // Those that are not through, or whose handler runs.
-  std::map<int64_t, std::shared_ptr<Client>> clients_;
+  std::map<int64_t, std::shared_ptr<CoroutineClient>> clients_;
 
   const Ivar<> close_started_;
   const Ivar<> close_finished_;

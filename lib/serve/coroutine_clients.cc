@@ -43,8 +43,8 @@ CloseReason LeavingToldBy(std::exception_ptr error) {
 // (throws, or an error reaches its monitor), its peer leaves.  The handler's
 // coroutine may run on after the latter two; the client is counted out all the
 // same, but handlers_determined waits for it.
-struct AnyServer::Client {
-  std::shared_ptr<ServedConnection> connection;
+struct AnyServer::CoroutineClient {
+  std::shared_ptr<StreamConnection> connection;
   std::shared_ptr<const AnyHandler> handler;
   std::optional<Monitor> monitor;
   int descriptors = 0;         // Taken from the budget.
@@ -61,7 +61,7 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   if (handler_->make_direct) return StartDirect(std::move(fd), peer);
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
   if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
-  auto client = std::make_shared<Client>();
+  auto client = std::make_shared<CoroutineClient>();
   client->handler = handler_;
   client->descriptors = acceptor_.descriptors_per_client();
 
@@ -83,14 +83,14 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
   }
   fd.Release();
 
-  auto on_error =
-      [this, weak = std::weak_ptr<Client>(client)](std::exception_ptr error) {
-        if (auto client = weak.lock()) {
-          Determine(client, CloseReason::kHandlerError, error);
-        }
-      };
+  auto on_error = [this, weak = std::weak_ptr<CoroutineClient>(client)](
+                      std::exception_ptr error) {
+    if (auto client = weak.lock()) {
+      Determine(client, CloseReason::kHandlerError, error);
+    }
+  };
   client->monitor.emplace(executor_.monitor(), "handler", on_error);
-  client->connection = std::make_shared<ServedConnection>(
+  client->connection = std::make_shared<StreamConnection>(
       std::make_shared<SocketCore>(executor_, std::move(socket), peer),
       WriterMonitor(client), client->handler->streams,
       options_.buffer_age_limit, client->handler->on_loss);
@@ -106,21 +106,22 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
 }
 
 // Where the errors of the client's Writer go.
-Monitor AnyServer::WriterMonitor(const std::shared_ptr<Client>& client) {
+Monitor AnyServer::WriterMonitor(
+    const std::shared_ptr<CoroutineClient>& client) {
   if (client->handler->writer_errors ==
       AnyHandler::WriterErrors::kAreTheHandlers) {
     return *client->monitor;
   }
-  return Monitor(
-      executor_.monitor(), "writer",
-      [this, weak = std::weak_ptr<Client>(client)](std::exception_ptr) {
-        if (auto client = weak.lock()) {
-          Determine(client, CloseReason::kForced, nullptr);
-        }
-      });
+  return Monitor(executor_.monitor(), "writer",
+                 [this, weak = std::weak_ptr<CoroutineClient>(client)](
+                     std::exception_ptr) {
+                   if (auto client = weak.lock()) {
+                     Determine(client, CloseReason::kForced, nullptr);
+                   }
+                 });
 }
 
-Task<> AnyServer::RunHandler(std::shared_ptr<Client> client) {
+Task<> AnyServer::RunHandler(std::shared_ptr<CoroutineClient> client) {
   // Between this decision and the call there is no other step, so that no
   // handler is called after a close, and the count is exact.
   switch (policy().OnStart()) {
@@ -141,11 +142,11 @@ Task<> AnyServer::RunHandler(std::shared_ptr<Client> client) {
   co_await std::move(handler);
 }
 
-void AnyServer::Begin(const std::shared_ptr<Client>& client) {
+void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
   client->begun = true;
-  const std::shared_ptr<ServedConnection>& connection = client->connection;
+  const std::shared_ptr<StreamConnection>& connection = client->connection;
   connections_.emplace(connection->id(), connection);
-  const std::weak_ptr<Client> weak = client;
+  const std::weak_ptr<CoroutineClient> weak = client;
   connection->socket()->OnClosed([this, weak] {
     if (auto client = weak.lock()) OnDescriptorClosed(*client);
   });
@@ -161,7 +162,7 @@ void AnyServer::Begin(const std::shared_ptr<Client>& client) {
       FinishIfThrough(client);
     });
   });
-  if (client->handler->streams == ServedConnection::Streams::kYes) {
+  if (client->handler->streams == StreamConnection::Streams::kYes) {
     connection->writer().consumer_left().Upon([this, weak] {
       if (auto client = weak.lock()) {
         Determine(client, CloseReason::kPeerReset, nullptr);
@@ -171,7 +172,7 @@ void AnyServer::Begin(const std::shared_ptr<Client>& client) {
   Tell([&](auto& observer) { observer.OnAccepted(*connection); });
 }
 
-void AnyServer::Refuse(Client& client, CloseReason reason) {
+void AnyServer::Refuse(CoroutineClient& client, CloseReason reason) {
   ++dropped_total_;
   client.determined = true;
   client.through = true;
@@ -181,7 +182,7 @@ void AnyServer::Refuse(Client& client, CloseReason reason) {
   acceptor_.GiveBackDescriptors(client.descriptors);
 }
 
-void AnyServer::OnHandlerExit(const std::shared_ptr<Client>& client,
+void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
                               std::exception_ptr error) {
   client->handler_ended = true;
   --num_handlers_;
@@ -204,9 +205,9 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<Client>& client,
 
 // Null where a handler on the bare socket was only told that its client has
 // left; one with a Reader and a Writer is told by values.
-std::exception_ptr AnyServer::WithoutLeaving(Client& client,
+std::exception_ptr AnyServer::WithoutLeaving(CoroutineClient& client,
                                              std::exception_ptr error) {
-  if (client.handler->streams == ServedConnection::Streams::kYes) return error;
+  if (client.handler->streams == StreamConnection::Streams::kYes) return error;
   const CloseReason leaving = LeavingToldBy(error);
   SocketCore& socket = *client.connection->socket();
   // It may be another socket's, whose peer is no client.
@@ -215,20 +216,20 @@ std::exception_ptr AnyServer::WithoutLeaving(Client& client,
   return nullptr;
 }
 
-void AnyServer::Determine(const std::shared_ptr<Client>& client,
+void AnyServer::Determine(const std::shared_ptr<CoroutineClient>& client,
                           CloseReason reason, std::exception_ptr error) {
   if (client->determined) return;
   client->determined = true;
   client->error = error;
   client->monitor->Detach();
-  ServedConnection& connection = *client->connection;
+  StreamConnection& connection = *client->connection;
   connection.NoteReason(reason);
   // With nothing left to flush or to read this closes within the call.
   connection.Close(ExistingConnections::kClose, reason);
 }
 
-void AnyServer::OnDescriptorClosed(Client& client) {
-  ServedConnection& connection = *client.connection;
+void AnyServer::OnDescriptorClosed(CoroutineClient& client) {
+  StreamConnection& connection = *client.connection;
   // Its handler closed it, and nothing else has happened.
   connection.NoteReason(CloseReason::kHandlerDone);
   Forget(connection);
@@ -241,7 +242,8 @@ void AnyServer::Forget(const AnyConnection& connection) {
   Tell([&](auto& observer) { observer.OnClosed(connection); });
 }
 
-void AnyServer::FinishIfThrough(const std::shared_ptr<Client>& client) {
+void AnyServer::FinishIfThrough(
+    const std::shared_ptr<CoroutineClient>& client) {
   if (!client->through && client->determined && client->closed) {
     client->through = true;
     policy().OnFinished();
@@ -257,7 +259,7 @@ void AnyServer::FinishIfThrough(const std::shared_ptr<Client>& client) {
   CheckHandlersDetermined();
 }
 
-void AnyServer::ApplyPolicy(const std::shared_ptr<Client>& client) {
+void AnyServer::ApplyPolicy(const std::shared_ptr<CoroutineClient>& client) {
   if (std::holds_alternative<IgnoreHandlerError>(on_handler_error_)) {
     TellOfError(*client, client->error, HandlerErrorOutcome::kIgnored);
   } else if (auto* call = std::get_if<CallOnHandlerError>(&on_handler_error_)) {
@@ -272,7 +274,7 @@ void AnyServer::ApplyPolicy(const std::shared_ptr<Client>& client) {
   }
 }
 
-Task<> AnyServer::CallPolicy(std::shared_ptr<Client> client,
+Task<> AnyServer::CallPolicy(std::shared_ptr<CoroutineClient> client,
                              CallOnHandlerError call) {
   std::exception_ptr thrown;
   try {
@@ -292,7 +294,7 @@ Task<> AnyServer::CallPolicy(std::shared_ptr<Client> client,
   CheckHandlersDetermined();
 }
 
-void AnyServer::Raise(const Client& client, std::exception_ptr error) {
+void AnyServer::Raise(const CoroutineClient& client, std::exception_ptr error) {
   // Before the next client is accepted (d13a).
   Close(ExistingConnections::kLeave, CloseCause::kHandlerError);
   TellOfError(client, error, HandlerErrorOutcome::kRaised);
@@ -303,7 +305,8 @@ void AnyServer::Raise(const Client& client, std::exception_ptr error) {
              [executor = executor_, send] { asio::post(executor, send); });
 }
 
-void AnyServer::TellOfError(const Client& client, std::exception_ptr error,
+void AnyServer::TellOfError(const CoroutineClient& client,
+                            std::exception_ptr error,
                             HandlerErrorOutcome outcome) {
   Tell([&](auto& observer) {
     observer.OnHandlerError(*client.connection, error, outcome);

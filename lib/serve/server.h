@@ -47,7 +47,7 @@ class Server {
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, Handler handler,
       ServerOptions options = {}) {
-    AnyHandler any{[handler = std::move(handler)](ServedConnection& client) {
+    AnyHandler any{[handler = std::move(handler)](StreamConnection& client) {
       return handler(std::get<typename A::Address>(client.peer()),
                      client.reader(), client.writer());
     }};
@@ -60,12 +60,12 @@ class Server {
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, SockHandler handler,
       ServerOptions options = {}) {
-    AnyHandler any{[handler = std::move(handler)](ServedConnection& client) {
+    AnyHandler any{[handler = std::move(handler)](StreamConnection& client) {
                      return handler(
                          std::get<typename A::Address>(client.peer()),
                          Socket<A>(client.socket()));
                    },
-                   ServedConnection::Streams::kNo};
+                   StreamConnection::Streams::kNo};
     return Wrap(AnyServer::Create(std::move(executor), where,
                                   ToAny(std::move(on_handler_error)),
                                   std::move(any), std::move(options)));
@@ -123,7 +123,7 @@ class Server {
     }
     return CallOnHandlerError{
         [call = std::get<CallHandlerError<A>>(std::move(on_handler_error))](
-            const ServedConnection& client, std::exception_ptr error) {
+            const StreamConnection& client, std::exception_ptr error) {
           return CallSync(call, std::get<typename A::Address>(client.peer()),
                           error);
         }};

@@ -14,7 +14,7 @@
 #include "lib/net/close_reason.h"
 #include "lib/net/where.h"
 #include "lib/serve/any_server.h"
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"

@@ -41,7 +41,7 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
     options.on_end = [claim](std::exception_ptr error) { claim->End(error); };
     // What can be claimed has a coroutine that waits for the claim.
     auto connection =
-        std::static_pointer_cast<ServedConnection>((*live)->connection);
+        std::static_pointer_cast<StreamConnection>((*live)->connection);
     co_await ServeStream(std::move(stream), std::move(connection),
                          std::move(options));
   } catch (...) {

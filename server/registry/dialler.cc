@@ -21,7 +21,7 @@ struct Dialler::Dial {
   AnyWhereToConnect where;
   ConnectOptions options;
   const Ivar<> interrupt;
-  std::shared_ptr<ServedConnection> connection;  // Once it is connected.
+  std::shared_ptr<StreamConnection> connection;  // Once it is connected.
   std::shared_ptr<const LiveConnection> live;
 };
 
@@ -157,8 +157,8 @@ void Dialler::Begin(const SharedDial& dial,
                     std::shared_ptr<SocketCore> socket) {
   // What goes wrong with the Writer shows as the reason of the connection.
   const Monitor silent(executor_.monitor(), "dial", [](std::exception_ptr) {});
-  dial->connection = std::make_shared<ServedConnection>(
-      socket, silent, ServedConnection::Streams::kYes,
+  dial->connection = std::make_shared<StreamConnection>(
+      socket, silent, StreamConnection::Streams::kYes,
       dial->options.buffer_age_limit, OnLoss::kReset);
   ConnectionFacts facts;
   facts.direction = v1::DIRECTION_OUTBOUND;

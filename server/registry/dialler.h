@@ -15,7 +15,7 @@
 #include "lib/connect/connect.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/serve/any_server.h"
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/access/live_policy.h"
 #include "server/api/convert.h"

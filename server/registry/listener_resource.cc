@@ -134,7 +134,7 @@ AnyOnHandlerError ListenerResource::MakeOnHandlerError(
   CallOnHandlerError call;
   if (spec.on_handler_error() == v1::ON_HANDLER_ERROR_CALL) {
     call.f = [this, timeout = ClaimTimeoutOf(spec)](
-                 const ServedConnection& connection, std::exception_ptr error) {
+                 const StreamConnection& connection, std::exception_ptr error) {
       return AskWorkers(connection.id(), error, timeout);
     };
   }
@@ -271,10 +271,10 @@ void ListenerResource::CutStreams() {
   for (const auto& [id, connection] : connections) {
     const auto live = shared_.connections.Find(id);
     const Claim* const claim = live ? live->facts.claim.get() : nullptr;
-    // What is no coroutine's is no ServedConnection.
+    // What is no coroutine's is no StreamConnection.
     if (claim == nullptr || !claim->begun) continue;
     if (claim->ended().determined()) continue;
-    CutStream(static_cast<ServedConnection&>(*connection),
+    CutStream(static_cast<StreamConnection&>(*connection),
               CloseReason::kShutdown);
   }
 }
@@ -344,7 +344,7 @@ void ListenerResource::OnClosed(const AnyConnection& connection) {
                                   RecordOf(*live), name_);
 }
 
-void ListenerResource::OnHandlerError(const ServedConnection& connection,
+void ListenerResource::OnHandlerError(const StreamConnection& connection,
                                       std::exception_ptr error,
                                       HandlerErrorOutcome outcome) {
   v1::Event event;

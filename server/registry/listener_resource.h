@@ -122,7 +122,7 @@ class ListenerResource final : private ServerObserver {
   void OnAccepted(const AnyConnection& connection) override;
   void OnDropped(const AnyConnection& connection) override;
   void OnClosed(const AnyConnection& connection) override;
-  void OnHandlerError(const ServedConnection& connection,
+  void OnHandlerError(const StreamConnection& connection,
                       std::exception_ptr error,
                       HandlerErrorOutcome outcome) override;
   void OnLimitReached(const AnyAddress& listening_on, int limit) override;

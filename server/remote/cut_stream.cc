@@ -2,7 +2,7 @@
 
 namespace portreeve::server {
 
-Deferred<> CutStream(ServedConnection& connection, CloseReason reason) {
+Deferred<> CutStream(StreamConnection& connection, CloseReason reason) {
   const Writer& writer = connection.writer();
   const bool in_order = writer.is_closed() || writer.has_sent_end();
   return connection.Close(

@@ -5,14 +5,14 @@
 
 #include "lib/base/deferred.h"
 #include "lib/net/close_reason.h"
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 
 namespace portreeve::server {
 
 // Resets `connection`, so that cut data never looks whole; unless the peer has
 // got all that there will be, and the FIN after it, or somebody has asked for
 // its flush: then it is closed in order.  Gives closed().
-Deferred<> CutStream(ServedConnection& connection, CloseReason reason);
+Deferred<> CutStream(StreamConnection& connection, CloseReason reason);
 
 }  // namespace portreeve::server
 

@@ -26,7 +26,7 @@ Task<> OfferUntilTaken(SharedOptions options, std::shared_ptr<Claim> claim,
   }
 }
 
-Task<> Serve(SharedOptions options, ServedConnection& connection) {
+Task<> Serve(SharedOptions options, StreamConnection& connection) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT
   const auto claim = options->claim_of(connection.id());
   claim->begun = true;
@@ -47,7 +47,7 @@ Task<> Serve(SharedOptions options, ServedConnection& connection) {
 AnyHandler RemoteHandler(RemoteOptions options) {
   auto shared = std::make_shared<const RemoteOptions>(std::move(options));
   AnyHandler handler;
-  handler.run = [shared = std::move(shared)](ServedConnection& connection) {
+  handler.run = [shared = std::move(shared)](StreamConnection& connection) {
     return Serve(shared, connection);
   };
   handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;

@@ -75,7 +75,7 @@ StreamPolicy::Frame KindOf(const ClientMessage& message) {
 class Session {
  public:
   Session(std::shared_ptr<ClientStream> stream,
-          std::shared_ptr<ServedConnection> connection,
+          std::shared_ptr<StreamConnection> connection,
           StreamSessionOptions options)
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
@@ -264,7 +264,7 @@ class Session {
   }
 
   const std::shared_ptr<ClientStream> stream_;
-  const std::shared_ptr<ServedConnection> connection_;
+  const std::shared_ptr<StreamConnection> connection_;
   const StreamSessionOptions options_;
   StreamPolicy policy_;
   absl::Status violation_;  // Of the client, against the contract.
@@ -274,7 +274,7 @@ class Session {
 }  // namespace
 
 Task<> ServeStream(std::shared_ptr<ClientStream> stream,
-                   std::shared_ptr<ServedConnection> connection,
+                   std::shared_ptr<StreamConnection> connection,
                    StreamSessionOptions options) {
   Session session(std::move(stream), std::move(connection), std::move(options));
   std::exception_ptr error;

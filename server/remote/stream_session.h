@@ -8,7 +8,7 @@
 
 #include "lib/base/asio.h"
 #include "lib/net/close_reason.h"
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/remote/client_stream.h"
 
@@ -35,7 +35,7 @@ struct StreamSessionOptions {
 // Returns once the connection is closed and the client was told, or is gone.
 // Cancellation: terminal; resets the connection.
 Task<> ServeStream(std::shared_ptr<ClientStream> stream,
-                   std::shared_ptr<ServedConnection> connection,
+                   std::shared_ptr<StreamConnection> connection,
                    StreamSessionOptions options);
 
 }  // namespace portreeve::server

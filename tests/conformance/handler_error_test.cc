@@ -145,7 +145,7 @@ TYPED_TEST(ServerTest, D4_CallAfterTheCloseAndTheCountDown) {
 
 TYPED_TEST(ServerTest, D4_CallRunsUnderTheCreatorsMonitor) {
   std::optional<Monitor> monitor;
-  auto f = [&](const ServedConnection&, std::exception_ptr) -> Task<> {
+  auto f = [&](const StreamConnection&, std::exception_ptr) -> Task<> {
     const Executor executor = co_await asio::this_coro::executor;
     monitor = executor.monitor();
   };
@@ -161,7 +161,7 @@ TYPED_TEST(ServerTest, D4_CallRunsUnderTheCreatorsMonitor) {
 TYPED_TEST(ServerTest, TornDownDuringTheCallTheHandlersErrorIsRaised) {
   bool called = false;
   const Ivar<> never(this->executor());
-  auto f = [&](const ServedConnection&, std::exception_ptr) -> Task<> {
+  auto f = [&](const StreamConnection&, std::exception_ptr) -> Task<> {
     called = true;
     co_await never.deferred().Wait();
   };

@@ -95,7 +95,7 @@ TYPED_TEST(NativeHandleTest, OfAConnection) {
     const auto& connections = server.any_server().connections();
     ASSERT_EQ(connections.size(), 1u);
     auto& connection =
-        static_cast<ServedConnection&>(*connections.begin()->second);
+        static_cast<StreamConnection&>(*connections.begin()->second);
     EXPECT_EQ(shutdown(connection.socket()->socket().native_handle(), how), 0);
     this->SettleSoon();
     if (how == SHUT_WR) {

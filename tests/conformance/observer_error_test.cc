@@ -25,7 +25,7 @@ class Thrower : public ServerObserver {
   void OnAccepted(const AnyConnection&) override { Throw("accepted"); }
   void OnDropped(const AnyConnection&) override { Throw("dropped"); }
   void OnClosed(const AnyConnection&) override { Throw("closed"); }
-  void OnHandlerError(const ServedConnection&, std::exception_ptr,
+  void OnHandlerError(const StreamConnection&, std::exception_ptr,
                       HandlerErrorOutcome) override {
     Throw("handler error");
   }

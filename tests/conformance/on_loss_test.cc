@@ -29,7 +29,7 @@ class OnLossTest : public ServerTest<A> {
   Stalled Stall(OnLoss on_loss, BufferAgeLimit limit) {
     const Ivar<> end(this->executor());
     AnyHandler handler;
-    handler.run = [end](ServedConnection& connection) {
+    handler.run = [end](StreamConnection& connection) {
       return WriteAndWait(connection, end);
     };
     handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
@@ -45,7 +45,7 @@ class OnLossTest : public ServerTest<A> {
             server.any_server().connections().begin()->second, end};
   }
 
-  static Task<> WriteAndWait(ServedConnection& connection, Ivar<> end) {
+  static Task<> WriteAndWait(StreamConnection& connection, Ivar<> end) {
     connection.writer().Write(std::string(kBytes, 'x'));
     co_await end.deferred().Wait();
   }

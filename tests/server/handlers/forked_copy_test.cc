@@ -36,7 +36,7 @@ TYPED_TEST(ForkedCopyTest, WhatComesForAClosedConnectionIsNotHeard) {
   this->WaitForCall(0);
   const auto connection = server.any_server().connections().begin()->second;
   const Descriptor copy(
-      dup(std::static_pointer_cast<ServedConnection>(connection)
+      dup(std::static_pointer_cast<StreamConnection>(connection)
               ->socket()
               ->socket()
               .native_handle()));

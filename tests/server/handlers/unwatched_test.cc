@@ -65,7 +65,7 @@ Task<> Nothing() { co_return; }
 
 AnyHandler Coroutine() {
   AnyHandler handler;
-  handler.run = [](ServedConnection&) -> Task<> { return Nothing(); };
+  handler.run = [](StreamConnection&) -> Task<> { return Nothing(); };
   return handler;
 }
 

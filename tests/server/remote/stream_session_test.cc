@@ -160,9 +160,9 @@ class StreamSessionTest : public LoopFixture {
     socket.assign(asio::ip::tcp::v4(), accepted.release());
     const Monitor silent(executor().monitor(), "test",
                          [](std::exception_ptr) {});
-    connection_ = std::make_shared<ServedConnection>(
+    connection_ = std::make_shared<StreamConnection>(
         std::make_shared<SocketCore>(executor(), std::move(socket), address),
-        silent, ServedConnection::Streams::kYes, BufferAgeLimit(),
+        silent, StreamConnection::Streams::kYes, BufferAgeLimit(),
         OnLoss::kReset);
     server::StreamSessionOptions options;
     options.describe = [] { return v1::Connection(); };
@@ -272,7 +272,7 @@ class StreamSessionTest : public LoopFixture {
   RawClient peer_;
   size_t sent_ = 0;  // By SendData().
   const std::shared_ptr<FakeClientStream> stream_;
-  std::shared_ptr<ServedConnection> connection_;
+  std::shared_ptr<StreamConnection> connection_;
   bool returned_ = false;
   int ends_ = 0;
   std::string raised_;
@@ -749,9 +749,9 @@ TEST_F(StreamSessionTest, WhatIsAgainstTheContractBreaksIt) {
     asio::ip::tcp::socket accepted = acceptor.accept();
     StreamSocket socket(loop().get_executor());
     socket.assign(asio::ip::tcp::v4(), accepted.release());
-    auto connection = std::make_shared<ServedConnection>(
+    auto connection = std::make_shared<StreamConnection>(
         std::make_shared<SocketCore>(executor(), std::move(socket), address),
-        Monitor(), ServedConnection::Streams::kYes, BufferAgeLimit());
+        Monitor(), StreamConnection::Streams::kYes, BufferAgeLimit());
     server::StreamSessionOptions options;
     options.describe = [] { return v1::Connection(); };
     options.on_end = [](std::exception_ptr) {};

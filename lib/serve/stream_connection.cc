@@ -1,11 +1,11 @@
-#include "lib/serve/served_connection.h"
+#include "lib/serve/stream_connection.h"
 
 #include <utility>
 
 #include "lib/base/check.h"
 
 namespace portreeve {
-ServedConnection::ServedConnection(std::shared_ptr<SocketCore> socket,
+StreamConnection::StreamConnection(std::shared_ptr<SocketCore> socket,
                                    Monitor monitor, Streams streams,
                                    const BufferAgeLimit& buffer_age_limit,
                                    OnLoss on_loss)
@@ -19,21 +19,21 @@ ServedConnection::ServedConnection(std::shared_ptr<SocketCore> socket,
   writer_.emplace(socket_, std::move(monitor), std::move(options));
 }
 
-Reader& ServedConnection::reader() {
+Reader& StreamConnection::reader() {
   PORTREEVE_CHECK(reader_.has_value());
   return *reader_;
 }
 
-Writer& ServedConnection::writer() {
+Writer& StreamConnection::writer() {
   PORTREEVE_CHECK(writer_.has_value());
   return *writer_;
 }
 
-size_t ServedConnection::bytes_to_write() const {
+size_t StreamConnection::bytes_to_write() const {
   return writer_ ? writer_->bytes_to_write() : 0;
 }
 
-Deferred<> ServedConnection::Close(ExistingConnections how,
+Deferred<> StreamConnection::Close(ExistingConnections how,
                                    CloseReason reason) {
   if (how == ExistingConnections::kLeave || socket_->is_closed()) {
     return closed();
@@ -50,7 +50,7 @@ Deferred<> ServedConnection::Close(ExistingConnections how,
   return closed();
 }
 
-void ServedConnection::CloseReader() {
+void StreamConnection::CloseReader() {
   if (reader_) reader_->Close();
 }
 

@@ -1,7 +1,7 @@
-// ServedConnection: one accepted client of a server with a handler that is a
-// coroutine.
-#ifndef PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_
-#define PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_
+// StreamConnection: a connection that is read and written by a coroutine, be it
+// accepted or dialled.
+#ifndef PORTREEVE_LIB_SERVE_STREAM_CONNECTION_H_
+#define PORTREEVE_LIB_SERVE_STREAM_CONNECTION_H_
 
 #include <cstdint>
 #include <memory>
@@ -15,16 +15,17 @@
 
 namespace portreeve {
 
-// One accepted client, from the accept to the end of both its handler and its
-// descriptor.  The server and the handler's coroutine share it.
+// One connection, from the accept or the connect to the end of both its
+// descriptor and whoever uses it.  Those two share it: the server, or the
+// dialler, and the coroutine.
 // Threads: loop thread only.
-class ServedConnection final : public AnyConnection {
+class StreamConnection final : public AnyConnection {
  public:
   // With streams, a Reader and a Writer are made; without (create_sock), the
   // handler uses the socket itself.
   enum class Streams { kYes, kNo };
 
-  ServedConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
+  StreamConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
                    Streams streams, const BufferAgeLimit& buffer_age_limit,
                    OnLoss on_loss = OnLoss::kClose);
 
@@ -60,4 +61,4 @@ class ServedConnection final : public AnyConnection {
 
 }  // namespace portreeve
 
-#endif  // PORTREEVE_LIB_SERVE_SERVED_CONNECTION_H_
+#endif  // PORTREEVE_LIB_SERVE_STREAM_CONNECTION_H_
