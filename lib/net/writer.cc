@@ -78,7 +78,11 @@ class Writer::State : public std::enable_shared_from_this<State> {
     if (bytes_to_write() == 0) return;
     Stamp();
     if (flush_scheduled_) return;
-    nothing_waits ? WaitWritable() : ScheduleFlush();
+    if (nothing_waits) {
+      WaitWritable();
+    } else {
+      ScheduleFlush();
+    }
   }
 
   Deferred<FlushResult> Flushed(size_t all_but) {

@@ -40,7 +40,11 @@ Deferred<> StreamConnection::Close(ExistingConnections how,
   }
   socket_->NoteReason(reason);
   if (how == ExistingConnections::kReset) {
-    writer_ ? writer_->Abort() : socket_->Reset();
+    if (writer_) {
+      writer_->Abort();
+    } else {
+      socket_->Reset();
+    }
   } else if (writer_) {
     writer_->Close(Writer::kForceCloseOfHandler);
   } else {
