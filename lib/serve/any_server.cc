@@ -1,17 +1,12 @@
 #include "lib/serve/any_server.h"
 
-#include <sys/resource.h>
-
-#include <algorithm>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <new>
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
-#include "lib/base/log.h"
 #include "lib/base/status.h"
 
 namespace portreeve {
@@ -24,7 +19,7 @@ ServerObserver& DefaultObserver() {
 
 AcceptPolicy::Limits LimitsOf(const ServerOptions& options) {
   return {options.max_connections ? *options.max_connections
-                                  : AnyServer::DefaultMaxConnections(),
+                                  : DefaultMaxConnections(),
           options.max_accepts_per_batch};
 }
 
@@ -43,47 +38,7 @@ absl::Status CreateError(std::exception_ptr error, const std::string& address) {
   }
 }
 
-absl::Status AtLeast(const char* field, int value, int lowest) {
-  if (value >= lowest) return absl::OkStatus();
-  return InvalidField(
-      field, absl::StrCat("must be at least ", lowest, ", but is ", value));
-}
-
 }  // namespace
-
-void ServerObserver::OnLimitReached(const AnyAddress& listening_on, int limit) {
-  Log(absl::StrCat("at limit of ", ToString(listening_on), ": max_connections ",
-                   limit, "; new connections wait until one is closed"));
-}
-
-void ServerObserver::OnAcceptFailed(const AnyAddress& listening_on,
-                                    int error_number, int64_t count) {
-  Log(absl::StrCat(
-      ErrnoError(error_number, "accept", ToString(listening_on)).message(),
-      " (", count, " times); accepting pauses and is tried again"));
-}
-
-int AnyServer::DefaultMaxConnections() {
-  constexpr rlim_t kMost = 10000;
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMost;
-  // Never 0; and no overflow where the limit is infinite.
-  return static_cast<int>(
-      std::max<rlim_t>(1, std::min(kMost, limit.rlim_cur / 10 * 9)));
-}
-
-absl::Status AnyServer::Validate(const ServerOptions& options) {
-  if (options.max_connections) {
-    auto s = AtLeast("max_connections", *options.max_connections, 1);
-    if (!s.ok()) return s;
-  }
-  if (auto s = AtLeast("max_pending_connections",
-                       options.max_pending_connections, 0);
-      !s.ok()) {
-    return s;
-  }
-  return AtLeast("max_accepts_per_batch", options.max_accepts_per_batch, 1);
-}
 
 template <AddressKind A>
 absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(

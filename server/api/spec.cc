@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
-#include "lib/serve/any_server.h"
+#include "lib/serve/server_options.h"
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 
@@ -89,7 +89,7 @@ absl::Status AtLeast(absl::string_view field, int lowest, int value) {
 absl::Status CheckLimits(v1::ListenerSpec& spec) {
   const ServerOptions defaults;
   if (!spec.has_max_connections()) {
-    spec.set_max_connections(AnyServer::DefaultMaxConnections());
+    spec.set_max_connections(DefaultMaxConnections());
   }
   if (!spec.has_max_pending_connections()) {
     spec.set_max_pending_connections(defaults.max_pending_connections);

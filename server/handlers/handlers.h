@@ -14,7 +14,7 @@
 #include "lib/base/time_source.h"
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/where.h"
-#include "lib/serve/any_server.h"
+#include "lib/serve/server_options.h"
 #include "server/handlers/forward_loops.h"
 
 namespace portreeve::server {

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "lib/base/time_source.h"
-#include "lib/serve/any_server.h"
+#include "lib/serve/server_options.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/remote/claim.h"
 #include "server/remote/worker_pool.h"

@@ -138,8 +138,7 @@ TEST_F(InetServerTest, A5_BacklogOfZeroIsAccepted) {
 
 TEST_F(InetServerTest, A6_Defaults) {
   Server<Inet>& server = Create(Steered());
-  EXPECT_EQ(server.any_server().max_connections(),
-            AnyServer::DefaultMaxConnections());
+  EXPECT_EQ(server.any_server().max_connections(), DefaultMaxConnections());
   EXPECT_EQ(ServerOptions().max_accepts_per_batch, 1);
   EXPECT_EQ(ServerOptions().max_pending_connections, 64);
   EXPECT_FALSE(ServerOptions().drop_incoming_connections);

@@ -275,12 +275,12 @@ TEST(MaxConnectionsTest, TheDefaultLeavesDescriptorsFree) {
   rlimit limit = old;
   limit.rlim_cur = 200;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  EXPECT_EQ(AnyServer::DefaultMaxConnections(), 180);
+  EXPECT_EQ(DefaultMaxConnections(), 180);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
   if (old.rlim_max < 20000) return;
   limit.rlim_cur = 20000;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  EXPECT_EQ(AnyServer::DefaultMaxConnections(), 10000);
+  EXPECT_EQ(DefaultMaxConnections(), 10000);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 

@@ -148,11 +148,11 @@ TEST_F(ShortageTest, S5_DefaultIsTheSmallerOf10000And90PercentOfTheLimit) {
   rlimit lowered = before;
   lowered.rlim_cur = 1000;
   setrlimit(RLIMIT_NOFILE, &lowered);
-  EXPECT_EQ(AnyServer::DefaultMaxConnections(), 900);
+  EXPECT_EQ(DefaultMaxConnections(), 900);
   if (before.rlim_max >= 20000) {
     lowered.rlim_cur = 20000;
     setrlimit(RLIMIT_NOFILE, &lowered);
-    EXPECT_EQ(AnyServer::DefaultMaxConnections(), 10000);
+    EXPECT_EQ(DefaultMaxConnections(), 10000);
   }
   setrlimit(RLIMIT_NOFILE, &before);
 }

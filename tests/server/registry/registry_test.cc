@@ -22,8 +22,7 @@ TEST_F(RegistryTest, CreatedListenerListensAndShowsEveryDefault) {
   EXPECT_FALSE(listener.status().has_close_time());
   EXPECT_EQ(listener.spec().max_pending_connections(), 64);
   EXPECT_EQ(listener.spec().max_accepts_per_batch(), 1);
-  EXPECT_EQ(listener.spec().max_connections(),
-            AnyServer::DefaultMaxConnections());
+  EXPECT_EQ(listener.spec().max_connections(), DefaultMaxConnections());
   EXPECT_TRUE(listener.spec().where_to_listen().inet().reuse_address());
   EXPECT_EQ(listener.spec().buffer_age_limit().at_most().seconds(), 120);
   EXPECT_EQ(listener.spec().on_handler_error(), v1::ON_HANDLER_ERROR_RAISE);
@@ -170,8 +169,7 @@ TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {
   EXPECT_EQ(updated->spec().max_connections(), 7);
   request.mutable_listener()->mutable_spec()->clear_max_connections();
   updated = registry_->Update("web", request);
-  EXPECT_EQ(updated->spec().max_connections(),
-            AnyServer::DefaultMaxConnections());
+  EXPECT_EQ(updated->spec().max_connections(), DefaultMaxConnections());
   const auto events = TakeEvents();
   ASSERT_EQ(events.size(), 3u);
   EXPECT_TRUE(events[2].has_listener_updated());

@@ -1,0 +1,144 @@
+// ServerOptions, and what else a server is made with: its handler, what is done
+// about the handler's errors, and who is told of what happens.
+#ifndef PORTREEVE_LIB_SERVE_SERVER_OPTIONS_H_
+#define PORTREEVE_LIB_SERVE_SERVER_OPTIONS_H_
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "lib/base/asio.h"
+#include "lib/lane/direct_connection.h"
+#include "lib/lane/lane.h"
+#include "lib/net/address.h"
+#include "lib/net/any_connection.h"
+#include "lib/net/buffer_age_limit.h"
+#include "lib/net/descriptor_budget.h"
+#include "lib/net/socket.h"
+#include "lib/net/writer.h"
+#include "lib/serve/stream_connection.h"
+
+namespace portreeve {
+
+// Why a server was closed.
+enum class CloseCause { kCalled, kHandlerError, kAcceptFailed, kShutdown };
+
+// What became of a handler's error.
+enum class HandlerErrorOutcome { kIgnored, kReturned, kRaised };
+
+// Told of what happens in a server, within the step in which it happens.  It
+// may call the server.  Every method does nothing unless it says otherwise.
+// What it throws goes to the creator's monitor, and the server goes on.
+// Threads: loop thread only.  Lifetime: outlives the server.
+class ServerObserver {
+ public:
+  virtual ~ServerObserver() = default;
+
+  // The handler of this client is about to be called.
+  virtual void OnAccepted(const AnyConnection&) {}
+  // Accepted and closed at once; its handler is never called.  reason() is
+  // kDropped, or kListenerClosed if the server was closed in between.  So is
+  // one that the loop could not watch (kDropped); only where another loop was
+  // to carry its bytes, that is found out after OnAccepted(), and told by
+  // OnClosed() with this reason.
+  virtual void OnDropped(const AnyConnection&) {}
+  // The descriptor of a client is closed; reason() and the counts are final.
+  virtual void OnClosed(const AnyConnection&) {}
+  // A handler failed, and on_handler_error has dealt with it.
+  virtual void OnHandlerError(const StreamConnection&, std::exception_ptr,
+                              HandlerErrorOutcome) {}
+
+  // max_connections are connected; at most once a minute.  Default: logs.
+  virtual void OnLimitReached(const AnyAddress& listening_on, int limit);
+  // accept(2) failed `count` times since the last such call, and is tried
+  // again, or as many clients were dropped because they could not be watched;
+  // at most once a minute for each error.  Default: logs.
+  virtual void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
+                              int64_t count);
+
+  virtual void OnCloseStarted(CloseCause) {}
+  virtual void OnCloseFinished() {}
+  virtual void OnHandlersDetermined() {}
+};
+
+struct ServerOptions {
+  // How many clients are connected at most; from the next on they wait in the
+  // backlog.  >= 1.  Default: DefaultMaxConnections().
+  std::optional<int> max_connections;
+
+  // The backlog given to listen(2): how many connections the kernel keeps for
+  // the server to accept; more it refuses or leaves without an answer.  >= 0.
+  int max_pending_connections = 64;
+
+  // How many clients are accepted before the handler of the first one begins.
+  // >= 1.  (Where direct handlers begin in the accept, and clients queue up,
+  // one step of the loop takes up to 4 such batches.)
+  int max_accepts_per_batch = 1;
+
+  // How long what is sent to a client may wait for it.
+  BufferAgeLimit buffer_age_limit;
+
+  // Accept clients and close them at once.
+  bool drop_incoming_connections = false;
+
+  SocketOptions socket_options;
+
+  // A bound that several servers share, and how many descriptors of it a client
+  // takes while connected.  Null: none.  Outlives the server.
+  DescriptorBudget* descriptor_budget = nullptr;
+  int descriptors_per_connection = 1;
+
+  // Where direct handlers carry their bytes; all else is on the server's own
+  // loop.  Null: there, too.  Outlives the server.
+  LaneSet* lanes = nullptr;
+
+  // Null: the defaults of ServerObserver.
+  ServerObserver* observer = nullptr;
+};
+
+// INVALID_FIELD, which names the field of `options` that is out of its range.
+absl::Status Validate(const ServerOptions& options);
+// The smaller of 10000 and 90 % of the soft limit of descriptors, as that is
+// now; at least 1.
+int DefaultMaxConnections();
+
+// What serves a client: a coroutine, or an object of its own.
+//
+// The coroutine's Executor has a Monitor of its own: an
+// error sent there while the handler runs is the handler's (d7).
+struct AnyHandler {
+  // Whether an error of the client's Writer (the buffer age limit) is the
+  // handler's (h1), or only ends the connection.
+  enum class WriterErrors { kAreTheHandlers, kOnlyClose };
+
+  std::function<Task<>(StreamConnection&)> run;
+
+  StreamConnection::Streams streams = StreamConnection::Streams::kYes;
+  WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
+  // Of the client's Writer.
+  OnLoss on_loss = OnLoss::kClose;
+
+  // Instead of `run`; the rest is not used then.  Such a handler never fails,
+  // and its client is counted until the descriptor is closed.
+  std::function<std::shared_ptr<DirectConnection>(DirectConnection::Accepted)>
+      make_direct = nullptr;
+};
+
+// What is done about the error of a handler, after its connection has been
+// flushed, closed and counted out (d4, e4).
+struct RaiseHandlerError {
+};  // Close the server; the creator's monitor is told.
+struct IgnoreHandlerError {};
+struct CallOnHandlerError {  // If f throws, that error is raised.
+  std::function<Task<>(const StreamConnection&, std::exception_ptr)> f;
+};
+using AnyOnHandlerError =
+    std::variant<RaiseHandlerError, IgnoreHandlerError, CallOnHandlerError>;
+
+}  // namespace portreeve
+
+#endif  // PORTREEVE_LIB_SERVE_SERVER_OPTIONS_H_
