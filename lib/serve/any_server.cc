@@ -5,6 +5,7 @@
 #include <new>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include "lib/base/check.h"
 #include "lib/base/status.h"
@@ -153,6 +154,12 @@ void AnyServer::OnBroken(absl::Status error) {
   Close(ExistingConnections::kLeave, CloseCause::kAcceptFailed);
   executor_.monitor().Send(
       std::make_exception_ptr(StatusError(std::move(error))));
+}
+
+void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
+  ++accepted_total_;
+  std::visit([&](const auto& handler) { Serve(handler, std::move(fd), peer); },
+             *handler_);
 }
 
 void AnyServer::OnLimitReached(int limit) {

@@ -154,9 +154,14 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   Lane& home() override { return home_; }
   void OnDirectClosed(DirectConnection& connection, int error_number) override;
 
-  void StartDirect(Descriptor fd, const AnyAddress& peer);
+  // What OnClient() does, with the one that handler_ is now.
+  void Serve(const DirectHandler& handler, Descriptor fd,
+             const AnyAddress& peer);
+  void Serve(const CoroutineHandler& handler, Descriptor fd,
+             const AnyAddress& peer);
+
   std::shared_ptr<DirectConnection> MakeDirect(
-      DirectConnection::Accepted accepted);
+      const DirectHandler& handler, DirectConnection::Accepted accepted);
   int EnterDirect(const std::shared_ptr<DirectConnection>& connection);
   void DropDirect(DirectConnection& connection, CloseReason reason);
   void DropUnwatched(const AnyConnection& connection, int error_number,

@@ -45,7 +45,7 @@ CloseReason LeavingToldBy(std::exception_ptr error) {
 // same, but handlers_determined waits for it.
 struct AnyServer::CoroutineClient {
   std::shared_ptr<StreamConnection> connection;
-  std::shared_ptr<const AnyHandler> handler;
+  std::shared_ptr<const CoroutineHandler> handler;
   std::optional<Monitor> monitor;
   int descriptors = 0;         // Taken from the budget.
   bool begun = false;          // The handler was called.
@@ -56,13 +56,12 @@ struct AnyServer::CoroutineClient {
   std::exception_ptr error;  // What determined it, if that was an error.
 };
 
-void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
-  ++accepted_total_;
-  if (handler_->make_direct) return StartDirect(std::move(fd), peer);
+void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
+                      const AnyAddress& peer) {
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
   if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
   auto client = std::make_shared<CoroutineClient>();
-  client->handler = handler_;
+  client->handler = {handler_, &handler};
   client->descriptors = acceptor_.descriptors_per_client();
 
   StreamSocket socket(executor_.inner());
@@ -109,7 +108,7 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
 Monitor AnyServer::WriterMonitor(
     const std::shared_ptr<CoroutineClient>& client) {
   if (client->handler->writer_errors ==
-      AnyHandler::WriterErrors::kAreTheHandlers) {
+      CoroutineHandler::WriterErrors::kAreTheHandlers) {
     return *client->monitor;
   }
   return Monitor(executor_.monitor(), "writer",

@@ -11,12 +11,14 @@ namespace portreeve {
 
 // The handler is decided on and begun in the step of the accept: there is none
 // in between in which the server could be closed.
-void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
+void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
+                      const AnyAddress& peer) {
   const int descriptors = acceptor_.descriptors_per_client();
   const AcceptPolicy::Verdict verdict = policy().OnStart();
   AnyAddress local = LocalAddressOf(fd.get());
   if (verdict != AcceptPolicy::Verdict::kHandle) {
     const auto refused = MakeDirect(
+        handler,
         {*this, home(), std::move(fd), peer, std::move(local), {}, 0, false});
     if (refused != nullptr) {
       DropDirect(*refused, verdict == AcceptPolicy::Verdict::kDrop
@@ -27,9 +29,9 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
   }
   Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
   const std::shared_ptr<DirectConnection> connection =
-      MakeDirect({*this, lane, std::move(fd), peer, std::move(local),
-                  options_.buffer_age_limit, descriptors,
-                  options_.socket_options.no_delay});
+      MakeDirect(handler, {*this, lane, std::move(fd), peer, std::move(local),
+                           options_.buffer_age_limit, descriptors,
+                           options_.socket_options.no_delay});
   const int error = connection == nullptr ? ENOMEM : EnterDirect(connection);
   if (error != 0) {
     if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
@@ -50,10 +52,10 @@ void AnyServer::StartDirect(Descriptor fd, const AnyAddress& peer) {
 
 // Null where the handler throws: then its client is closed, and dropped.
 std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
-    DirectConnection::Accepted accepted) {
+    const DirectHandler& handler, DirectConnection::Accepted accepted) {
   std::shared_ptr<DirectConnection> connection;
   Guarded(executor_.monitor(),
-          [&] { connection = handler_->make_direct(std::move(accepted)); });
+          [&] { connection = handler.make(std::move(accepted)); });
   if (connection == nullptr) ++dropped_total_;
   return connection;
 }

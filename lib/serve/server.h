@@ -47,10 +47,11 @@ class Server {
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, Handler handler,
       ServerOptions options = {}) {
-    AnyHandler any{[handler = std::move(handler)](StreamConnection& client) {
+    CoroutineHandler any;
+    any.run = [handler = std::move(handler)](StreamConnection& client) {
       return handler(std::get<typename A::Address>(client.peer()),
                      client.reader(), client.writer());
-    }};
+    };
     return Wrap(AnyServer::Create(std::move(executor), where,
                                   ToAny(std::move(on_handler_error)),
                                   std::move(any), std::move(options)));
@@ -60,12 +61,12 @@ class Server {
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, SockHandler handler,
       ServerOptions options = {}) {
-    AnyHandler any{[handler = std::move(handler)](StreamConnection& client) {
-                     return handler(
-                         std::get<typename A::Address>(client.peer()),
-                         Socket<A>(client.socket()));
-                   },
-                   StreamConnection::Streams::kNo};
+    CoroutineHandler any;
+    any.run = [handler = std::move(handler)](StreamConnection& client) {
+      return handler(std::get<typename A::Address>(client.peer()),
+                     Socket<A>(client.socket()));
+    };
+    any.streams = StreamConnection::Streams::kNo;
     return Wrap(AnyServer::Create(std::move(executor), where,
                                   ToAny(std::move(on_handler_error)),
                                   std::move(any), std::move(options)));

@@ -106,11 +106,9 @@ absl::Status Validate(const ServerOptions& options);
 // now; at least 1.
 int DefaultMaxConnections();
 
-// What serves a client: a coroutine, or an object of its own.
-//
-// The coroutine's Executor has a Monitor of its own: an
-// error sent there while the handler runs is the handler's (d7).
-struct AnyHandler {
+// A handler that is a coroutine.  Its Executor has a Monitor of its own: an
+// error sent there while it runs is the handler's (d7).
+struct CoroutineHandler {
   // Whether an error of the client's Writer (the buffer age limit) is the
   // handler's (h1), or only ends the connection.
   enum class WriterErrors { kAreTheHandlers, kOnlyClose };
@@ -119,14 +117,20 @@ struct AnyHandler {
 
   StreamConnection::Streams streams = StreamConnection::Streams::kYes;
   WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
-  // Of the client's Writer.
+  // How the client's Writer ends a connection with bytes lost.
   OnLoss on_loss = OnLoss::kClose;
-
-  // Instead of `run`; the rest is not used then.  Such a handler never fails,
-  // and its client is counted until the descriptor is closed.
-  std::function<std::shared_ptr<DirectConnection>(DirectConnection::Accepted)>
-      make_direct = nullptr;
 };
+
+// A handler that is an object of its own for each client.  It never fails, and
+// its client is counted until the descriptor is closed.  What `make` throws
+// goes to the creator's monitor, and that client is closed and dropped.
+struct DirectHandler {
+  std::function<std::shared_ptr<DirectConnection>(DirectConnection::Accepted)>
+      make;
+};
+
+// What serves the clients of a server.
+using AnyHandler = std::variant<CoroutineHandler, DirectHandler>;
 
 // What is done about the error of a handler, after its connection has been
 // flushed, closed and counted out (d4, e4).

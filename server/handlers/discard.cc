@@ -59,8 +59,8 @@ class DiscardConnection final : public DirectConnection {
 }  // namespace
 
 AnyHandler DiscardHandler() {
-  AnyHandler handler;
-  handler.make_direct = [](DirectConnection::Accepted accepted) {
+  DirectHandler handler;
+  handler.make = [](DirectConnection::Accepted accepted) {
     return std::make_shared<DiscardConnection>(std::move(accepted));
   };
   return handler;

@@ -36,8 +36,8 @@ class EchoConnection final : public PumpedConnection {
 }  // namespace
 
 AnyHandler EchoHandler() {
-  AnyHandler handler;
-  handler.make_direct = [](DirectConnection::Accepted accepted) {
+  DirectHandler handler;
+  handler.make = [](DirectConnection::Accepted accepted) {
     return std::make_shared<EchoConnection>(std::move(accepted));
   };
   return handler;

@@ -368,9 +368,9 @@ class ForwardConnection final : public PumpedConnection,
 }  // namespace
 
 AnyHandler ForwardHandler(ForwardOptions options) {
-  AnyHandler handler;
-  handler.make_direct = [route = std::make_shared<const Route>(std::move(
-                             options))](DirectConnection::Accepted accepted) {
+  DirectHandler handler;
+  handler.make = [route = std::make_shared<const Route>(std::move(options))](
+                     DirectConnection::Accepted accepted) {
     return std::make_shared<ForwardConnection>(std::move(accepted), route);
   };
   return handler;

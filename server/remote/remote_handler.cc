@@ -46,11 +46,11 @@ Task<> Serve(SharedOptions options, StreamConnection& connection) {
 
 AnyHandler RemoteHandler(RemoteOptions options) {
   auto shared = std::make_shared<const RemoteOptions>(std::move(options));
-  AnyHandler handler;
+  CoroutineHandler handler;
   handler.run = [shared = std::move(shared)](StreamConnection& connection) {
     return Serve(shared, connection);
   };
-  handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
+  handler.writer_errors = CoroutineHandler::WriterErrors::kOnlyClose;
   handler.on_loss = OnLoss::kReset;
   return handler;
 }

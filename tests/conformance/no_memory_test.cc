@@ -60,8 +60,8 @@ class NoMemoryTest : public LoopFixture,
     if (GetParam()) options.lanes = &lanes_;
     options.max_connections = 1;
     options.descriptor_budget = &budget_;
-    AnyHandler handler;
-    handler.make_direct = [](DirectConnection::Accepted accepted) {
+    DirectHandler handler;
+    handler.make = [](DirectConnection::Accepted accepted) {
       return std::make_shared<Repeater>(std::move(accepted));
     };
     auto server =

@@ -28,11 +28,11 @@ class OnLossTest : public ServerTest<A> {
   };
   Stalled Stall(OnLoss on_loss, BufferAgeLimit limit) {
     const Ivar<> end(this->executor());
-    AnyHandler handler;
+    CoroutineHandler handler;
     handler.run = [end](StreamConnection& connection) {
       return WriteAndWait(connection, end);
     };
-    handler.writer_errors = AnyHandler::WriterErrors::kOnlyClose;
+    handler.writer_errors = CoroutineHandler::WriterErrors::kOnlyClose;
     handler.on_loss = on_loss;
     auto& server = this->Create(this->Steered());
     server.any_server().SetHandler(handler, 1);

@@ -63,10 +63,10 @@ TEST_F(ClosedWhenAcceptedTest, ByForward) {
 using ThrowingHandlerTest = HandlersFixture;
 
 TEST_F(ThrowingHandlerTest, ItsClientIsDroppedAndTheNextIsServed) {
-  AnyHandler handler = server::EchoHandler();
+  DirectHandler handler = std::get<DirectHandler>(server::EchoHandler());
   int count = 0;
-  handler.make_direct = [&count, make = handler.make_direct](
-                            DirectConnection::Accepted accepted) {
+  handler.make = [&count,
+                  make = handler.make](DirectConnection::Accepted accepted) {
     if (++count == 1) throw std::runtime_error("thrown");
     return make(std::move(accepted));
   };

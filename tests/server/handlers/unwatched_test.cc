@@ -64,7 +64,7 @@ AnyAddress LocalOf(const Descriptor& fd) {
 Task<> Nothing() { co_return; }
 
 AnyHandler Coroutine() {
-  AnyHandler handler;
+  CoroutineHandler handler;
   handler.run = [](StreamConnection&) -> Task<> { return Nothing(); };
   return handler;
 }
