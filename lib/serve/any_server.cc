@@ -162,6 +162,16 @@ void AnyServer::OnClient(Descriptor fd, const AnyAddress& peer) {
              *handler_);
 }
 
+void AnyServer::Drop(const AnyConnection* connection, int descriptors,
+                     int error_number) {
+  ++dropped_total_;
+  if (connection != nullptr) {
+    Tell([&](auto& observer) { observer.OnDropped(*connection); });
+  }
+  acceptor_.GiveBackDescriptors(descriptors);
+  if (error_number != 0) acceptor_.NoteUnwatched(error_number);
+}
+
 void AnyServer::OnLimitReached(int limit) {
   Tell([&](auto& observer) { observer.OnLimitReached(listening_on(), limit); });
 }

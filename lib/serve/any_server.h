@@ -163,10 +163,20 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   std::shared_ptr<DirectConnection> MakeDirect(
       const DirectHandler& handler, DirectConnection::Accepted accepted);
   int EnterDirect(const std::shared_ptr<DirectConnection>& connection);
-  void DropDirect(DirectConnection& connection, CloseReason reason);
-  void DropUnwatched(const AnyConnection& connection, int error_number,
-                     int descriptors);
   AnyAddress LocalAddressOf(int fd) const;
+
+  // A client is over whose handler was never called, and that is closed
+  // already.  `connection` is null where there never was one: nobody is told
+  // then.  `error_number` is not 0 if it could not be watched.
+  void Drop(const AnyConnection* connection, int descriptors, int error_number);
+  // A client of which OnAccepted() told is over.  `settle` finds it counted out
+  // and is called before another can be accepted in its place (d13a).
+  template <typename F>
+  void CountOut(int descriptors, F settle) {
+    policy().OnFinished();
+    settle();
+    acceptor_.GiveBackDescriptors(descriptors);
+  }
   void Forget(const AnyConnection& connection);
 
   // The life of a client of a coroutine, in the order of its steps.

@@ -78,7 +78,7 @@ void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
     const DroppedConnection dropped(executor_, peer, LocalAddressOf(fd.get()));
     (void)ShutDownInOrder(fd.get());
     fd = Descriptor();
-    return DropUnwatched(dropped, ec.value(), client->descriptors);
+    return Drop(&dropped, client->descriptors, ec.value());
   }
   fd.Release();
 
@@ -172,13 +172,11 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
 }
 
 void AnyServer::Refuse(CoroutineClient& client, CloseReason reason) {
-  ++dropped_total_;
   client.determined = true;
   client.through = true;
   client.connection->NoteReason(reason);
   client.connection->socket()->CloseNow();
-  Tell([&](auto& observer) { observer.OnDropped(*client.connection); });
-  acceptor_.GiveBackDescriptors(client.descriptors);
+  Drop(client.connection.get(), client.descriptors, 0);
 }
 
 void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
@@ -245,12 +243,11 @@ void AnyServer::FinishIfThrough(
     const std::shared_ptr<CoroutineClient>& client) {
   if (!client->through && client->determined && client->closed) {
     client->through = true;
-    policy().OnFinished();
-    if (client->error) {
+    CountOut(client->descriptors, [&] {
+      if (!client->error) return;
       ++handler_errors_total_;
       ApplyPolicy(client);
-    }
-    acceptor_.GiveBackDescriptors(client->descriptors);
+    });
   }
   if (client->through && client->handler_ended) {
     clients_.erase(client->connection->id());

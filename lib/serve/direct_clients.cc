@@ -21,26 +21,23 @@ void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
         handler,
         {*this, home(), std::move(fd), peer, std::move(local), {}, 0, false});
     if (refused != nullptr) {
-      DropDirect(*refused, verdict == AcceptPolicy::Verdict::kDrop
-                               ? CloseReason::kDropped
-                               : CloseReason::kListenerClosed);
+      refused->Refuse(verdict == AcceptPolicy::Verdict::kDrop
+                          ? CloseReason::kDropped
+                          : CloseReason::kListenerClosed);
     }
-    return acceptor_.GiveBackDescriptors(descriptors);
+    return Drop(refused.get(), descriptors, 0);
   }
   Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
   const std::shared_ptr<DirectConnection> connection =
       MakeDirect(handler, {*this, lane, std::move(fd), peer, std::move(local),
                            options_.buffer_age_limit, descriptors,
                            options_.socket_options.no_delay});
-  const int error = connection == nullptr ? ENOMEM : EnterDirect(connection);
-  if (error != 0) {
+  const int error = connection == nullptr ? 0 : EnterDirect(connection);
+  if (connection == nullptr || error != 0) {
     if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
     policy().OnFinished();
-    if (connection == nullptr) {
-      return acceptor_.GiveBackDescriptors(descriptors);
-    }
-    connection->Refuse(CloseReason::kDropped);
-    return DropUnwatched(*connection, error, descriptors);
+    if (connection != nullptr) connection->Refuse(CloseReason::kDropped);
+    return Drop(connection.get(), descriptors, error);
   }
   ++num_direct_;
   if (&lane != &home_ && num_away_++ == 0) {
@@ -50,13 +47,12 @@ void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
   connection->Start();
 }
 
-// Null where the handler throws: then its client is closed, and dropped.
+// Null where the handler throws: then its client is closed.
 std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
     const DirectHandler& handler, DirectConnection::Accepted accepted) {
   std::shared_ptr<DirectConnection> connection;
   Guarded(executor_.monitor(),
           [&] { connection = handler.make(std::move(accepted)); });
-  if (connection == nullptr) ++dropped_total_;
   return connection;
 }
 
@@ -72,21 +68,6 @@ int AnyServer::EnterDirect(
   }
   if (error != 0) connections_.erase(connection->id());
   return error;
-}
-
-void AnyServer::DropDirect(DirectConnection& connection, CloseReason reason) {
-  ++dropped_total_;
-  connection.Refuse(reason);
-  Tell([&](auto& observer) { observer.OnDropped(connection); });
-}
-
-// A client that epoll did not take, and that is closed.
-void AnyServer::DropUnwatched(const AnyConnection& connection, int error_number,
-                              int descriptors) {
-  ++dropped_total_;
-  Tell([&](auto& observer) { observer.OnDropped(connection); });
-  acceptor_.GiveBackDescriptors(descriptors);
-  acceptor_.NoteUnwatched(error_number);
 }
 
 // The listening address where that is one, which saves a system call.
@@ -108,9 +89,10 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection);
-  policy().OnFinished();
-  if (error_number != 0) ++dropped_total_;
-  acceptor_.GiveBackDescriptors(connection.descriptors());
+  CountOut(connection.descriptors(), [&] {
+    // Its own loop could not watch it.
+    if (error_number != 0) ++dropped_total_;
+  });
   CheckHandlersDetermined();
   if (error_number != 0) acceptor_.NoteUnwatched(error_number);
 }
