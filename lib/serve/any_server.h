@@ -177,7 +177,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
     settle();
     acceptor_.GiveBackDescriptors(descriptors);
   }
-  void Forget(const AnyConnection& connection);
+  void Forget(const std::shared_ptr<AnyConnection>& connection);
 
   // The life of a client of a coroutine, in the order of its steps.
   Monitor WriterMonitor(const std::shared_ptr<CoroutineClient>& client);

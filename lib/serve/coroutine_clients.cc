@@ -168,7 +168,7 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
       }
     });
   }
-  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
+  Tell([&](auto& observer) { observer.OnAccepted(connection); });
 }
 
 void AnyServer::Refuse(CoroutineClient& client, CloseReason reason) {
@@ -226,16 +226,15 @@ void AnyServer::Determine(const std::shared_ptr<CoroutineClient>& client,
 }
 
 void AnyServer::OnDescriptorClosed(CoroutineClient& client) {
-  StreamConnection& connection = *client.connection;
   // Its handler closed it, and nothing else has happened.
-  connection.NoteReason(CloseReason::kHandlerDone);
-  Forget(connection);
+  client.connection->NoteReason(CloseReason::kHandlerDone);
+  Forget(client.connection);
 }
 
-void AnyServer::Forget(const AnyConnection& connection) {
-  connections_.erase(connection.id());
-  closed_bytes_received_ += connection.bytes_received();
-  closed_bytes_sent_ += connection.bytes_sent();
+void AnyServer::Forget(const std::shared_ptr<AnyConnection>& connection) {
+  connections_.erase(connection->id());
+  closed_bytes_received_ += connection->bytes_received();
+  closed_bytes_sent_ += connection->bytes_sent();
   Tell([&](auto& observer) { observer.OnClosed(connection); });
 }
 

@@ -43,7 +43,7 @@ void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
   if (&lane != &home_ && num_away_++ == 0) {
     away_work_.emplace(executor_.inner());
   }
-  Tell([&](auto& observer) { observer.OnAccepted(*connection); });
+  Tell([&](auto& observer) { observer.OnAccepted(connection); });
   connection->Start();
 }
 
@@ -88,7 +88,7 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   --num_direct_;
   if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
-  Forget(connection);
+  Forget(connection.shared_from_this());
   CountOut(connection.descriptors(), [&] {
     // Its own loop could not watch it.
     if (error_number != 0) ++dropped_total_;

@@ -38,8 +38,9 @@ class ServerObserver {
  public:
   virtual ~ServerObserver() = default;
 
-  // The handler of this client is about to be called.
-  virtual void OnAccepted(const AnyConnection&) {}
+  // The handler of this client is about to be called.  The observer may keep
+  // the connection for as long as the server lives, and may close it at once.
+  virtual void OnAccepted(const std::shared_ptr<AnyConnection>&) {}
   // Accepted and closed at once; its handler is never called.  reason() is
   // kDropped, or kListenerClosed if the server was closed in between.  So is
   // one that the loop could not watch (kDropped); only where another loop was
@@ -47,7 +48,7 @@ class ServerObserver {
   // OnClosed() with this reason.
   virtual void OnDropped(const AnyConnection&) {}
   // The descriptor of a client is closed; reason() and the counts are final.
-  virtual void OnClosed(const AnyConnection&) {}
+  virtual void OnClosed(const std::shared_ptr<AnyConnection>&) {}
   // A handler failed, and on_handler_error has dealt with it.
   virtual void OnHandlerError(const StreamConnection&, std::exception_ptr,
                               HandlerErrorOutcome) {}

@@ -315,14 +315,14 @@ void ListenerResource::AppendAcceptFailed(int error_number,
   Append(std::move(event));
 }
 
-void ListenerResource::OnAccepted(const AnyConnection& connection) {
+void ListenerResource::OnAccepted(
+    const std::shared_ptr<AnyConnection>& connection) {
   ConnectionFacts facts;
   facts.listener = name_;
   if (spec_->handler().has_remote()) {
     facts.claim = std::make_shared<Claim>(executor_);
   }
-  const auto live = shared_.connections.Add(
-      server_->connections().at(connection.id()), std::move(facts));
+  const auto live = shared_.connections.Add(connection, std::move(facts));
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                                   RecordOf(*live), name_);
@@ -337,8 +337,9 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
                                   RecordOf(connection, facts), name_);
 }
 
-void ListenerResource::OnClosed(const AnyConnection& connection) {
-  const auto live = shared_.connections.Remove(connection.id());
+void ListenerResource::OnClosed(
+    const std::shared_ptr<AnyConnection>& connection) {
+  const auto live = shared_.connections.Remove(connection->id());
   if (live == nullptr || deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                   RecordOf(*live), name_);

@@ -119,9 +119,9 @@ class ListenerResource final : private ServerObserver {
   void AppendListener(v1::EventKind kind);
   void AppendAcceptFailed(int error_number, const std::string& message);
 
-  void OnAccepted(const AnyConnection& connection) override;
+  void OnAccepted(const std::shared_ptr<AnyConnection>& connection) override;
   void OnDropped(const AnyConnection& connection) override;
-  void OnClosed(const AnyConnection& connection) override;
+  void OnClosed(const std::shared_ptr<AnyConnection>& connection) override;
   void OnHandlerError(const StreamConnection& connection,
                       std::exception_ptr error,
                       HandlerErrorOutcome outcome) override;

@@ -22,9 +22,13 @@ class Thrower : public ServerObserver {
     calls.push_back(method);
     throw std::runtime_error(method);
   }
-  void OnAccepted(const AnyConnection&) override { Throw("accepted"); }
+  void OnAccepted(const std::shared_ptr<AnyConnection>&) override {
+    Throw("accepted");
+  }
   void OnDropped(const AnyConnection&) override { Throw("dropped"); }
-  void OnClosed(const AnyConnection&) override { Throw("closed"); }
+  void OnClosed(const std::shared_ptr<AnyConnection>&) override {
+    Throw("closed");
+  }
   void OnHandlerError(const StreamConnection&, std::exception_ptr,
                       HandlerErrorOutcome) override {
     Throw("handler error");

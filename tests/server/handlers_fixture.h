@@ -124,8 +124,8 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
     return *servers_.back();
   }
 
-  void OnClosed(const AnyConnection& connection) override {
-    reasons_.push_back(connection.reason());
+  void OnClosed(const std::shared_ptr<AnyConnection>& connection) override {
+    reasons_.push_back(connection->reason());
   }
 
   TemporaryFolder folder_;

@@ -15,7 +15,6 @@ class ClosedWhenAcceptedTest : public HandlersFixture {
   // Serves two clients at a time, so that one is carried by another loop where
   // there are some.
   void ExpectClosed(AnyServer& server) {
-    server_ = &server;
     for (const auto how :
          {ExistingConnections::kClose, ExistingConnections::kReset}) {
       how_ = how;
@@ -34,13 +33,10 @@ class ClosedWhenAcceptedTest : public HandlersFixture {
   }
 
  private:
-  void OnAccepted(const AnyConnection& connection) override {
-    server_->connections()
-        .at(connection.id())
-        ->Close(how_, CloseReason::kHandlerDone);
+  void OnAccepted(const std::shared_ptr<AnyConnection>& connection) override {
+    connection->Close(how_, CloseReason::kHandlerDone);
   }
 
-  AnyServer* server_ = nullptr;
   ExistingConnections how_ = ExistingConnections::kClose;
   size_t num_closed_ = 0;
 };

@@ -31,10 +31,12 @@ class Notes : public ServerObserver {
   std::vector<int> errors;
 
  private:
-  void OnAccepted(const AnyConnection&) override { ++num_accepted; }
-  void OnClosed(const AnyConnection& connection) override {
+  void OnAccepted(const std::shared_ptr<AnyConnection>&) override {
+    ++num_accepted;
+  }
+  void OnClosed(const std::shared_ptr<AnyConnection>& connection) override {
     ++num_closed;
-    closed.push_back(connection.reason());
+    closed.push_back(connection->reason());
   }
   void OnDropped(const AnyConnection& connection) override {
     EXPECT_FALSE(connection.is_open());
