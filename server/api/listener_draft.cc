@@ -3,6 +3,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <utility>
+
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
@@ -41,11 +43,11 @@ absl::StatusOr<ListenerDraft> CheckCreate(
     draft.request_id = request.request_id();
     draft.fingerprint = FingerprintOf(request);
   }
-  draft.spec = request.spec();
-  DropUnknownFields(draft.spec);
-  if (auto s = CheckAndFill(draft.spec); !s.ok()) {
-    return WithFieldPrefix(s, "spec");
-  }
+  v1::ListenerSpec wanted = request.spec();
+  DropUnknownFields(wanted);
+  auto spec = CheckAndFill(std::move(wanted));
+  if (!spec.ok()) return WithFieldPrefix(spec.status(), "spec");
+  draft.spec = *std::move(spec);
   draft.validate_only = request.validate_only();
   return draft;
 }

@@ -6,12 +6,13 @@
 
 #include "absl/status/statusor.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/api/checked_spec.h"
 
 namespace portreeve::server {
 
 struct ListenerDraft {
   std::string listener_id;  // Empty: the daemon chooses.
-  v1::ListenerSpec spec;    // With every default filled in.
+  SharedSpec spec;          // Never null.
   std::string caller;       // Caller::identity of server/access/gate.h.
   std::string request_id;   // Of that caller; empty: none.
   // What a request with the same request_id has to have in common with this

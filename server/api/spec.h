@@ -1,4 +1,5 @@
-// Checks the spec of a listener, and fills in its defaults.
+// What is done to the spec of a listener before it is checked
+// (server/api/checked_spec.h), and which of its fields an update changes.
 #ifndef PORTREEVE_SERVER_API_SPEC_H_
 #define PORTREEVE_SERVER_API_SPEC_H_
 
@@ -8,16 +9,6 @@
 #include "portreeve/v1/listener.pb.h"
 
 namespace portreeve::server {
-
-// Bounds of labels, so that what is remembered and listed stays small.
-inline constexpr int kMaxLabels = 64;
-inline constexpr size_t kMaxLabelKeyBytes = 128;
-inline constexpr size_t kMaxLabelValueBytes = 256;
-inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
-
-// Checks all of `spec` and gives every field that is unset its default.
-// Errors: INVALID_FIELD, with the path from `spec`.
-absl::Status CheckAndFill(v1::ListenerSpec& spec);
 
 // What spec.DiscardUnknownFields() does, which walks every field by reflection
 // and allocates for each message, also where there is nothing to discard.

@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/check.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "server/api/convert.h"
@@ -23,19 +22,26 @@ namespace {
 
 // Names the field of `where` that a failed bind is about.
 absl::Status WithListenField(const absl::Status& status,
-                             const v1::WhereToListen& where) {
-  const bool is_inet = where.has_inet();
+                             const AnyWhereToListen& where) {
+  const bool is_inet = std::holds_alternative<WhereToListen<Inet>>(where);
   if (!DetailOf(status).field.empty()) {
     return WithFieldPrefix(status, is_inet ? "inet" : "unix_socket");
   }
   return WithFieldPrefix(status, is_inet ? "inet.address" : "unix_socket.path");
 }
 
+// Whether all that comes to its address and port is its own.
+bool IsAlone(const AnyWhereToListen& where) {
+  const auto* const inet = std::get_if<WhereToListen<Inet>>(&where);
+  return inet == nullptr ||
+         (!inet->reuse_port && inet->bind_to_interface.empty());
+}
+
 }  // namespace
 
 ListenerResource::ListenerResource(const Executor& executor,
                                    const Shared& shared, const std::string& id,
-                                   std::shared_ptr<const v1::ListenerSpec> spec)
+                                   SharedSpec spec)
     : executor_(executor),
       shared_(shared),
       id_(id),
@@ -43,7 +49,6 @@ ListenerResource::ListenerResource(const Executor& executor,
       uid_(NewUuid()),
       create_time_(UnixNanosNow()),
       spec_(std::move(spec)),
-      encoded_spec_(spec_->SerializeAsString()),
       close_started_(executor),
       close_finished_(executor),
       handlers_determined_(executor),
@@ -57,7 +62,7 @@ ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
 absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
     const Executor& executor, const Shared& shared, const std::string& id,
-    std::shared_ptr<const v1::ListenerSpec> spec) {
+    SharedSpec spec) {
   std::shared_ptr<ListenerResource> resource(
       new ListenerResource(executor, shared, id, std::move(spec)));
   if (auto s = resource->Start(); !s.ok()) return s;
@@ -65,12 +70,11 @@ absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
 }
 
 absl::Status ListenerResource::Start() {
-  ServerOptions options = OptionsOf(*spec_);
+  ServerOptions options = spec_->options();
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
   options.lanes = &shared_.lanes;
-  const auto where = FromProto(spec_->where_to_listen());
-  PORTREEVE_CHECK(where.ok());
+  const AnyWhereToListen& where = spec_->where_to_listen();
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
                              MakeOnHandlerError(*spec_), MakeHandler(*spec_),
@@ -79,13 +83,12 @@ absl::Status ListenerResource::Start() {
   if (!shared_.descriptors.Take()) {
     const auto to_text = [](const auto& kind) { return ToString(kind); };
     return WithListenField(
-        ErrnoError(EMFILE, "socket", std::visit(to_text, *where)),
-        spec_->where_to_listen());
+        ErrnoError(EMFILE, "socket", std::visit(to_text, where)), where);
   }
-  auto server = std::visit(create, *where);
+  auto server = std::visit(create, where);
   if (!server.ok()) {
     shared_.descriptors.GiveBack();
-    return WithListenField(server.status(), spec_->where_to_listen());
+    return WithListenField(server.status(), where);
   }
   server_ = *std::move(server);
   encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
@@ -95,9 +98,9 @@ absl::Status ListenerResource::Start() {
   return absl::OkStatus();
 }
 
-AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
+AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
   HandlerHooks hooks;
-  if (!spec.handler().has_forward() && !spec.handler().has_remote()) {
+  if (spec.forward() == nullptr && spec.remote() == nullptr) {
     return HandlerOf(spec, std::move(hooks));
   }
   ConnectionTable& connections = shared_.connections;
@@ -130,10 +133,10 @@ AnyHandler ListenerResource::MakeHandler(const v1::ListenerSpec& spec) {
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
-    const v1::ListenerSpec& spec) {
+    const CheckedSpec& spec) {
   CallOnHandlerError call;
-  if (spec.on_handler_error() == v1::ON_HANDLER_ERROR_CALL) {
-    call.f = [this, timeout = ClaimTimeoutOf(spec)](
+  if (spec.message().on_handler_error() == v1::ON_HANDLER_ERROR_CALL) {
+    call.f = [this, timeout = spec.remote()->claim_timeout](
                  const StreamConnection& connection, std::exception_ptr error) {
       return AskWorkers(connection.id(), error, timeout);
     };
@@ -168,19 +171,16 @@ Task<> ListenerResource::AskWorkers(int64_t connection_id,
 }
 
 void ListenerResource::UpdateAccepting() {
-  server_->SetAccepting(!spec_->handler().has_remote() ||
-                        workers_.has_workers());
+  server_->SetAccepting(spec_->remote() == nullptr || workers_.has_workers());
 }
 
 void ListenerResource::UpdateForwardLoops() {
-  const bool forwards = spec_->handler().has_forward() && !is_closed();
+  const CheckedSpec::Forward* const forward = spec_->forward();
+  const bool forwards = forward != nullptr && !is_closed();
   if (forwards) {
-    const auto upstream = FromProto(spec_->handler().forward().upstream());
-    PORTREEVE_CHECK(upstream.ok());
-    const auto& inet = spec_->where_to_listen().inet();
-    const bool is_alone =
-        !inet.reuse_port() && inet.bind_to_interface().empty();
-    shared_.loops.Open(forward_id_, {listening_on(), is_alone, *upstream});
+    shared_.loops.Open(
+        forward_id_,
+        {listening_on(), IsAlone(spec_->where_to_listen()), forward->upstream});
   } else if (in_forward_loops_) {
     shared_.loops.Close(forward_id_);
   }
@@ -191,7 +191,7 @@ ListenerRecord ListenerResource::Record() const {
   ListenerRecord record;
   record.name = *name_;
   record.uid = uid_;
-  record.spec = encoded_spec_;
+  record.spec = spec_->encoded();
   record.listening_on = encoded_listening_on_;
   record.is_closed = is_closed();
   record.close_finished = close_finished_.determined();
@@ -218,19 +218,17 @@ size_t ListenerResource::MemoryUse() const {
   // With its socket's place in the poller and the registry; and the spec, as it
   // is sent and as a message, whose strings are objects of their own.
   constexpr size_t kWithoutSpec = 5 << 10;
-  return kWithoutSpec + 3 * encoded_spec_.size();
+  return kWithoutSpec + 3 * spec_->encoded().size();
 }
 
-absl::Status ListenerResource::Update(
-    std::shared_ptr<const v1::ListenerSpec> spec) {
+absl::Status ListenerResource::Update(SharedSpec spec) {
+  const ServerOptions& options = spec->options();
   if (auto s =
-          server_->SetMaxPendingConnections(spec->max_pending_connections());
+          server_->SetMaxPendingConnections(options.max_pending_connections);
       !s.ok()) {
     return s;
   }
   spec_ = std::move(spec);
-  encoded_spec_ = spec_->SerializeAsString();
-  const ServerOptions options = OptionsOf(*spec_);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
   server_->SetDropIncomingConnections(options.drop_incoming_connections);
   server_->SetOnHandlerError(MakeOnHandlerError(*spec_));
@@ -319,7 +317,7 @@ void ListenerResource::OnAccepted(
     const std::shared_ptr<AnyConnection>& connection) {
   ConnectionFacts facts;
   facts.listener = name_;
-  if (spec_->handler().has_remote()) {
+  if (spec_->remote() != nullptr) {
     facts.claim = std::make_shared<Claim>(executor_);
   }
   const auto live = shared_.connections.Add(connection, std::move(facts));

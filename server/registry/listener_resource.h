@@ -17,6 +17,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/live_policy.h"
+#include "server/api/checked_spec.h"
 #include "server/control/descriptor_shares.h"
 #include "server/events/event_log.h"
 #include "server/events/event_ring.h"
@@ -45,23 +46,23 @@ class ListenerResource final : private ServerObserver {
     ForwardLoops& loops;
   };
 
-  // Binds and listens; `spec` is checked and filled in (server/api/spec.h).
+  // Binds and listens.
   // Errors: as AnyServer::Create, with fields from `where_to_listen`.
   static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(
       const Executor& executor, const Shared& shared, const std::string& id,
-      std::shared_ptr<const v1::ListenerSpec> spec);
+      SharedSpec spec);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
   ~ListenerResource() override;
 
   const std::string& id() const { return id_; }
-  const v1::ListenerSpec& spec() const { return *spec_; }
+  const CheckedSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
 
-  // Makes `spec`, checked and filled in, hold.  where_to_listen is that of now.
+  // Makes `spec` hold.  where_to_listen is that of now.
   // On an error, which only listen(2) can give, nothing has changed.
-  absl::Status Update(std::shared_ptr<const v1::ListenerSpec> spec);
+  absl::Status Update(SharedSpec spec);
 
   // As AnyServer::CloseAs; what it gives is determined when Describe() shows
   // it.
@@ -99,11 +100,10 @@ class ListenerResource final : private ServerObserver {
 
  private:
   ListenerResource(const Executor& executor, const Shared& shared,
-                   const std::string& id,
-                   std::shared_ptr<const v1::ListenerSpec> spec);
+                   const std::string& id, SharedSpec spec);
   absl::Status Start();
-  AnyHandler MakeHandler(const v1::ListenerSpec& spec);
-  AnyOnHandlerError MakeOnHandlerError(const v1::ListenerSpec& spec);
+  AnyHandler MakeHandler(const CheckedSpec& spec);
+  AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   std::shared_ptr<Claim> ClaimOf(int64_t connection_id);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
                     Duration timeout);
@@ -138,8 +138,7 @@ class ListenerResource final : private ServerObserver {
   const SharedName name_;
   const std::string uid_;
   const int64_t create_time_;  // Nanoseconds since 1970, as close_time_.
-  std::shared_ptr<const v1::ListenerSpec> spec_;
-  std::string encoded_spec_;
+  SharedSpec spec_;
   std::string encoded_listening_on_;
   bool deleted_ = false;
   int64_t close_number_ = 0;

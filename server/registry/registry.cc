@@ -88,12 +88,14 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   }
   if (auto s = CheckCreatable(draft); !s.ok()) return s;
   if (draft.validate_only) {
-    if (auto s = CheckBindable(draft.spec.where_to_listen()); !s.ok()) return s;
+    if (auto s = CheckBindable(draft.spec->message().where_to_listen());
+        !s.ok())
+      return s;
     v1::Listener listener;
     if (!draft.listener_id.empty()) {
       listener.set_name(ListenerName(draft.listener_id));
     }
-    *listener.mutable_spec() = draft.spec;
+    *listener.mutable_spec() = draft.spec->message();
     return listener;
   }
   auto listener = Open(draft.listener_id, std::move(draft.spec));
@@ -108,19 +110,19 @@ absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
   if (listeners_.count(draft.listener_id) > 0) {
     return ListenerExists(draft.listener_id);
   }
-  if (auto s = CheckPolicy(draft.spec, "spec"); !s.ok()) return s;
-  return WithFieldPrefix(CheckNoLoop(draft.spec, nullptr, loops_),
+  if (auto s = CheckPolicy(*draft.spec, "spec"); !s.ok()) return s;
+  return WithFieldPrefix(CheckNoLoop(*draft.spec, nullptr, loops_),
                          "spec.handler.forward.upstream");
 }
 
-absl::Status Registry::CheckPolicy(const v1::ListenerSpec& spec,
+absl::Status Registry::CheckPolicy(const CheckedSpec& spec,
                                    const std::string& field) const {
-  if (auto s = policy_.CheckListen(spec.where_to_listen()); !s.ok()) {
+  if (auto s = policy_.CheckListen(spec.message().where_to_listen()); !s.ok()) {
     return WithFieldPrefix(s, field + ".where_to_listen");
   }
-  if (!spec.handler().has_forward()) return absl::OkStatus();
+  if (spec.forward() == nullptr) return absl::OkStatus();
   return WithFieldPrefix(
-      policy_.CheckConnect(spec.handler().forward().upstream()),
+      policy_.CheckConnect(spec.message().handler().forward().upstream()),
       field + ".handler.forward.upstream");
 }
 
@@ -136,15 +138,14 @@ std::vector<std::string> Registry::OutsidePolicy() const {
 }
 
 absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
-                                            v1::ListenerSpec wanted) {
+                                            SharedSpec spec) {
   const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
-  const auto spec = std::make_shared<const v1::ListenerSpec>(std::move(wanted));
   const ListenerResource::Shared shared{
       lanes_,       events_, budget_, listener_descriptors_,
       connections_, policy_, loops_};
   auto opened = ListenerResource::Open(executor_, shared, id, spec);
   if (!opened.ok()) {
-    const v1::WhereToListen& where = spec->where_to_listen();
+    const v1::WhereToListen& where = spec->message().where_to_listen();
     return WithFieldPrefix(ExplainAddressInUse(opened.status(), where),
                            "spec.where_to_listen");
   }
@@ -174,7 +175,7 @@ std::string Registry::ChooseId() const {
 Registry::Resource Registry::HolderOf(const v1::WhereToListen& wanted) const {
   for (const auto& [id, listener] : listeners_) {
     if (!listener->close_finished().determined() &&
-        Conflicts(wanted, listener->spec().where_to_listen(),
+        Conflicts(wanted, listener->spec().message().where_to_listen(),
                   listener->listening_on())) {
       return listener;
     }
@@ -228,21 +229,19 @@ absl::StatusOr<v1::Listener> Registry::Update(
   if (!listener.ok()) return listener.status();
   const auto& mask = request.update_mask();
   if (auto s = CheckMutable(mask); !s.ok()) return s;
-  v1::ListenerSpec spec =
-      Merge((*listener)->spec(), request.listener().spec(), mask);
-  spec.DiscardUnknownFields();
-  if (auto s = CheckAndFill(spec); !s.ok()) {
-    return WithFieldPrefix(s, "listener.spec");
-  }
-  if (auto s = CheckPolicy(spec, "listener.spec"); !s.ok()) return s;
+  v1::ListenerSpec wanted =
+      Merge((*listener)->spec().message(), request.listener().spec(), mask);
+  wanted.DiscardUnknownFields();
+  const auto spec = CheckAndFill(std::move(wanted));
+  if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
+  if (auto s = CheckPolicy(**spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
-  if (auto s = CheckNoLoop(spec, &(*listener)->listening_on(), loops_);
+  if (auto s = CheckNoLoop(**spec, &(*listener)->listening_on(), loops_);
       !s.ok()) {
     return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
   }
-  auto wanted = std::make_shared<const v1::ListenerSpec>(std::move(spec));
   listener_memory_ -= (*listener)->MemoryUse();
-  const absl::Status updated = (*listener)->Update(std::move(wanted));
+  const absl::Status updated = (*listener)->Update(*spec);
   listener_memory_ += (*listener)->MemoryUse();
   if (!updated.ok()) return updated;
   return (*listener)->Describe();
@@ -253,7 +252,7 @@ absl::StatusOr<Registry::Resource> Registry::FindRemote(
   auto listener = Find(id);
   if (!listener.ok()) return listener;
   if ((*listener)->is_closed()) return ListenerClosed(id);
-  if (!(*listener)->spec().handler().has_remote()) {
+  if ((*listener)->spec().remote() == nullptr) {
     return NotRemote(ListenerName(id), "has another handler");
   }
   return listener;

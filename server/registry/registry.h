@@ -20,6 +20,7 @@
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/live_policy.h"
+#include "server/api/checked_spec.h"
 #include "server/api/listener_draft.h"
 #include "server/api/page_token.h"
 #include "server/control/descriptor_shares.h"
@@ -152,13 +153,13 @@ class Registry {
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
   // An empty id: one of its own.
   absl::StatusOr<v1::Listener> Open(const std::string& wanted_id,
-                                    v1::ListenerSpec wanted);
+                                    SharedSpec spec);
   std::string ChooseId() const;
   // An open listener that keeps `wanted` from being bound; null if there is
   // none.
   Resource HolderOf(const v1::WhereToListen& wanted) const;
   // `field` is where `spec` is in the request.
-  absl::Status CheckPolicy(const v1::ListenerSpec& spec,
+  absl::Status CheckPolicy(const CheckedSpec& spec,
                            const std::string& field) const;
   // What bind would say of what can be seen without it.
   absl::Status CheckBindable(const v1::WhereToListen& wanted) const;

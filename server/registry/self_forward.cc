@@ -7,7 +7,6 @@
 #include <system_error>
 #include <variant>
 
-#include "server/api/convert.h"
 #include "server/api/errors.h"
 
 namespace portreeve::server {
@@ -51,25 +50,22 @@ bool Reaches(const WhereToConnect<A>&, const WhereToListen<B>&,
 
 }  // namespace
 
-absl::Status CheckNoLoop(const v1::ListenerSpec& spec,
+absl::Status CheckNoLoop(const CheckedSpec& spec,
                          const AnyAddress* listening_on,
                          const ForwardLoops& loops) {
-  if (!spec.handler().has_forward()) return absl::OkStatus();
-  const auto where = FromProto(spec.where_to_listen());
-  if (!where.ok()) return where.status();
-  const auto upstream = FromProto(spec.handler().forward().upstream());
-  if (!upstream.ok()) return upstream.status();
+  if (spec.forward() == nullptr) return absl::OkStatus();
+  const AnyWhereToConnect& upstream = spec.forward()->upstream;
   const auto is_reached = [&](const ForwardLoops::Upstream& from) {
     const auto reaches = [&](const auto& to, const auto& at) {
       return Reaches(to, at, listening_on);
     };
-    return std::visit(reaches, from, *where);
+    return std::visit(reaches, from, spec.where_to_listen());
   };
-  if (!loops.LeadsTo(*upstream, is_reached)) return absl::OkStatus();
-  const bool is_inet = std::holds_alternative<WhereToConnect<Inet>>(*upstream);
+  if (!loops.LeadsTo(upstream, is_reached)) return absl::OkStatus();
+  const bool is_inet = std::holds_alternative<WhereToConnect<Inet>>(upstream);
   return SelfConnect(
       is_inet ? "inet.host" : "unix_socket.path",
-      std::visit([](const auto& to) { return ToString(to); }, *upstream),
+      std::visit([](const auto& to) { return ToString(to); }, upstream),
       "leads back to the listener itself");
 }
 

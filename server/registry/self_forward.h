@@ -4,18 +4,18 @@
 
 #include "absl/status/status.h"
 #include "lib/net/address.h"
-#include "portreeve/v1/listener.pb.h"
+#include "server/api/checked_spec.h"
 #include "server/handlers/forward_loops.h"
 
 namespace portreeve::server {
 
-// Refuses a checked spec (server/api/spec.h) whose forward handler would lead
-// every connection back to its own listener, straight or by way of others.  Not
-// certain, and left to ForwardLoops while it runs: names; a port that the OS
-// has yet to choose, a shared one, and one of a single interface.
-// `listening_on` is null before it listens. Errors: SELF_CONNECT, with the
-// field from `handler.forward.upstream`.
-absl::Status CheckNoLoop(const v1::ListenerSpec& spec,
+// Refuses a spec whose forward handler would lead every connection back to its
+// own listener, straight or by way of others.  Not certain, and left to
+// ForwardLoops while it runs: names; a port that the OS has yet to choose, a
+// shared one, and one of a single interface.  `listening_on` is null before it
+// listens.  Errors: SELF_CONNECT, with the field from
+// `handler.forward.upstream`.
+absl::Status CheckNoLoop(const CheckedSpec& spec,
                          const AnyAddress* listening_on,
                          const ForwardLoops& loops);
 
