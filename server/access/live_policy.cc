@@ -8,7 +8,6 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "lib/net/socket_file.h"
-#include "server/api/convert.h"
 #include "server/api/errors.h"
 
 namespace portreeve::server {
@@ -63,17 +62,14 @@ void LivePolicy::SetOwnAddresses(OwnAddresses own) {
   shared_->rules = std::make_shared<const Rules>(rules);
 }
 
-absl::Status LivePolicy::CheckListen(const v1::WhereToListen& where) const {
+absl::Status LivePolicy::CheckListen(const AnyWhereToListen& where) const {
   return Load()->policy.CheckListen(where);
 }
 
-absl::Status LivePolicy::CheckConnect(const v1::WhereToConnect& where) const {
+absl::Status LivePolicy::CheckConnect(const AnyWhereToConnect& where) const {
   const auto rules = Load();
-  const auto checked = FromProto(where);
-  if (!checked.ok()) return checked.status();
   auto own = std::visit(
-      [&rules](const auto& kind) { return CheckOwn(rules->own, kind); },
-      *checked);
+      [&rules](const auto& kind) { return CheckOwn(rules->own, kind); }, where);
   if (!own.ok()) return own;
   return rules->policy.CheckConnect(where);
 }

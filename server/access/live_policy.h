@@ -9,9 +9,8 @@
 #include "lib/base/descriptor.h"
 #include "lib/net/address.h"
 #include "lib/net/own_addresses.h"
-#include "portreeve/v1/connection.pb.h"
-#include "portreeve/v1/listener.pb.h"
 #include "server/access/policy.h"
+#include "server/api/convert.h"
 
 namespace portreeve::server {
 
@@ -34,8 +33,8 @@ class LivePolicy {
 
   // As the policy's own; those of connecting also give SELF_CONNECT, which
   // comes first, where the daemon itself is.
-  absl::Status CheckListen(const v1::WhereToListen& where) const;
-  absl::Status CheckConnect(const v1::WhereToConnect& where) const;
+  absl::Status CheckListen(const AnyWhereToListen& where) const;
+  absl::Status CheckConnect(const AnyWhereToConnect& where) const;
   absl::Status CheckAddress(const Inet::Address& address) const;
 
   // The file to connect to for `address` (ConnectOptions::open), which stays

@@ -15,7 +15,6 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/status.h"
 #include "server/access/policy_rules.h"
-#include "server/api/convert.h"
 #include "server/api/errors.h"
 
 namespace portreeve::server {
@@ -168,18 +167,14 @@ absl::StatusOr<Policy> Policy::FromText(const std::string& text,
   return Policy(*std::move(rules));
 }
 
-absl::Status Policy::CheckListen(const v1::WhereToListen& where) const {
-  const auto checked = FromProto(where);
-  if (!checked.ok()) return checked.status();
-  return std::visit([this](const auto& w) { return Check(*rules_, w); },
-                    *checked);
+absl::Status Policy::CheckListen(const AnyWhereToListen& where) const {
+  return std::visit([this](const auto& kind) { return Check(*rules_, kind); },
+                    where);
 }
 
-absl::Status Policy::CheckConnect(const v1::WhereToConnect& where) const {
-  const auto checked = FromProto(where);
-  if (!checked.ok()) return checked.status();
-  return std::visit([this](const auto& w) { return Check(*rules_, w); },
-                    *checked);
+absl::Status Policy::CheckConnect(const AnyWhereToConnect& where) const {
+  return std::visit([this](const auto& kind) { return Check(*rules_, kind); },
+                    where);
 }
 
 absl::Status Policy::CheckAddress(const Inet::Address& address) const {

@@ -10,9 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/net/address.h"
-#include "portreeve/v1/connection.pb.h"
-#include "portreeve/v1/listener.pb.h"
 #include "portreeve/v1/policy.pb.h"
+#include "server/api/convert.h"
 
 namespace portreeve::server {
 
@@ -32,17 +31,16 @@ class Policy {
   static absl::StatusOr<Policy> FromText(const std::string& text,
                                          const std::string& file_name);
 
-  // Whether a listener may be there; `where` is checked (server/api/convert.h).
-  // Looks at the file system: what is a symbolic link can be another one when
-  // the socket is bound.
+  // Whether a listener may be there.  Looks at the file system: what is a
+  // symbolic link can be another one when the socket is bound.
   // Errors: OUTSIDE_POLICY, with the field from `where`.
-  absl::Status CheckListen(const v1::WhereToListen& where) const;
+  absl::Status CheckListen(const AnyWhereToListen& where) const;
 
   // Whether a forward handler or Dial may connect there.  A host that is a name
   // passes: its addresses are checked when they are known.  The link of a unix
   // socket is followed, as connect(2) does, at every call.
   // Errors: OUTSIDE_POLICY, with the field from `where`.
-  absl::Status CheckConnect(const v1::WhereToConnect& where) const;
+  absl::Status CheckConnect(const AnyWhereToConnect& where) const;
 
   // The same of one resolved address (ConnectOptions::admit); an IPv4-mapped
   // address counts as IPv4, and an unspecified one as the loopback that the

@@ -5,8 +5,6 @@
 #include <string>
 #include <variant>
 
-#include "server/api/convert.h"
-
 namespace portreeve::server {
 namespace {
 
@@ -31,17 +29,15 @@ bool SameFile(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-bool Conflicts(const v1::WhereToListen& wanted, const v1::WhereToListen& held,
+bool Conflicts(const AnyWhereToListen& wanted, const AnyWhereToListen& held,
                const AnyAddress& held_address) {
-  const auto a = FromProto(wanted);
-  const auto b = FromProto(held);
-  if (!a.ok() || !b.ok() || a->index() != b->index()) return false;
-  if (const auto* inet = std::get_if<WhereToListen<Inet>>(&*a)) {
-    return InetConflict(*inet, std::get<WhereToListen<Inet>>(*b),
+  if (wanted.index() != held.index()) return false;
+  if (const auto* inet = std::get_if<WhereToListen<Inet>>(&wanted)) {
+    return InetConflict(*inet, std::get<WhereToListen<Inet>>(held),
                         std::get<Inet::Address>(held_address).port());
   }
-  return SameFile(std::get<WhereToListen<Unix>>(*a).path,
-                  std::get<WhereToListen<Unix>>(*b).path);
+  return SameFile(std::get<WhereToListen<Unix>>(wanted).path,
+                  std::get<WhereToListen<Unix>>(held).path);
 }
 
 }  // namespace portreeve::server

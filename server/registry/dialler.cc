@@ -50,8 +50,7 @@ absl::StatusOr<Dialler::SharedDial> Dialler::Check(
     return WithFieldPrefix(limit.status(), "dial.buffer_age_limit");
   }
   dial->options.buffer_age_limit = *limit;
-  if (auto s = shared_.policy.CheckConnect(request.where_to_connect());
-      !s.ok()) {
+  if (auto s = shared_.policy.CheckConnect(dial->where); !s.ok()) {
     return WithFieldPrefix(s, "dial.where_to_connect");
   }
   if (shutting_down_) return ShuttingDown();

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
-#include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/spec.h"
@@ -88,9 +87,9 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   }
   if (auto s = CheckCreatable(draft); !s.ok()) return s;
   if (draft.validate_only) {
-    if (auto s = CheckBindable(draft.spec->message().where_to_listen());
-        !s.ok())
+    if (auto s = CheckBindable(draft.spec->where_to_listen()); !s.ok()) {
       return s;
+    }
     v1::Listener listener;
     if (!draft.listener_id.empty()) {
       listener.set_name(ListenerName(draft.listener_id));
@@ -117,13 +116,12 @@ absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
 
 absl::Status Registry::CheckPolicy(const CheckedSpec& spec,
                                    const std::string& field) const {
-  if (auto s = policy_.CheckListen(spec.message().where_to_listen()); !s.ok()) {
+  if (auto s = policy_.CheckListen(spec.where_to_listen()); !s.ok()) {
     return WithFieldPrefix(s, field + ".where_to_listen");
   }
   if (spec.forward() == nullptr) return absl::OkStatus();
-  return WithFieldPrefix(
-      policy_.CheckConnect(spec.message().handler().forward().upstream()),
-      field + ".handler.forward.upstream");
+  return WithFieldPrefix(policy_.CheckConnect(spec.forward()->upstream),
+                         field + ".handler.forward.upstream");
 }
 
 std::vector<std::string> Registry::OutsidePolicy() const {
@@ -145,9 +143,9 @@ absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
       connections_, policy_, loops_};
   auto opened = ListenerResource::Open(executor_, shared, id, spec);
   if (!opened.ok()) {
-    const v1::WhereToListen& where = spec->message().where_to_listen();
-    return WithFieldPrefix(ExplainAddressInUse(opened.status(), where),
-                           "spec.where_to_listen");
+    return WithFieldPrefix(
+        ExplainAddressInUse(opened.status(), spec->where_to_listen()),
+        "spec.where_to_listen");
   }
   Add(*opened);
   return (*opened)->Describe();
@@ -172,10 +170,10 @@ std::string Registry::ChooseId() const {
   }
 }
 
-Registry::Resource Registry::HolderOf(const v1::WhereToListen& wanted) const {
+Registry::Resource Registry::HolderOf(const AnyWhereToListen& wanted) const {
   for (const auto& [id, listener] : listeners_) {
     if (!listener->close_finished().determined() &&
-        Conflicts(wanted, listener->spec().message().where_to_listen(),
+        Conflicts(wanted, listener->spec().where_to_listen(),
                   listener->listening_on())) {
       return listener;
     }
@@ -184,7 +182,7 @@ Registry::Resource Registry::HolderOf(const v1::WhereToListen& wanted) const {
 }
 
 absl::Status Registry::ExplainAddressInUse(
-    const absl::Status& status, const v1::WhereToListen& wanted) const {
+    const absl::Status& status, const AnyWhereToListen& wanted) const {
   const ErrorDetail detail = DetailOf(status);
   if (detail.reason != Reason::kAddressInUse) return status;
   const Resource holder = HolderOf(wanted);
@@ -194,17 +192,15 @@ absl::Status Registry::ExplainAddressInUse(
                                 ListenerName(holder->id()), ")"));
 }
 
-absl::Status Registry::CheckBindable(const v1::WhereToListen& wanted) const {
-  const auto where = FromProto(wanted);
-  if (!where.ok()) return where.status();
+absl::Status Registry::CheckBindable(const AnyWhereToListen& wanted) const {
   const std::string address =
-      std::visit([](const auto& kind) { return ToString(kind); }, *where);
+      std::visit([](const auto& kind) { return ToString(kind); }, wanted);
   if (HolderOf(wanted) != nullptr) {
     return ExplainAddressInUse(ErrnoError(EADDRINUSE, "bind", address), wanted);
   }
+  const auto* const unix_socket = std::get_if<WhereToListen<Unix>>(&wanted);
   struct stat file;
-  if (wanted.has_unix_socket() &&
-      lstat(wanted.unix_socket().path().c_str(), &file) == 0 &&
+  if (unix_socket != nullptr && lstat(unix_socket->path.c_str(), &file) == 0 &&
       !S_ISSOCK(file.st_mode)) {
     return ErrnoError(ENOTSOCK, "bind", address);
   }

@@ -21,6 +21,7 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/live_policy.h"
 #include "server/api/checked_spec.h"
+#include "server/api/convert.h"
 #include "server/api/listener_draft.h"
 #include "server/api/page_token.h"
 #include "server/control/descriptor_shares.h"
@@ -157,14 +158,14 @@ class Registry {
   std::string ChooseId() const;
   // An open listener that keeps `wanted` from being bound; null if there is
   // none.
-  Resource HolderOf(const v1::WhereToListen& wanted) const;
+  Resource HolderOf(const AnyWhereToListen& wanted) const;
   // `field` is where `spec` is in the request.
   absl::Status CheckPolicy(const CheckedSpec& spec,
                            const std::string& field) const;
   // What bind would say of what can be seen without it.
-  absl::Status CheckBindable(const v1::WhereToListen& wanted) const;
+  absl::Status CheckBindable(const AnyWhereToListen& wanted) const;
   absl::Status ExplainAddressInUse(const absl::Status& status,
-                                   const v1::WhereToListen& wanted) const;
+                                   const AnyWhereToListen& wanted) const;
   void Add(const Resource& resource);
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);

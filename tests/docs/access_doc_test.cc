@@ -11,6 +11,7 @@
 
 #include "server/access/access_table.h"
 #include "server/access/policy.h"
+#include "server/api/convert.h"
 
 namespace portreeve::testing {
 namespace {
@@ -58,16 +59,16 @@ TEST(AccessDocTest, TheExampleIsAPolicyThatDoesWhatItSays) {
   for (const int port : {0, 8000, 8999}) {
     listen.mutable_inet()->set_address("10.1.2.3");
     listen.mutable_inet()->set_port(port);
-    EXPECT_TRUE(policy->CheckListen(listen).ok()) << port;
+    EXPECT_TRUE(policy->CheckListen(*server::FromProto(listen)).ok()) << port;
   }
   listen.mutable_inet()->set_port(80);
-  EXPECT_FALSE(policy->CheckListen(listen).ok());
+  EXPECT_FALSE(policy->CheckListen(*server::FromProto(listen)).ok());
   v1::WhereToConnect dial;
   dial.mutable_inet()->set_host("10.1.2.3");
   dial.mutable_inet()->set_port(443);
-  EXPECT_TRUE(policy->CheckConnect(dial).ok());
+  EXPECT_TRUE(policy->CheckConnect(*server::FromProto(dial)).ok());
   dial.mutable_inet()->set_host("10.9.2.3");
-  EXPECT_FALSE(policy->CheckConnect(dial).ok());
+  EXPECT_FALSE(policy->CheckConnect(*server::FromProto(dial)).ok());
   EXPECT_EQ(policy->RoleOf({"spiffe://example.org/deploy"}), v1::ROLE_OPERATOR);
 }
 

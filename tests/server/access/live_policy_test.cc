@@ -25,16 +25,11 @@ using ::portreeve::testing::Shown;
 using ::portreeve::testing::TemporaryFolder;
 using ::portreeve::testing::UnixListener;
 
-v1::WhereToConnect To(const std::string& host, int port) {
-  v1::WhereToConnect where;
-  where.mutable_inet()->set_host(host);
-  where.mutable_inet()->set_port(port);
-  return where;
+AnyWhereToConnect To(const std::string& host, int port) {
+  return WhereToConnect<Inet>::OfHostAndPort(host, port);
 }
-v1::WhereToConnect ToFile(const std::string& path) {
-  v1::WhereToConnect where;
-  where.mutable_unix_socket()->set_path(path);
-  return where;
+AnyWhereToConnect ToFile(const std::string& path) {
+  return WhereToConnect<Unix>::OfFile(path);
 }
 
 constexpr char kDenyAll[] = "dial { deny { cidrs: ['0.0.0.0/0', '::/0'] } }";

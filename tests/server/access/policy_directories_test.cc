@@ -8,6 +8,7 @@
 
 #include "lib/base/descriptor.h"
 #include "server/access/policy.h"
+#include "server/api/convert.h"
 #include "tests/server/policy_in_words.h"
 #include "tests/testing/server_fixture.h"
 
@@ -23,13 +24,13 @@ constexpr char kNoPath[] = "OUTSIDE_POLICY unix_socket.path";
 std::string ListenFile(const Policy& policy, const std::string& path) {
   v1::WhereToListen where;
   where.mutable_unix_socket()->set_path(path);
-  return Shown(policy.CheckListen(where));
+  return Shown(policy.CheckListen(*FromProto(where)));
 }
 
 std::string DialFile(const Policy& policy, const std::string& path) {
   v1::WhereToConnect where;
   where.mutable_unix_socket()->set_path(path);
-  return Shown(policy.CheckConnect(where));
+  return Shown(policy.CheckConnect(*FromProto(where)));
 }
 
 // A folder with app/, app2/, app/below/ and outside/.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/base/status.h"
+#include "server/api/convert.h"
 #include "tests/server/policy_in_words.h"
 
 namespace portreeve::server {
@@ -31,14 +32,14 @@ std::string Listen(const Policy& policy, const std::string& address, int port) {
   v1::WhereToListen where;
   where.mutable_inet()->set_address(address);
   where.mutable_inet()->set_port(port);
-  return Verdict(policy.CheckListen(where));
+  return Verdict(policy.CheckListen(*FromProto(where)));
 }
 
 std::string Dial(const Policy& policy, const std::string& host, int port) {
   v1::WhereToConnect where;
   where.mutable_inet()->set_host(host);
   where.mutable_inet()->set_port(port);
-  return Verdict(policy.CheckConnect(where));
+  return Verdict(policy.CheckConnect(*FromProto(where)));
 }
 
 std::string Resolved(const Policy& policy, const std::string& address,
@@ -243,7 +244,7 @@ TEST(PolicyTest, RefusalsSayWhatIsForbiddenAndByWhat) {
   v1::WhereToListen where;
   where.mutable_inet()->set_address("127.0.0.1");
   where.mutable_inet()->set_port(22);
-  const absl::Status status = policy.CheckListen(where);
+  const absl::Status status = policy.CheckListen(*FromProto(where));
   EXPECT_EQ(std::string(status.message()),
             "inet.port: port 22 is not in the policy's listen.ports");
   EXPECT_EQ(DetailOf(status).address, "tcp:127.0.0.1:22");
