@@ -227,7 +227,7 @@ absl::StatusOr<v1::Listener> Registry::Update(
   if (auto s = CheckMutable(mask); !s.ok()) return s;
   v1::ListenerSpec wanted =
       Merge((*listener)->spec().message(), request.listener().spec(), mask);
-  wanted.DiscardUnknownFields();
+  DropUnknownFields(wanted);
   const auto spec = CheckAndFill(std::move(wanted));
   if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
   if (auto s = CheckPolicy(**spec, "listener.spec"); !s.ok()) return s;
