@@ -13,14 +13,12 @@
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
 #include "lib/connect/connect.h"
-#include "lib/net/descriptor_budget.h"
 #include "lib/serve/any_server.h"
 #include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
-#include "server/access/live_policy.h"
 #include "server/api/convert.h"
-#include "server/events/event_log.h"
 #include "server/registry/connection_table.h"
+#include "server/registry/shared.h"
 #include "server/remote/client_stream.h"
 #include "server/remote/stream_session.h"
 
@@ -30,14 +28,6 @@ namespace portreeve::server {
 // Lifetime: outlives the calls of Serve(), and the connections.
 class Dialler {
  public:
-  // Each outlives it.
-  struct Shared {
-    EventLog& events;
-    DescriptorBudget& budget;
-    ConnectionTable& connections;
-    const LivePolicy& policy;
-  };
-
   // `on_idle` is called whenever the last dialled connection has ended.
   Dialler(Executor executor, const Shared& shared,
           std::function<void()> on_idle);

@@ -11,19 +11,14 @@
 #include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
 #include "lib/base/monitor.h"
-#include "lib/lane/lane.h"
-#include "lib/net/descriptor_budget.h"
 #include "lib/serve/any_server.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
-#include "server/access/live_policy.h"
 #include "server/api/checked_spec.h"
-#include "server/control/descriptor_shares.h"
-#include "server/events/event_log.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
-#include "server/registry/connection_table.h"
+#include "server/registry/shared.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -35,17 +30,6 @@ namespace portreeve::server {
 // is a CHECK failure.
 class ListenerResource final : private ServerObserver {
  public:
-  // What all listeners share; each outlives them.
-  struct Shared {
-    LaneSet& lanes;
-    EventLog& events;
-    DescriptorBudget& budget;
-    ListenerDescriptors& descriptors;
-    ConnectionTable& connections;
-    const LivePolicy& policy;
-    ForwardLoops& loops;
-  };
-
   // Binds and listens.
   // Errors: as AnyServer::Create, with fields from `where_to_listen`.
   static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(

@@ -59,14 +59,12 @@ Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
                    DescriptorBudget& budget, LivePolicy policy,
                    int listener_descriptors)
     : executor_(std::move(executor)),
-      lanes_(lanes),
-      events_(events),
-      budget_(budget),
       listener_descriptors_(listener_descriptors, budget),
       policy_(std::move(policy)),
+      shared_{lanes,        events,  budget, listener_descriptors_,
+              connections_, policy_, loops_},
       all_handlers_determined_(executor_),
-      dialler_(executor_, {events_, budget_, connections_, policy_},
-               [this] { CheckAllDetermined(); }) {}
+      dialler_(executor_, shared_, [this] { CheckAllDetermined(); }) {}
 
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   const auto it = listeners_.find(id);
@@ -138,10 +136,7 @@ std::vector<std::string> Registry::OutsidePolicy() const {
 absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
                                             SharedSpec spec) {
   const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
-  const ListenerResource::Shared shared{
-      lanes_,       events_, budget_, listener_descriptors_,
-      connections_, policy_, loops_};
-  auto opened = ListenerResource::Open(executor_, shared, id, spec);
+  auto opened = ListenerResource::Open(executor_, shared_, id, spec);
   if (!opened.ok()) {
     return WithFieldPrefix(
         ExplainAddressInUse(opened.status(), spec->where_to_listen()),

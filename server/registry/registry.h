@@ -31,6 +31,7 @@
 #include "server/registry/dialler.h"
 #include "server/registry/listener_resource.h"
 #include "server/registry/request_cache.h"
+#include "server/registry/shared.h"
 
 namespace portreeve::server {
 
@@ -174,19 +175,17 @@ class Registry {
   void CheckAllDetermined();
 
   const Executor executor_;
-  LaneSet& lanes_;
-  EventLog& events_;
-  DescriptorBudget& budget_;
   ListenerDescriptors listener_descriptors_;
   const LivePolicy policy_;
   ForwardLoops loops_;
+  ConnectionTable connections_;
+  const Shared shared_;  // Those four, and what the constructor was given.
   bool shutting_down_ = false;
   RequestCache requests_;
   const PageTokens page_tokens_;
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
   const Ivar<> all_handlers_determined_;
-  ConnectionTable connections_;
   Dialler dialler_;
   Listeners listeners_;
   // Of these the closed ones whose handlers are determined, by close_number().

@@ -28,7 +28,7 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
     const v1::ListListenersRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
-  PageToken token{kListenerList, "", events_.last_revision()};
+  PageToken token{kListenerList, "", shared_.events.last_revision()};
   if (!request.page_token().empty()) {
     auto decoded = page_tokens_.Decode(request.page_token(), kListenerList);
     if (!decoded.ok()) return decoded.status();
@@ -36,7 +36,7 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
   }
   v1::ListListenersResponse response;
   response.set_revision(token.revision);
-  response.set_instance_id(events_.instance_id());
+  response.set_instance_id(shared_.events.instance_id());
   size_t bytes = 0;
   auto it = listeners_.upper_bound(token.last);
   for (; it != listeners_.end(); ++it) {

@@ -1,0 +1,32 @@
+// Shared: what the listeners and the dialled connections of a registry share.
+#ifndef PORTREEVE_SERVER_REGISTRY_SHARED_H_
+#define PORTREEVE_SERVER_REGISTRY_SHARED_H_
+
+#include "lib/lane/lane.h"
+#include "lib/net/descriptor_budget.h"
+#include "server/access/live_policy.h"
+#include "server/control/descriptor_shares.h"
+#include "server/events/event_log.h"
+#include "server/handlers/forward_loops.h"
+#include "server/registry/connection_table.h"
+
+namespace portreeve::server {
+
+// Threads: loop thread only; `policy` and `loops` any.
+// Lifetime: each outlives whoever has it.
+struct Shared {
+  // On which the bytes of connections are carried.
+  LaneSet& lanes;
+  EventLog& events;
+  // Of the descriptors of connections.
+  DescriptorBudget& budget;
+  // Of the listeners' own.
+  ListenerDescriptors& descriptors;
+  ConnectionTable& connections;
+  const LivePolicy& policy;
+  ForwardLoops& loops;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_REGISTRY_SHARED_H_
