@@ -99,37 +99,7 @@ absl::Status ListenerResource::Start() {
 }
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
-  HandlerHooks hooks;
-  if (spec.forward() == nullptr && spec.remote() == nullptr) {
-    return HandlerOf(spec, std::move(hooks));
-  }
-  ConnectionTable& connections = shared_.connections;
-  hooks.on_connected =
-      [&connections](int64_t id, std::shared_ptr<const AnyAddress> upstream) {
-        const auto live = connections.Find(id);
-        if (live) live->facts.upstream = std::move(upstream);
-      };
-  hooks.admit = [policy = shared_.policy](const Inet::Address& address) {
-    return policy.CheckAddress(address);
-  };
-  hooks.open = [policy = shared_.policy](const Unix::Address& address) {
-    return policy.OpenSocket(address);
-  };
-  hooks.loops = &shared_.loops;
-  hooks.listener = forward_id_;
-  hooks.on_loop = [name = name_, is_told = std::make_shared<bool>(false)] {
-    if (std::exchange(*is_told, true)) return;
-    Log(absl::StrCat(*name,
-                     ": the forward leads clients back to a listener "
-                     "that they have come through; they are reset"));
-  };
-  hooks.workers = &workers_;
-  hooks.claim_of = [this](int64_t id) { return ClaimOf(id); };
-  hooks.describe = [&connections](int64_t id) {
-    const auto live = connections.Find(id);
-    return live ? server::Describe(*live) : v1::Connection();
-  };
-  return HandlerOf(spec, std::move(hooks));
+  return HandlerOf(spec, shared_, {executor_, name_, forward_id_, workers_});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -142,16 +112,6 @@ AnyOnHandlerError ListenerResource::MakeOnHandlerError(
     };
   }
   return OnHandlerErrorOf(spec, std::move(call));
-}
-
-std::shared_ptr<Claim> ListenerResource::ClaimOf(int64_t connection_id) {
-  auto live = shared_.connections.Find(connection_id);
-  // A handler begins in the step in which its connection entered the table.
-  // Where there was no memory for that, nobody can claim it.
-  if (live == nullptr) return std::make_shared<Claim>(executor_);
-  auto& claim = live->facts.claim;
-  if (!claim) claim = std::make_shared<Claim>(executor_);
-  return claim;
 }
 
 // Throws `error` unless a worker says RETURN.

@@ -88,7 +88,6 @@ class ListenerResource final : private ServerObserver {
   absl::Status Start();
   AnyHandler MakeHandler(const CheckedSpec& spec);
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
-  std::shared_ptr<Claim> ClaimOf(int64_t connection_id);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
                     Duration timeout);
   // A remote listener without a worker accepts nothing.

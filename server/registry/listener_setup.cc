@@ -1,42 +1,87 @@
 #include "server/registry/listener_setup.h"
 
+#include <cstdint>
+#include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "lib/base/log.h"
+#include "portreeve/v1/connection.pb.h"
 #include "server/handlers/handlers.h"
+#include "server/registry/connection_table.h"
+#include "server/remote/claim.h"
+#include "server/remote/remote_handler.h"
 
 namespace portreeve::server {
 namespace {
 
-AnyHandler ForwardHandlerOf(const CheckedSpec& spec, HandlerHooks hooks) {
+ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
+                                const ListenerParts& listener) {
   ForwardOptions options;
   options.upstream = spec.forward()->upstream;
   options.connect_timeout = spec.forward()->connect_timeout;
   options.buffer_age_limit = spec.options().buffer_age_limit;
-  options.on_connected = std::move(hooks.on_connected);
-  options.admit = std::move(hooks.admit);
-  options.open = std::move(hooks.open);
-  options.loops = hooks.loops;
-  options.listener = hooks.listener;
-  options.on_loop = std::move(hooks.on_loop);
-  return ForwardHandler(std::move(options));
+  options.on_connected = [&connections = shared.connections](
+                             int64_t id,
+                             std::shared_ptr<const AnyAddress> upstream) {
+    const auto live = connections.Find(id);
+    if (live) live->facts.upstream = std::move(upstream);
+  };
+  options.admit = [policy = shared.policy](const Inet::Address& address) {
+    return policy.CheckAddress(address);
+  };
+  options.open = [policy = shared.policy](const Unix::Address& address) {
+    return policy.OpenSocket(address);
+  };
+  options.loops = &shared.loops;
+  options.listener = listener.forward_id;
+  options.on_loop = [name = listener.name,
+                     is_told = std::make_shared<bool>(false)] {
+    if (std::exchange(*is_told, true)) return;
+    Log(absl::StrCat(*name,
+                     ": the forward leads clients back to a listener "
+                     "that they have come through; they are reset"));
+  };
+  return options;
 }
 
-AnyHandler RemoteHandlerOf(const CheckedSpec& spec, HandlerHooks hooks) {
+std::shared_ptr<Claim> ClaimOf(const ConnectionTable& connections, int64_t id,
+                               const Executor& executor) {
+  const auto live = connections.Find(id);
+  // A handler begins in the step in which its connection entered the table.
+  // Where there was no memory for that, nobody can claim it.
+  if (live == nullptr) return std::make_shared<Claim>(executor);
+  auto& claim = live->facts.claim;
+  if (!claim) claim = std::make_shared<Claim>(executor);
+  return claim;
+}
+
+RemoteOptions RemoteOptionsOf(const CheckedSpec& spec, const Shared& shared,
+                              const ListenerParts& listener) {
   RemoteOptions options;
-  options.workers = hooks.workers;
+  options.workers = &listener.workers;
   options.claim_timeout = spec.remote()->claim_timeout;
-  options.claim_of = std::move(hooks.claim_of);
-  options.describe = std::move(hooks.describe);
-  return RemoteHandler(std::move(options));
+  options.claim_of = [&connections = shared.connections,
+                      executor = listener.executor](int64_t id) {
+    return ClaimOf(connections, id, executor);
+  };
+  options.describe = [&connections = shared.connections](int64_t id) {
+    const auto live = connections.Find(id);
+    return live ? Describe(*live) : v1::Connection();
+  };
+  return options;
 }
 
 }  // namespace
 
-AnyHandler HandlerOf(const CheckedSpec& spec, HandlerHooks hooks) {
+AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
+                     const ListenerParts& listener) {
   if (spec.forward() != nullptr) {
-    return ForwardHandlerOf(spec, std::move(hooks));
+    return ForwardHandler(ForwardOptionsOf(spec, shared, listener));
   }
-  if (spec.remote() != nullptr) return RemoteHandlerOf(spec, std::move(hooks));
+  if (spec.remote() != nullptr) {
+    return RemoteHandler(RemoteOptionsOf(spec, shared, listener));
+  }
   return spec.message().handler().has_echo() ? EchoHandler() : DiscardHandler();
 }
 

@@ -2,34 +2,25 @@
 #ifndef PORTREEVE_SERVER_REGISTRY_LISTENER_SETUP_H_
 #define PORTREEVE_SERVER_REGISTRY_LISTENER_SETUP_H_
 
-#include <cstdint>
-#include <functional>
-#include <memory>
-
+#include "lib/base/executor.h"
 #include "lib/serve/any_server.h"
-#include "portreeve/v1/connection.pb.h"
 #include "server/api/checked_spec.h"
+#include "server/events/event_ring.h"
 #include "server/handlers/forward_loops.h"
-#include "server/remote/remote_handler.h"
+#include "server/registry/shared.h"
+#include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
 
-// What the handlers need of the daemon.
-struct HandlerHooks {
-  // forward: its upstream is reached; as ForwardOptions.
-  std::function<void(int64_t connection_id, std::shared_ptr<const AnyAddress>)>
-      on_connected;
-  std::function<absl::Status(const Inet::Address&)> admit;
-  std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
-  ForwardLoops* loops = nullptr;
-  ForwardLoops::Id listener = 0;
-  std::function<void()> on_loop;
-  // remote: as RemoteOptions.
-  WorkerPool* workers = nullptr;
-  std::function<std::shared_ptr<Claim>(int64_t)> claim_of;
-  std::function<v1::Connection(int64_t)> describe;
+// The parts of a listener that its handlers use.
+struct ListenerParts {
+  const Executor& executor;
+  const SharedName& name;
+  ForwardLoops::Id forward_id;
+  WorkerPool& workers;  // Outlives them.
 };
-AnyHandler HandlerOf(const CheckedSpec& spec, HandlerHooks hooks);
+AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
+                     const ListenerParts& listener);
 
 // `call` is for CALL.
 AnyOnHandlerError OnHandlerErrorOf(const CheckedSpec& spec,
