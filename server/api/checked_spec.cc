@@ -94,7 +94,7 @@ absl::Status AtLeast(absl::string_view field, int lowest, int value) {
 absl::Status CheckLimits(v1::ListenerSpec& spec, ServerOptions& options) {
   const ServerOptions defaults;
   if (!spec.has_max_connections()) {
-    spec.set_max_connections(AnyServer::DefaultMaxConnections());
+    spec.set_max_connections(DefaultMaxConnections());
   }
   if (!spec.has_max_pending_connections()) {
     spec.set_max_pending_connections(defaults.max_pending_connections);

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/time_source.h"
-#include "lib/serve/any_server.h"
+#include "lib/serve/server_options.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/convert.h"
 

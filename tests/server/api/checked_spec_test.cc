@@ -68,7 +68,7 @@ TEST(CheckedSpecTest, WhatIsUnsetHasItsDefaultInTheMessageAndInTheValues) {
   const v1::ListenerSpec& message = echo->message();
   EXPECT_EQ(message.where_to_listen().inet().address(), "0.0.0.0");
   EXPECT_TRUE(message.where_to_listen().inet().reuse_address());
-  EXPECT_EQ(message.max_connections(), AnyServer::DefaultMaxConnections());
+  EXPECT_EQ(message.max_connections(), DefaultMaxConnections());
   EXPECT_EQ(message.max_pending_connections(), 64);
   EXPECT_EQ(message.max_accepts_per_batch(), 1);
   EXPECT_EQ(message.buffer_age_limit().at_most().seconds(), 120);
@@ -78,7 +78,7 @@ TEST(CheckedSpecTest, WhatIsUnsetHasItsDefaultInTheMessageAndInTheValues) {
   EXPECT_EQ(inet.port, 0);
   EXPECT_TRUE(inet.reuse_address);
   const ServerOptions& options = echo->options();
-  EXPECT_EQ(options.max_connections, AnyServer::DefaultMaxConnections());
+  EXPECT_EQ(options.max_connections, DefaultMaxConnections());
   EXPECT_EQ(options.max_pending_connections, 64);
   EXPECT_EQ(options.max_accepts_per_batch, 1);
   EXPECT_EQ(options.buffer_age_limit.at_most(), minutes(2));

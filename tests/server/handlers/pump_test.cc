@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include <cerrno>
 #include <string>
@@ -16,8 +15,6 @@
 #include "lib/base/asio.h"
 #include "lib/base/descriptor.h"
 #include "lib/net/close_socket.h"
-#include "tests/testing/in_child.h"
-#include "tests/testing/refused_call.h"
 
 namespace portreeve::server {
 namespace {
@@ -39,18 +36,6 @@ struct Connected {
     ours = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     EXPECT_TRUE(ours.is_open());
     fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-  }
-
-  // By a unix socket instead, of which the kernel keeps little.
-  void BecomeUnix() {
-    int ends[2];
-    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-                         ends),
-              0);
-    ours = Descriptor(ends[0]);
-    peers = Descriptor(ends[1]);
-    const int little = 16 * 1024;
-    (void)setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
   }
 
   // Returns once it has arrived.
@@ -125,47 +110,6 @@ TEST_F(PumpTest, ASendThatWasInterruptedIsTriedAgain) {
   char received[8];
   EXPECT_EQ(recv(target_.peers.get(), received, sizeof received, 0), 5);
   EXPECT_EQ(std::string_view(received, 5), "hello");
-}
-
-// As where a filter is put on a process that runs already.
-TEST_F(PumpTest, WhatIsLeftInAPipeIsSentWhereSpliceIsRefusedFromThenOn) {
-  target_.BecomeUnix();
-  std::string data(200'000, '\0');
-  for (size_t i = 0; i < data.size(); ++i) {
-    data[i] = static_cast<char>(i * 37 + i / 241);
-  }
-  std::string_view to_send = data;
-  std::string got;
-  int num_steps = 0;
-  Pump pump;
-  const auto step = [&] {
-    const ssize_t sent =
-        send(source_.peers.get(), to_send.data(), to_send.size(), MSG_DONTWAIT);
-    if (sent > 0) to_send.remove_prefix(static_cast<size_t>(sent));
-    pump.NoteSource(EPOLLIN);
-    Run(pump);
-    char space[4096];
-    const ssize_t n =
-        recv(target_.peers.get(), space, sizeof space, MSG_DONTWAIT);
-    if (n > 0) got.append(space, static_cast<size_t>(n));
-    ASSERT_LT(++num_steps, 10'000);
-  };
-  // A copy never has so much; and a part of it has gone.
-  const auto is_in_pipe = [&] { return pump.held() > Outbox::kMostBytes; };
-  int64_t received;
-  size_t held;
-  do {
-    received = pump.received();
-    held = pump.held();
-    ASSERT_NO_FATAL_FAILURE(step());
-    ASSERT_LT(got.size(), data.size());
-  } while (!is_in_pipe() || pump.received() != received || pump.held() == held);
-  testing::InChild([&] {
-    ASSERT_TRUE(testing::RefuseCall(SYS_splice, ENOSYS));
-    while (got.size() < data.size()) ASSERT_NO_FATAL_FAILURE(step());
-    EXPECT_TRUE(got == data);
-    EXPECT_EQ(pump.sent(), static_cast<int64_t>(data.size()));
-  });
 }
 
 }  // namespace
