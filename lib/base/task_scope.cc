@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/base/check.h"
+#include "lib/base/guarded.h"
 
 namespace portreeve {
 
@@ -42,7 +43,7 @@ class TaskScope::ExitHandler {
   }
 
   void operator()(std::exception_ptr error) {
-    on_exit_(error);
+    Guarded([&] { on_exit_(error); });
     scope_.OnTaskExit(running_);
   }
 

@@ -343,8 +343,8 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   if (!not_started) co_await race->decided().Wait(kTuple);
   race->Cancel();
   co_await JoinAll(race->scope());
-  if (not_started) std::rethrow_exception(not_started);
   co_await asio::this_coro::throw_if_cancelled(throws);
+  if (not_started) std::rethrow_exception(not_started);
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {
     race->ThrowAwayResult();

@@ -89,12 +89,13 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection.shared_from_this());
-  CountOut(connection.descriptors(), [&] {
-    // Its own loop could not watch it.
-    if (error_number != 0) ++dropped_total_;
-  });
+  // Where its own loop could not watch it.
+  if (error_number != 0) ++dropped_total_;
+  CountOut(connection.descriptors(), [] {});
+  if (error_number != 0) {
+    Guarded([&] { acceptor_.NoteUnwatched(error_number); });
+  }
   CheckHandlersDetermined();
-  if (error_number != 0) acceptor_.NoteUnwatched(error_number);
 }
 
 }  // namespace portreeve

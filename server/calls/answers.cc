@@ -42,8 +42,8 @@ void Answers::Add(Answer& answer) {
 void Answers::Give() {
   while (Answer* const answer = Next()) {
     // The answer may be gone before Finish() returns.
-    const grpc::Status status = std::move(answer->status);
-    answer->reactor->Finish(status);
+    grpc::Status status = std::move(answer->status);
+    answer->reactor->Finish(std::move(status));
   }
 }
 

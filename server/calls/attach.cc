@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "lib/base/status.h"
-#include "lib/base/task_scope.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/remote/stream_session.h"
@@ -45,9 +44,11 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
     co_await ServeStream(std::move(stream), std::move(connection),
                          std::move(options));
   } catch (...) {
-    // It may have come before there was a session.
-    const std::exception_ptr error = std::current_exception();
-    if (!IsCancelled(error)) claim->End(error);
+    // It may have come before there was a session.  It is no error of the
+    // handler, which could close the listener.
+    (*live)->connection->Close(ExistingConnections::kReset,
+                               CloseReason::kCancelled);
+    claim->End(nullptr);
     throw;
   }
 }

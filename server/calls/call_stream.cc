@@ -206,9 +206,10 @@ void CallStream::CloseIfUnused(const absl::Status& status) {
 
 void CallStream::FinishIfIdle() {
   if (!closed() || !outgoing_.empty() || finished_) return;
+  const grpc::Status status = ToGrpcOrLess(*status_);
   finished_ = true;
   NoteAnswer(context_);
-  Finish(ToGrpc(*status_));
+  Finish(status);
 }
 
 // gRPC's last call: what was posted before it runs before it.

@@ -115,7 +115,6 @@ ConnectionService::Stream* ConnectionService::StartStream(
   auto stream =
       std::make_shared<SocketStream>(loop_, context, std::move(on_done));
   loop_.Post([this, serve, stream, audit = std::move(audit)] {
-    if (!streams_.Add(stream)) return;
     auto on_exit = [stream](std::exception_ptr error) {
       if (!error || IsCancelled(error)) return;
       Monitor::TopLevel().Send(error);
@@ -124,6 +123,7 @@ ConnectionService::Stream* ConnectionService::StartStream(
     };
     absl::Status not_begun = ShuttingDown();
     try {
+      if (!streams_.Add(stream)) return;
       if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
     } catch (...) {
       not_begun = AnswerToException();

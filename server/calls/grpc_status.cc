@@ -68,4 +68,12 @@ grpc::Status ToGrpc(const absl::Status& status) {
                       details.SerializeAsString());
 }
 
+grpc::Status ToGrpcOrLess(const absl::Status& status) {
+  try {
+    return ToGrpc(status);
+  } catch (...) {
+    return grpc::Status(grpc::StatusCode::INTERNAL, "");
+  }
+}
+
 }  // namespace portreeve::server

@@ -14,6 +14,10 @@ namespace portreeve::server {
 // thread.
 grpc::Status ToGrpc(const absl::Status& status);
 
+// The same for a call that must have an answer: where there is no memory for
+// words, INTERNAL without any.  Never throws.
+grpc::Status ToGrpcOrLess(const absl::Status& status);
+
 }  // namespace portreeve::server
 
 #endif  // PORTREEVE_SERVER_CALLS_GRPC_STATUS_H_

@@ -15,15 +15,11 @@ namespace {
 // refusal of what has more loses nothing.
 constexpr size_t kMostOfAChange = size_t{64} << 10;
 
-// Never throws: where there is no memory for words, it is INTERNAL without any.
+// Never throws.
 void SetAnswer(Answers::Answer& answer, grpc::ServerUnaryReactor& reactor,
                const absl::Status& status) {
   answer.reactor = &reactor;
-  try {
-    answer.status = ToGrpc(status);
-  } catch (...) {
-    answer.status = grpc::Status(grpc::StatusCode::INTERNAL, "");
-  }
+  answer.status = ToGrpcOrLess(status);
 }
 
 }  // namespace
@@ -111,7 +107,7 @@ void WaitReactor::Run(const Begin& begin) {
 
 void WaitReactor::FinishWith(const absl::Status& status) {
   unread_.Note();
-  Finish(ToGrpc(status));
+  Finish(ToGrpcOrLess(status));
 }
 
 void WaitReactor::Await(Wait wait) {

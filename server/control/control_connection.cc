@@ -62,7 +62,7 @@ bool ControlConnection::BeginCall() {
   const int in_flight = ++in_flight_;
   // Those whose connections have ended are judged when they are looked at.
   return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_ + ended_,
-                                    answered_);
+                                    answered_ - unjoined_ - ended_);
 }
 
 void ControlConnection::EndCall(bool cancelled) {
@@ -86,6 +86,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.carrying = carrying_;
   totals.unjoined = unjoined_;
   totals.ended = ended_;
+  totals.most_of_connections = most_of_connections_;
   totals.answered = answered_;
   const MutexLock lock(mutex_);
   if (!copy_.is_open()) return totals;

@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -57,11 +58,18 @@ class ControlConnection {
   bool BeginCall();
   void EndCall(bool cancelled);
   // A call that is to carry a connection: what bounds its number is the
-  // connection, and not the calls that may wait.
-  void BeginUnjoined() { ++unjoined_; }
+  // connection, and not the calls that may wait.  Of these and the next the
+  // loop's thread tells alone.
+  void BeginUnjoined() {
+    ++unjoined_;
+    NoteMost();
+  }
   void EndUnjoined() { --unjoined_; }
   // A call that carries a connection, whose bytes are expected, too.
-  void BeginCarrying() { ++carrying_; }
+  void BeginCarrying() {
+    ++carrying_;
+    NoteMost();
+  }
   void EndCarrying() { --carrying_; }
   // One that has carried one, which is closed by now.  As many as were carried
   // at a time are no calls that wait: all may end at once.
@@ -112,6 +120,11 @@ class ControlConnection {
   }
 
  private:
+  void NoteMost() {
+    const int most = ended_ == 0 ? 0 : most_of_connections_.load();
+    most_of_connections_ = std::max(most, carrying_ + unjoined_);
+  }
+
   const Client client_;
   std::once_flag name_once_;
   std::string who_;
@@ -120,6 +133,7 @@ class ControlConnection {
   std::atomic<int> carrying_ = 0;
   std::atomic<int> unjoined_ = 0;
   std::atomic<int> ended_ = 0;
+  std::atomic<int> most_of_connections_ = 0;
   std::atomic<int64_t> begun_ = 0;
   std::atomic<int64_t> cancelled_ = 0;
   std::atomic<int64_t> messages_ = 0;

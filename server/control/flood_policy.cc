@@ -53,11 +53,10 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   last_look_ = now;
   last_ = totals;
   // All that were carried at a time may have ended at once.
-  most_carried_ = totals.ended == 0 ? totals.carrying
-                                    : std::max(most_carried_, totals.carrying);
-  const int of_connections =
-      totals.carrying + totals.unjoined + std::min(totals.ended, most_carried_);
-  if (TooManyCalls(totals.in_flight, of_connections, totals.answered)) {
+  const int of_connections = totals.carrying + totals.unjoined +
+                             std::min(totals.ended, totals.most_of_connections);
+  if (TooManyCalls(totals.in_flight, of_connections,
+                   totals.answered - totals.unjoined - totals.ended)) {
     return Excess::kCalls;
   }
   if (too_many_cancelled) return Excess::kCancelled;

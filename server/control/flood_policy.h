@@ -71,7 +71,10 @@ class FloodPolicy {
     int carrying = 0;   // Of these.
     int unjoined = 0;   // Of these: they carry nothing yet.
     int ended = 0;      // Of these: they carry nothing any more.
-    int answered = 0;   // Of these: the status is on its way.
+    int answered = 0;   // Of these, and of those: the status is on its way.
+    // The most at a time that carried, or were to, since none was left that
+    // carries nothing any more.
+    int most_of_connections = 0;
   };
 
   enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };
@@ -86,10 +89,10 @@ class FloodPolicy {
     return bytes_.level() > explained ? bytes_.level() - explained : 0;
   }
 
-  // Whether those are too many calls, at any time; `of_connections` are bounded
-  // by their connections.
+  // Whether those are too many calls, at any time: `of_connections` are bounded
+  // by their connections, and some of those that carry nothing are answered.
   static bool TooManyCalls(int in_flight, int of_connections, int answered) {
-    return in_flight - of_connections - std::min(answered, kMostAnswered) >
+    return in_flight - of_connections - std::clamp(answered, 0, kMostAnswered) >
            kMostCalls;
   }
 
@@ -106,8 +109,6 @@ class FloodPolicy {
 
   void SetCarrying(TimePoint now, int carrying);
 
-  // The most at a time since none was left that had ended.
-  int most_carried_ = 0;
   // The most of late; what those that have ended since held is not in the
   // buckets any more once they do not count.
   int64_t carrying_ = 0;

@@ -554,6 +554,28 @@ TEST(ControlConnection, AThousandCallsMayWaitAndMoreMayCarry) {
   EXPECT_FALSE(pair->BeginCall());
 }
 
+// However soon after they have begun, before anybody looks.
+TEST(ControlConnection, TheMostThatWereCarriedAtATimeAreKnown) {
+  Pair pair("fd:5");
+  const auto most = [&] { return pair->Totals().most_of_connections; };
+  for (int i = 0; i < 3; ++i) pair->BeginUnjoined();
+  EXPECT_EQ(most(), 3);
+  for (int i = 0; i < 3; ++i) {
+    pair->BeginEnded();
+    pair->EndUnjoined();
+  }
+  EXPECT_EQ(most(), 3);
+  pair->BeginCarrying();
+  EXPECT_EQ(most(), 3);
+  pair->BeginEnded();
+  pair->EndCarrying();
+  // Once none is left it begins anew.
+  for (int i = 0; i < 4; ++i) pair->EndEnded();
+  pair->BeginCarrying();
+  EXPECT_EQ(most(), 1);
+  EXPECT_EQ(pair->Totals().ended, 0);
+}
+
 // gRPC is slow to give them back where others keep it busy.
 TEST(ControlConnection, WhoCallsOneByOneMayHaveAnsweredCallsLeft) {
   Pair pair("fd:5");
