@@ -54,14 +54,30 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   const int64_t part = IsOnAlert(now) ? kGrowthPartOnAlert : kGrowthPart;
   const int64_t growth =
       std::min(bytes - older_.unaccounted, resident - older_.resident) -
-      kInPassing * (older_.most_credit - older_.credit);
-  const int64_t excess = bytes - credit - limit_;
+      (older_.most_credit - older_.credit);
+  KeepCredit(now, credit);
+  const int64_t excess = bytes - credit_ - limit_;
   const bool is_growth = growth > limit_ / part;
   if (excess > 0 || is_growth) alert_until_ = After(now, kAlert);
   if (IsLevel(now, excess)) return Alarm::kLevel;
   if (!is_growth) return Alarm::kNone;
+  const int64_t before = std::min<int64_t>(older_.unaccounted, 0);
   older_ = newer_ = memory;
-  return Alarm::kGrowth;
+  return bytes - before - credit_ > limit_ / kGrowthPart
+             ? Alarm::kGrowth
+             : Alarm::kGrowthWithinCredit;
+}
+
+void MemoryPolicy::KeepCredit(TimePoint now, int64_t credit) {
+  if (credit >= credit_ || now >= credit_until_) {
+    credit_ = credit;
+    credit_until_ = After(now, kAfterCarrying);
+    credit_has_fallen_ = false;
+  } else if (!credit_has_fallen_ && credit_ - credit > limit_ / kGrowthPart) {
+    credit_has_fallen_ = true;
+    num_trimmed_ = 0;
+    TrimAt(After(now, kTrimAfter[0]));
+  }
 }
 
 bool MemoryPolicy::IsLevel(TimePoint now, int64_t excess) {

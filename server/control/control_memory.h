@@ -41,19 +41,24 @@ class MemoryPolicy {
   static constexpr Duration kTrimFirst = std::chrono::milliseconds(100);
   static constexpr int64_t kTrimFirstPart = 32;
 
-  // How many times its credit a connection may take while it is new.
-  static constexpr int64_t kInPassing = 2;
+  // How long what connections that clients served may have left in the heap is
+  // nobody else's: it is trimmed meanwhile.
+  static constexpr Duration kAfterCarrying = std::chrono::seconds(10);
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 
   // The process has `bytes` that nothing accounts for, and `resident` in all:
   // what only leaves the account, as with connections that close, is no growth.
   // Of `bytes` up to `credit` are for connections that clients serve, as they
-  // are now; those that have ended may have left theirs in the heap.
+  // are now; those that have ended may have left theirs in the heap for a
+  // while.
   enum class Alarm {
     kNone,
-    // It has grown so fast that whoever sends much has to go.
+    // It has grown so fast that whoever sends much has to go; and so that this
+    // may be what the connections that clients serve have just begun to take:
+    // they send to all of them at once, after a while.
     kGrowth,
+    kGrowthWithinCredit,
     // It is too large, and trimming is no help: whoever is busy has to go.
     kLevel,
   };
@@ -76,6 +81,7 @@ class MemoryPolicy {
     int64_t most_credit = 0;  // Since then.
   };
 
+  void KeepCredit(TimePoint now, int64_t credit);
   bool IsLevel(TimePoint now, int64_t excess);
   void TrimAt(TimePoint latest);
 
@@ -85,6 +91,9 @@ class MemoryPolicy {
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;
+  int64_t credit_ = 0;  // The most of late.
+  TimePoint credit_until_{};
+  bool credit_has_fallen_ = false;  // By much, since then.
   std::optional<TimePoint> too_large_since_;
   TimePoint alert_until_{};
   int num_trimmed_ = 0;  // Since the last shutdown.

@@ -17,8 +17,9 @@ constexpr int kPendingStep = 128;
 // Who has half the activity of the busiest is as busy.
 constexpr int64_t kAsBusy = 2;
 
-// What one that carries connections may have sent for each.
-constexpr int64_t kActivityOfCarrying = 512 << 10;
+// What one that carries connections may have sent for each: a message of which
+// a part has come, and windows of HTTP/2.
+constexpr int64_t kActivityOfCarrying = FloodPolicy::kBytesOfCarrying;
 
 // What a stream may have sent of which no message has come, at the least.
 constexpr int64_t kOneWindow = 64 << 10;
@@ -103,7 +104,9 @@ bool ControlTable::IsBusier(const Busy& a, const Busy& b) {
 
 void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
   const std::vector<Busy> busy =
-      whom == Whom::kEvenThoseThatCarry ? HoldingOnes() : BusyOnes();
+      whom == Whom::kEvenThoseThatCarry ? HoldingOnes()
+      : whom == Whom::kAllBeyondCredit  ? BusyOnes(kActivityOfCarrying)
+                                        : BusyOnes(kOneWindow);
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;
     ShutDown(*one.connection, why);
@@ -129,7 +132,8 @@ std::vector<std::shared_ptr<ControlConnection>> ControlTable::OpenOnes() const {
   return open;
 }
 
-std::vector<ControlTable::Busy> ControlTable::BusyOnes() const {
+std::vector<ControlTable::Busy> ControlTable::BusyOnes(
+    int64_t of_carrying) const {
   const TimePoint now = clock_();
   std::vector<Busy> busy;
   std::vector<Busy> carrying;
@@ -140,7 +144,7 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes() const {
       if (activity >= kLeastActivity) busy.push_back({connection, activity});
       continue;
     }
-    const int64_t more = connection->SentOfLate(now) - carried * kOneWindow;
+    const int64_t more = connection->SentOfLate(now) - carried * of_carrying;
     if (more >= kLeastOfCarrying) carrying.push_back({connection, more});
   }
   if (busy.empty()) busy = std::move(carrying);

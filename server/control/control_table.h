@@ -79,11 +79,18 @@ class ControlTable {
   // ends the busiest one, or with it all that are nearly as busy; for want of
   // such, of those who carry, and have sent as much as kLeastOfCarrying: what
   // gRPC is slow to be done with, in a flood of others, is not their fault.
+  // kAllBeyondCredit: of those who carry, what may be a message and a window of
+  // each of their connections is not counted.
   // kEvenThoseThatCarry: of those who do, or have sent unexplained, kLeastHeld
   // or more; for want of such, or where it is far more, of those that carry
   // connections, what is expected for these not counted; and at last, for want
   // of such, of those with all that they have sent.
-  enum class Whom { kBusiest, kAllAsBusy, kEvenThoseThatCarry };
+  enum class Whom {
+    kBusiest,
+    kAllAsBusy,
+    kAllBeyondCredit,
+    kEvenThoseThatCarry
+  };
   void ShutDownBusiest(Whom whom, const std::string& why);
 
   // How many calls carry a connection.
@@ -98,8 +105,9 @@ class ControlTable {
   };
   static bool IsBusier(const Busy& a, const Busy& b);
   std::vector<std::shared_ptr<ControlConnection>> OpenOnes() const;
-  // The busiest first.
-  std::vector<Busy> BusyOnes() const;
+  // The busiest first; of one that carries, `of_carrying` bytes for each of its
+  // connections do not count.
+  std::vector<Busy> BusyOnes(int64_t of_carrying) const;
   std::vector<Busy> HoldingOnes() const;
   bool MayLog();
 

@@ -96,21 +96,24 @@ void FloodWatch::LookAtAll(TimePoint now) {
                            ? FloodPolicy::kMostBytesOnAlert
                            : FloodPolicy::kMostBytesOfAll;
   if (bytes <= most) return;
-  table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy,
+  table_.ShutDownBusiest(ControlTable::Whom::kAllBeyondCredit,
                          "too many bytes of all clients that are no calls");
 }
 
 void FloodWatch::LookAtMemory(TimePoint now) {
-  // What may wait of a connection that a client serves, windows included.
-  constexpr int64_t kOfCarrying = 512 << 10;
+  constexpr char kGrowth[] = "it makes the daemon grow (--max-control-memory)";
+  // What gRPC and the heap may have for a connection that a client serves while
+  // all of them are busy; half of it, and less, once they wait for their peers.
+  constexpr int64_t kOfCarrying = 1 << 20;
   switch (memory_.policy().Look(now, memory_.Unaccounted(), memory_.Resident(),
                                 table_.num_carrying() * kOfCarrying)) {
     case MemoryPolicy::Alarm::kNone:
       return;
     case MemoryPolicy::Alarm::kGrowth:
-      return table_.ShutDownBusiest(
-          ControlTable::Whom::kAllAsBusy,
-          "it makes the daemon grow (--max-control-memory)");
+      return table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, kGrowth);
+    case MemoryPolicy::Alarm::kGrowthWithinCredit:
+      return table_.ShutDownBusiest(ControlTable::Whom::kAllBeyondCredit,
+                                    kGrowth);
     case MemoryPolicy::Alarm::kLevel:
       return table_.ShutDownBusiest(
           ControlTable::Whom::kEvenThoseThatCarry,

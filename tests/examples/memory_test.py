@@ -77,6 +77,23 @@ class MemoryTest(unittest.TestCase):
     def test_peers_that_do_not_read(self):
         self.assertLessEqual(self.growth("flood", sends=False), LIMIT + FRAME)
 
+    def test_all_are_sent_to_at_once_after_a_while(self):
+        """Nobody takes what the connections may hold for a flood."""
+        peers = [Peer(self.address, buffer=SOCKET_BUFFER)
+                 for _ in range(CONNECTIONS)]
+        poll_until(lambda: len(self.daemon.connections("a")) == CONNECTIONS,
+                   "all are connected")
+        # Of memory the daemon compares the last second or two.
+        for _ in range(3):
+            self.wait_until_still()
+        for peer in peers:
+            peer.send(b"flood_large\n")
+        self.wait_until_still()
+        self.assertEqual(self.daemon.get("a").status.num_connections,
+                         CONNECTIONS)
+        for peer in peers:
+            peer.reset()
+
     def test_peers_that_do_not_read_large_frames(self):
         self.assertLessEqual(self.growth("flood_large", sends=False),
                              LIMIT + LARGE_FRAME)

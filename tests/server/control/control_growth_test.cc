@@ -56,6 +56,7 @@ class ControlGrowthTest : public ControlAcceptorTest {
 
   int64_t taken_ = 0;  // As if the process had grown by it.
   std::vector<char> growth_;
+  std::vector<char> more_growth_;
   ControlMemory limited_{kLimit, [this] { return -taken_; }};
 };
 
@@ -87,6 +88,33 @@ TEST_F(ControlGrowthTest, WhatServedConnectionsMayHoldIsNoGrowth) {
   Grow();
   Look(busy);
   EXPECT_EQ(Seen(busy), "nothing");
+}
+
+// They had been served for a while when they began to take it.
+TEST_F(ControlGrowthTest, WhoServesManyMaySendToAllOfThemAtOnce) {
+  RawClient& serves = ConnectAndCall(1);
+  for (int i = 0; i < 100; ++i) Plain(0)->BeginCarrying();
+  Look(serves);
+  time().Advance(std::chrono::seconds(5));
+  Look(serves);
+  // A part of a message for each, of which nobody has heard.
+  const auto send_to_all = [&](size_t bytes) {
+    const std::string part(bytes, 'x');
+    for (int i = 0; i < 100; ++i) {
+      EXPECT_EQ(serves.Send(part), "ok");
+      ReadGiven(0);
+    }
+  };
+  send_to_all(256 << 10);
+  Grow();
+  Look(serves);
+  EXPECT_EQ(Seen(serves), "nothing");
+  // What none of them may hold is something else.
+  send_to_all(300 << 10);
+  more_growth_ = std::vector<char>(8 << 20, 'x');
+  Look(serves);
+  EXPECT_EQ(Seen(serves), "ECONNRESET");
+  (void)TakeLog();
 }
 
 // What is left of a flood that is over.

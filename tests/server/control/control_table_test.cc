@@ -267,6 +267,23 @@ TEST_F(ControlTableTest, ForWantOfOthersWhoCarriesIsAsBusyAsItSends) {
   EXPECT_FALSE(calm.ended());
 }
 
+// It sends to all that it serves.
+TEST_F(ControlTableTest, WithinTheCreditWhoCarriesMaySendAMessageForEach) {
+  Pair& calm = Add("calm");
+  Pair& busy = Add("busy");
+  Carry(*calm, 2);
+  Carry(*busy, 1);
+  constexpr size_t kMuch =
+      ControlActivity::kFreeBytes + (64 << 10) + ControlTable::kLeastOfCarrying;
+  calm.Send(kMuch);
+  busy.Send(kMuch);
+  ShutDownBusiest(Whom::kAllBeyondCredit);
+  EXPECT_EQ(table_.num_shut_down(), 0);
+  ShutDownBusiest(Whom::kAllAsBusy);
+  EXPECT_TRUE(busy.ended());
+  EXPECT_FALSE(calm.ended());
+}
+
 // What is left of a flood that is over is not the fault of who calls.
 TEST_F(ControlTableTest, WhereTheProcessIsTooLargeAFewCallsAreNoFault) {
   Pair& one = Add("one");

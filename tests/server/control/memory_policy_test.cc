@@ -213,8 +213,8 @@ TEST(MemoryPolicy, WhileThereIsTooMuchItIsTrimmedEachSecondForAWhile) {
 TEST(MemoryPolicy, WhatIsForConnectionsThatAreServedIsNoGrowth) {
   MemoryPolicy policy(80);
   EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(1)), 50, 50, 20), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(2)), 51, 51, 20), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(1)), 30, 30, 20), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(2)), 31, 31, 20), Alarm::kGrowth);
   EXPECT_EQ(policy.Look(At(milliseconds(3)), 100, 31, 20), Alarm::kNone);
   EXPECT_EQ(policy.next_trim(), std::nullopt);
   EXPECT_EQ(policy.Look(At(milliseconds(4)), 101, 31, 20), Alarm::kNone);
@@ -226,10 +226,55 @@ TEST(MemoryPolicy, WhatConnectionsThatHaveEndedLeaveIsNoGrowth) {
   EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(1)), 40, 40, 40), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(2)), 40, 40, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(3)), 81, 91, 1), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 120, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(200)), 120, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10'000)), 81, 40, 0), Alarm::kNone);
+  // It was trimmed by then, and is somebody else's.
+  EXPECT_EQ(policy.Look(At(milliseconds(10'001)), 81, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10'101)), 81, 40, 0), Alarm::kLevel);
+}
+
+TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterManyConnectionsHaveEnded) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 40, 40, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(1)), 40, 40, 30), Alarm::kNone);
   EXPECT_EQ(policy.next_trim(), std::nullopt);
-  EXPECT_EQ(policy.Look(At(milliseconds(4)), 81, 91, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(104)), 81, 91, 0), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(2)), 40, 40, 29), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(2'200)));
+  // Once for all of them.
+  EXPECT_EQ(policy.Look(At(milliseconds(2'100)), 40, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(2'200)));
+  int num_trims = 0;
+  for (; policy.next_trim(); ++num_trims) {
+    policy.OnTrimmed(*policy.next_trim());
+    EXPECT_EQ(policy.Look(At(seconds(3)), 40, 40, 0), Alarm::kNone);
+  }
+  EXPECT_EQ(num_trims, 6);
+  // And for the next.
+  EXPECT_EQ(policy.Look(At(seconds(40)), 40, 40, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(41)), 40, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(41'200)));
+}
+
+// They were served for a while before they took it.
+TEST(MemoryPolicy, WhatThoseThatAreServedBeginToTakeIsGrowthWithinTheirCredit) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 0, 0, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(5)), 0, 0, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(5)), 11, 11, 100),
+            Alarm::kGrowthWithinCredit);
+  EXPECT_EQ(policy.Look(At(seconds(5)), 110, 110, 100),
+            Alarm::kGrowthWithinCredit);
+  // Beyond an eighth of the limit it is not theirs.
+  EXPECT_EQ(policy.Look(At(seconds(5)), 113, 113, 100), Alarm::kGrowth);
+  // Nor is it where the account had too much.
+  MemoryPolicy another(80);
+  EXPECT_EQ(another.Look(At(seconds(0)), -50, 0, 100), Alarm::kNone);
+  EXPECT_EQ(another.Look(At(seconds(1)), 60, 110, 100),
+            Alarm::kGrowthWithinCredit);
+  MemoryPolicy third(80);
+  EXPECT_EQ(third.Look(At(seconds(0)), -50, 0, 100), Alarm::kNone);
+  EXPECT_EQ(third.Look(At(seconds(1)), 61, 111, 100), Alarm::kGrowth);
 }
 
 // New ones may take it again, once it was given back.
@@ -238,8 +283,8 @@ TEST(MemoryPolicy, WhatWasGivenBackOfThemMayComeAgainWithOthers) {
   EXPECT_EQ(policy.Look(At(seconds(0)), 40, 40, 40), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(1)), 5, 5, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(2)), 45, 45, 40), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(3)), 95, 95, 40), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(4)), 96, 96, 40), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(milliseconds(3)), 55, 55, 40), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(4)), 56, 56, 40), Alarm::kGrowth);
 }
 
 // It may be something else that is left then.
