@@ -11,6 +11,11 @@
 
 namespace portreeve::server {
 
+// Audits one call: what became of it, and of `name` ("listeners/web"; may be
+// empty).
+using AuditFunction =
+    std::function<void(const std::string& name, const absl::Status& result)>;
+
 // {"time":"...","who":"...","method":"portreeve.v1.ListenerService/
 // CreateListener","name":"listeners/web","result":"OK"}: result is OK, or the
 // reason of the error, or its code.

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/guarded.h"
 #include "server/api/errors.h"
 #include "server/control/control_calls.h"
 
@@ -146,6 +147,13 @@ void Gate::Audit(const Caller& caller, const std::string& name,
                 absl::StrCat(std::string(caller.method->service), "/",
                              std::string(caller.method->method)),
                 name, result);
+}
+
+AuditFunction Gate::Auditor(Caller caller) const {
+  return [this, caller = std::move(caller)](const std::string& name,
+                                            const absl::Status& result) {
+    Guarded([&] { Audit(caller, name, result); });
+  };
 }
 
 }  // namespace portreeve::server

@@ -51,6 +51,9 @@ class Gate {
   // refused, to `name` ("listeners/web"; may be empty).
   void Audit(const Caller& caller, const std::string& name,
              const absl::Status& result) const;
+  // The same for a call of `caller` that ends later.  Never throws.  The gate
+  // outlives it.
+  AuditFunction Auditor(Caller caller) const;
 
  private:
   const LivePolicy policy_;

@@ -3,23 +3,19 @@
 #ifndef PORTREEVE_SERVER_CALLS_ATTACH_H_
 #define PORTREEVE_SERVER_CALLS_ATTACH_H_
 
-#include <functional>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "lib/base/asio.h"
+#include "server/access/audit_log.h"
 #include "server/registry/registry.h"
 #include "server/remote/client_stream.h"
 
 namespace portreeve::server {
 
-// Told once what became of the call: the name of the connection, or "", and
-// OK once it is the client's.
-using AuditFunction =
-    std::function<void(const std::string& name, const absl::Status& result)>;
-
 // Reads the first frame, which must be `attach`, and serves the connection.
+// `audit` is told once, with the name of the connection, or "", and OK once it
+// is the client's.
 // Finishes the stream: with INVALID_FIELD, NOT_FOUND, NOT_REMOTE or
 // ALREADY_ATTACHED where there was no `opened`.  Only where it throws, which it
 // does for want of memory, and when it is cancelled, the caller has to.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
 #include "server/control/control_calls.h"
 
@@ -200,8 +201,8 @@ void CallStream::Close(const absl::Status& status) {
   FinishIfIdle();
 }
 
-void CallStream::CloseIfUnused(const absl::Status& status) {
-  if (!used_) Close(status);
+void CallStream::CloseForShutdown() {
+  if (!used_) Close(ShuttingDown());
 }
 
 void CallStream::FinishIfIdle() {

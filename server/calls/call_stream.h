@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "lib/base/loop.h"
 #include "lib/base/time_source.h"
+#include "server/calls/open_streams.h"
 #include "server/control/control_connection.h"
 
 namespace portreeve::server {
@@ -31,14 +32,16 @@ namespace portreeve::server {
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.  Close() must be called in the end.
 class CallStream
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public OpenStream {
  public:
   // Ends the call with `status`, after what was given to Send().  Only the
   // first call counts.  Needed for a broken call, too.
   virtual void Close(const absl::Status& status);
 
-  // The same, if no message has come yet.
-  void CloseIfUnused(const absl::Status& status);
+  // With SHUTTING_DOWN, if no message has come yet: the others end with what
+  // they are for.
+  void CloseForShutdown() final;
 
   void OnReadDone(bool ok) final;
   void OnWriteDone(bool ok) final;

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "lib/base/guarded.h"
 #include "lib/base/monitor.h"
 #include "lib/base/task_scope.h"
 #include "server/api/convert.h"
@@ -44,9 +43,7 @@ ServerUnaryReactor* ConnectionService::ListConnections(
     listener = *std::move(id);
   }
   auto work = [this, listener = std::move(listener), request, response] {
-    auto page = registry_.ListConnections(listener, *request);
-    if (page.ok()) *response = *std::move(page);
-    return page.status();
+    return Put(registry_.ListConnections(listener, *request), response);
   };
   return AnswerPageOnLoop(loop_.context(), context, response, std::move(work));
 }
@@ -59,9 +56,7 @@ ServerUnaryReactor* ConnectionService::GetConnection(
   const auto number = ParseConnectionName(request->name(), "name");
   if (!number.ok()) return Answer(context, number.status());
   auto work = [this, number = *number, response] {
-    auto connection = registry_.GetConnection(number);
-    if (connection.ok()) *response = *std::move(connection);
-    return connection.status();
+    return Put(registry_.GetConnection(number), response);
   };
   return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
@@ -71,26 +66,22 @@ ServerUnaryReactor* ConnectionService::CloseConnection(
     v1::Connection* response) {
   auto caller = gate_.Admit(*context, "CloseConnection");
   if (!caller.ok()) return Answer(context, caller.status());
-  auto audit = [this, request,
-                caller = *std::move(caller)](const absl::Status& status) {
-    gate_.Audit(caller, request->name(), status);
+  auto audit = [request, audit = gate_.Auditor(*std::move(caller))](
+                   const absl::Status& status) {
+    audit(request->name(), status);
     return status;
   };
   const auto number = ParseConnectionName(request->name(), "name");
   if (!number.ok()) return Answer(context, audit(number.status()));
   const auto how = FromProto(request->mode());
   if (!how.ok()) return Answer(context, audit(how.status()));
-  auto begin = [this, number = *number, how = *how, response,
-                audit]() -> absl::StatusOr<WaitReactor::Wait> {
-    auto awaited = registry_.CloseConnection(number, how);
-    if (const auto s = audit(awaited.status()); !s.ok()) return s;
-    auto respond = [response, describe = std::move(awaited->describe)] {
-      *response = describe();
-    };
-    return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
+  auto begin = [this, number = *number, how = *how, audit] {
+    auto closing = registry_.CloseConnection(number, how);
+    (void)audit(closing.status());
+    return closing;
   };
-  return WaitReactor::Start(loop_.context(), context, response,
-                            std::move(begin));
+  return AnswerWhen(loop_.context(), context, response, response,
+                    std::move(begin));
 }
 
 ConnectionService::Stream* ConnectionService::Attach(
@@ -106,11 +97,8 @@ ConnectionService::Stream* ConnectionService::Dial(
 ConnectionService::Stream* ConnectionService::StartStream(
     CallbackServerContext& context, std::string_view method, Serve* serve) {
   auto caller = gate_.Admit(context, method);
-  if (!caller.ok()) return new RefusedStream(context, caller.status());
-  auto audit = [this, caller = *std::move(caller)](const std::string& name,
-                                                   const absl::Status& status) {
-    Guarded([&] { gate_.Audit(caller, name, status); });
-  };
+  if (!caller.ok()) return new RefusedStream<Stream>(context, caller.status());
+  AuditFunction audit = gate_.Auditor(*std::move(caller));
   auto on_done = [this](CallStream* stream) { streams_.Remove(stream); };
   auto stream =
       std::make_shared<SocketStream>(loop_, context, std::move(on_done));

@@ -5,11 +5,11 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "portreeve/v1/handler.pb.h"
+#include "server/access/audit_log.h"
 #include "server/calls/call_stream.h"
 #include "server/calls/unread_answers.h"
 #include "server/registry/registry.h"
@@ -25,11 +25,8 @@ namespace portreeve::server {
 // no room any more is none: it leaves, and the call ends with OVERLOADED.
 class HandleStream final : public CallStream, private Worker {
  public:
-  // Told the listener's name when the client has joined it, or was refused.
-  using AuditFunction =
-      std::function<void(const std::string& name, const absl::Status&)>;
-
-  // As CallStream's.  `registry` outlives it.
+  // As CallStream's.  `registry` outlives it.  `audit` is told the listener's
+  // name when the client has joined it, or was refused.
   HandleStream(Loop& loop, const grpc::CallbackServerContext& context,
                Registry& registry, AuditFunction audit, OnDoneFunction on_done);
 

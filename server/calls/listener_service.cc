@@ -15,23 +15,6 @@ namespace {
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
-// Moves a result into its place.
-template <typename T>
-absl::Status Put(absl::StatusOr<T> result, T* place) {
-  if (result.ok()) *place = *std::move(result);
-  return result.status();
-}
-
-// A wait whose end puts the answer into `place`.
-absl::StatusOr<WaitReactor::Wait> ToWait(
-    absl::StatusOr<Awaited<v1::Listener>> awaited, v1::Listener* place) {
-  if (!awaited.ok()) return awaited.status();
-  auto respond = [place, describe = std::move(awaited->describe)] {
-    *place = describe();
-  };
-  return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
-}
-
 // Empty where the daemon is to choose.
 std::string NameAskedFor(const v1::CreateListenerRequest& request) {
   return request.listener_id().empty() ? ""
@@ -40,9 +23,11 @@ std::string NameAskedFor(const v1::CreateListenerRequest& request) {
 
 }  // namespace
 
-ListenerService::ListenerService(asio::io_context& loop, Registry& registry,
-                                 Gate& gate)
-    : UnaryService(loop, gate), loop_(loop), registry_(registry), gate_(gate) {
+ListenerService::ListenerService(Loop& loop, Registry& registry, Gate& gate)
+    : UnaryService(loop.context(), gate),
+      loop_(loop),
+      registry_(registry),
+      gate_(gate) {
   ServeUnary("CreateListener", &ListenerService::CreateListener);
   ServeUnary("GetListener", &ListenerService::GetListener);
   ServeUnary("ListListeners", &ListenerService::ListListeners);
@@ -83,7 +68,7 @@ ServerUnaryReactor* ListenerService::CreateListener(
     }
     return status;
   };
-  return AnswerOnLoop(loop_, context, response, std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::GetListener(
@@ -96,7 +81,7 @@ ServerUnaryReactor* ListenerService::GetListener(
   auto work = [this, id = *std::move(id), response] {
     return Put(registry_.Get(id), response);
   };
-  return AnswerOnLoop(loop_, context, response, std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::ListListeners(
@@ -107,7 +92,7 @@ ServerUnaryReactor* ListenerService::ListListeners(
   auto work = [this, request, response] {
     return Put(registry_.List(*request), response);
   };
-  return AnswerPageOnLoop(loop_, context, response, std::move(work));
+  return AnswerPageOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::UpdateListener(
@@ -126,7 +111,7 @@ ServerUnaryReactor* ListenerService::UpdateListener(
     gate_.Audit(caller, request->listener().name(), status);
     return status;
   };
-  return AnswerOnLoop(loop_, context, response, std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseListener(
@@ -142,13 +127,14 @@ ServerUnaryReactor* ListenerService::CloseListener(
   const auto wait_for = CheckWaitFor(request->wait_for());
   if (!wait_for.ok()) return Refuse(context, *caller, name, wait_for.status());
   auto begin = [this, caller = *caller, id = *std::move(id),
-                existing = *existing, wait_for = *wait_for, response] {
+                existing = *existing, wait_for = *wait_for] {
     auto closing = registry_.Close(id, existing, wait_for);
     // Before the wait, which may be long and need not end.
     gate_.Audit(caller, ListenerName(id), closing.status());
-    return ToWait(std::move(closing), response);
+    return closing;
   };
-  return WaitReactor::Start(loop_, context, response, std::move(begin));
+  return AnswerWhen(loop_.context(), context, response, response,
+                    std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::IsClosed(
@@ -163,7 +149,7 @@ ServerUnaryReactor* ListenerService::IsClosed(
     if (is_closed.ok()) response->set_is_closed(*is_closed);
     return is_closed.status();
   };
-  return AnswerOnLoop(loop_, context, response, std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 ServerUnaryReactor* ListenerService::CloseFinished(
@@ -175,11 +161,11 @@ ServerUnaryReactor* ListenerService::CloseFinished(
   if (!id.ok()) return Answer(context, id.status());
   const auto wait_for = CheckWaitFor(request->wait_for());
   if (!wait_for.ok()) return Answer(context, wait_for.status());
-  auto begin = [this, id = *std::move(id), wait_for = *wait_for, response] {
-    return ToWait(registry_.CloseFinished(id, wait_for),
-                  response->mutable_listener());
+  auto begin = [this, id = *std::move(id), wait_for = *wait_for] {
+    return registry_.CloseFinished(id, wait_for);
   };
-  return WaitReactor::Start(loop_, context, response, std::move(begin));
+  return AnswerWhen(loop_.context(), context, response,
+                    response->mutable_listener(), std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::DeleteListener(
@@ -194,7 +180,7 @@ ServerUnaryReactor* ListenerService::DeleteListener(
     gate_.Audit(caller, ListenerName(id), status);
     return status;
   };
-  return AnswerOnLoop(loop_, context, response, std::move(work));
+  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
 }  // namespace portreeve::server

@@ -2,10 +2,9 @@
 #ifndef PORTREEVE_SERVER_CALLS_LISTENER_SERVICE_H_
 #define PORTREEVE_SERVER_CALLS_LISTENER_SERVICE_H_
 
-#include <boost/asio/io_context.hpp>
 #include <string>
 
-#include "lib/base/asio.h"
+#include "lib/base/loop.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 #include "server/access/gate.h"
 #include "server/calls/unary_service.h"
@@ -18,7 +17,7 @@ namespace portreeve::server {
 class ListenerService final
     : public UnaryService<v1::ListenerService::CallbackService> {
  public:
-  ListenerService(asio::io_context& loop, Registry& registry, Gate& gate);
+  ListenerService(Loop& loop, Registry& registry, Gate& gate);
 
   grpc::ServerUnaryReactor* CreateListener(
       grpc::CallbackServerContext* context,
@@ -57,7 +56,7 @@ class ListenerService final
                                    const std::string& name,
                                    const absl::Status& status);
 
-  asio::io_context& loop_;
+  Loop& loop_;
   Registry& registry_;
   Gate& gate_;
 };

@@ -2,27 +2,27 @@
 
 #include <utility>
 
-#include "server/api/errors.h"
-
 namespace portreeve::server {
 
-bool OpenStreams::Add(std::shared_ptr<CallStream> stream) {
-  CallStream* const key = stream.get();
-  streams_.emplace(key, std::move(stream));
-  if (ended_) key->Close(ShuttingDown());
+bool OpenStreams::Add(std::shared_ptr<OpenStream> stream) {
+  OpenStream& added = *stream;
+  added.self_ = std::move(stream);
+  streams_.push_back(added);
+  if (ended_) added.CloseForShutdown();
   return !ended_;
 }
 
-void OpenStreams::Remove(CallStream* stream) {
-  streams_.erase(stream);
+void OpenStreams::Remove(OpenStream* stream) {
+  if (stream->hook_.is_linked()) {
+    streams_.erase(streams_.iterator_to(*stream));
+    std::exchange(stream->self_, nullptr).reset();
+  }
   CheckAllEnded();
 }
 
 Deferred<> OpenStreams::End() {
   ended_ = true;
-  for (const auto& [key, stream] : streams_) {
-    stream->CloseIfUnused(ShuttingDown());
-  }
+  for (OpenStream& stream : streams_) stream.CloseForShutdown();
   CheckAllEnded();
   return all_ended_.deferred();
 }

@@ -2,14 +2,30 @@
 #ifndef PORTREEVE_SERVER_CALLS_OPEN_STREAMS_H_
 #define PORTREEVE_SERVER_CALLS_OPEN_STREAMS_H_
 
-#include <map>
+#include <boost/intrusive/list.hpp>
 #include <memory>
 
 #include "lib/base/deferred.h"
 #include "lib/base/executor.h"
-#include "server/calls/call_stream.h"
 
 namespace portreeve::server {
+
+// One of them: a reactor of gRPC, which ends by itself in the end.
+// Threads: loop thread only.
+class OpenStream {
+ public:
+  virtual ~OpenStream() = default;
+
+  // Ends it as its service does when the daemon goes: at once with
+  // SHUTTING_DOWN where it has not begun, else as it is described there.
+  virtual void CloseForShutdown() = 0;
+
+ private:
+  friend class OpenStreams;
+
+  boost::intrusive::list_member_hook<> hook_;
+  std::shared_ptr<OpenStream> self_;  // While it is one of them.
+};
 
 // gRPC's part in owning them, and the gate that ends them.
 // Threads: loop thread only, but for the constructor.
@@ -20,13 +36,14 @@ class OpenStreams {
   OpenStreams& operator=(const OpenStreams&) = delete;
 
   // Keeps `stream` until Remove().  False after End(): it was closed with
-  // SHUTTING_DOWN.
-  bool Add(std::shared_ptr<CallStream> stream);
-  void Remove(CallStream* stream);
+  // SHUTTING_DOWN.  To keep it takes no memory: a call that nobody keeps
+  // would never end.
+  bool Add(std::shared_ptr<OpenStream> stream);
+  void Remove(OpenStream* stream);
 
-  // Closes those that no message has come on, and later ones, with
-  // SHUTTING_DOWN.  Determined when there is none left; one whose client does
-  // not read what it was sent stays.  Idempotent.
+  // Closes all, and later ones, for the shutdown.  Determined when there is
+  // none left; one whose client does not read what it was sent stays.
+  // Idempotent.
   Deferred<> End();
 
  private:
@@ -34,7 +51,11 @@ class OpenStreams {
 
   bool ended_ = false;
   const Ivar<> all_ended_;
-  std::map<CallStream*, std::shared_ptr<CallStream>> streams_;
+  boost::intrusive::list<
+      OpenStream,
+      boost::intrusive::member_hook<
+          OpenStream, boost::intrusive::list_member_hook<>, &OpenStream::hook_>>
+      streams_;
 };
 
 }  // namespace portreeve::server

@@ -10,14 +10,14 @@
 
 namespace portreeve::server {
 
-// Reads and writes nothing.  gRPC owns it.
-class RefusedStream final
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// Reads and writes nothing.  `Reactor` is that of the method.  gRPC owns it.
+template <typename Reactor>
+class RefusedStream final : public Reactor {
  public:
   RefusedStream(const grpc::CallbackServerContext& context,
                 const absl::Status& status) {
     NoteAnswer(context);
-    Finish(ToGrpc(status));
+    this->Finish(ToGrpc(status));
   }
 
   void OnDone() override { delete this; }

@@ -19,6 +19,7 @@
 #include "server/calls/grpc_status.h"
 #include "server/calls/unread_answers.h"
 #include "server/control/control_calls.h"
+#include "server/registry/awaited.h"
 
 namespace portreeve::server {
 
@@ -80,6 +81,13 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
 // told.  In a catch clause.  Never throws.
 absl::Status AnswerToException();
 
+// Moves a result into its place.
+template <typename T>
+absl::Status Put(absl::StatusOr<T> result, T* place) {
+  if (result.ok()) *place = *std::move(result);
+  return result.status();
+}
+
 // Runs `work`, an absl::Status(), on the loop, and answers with what it gives,
 // or throws: a call without an answer would wait for ever.  `work` may use the
 // request and the response.
@@ -115,8 +123,7 @@ grpc::ServerUnaryReactor* AnswerPageOnLoop(
   return AnswerOnLoop(loop, context, response, std::move(make));
 }
 
-// An RPC that waits for something on the loop.  A caller that stops waiting
-// ends the wait and nothing else.
+// An RPC that waits for something on the loop: see AnswerWhen().
 //
 // Threads: Start() on gRPC's; every field is touched on the loop only, but for
 // self_, which nothing but Start() and OnDone() uses.
@@ -156,6 +163,28 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   asio::cancellation_signal cancel_;
   std::shared_ptr<WaitReactor> self_;  // gRPC's reference, until OnDone().
 };
+
+// Runs `begin`, an absl::StatusOr<Awaited<Message>>(), on the loop, also for a
+// call that was cancelled.  Its error, or what it throws, is the answer; else
+// what it gave describes, when that is to be given, in `place`, which is
+// `response` or a part of it.  A caller that stops waiting ends the wait and
+// nothing else.
+template <typename Message, typename Begin>
+grpc::ServerUnaryReactor* AnswerWhen(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Message* place,
+    Begin begin) {
+  auto wait = [begin = std::move(begin),
+               place]() -> absl::StatusOr<WaitReactor::Wait> {
+    absl::StatusOr<Awaited<Message>> awaited = begin();
+    if (!awaited.ok()) return awaited.status();
+    auto respond = [place, describe = std::move(awaited->describe)] {
+      *place = describe();
+    };
+    return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
+  };
+  return WaitReactor::Start(loop, context, response, std::move(wait));
+}
 
 }  // namespace portreeve::server
 

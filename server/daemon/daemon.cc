@@ -127,7 +127,7 @@ struct Daemon::State {
         first_signal(loop.executor()),
         second_signal(loop.executor()),
         gate(policy, certificates, &audit),
-        listener_service(loop.context(), registry, gate),
+        listener_service(loop, registry, gate),
         connection_service(loop, registry, gate),
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate) {}
@@ -148,7 +148,7 @@ struct Daemon::State {
   // Refuses new streams and ends the watches; returns when every stream has
   // ended, as all do whose clients read.
   Task<> EndStreams() {
-    const Deferred<> watches = event_service.EndWatches();
+    const Deferred<> watches = event_service.EndStreams();
     const Deferred<> workers = handler_service.EndStreams();
     const Deferred<> sockets = connection_service.EndStreams();
     co_await watches.Wait();

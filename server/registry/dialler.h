@@ -16,6 +16,7 @@
 #include "lib/serve/any_server.h"
 #include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
+#include "server/access/audit_log.h"
 #include "server/api/convert.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/shared.h"
@@ -37,9 +38,8 @@ class Dialler {
   // Connects as `request` says, tells `audit`, and serves the connection
   // through `stream`, which it finishes unless it throws for want of memory.
   // Cancellation: terminal; resets the connection.
-  Task<> Serve(
-      std::shared_ptr<ClientStream> stream, v1::ClientFrame::Dial request,
-      std::function<void(const std::string&, const absl::Status&)> audit);
+  Task<> Serve(std::shared_ptr<ClientStream> stream,
+               v1::ClientFrame::Dial request, AuditFunction audit);
 
   // Refuses what comes from now on.
   void BeginShutdown() { shutting_down_ = true; }

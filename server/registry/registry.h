@@ -27,6 +27,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/awaited.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/dialler.h"
 #include "server/registry/listener_resource.h"
@@ -34,13 +35,6 @@
 #include "server/registry/shared.h"
 
 namespace portreeve::server {
-
-// An answer that is to be given later.
-template <typename Message>
-struct Awaited {
-  Deferred<> until;                   // When.
-  std::function<Message()> describe;  // What, then.  Keeps what it needs.
-};
 
 // What the control plane does, without gRPC.  Listeners are given by id,
 // connections by number (server/api/names.h), enums checked

@@ -10,23 +10,12 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
-#include "server/control/control_calls.h"
+#include "server/calls/refused_stream.h"
 #include "server/watch/snapshot.h"
 #include "server/watch/watch_filter.h"
 
 namespace portreeve::server {
 namespace {
-
-// A call that is refused before it has a stream.
-class Refused : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
- public:
-  Refused(const grpc::CallbackServerContext& context,
-          const grpc::Status& status) {
-    NoteAnswer(context);
-    Finish(status);
-  }
-  void OnDone() override { delete this; }
-};
 
 bool Parse(const grpc::ByteBuffer& raw, v1::WatchEventsRequest& request) {
   grpc::Slice slice;
@@ -53,24 +42,26 @@ absl::Status CheckStart(const v1::WatchEventsRequest& request,
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
+EventService::Stream* EventService::WatchEvents(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
   const auto caller = gate_.Admit(*context, "WatchEvents");
-  if (!caller.ok()) return new Refused(*context, ToGrpc(caller.status()));
+  const auto refuse = [context](const absl::Status& status) {
+    return new RefusedStream<Stream>(*context, status);
+  };
+  if (!caller.ok()) return refuse(caller.status());
   v1::WatchEventsRequest request;
   if (!Parse(*raw, request)) {
-    return new Refused(
-        *context, ToGrpc(InvalidMessage(
-                      "not a WatchEventsRequest, whose strings are UTF-8")));
+    return refuse(
+        InvalidMessage("not a WatchEventsRequest, whose strings are UTF-8"));
   }
   if (request.initial_snapshot() && unread_.IsFull(*context)) {
-    return new Refused(*context, ToGrpc(TooMuchUnread()));
+    return refuse(TooMuchUnread());
   }
   auto filter = FilterOf(request);
-  if (!filter.ok()) return new Refused(*context, ToGrpc(filter.status()));
+  if (!filter.ok()) return refuse(filter.status());
   const auto checked = CheckStart(request, log_.instance_id());
-  if (!checked.ok()) return new Refused(*context, ToGrpc(checked));
-  auto on_done = [this](WatchStream* stream) { OnDone(stream); };
+  if (!checked.ok()) return refuse(checked);
+  auto on_done = [this](WatchStream* stream) { streams_.Remove(stream); };
   const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =
       std::make_shared<WatchStream>(shared, *context, std::move(on_done));
@@ -83,8 +74,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::WatchEvents(
 void EventService::Start(const std::shared_ptr<WatchStream>& stream,
                          const WatchFilter& filter,
                          const v1::WatchEventsRequest& request) {
-  streams_.emplace(stream.get(), stream);
-  if (ended_) return stream->Close(ToGrpc(ShuttingDown()));
+  if (!streams_.Add(stream)) return;
   const auto first = FirstRevision(request);
   if (!first.ok()) return stream->Close(ToGrpc(first.status()));
   EventMessages snapshot;
@@ -102,22 +92,6 @@ absl::StatusOr<int64_t> EventService::FirstRevision(
   return ServerError(absl::StatusCode::kOutOfRange, "REVISION_UNKNOWN",
                      absl::StrCat("start_revision ", request.start_revision(),
                                   " is beyond the next one, ", next));
-}
-
-Deferred<> EventService::EndWatches() {
-  ended_ = true;
-  for (const auto& [key, stream] : streams_) stream->End();
-  CheckAllDone();
-  return all_done_.deferred();
-}
-
-void EventService::OnDone(WatchStream* stream) {
-  streams_.erase(stream);
-  CheckAllDone();
-}
-
-void EventService::CheckAllDone() {
-  if (ended_ && streams_.empty()) all_done_.FillIfEmpty();
 }
 
 }  // namespace portreeve::server

@@ -3,7 +3,6 @@
 #define PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -11,6 +10,7 @@
 #include "lib/base/loop.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/access/gate.h"
+#include "server/calls/open_streams.h"
 #include "server/calls/unread_answers.h"
 #include "server/events/event_log.h"
 #include "server/registry/registry.h"
@@ -24,7 +24,7 @@ namespace portreeve::server {
 // WatchEvents is raw: the answers are put together from events that were
 // encoded once for all watchers with the same filter.
 //
-// Threads: the methods are gRPC's; EndWatches(): loop thread.
+// Threads: the methods are gRPC's; EndStreams(): loop thread.
 // Lifetime: what it is made of outlives it.  Destroy it when the gRPC server is
 // shut down and the loop has run dry.
 class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
@@ -38,16 +38,17 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
         unread_(UnreadAnswers::Of(loop.context())),
         schedule_(loop, log),
         filters_(log),
-        all_done_(loop.executor()) {}
+        streams_(loop.executor()) {}
 
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchEvents(
-      grpc::CallbackServerContext* context,
-      const grpc::ByteBuffer* request) override;
+  using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+  Stream* WatchEvents(grpc::CallbackServerContext* context,
+                      const grpc::ByteBuffer* request) override;
 
   // Ends every watch with OK, after the events until now; later ones are
   // refused.  Determined when the clients of all have been told; one that does
   // not read is never.  Idempotent.
-  Deferred<> EndWatches();
+  Deferred<> EndStreams() { return streams_.End(); }
 
  private:
   void Start(const std::shared_ptr<WatchStream>& stream,
@@ -56,8 +57,6 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // Errors: REVISION_UNKNOWN.
   absl::StatusOr<int64_t> FirstRevision(
       const v1::WatchEventsRequest& request) const;
-  void OnDone(WatchStream* stream);
-  void CheckAllDone();
 
   Loop& loop_;
   EventLog& log_;
@@ -68,9 +67,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // Loop thread only.
   WatchSchedule schedule_;
   EventFilters filters_;
-  bool ended_ = false;
-  const Ivar<> all_done_;
-  std::map<WatchStream*, std::shared_ptr<WatchStream>> streams_;
+  OpenStreams streams_;
 };
 
 }  // namespace portreeve::server

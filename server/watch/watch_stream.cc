@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
 #include "server/control/control_calls.h"
 
@@ -44,8 +45,9 @@ void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
   Continue();
 }
 
-void WatchStream::End() {
+void WatchStream::CloseForShutdown() {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
+  if (events_ == nullptr) return Close(ToGrpc(ShuttingDown()));
   ending_ = true;
   PumpLater();
 }

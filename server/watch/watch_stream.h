@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "lib/base/loop.h"
+#include "server/calls/open_streams.h"
 #include "server/calls/unread_answers.h"
 #include "server/control/control_connection.h"
 #include "server/events/event_log.h"
@@ -37,6 +38,7 @@ namespace portreeve::server {
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.
 class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                    public OpenStream,
                     private WatchSchedule::Watcher {
  public:
   // What all streams share; each outlives them.
@@ -58,9 +60,9 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
              EventMessages snapshot);
 
-  // Ends the call with OK, once the events of the log until now are sent.
-  // After Start(); idempotent.  Loop thread.
-  void End();
+  // Ends the call with OK, once the events of the log until now are sent; with
+  // SHUTTING_DOWN before Start().  Idempotent.  Loop thread.
+  void CloseForShutdown() final;
 
   // Ends the call after the message that is on its way, if there is one.  The
   // first status counts.  Loop thread.

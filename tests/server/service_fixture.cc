@@ -71,8 +71,8 @@ ServiceFixture::ServiceFixture(server::AuditLog* audit)
       event_came_.notify_all();
     });
   });
-  listener_service_ = std::make_unique<server::ListenerService>(
-      loop_.context(), *registry_, gate_);
+  listener_service_ =
+      std::make_unique<server::ListenerService>(loop_, *registry_, gate_);
   connection_service_ =
       std::make_unique<server::ConnectionService>(loop_, *registry_, gate_);
   handler_service_ =

@@ -92,7 +92,7 @@ void WatchFixture::Delete(const std::string& id) {
 }
 
 void WatchFixture::EndWatches() {
-  OnLoop([this] { service_->EndWatches(); });
+  OnLoop([this] { service_->EndStreams(); });
 }
 
 void WatchFixture::WaitUntil(const std::function<bool()>& condition) {

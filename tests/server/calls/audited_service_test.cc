@@ -50,8 +50,8 @@ class AuditedServiceTest : public ::testing::Test {
               loop_.executor(), lanes_->set(), events_, budget_, policy_);
         })
         .get();
-    service_ = std::make_unique<server::ListenerService>(loop_.context(),
-                                                         *registry_, *gate_);
+    service_ =
+        std::make_unique<server::ListenerService>(loop_, *registry_, *gate_);
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),

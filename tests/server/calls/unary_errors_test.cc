@@ -39,15 +39,16 @@ class ThrowingService final : public v1::ListenerService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::CloseListenerRequest* request,
       v1::Listener* response) override {
-    auto begin = [this, request]() -> absl::StatusOr<WaitReactor::Wait> {
+    auto begin = [this, request]() -> absl::StatusOr<Awaited<v1::Listener>> {
       if (request->name().empty()) throw std::runtime_error("thrown");
       const Ivar<> now(loop_.executor());
       now.Fill();
-      return WaitReactor::Wait{now.deferred(),
-                               [] { throw std::runtime_error("thrown"); }};
+      return Awaited<v1::Listener>{now.deferred(), []() -> v1::Listener {
+                                     throw std::runtime_error("thrown");
+                                   }};
     };
-    return WaitReactor::Start(loop_.context(), context, response,
-                              std::move(begin));
+    return AnswerWhen(loop_.context(), context, response, response,
+                      std::move(begin));
   }
 
  private:
