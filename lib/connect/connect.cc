@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/task_scope.h"
+#include "lib/net/any_connection.h"
 
 namespace portreeve {
 
@@ -111,7 +112,7 @@ Task<> ConnectionScope::Run(Task<> body) {
   state.scope.Spawn(std::move(body), on_exit);
   bool cancelled = !co_await WaitUnlessCancelled(state.ended.deferred());
   if (!cancelled) {
-    state.writer.Close(Writer::kForceCloseOfHandler);
+    state.writer.Close(kForceCloseAfter);
     cancelled = !co_await WaitUnlessCancelled(state.socket->closed());
   }
   if (cancelled) {

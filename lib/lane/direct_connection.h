@@ -152,9 +152,6 @@ class DirectConnection : public AnyConnection,
     owner_.home().poller().mailbox().Send([] {}, std::move(f));
   }
 
-  // What FIN-closing connections have for their flush (S8).
-  static constexpr std::chrono::seconds kForceCloseAfter{30};
-
   // Events of a descriptor, edge-triggered: what is told once needs no system
   // call to be told again.  Urgent data is told of, since reads stop there.
   static constexpr uint32_t kReadable =

@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_LIB_NET_ANY_CONNECTION_H_
 #define PORTREEVE_LIB_NET_ANY_CONNECTION_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,10 +17,15 @@ namespace portreeve {
 enum class ExistingConnections {
   kLeave,  // They go on.
   // What was written is flushed, then FIN; it is waited for the peer to have
-  // acknowledged all where that could be lost.  For at most 30 s in all.
+  // acknowledged all where that could be lost.  For at most kForceCloseAfter in
+  // all.
   kClose,
   kReset,  // RST at once.
 };
+
+// How long kClose, the end of a handler, and that of with_connection wait for
+// the peer to take what was written (CONFORMANCE e3b).
+inline constexpr std::chrono::seconds kForceCloseAfter{30};
 
 // Threads: the loop thread of its server, or of whoever dialled it, also where
 // another loop carries its bytes (DirectConnection).

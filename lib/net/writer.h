@@ -85,10 +85,9 @@ class Writer {
   // Bytes written and not yet taken by the kernel.
   size_t bytes_to_write() const;
 
-  // How long Close() waits for the flush: of a Writer on its own (g8), and of
-  // the end of a handler and of with_connection (e3b).
+  // How long Close() of a Writer on its own waits for the flush (CONFORMANCE
+  // g8).
   static constexpr std::chrono::seconds kForceCloseDefault{5};
-  static constexpr std::chrono::seconds kForceCloseOfHandler{30};
 
   // Flushes, and closes the socket in order (SocketCore::CloseInOrder()):
   // within the call where nothing is unread, unflushed, or unsent by the

@@ -46,10 +46,10 @@ Deferred<> StreamConnection::Close(ExistingConnections how,
       socket_->Reset();
     }
   } else if (writer_) {
-    writer_->Close(Writer::kForceCloseOfHandler);
+    writer_->Close(kForceCloseAfter);
   } else {
-    socket_->CloseInOrder(After(TimeSource::Of(socket_->executor()).Now(),
-                                Writer::kForceCloseOfHandler));
+    socket_->CloseInOrder(
+        After(TimeSource::Of(socket_->executor()).Now(), kForceCloseAfter));
   }
   return closed();
 }
