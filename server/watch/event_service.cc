@@ -61,17 +61,17 @@ EventService::Stream* EventService::WatchEvents(
   if (!filter.ok()) return refuse(filter.status());
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return refuse(checked);
-  auto on_done = [this](WatchStream* stream) { streams_.Remove(stream); };
-  const WatchStream::Shared shared{loop_, log_, schedule_, unread_};
+  auto on_done = [this](WatchCall* stream) { streams_.Remove(stream); };
+  const WatchCall::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =
-      std::make_shared<WatchStream>(shared, *context, std::move(on_done));
+      std::make_shared<WatchCall>(shared, *context, std::move(on_done));
   loop_.Post(
       [this, stream, filter = *std::move(filter),
        request = std::move(request)] { Start(stream, filter, request); });
   return stream.get();
 }
 
-void EventService::Start(const std::shared_ptr<WatchStream>& stream,
+void EventService::Start(const std::shared_ptr<WatchCall>& stream,
                          const WatchFilter& filter,
                          const v1::WatchEventsRequest& request) {
   if (!streams_.Add(stream)) return;

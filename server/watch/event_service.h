@@ -15,9 +15,9 @@
 #include "server/events/event_log.h"
 #include "server/registry/registry.h"
 #include "server/watch/filtered_events.h"
+#include "server/watch/watch_call.h"
 #include "server/watch/watch_filter.h"
 #include "server/watch/watch_schedule.h"
-#include "server/watch/watch_stream.h"
 
 namespace portreeve::server {
 
@@ -51,7 +51,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   Deferred<> EndStreams() { return streams_.End(); }
 
  private:
-  void Start(const std::shared_ptr<WatchStream>& stream,
+  void Start(const std::shared_ptr<WatchCall>& stream,
              const WatchFilter& filter, const v1::WatchEventsRequest& request);
   // The first revision that the watcher gets, after a snapshot.
   // Errors: REVISION_UNKNOWN.

@@ -1,4 +1,4 @@
-#include "server/watch/watch_stream.h"
+#include "server/watch/watch_call.h"
 
 #include <utility>
 
@@ -19,17 +19,17 @@ size_t SizeOf(const EventMessages& messages) {
 
 }  // namespace
 
-WatchStream::WatchStream(const Shared& shared,
-                         const grpc::CallbackServerContext& context,
-                         std::function<void(WatchStream*)> on_done)
+WatchCall::WatchCall(const Shared& shared,
+                     const grpc::CallbackServerContext& context,
+                     std::function<void(WatchCall*)> on_done)
     : shared_(shared),
       context_(context),
       peer_(context.peer()),
       connection_(ConnectionOf(context)),
       on_done_(std::move(on_done)) {}
 
-void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
-                        EventMessages snapshot) {
+void WatchCall::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
+                      EventMessages snapshot) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   PORTREEVE_CHECK(first <= shared_.log.last_revision() + 1);
   if (const size_t bytes = SizeOf(snapshot); bytes > 0) {
@@ -45,14 +45,14 @@ void WatchStream::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
   Continue();
 }
 
-void WatchStream::CloseForShutdown() {
+void WatchCall::CloseForShutdown() {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (events_ == nullptr) return Close(ToGrpc(ShuttingDown()));
   ending_ = true;
   PumpLater();
 }
 
-void WatchStream::Close(const grpc::Status& status) {
+void WatchCall::Close(const grpc::Status& status) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (!status_) status_ = status;
   shared_.schedule.Forget(*this);
@@ -61,7 +61,7 @@ void WatchStream::Close(const grpc::Status& status) {
   FinishIfIdle();
 }
 
-void WatchStream::OnWriteDone(bool ok) {
+void WatchCall::OnWriteDone(bool ok) {
   shared_.loop.Post([this, ok] {
     write_in_flight_ = false;
     message_.Clear();
@@ -72,17 +72,17 @@ void WatchStream::OnWriteDone(bool ok) {
   });
 }
 
-void WatchStream::OnCancel() {
+void WatchCall::OnCancel() {
   shared_.loop.Post([this] { Close(grpc::Status::CANCELLED); });
 }
 
 // gRPC's last call: what was posted before it runs before it.
-void WatchStream::OnDone() {
+void WatchCall::OnDone() {
   shared_.loop.Post([this] { on_done_(this); });
 }
 
 // Looks together with the others, unless there is much to send.
-void WatchStream::Continue() {
+void WatchCall::Continue() {
   const int64_t behind = shared_.log.last_revision() - next_ + 1;
   if (ending_ || !snapshot_.empty() || behind >= WatchSchedule::kManyEvents) {
     PumpLater();
@@ -92,7 +92,7 @@ void WatchStream::Continue() {
 }
 
 // In a later step.  That comes before OnDone()'s, as Finish() does.
-void WatchStream::PumpLater() {
+void WatchCall::PumpLater() {
   if (pump_posted_ || write_in_flight_ || status_) return;
   shared_.schedule.Forget(*this);
   pump_posted_ = true;
@@ -102,7 +102,7 @@ void WatchStream::PumpLater() {
   });
 }
 
-void WatchStream::Pump() {
+void WatchCall::Pump() {
   if (write_in_flight_ || status_) return;
   const Message message = TakeMessage();
   if (!message.empty()) {
@@ -114,21 +114,21 @@ void WatchStream::Pump() {
   }
 }
 
-void WatchStream::Send(const Message& message) {
+void WatchCall::Send(const Message& message) {
   message_ = grpc::ByteBuffer(message.data(), message.size());
   write_in_flight_ = true;
   if (connection_ != nullptr) connection_->AddSent();
   StartWrite(&message_);
 }
 
-WatchStream::Message WatchStream::TakeMessage() {
+WatchCall::Message WatchCall::TakeMessage() {
   if (snapshot_.empty()) return TakeEvents();
   Message message = {grpc::Slice(snapshot_.front())};
   snapshot_.pop_front();
   return message;
 }
 
-WatchStream::Message WatchStream::TakeEvents() {
+WatchCall::Message WatchCall::TakeEvents() {
   Message message;
   size_t size = 0;
   const int64_t first = next_;
@@ -144,13 +144,13 @@ WatchStream::Message WatchStream::TakeEvents() {
   return message;
 }
 
-void WatchStream::UncountSnapshot(size_t bytes) {
+void WatchCall::UncountSnapshot(size_t bytes) {
   if (bytes == 0) return;
   snapshot_bytes_ -= bytes;
   shared_.unread.Remove(peer_, bytes);
 }
 
-void WatchStream::FinishIfIdle() {
+void WatchCall::FinishIfIdle() {
   if (!status_ || write_in_flight_ || finished_) return;
   finished_ = true;
   NoteAnswer(context_);

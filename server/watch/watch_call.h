@@ -1,6 +1,6 @@
-// WatchStream: one WatchEvents call.
-#ifndef PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
-#define PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
+// WatchCall: one WatchEvents call.
+#ifndef PORTREEVE_SERVER_WATCH_WATCH_CALL_H_
+#define PORTREEVE_SERVER_WATCH_WATCH_CALL_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -37,9 +37,9 @@ namespace portreeve::server {
 // Threads: every field is touched on the loop only; gRPC's reactions post.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.
-class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                    public OpenStream,
-                    private WatchSchedule::Watcher {
+class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                  public OpenStream,
+                  private WatchSchedule::Watcher {
  public:
   // What all streams share; each outlives them.
   struct Shared {
@@ -50,8 +50,8 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   };
 
   // `context` is the call's.  Any thread.
-  WatchStream(const Shared& shared, const grpc::CallbackServerContext& context,
-              std::function<void(WatchStream*)> on_done);
+  WatchCall(const Shared& shared, const grpc::CallbackServerContext& context,
+            std::function<void(WatchCall*)> on_done);
 
   // Counts from now on: sends initial metadata, `snapshot`, and every one of
   // `events` from revision `first` on.  `first` is at most the log's last + 1.
@@ -97,7 +97,7 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const grpc::CallbackServerContext& context_;  // Until OnDone().
   const std::string peer_;
   const std::shared_ptr<ControlConnection> connection_;  // Null: not counted.
-  const std::function<void(WatchStream*)> on_done_;
+  const std::function<void(WatchCall*)> on_done_;
 
   std::shared_ptr<FilteredEvents> events_;  // From Start() on.
   EventMessages snapshot_;                  // What is left of it.
@@ -114,4 +114,4 @@ class WatchStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_WATCH_WATCH_STREAM_H_
+#endif  // PORTREEVE_SERVER_WATCH_WATCH_CALL_H_
