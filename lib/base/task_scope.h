@@ -1,4 +1,25 @@
-// TaskScope: the owner of coroutines (gate, cancellation and join in one).
+// TaskScope: the owner of coroutines.  It starts them, refuses more once it is
+// cancelled, cancels them, and waits for their end.
+//
+//   class Heartbeat {
+//    public:
+//     explicit Heartbeat(Executor executor) : tasks_(executor) {
+//       tasks_.Spawn(Run());
+//     }
+//     // To be awaited before the Heartbeat goes.
+//     Task<> Stop() {
+//       tasks_.Cancel();
+//       co_await tasks_.Join();
+//     }
+//
+//    private:
+//     Task<> Run() {
+//       for (;; ++beats_) co_await Sleep(std::chrono::seconds(1));
+//     }
+//
+//     int beats_ = 0;
+//     TaskScope tasks_;  // Last: the task uses what stands before it.
+//   };
 #ifndef PORTREEVE_LIB_BASE_TASK_SCOPE_H_
 #define PORTREEVE_LIB_BASE_TASK_SCOPE_H_
 

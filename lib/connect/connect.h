@@ -1,4 +1,21 @@
-// connect_sock, connect and with_connection (SPEC C2, C3, C4).
+// ConnectSock, Connect and WithConnection: from an address or a name to a
+// connection (docs/CONFORMANCE.md, C2-C4).
+//
+//   Task<std::string> Ask(std::string host, int port) {
+//     ConnectOptions options;
+//     options.timeout = std::chrono::seconds(5);
+//     auto talk = [](Socket<Inet>, Reader& reader,
+//                    Writer& writer) -> Task<std::string> {
+//       writer.Write("how are you?\n");
+//       writer.HalfClose();
+//       co_return co_await reader.ReadAll();
+//     };
+//     co_return co_await WithConnection(
+//         WhereToConnect<Inet>::OfHostAndPort(host, port), options, talk);
+//   }
+//
+// It throws a StatusError where there is no connection to be had, and the
+// connection is closed by the time it gives the answer.
 #ifndef PORTREEVE_LIB_CONNECT_CONNECT_H_
 #define PORTREEVE_LIB_CONNECT_CONNECT_H_
 

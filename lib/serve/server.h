@@ -1,4 +1,21 @@
-// Server<A>: Async's Tcp.Server (SPEC S1-S14).
+// Server<A>: a listening socket whose clients are served by a coroutine each,
+// as by Async's Tcp.Server (docs/CONFORMANCE.md, S1-S14).
+//
+//   Task<> Echo(Inet::Address client, Reader& reader, Writer& writer) {
+//     std::array<char, 4096> buffer;
+//     while (const size_t size = co_await reader.Read(buffer)) {
+//       writer.Write({buffer.data(), size});
+//       co_await writer.Flushed().Wait();
+//     }
+//   }
+//
+//   asio::io_context loop;
+//   const auto server = Server<Inet>::Create(
+//       loop.get_executor(), WhereToListen<Inet>::OfPortChosenByOs(),
+//       RaiseHandlerError(), Echo);
+//   if (!server.ok()) return server.status();
+//   Log(absl::StrCat("listening on port ", (*server)->listening_on()));
+//   loop.run();  // Until Close() was called, and the last handler has ended.
 #ifndef PORTREEVE_LIB_SERVE_SERVER_H_
 #define PORTREEVE_LIB_SERVE_SERVER_H_
 
