@@ -1,4 +1,5 @@
 // The names of Asio that the rest of the library uses, in one place.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_ASIO_H_
 #define PORTREEVE_LIB_BASE_ASIO_H_
 

@@ -15,14 +15,15 @@ namespace portreeve::internal {
 
 }  // namespace portreeve::internal
 
-// Ends the process with the condition's text when it does not hold.  For bugs
-// of the caller only, never for input.
+// Ends the process with the condition's text when it does not hold.  It is for
+// bugs of the caller only, never for input.
 #define PORTREEVE_CHECK(condition) \
   ((condition)                     \
        ? static_cast<void>(0)      \
        : ::portreeve::internal::CheckFailed(__FILE__, __LINE__, #condition))
 
-// The same in debug builds; compiled, but not evaluated, in others.
+// Does the same in debug builds.  In others the condition is compiled, but not
+// evaluated.
 #ifdef NDEBUG
 #define PORTREEVE_DCHECK(condition) \
   (true ? static_cast<void>(0) : static_cast<void>(condition))

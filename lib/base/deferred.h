@@ -1,5 +1,6 @@
-// Ivar and Deferred: a value that is written once and awaited by many (SPEC
-// C5).
+// Ivar and Deferred: a value that is written once and awaited by many
+// (docs/CONFORMANCE.md, C5).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_DEFERRED_H_
 #define PORTREEVE_LIB_BASE_DEFERRED_H_
 
@@ -54,7 +55,7 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
   bool determined() const { return value_.has_value(); }
   const Stored& value() const { return *value_; }
 
-  // False if it was determined already.
+  // Returns false if it was determined already.
   bool Fill(Stored value) {
     if (determined()) return false;
     value_.emplace(std::move(value));
@@ -100,7 +101,7 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
   class Waiter {
    public:
     virtual ~Waiter() = default;
-    // Posts the handler.  Only once.
+    // Posts the handler.  It is called once.
     virtual void Complete(std::shared_ptr<DeferredState> state,
                           error_code ec) = 0;
   };
@@ -114,7 +115,8 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
 
     void Complete(std::shared_ptr<DeferredState> state,
                   error_code ec) override {
-      // Before the post: a signal that is emitted later must find nothing.
+      // This comes before the post: a signal that is emitted later must find
+      // nothing.
       asio::get_associated_cancellation_slot(handler_).clear();
       const Executor executor = state->executor_;
       auto run = [state = std::move(state), ec,
@@ -125,7 +127,7 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
           std::move(handler)(ec, ec ? T() : state->value());
         }
       };
-      // Not a post to the handler's executor, for that of use_future has
+      // It is not posted to the handler's executor, for that of use_future has
       // threads of its own.
       asio::post(executor,
                  [work = std::move(work_), run = std::move(run)]() mutable {
@@ -158,18 +160,19 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
 
 }  // namespace internal
 
-// A handle on a value that is determined once, or never.  Copies are handles
-// on the same value and compare equal, as OCaml's phys_equal.
+// A handle on a value that is determined once, or never.  Copies are handles on
+// the same value and compare equal.  (docs/ARCHITECTURE.md says what
+// "determined" and "step" mean here and in every header.)
 //
 // Whoever waits is resumed in a later step of the loop, never inside Fill(),
 // in the order in which they began to wait.
 //
 // Wait() takes any Asio token of signature void(error_code, T), or
-// void(error_code) where T is void, and is awaitable without one.
+// void(error_code) where T is void.  Without a token it can be awaited.
 //
-// Cancellation: of any type; ends that wait with operation_aborted.  The value
+// Cancellation of any type ends that wait with operation_aborted.  The value
 // and the other waits are untouched.
-// T is copyable and default-constructible.
+// T must be copyable and default-constructible.
 // Threads: loop thread only.
 template <typename T = void>
 class Deferred {
@@ -178,7 +181,8 @@ class Deferred {
 
   bool determined() const { return state_->determined(); }
 
-  // The value (std::monostate where T is void).  CHECKs that it is determined.
+  // Gives the value (std::monostate where T is void).  CHECKs that it is
+  // determined.
   const typename internal::DeferredTypes<T>::Stored& value() const {
     PORTREEVE_CHECK(determined());
     return state_->value();
@@ -212,7 +216,7 @@ class Deferred {
   std::shared_ptr<State> state_;
 };
 
-// Wait() as a Task, without the value, for Asio's awaitable operators:
+// Waits for `deferred` and gives nothing, for Asio's awaitable operators:
 // `co_await (Await(closed) || Sleep(most))`.
 template <typename T>
 Task<> Await(Deferred<T> deferred) {
@@ -224,7 +228,7 @@ Task<> Await(Deferred<T> deferred) {
 template <typename T = void>
 class Ivar {
  public:
-  // `executor` is where Upon() functions run, and those who wait without an
+  // On `executor` the functions of Upon() run, and those waiters that have no
   // executor of their own.
   explicit Ivar(Executor executor)
       : state_(std::make_shared<State>(std::move(executor))) {}
@@ -235,7 +239,8 @@ class Ivar {
     PORTREEVE_CHECK(FillIfEmpty(std::forward<U>(value)...));
   }
 
-  // Determines the value; false, and no effect, if it is determined already.
+  // Determines the value.  Returns false, and has no effect, if it is
+  // determined already.
   template <typename... U>
   bool FillIfEmpty(U&&... value) const {
     return state_->Fill(typename State::Stored(std::forward<U>(value)...));

@@ -8,9 +8,9 @@
 
 namespace portreeve {
 
-// Calls each of its entries a fixed delay after it has joined.  For what almost
-// always leaves before: joining and leaving allocate nothing and seldom set the
-// timer.
+// Calls each of its entries a fixed delay after it has joined.  It is for
+// entries that almost always leave before: joining and leaving allocate nothing
+// and seldom set the timer.
 //
 // Threads: loop thread only.
 class DelayQueue {
@@ -21,12 +21,13 @@ class DelayQueue {
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
-    // Out of the queue again.  It may join again, and destroy itself.  What it
-    // throws goes to the top-level monitor.
+    // Called when the delay is over, after the entry was taken out of the
+    // queue.  The entry may join again, and may destroy itself.  What it throws
+    // goes to the top-level monitor.
     virtual void OnDelayOver() = 0;
 
    protected:
-    ~Entry() = default;  // It has left.
+    ~Entry() = default;  // It has left by then.
 
    private:
     friend class DelayQueue;
@@ -35,9 +36,9 @@ class DelayQueue {
 
   DelayQueue(TimeSource& time, Duration delay);
 
-  // `entry` is in no queue.
+  // `entry` must be in no queue.
   void Join(Entry& entry);
-  // Without effect on one that is not in the queue.
+  // Has no effect on an entry that is in no queue.
   void Leave(Entry& entry);
 
  private:

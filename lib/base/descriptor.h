@@ -23,7 +23,7 @@ class Descriptor {
 
   bool is_open() const { return fd_ >= 0; }
   int get() const { return fd_; }
-  // Gives up the ownership.
+  // Gives the descriptor away, open; the caller has to close it.
   int Release() { return std::exchange(fd_, -1); }
 
  private:

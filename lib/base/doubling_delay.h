@@ -1,4 +1,4 @@
-// DoublingDelay: when to look again at what the kernel does not tell of.
+// DoublingDelay: when to look again at what the kernel does not report.
 #ifndef PORTREEVE_LIB_BASE_DOUBLING_DELAY_H_
 #define PORTREEVE_LIB_BASE_DOUBLING_DELAY_H_
 
@@ -7,7 +7,7 @@
 
 namespace portreeve {
 
-// 1, 2, 4 ... 64 ms, and 100 ms from then on.
+// The delays are 1, 2, 4, 8, 16, 32 and 64 ms, and 100 ms from then on.
 class DoublingDelay {
  public:
   std::chrono::milliseconds Next() {

@@ -1,4 +1,5 @@
 // Executor: a loop, and the Monitor that is current on it.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_EXECUTOR_H_
 #define PORTREEVE_LIB_BASE_EXECUTOR_H_
 
@@ -28,14 +29,14 @@ class MonitoredExecutor {
   MonitoredExecutor(Inner inner, Monitor monitor)
       : inner_(std::move(inner)), monitor_(std::move(monitor)) {}
 
-  // The loop, with the top-level monitor.
+  // Runs on the loop of `inner`, with the top-level monitor.
   MonitoredExecutor(Inner inner)  // NOLINT: implicit, as Asio's own are.
       : inner_(std::move(inner)) {}
 
   const Inner& inner() const { return inner_; }
   const Monitor& monitor() const { return monitor_; }
 
-  // The same loop under another monitor.
+  // Gives the same loop with another monitor.
   MonitoredExecutor With(Monitor monitor) const {
     return MonitoredExecutor(inner_, std::move(monitor));
   }
@@ -83,7 +84,7 @@ class MonitoredExecutor {
 
 using Executor = MonitoredExecutor<asio::io_context::executor_type>;
 
-// The loop behind an executor.
+// Gives the loop behind an executor.
 inline asio::io_context& LoopOf(const Executor& executor) {
   return executor.query(asio::execution::context);
 }

@@ -1,5 +1,5 @@
-// Guarded: calls to whoever may throw, from where nothing may be left half
-// done.
+// Guarded: calls a function that may throw, for a caller that has to go on all
+// the same.
 #ifndef PORTREEVE_LIB_BASE_GUARDED_H_
 #define PORTREEVE_LIB_BASE_GUARDED_H_
 
@@ -19,7 +19,8 @@ void Guarded(const Monitor& monitor, F&& f) {
   }
 }
 
-// The same to the top-level monitor.  Without an exception it costs nothing.
+// Does the same with the top-level monitor.  Where nothing is thrown it costs
+// nothing.
 template <typename F>
 void Guarded(F&& f) {
   try {

@@ -1,4 +1,4 @@
-// HandlerMemory: memory for a handler that there must always be.
+// HandlerMemory: memory for a handler of Asio that can never be refused.
 #ifndef PORTREEVE_LIB_BASE_HANDLER_MEMORY_H_
 #define PORTREEVE_LIB_BASE_HANDLER_MEMORY_H_
 
@@ -9,16 +9,17 @@
 
 namespace portreeve {
 
-// What Asio keeps for one operation that is waited for again and again: a loop
-// that had no memory for it once would wait no more.  Only one at a time.
-// Threads: one.  Lifetime: outlives the operation.
+// Holds what Asio keeps for one operation that is waited for again and again: a
+// loop that had no memory for it once would never wait for it again.  One
+// operation has it at a time.
+// Threads: one.  Lifetime: it must outlive the operation.
 class HandlerMemory {
  public:
   HandlerMemory() = default;
   HandlerMemory(const HandlerMemory&) = delete;
   HandlerMemory& operator=(const HandlerMemory&) = delete;
 
-  // For asio::bind_allocator().
+  // Goes to asio::bind_allocator().
   template <typename T = void>
   class Allocator {
    public:
@@ -49,11 +50,12 @@ class HandlerMemory {
     HandlerMemory* memory_;
   };
   Allocator<> allocator() { return Allocator<>(*this); }
-  // Whether an operation has it.
+  // Whether an operation has the memory.
   bool is_used() const { return is_used_; }
 
  private:
-  // More than any operation of Asio's takes with a pointer to call.
+  // This is more than any operation of Asio's takes whose function holds a
+  // pointer.
   alignas(std::max_align_t) std::byte bytes_[256];
   bool is_used_ = false;
 };

@@ -1,4 +1,5 @@
-// Where the library's few lines of log go.
+// Log: where the library's few lines of log go.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_LOG_H_
 #define PORTREEVE_LIB_BASE_LOG_H_
 
@@ -7,7 +8,7 @@
 
 namespace portreeve {
 
-// Writes one line, without a line feed at its end.  Any thread.
+// Writes `line`, which has no line feed at its end.  Threads: any.
 void Log(std::string_view line);
 
 // Replaces what Log() does; null restores the default, a line on stderr that

@@ -1,4 +1,4 @@
-// Loop: the daemon's io_context and the one thread that runs it.
+// Loop: an io_context and the one thread that runs it.
 #ifndef PORTREEVE_LIB_BASE_LOOP_H_
 #define PORTREEVE_LIB_BASE_LOOP_H_
 
@@ -18,14 +18,14 @@
 
 namespace portreeve::server {
 
-// Everything of lib/ and the registry lives on the thread of a Loop; other
-// threads reach it through Post(), Run() and RunTask() only.
+// What belongs to a loop is used on the loop's thread only; other threads reach
+// it through Post(), Run() and RunTask().
 //
 // What a posted function throws goes to the top-level monitor; the loop goes
 // on.
 //
 // Threads: any, but for the destructor and Join().
-// Lifetime: outlives everything that runs on it.
+// Lifetime: it must outlive everything that runs on it.
 class Loop {
  public:
   // Starts the thread, which `ps` and /proc show as `name`, of at most 15
@@ -33,14 +33,14 @@ class Loop {
   explicit Loop(const std::string& name = "loop-0");
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
-  ~Loop();  // Join().
+  ~Loop();  // Calls Join().
 
   asio::io_context& context() { return context_; }
 
-  // The loop, with the top-level monitor.
+  // Gives the loop with the top-level monitor.
   Executor executor() { return Executor(context_.get_executor()); }
 
-  // True on the loop's thread.
+  // Whether the caller is on the loop's thread.
   bool OnLoop() const { return std::this_thread::get_id() == thread_.get_id(); }
 
   // Calls `f` in a later step of the loop.
@@ -49,20 +49,20 @@ class Loop {
     asio::post(context_, std::move(f));
   }
 
-  // Calls `f` on the loop; gives what it gives, or throws.  Do not wait for
-  // the future on the loop.
+  // Calls `f` in a later step of the loop.  The future gets what `f` returns or
+  // throws.  Do not wait for the future on the loop.
   template <typename F>
   std::future<std::invoke_result_t<F&>> Run(F f) {
     using Result = std::invoke_result_t<F&>;
-    // Shared: a posted function may have to be copied.
+    // The task is shared, for a posted function may have to be copied.
     auto task = std::make_shared<std::packaged_task<Result()>>(std::move(f));
     std::future<Result> result = task->get_future();
     Post([task] { (*task)(); });
     return result;
   }
 
-  // Runs a coroutine to its end; the future gets what it throws.  It is not
-  // cancelled by anything: it has to end by itself.
+  // Runs a coroutine to its end; the future gets what it throws.  Nothing
+  // cancels the coroutine: it has to end by itself.
   std::future<void> RunTask(Task<> task);
 
   // Lets the loop end once it has no work left, and waits for that.

@@ -1,4 +1,4 @@
-// OfLoop: what there is one of for each loop.
+// OfLoop: objects of which each loop has one.
 #ifndef PORTREEVE_LIB_BASE_LOOP_SERVICE_H_
 #define PORTREEVE_LIB_BASE_LOOP_SERVICE_H_
 
@@ -38,14 +38,15 @@ class LoopService final : public asio::execution_context::service {
 
 }  // namespace internal
 
-// The T of `loop`: made at the first call, as T(loop) or T(), and found from
-// then on.  It ends with the loop, before whatever T's constructor has found
-// here.  What the loop has not called by then is destroyed first, and may still
-// use it; but where T has a member kEndsFirst, which is for what waits with
-// Asio, T itself ends first.
+// Gives the T of `loop`, which is made at the first call, as T(loop) or T(),
+// and found by later ones.  It is destroyed with the loop, before the objects
+// that T's constructor has got from OfLoop().  Functions that the loop has not
+// called by then are destroyed before it, and may still use it; but where T has
+// a member kEndsFirst, T is destroyed before them, as an object has to be that
+// waits with Asio.
 //
 // Throws what T's constructor throws, and the next call tries again.
-// Threads: any; of those that several make at once one is left.
+// Threads: any; where several threads make one at once, they all get the same.
 template <typename T>
 T& OfLoop(asio::io_context& loop) {
   return asio::use_service<internal::LoopService<T>>(loop).object();

@@ -1,4 +1,5 @@
-// Mailbox: what other threads tell a loop, in the order in which it happened.
+// Mailbox: messages of other threads to a loop, each of which arrives before
+// its consequences do.
 #ifndef PORTREEVE_LIB_BASE_MAILBOX_H_
 #define PORTREEVE_LIB_BASE_MAILBOX_H_
 
@@ -15,21 +16,22 @@ namespace asio = boost::asio;
 
 // A plain post would come too late: what a thread has done (closed a socket)
 // may be seen by a peer, and what the peer does then by the loop, before it
-// reads the post.  Here the loop learns of it first.
+// reads the post.  With a mailbox the loop learns of it first.
 class Mailbox {
  public:
   explicit Mailbox(asio::io_context& loop) : loop_(loop) {}
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
-  // Calls `act`, and `message` on the loop: before anything there that is a
+  // Calls `act` now, and `message` on the loop: before anything there that is a
   // consequence of `act`, be it an event of epoll or a post.
-  // Any thread but the loop's.
+  // Threads: any but the loop's.
   void Send(const std::function<void()>& act, std::function<void()> message);
 
-  // Calls what was sent; what a message throws goes to the top-level monitor.
-  // Loop thread, before each event that may be a
-  // consequence; costs next to nothing where nothing was.
+  // Calls the messages that were sent; what one throws goes to the top-level
+  // monitor.  It must be called before each event that may be a consequence of
+  // one, and costs next to nothing where nothing was sent.
+  // Threads: loop thread only.
   void Drain();
 
  private:

@@ -1,4 +1,5 @@
-// Monitor: where errors go that nobody awaits (SPEC C6).
+// Monitor: where errors go that nobody awaits (docs/CONFORMANCE.md, C6).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_MONITOR_H_
 #define PORTREEVE_LIB_BASE_MONITOR_H_
 
@@ -20,19 +21,19 @@ class Monitor {
  public:
   using Handler = std::function<void(std::exception_ptr)>;
 
-  // The root of the tree, one for the process.
+  // Gives the root of the tree, of which the process has one.
   static Monitor TopLevel();
 
-  // The same as TopLevel().
+  // Is the same as TopLevel().
   Monitor();
 
-  // A child of `parent`.  `handler` gets each error sent to this monitor or to
-  // a descendant that has no handler; an error that `handler` throws goes to
-  // `parent`.  Without a handler the errors go to `parent`.
+  // Makes a child of `parent`.  `handler` gets each error sent to this monitor
+  // or to a descendant that has no handler; an error that `handler` throws goes
+  // to `parent`.  Without a handler the errors go to `parent`.
   Monitor(const Monitor& parent, std::string name, Handler handler = nullptr);
 
-  // Takes the handler away: later errors go to the parent.  For owners whose
-  // handler refers to something that is about to go.
+  // Takes the handler away: later errors go to the parent.  It is for owners
+  // whose handler refers to something that is about to go.
   void Detach();
 
   // Reports `error`, which must not be null.  Never throws.
@@ -51,7 +52,8 @@ class Monitor {
   std::shared_ptr<Node> node_;
 };
 
-// The text of an exception: what() of a std::exception, else a fixed phrase.
+// Gives the text of an exception: what() of a std::exception, else a fixed
+// phrase.
 std::string DescribeException(std::exception_ptr error);
 
 }  // namespace portreeve

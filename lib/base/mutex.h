@@ -1,5 +1,5 @@
-// Mutex: std::mutex, and which data it guards, so that the compiler can check
-// it.
+// Mutex: a std::mutex whose guarded data the compiler knows, so that it can
+// check every access.
 #ifndef PORTREEVE_LIB_BASE_MUTEX_H_
 #define PORTREEVE_LIB_BASE_MUTEX_H_
 
@@ -7,36 +7,36 @@
 #include <condition_variable>
 #include <mutex>
 
-// What the compiler is told of locks.  Clang's -Wthread-safety, which is an
-// error in this project, refuses each access that does not hold its lock; but
-// not those by a reference or a pointer that was taken while it was held, and
-// none in constructors and destructors.  To other compilers all of this is
-// nothing.
+// These macros say to the compiler what locks guard.  Clang's -Wthread-safety,
+// which is an error in this project, refuses each access that does not hold its
+// lock; but not those by a reference or a pointer that was taken while it was
+// held, and none in constructors and destructors.  Other compilers ignore all
+// of this.
 #ifdef __clang__
 #define PORTREEVE_THREAD_ATTRIBUTE(attribute) __attribute__((attribute))
 #else
 #define PORTREEVE_THREAD_ATTRIBUTE(attribute)
 #endif
 
-// Of a member: it, or what it points to, is used with `mutex` held only.
+// For a member: it, or what it points to, is used only while `mutex` is held.
 #define PORTREEVE_GUARDED_BY(mutex) \
   PORTREEVE_THREAD_ATTRIBUTE(guarded_by(mutex))
 #define PORTREEVE_PT_GUARDED_BY(mutex) \
   PORTREEVE_THREAD_ATTRIBUTE(pt_guarded_by(mutex))
 
-// Of a function or a lambda: it is called with these held, or with none of
-// these held.
+// For a function or a lambda: it is called with all of these held, or with none
+// of them held.
 #define PORTREEVE_REQUIRES(...) \
   PORTREEVE_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define PORTREEVE_EXCLUDES(...) \
   PORTREEVE_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 
-// Of a function that is right for a reason that the compiler cannot see; a
+// For a function that is right for a reason that the compiler cannot see; a
 // comment beside it says which.
 #define PORTREEVE_NO_THREAD_SAFETY_ANALYSIS \
   PORTREEVE_THREAD_ATTRIBUTE(no_thread_safety_analysis)
 
-// Of locks themselves.
+// For the classes of locks themselves.
 #define PORTREEVE_CAPABILITY(name) PORTREEVE_THREAD_ATTRIBUTE(capability(name))
 #define PORTREEVE_SCOPED_CAPABILITY PORTREEVE_THREAD_ATTRIBUTE(scoped_lockable)
 #define PORTREEVE_ACQUIRE(...) \
@@ -53,7 +53,7 @@ class PORTREEVE_CAPABILITY("mutex") Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  // MutexLock is the way to call them.
+  // MutexLock calls them; nobody else need.
   void Lock() PORTREEVE_ACQUIRE() { mutex_.lock(); }
   void Unlock() PORTREEVE_RELEASE() { mutex_.unlock(); }
 
@@ -78,8 +78,9 @@ class PORTREEVE_SCOPED_CAPABILITY MutexLock {
 };
 
 // Waits for what other threads change under a Mutex.  A wait may end without a
-// reason, so that it stands in a loop; a predicate would be a function of its
-// own to the compiler, which does not see there that the lock is held:
+// reason, so that it has to stand in a loop.  A predicate in place of the loop
+// would be a function of its own to the compiler, which would not see that the
+// lock is held there:
 //
 //   const MutexLock lock(mutex_);
 //   while (!done_) changed_.Wait(mutex_);
@@ -87,14 +88,14 @@ class PORTREEVE_SCOPED_CAPABILITY MutexLock {
 // Threads: any.
 class CondVar {
  public:
-  // Gives `mutex` up while it waits.
+  // Waits for NotifyAll(), and gives `mutex` up meanwhile.
   void Wait(Mutex& mutex) PORTREEVE_REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
     lock.release();
   }
 
-  // The same until `deadline` at most, when it gives false.
+  // Does the same until `deadline` at most, when it returns false.
   template <typename Clock, typename Duration>
   bool WaitUntil(Mutex& mutex,
                  std::chrono::time_point<Clock, Duration> deadline)

@@ -1,5 +1,5 @@
-// Poller: readiness of descriptors, without an allocation or a system call for
-// each wait.
+// Poller: reports which descriptors are ready, without an allocation or a
+// system call for each wait.
 #ifndef PORTREEVE_LIB_BASE_POLLER_H_
 #define PORTREEVE_LIB_BASE_POLLER_H_
 
@@ -19,30 +19,31 @@ namespace portreeve {
 
 namespace asio = boost::asio;
 
-// An epoll instance of its own, beside Asio's, whose one descriptor Asio
-// watches.  A descriptor is registered once and told of for as long as it
-// lives; a wait with Asio costs an operation and an epoll_ctl(2) each time, and
-// a coroutine that waits a frame.  What is ready is handled in one step of the
-// loop.
+// It has an epoll instance of its own, beside Asio's, whose one descriptor Asio
+// watches.  A descriptor is registered once, and its readiness is reported for
+// as long as it lives; a wait with Asio costs an operation and an epoll_ctl(2)
+// each time, and a coroutine that waits costs a frame.  What is ready is
+// handled in rounds, of which one step of the loop may have several
+// (docs/ARCHITECTURE.md says what a round and a step are).
 //
 // One for each io_context: Of() finds or makes it.  The loop has work while
 // something is registered.
 //
-// Errors: what anybody throws who is told of something goes to the top-level
-// monitor, and all others are told all the same: of an edge they would not hear
-// again.  Where epoll cannot be had, Of() throws a system_error.
+// Errors: what a Watch throws goes to the top-level monitor, and all others are
+// called all the same, for epoll does not report an edge again.  Where epoll
+// cannot be had, Of() throws a system_error.
 //
 // Threads: loop thread only, but for mailbox().
 class Poller {
   static constexpr uint32_t kNone = UINT32_MAX;
 
  public:
-  // Whom to tell.
+  // Who is called when a descriptor is ready.
   class Watch {
    public:
-    // `events` are epoll's (EPOLLIN ...), or 0 after CallAgain() and
-    // CallAfterRound(); `tag` as given with the descriptor.  It may register,
-    // remove and close anything, itself included.
+    // `events` are epoll's (EPOLLIN and the like), or 0 after CallAgain() and
+    // CallAfterRound(); `tag` is what was given with the descriptor.  The call
+    // may register, remove and close anything, this watch included.
     virtual void OnReady(uint32_t events, int tag) = 0;
 
    protected:
@@ -50,17 +51,17 @@ class Poller {
 
    private:
     friend class Poller;
-    // Of the registrations with tag 0 and 1; kNone: there is none.
+    // The slots of the registrations with tag 0 and 1; kNone: there is none.
     uint32_t slots_[2] = {kNone, kNone};
   };
 
-  // Who is told of each round, and of each time that those are called that
-  // asked for it: Watches are told of something in between only, but for what
-  // they do out of turn.
+  // Who is called at the beginning and the end of each round, and of each time
+  // that the Watches of CallAgain() are called.  The poller calls Watches only
+  // between the two.
   class RoundWatch {
    public:
     virtual void OnRoundBegin() = 0;
-    // May call Watches itself.
+    // It may call Watches itself.
     virtual void OnRoundEnd() = 0;
 
    protected:
@@ -76,55 +77,55 @@ class Poller {
   Poller& operator=(const Poller&) = delete;
 
   // Registers `fd` for `events`, which may have EPOLLET.  `tag` is 0 or 1, and
-  // the only one of `watch` that has this value.
-  // Gives 0, or errno.  Lifetime: `watch` until Remove().
+  // no other registration of `watch` has the same.  Gives 0, or errno.
+  // Lifetime: `watch` must live until Remove().
   int Add(int fd, uint32_t events, Watch& watch, int tag = 0);
-  // For other events from now on; `fd` is registered with `watch` and `tag`.
+  // Changes the events for which `fd` is registered with `watch` and `tag`.
   // Gives 0, or errno, and then nothing has changed.
   int Change(int fd, uint32_t events, Watch& watch, int tag = 0);
-  // `to` is told of `fd` from now on, with tag 0, in place of `from`.  Gives 0,
+  // Registers `fd` with `to` and tag 0, in place of `from` and `tag`.  Gives 0,
   // or errno, and then nothing has changed.
   int Move(int fd, uint32_t events, Watch& from, int tag, Watch& to);
-  // `watch` is told nothing more of the descriptor with `tag`, nor what it has
-  // asked for by CallAgain() and CallAfterRound().  The descriptor is to be
-  // closed right after the call, by which epoll forgets it, unless another
-  // process holds a copy: what is still heard of it then is thrown away.
+  // Ends the registration of `watch` with `tag`, and takes back every
+  // CallAgain() and CallAfterRound() of `watch`.  The descriptor must be closed
+  // right after the call.  By that epoll forgets it, unless another process
+  // holds a copy: what epoll still reports of it then is thrown away.
   void Remove(Watch& watch, int tag = 0);
-  // The same for a descriptor that is registered without EPOLLET: epoll would
-  // be ready for ever for a copy that another process holds, so that it is told
-  // to forget `fd`, which is open.
+  // Does the same for a descriptor that is registered without EPOLLET.  If
+  // another process held a copy, epoll would be ready for ever; so this has
+  // epoll forget `fd`, which must be open still.
   void RemoveNow(int fd, Watch& watch, int tag = 0);
 
   // Calls OnReady(0, tag) in the next step.
   void CallAgain(Watch& watch, int tag = 0);
 
-  // Calls OnReady(0, tag) once epoll was asked and all it found was told: what
-  // is known of a descriptor by then, `watch` knows.
+  // Calls OnReady(0, tag) once epoll was asked, and everything it had found was
+  // reported: by then `watch` knows all that epoll knew of its descriptors.
   void CallAfterRound(Watch& watch, int tag = 0);
 
-  // What was posted to the loop is due before epoll is asked again: a step may
-  // have several rounds.
+  // Has the step end with this round, of which it might have several: something
+  // was posted to the loop that is due before epoll is asked again.
   void EndStep() { step_ends_ = true; }
 
-  // Counts how often epoll was asked.  What is registered without EPOLLET and
-  // still ready is told of in the very next round.
+  // Counts how often epoll was asked.  A descriptor that is registered without
+  // EPOLLET and is still ready is reported in the very next round.
   int64_t round() const { return round_; }
 
-  // Null: nobody.  Lifetime: until it is set to something else.
+  // Null: nobody.  Lifetime: `watch` must live until another one is set.
   void SetRoundWatch(RoundWatch* watch) { round_watch_ = watch; }
 
-  // Drained before what a round has found is told.
+  // It is drained in each round before what epoll has found is reported.
   Mailbox& mailbox() { return mailbox_; }
 
-  // Keeps `object`, whose descriptor is removed, for as long as this step may
-  // still tell it of something.
+  // Keeps `object`, whose descriptor was removed, for as long as this round may
+  // still call it.
   void KeepForThisStep(std::shared_ptr<void> object);
 
  private:
   using AsioDescriptor =
       asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
-  // What it waits with, and is called again with.  It lives until the loop has
-  // forgotten what it is to call, which is after the Poller.
+  // What the poller waits with, and is called again with.  It lives until the
+  // loop has forgotten what it had to call, which is after the Poller.
   struct Memory {
     HandlerMemory wait, again, step;
   };
@@ -132,8 +133,8 @@ class Poller {
     Watch* watch;
     int tag;
   };
-  // A registration.  What epoll tells carries its number and generation, for a
-  // registration can outlive both the descriptor and the watch (fork(2)).
+  // A registration.  What epoll reports carries its number and generation, for
+  // a registration can outlive both the descriptor and the watch (fork(2)).
   struct Slot {
     Watch* watch = nullptr;  // Null: it is free.
     uint32_t generation = 0;

@@ -12,36 +12,40 @@
 
 namespace portreeve {
 
-// Whether a call that gave this errno has nothing to do now, and may later.
+// Whether `error`, an errno, means that a call has nothing to do now, and may
+// have later.
 inline bool WouldBlock(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
 }
 
-// recv(2): -1 and errno where there is nothing.
+// Calls recv(2), and gives what it gives: -1, with errno, also where there is
+// nothing yet.
 ssize_t ReceiveNow(int fd, std::span<char> space);
 
-// sendmsg(2) of pieces that are one, kMostPieces at most: how many bytes the
-// kernel took, or -1 and errno.
+// Sends `pieces`, kMostPieces at most, as one by sendmsg(2).  Gives how many
+// bytes the kernel took, or -1, and sets errno.
 constexpr size_t kMostPieces = 64;
 ssize_t SendNow(int fd, std::span<const std::string_view> pieces);
 
 // Whether the kernel has at most kLittleUnsent bytes that it has not sent, or
-// the socket is broken.  Of a unix socket it never has much: always.
+// the socket is broken.  For a unix socket that is always so.
 constexpr int kLittleUnsent = 256 * 1024;
 bool HasLittleUnsent(int fd);
 
-// From now on the socket is writable only while the kernel has less than half
-// of that unsent; or again whenever it takes more.  No effect on a unix socket.
+// With `only`, the socket is writable from now on only while the kernel has
+// less than half of kLittleUnsent unsent; without, whenever the kernel takes
+// more.  It has no effect on a unix socket.
 void SetWritableWithLittleUnsent(int fd, bool only);
 
-// How many bytes that were given to the kernel the peer has not acknowledged; a
-// FIN that was sent counts as one.  0 of a unix socket, whose peer has them.
+// Gives how many bytes that the kernel was given the peer has not acknowledged;
+// a FIN that was sent counts as one.  It is 0 for a unix socket, whose peer has
+// them.
 int64_t UnacknowledgedBytes(int fd);
 
-// How many of them, FIN included, the kernel has not sent even once: what a
-// reset throws away before the peer's kernel has it.  Of what was sent nobody
-// knows that until the peer acknowledges it, which may take 40 ms.  0 of a unix
-// socket.
+// Gives how many of these, FIN included, the kernel has not sent even once: a
+// reset throws them away for certain.  Whether the peer's kernel has those that
+// were sent, nobody knows until it acknowledges them, which may take 40 ms.  It
+// is 0 for a unix socket.
 int64_t UnsentBytes(int fd);
 
 }  // namespace portreeve

@@ -1,4 +1,5 @@
 // The library's vocabulary of errors: absl::Status with typed details.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_STATUS_H_
 #define PORTREEVE_LIB_BASE_STATUS_H_
 
@@ -11,7 +12,8 @@
 
 namespace portreeve {
 
-// What went wrong, for programs.  The names are those of API.md's reasons.
+// What went wrong, for programs.  The names are those of the reasons in the
+// protos.
 enum class Reason {
   kNone,
   kAddressInUse,
@@ -30,7 +32,8 @@ enum class Reason {
   kOther,  // An errno that has no name of its own here.
 };
 
-// "ADDRESS_IN_USE"; "" for kNone, "SYSTEM_ERROR" for kOther.
+// Gives the name in capitals, such as "ADDRESS_IN_USE"; "" for kNone,
+// "SYSTEM_ERROR" for kOther.
 absl::string_view ReasonName(Reason reason);
 
 // What a Status of this library carries beside its code and message.
@@ -44,18 +47,19 @@ struct ErrorDetail {
 absl::Status MakeError(absl::StatusCode code, const ErrorDetail& detail,
                        absl::string_view message);
 
-// INVALID_ARGUMENT about `field` (a path such as "max_connections").
+// Makes an INVALID_ARGUMENT about `field` (a path such as "max_connections").
 absl::Status InvalidField(absl::string_view field, absl::string_view message);
 
-// The one map from errno to Status.  `operation` is the failed call ("bind"),
-// `address` what it was about.  The message is "OPERATION ADDRESS: text".
+// Makes a Status of an errno; there is no other such map.  `operation` is the
+// failed call ("bind"), `address` what it was about.  The message is "OPERATION
+// ADDRESS: text".
 absl::Status ErrnoError(int error_number, absl::string_view operation,
                         absl::string_view address);
 
 ErrorDetail DetailOf(const absl::Status& status);
 
-// How a coroutine fails: so the error reaches whoever awaits it, or else the
-// monitor, and cannot be overlooked.
+// What coroutines throw when they fail: so the error reaches whoever awaits
+// them, or else the monitor, and cannot be overlooked.
 class StatusError : public std::exception {
  public:
   explicit StatusError(absl::Status status);
@@ -67,8 +71,8 @@ class StatusError : public std::exception {
   std::string what_;
 };
 
-// The Status in a StatusError; CANCELLED for operation_aborted; UNKNOWN with
-// the text for anything else.
+// Gives the Status in a StatusError, CANCELLED for operation_aborted, and
+// UNKNOWN with the text for anything else.
 absl::Status StatusOf(std::exception_ptr error);
 
 }  // namespace portreeve

@@ -1,5 +1,6 @@
 // TaskScope: the owner of coroutines.  It starts them, refuses more once it is
 // cancelled, cancels them, and waits for their end.
+// Public: for programs outside of this repository, too.
 //
 //   class Heartbeat {
 //    public:
@@ -51,20 +52,21 @@ class TaskScope {
   TaskScope& operator=(const TaskScope&) = delete;
   ~TaskScope();
 
-  // Runs `task`, from a later step of the loop on.  False, and `task` is
-  // destroyed without having run, once the scope is cancelled.  Where there is
-  // no memory for it, std::bad_alloc is thrown, and the scope is as before.
+  // Runs `task`, from a later step of the loop on.  Once the scope is cancelled
+  // it returns false, and `task` is destroyed without having run.  Where there
+  // is no memory for the task it throws std::bad_alloc, and the scope is as
+  // before.
   bool Spawn(Task<> task);
   bool Spawn(Task<> task, OnExit on_exit);
 
-  // The same on another executor of the same loop (another monitor).
+  // Does the same on another executor of the same loop, for another monitor.
   bool SpawnOn(Executor executor, Task<> task, OnExit on_exit);
 
-  // Asks every task to end: terminal cancellation, which ends the operation
-  // that it waits for with operation_aborted.  Later Spawns are refused.
+  // Asks every task to end by terminal cancellation, which ends the operation
+  // that the task waits for with operation_aborted.  Later Spawns are refused.
   void Cancel();
 
-  // Completes when no task is left.  It does not cancel.
+  // Completes when no task is left.  It cancels none.
   // Cancellation: ends the wait only.
   Task<> Join();
 
@@ -88,7 +90,7 @@ class TaskScope {
   std::list<Ivar<>> joiners_;
 };
 
-// True for the error that a cancelled operation throws.
+// Whether `error` is what a cancelled operation throws.
 bool IsCancelled(std::exception_ptr error);
 
 }  // namespace portreeve

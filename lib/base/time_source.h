@@ -1,4 +1,5 @@
 // TimeSource: the clock and the timers of one loop, replaceable in tests.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_TIME_SOURCE_H_
 #define PORTREEVE_LIB_BASE_TIME_SOURCE_H_
 
@@ -15,7 +16,8 @@ namespace portreeve {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
-// `time` and `delay` from then on, or the end of time where that is earlier.
+// Gives the time that is `delay` after `time`, or the end of time where that is
+// earlier.
 TimePoint After(TimePoint time, Duration delay);
 
 class Timer;
@@ -25,7 +27,7 @@ class Timer;
 // earliest.  One for each io_context: Of() finds it, or makes one that follows
 // the steady clock.  A test installs a FakeTimeSource before anything else.
 //
-// Threads: loop thread only.  Lifetime: ends after every Timer on it.
+// Threads: loop thread only.  Lifetime: it must outlive every Timer on it.
 class TimeSource {
  public:
   static TimeSource& Of(asio::io_context& loop);
@@ -42,15 +44,15 @@ class TimeSource {
  protected:
   explicit TimeSource(asio::io_context& loop) : loop_(loop) {}
 
-  // What is due first has changed: arranges for FireDue() to be called then.
-  // Needs no memory.
+  // Called when another timer is due first: arranges for FireDue() to be called
+  // then.  It needs no memory.
   virtual void Arm() noexcept = 0;
 
   // Runs every timer whose time has come, in the order of their times.  What
   // one throws goes to the top-level monitor.
   void FireDue();
 
-  // When the next timer is due; TimePoint::max() for none.
+  // Gives when the next timer is due; TimePoint::max() for none.
   TimePoint earliest() const;
 
   asio::io_context& loop_;
@@ -74,7 +76,8 @@ class Timer {
   // set before is forgotten.  `f` may destroy the timer.  It must not throw.
   void StartAt(TimePoint when, std::function<void()> f);
 
-  // The same, `delay` from now.  A delay past the end of time is never.
+  // Does the same `delay` from now.  With a delay past the end of time `f` is
+  // never called.
   void StartAfter(Duration delay, std::function<void()> f);
 
   void Cancel();
@@ -89,7 +92,7 @@ class Timer {
   std::function<void()> function_;
 };
 
-// Waits for `delay`.  Cancellation: of any type, with operation_aborted.
+// Waits for `delay`.  Cancellation of any type ends it with operation_aborted.
 Task<> Sleep(Duration delay);
 
 // A clock that stands still until the test moves it.
@@ -107,7 +110,7 @@ class FakeTimeSource : public TimeSource {
   // loop; what the timers post runs when the loop does.
   void Advance(Duration delay);
 
-  // When the next timer is due; TimePoint::max() if none is set.
+  // Gives when the next timer is due; TimePoint::max() if none is set.
   using TimeSource::earliest;
 
  private:
