@@ -1,4 +1,5 @@
 // Socket addresses, one type for each kind, and how they are written.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_ADDRESS_H_
 #define PORTREEVE_LIB_NET_ADDRESS_H_
 
@@ -28,28 +29,28 @@ struct Unix {
 template <typename A>
 concept AddressKind = std::is_same_v<A, Inet> || std::is_same_v<A, Unix>;
 
-// For code that serves both kinds and looks at neither.
+// An address of either kind, for code that serves both.
 using AnyAddress = std::variant<Inet::Address, Unix::Address>;
 
-// As the CLI writes and reads addresses: "tcp:127.0.0.1:80", "tcp:[::1]:80",
-// "unix:/run/x.sock".  An unnamed unix socket is "unix:".  Control characters
-// in a path are written as "\xHH", for peers choose theirs.
+// Gives an address as the CLI writes and reads it: "tcp:127.0.0.1:80",
+// "tcp:[::1]:80", "unix:/run/x.sock".  An unnamed unix socket is "unix:".
+// Control characters in a path are written as "\xHH", for peers choose theirs.
 std::string ToString(const Inet::Address& address);
 std::string ToString(const Unix::Address& address);
 std::string ToString(const AnyAddress& address);
 
-// The address that the kernel gave, as a peer may have chosen it: a unix one
-// may have no name, or a path of 108 bytes, one more than can be asked for
-// here. What is neither inet, inet6 nor unix is 0.0.0.0:0.
+// Converts an address that the kernel gave, as a peer may have chosen it: a
+// unix one may have no name, or a path of 108 bytes, one more than can be asked
+// for here.  What is neither inet, inet6 nor unix becomes 0.0.0.0:0.
 AnyAddress FromEndpoint(
     const asio::generic::stream_protocol::endpoint& endpoint);
 
-// An IPv4-mapped IPv6 address as the IPv4 address that it stands for; any
-// other unchanged.
+// Gives the IPv4 address for which an IPv4-mapped IPv6 address stands, and any
+// other address unchanged.
 asio::ip::address Unmapped(const asio::ip::address& address);
 
-// What connect(2) makes of an address, so that whoever admits addresses cannot
-// be misled: an IPv4-mapped one is IPv4, and an unspecified one is this
+// Gives what connect(2) makes of an address, so that whoever admits addresses
+// cannot be misled: an IPv4-mapped one is IPv4, and an unspecified one is this
 // machine.
 asio::ip::address Effective(const asio::ip::address& address);
 

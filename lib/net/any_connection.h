@@ -1,5 +1,6 @@
 // AnyConnection: one connection of a server, or one that was dialled, whatever
 // serves it.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_ANY_CONNECTION_H_
 #define PORTREEVE_LIB_NET_ANY_CONNECTION_H_
 
@@ -16,11 +17,11 @@ namespace portreeve {
 // What becomes of live connections when something above them is closed.
 enum class ExistingConnections {
   kLeave,  // They go on.
-  // What was written is flushed, then FIN; it is waited for the peer to have
-  // acknowledged all where that could be lost.  For at most kForceCloseAfter in
-  // all.
+  // What was written is flushed, then FIN is sent.  Where bytes could be lost
+  // otherwise, the close waits until the peer has acknowledged all of them.
+  // All this takes kForceCloseAfter at most.
   kClose,
-  kReset,  // RST at once.
+  kReset,  // RST is sent at once.
 };
 
 // How long kClose, the end of a handler, and that of with_connection wait for
@@ -36,15 +37,15 @@ class AnyConnection {
   AnyConnection& operator=(const AnyConnection&) = delete;
   virtual ~AnyConnection() = default;
 
-  // Never used twice in the life of the process; counts from 1.
+  // The id counts from 1, and is never used twice in the life of the process.
   int64_t id() const { return id_; }
 
-  // Both answer after the close, too.
+  // Both can be called after the close, too.
   virtual const AnyAddress& peer() const = 0;
   virtual const AnyAddress& local() const = 0;
 
-  // Counts and reason; all answer after the close, too.  Payload bytes read
-  // from and given to the kernel, and such as wait to be given to it.
+  // The counts are of payload bytes: read from the kernel, given to it, and
+  // waiting to be given to it.  All four can be called after the close, too.
   virtual int64_t bytes_received() const = 0;
   virtual int64_t bytes_sent() const = 0;
   virtual size_t bytes_to_write() const = 0;
@@ -55,9 +56,9 @@ class AnyConnection {
   // Determined when the descriptor is closed.
   virtual Deferred<> closed() const = 0;
 
-  // Closes it under its handler, which then reads end of file and cannot write
-  // any more; the handler is not stopped.  kLeave does nothing.  `reason` is
-  // kept unless there is one already.  Gives closed().
+  // Closes the connection under its handler, which then reads end of file and
+  // cannot write any more; the handler is not stopped.  kLeave does nothing.
+  // `reason` is kept unless there is one already.  Gives closed().
   virtual Deferred<> Close(ExistingConnections how, CloseReason reason) = 0;
 
  private:

@@ -1,4 +1,6 @@
-// BufferAgeLimit: how long written bytes may wait for the peer (SPEC C8).
+// BufferAgeLimit: how long written bytes may wait for the peer
+// (docs/CONFORMANCE.md, C8).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_BUFFER_AGE_LIMIT_H_
 #define PORTREEVE_LIB_NET_BUFFER_AGE_LIMIT_H_
 
@@ -13,13 +15,13 @@ class BufferAgeLimit {
  public:
   using Duration = std::chrono::nanoseconds;
 
-  // 2 minutes.
+  // The limit is 2 minutes.
   BufferAgeLimit() = default;
 
   static BufferAgeLimit AtMost(Duration limit) { return BufferAgeLimit(limit); }
   static BufferAgeLimit Unlimited() { return BufferAgeLimit(std::nullopt); }
 
-  // nullopt: unlimited.
+  // nullopt means unlimited.
   const std::optional<Duration>& at_most() const { return at_most_; }
 
  private:

@@ -1,4 +1,6 @@
-// CloseReason: why a connection ended; the closed list of API.md.
+// CloseReason: why a connection ended.  The values are those of the enum of the
+// same name in proto/portreeve/v1/connection.proto, which says what each means.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_CLOSE_REASON_H_
 #define PORTREEVE_LIB_NET_CLOSE_REASON_H_
 

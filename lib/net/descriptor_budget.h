@@ -10,7 +10,8 @@ namespace portreeve {
 
 // Counts the descriptors that connections may hold.  A server that gets none
 // does not accept, and is called in its turn when some are given back.
-// Threads: loop thread only.  Lifetime: outlives the servers that use it.
+// Threads: loop thread only.  Lifetime: it must outlive the servers that use
+// it.
 class DescriptorBudget {
  public:
   explicit DescriptorBudget(int limit) : free_(limit) {}
@@ -26,7 +27,7 @@ class DescriptorBudget {
 
   int num_free() const { return free_; }
 
-  // A place in the queue of those who wait.  Leaves it when destroyed.
+  // A place in the queue of those who wait.  Its destructor leaves the queue.
   class Waiter {
    public:
     Waiter(DescriptorBudget& budget, std::function<void()> wake)
@@ -35,9 +36,9 @@ class DescriptorBudget {
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
 
-    // Joins the queue, at its end, for `count` descriptors, unless it stands
-    // there already.  When as many are free, `wake` is called once, out of the
-    // queue again; it has to take them.
+    // Joins the queue, at its end, for `count` descriptors, unless it is in the
+    // queue already.  When as many are free, it is taken out of the queue, and
+    // `wake` is called once, which has to take them.
     void Join(int count);
     void Leave();
 

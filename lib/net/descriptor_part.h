@@ -1,4 +1,4 @@
-// DescriptorPart: what may be open beside what connections are counted with.
+// DescriptorPart: a bound on descriptors that no connection is counted with.
 #ifndef PORTREEVE_LIB_NET_DESCRIPTOR_PART_H_
 #define PORTREEVE_LIB_NET_DESCRIPTOR_PART_H_
 
@@ -16,17 +16,18 @@ namespace portreeve {
 // Threads: any.
 class DescriptorPart {
  public:
-  // Attempts to connect beside the first one of a connect.
+  // The part for attempts to connect beside the first one of a connect.
   static DescriptorPart& OfAttempts();
-  // Sockets of lookups beside the first one of a name.
+  // The part for sockets of lookups beside the first one of a name.
   static DescriptorPart& OfLookups();
-  // Pipes, each with two descriptors.
+  // The part for pipes, each with two descriptors.
   static DescriptorPart& OfPipes();
 
-  // How many there may be in a part of each kind, where the process may have
-  // `limit` descriptors: an eightieth, but 4 at least and 1024 at most.
+  // Gives how many attempts, sockets or pipes a part has, where the process may
+  // have `limit` descriptors: an eightieth of that, but 4 at least and 1024 at
+  // most.
   static int SizeFor(int64_t limit);
-  // How many descriptors that are, of all parts together.
+  // Gives how many descriptors all parts have together.
   static int64_t DescriptorsFor(int64_t limit) {
     return int64_t{4} * SizeFor(limit);
   }
@@ -35,7 +36,7 @@ class DescriptorPart {
   DescriptorPart(const DescriptorPart&) = delete;
   DescriptorPart& operator=(const DescriptorPart&) = delete;
 
-  // One more; false where there may be no more.
+  // Takes one; returns false where none is left.
   bool Take();
   void GiveBack(int count);
 

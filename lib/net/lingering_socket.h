@@ -1,4 +1,5 @@
-// The close that loses nothing of what was sent, though the peer sends on.
+// LingeringSocket: a close that loses nothing of what was sent, though the peer
+// sends on.
 #ifndef PORTREEVE_LIB_NET_LINGERING_SOCKET_H_
 #define PORTREEVE_LIB_NET_LINGERING_SOCKET_H_
 
@@ -12,49 +13,51 @@
 
 namespace portreeve {
 
-// How a connected, non-blocking socket is ended whose last byte was given to
-// the kernel:
+// How a connected, non-blocking socket is ended after its last byte was given
+// to the kernel:
 //
 //   BeginClose() -> kClose, kFailed -> close(2)
 //                -> kLinger, kLingerAfterInput -> LingeringSocket -> close(2)
 
 enum class CloseStep {
   kClose,  // Nothing can be lost.
-  // The kernel has bytes that it has not sent: what the peer sends after a
+  // The kernel has bytes that it has not sent, and what the peer sends after a
   // close would destroy them.
   kLinger,
-  kLingerAfterInput,  // The same since the peer has sent what nobody has read.
+  kLingerAfterInput,  // The same, and the peer has sent what nobody has read.
   kFailed,  // Close it: the peer has reset it, or it failed otherwise.
 };
 
 // Sends FIN.  Where nothing was unread and the kernel had nothing left to send,
-// it takes two system calls.  `bytes_received`: how many have been received
-// from the socket; where that is not exact it takes some more calls.
+// it takes two system calls.  `bytes_received` is how many bytes have been
+// received from the socket; where that is not exact it takes some more calls.
 CloseStep BeginCloseOfTcp(int fd, int64_t bytes_received);
 
-// Ends it both ways, and throws away what was unread.  What was sent is the
-// peer's already, and the peer can send no more: kClose or kFailed.
+// Ends a unix socket both ways, and throws away what was unread.  What was sent
+// is the peer's already, and the peer can send no more.  Gives kClose or
+// kFailed.
 CloseStep BeginCloseOfUnix(int fd);
 
 struct LingerResult {
   LingerPolicy::End end;
-  // Bytes that were given to the kernel, and that it has not sent.  With
-  // kForced and kPeerReset they are lost; else the kernel goes on to deliver
-  // them.
+  // How many bytes the kernel was given and has not sent.  With kForced and
+  // kPeerReset they are lost; else the kernel goes on to deliver them.
   int64_t unsent;
 };
 
 // Throws away what a TCP socket receives, until it may be closed.
 //
-// Threads: one loop's.  Lifetime: may go at any time, which closes the
-// descriptor; `poller`, `time` and `owner` outlive it.
+// Threads: loop thread only.
+// Lifetime: it may be destroyed at any time, which closes the descriptor;
+// `poller`, `time` and `owner` must outlive it.
 class LingeringSocket {
  public:
   class Owner {
    public:
-    // It has ended; never called within a call of this class.  `fd` is to be
-    // closed, in this call or, as Poller::Remove() has it, right after; nothing
-    // need be done before, for with kForced it is prepared to be reset.
+    // Called when the lingering has ended, never within a call of this class.
+    // `fd` must be closed in this call or right after, as Poller::Remove()
+    // says; nothing need be done before that, for with kForced it is prepared
+    // to be reset.
     // The LingeringSocket may be destroyed in the call.
     virtual void OnLingeringEnded(Descriptor fd,
                                   const LingerResult& result) = 0;
@@ -63,24 +66,24 @@ class LingeringSocket {
     ~Owner() = default;
   };
 
-  // Whoever has `fd` registered with `poller`, and is told of it no more.
+  // Who has `fd` registered with `poller`, and is not called for it any more.
   struct Registered {
     Poller::Watch* watch = nullptr;  // Null: nobody.
     int tag = 0;
   };
 
-  // `begun` is what BeginCloseOfTcp() gave: one of those that linger.
+  // `begun` is what BeginCloseOfTcp() gave, and one of those that linger.
   LingeringSocket(Poller& poller, TimeSource& time, Owner& owner, Descriptor fd,
                   Registered registered, CloseStep begun, TimePoint deadline);
   LingeringSocket(const LingeringSocket&) = delete;
   LingeringSocket& operator=(const LingeringSocket&) = delete;
   ~LingeringSocket();
 
-  // The earliest of several deadlines holds.
+  // Sets another deadline; the earliest of several holds.
   void EndBy(TimePoint deadline);
 
-  // Ends it now: gives the descriptor, to be closed or reset as it is right
-  // after the call.  The owner is not told.
+  // Ends it now, and gives the descriptor, which must be closed or reset right
+  // after the call.  The owner is not called.
   Descriptor Take();
 
  private:

@@ -1,5 +1,6 @@
-// OwnAddresses: where the daemon itself is commanded.  Nobody connects there
-// through it: it would be a call without a name.
+// OwnAddresses: the addresses of the daemon's control plane.  Nobody may
+// connect there through the daemon, for the call would come from the daemon and
+// not from its caller.
 #ifndef PORTREEVE_LIB_NET_OWN_ADDRESSES_H_
 #define PORTREEVE_LIB_NET_OWN_ADDRESSES_H_
 
@@ -14,22 +15,23 @@
 
 namespace portreeve::server {
 
-// A value.
+// A plain value.
 class OwnAddresses {
  public:
-  // The daemon listens at `address`, with the port that it was given.  A unix
-  // socket is the file that is at its path now, by whatever name it is found
-  // later.  Errors: those of stat(2).
+  // Adds `address`, at which the daemon listens, with the port that the OS gave
+  // it.  A unix socket counts as the file that is at its path now, by whatever
+  // name it is found later.  Errors: those of stat(2).
   absl::Status Add(const AnyAddress& address);
 
   // Whether connect(2) to `address` would reach one of them.  A wildcard, be it
   // `0.0.0.0` or `::`, is every address of this machine; `::` is also every
-  // IPv4 one.  Costs a system call only where the port is that of a wildcard.
+  // IPv4 one.  It takes a system call only where the port is that of a
+  // wildcard.
   bool Contain(const Inet::Address& address) const;
 
   bool has_files() const { return !files_.empty(); }
   bool ContainFile(const struct stat& file) const;
-  // The file to which `path` leads now.
+  // Whether the file to which `path` leads now is one of them.
   bool ContainPath(const std::string& path) const;
 
  private:
@@ -38,7 +40,7 @@ class OwnAddresses {
 };
 
 // Whether this machine has `address`, so that a connection to it stays here.
-// Where that cannot be known for a shortage, it counts as one that it has.
+// Where a shortage keeps that from being known, the answer is true.
 bool IsOfThisMachine(const asio::ip::address& address);
 
 }  // namespace portreeve::server

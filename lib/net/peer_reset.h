@@ -1,4 +1,4 @@
-// PeerReset: learning of a reset while nobody reads or writes.
+// PeerReset: waits for a reset, also while nobody reads or writes.
 #ifndef PORTREEVE_LIB_NET_PEER_RESET_H_
 #define PORTREEVE_LIB_NET_PEER_RESET_H_
 
@@ -7,11 +7,12 @@
 
 namespace portreeve {
 
-// Returns once the peer has reset the socket, with kPeerReset as its reason
-// unless it has one already, also while nobody reads from it or writes to it.
-// What had arrived before can still be received.  Else it never returns.
+// Returns once the peer has reset the socket, whose reason is kPeerReset then
+// unless there was one already.  Nobody need read from the socket or write to
+// it.  What had arrived before can still be received.  Without a reset it never
+// returns.
 // Cancellation: terminal.
-// Lifetime: `socket` outlives the call.
+// Lifetime: `socket` must outlive the call.
 Task<> PeerReset(SocketCore& socket);
 
 }  // namespace portreeve

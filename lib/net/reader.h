@@ -1,4 +1,5 @@
-// Reader: buffered reading from a socket (SPEC C7).
+// Reader: buffered reading from a socket (docs/CONFORMANCE.md, C7).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_READER_H_
 #define PORTREEVE_LIB_NET_READER_H_
 
@@ -29,47 +30,50 @@ namespace portreeve {
 //
 // Cancellation of a Read...: terminal; nothing that arrived is lost, a later
 // read gives it.
-// Threads: loop thread only.  Lifetime: outlives its reads.
+// Threads: loop thread only.  Lifetime: it must outlive its reads.
 class Reader {
  public:
   explicit Reader(std::shared_ptr<SocketCore> socket);
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  // Waits until there is something, and gives at most `buffer`'s size of it:
-  // how many bytes; 0 is end of file.  `buffer` must not be empty.
+  // Waits until there is something, and reads at most `buffer`'s size of it.
+  // Gives how many bytes that were; 0 is end of file.  `buffer` must not be
+  // empty.
   Task<size_t> Read(std::span<char> buffer);
 
-  // Read() where it does not wait, else nullopt: for those who hold no memory
-  // while they wait.
+  // Does what Read() does where that does not wait, else gives nullopt.  It is
+  // for those who hold no memory while they wait.
   std::optional<size_t> TryRead(std::span<char> buffer);
 
   // Waits until TryRead() has something to give.
   Task<> WaitUntilReadable();
 
-  // Fills `buffer`, or reads to the end of file: how many bytes it got.
+  // Fills `buffer`, or reads to the end of file.  Gives how many bytes it got.
   Task<size_t> ReadExactly(std::span<char> buffer);
 
-  // Up to and without `delimiter`, which is consumed; at the end of file what
-  // is left; nullopt if nothing is.  More than `max_bytes` without a delimiter:
-  // StatusError, OUT_OF_RANGE, and nothing is consumed.
+  // Gives what comes before `delimiter`, and consumes that, too; at the end of
+  // file it gives what is left, or nullopt if nothing is.  Where more than
+  // `max_bytes` come without a delimiter it throws StatusError, OUT_OF_RANGE,
+  // and consumes nothing.
   Task<std::optional<std::string>> ReadUntil(char delimiter,
                                              size_t max_bytes = kMaxBytes);
 
-  // ReadUntil '\n', without the "\r" of an ending "\r\n".
+  // Reads until '\n', and leaves out the "\r" of an ending "\r\n".
   Task<std::optional<std::string>> ReadLine(size_t max_bytes = kMaxBytes);
 
-  // Everything up to the end of file, and then closes the Reader, as Async's
-  // Reader.contents does (f7).  More than `max_bytes`: StatusError,
-  // OUT_OF_RANGE; the Reader stays open.
+  // Gives everything up to the end of file, and then closes the Reader, as
+  // Async's Reader.contents does (f7).  Where more than `max_bytes` come it
+  // throws StatusError, OUT_OF_RANGE, and the Reader stays open.
   Task<std::string> ReadAll(size_t max_bytes = kMaxBytes);
 
   static constexpr size_t kMaxBytes = size_t{1} << 30;
 
   // Closes the socket, if it is open: one that lingers before its close (see
   // SocketCore::CloseInOrder()) is left alone.  Bytes that the Writer has not
-  // flushed are lost, and its monitor is told "writer fd unexpectedly closed"
-  // (g1).  Idempotent.  Determined when the descriptor is closed.
+  // flushed are lost, and its monitor gets the error "writer fd unexpectedly
+  // closed" (g1).  Idempotent.  The Deferred is determined when the descriptor
+  // is closed.
   Deferred<> Close();
   bool is_closed() const { return closed_; }
   Deferred<> close_finished() const { return socket_->closed(); }
@@ -80,11 +84,12 @@ class Reader {
  private:
   class InUse;
 
-  // One recv(2): 0 at the end of file, nullopt where there is nothing yet.
+  // Calls recv(2) once.  Gives 0 at the end of file, nullopt where there is
+  // nothing yet.
   std::optional<size_t> TryReceive(std::span<char> space);
   Task<> WaitReadable();
-  // Appends what there is to buffer_, waiting for the first byte; false at the
-  // end of file.
+  // Appends what there is to buffer_, and waits for the first byte of it.
+  // Gives false at the end of file.
   Task<bool> Fill();
 
   size_t TakeBuffered(std::span<char> space);
@@ -98,8 +103,8 @@ class Reader {
   bool closed_ = false;
   bool in_use_ = false;
   bool at_eof_ = false;
-  // Received and not yet read: buffer_[begin_, end).  Holds no memory while
-  // empty.
+  // buffer_[begin_, end) was received and not yet read.  It holds no memory
+  // while it is empty.
   std::string buffer_;
   size_t begin_ = 0;
 };

@@ -13,13 +13,13 @@
 
 namespace portreeve {
 
-// What gRPC's threads carry from and to a socket themselves, bulk above all,
+// What other threads carry from and to a socket themselves, bulk above all,
 // needs no step of the loop: to wake another thread costs more than to move the
-// bytes.  Everything else about the socket stays the loop's, its life before
-// all: closing waits for a call that is under way.
+// bytes.  Everything else about the socket stays the loop's, above all when it
+// is closed: closing waits for a call that is under way.
 //
-// In each direction either one other thread uses it or the loop, by turns: they
-// agree about that elsewhere.
+// In each direction either one other thread or the loop uses it, by turns; they
+// have to agree on whose turn it is.
 class SharedDescriptor {
  public:
   // Does not own `fd`.
@@ -27,27 +27,32 @@ class SharedDescriptor {
   SharedDescriptor(const SharedDescriptor&) = delete;
   SharedDescriptor& operator=(const SharedDescriptor&) = delete;
 
-  // Any thread.  As ReceiveNow() and SendNow(); -1 with EBADF after
-  // StopReceiving() and Close().  The kernel tells a reset once, and an end to
-  // who receives then: after a failure of either, Receive() gives what had
-  // arrived, and then that failure, but no end.
+  // Do what ReceiveNow() and SendNow() do; after StopReceiving() and Close()
+  // they give -1 with EBADF.  The kernel reports a reset once, and whoever
+  // receives after that would find an end; so after a failure of either,
+  // Receive() gives what had arrived, and then that failure, but no end.
+  // Threads: any.
   ssize_t Receive(std::span<char> space);
   ssize_t Send(std::span<const std::string_view> pieces);
-  // Any thread; true when closed.
+  // Is true when closed.  Threads: any.
   bool HasLittleUnsent();
 
-  // Loop thread.  No Receive() is under way when it returns.
+  // Ends receiving.  No Receive() is under way when it returns.
+  // Threads: loop thread only.
   void StopReceiving();
-  // Loop thread, before the descriptor is closed.  No call is under way when it
-  // returns.
+  // Ends all use of the descriptor, before that is closed.  No call is under
+  // way when it returns.
+  // Threads: loop thread only.
   void Close();
 
-  // Any thread.  The first error that a call has met, but EAGAIN and EBADF; 0
-  // if there is none.  Waits for the calls that are under way.
+  // Gives the first error that a call has met, other than EAGAIN and EBADF; 0
+  // if there is none.  It waits for the calls that are under way.
+  // Threads: any.
   int failure();
 
-  // Any thread.  What went through it.  A byte is counted before its receiver
-  // can tell of it: bytes_sent() waits for a Send() that is under way.
+  // Give how many bytes went through it.  A byte is counted before its receiver
+  // can say that it has it: bytes_sent() waits for a Send() that is under way.
+  // Threads: any.
   int64_t bytes_received() const { return bytes_received_; }
   int64_t bytes_sent() const {
     const MutexLock lock(sending_);
@@ -55,10 +60,10 @@ class SharedDescriptor {
   }
 
  private:
-  // Of a call that gave -1.
+  // Keeps `error`, of a call that gave -1.
   void NoteFailure(int error);
 
-  Mutex receiving_;  // Before sending_, where both are held.
+  Mutex receiving_;  // Locked before sending_, where both are.
   int receive_fd_ PORTREEVE_GUARDED_BY(receiving_);  // -1: no more.
   mutable Mutex sending_;
   int send_fd_ PORTREEVE_GUARDED_BY(sending_);  // -1: no more.

@@ -1,4 +1,5 @@
 // Socket<A>: one connected stream socket of a known kind of address.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_SOCKET_H_
 #define PORTREEVE_LIB_NET_SOCKET_H_
 
@@ -48,13 +49,13 @@ class SocketCore final : private LingeringSocket::Owner {
   // Answers after the close, too.
   const AnyAddress& local() const { return local_; }
 
-  // The close that promises that the peer gets what was sent, then end of file.
-  // Sends FIN, and closes the descriptor: within the call where no byte was
+  // Closes with the promise that the peer gets what was sent, then end of file.
+  // It sends FIN, and closes the descriptor: within the call where no byte was
   // left unread and the kernel has sent all.  Else what comes is thrown away
-  // until the peer has acknowledged all, has ended or reset, or until
-  // `deadline`: then a peer that has sent meanwhile is reset, and where bytes
-  // were lost the reason is FORCED.  The earliest of several deadlines holds.
-  // Every operation that waits on the socket ends within the call.
+  // until the peer has acknowledged all, has ended or reset the connection, or
+  // until `deadline`: then a peer that has sent meanwhile is reset, and where
+  // bytes were lost the reason is FORCED.  The earliest of several deadlines
+  // holds.  Every operation that waits on the socket ends within the call.
   void CloseInOrder(TimePoint deadline);
 
   // Sends FIN and receives no more, then closes the descriptor: the peer gets
@@ -67,48 +68,50 @@ class SocketCore final : private LingeringSocket::Owner {
   // held is thrown away.  A unix socket has no reset; it is closed.
   void Reset();
   bool was_reset() const { return was_reset_; }
-  // The same where time is up for what was written: bytes_sent() then leaves
-  // out what the kernel has not sent.
+  // Does the same where time is up for what was written: bytes_sent() then
+  // leaves out what the kernel has not sent.
   void ResetWithLoss();
 
-  // Sends FIN.  Reading goes on.  No effect on a closed socket.
+  // Sends FIN.  Reading goes on.  It has no effect on a closed socket.
   void ShutdownSend();
 
-  // Gives the open descriptor away.  It is not closed, nor closed() determined.
+  // Gives the open descriptor away.  It is not closed, and closed() is not
+  // determined.
   Descriptor Release();
 
   // Determined in a later step than the one that closed the descriptor.
   Deferred<> closed() const { return closed_.deferred(); }
 
-  // Called after the descriptor is closed, in the same step.
+  // Has `f` called after the descriptor is closed, in the same step.
   void OnClosed(std::function<void()> f) { on_closed_.push_back(std::move(f)); }
 
   // Keeps `reason` as what ended the connection, unless an earlier one is
   // known: the first cause wins.
   void NoteReason(CloseReason reason);
 
-  // Keeps `reason` whatever was there: for bytes that were lost.
+  // Keeps `reason` whatever the reason was.  It is for bytes that were lost.
   void OverruleReason(CloseReason reason) { reason_ = reason; }
 
   CloseReason reason() const { return reason_; }
 
   // Whether the peer has reset the connection, or it failed otherwise.  The
-  // kernel tells that once, to whoever asks first; this tells everybody.
+  // kernel says so once, to whoever asks first; this says so each time.
   bool HasFailed();
 
-  // The same as errno, without asking the kernel: what anybody has met so far;
-  // 0 if nothing.
+  // Gives the errno of the failure that anybody has met so far, without asking
+  // the kernel; 0 if there was none.
   int KnownFailure();
-  // Keeps that the socket has failed with `error`, which the kernel has told
-  // elsewhere.
+  // Keeps that the socket has failed with `error`, which the kernel has given
+  // to somebody else.
   void NoteError(int error);
 
-  // Whether the peer has ended or reset the connection, which the kernel tells
-  // as often as it is asked; of a closed socket: what was known by then.
+  // Whether the peer has ended or reset the connection, which the kernel says
+  // as often as it is asked.  For a closed socket the answer is what was known
+  // by the close.
   bool HasPeerLeft();
 
-  // Payload bytes read from and given to the kernel, without those of which
-  // CloseInOrder() or ResetWithLoss() found that they are lost.
+  // Give how many payload bytes were read from and given to the kernel, without
+  // those of which CloseInOrder() or ResetWithLoss() found that they are lost.
   int64_t bytes_received() const {
     return bytes_received_ + (shared_ ? shared_->bytes_received() : 0);
   }
@@ -117,24 +120,26 @@ class SocketCore final : private LingeringSocket::Owner {
   }
 
   // Whether the peer has sent FIN, and all that came before it was received, on
-  // a connection that has not failed.  Takes nothing.
+  // a connection that has not failed.  It consumes nothing.
   bool HasPeerEnded();
 
-  // The descriptor, for other threads to receive and send while nothing here
-  // does; the same each time.  The socket must be open.  It is closed for them
-  // before it is closed here, and what they carry is counted here.
+  // Gives the descriptor for other threads, which may receive and send while
+  // nothing here does; it is the same each time.  The socket must be open.  The
+  // descriptor is closed for them before it is closed here, and what they carry
+  // is counted here.
   const std::shared_ptr<SharedDescriptor>& Share();
 
-  // No thread receives through what Share() gave, from now on.
+  // Ends receiving through what Share() gave: no thread does from now on.
   void StopSharedReceiving();
 
-  // recv(2) and send(2), non-blocking, without signals, counted.  As the
-  // system calls: -1 and errno, also EBADF once closed.  A reset is never
-  // received as an end: once a failure is known, whoever met it, Receive()
-  // gives what had arrived, and then -1 and that error.
+  // Call recv(2) and send(2), non-blocking and without signals, and count.
+  // They give what the system calls give: -1 with errno, also EBADF once
+  // closed.  A reset is never received as an end: once a failure is known,
+  // whoever met it, Receive() gives what had arrived, and then -1 and that
+  // error.
   ssize_t Receive(void* data, size_t size);
   ssize_t Send(const void* data, size_t size);
-  // Send() of several pieces as one, kMostPieces at most.
+  // Sends several pieces as one, kMostPieces at most.
   ssize_t Send(std::span<const std::string_view> pieces);
 
  private:
@@ -142,7 +147,7 @@ class SocketCore final : private LingeringSocket::Owner {
   void OnLingeringEnded(Descriptor fd, const LingerResult& result) override;
 
   void Finish();
-  // Of a recv(2) or send(2) that gave `n`, before errno changes.
+  // Takes the `n` of a recv(2) or send(2), before errno changes.
   void NoteFailure(ssize_t n);
 
   const Executor executor_;
@@ -179,14 +184,15 @@ class Socket {
     return std::get<typename A::Address>(core_->local());
   }
 
-  // The Asio socket, for reads and writes of one's own.  What goes through it
-  // directly is not counted.  Not together with a Reader or Writer on it.
+  // Gives the Asio socket, for reads and writes of one's own.  What goes
+  // through it directly is not counted.  It must not be used together with a
+  // Reader or Writer on it.
   StreamSocket& asio_socket() const { return core_->socket(); }
   int native_handle() const { return core_->socket().native_handle(); }
 
   bool is_open() const { return core_->is_open(); }
   void CloseNow() const {
-    if (is_open()) core_->CloseNow();  // Not where it lingers.
+    if (is_open()) core_->CloseNow();  // Not while it lingers.
   }
   void Reset() const { core_->Reset(); }
   void ShutdownSend() const { core_->ShutdownSend(); }
@@ -203,8 +209,9 @@ class Socket {
 struct SocketOptions {
   // TCP_NODELAY.
   bool no_delay = true;
-  // TCP keepalive (S14), so that dead peers are found: after `keepalive_idle`
-  // of silence, `keepalive_probes` probes, `keepalive_interval` apart.
+  // TCP keepalive (S14), so that dead peers are found: after
+  // `keepalive_idle_seconds` of silence `keepalive_probes` probes are sent,
+  // `keepalive_interval_seconds` apart.
   bool keepalive = true;
   int keepalive_idle_seconds = 60;
   int keepalive_interval_seconds = 15;
@@ -215,8 +222,8 @@ struct SocketOptions {
 // Failures are ignored: the peer may have gone already.
 void ApplySocketOptions(int fd, const SocketOptions& options);
 
-// The two parts of it.  What is accepted inherits the second one from its
-// listening socket.
+// Set one part of the options each.  What is accepted inherits the keepalive
+// from its listening socket.
 void SetNoDelay(int fd);
 void SetKeepalive(int fd, const SocketOptions& options);
 

@@ -11,15 +11,16 @@
 
 namespace portreeve::server {
 
-// Both open with O_PATH: nothing happens to the file, and the descriptor is for
-// ConnectOptions::open.  Errors are those that connect(2) would give, as
-// "connect ADDRESS: ..." with `address`; FD_LIMIT.
+// Both functions open a file with O_PATH: nothing happens to the file, and the
+// descriptor is for ConnectOptions::open.  Errors are those that connect(2)
+// would give, as "connect ADDRESS: TEXT" with `address`; FD_LIMIT.
 
-// What `address` leads to, through whatever links.
+// Opens what `address` leads to, through whatever links.
 absl::StatusOr<Descriptor> OpenSocketFile(const Unix::Address& address);
 
-// The file that is at `resolved`, an absolute path, itself: no part of it is a
-// link.  Takes openat2(2): SYSTEM_ERROR on a kernel before Linux 5.6.
+// Opens the file that is at `resolved`, an absolute path, itself: no part of
+// the path may be a link.  It needs openat2(2): the error is SYSTEM_ERROR on a
+// kernel before Linux 5.6.
 absl::StatusOr<Descriptor> OpenSocketFileWithoutLinks(
     const Unix::Address& address, const std::string& resolved);
 

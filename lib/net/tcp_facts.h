@@ -9,18 +9,18 @@ namespace portreeve {
 struct TcpFacts {
   // The peer has sent FIN, and the connection is not over.
   bool peer_has_ended = false;
-  // It has ended both ways, or was reset.
+  // The connection has ended both ways, or was reset.
   bool is_over = false;
-  // What has arrived in order, be it read or not; urgent bytes and a FIN count
-  // one each.
+  // How many bytes have arrived in order, be they read or not; urgent bytes and
+  // a FIN count one each.
   int64_t bytes_received = 0;
-  // In how many segments; counts modulo 2^32.
+  // In how many segments they came; it counts modulo 2^32.
   uint32_t segments_received = 0;
-  // What was written and not sent even once; a FIN counts one.
+  // How many bytes were written and not sent even once; a FIN counts one.
   int64_t bytes_unsent = 0;
 };
 
-// All 0 and false where the kernel does not tell.
+// Gives all 0 and false where the kernel does not answer.
 TcpFacts TcpFactsOf(int fd);
 
 }  // namespace portreeve

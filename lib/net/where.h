@@ -1,5 +1,7 @@
-// WhereToConnect and WhereToListen (SPEC C1, S1): what to reach, where to
-// listen.  Plain values; nothing is resolved, opened or checked before use.
+// WhereToConnect and WhereToListen: what to reach, and where to listen
+// (docs/CONFORMANCE.md, C1 and S1).  They are plain values; nothing is
+// resolved, opened or checked before they are used.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_WHERE_H_
 #define PORTREEVE_LIB_NET_WHERE_H_
 
@@ -33,7 +35,7 @@ struct WhereToConnect<Inet> {
 
 template <>
 struct WhereToConnect<Unix> {
-  // Of the socket's file; 1-107 bytes.
+  // The path of the socket's file; 1-107 bytes.
   std::string path;
 
   static WhereToConnect OfFile(std::string path);
@@ -76,14 +78,15 @@ struct WhereToListen<Unix> {
   static WhereToListen OfFile(std::string path);
 };
 
-// INVALID_FIELD naming the field ("port", "path", ...) where a value is outside
-// what is written above, else OK.
+// Gives INVALID_FIELD, which names the field ("port", "path"), where a value is
+// outside of what is written above, else OK.
 absl::Status Validate(const WhereToConnect<Inet>& where);
 absl::Status Validate(const WhereToConnect<Unix>& where);
 absl::Status Validate(const WhereToListen<Inet>& where);
 absl::Status Validate(const WhereToListen<Unix>& where);
 
-// As the CLI writes them: "tcp:example.org:80", "tcp:[::1]:80", "unix:/path".
+// Gives them as the CLI writes them: "tcp:example.org:80", "tcp:[::1]:80",
+// "unix:/path".
 std::string ToString(const WhereToConnect<Inet>& where);
 std::string ToString(const WhereToConnect<Unix>& where);
 std::string ToString(const WhereToListen<Inet>& where);

@@ -1,4 +1,5 @@
-// Writer: buffered writing to a socket (SPEC C8).
+// Writer: buffered writing to a socket (docs/CONFORMANCE.md, C8).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_NET_WRITER_H_
 #define PORTREEVE_LIB_NET_WRITER_H_
 
@@ -23,8 +24,8 @@ enum class FlushResult {
   kLost,     // The socket was closed, or failed, before that.
 };
 
-// How a connection ends that nobody has ended, with bytes lost: what did not
-// reach the peer within the buffer age limit, or the time that a close has.
+// How a connection is ended when bytes are lost because they did not reach the
+// peer within the buffer age limit, or the time that a close has.
 enum class OnLoss {
   kClose,  // In order: the peer gets what the kernel holds, and end of file.
   kReset,  // So that what is cut does not look whole.
@@ -38,7 +39,7 @@ struct WriterOptions {
 
   // Whether a peer that has left is an error for the monitor (connect and
   // with_connection: f8, g9) or only determines consumer_left (servers: S9).
-  // Whoever writes to a peer that has left cannot know it, and is not told.
+  // Whoever writes to a peer that has left cannot know it, and gets no error.
   bool raise_when_consumer_leaves = true;
 
   OnLoss on_loss = OnLoss::kClose;
@@ -51,8 +52,9 @@ struct WriterOptions {
 // closed under it) is closed at once; its error goes to its Monitor.  Where a
 // peer that has left is no error, what is written afterwards is dropped.
 //
-// Threads: loop thread only.  Lifetime: may go at any time; bytes that are not
-// flushed then are lost like those of a Writer whose descriptor was closed.
+// Threads: loop thread only.
+// Lifetime: it may be destroyed at any time; bytes that are not flushed then
+// are lost like those of a Writer whose descriptor was closed.
 class Writer {
  public:
   // `monitor` gets the errors that come up in the background.
@@ -68,39 +70,42 @@ class Writer {
   // it, which is not to be raised, `data` is dropped.
   void Write(std::string_view data);
 
-  // Write() of `pieces`, in order, but gives the kernel at once what it takes,
-  // if nothing waits before them, and copies only the rest.  A peer that has
-  // left is noticed in this call.
+  // Writes `pieces`, in order, as Write() does, but gives the kernel at once
+  // what it takes, if nothing waits before them, and copies only the rest.  A
+  // peer that has left is noticed in this call.
   void WriteNow(std::span<const std::string_view> pieces);
 
-  // From now on bytes wait here and not in the kernel: it is given none while
-  // it has much that it has not sent (HasLittleUnsent()), until Close() or
-  // HalfClose().  So their age counts, whatever the kernel would take.
+  // Lets bytes wait here and not in the kernel, from now on until Close() or
+  // HalfClose(): the kernel is given none while it has much that it has not
+  // sent (HasLittleUnsent()).  So their age counts, whatever the kernel would
+  // take.
   void HoldBack();
 
-  // Determined when the kernel has all that was written before this call, but
-  // for `all_but` bytes, or when that can no longer be, as for dropped bytes.
+  // The Deferred is determined when the kernel has all that was written before
+  // this call, but for `all_but` bytes, or when that can no longer be, as for
+  // dropped bytes.
   Deferred<FlushResult> Flushed(size_t all_but = 0);
 
-  // Bytes written and not yet taken by the kernel.
+  // Gives how many bytes were written and not yet taken by the kernel.
   size_t bytes_to_write() const;
 
-  // How long Close() of a Writer on its own waits for the flush (CONFORMANCE
-  // g8).
+  // How long Close() waits for the flush where a program closes a Writer itself
+  // (CONFORMANCE g8).
   static constexpr std::chrono::seconds kForceCloseDefault{5};
 
   // Flushes, and closes the socket in order (SocketCore::CloseInOrder()):
   // within the call where nothing is unread, unflushed, or unsent by the
   // kernel.  After `force_close_after`, or the smallest of several calls', what
   // is not flushed is lost (`on_loss`), and the socket's reason is FORCED.
-  // Idempotent; gives close_finished().
+  // Idempotent.  Gives close_finished().
   Deferred<> Close(Duration force_close_after = kForceCloseDefault);
 
   // Throws away what is not flushed and resets the connection; no error is
-  // reported.  Flushed() gives kLost.  No effect once the socket is closed.
+  // reported.  Flushed() gives kLost.  It has no effect once the socket is
+  // closed.
   void Abort();
 
-  // True from the first Close(), Abort(), or a failure, on.
+  // Is true from the first Close(), Abort() or failure on.
   bool is_closed() const;
   // Determined when the descriptor is closed.
   Deferred<> close_finished() const;
@@ -109,7 +114,7 @@ class Writer {
   // refuses writes as a closed one, but the socket stays open until Close().
   void HalfClose();
 
-  // HalfClose() was called, and the FIN is sent.
+  // Whether HalfClose() was called, and the FIN is sent.
   bool has_sent_end() const;
 
   // Determined when a write failed because the peer has left.
