@@ -20,28 +20,30 @@
 
 namespace portreeve {
 
-// The base of built-in handlers, one object for each client: no frame, no
-// buffer, no operation waits while there is nothing to do.
+// The base class of handlers that have an object for each client in place of a
+// coroutine: no frame, no buffer and no operation waits while there is nothing
+// to do.
 //
-// It belongs to two loops, which may be one.  On the loop of its server it is
-// made, described, closed and destroyed; on the loop of its lane its bytes are
-// carried, and it ends.  Between them go only posted calls, and counts that are
-// atomic.
+// It belongs to two loops, which may be one: that of its server and that of its
+// lane (docs/ARCHITECTURE.md says what a lane, a round and a step are).  On the
+// server's loop it is made, described, closed and destroyed; on the lane's loop
+// its bytes are carried, and it ends.  Between them go only messages, and the
+// reason and the counts, which are atomic.
 //
-// Threads: public methods, the server's loop; protected ones, the lane's loop
-// unless they say otherwise.
+// Threads: public methods belong to the server's loop, protected ones to the
+// lane's loop unless they say otherwise.
 class DirectConnection : public AnyConnection,
                          public std::enable_shared_from_this<DirectConnection>,
                          protected Poller::Watch,
                          private Outbox::Closer {
  public:
-  // The server, on its loop.  It outlives the connection.
+  // The server.  It is called on its loop, and outlives the connection.
   class Owner {
    public:
     virtual ~Owner() = default;
     virtual Lane& home() = 0;
-    // The descriptor is closed; reason and counts are final.  `error_number` is
-    // not 0 if it never could be watched.
+    // Called when the descriptor is closed; reason and counts are final.
+    // `error_number` is not 0 if it never could be watched.
     virtual void OnDirectClosed(DirectConnection& connection,
                                 int error_number) = 0;
   };
@@ -54,8 +56,8 @@ class DirectConnection : public AnyConnection,
     AnyAddress peer;
     AnyAddress local;
     BufferAgeLimit buffer_age_limit;
-    int descriptors;  // Taken from the server's budget.
-    // Whether TCP_NODELAY is to be set, before a second message is sent.
+    int descriptors;  // How many were taken from the server's budget.
+    // Whether TCP_NODELAY must be set before a second message is sent.
     bool sets_no_delay;
   };
 
@@ -72,40 +74,42 @@ class DirectConnection : public AnyConnection,
   Deferred<> closed() const final;
   Deferred<> Close(ExistingConnections how, CloseReason reason) final;
 
-  // Has the lane watch it, where that is its server's: 0, or errno where it
-  // cannot be watched.  Once, before the server tells anybody of it.
+  // Has the lane watch the descriptor, if the lane is the server's own.  Gives
+  // 0, or errno where that is not possible.  Called once, before anybody hears
+  // of the connection.
   int Watch();
-  // Serves it, from now on, unless it was closed before.  Once, after Watch().
+  // Serves the client, from now on, unless the connection was closed before.
+  // Called once, after Watch().
   void Start();
-  // Instead of Start(): closes it at once.
+  // Closes the connection at once, in place of Start().
   void Refuse(CloseReason reason);
 
   Lane& lane() const { return lane_; }
   int descriptors() const { return descriptors_; }
 
  protected:
-  // Begins to serve; the descriptor is watched already.
+  // Called to begin to serve; the descriptor is watched already.
   virtual void Begin() {}
   // One of these is called in the end, unless the connection has finished
-  // before.  CloseInOrder(), once at most: to flush what there is by
-  // force_close_at(), then Finish(); `reason` is why.  CloseWithReset() may
-  // follow it.
+  // before.  CloseInOrder() is called once at most; it has to flush what there
+  // is by force_close_at(), and then to call Finish(); `reason` says why.
+  // CloseWithReset() may follow it.
   virtual void CloseInOrder(CloseReason reason) = 0;
   virtual void CloseWithReset() = 0;
-  // The time of RingAt() has come.
+  // Called when the time of RingAt() has come.
   virtual void OnRing(TimePoint now) = 0;
 
   enum class How {
-    // FIN.  Where the peer sends on, what comes is thrown away until it has all
-    // that was sent, by force_close_at() or, where CloseInOrder() was not
-    // called, for 30 s: if it has not by then, it is reset, and the reason is
-    // FORCED.
+    // FIN is sent.  Where the peer sends on, what comes is thrown away until
+    // the peer has all that was sent, by force_close_at() or, where
+    // CloseInOrder() was not called, for 30 s: if the peer has not by then, it
+    // is reset, and the reason is FORCED.
     kInOrder,
     kAtOnce,    // FIN; the kernel does what it can with what was sent.
     kAfterEnd,  // The same where the peer has sent FIN, which was read.
     kReset,     // RST.
   };
-  // Another descriptor of the connection, which is to be closed with it.
+  // Another descriptor of the connection, which is closed with it.
   struct Other {
     Descriptor fd;  // May be none.
     How how = How::kReset;
@@ -113,15 +117,15 @@ class DirectConnection : public AnyConnection,
     bool is_watched = false;  // Registered with the poller, with tag 1.
     int64_t bytes_received = 0;
   };
-  // Closes the descriptors, in a round of the poller at its end, and tells the
-  // server once all are closed.  The object may be used until the end of the
-  // step.
+  // Closes the descriptors, during a round of the poller at the end of the
+  // round, and calls the server once all are closed.  The object may be used
+  // until the end of the step.
   void Finish(How how) { Finish(how, Other()); }
   void Finish(How how, Other other);
-  // Finish() was called.  Nothing is told of any more, but CloseOnLane().
+  // Whether Finish() was called.  No virtual function is called after that.
   bool finished() const { return finished_; }
 
-  // CloseInOrder() was called, and when what is not flushed is lost.
+  // Whether CloseInOrder() was called, and by when what is not flushed is lost.
   bool closing() const { return closing_; }
   TimePoint force_close_at() const { return force_close_at_; }
 
@@ -129,7 +133,8 @@ class DirectConnection : public AnyConnection,
   const BufferAgeLimit& buffer_age_limit() const { return buffer_age_limit_; }
   bool sets_no_delay() const { return sets_no_delay_; }
 
-  // The first cause wins; the second is for bytes that were lost.
+  // Keep `reason`: the first one unless there is one already, the second one in
+  // any case, for bytes that were lost.
   void NoteReason(CloseReason reason);
   void OverruleReason(CloseReason reason) { Store(reason_, reason); }
 
@@ -137,29 +142,31 @@ class DirectConnection : public AnyConnection,
   void SetSent(int64_t bytes) { Store(bytes_sent_, bytes); }
   void SetToWrite(size_t bytes) { Store(bytes_to_write_, bytes); }
 
-  // EPOLLOUT is told from now on, at once where the socket is writable.  False
-  // if it cannot be.
+  // Has EPOLLOUT reported from now on, in the next round where the socket is
+  // writable already.  Gives false if that is not possible.
   bool WatchWritable();
 
-  // OnRing() at `when`, or earlier.  One that was set for later is forgotten,
-  // one for earlier stays: whoever is called looks at what is due.
+  // Has OnRing() called at `when`, or earlier.  A call that was set for later
+  // is forgotten, one for earlier stays: whoever is called has to look at what
+  // is due.
   void RingAt(TimePoint when);
 
-  // Calls `f` on the server's loop: within the call if that is this one.
+  // Calls `f` on the server's loop: within this call, if that is the lane's.
   template <typename F>
   void TellHome(F f) {
     if (at_home()) return f();
     owner_.home().poller().mailbox().Send([] {}, std::move(f));
   }
 
-  // Events of a descriptor, edge-triggered: what is told once needs no system
-  // call to be told again.  Urgent data is told of, since reads stop there.
+  // The events of a descriptor are edge-triggered: what was reported once needs
+  // no system call to be reported again.  Urgent data is reported, since reads
+  // stop there.
   static constexpr uint32_t kReadable =
       EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 
  private:
   class Lingering;
-  // Written by one thread, read by another that needs no order.
+  // These are written by one thread, and read by another that needs no order.
   template <typename T>
   static T Load(const std::atomic<T>& value) {
     return value.load(std::memory_order_relaxed);
@@ -179,7 +186,7 @@ class DirectConnection : public AnyConnection,
   void OnLingeringEnded(Descriptor fd, const LingerResult& result,
                         bool is_other);
   void CloseAndTell(Descriptor first, Descriptor last, int error_number);
-  // Outbox::Closer, on the server's loop.
+  // Is Outbox::Closer's.  Called on the server's loop.
   void OnClosed() override;
 
   Owner& owner_;
@@ -193,11 +200,11 @@ class DirectConnection : public AnyConnection,
   std::atomic<int64_t> bytes_sent_{0};
   std::atomic<size_t> bytes_to_write_{0};
 
-  // The server's loop.
+  // These belong to the server's loop.
   bool closed_ = false;
   mutable std::unique_ptr<const Ivar<>> closed_ivar_;  // Once asked for.
 
-  // The lane's.
+  // These belong to the lane's.
   std::atomic<CloseReason> reason_{CloseReason::kNone};
   Descriptor fd_;
   int error_number_ = 0;  // For the server, once it is closed.

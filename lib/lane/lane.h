@@ -1,4 +1,4 @@
-// Lane: what the direct connections of one loop share.
+// Lane: what the direct connections of one loop share to carry their bytes.
 #ifndef PORTREEVE_LIB_LANE_LANE_H_
 #define PORTREEVE_LIB_LANE_LANE_H_
 
@@ -16,8 +16,8 @@
 
 namespace portreeve {
 
-// One for each io_context: Of() finds or makes it.
-// Threads: the thread of its loop, but for loop() and num_connections.
+// There is one for each io_context: Of() finds or makes it.
+// Threads: loop thread only, but for loop().
 class Lane final : private Poller::RoundWatch {
  public:
   static constexpr bool kEndsFirst = true;  // See OfLoop().
@@ -35,17 +35,18 @@ class Lane final : private Poller::RoundWatch {
   TimeSource& time() { return time_; }
   PipePool& pipes() { return pipes_; }
 
-  // Where connections wait until they are a second old.
+  // The queue in which connections wait until they are a second old.
   DelayQueue& young() { return young_; }
 
-  // For what connections start and do not wait for; it ends by itself before
-  // the loop runs dry.
+  // The scope for tasks that connections start and do not wait for.  Each has
+  // to end by itself before the loop runs dry.
   TaskScope& tasks() { return tasks_; }
 
-  // For what a round sends and closes, at its end.
+  // The outbox sends and closes, at the end of a round, what was put there
+  // during the round.
   Outbox& outbox() { return outbox_; }
 
-  // Where to read to; what is there is nobody's after the step.
+  // A buffer to read to; what is there is nobody's after the step.
   std::span<char> scratch() { return scratch_; }
 
  private:
@@ -67,8 +68,8 @@ class Lane final : private Poller::RoundWatch {
 // lane of the servers themselves, on whose loop clients are accepted and
 // counted.
 //
-// Threads: the loop thread of the servers.  Lifetime: the servers'; the loops
-// outlive it.
+// Threads: loop thread of the servers only.
+// Lifetime: it must outlive the servers, and the loops must outlive it.
 class LaneSet {
  public:
   explicit LaneSet(Lane& home) : entries_{{&home, 0}} {}
@@ -77,8 +78,9 @@ class LaneSet {
 
   void Add(Lane& lane) { entries_.push_back({&lane, 0}); }
 
-  // The lane with the fewest connections, the first of several, for one more;
-  // so a client is not handed to another thread unless that has less to do.
+  // Gives the lane with the fewest connections, the first of several, and
+  // counts one more for it.  So a client is not handed to another thread unless
+  // that has less to do.
   Lane& Take() {
     Entry* least = &entries_.front();
     for (Entry& entry : entries_) {
@@ -87,7 +89,7 @@ class LaneSet {
     ++least->num_connections;
     return *least->lane;
   }
-  // A connection of `lane` is closed.
+  // Counts a connection of `lane` out.
   void GiveBack(const Lane& lane) {
     for (Entry& entry : entries_) {
       if (entry.lane == &lane) --entry.num_connections;

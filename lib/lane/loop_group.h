@@ -10,14 +10,15 @@
 
 namespace portreeve::server {
 
-// The daemon's loop, on which everything else is, and others beside it that
+// Has the daemon's loop, on which everything else is, and others beside it that
 // carry nothing but the bytes of built-in handlers.
 //
-// Threads: made on the thread of `home`.
-// Lifetime: `home` outlives it; it outlives every server that uses lanes().
+// Threads: it must be made on the thread of `home`, to which lanes() belongs.
+// Lifetime: `home` must outlive it, and it must outlive every server that uses
+// lanes().
 class LoopGroup {
  public:
-  // `count` >= 1 loops in all: starts the threads of all but `home`.
+  // Has `count` >= 1 loops in all, and starts the threads of all but `home`.
   LoopGroup(Loop& home, int count);
   LoopGroup(const LoopGroup&) = delete;
   LoopGroup& operator=(const LoopGroup&) = delete;

@@ -1,4 +1,5 @@
-// Outbox: what the connections of a loop send in one round of its poller.
+// Outbox: what the connections of a loop send and close in one round of its
+// poller (docs/ARCHITECTURE.md says what a round is).
 #ifndef PORTREEVE_LIB_LANE_OUTBOX_H_
 #define PORTREEVE_LIB_LANE_OUTBOX_H_
 
@@ -20,26 +21,26 @@ namespace portreeve {
 // wakes a receiver, who may take the CPU at once; together they cost a quarter
 // less, and after all that was to be received even one by one a twentieth.
 //
-// What those throw that are told goes to the top-level monitor.
+// What a Sender or a Closer throws goes to the top-level monitor.
 //
-// Nothing of it waits: as with MSG_DONTWAIT, a socket takes what it can.
+// Nothing here waits: as with MSG_DONTWAIT, a socket takes what it can.
 //
-// Threads: one, its loop's.
+// Threads: loop thread only.
 class Outbox {
  public:
-  // Whose messages they are.
+  // Who sends a message.
   class Sender {
    public:
-    // The kernel has taken the first `result` bytes of `message`, or none, and
-    // `result` is -errno; both as send(2) has it.  `message` is valid within
-    // the call only.
+    // Called when `message` was sent: the kernel has taken its first `result`
+    // bytes, or none, and `result` is -errno; both as send(2) has it.
+    // `message` is valid within the call only.
     virtual void OnSent(ssize_t result, std::string_view message, int tag) = 0;
 
    protected:
     ~Sender() = default;
   };
 
-  // Whose socket is closed.
+  // Who wants to know that a socket is closed.
   class Closer {
    public:
     virtual void OnClosed() = 0;
@@ -48,7 +49,7 @@ class Outbox {
     ~Closer() = default;
   };
 
-  // The most that a message has.
+  // How many bytes a message has at most.
   static constexpr size_t kMostBytes = 16 * 1024;
 
   // Whether it may use io_uring; the other way is there for tests.
@@ -59,27 +60,31 @@ class Outbox {
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox();
 
-  // A round begins, from which it takes what is to be done at the end.
+  // Called when a round begins and ends.  In between it takes what is to be
+  // done at the end.
   void Begin() { open_ = true; }
   void End();
 
-  // Where the next message is to be put, kMostBytes; empty where none is taken
-  // now, since the outbox is out of a round, full, or just sending.  Without
-  // Send(), it is given to the next one who asks.
+  // Gives kMostBytes of space for the next message; none where no message is
+  // taken now, since no round is under way, or the outbox is full or just
+  // sending.  Unless Send() follows, the next one who asks gets the same space.
   std::span<char> Space();
-  // The first `size` bytes of Space(), > 0, go to `fd`; `sender` is told.
-  // Until then `fd` stays open and `sender` alive: see Settle().
+  // Sends the first `size` bytes of Space(), > 0, to `fd`, and then calls
+  // `sender`.  Until then `fd` must stay open and `sender` must live: see
+  // Settle().
   void Send(int fd, size_t size, Sender& sender, int tag);
 
-  // When it returns, no message of `sender` is left.
+  // Has the messages of `sender` sent, and `sender` called for them, within
+  // this call: when it returns, none is left.
   void Settle(Sender& sender);
 
-  // Closes `fd`, at once out of a round; nothing of it is to be sent any more.
-  // `closer`, which may be null, is told.
+  // Closes `fd` at the end of the round, or at once where none is under way,
+  // and then calls `closer`, which may be null.  No message for `fd` may be
+  // left.
   void Close(Descriptor fd, std::shared_ptr<Closer> closer);
 
-  // Whether io_uring is used.  It is not any more once the kernel has refused
-  // it (a seccomp filter, or no memory for it).
+  // Whether io_uring is used, which it is not any more once the kernel has
+  // refused it (a seccomp filter, or no memory for it).
   bool sends_together() const { return ring_ != nullptr; }
 
  private:
@@ -100,7 +105,8 @@ class Outbox {
   std::unique_ptr<Ring> ring_;  // Null: one by one.
   bool open_ = false;
   bool doing_ = false;
-  // Grows with what is put there; its memory is touched as far as it is used.
+  // It has its full size from the beginning, but its memory is touched only as
+  // far as it is used.
   std::unique_ptr<char[]> space_;
   size_t used_ = 0;
   std::vector<Task> tasks_;

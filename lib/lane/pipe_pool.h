@@ -1,4 +1,5 @@
-// PipePool: pipes for splice(2), only while bytes are in them.
+// PipePool: pipes for splice(2), which connections have only while bytes are in
+// them.
 #ifndef PORTREEVE_LIB_LANE_PIPE_POOL_H_
 #define PORTREEVE_LIB_LANE_PIPE_POOL_H_
 
@@ -9,10 +10,10 @@
 
 namespace portreeve {
 
-// Its end counts it out; bytes in it are lost.
+// A pipe.  Its destructor counts it out; bytes in it are lost.
 class Pipe {
  public:
-  // Null if there may be no more, or none is to be had.
+  // Gives null if there may be no more pipes, or none can be made.
   static std::unique_ptr<Pipe> Open();
 
   Pipe() = default;
@@ -28,7 +29,7 @@ class Pipe {
     ~Part();
   };
 
-  Part part_;  // Given back once the ends are closed.
+  Part part_;  // Is given back once the ends are closed.
   Descriptor read_;
   Descriptor write_;
 };
@@ -40,10 +41,10 @@ class Pipe {
 // Threads: one.
 class PipePool {
  public:
-  // An empty, non-blocking pipe; null if there may be no more, or none is to be
-  // had: then bytes have to be copied.
+  // Gives an empty, non-blocking pipe, or null if there may be no more, or none
+  // can be made: then bytes have to be copied.
   std::unique_ptr<Pipe> Take();
-  // Takes back a pipe, which is empty.
+  // Takes back a pipe, which must be empty.
   void GiveBack(std::unique_ptr<Pipe> pipe);
 
  private:
