@@ -20,7 +20,7 @@ class CaresLookup;
 // second share it, and within a tenth of a second the question, too; an answer
 // is that of all who wait for it there.  At most two channels of a name live at
 // a time, so that neither sockets nor questions grow with the number of those
-// who ask; sockets beside the first one of a channel are of
+// who ask; sockets beside the first one of a channel are counted with
 // DescriptorPart::OfLookups().  How often and how long servers are asked is
 // c-ares' own choice, or that of /etc/resolv.conf.
 // /etc/hosts comes before the servers; "localhost" and
@@ -30,7 +30,8 @@ class CaresLookup;
 class CaresResolver : public Resolver {
  public:
   struct Options {
-    // "ADDRESS:PORT,...".  Empty: those of /etc/resolv.conf.
+    // The name servers, as "ADDRESS:PORT,ADDRESS:PORT".  Empty: those of
+    // /etc/resolv.conf.
     std::string servers;
   };
 
@@ -41,7 +42,7 @@ class CaresResolver : public Resolver {
                                               Family family) override;
 
  private:
-  // Those of one name that are waited for.
+  // The lookups of one name that somebody waits for.
   struct Lookups {
     std::weak_ptr<CaresLookup> newest, older;
 

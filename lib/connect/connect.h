@@ -16,6 +16,7 @@
 //
 // It throws a StatusError where there is no connection to be had, and the
 // connection is closed by the time it gives the answer.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_CONNECT_CONNECT_H_
 #define PORTREEVE_LIB_CONNECT_CONNECT_H_
 
@@ -40,38 +41,40 @@
 namespace portreeve {
 
 struct ConnectOptions {
-  // How long the attempt may take, DNS included.  0 or less: it fails at once,
-  // even against a live server (f5).  Default 30 s.
+  // How long the attempt may take, the lookup of the name included.  With 0 or
+  // less it fails at once, even against a live server (f5).  Default: 30 s.
   Duration timeout = std::chrono::seconds(30);
 
-  // Determined: the attempt is given up ("connection attempt aborted").  No
-  // effect once connected (f6).
+  // Once this is determined, the attempt is given up ("connection attempt
+  // aborted").  It has no effect once connected (f6).
   std::optional<Deferred<>> interrupt;
 
-  // Whom to ask for names; null: Resolver::Of(the loop).  Outlives the call.
+  // The resolver that is asked for names; null: Resolver::Of(the loop).  It
+  // must outlive the call.
   Resolver* resolver = nullptr;
 
-  // Asked for each address, resolved or literal, before it is tried; an error
-  // leaves that address out, and is the result if none is left.  Null: all are
-  // admitted.  Inet only.
+  // Called for each address, resolved or literal, before that is tried; an
+  // error leaves the address out, and is the result if none is left.  Null: all
+  // are admitted.  Inet only.
   std::function<absl::Status(const Inet::Address&)> admit;
 
-  // Called before each attempt: gives the file to connect to in place of what
-  // is at the path by then, opened with O_PATH, and none for that; an error is
-  // the attempt's.  It is closed after connect(2).  So a file that was looked
-  // at is the one that is connected to.  Takes /proc.  Null: the path.  Unix
+  // Called before each attempt, to give the file to connect to, opened with
+  // O_PATH, in place of what is at the path by then.  It gives a Descriptor
+  // that is not open to connect by the path; its error is the attempt's.  The
+  // file is closed after connect(2).  So the file that somebody has looked at
+  // is the one that is connected to.  It needs /proc.  Null: the path.  Unix
   // only.
   std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
 
-  // Called for each attempt in place of connect(2), which it does by calling
-  // `connect`, once: that begins it and gives the descriptor, or -1.  For who
-  // has to know the address that it comes from before the peer can.  Null: as
-  // if it did just that.  Inet only.
+  // Called for each attempt around connect(2): it must call `connect`, once,
+  // which begins the attempt and gives the descriptor, or -1.  It is for those
+  // who have to know the address that the connection comes from before the peer
+  // can.  Null: nothing is done around it.  Inet only.
   std::function<void(const Inet::Address& peer,
                      absl::FunctionRef<int()> connect)>
       around_connect;
 
-  // Of the Writer that Connect and WithConnection make.
+  // The limit of the Writer that Connect and WithConnection make.
   BufferAgeLimit buffer_age_limit;
 
   SocketOptions socket_options;
@@ -86,15 +89,17 @@ struct ConnectOptions {
 // Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
 // timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";
 // DNS_FAILURE; CONNECT_REFUSED, NO_ROUTE and other errors of connect(2) and
-// bind(2) as "OPERATION ADDRESS: TEXT".  Whoever awaits gets it; spawned and
-// not awaited, the monitor current at the spawn does. Cancellation: terminal;
-// gives up the attempt, with operation_aborted. Lifetime: `where` and `options`
-// are copied.
+// bind(2) as "OPERATION ADDRESS: TEXT".  Whoever awaits gets the error; where
+// the task was spawned and nobody awaits it, the monitor that was current at
+// the spawn does.
+// Cancellation: terminal; it gives up the attempt, with operation_aborted.
+// Lifetime: `where` and `options` are copied.
 template <AddressKind A>
 Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options);
 
-// A connection that the caller owns.  Close the Writer first, then the Reader:
-// all is flushed (g2).  When it goes, the socket is closed at once.
+// A connection that the caller owns.  To have everything flushed, close the
+// Writer first, then the Reader (g2).  The destructor closes the socket at
+// once.
 template <AddressKind A>
 struct Connection {
   Connection(Socket<A> s, Monitor monitor, const WriterOptions& options)
@@ -108,17 +113,17 @@ struct Connection {
   Writer writer;
 };
 
-// ConnectSock, with a Reader and a Writer over the same descriptor.  What goes
-// wrong with the Writer later goes to the monitor current at this call (g1,
-// g9).
+// Connects as ConnectSock does, and makes a Reader and a Writer over the same
+// descriptor.  Later errors of the Writer go to the monitor that is current at
+// this call (g1, g9).
 template <AddressKind A>
 Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
                                              ConnectOptions options);
 
 namespace internal {
 
-// What with_connection does around f, whatever f gives: owns the connection,
-// watches for the Writer's errors, closes in the end.
+// What WithConnection does around f, whatever f gives: it owns the connection,
+// watches for the Writer's errors, and closes in the end.
 class ConnectionScope {
  public:
   ConnectionScope(Executor caller, std::shared_ptr<SocketCore> socket,
@@ -138,17 +143,18 @@ class ConnectionScope {
 
 }  // namespace internal
 
-// Connects and runs f(socket, reader, writer), a coroutine; when f ends or
-// throws: flushes, closes the writer, the reader and the socket, and only then
-// gives f's result or throws f's error (f1, f2, f9, f11).
+// Connects and runs f(socket, reader, writer), a coroutine.  When f has ended
+// or thrown, it flushes, closes the writer, the reader and the socket, and only
+// then gives f's result or throws f's error (f1, f2, f9, f11).
 //
-// An error of the Writer, or one sent to the monitor that is current in f,
-// while f runs: f is cancelled and joined, and the error is thrown.  After f
-// has ended such errors go to the monitor current at this call (f10).  If f
-// closes the reader, the writer is closed, too (f7).  A peer that does not read
-// is closed by force 30 s after f's end.
+// While f runs, an error of the Writer, or one that is sent to the monitor
+// current in f, ends it: f is cancelled and joined, and the error is thrown.
+// After f has ended such errors go to the monitor that was current at this call
+// (f10).  If f closes the reader, the writer is closed, too (f7).  A peer that
+// does not read is closed by force 30 s after f's end.
 //
-// Throws: as ConnectSock, then f is not called; f's error; the Writer's error.
+// Throws: what ConnectSock throws, and then f is not called; f's error; the
+// Writer's error.
 // Cancellation: terminal; f is cancelled and joined, and the socket is closed
 // without waiting for the flush.
 // Lifetime: `f` is kept until the end.  Name a capturing lambda before the

@@ -1,4 +1,5 @@
-// ConnectSock of a unix socket: attempts until its backlog has room.
+// ConnectToFile: ConnectSock for a unix socket, which makes attempts until the
+// backlog has room.
 #ifndef PORTREEVE_LIB_CONNECT_CONNECT_FILE_H_
 #define PORTREEVE_LIB_CONNECT_CONNECT_FILE_H_
 
@@ -9,8 +10,7 @@
 
 namespace portreeve {
 
-// `where` and `options` are found good; errors and cancellation are
-// ConnectSock's.
+// Does what ConnectSock does; `where` and `options` must be valid.
 Task<Socket<Unix>> ConnectToFile(WhereToConnect<Unix> where,
                                  ConnectOptions options);
 

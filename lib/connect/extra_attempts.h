@@ -9,8 +9,9 @@ namespace portreeve {
 // have any number of addresses that do not answer: in the whole process there
 // are no more than DescriptorPart allows.
 //
-// Those of one connect; gives all back when it goes.
-// Threads: one.  The count of the process is of any.
+// An ExtraAttempts has those of one connect; its destructor gives all of them
+// back.
+// Threads: one for each object; the count of the process is for all threads.
 class ExtraAttempts {
  public:
   ExtraAttempts() = default;
@@ -18,9 +19,9 @@ class ExtraAttempts {
   ExtraAttempts& operator=(const ExtraAttempts&) = delete;
   ~ExtraAttempts() { KeepAtMost(0); }
 
-  // One more; false where there may be no more.
+  // Takes one more; returns false where there may be no more.
   bool Take();
-  // Gives back those beyond `count`.
+  // Gives back all but `count`.
   void KeepAtMost(int count);
 
   int num_taken() const { return num_taken_; }

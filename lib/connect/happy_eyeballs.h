@@ -29,21 +29,21 @@ class HappyEyeballs {
   // How long an attempt has before the next one joins it (section 5).
   static constexpr Duration kAttemptDelay = std::chrono::milliseconds(250);
 
-  // What to do now, in this order; an empty step is: wait.
+  // What to do now, in this order.  An empty Step says to wait.
   struct Step {
     // Begin an attempt to connect to this address.
     std::optional<asio::ip::address> start;
-    // Set the one timer anew; OnTimer() when it fires.
+    // Set the one timer anew, and call OnTimer() when it fires.
     std::optional<Duration> timer;
-    // Nothing is left to hope for: fail with error().
+    // Fail with error(), since nothing is left to hope for.
     bool give_up = false;
   };
 
   // Waits for the lookups of these families.
   explicit HappyEyeballs(std::set<Family> families);
 
-  // The lookup of `family` gave these; perhaps none.  Which family an address
-  // is of is its own matter.
+  // The lookup of `family` gave these addresses, perhaps none.  They need not
+  // be of this family.
   Step OnLookupDone(Family family,
                     const std::vector<asio::ip::address>& addresses);
   Step OnLookupFailed(Family family, absl::Status error);
@@ -59,9 +59,10 @@ class HappyEyeballs {
   // An address that the lookups gave was left out before it came here.
   void NoteRefused(absl::Status error) { refusal_ = std::move(error); }
 
-  // Why to give up: the error of the attempt that failed last; if there was
-  // none, of the address that was refused last; if there was none, of the
-  // lookup that failed last.  OK if there was simply no address.
+  // Gives why to give up: the error of the attempt that failed last; if there
+  // was none, that of the address that was refused last; if there was none,
+  // that of the lookup that failed last.  It is OK if there was simply no
+  // address.
   const absl::Status& error() const;
 
  private:
