@@ -1,5 +1,6 @@
 // AcceptPolicy: when a server may call accept, and what becomes of a socket
-// (SPEC S3, S5, S13).  No sockets, no clock, no threads.
+// (docs/CONFORMANCE.md, S3, S5 and S13).  It has no sockets, no clock and no
+// threads.
 #ifndef PORTREEVE_LIB_SERVE_ACCEPT_POLICY_H_
 #define PORTREEVE_LIB_SERVE_ACCEPT_POLICY_H_
 
@@ -11,9 +12,9 @@ namespace portreeve {
 //                          -> kDrop      (never counted)
 //                          -> kCloseAtOnce (never counted)
 //
-// The handler of a client starts in a step of its own after the accept, and is
-// decided there, so that a close in between is obeyed, also for clients of the
-// same batch.
+// What becomes of a client is decided in OnStart(), in the step that calls its
+// handler, which may come after that of the accept.  So a close in between is
+// obeyed, also for clients of the same batch.
 class AcceptPolicy {
  public:
   struct Limits {
@@ -28,37 +29,40 @@ class AcceptPolicy {
 
   explicit AcceptPolicy(Limits limits);
 
-  // How many clients may be accepted now.  0: closed, full, or waiting for
-  // the socket already.
+  // Gives how many clients may be accepted now; 0 if the server is closed,
+  // full, or waiting for the socket already.
   int NextBatch() const;
 
-  // Waiting for the listening socket to become readable begins, and ends.
+  // Waiting for the listening socket to become readable has begun, or has
+  // ended.
   void OnWaitStarted();
   void OnWaitEnded();
 
-  // One client was accepted, within what NextBatch() allowed since the wait
-  // ended.
+  // One client was accepted; no more may be than NextBatch() allowed since the
+  // wait ended.
   void OnAccepted();
 
-  // The step of the next accepted client has come.
+  // Decides what becomes of the next client that was accepted.
   Verdict OnStart();
-  // A client of kHandle is through: its descriptor is closed.
+  // A client of kHandle is through, and its descriptor is closed.
   void OnFinished();
 
   void OnClose();
 
-  // Take effect for what is accepted afterwards; nobody is closed.
+  // Changes the limits for clients that are accepted afterwards; nobody is
+  // closed.
   void SetLimits(Limits limits);
-  // Takes effect for the next OnStart().
+  // Changes the verdict from the next OnStart() on.
   void SetDropIncoming(bool drop) { drop_incoming_ = drop; }
 
   bool closed() const { return closed_; }
   bool waiting_for_socket() const { return wait_pending_; }
   int num_connections() const { return num_connections_; }
-  // Accepted, and not yet at OnStart().
+  // How many clients were accepted, and not yet decided on.
   int num_accepted() const { return num_accepted_; }
   const Limits& limits() const { return limits_; }
-  // True when clients in the backlog have to wait for one that is connected.
+  // Whether clients in the backlog have to wait until one that is connected has
+  // left.
   bool at_limit() const { return free_slots() <= 0; }
 
   // CHECKs what must always hold.
@@ -73,8 +77,8 @@ class AcceptPolicy {
   bool wait_pending_ = false;
   int num_accepted_ = 0;
   int num_connections_ = 0;
-  // The present limit, or while more clients than that are there because it was
-  // lowered, the one that let them in.
+  // The present limit or, while there are more clients than that because it was
+  // lowered, the limit that let them in.
   int highest_limit_;
 };
 

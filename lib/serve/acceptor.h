@@ -1,5 +1,5 @@
 // Acceptor: takes clients from a listening socket, as AcceptPolicy allows
-// (SPEC S5, S6, S10).
+// (docs/CONFORMANCE.md, S5, S6 and S10).
 #ifndef PORTREEVE_LIB_SERVE_ACCEPTOR_H_
 #define PORTREEVE_LIB_SERVE_ACCEPTOR_H_
 
@@ -23,22 +23,22 @@ namespace portreeve {
 // Lifetime: destroying it after Start() and before Close() is a CHECK failure.
 class Acceptor final : private Poller::Watch {
  public:
-  // What the owner is told.  It may call the acceptor.
+  // What the acceptor reports to its owner, who may call the acceptor.
   class Owner {
    public:
     virtual ~Owner() = default;
     // A client was accepted, and counted by the policy's OnAccepted(); the
     // owner must call OnStart() for it, now or in a later step.
     virtual void OnClient(Descriptor fd, const AnyAddress& peer) = 0;
-    // The limit is reached; at most once a minute.
+    // The limit is reached; this is reported once a minute at most.
     virtual void OnLimitReached(int limit) = 0;
     // accept(2) failed `count` times since the last such call, and will be
-    // tried again, or as many clients could not be watched; at most once a
-    // minute for each error.
+    // tried again, or as many clients could not be watched; this is reported
+    // once a minute at most for each error.
     virtual void OnAcceptFailed(int error_number, int64_t count) = 0;
     // accept(2) failed for good, or the socket was shut down by whoever else
-    // has its descriptor.  Nothing is accepted any more, and nothing else told
-    // of it; it is left to the owner to Close().  At most once.
+    // has its descriptor.  Nothing is accepted any more, and nothing else is
+    // reported; the owner has to call Close().  This is called once at most.
     virtual void OnBroken(absl::Status error) = 0;
     // The socket is closed.
     virtual void OnIdle() = 0;
@@ -51,29 +51,31 @@ class Acceptor final : private Poller::Watch {
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();
 
-  // Has the loop watch the socket, and Pump()s.  Once, first.  Gives 0, or
-  // errno where it cannot be watched: then it is closed, and nobody is told.
+  // Has the loop watch the socket, and calls Pump().  It must be called first,
+  // and once.  Gives 0, or errno where the socket cannot be watched: then it is
+  // closed, and nothing is reported.
   int Start();
 
   // Begins to wait for clients, if the policy and the budget allow some and it
-  // does not yet.  To be called after each change that may allow more.
+  // does not wait yet.  It must be called after each change that may allow
+  // more.
   void Pump();
 
   // While false, clients stay in the backlog.
   void SetEnabled(bool enabled);
 
-  // How many descriptors of the budget the clients that are accepted from now
-  // on take.
+  // Sets how many descriptors of the budget each client takes that is accepted
+  // from now on.
   void SetDescriptorsPerClient(int count) { descriptors_per_client_ = count; }
   int descriptors_per_client() const { return descriptors_per_client_; }
-  // A client that took `count` descriptors is through.
+  // Gives back the `count` descriptors of a client that is through.
   void GiveBackDescriptors(int count);
 
-  // A client that was accepted could not be watched: reported as a failure of
-  // accept(2) is.
+  // Counts a client that was accepted and could not be watched, which is
+  // reported as a failure of accept(2) is.
   void NoteUnwatched(int error_number) { ReportError(error_number); }
 
-  // Closes the socket and tells the policy.  OnIdle() follows within the call.
+  // Closes the socket and the policy.  OnIdle() is called within this call.
   void Close();
 
   AcceptPolicy& policy() { return policy_; }
@@ -89,15 +91,15 @@ class Acceptor final : private Poller::Watch {
 
   void OnReady(uint32_t events, int tag) override;
   void AcceptBatches();
-  // Watches the socket exactly while the policy says that it waits for it.
+  // Has the socket watched exactly while the policy says that it waits for it.
   void UpdateWatch();
-  // False when accepting has to stop for this step.
+  // Gives false when accepting has to stop for this step.
   bool AcceptBatch();
-  // False when there is nothing more to accept in this step.
+  // Gives false when there is nothing more to accept in this step.
   bool AcceptOne();
-  // False, and it waits in the budget's queue, if there are too few.
+  // Gives false if there are too few, and then waits in the budget's queue.
   bool HaveDescriptors();
-  // False if accepting has to stop for now.
+  // Gives false if accepting has to stop for now.
   bool OnAcceptError(int error_number);
   void Pause();
   void Break(int error_number);
@@ -112,7 +114,7 @@ class Acceptor final : private Poller::Watch {
   bool started_ = false;
   bool broken_ = false;
   bool in_batch_ = false;
-  int64_t last_round_ = 0;  // Of the poller, in which a client was accepted.
+  int64_t last_round_ = 0;  // The poller's, when the last one was accepted.
   Duration pause_;
   std::optional<TimePoint> last_limit_report_;
   std::map<int, ErrorReport> error_reports_;

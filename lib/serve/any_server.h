@@ -1,6 +1,7 @@
 // AnyServer: a listening socket and its clients, whatever the kind of address
-// (SPEC S1-S14).  Server<A> in lib/serve/server.h is its face for programs that
-// know the kind.
+// (docs/CONFORMANCE.md, S1-S14).  Programs that know the kind use Server<A> in
+// lib/serve/server.h, which has one.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_SERVE_ANY_SERVER_H_
 #define PORTREEVE_LIB_SERVE_ANY_SERVER_H_
 
@@ -32,11 +33,12 @@ namespace portreeve {
 // is a CHECK failure.
 class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
  public:
-  // Binds, listens, and begins to accept.  `executor`'s monitor is the
-  // creator's.  Errors: INVALID_FIELD of an option or of `where`, before
-  // anything is bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE,
-  // BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.  Never throws, also where the
-  // loop cannot be made ready for sockets.
+  // Binds, listens, and begins to accept.  `executor`'s monitor is what is
+  // called the creator's monitor here.  It never throws, also where the loop
+  // cannot be made ready for sockets.
+  // Errors: INVALID_FIELD for an option or for `where`, before anything is
+  // bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED,
+  // NOT_A_SOCKET, FD_LIMIT.
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> Create(
       Executor executor, const WhereToListen<A>& where,
@@ -47,17 +49,20 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   AnyServer& operator=(const AnyServer&) = delete;
   ~AnyServer();
 
-  // Where the kernel has it listen; answers after the close, too.
+  // Gives the address at which the kernel has it listen.  It can be called
+  // after the close, too.
   const AnyAddress& listening_on() const {
     return acceptor_.socket().address();
   }
-  // The backlog that the kernel keeps to: what was asked, cut to somaxconn.
+  // Gives the backlog that the kernel keeps to: the one that was asked for, cut
+  // to somaxconn.
   int effective_backlog() const {
     return acceptor_.socket().effective_backlog();
   }
-  // The listening descriptor, -1 once closed.  With care: accepting on it
-  // directly circumvents max_connections and on_handler_error.  After
-  // shutdown(2) of it the server closes itself, as if accept(2) had failed.
+  // Gives the listening descriptor, or -1 once it is closed.  Use it with care:
+  // accepting on it directly circumvents max_connections and on_handler_error.
+  // After shutdown(2) of it the server closes itself, as if accept(2) had
+  // failed.
   int native_handle() const { return acceptor_.socket().native_handle(); }
 
   // Stops accepting and closes the listening descriptor.  The handler is never
@@ -65,33 +70,36 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // file; those in the backlog are reset.  Live connections go on, or are
   // closed as `existing` says, also where the server was closed before (m3).
   //
-  // Gives close_finished(); with kClose or kReset a Deferred of its own that
-  // also waits for their descriptors.  Idempotent; the first `cause` stays.
+  // Gives close_finished(), or with kClose or kReset a Deferred of its own that
+  // also waits for the descriptors of these connections.  Idempotent; the first
+  // `cause` stays.
   Deferred<> Close(ExistingConnections existing = ExistingConnections::kLeave,
                    CloseCause cause = CloseCause::kCalled);
 
-  // The same with another reason for the connections than kListenerClosed.
+  // Does the same with another reason for the connections than kListenerClosed.
   Deferred<> CloseAs(ExistingConnections existing, CloseCause cause,
                      CloseReason reason);
 
   bool is_closed() const { return policy().closed(); }
-  // Determined when the listening descriptor is closed, in a later step than
-  // the Close().
+  // Is determined when the listening descriptor is closed, in a later step than
+  // that of Close().  (docs/ARCHITECTURE.md says what "determined" and "step"
+  // mean.)
   Deferred<> close_finished() const { return close_finished_.deferred(); }
-  // ... and no handler runs, nor the f of CallOnHandlerError, and no client's
-  // descriptor is open.
+  // Is determined when the listening descriptor is closed, no handler runs, nor
+  // the f of CallOnHandlerError, and no client's descriptor is open.
   Deferred<> close_finished_and_handlers_determined() const {
     return handlers_determined_.deferred();
   }
-  // Determined when Close() is called first.
+  // Is determined when Close() is called first.
   Deferred<> close_started() const { return close_started_.deferred(); }
   std::optional<CloseCause> close_cause() const { return close_cause_; }
 
-  // Clients whose handler was called and that are not through: the handler has
-  // ended, or the client has left, and the descriptor is closed.
+  // Gives how many clients are connected: their handler was called, and they
+  // are not through.  A client is through when its handler has ended or it has
+  // left, and its descriptor is closed.
   int num_connections() const { return policy().num_connections(); }
 
-  // Accepted clients whose descriptor is open, by id.
+  // The accepted clients whose descriptor is open, by id.
   using Connections = absl::btree_map<int64_t, std::shared_ptr<AnyConnection>>;
   const Connections& connections() const { return connections_; }
 
@@ -99,27 +107,27 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t accepted_total() const { return accepted_total_; }
   int64_t dropped_total() const { return dropped_total_; }
   int64_t handler_errors_total() const { return handler_errors_total_; }
-  // Of all clients, those that are connected included.
+  // The bytes are those of all clients, of the connected ones, too.
   int64_t bytes_received_total() const;
   int64_t bytes_sent_total() const;
 
-  // The options, while it runs.  Each has the range of ServerOptions and is
-  // CHECKed; the backlog may fail as listen(2) does.
+  // Change options while the server runs.  Each has the range of ServerOptions,
+  // which is CHECKed; changing the backlog may fail as listen(2) does.
   int max_connections() const { return policy().limits().max_connections; }
   void SetMaxConnections(int max_connections);
   void SetMaxAcceptsPerBatch(int max_accepts_per_batch);
   absl::Status SetMaxPendingConnections(int max_pending_connections);
   void SetDropIncomingConnections(bool drop);
   void SetOnHandlerError(AnyOnHandlerError on_handler_error);
-  // For clients that are accepted afterwards.
+  // These two are for clients that are accepted afterwards.
   void SetHandler(AnyHandler handler, int descriptors_per_connection);
   void SetBufferAgeLimit(BufferAgeLimit limit);
 
-  // Ends everything: closes, resets the clients, cancels the handlers and joins
-  // them.  Cancellation: ends the wait only.
+  // Ends everything: closes the server, resets the clients, cancels the
+  // handlers and joins them.  Cancellation: ends the wait only.
   Task<> TearDown();
 
-  // While false, no client is accepted; they wait in the backlog.  For
+  // While false, no client is accepted; they wait in the backlog.  It is for
   // handlers that are not always there.
   void SetAccepting(bool accepting);
 
@@ -143,18 +151,18 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   AcceptPolicy& policy() { return acceptor_.policy(); }
   const AcceptPolicy& policy() const { return acceptor_.policy(); }
 
-  // Acceptor::Owner.
+  // These are Acceptor::Owner's.
   void OnClient(Descriptor fd, const AnyAddress& peer) override;
   void OnLimitReached(int limit) override;
   void OnAcceptFailed(int error_number, int64_t count) override;
   void OnBroken(absl::Status error) override;
   void OnIdle() override;
 
-  // DirectConnection::Owner.
+  // These are DirectConnection::Owner's.
   Lane& home() override { return home_; }
   void OnDirectClosed(DirectConnection& connection, int error_number) override;
 
-  // What OnClient() does, with the one that handler_ is now.
+  // Do the work of OnClient(), for the kind of handler that handler_ is now.
   void Serve(const DirectHandler& handler, Descriptor fd,
              const AnyAddress& peer);
   void Serve(const CoroutineHandler& handler, Descriptor fd,
@@ -165,12 +173,12 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int EnterDirect(const std::shared_ptr<DirectConnection>& connection);
   AnyAddress LocalAddressOf(int fd) const;
 
-  // A client is over whose handler was never called, and that is closed
-  // already.  `connection` is null where there never was one: nobody is told
-  // then.  `error_number` is not 0 if it could not be watched.
+  // Counts a client that is closed already, and whose handler was never called.
+  // `connection` is null where there never was one: the observer is not called
+  // then.  `error_number` is not 0 if the client could not be watched.
   void Drop(const AnyConnection* connection, int descriptors, int error_number);
-  // A client of which OnAccepted() told is over.  `settle` finds it counted out
-  // and is called before another can be accepted in its place (d13a).
+  // Counts out a client that OnAccepted() has reported.  `settle` is called
+  // after that, and before another client can be accepted in its place (d13a).
   template <typename F>
   void CountOut(int descriptors, F settle) {
     policy().OnFinished();
@@ -179,7 +187,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   }
   void Forget(const std::shared_ptr<AnyConnection>& connection);
 
-  // The life of a client of a coroutine, in the order of its steps.
+  // The life of a client that has a coroutine, in the order in which it
+  // happens.
   Monitor WriterMonitor(const std::shared_ptr<CoroutineClient>& client);
   Task<> RunHandler(std::shared_ptr<CoroutineClient> client);
   void Begin(const std::shared_ptr<CoroutineClient>& client);
@@ -209,7 +218,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   std::shared_ptr<const AnyHandler> handler_;
 
   int num_handlers_ = 0;      // Coroutines that have not ended.
-  int num_policy_calls_ = 0;  // The same, of CallOnHandlerError.
+  int num_policy_calls_ = 0;  // Calls of CallOnHandlerError's f, likewise.
   std::optional<CloseCause> close_cause_;
   int64_t accepted_total_ = 0;
   int64_t dropped_total_ = 0;
@@ -217,13 +226,13 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t closed_bytes_received_ = 0;
   int64_t closed_bytes_sent_ = 0;
   Connections connections_;
-  int num_direct_ = 0;  // Of them.
-  // Those of other loops, and what keeps this one while there are any: they
-  // are heard of again.
+  int num_direct_ = 0;  // How many of them are DirectConnections.
+  // How many are on other loops, and what keeps this loop running while there
+  // are any, since each sends a message when it is closed.
   int num_away_ = 0;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>>
       away_work_;
-  // Those that are not through, or whose handler runs.
+  // The clients that are not through, or whose handler runs.
   std::map<int64_t, std::shared_ptr<CoroutineClient>> clients_;
 
   const Ivar<> close_started_;

@@ -9,7 +9,7 @@
 
 namespace portreeve {
 
-// It is closed, and nothing went through it.
+// It is closed from the beginning, and nothing has gone through it.
 // Threads: loop thread only.
 class DroppedConnection final : public AnyConnection {
  public:

@@ -1,4 +1,5 @@
-// ListeningSocket: a bound, listening descriptor (SPEC S1, S2, S6, S11, S12).
+// ListeningSocket: a bound, listening descriptor (docs/CONFORMANCE.md, S1, S2,
+// S6, S11 and S12).
 #ifndef PORTREEVE_LIB_SERVE_LISTENING_SOCKET_H_
 #define PORTREEVE_LIB_SERVE_LISTENING_SOCKET_H_
 
@@ -16,11 +17,11 @@ namespace portreeve {
 // Threads: loop thread only.
 class ListeningSocket {
  public:
-  // Binds and listens.  A port that the OS chooses is tried 10 times.
+  // Binds and listens.  Where the OS chooses the port, it tries 10 times.
   //
   // A unix socket's file that a dead server left is removed, after a probe has
   // shown that nobody listens there; of several processes that try, one gets
-  // it. A file that is no socket is never touched.  The file has its mode
+  // it.  A file that is no socket is never touched.  The file has its mode
   // before the first client can connect.
   //
   // `backlog` >= 0.  Errors: INVALID_FIELD, ADDRESS_IN_USE,
@@ -34,16 +35,17 @@ class ListeningSocket {
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
 
-  // Has `watch` told, in each step of the loop in which a client waits, until
-  // this is called with false or the socket is closed.  Always the same
-  // `watch`, which lives as long.  Gives 0, or errno where it cannot be
-  // watched.
+  // Has `watch` called, in each round of the poller in which a client waits,
+  // until this is called with false or the socket is closed.  Every call must
+  // have the same `watch`, which must live as long.  Gives 0, or errno where
+  // the socket cannot be watched.
   int SetWatched(Poller::Watch& watch, bool watched);
-  // Nobody is told any more, nor of its shutdown(2), of which SetWatched() with
-  // false is.  Idempotent.
+  // Ends the watching altogether: `watch` is not called for a shutdown(2) of
+  // the socket either, for which it is called after SetWatched() with false.
+  // Idempotent.
   void StopWatching();
 
-  // Accepts one client, or sets `error_number` to errno.
+  // Accepts one client, or gives nothing and sets `error_number` to the errno.
   struct Accepted {
     Descriptor fd;  // Non-blocking.
     AnyAddress peer;
@@ -60,7 +62,8 @@ class ListeningSocket {
 
   bool is_open() const { return descriptor_.is_open(); }
   int native_handle() const { return descriptor_.get(); }  // -1 once closed.
-  // As the kernel has it; answers after Close(), too.
+  // Gives the address as the kernel has it.  It can be called after Close(),
+  // too.
   const AnyAddress& address() const { return address_; }
   int effective_backlog() const { return effective_backlog_; }
 
@@ -69,7 +72,7 @@ class ListeningSocket {
                   std::optional<UnixSocketFile> file, int effective_backlog);
 
   Poller* poller_;
-  Poller::Watch* watch_ = nullptr;  // Once it is registered.
+  Poller::Watch* watch_ = nullptr;  // Not null once it is registered.
   bool watched_ = false;
   Descriptor descriptor_;
   AnyAddress address_;

@@ -1,5 +1,6 @@
 // Server<A>: a listening socket whose clients are served by a coroutine each,
 // as by Async's Tcp.Server (docs/CONFORMANCE.md, S1-S14).
+// Public: for programs outside of this repository, too.
 //
 //   Task<> Echo(Inet::Address client, Reader& reader, Writer& writer) {
 //     std::array<char, 4096> buffer;
@@ -31,35 +32,37 @@
 
 namespace portreeve {
 
-// Calls `f` with the client's address and the handler's error; the server goes
-// on.  If f throws, the server is closed, and the creator's monitor gets what f
-// threw (d4, d5).
+// Calls `f` with the client's address and the handler's error, and the server
+// goes on.  If f throws, the server is closed, and the creator's monitor gets
+// what f threw (d4, d5).
 template <AddressKind A>
 struct CallHandlerError {
   std::function<void(const typename A::Address&, std::exception_ptr)> f;
 };
-// Default: RaiseHandlerError.
+// The default is RaiseHandlerError.
 template <AddressKind A>
 using OnHandlerError =
     std::variant<RaiseHandlerError, IgnoreHandlerError, CallHandlerError<A>>;
 
-// A server of one kind of address.  All that is not here is any_server()'s,
-// where also the guarantees stand.
+// A server of one kind of address.  What is not here is in any_server(), and
+// AnyServer (lib/serve/any_server.h) says what each method guarantees.
 //
-// Threads: loop thread only.  Lifetime: as AnyServer.
+// Threads: loop thread only.
+// Lifetime: destroying it before close_finished_and_handlers_determined() or
+// the end of TearDown() is a CHECK failure.
 template <AddressKind A>
 class Server {
  public:
   // Serves one client.  When the coroutine ends or throws, what was written is
   // flushed, for at most 30 s, and reader, writer and socket are closed (S8).
   using Handler = std::function<Task<>(typename A::Address, Reader&, Writer&)>;
-  // The same on the bare socket, which is closed at the end.  What Asio's
+  // Does the same on the bare socket, which is closed at the end.  What Asio's
   // operations on it throw because the client has left is no error of the
   // handler.
   using SockHandler = std::function<Task<>(typename A::Address, Socket<A>)>;
 
-  // Binds, listens, and accepts from the next step of the loop on.  Errors: as
-  // AnyServer::Create.
+  // Binds, listens, and accepts from the next step of the loop on.  Errors:
+  // those of AnyServer::Create().
   static absl::StatusOr<std::unique_ptr<Server>> Create(
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, Handler handler,
@@ -89,7 +92,8 @@ class Server {
                                   std::move(any), std::move(options)));
   }
 
-  // The port, or the path, that it listens on; answers after the close, too.
+  // Gives the port, or the path, on which it listens.  It can be called after
+  // the close, too.
   auto listening_on() const {
     if constexpr (std::is_same_v<A, Inet>) {
       return static_cast<int>(listening_on_address().port());

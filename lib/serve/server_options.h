@@ -1,5 +1,6 @@
 // ServerOptions, and what else a server is made with: its handler, what is done
-// about the handler's errors, and who is told of what happens.
+// about the handler's errors, and the observer to whom it reports what happens.
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_SERVE_SERVER_OPTIONS_H_
 #define PORTREEVE_LIB_SERVE_SERVER_OPTIONS_H_
 
@@ -30,10 +31,11 @@ enum class CloseCause { kCalled, kHandlerError, kAcceptFailed, kShutdown };
 // What became of a handler's error.
 enum class HandlerErrorOutcome { kIgnored, kReturned, kRaised };
 
-// Told of what happens in a server, within the step in which it happens.  It
-// may call the server.  Every method does nothing unless it says otherwise.
-// What it throws goes to the creator's monitor, and the server goes on.
-// Threads: loop thread only.  Lifetime: outlives the server.
+// A server calls its observer when something happens, within the step in which
+// it happens.  The observer may call the server.  Every method does nothing
+// unless it says otherwise.  What a method throws goes to the creator's
+// monitor, and the server goes on.
+// Threads: loop thread only.  Lifetime: it must outlive the server.
 class ServerObserver {
  public:
   virtual ~ServerObserver() = default;
@@ -41,11 +43,11 @@ class ServerObserver {
   // The handler of this client is about to be called.  The observer may keep
   // the connection for as long as the server lives, and may close it at once.
   virtual void OnAccepted(const std::shared_ptr<AnyConnection>&) {}
-  // Accepted and closed at once; its handler is never called.  reason() is
-  // kDropped, or kListenerClosed if the server was closed in between.  So is
-  // one that the loop could not watch (kDropped); only where another loop was
-  // to carry its bytes, that is found out after OnAccepted(), and told by
-  // OnClosed() with this reason.
+  // This client was accepted and closed at once; its handler is never called.
+  // reason() is kDropped, or kListenerClosed if the server was closed in
+  // between.  A client that the loop could not watch is dropped, too; only
+  // where another loop was to carry its bytes, that is found out after
+  // OnAccepted(), and OnClosed() reports it with the reason kDropped.
   virtual void OnDropped(const AnyConnection&) {}
   // The descriptor of a client is closed; reason() and the counts are final.
   virtual void OnClosed(const std::shared_ptr<AnyConnection>&) {}
@@ -53,11 +55,13 @@ class ServerObserver {
   virtual void OnHandlerError(const StreamConnection&, std::exception_ptr,
                               HandlerErrorOutcome) {}
 
-  // max_connections are connected; at most once a minute.  Default: logs.
+  // max_connections clients are connected; this is reported once a minute at
+  // most.  The default logs it.
   virtual void OnLimitReached(const AnyAddress& listening_on, int limit);
   // accept(2) failed `count` times since the last such call, and is tried
   // again, or as many clients were dropped because they could not be watched;
-  // at most once a minute for each error.  Default: logs.
+  // this is reported once a minute at most for each error.  The default logs
+  // it.
   virtual void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
                               int64_t count);
 
@@ -80,31 +84,32 @@ struct ServerOptions {
   // one step of the loop takes up to 4 such batches.)
   int max_accepts_per_batch = 1;
 
-  // How long what is sent to a client may wait for it.
+  // How long what is sent to a client may wait until the client takes it.
   BufferAgeLimit buffer_age_limit;
 
-  // Accept clients and close them at once.
+  // Clients are accepted and closed at once.
   bool drop_incoming_connections = false;
 
   SocketOptions socket_options;
 
   // A bound that several servers share, and how many descriptors of it a client
-  // takes while connected.  Null: none.  Outlives the server.
+  // takes while connected.  Null: there is none.  It must outlive the server.
   DescriptorBudget* descriptor_budget = nullptr;
   int descriptors_per_connection = 1;
 
-  // Where direct handlers carry their bytes; all else is on the server's own
-  // loop.  Null: there, too.  Outlives the server.
+  // The lanes on which direct handlers carry their bytes; everything else is on
+  // the server's own loop.  Null: the bytes, too.  It must outlive the server.
   LaneSet* lanes = nullptr;
 
   // Null: the defaults of ServerObserver.
   ServerObserver* observer = nullptr;
 };
 
-// INVALID_FIELD, which names the field of `options` that is out of its range.
+// Gives INVALID_FIELD, which names the field of `options` that is out of its
+// range, or OK.
 absl::Status Validate(const ServerOptions& options);
-// The smaller of 10000 and 90 % of the soft limit of descriptors, as that is
-// now; at least 1.
+// Gives the smaller of 10000 and 90 % of the soft limit of descriptors, as that
+// is now; at least 1.
 int DefaultMaxConnections();
 
 // A handler that is a coroutine.  Its Executor has a Monitor of its own: an
@@ -118,7 +123,7 @@ struct CoroutineHandler {
 
   StreamConnection::Streams streams = StreamConnection::Streams::kYes;
   WriterErrors writer_errors = WriterErrors::kAreTheHandlers;
-  // How the client's Writer ends a connection with bytes lost.
+  // How the client's Writer ends a connection whose bytes are lost.
   OnLoss on_loss = OnLoss::kClose;
 };
 
@@ -135,10 +140,11 @@ using AnyHandler = std::variant<CoroutineHandler, DirectHandler>;
 
 // What is done about the error of a handler, after its connection has been
 // flushed, closed and counted out (d4, e4).
-struct RaiseHandlerError {
-};  // Close the server; the creator's monitor is told.
+// Raising closes the server, and sends the error to the creator's monitor; an
+// error that f throws is raised.
+struct RaiseHandlerError {};
 struct IgnoreHandlerError {};
-struct CallOnHandlerError {  // If f throws, that error is raised.
+struct CallOnHandlerError {
   std::function<Task<>(const StreamConnection&, std::exception_ptr)> f;
 };
 using AnyOnHandlerError =

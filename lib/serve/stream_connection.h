@@ -21,8 +21,8 @@ namespace portreeve {
 // Threads: loop thread only.
 class StreamConnection final : public AnyConnection {
  public:
-  // With streams, a Reader and a Writer are made; without (create_sock), the
-  // handler uses the socket itself.
+  // With streams, it has a Reader and a Writer; without
+  // (Server<A>::CreateSock), the handler uses the socket itself.
   enum class Streams { kYes, kNo };
 
   StreamConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
@@ -33,7 +33,7 @@ class StreamConnection final : public AnyConnection {
   const AnyAddress& local() const override { return socket_->local(); }
   const std::shared_ptr<SocketCore>& socket() const { return socket_; }
 
-  // CHECK that there are streams.
+  // They CHECK that there are streams.
   Reader& reader();
   Writer& writer();
 
@@ -45,12 +45,13 @@ class StreamConnection final : public AnyConnection {
 
   Deferred<> Close(ExistingConnections how, CloseReason reason) override;
 
-  // Its handler has ended: the Reader, if there is one, takes no more reads.
+  // Closes the Reader, if there is one, after the handler has ended: it takes
+  // no more reads.
   void CloseReader();
 
   Deferred<> closed() const override { return socket_->closed(); }
-  // Until the descriptor is closed: its socket may be closed earlier, and
-  // linger.
+  // Is true until the descriptor is closed: the socket may be closed earlier,
+  // and linger.
   bool is_open() const override { return !socket_->is_closed(); }
 
  private:

@@ -1,4 +1,5 @@
-// UnixSocketFile: the file of a listening unix socket (SPEC S12).
+// UnixSocketFile: the file of a listening unix socket (docs/CONFORMANCE.md,
+// S12).
 #ifndef PORTREEVE_LIB_SERVE_UNIX_SOCKET_FILE_H_
 #define PORTREEVE_LIB_SERVE_UNIX_SOCKET_FILE_H_
 
@@ -13,8 +14,8 @@
 namespace portreeve {
 
 // Remembers which file was made, so that only that one is removed, also where
-// its path was relative and the working directory has changed.  Plain value;
-// removes nothing by itself.
+// its path was relative and the working directory has changed.  It is a plain
+// value, and removes nothing by itself.
 class UnixSocketFile {
  public:
   struct Bound;
@@ -29,7 +30,8 @@ class UnixSocketFile {
   static absl::StatusOr<Bound> Listen(const std::string& path, int mode,
                                       int backlog);
 
-  // The socket's file at `path`, made by somebody else; NOT_FOUND if none.
+  // Gives the socket's file at `path`, which somebody else has made; NOT_FOUND
+  // if there is none.
   static absl::StatusOr<UnixSocketFile> Of(const std::string& path);
 
   // Removes the file, if the path still leads to the one that was made.
