@@ -12,10 +12,10 @@
 
 namespace portreeve::server {
 
-// The last field comes first.  So the length of a message within another is
-// known when it has to be written, and nothing is measured beforehand or moved
-// afterwards.  As protobuf does, a number of 0 and an empty string are left
-// out, unless they stand for a field with presence.
+// The last field is written first.  So the length of a message within another
+// is known when it has to be written, and nothing is measured beforehand or
+// moved afterwards.  As protobuf does, a number of 0 and an empty string are
+// left out, unless they stand for a field with presence.
 //
 //   const size_t end = writer.size();
 //   writer.Int(Address::kPortFieldNumber, port);
@@ -32,17 +32,17 @@ class BackwardWriter {
   BackwardWriter& operator=(const BackwardWriter&) = delete;
 
   size_t size() const { return capacity_ - begin_; }
-  // Until more is written.
+  // Gives what was written, which is valid until more is written.
   absl::string_view bytes() const { return {buffer_ + begin_, size()}; }
 
-  // A number of any type but sint and fixed.
+  // Writes a number of any type but sint and fixed.
   void Int(int field, int64_t value) {
     if (value == 0) return;
     Varint(static_cast<uint64_t>(value));
     Tag(field, 0);
   }
 
-  // `value` is UTF-8.
+  // Writes `value`, which must be UTF-8.
   void String(int field, absl::string_view value) {
     if (value.empty()) return;
     Raw(value);
@@ -50,20 +50,20 @@ class BackwardWriter {
     Tag(field, 2);
   }
 
-  // A message that is encoded already.  It is there also where it is empty.
+  // Writes a message that is encoded already.  An empty one is written, too.
   void Encoded(int field, absl::string_view message) {
     Raw(message);
     Varint(message.size());
     Tag(field, 2);
   }
 
-  // What was written since size() was `end` is this message.
+  // Makes what was written since size() was `end` a message.
   void Message(int field, size_t end) {
     Varint(size() - end);
     Tag(field, 2);
   }
 
-  // Bytes as they are.
+  // Writes bytes as they are.
   void Raw(absl::string_view bytes) {
     if (bytes.size() > begin_) Grow(bytes.size());
     begin_ -= bytes.size();

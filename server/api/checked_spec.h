@@ -22,11 +22,13 @@ inline constexpr size_t kMaxLabelValueBytes = 256;
 inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
 
 class CheckedSpec;
-// Whoever has one keeps it: an update of a listener makes another.
+// A spec that somebody has never changes: an update of a listener makes another
+// one.
 using SharedSpec = std::shared_ptr<const CheckedSpec>;
 
 // Checks all of `spec` and gives every field that is unset its default.
-// Any thread.  Errors: INVALID_FIELD, with the path from `spec`.
+// Threads: any.
+// Errors: INVALID_FIELD, with the path from `spec`.
 absl::StatusOr<SharedSpec> CheckAndFill(v1::ListenerSpec spec);
 
 // A spec in which every field is right and none is unset, and what it says in
@@ -50,15 +52,16 @@ class CheckedSpec {
   CheckedSpec& operator=(const CheckedSpec&) = delete;
 
   const v1::ListenerSpec& message() const { return message_; }
-  // message(), serialized.
+  // Gives message(), serialized.
   const std::string& encoded() const { return encoded_; }
 
   const AnyWhereToListen& where_to_listen() const { return where_to_listen_; }
 
-  // Those that the spec has.  The observer, the budget and the lanes are null.
+  // Gives the options that the spec has.  The observer, the budget and the
+  // lanes are null.
   const ServerOptions& options() const { return options_; }
 
-  // Null where the handler is another one.
+  // Are null where the handler is another one.
   const Forward* forward() const { return forward_ ? &*forward_ : nullptr; }
   const Remote* remote() const { return remote_ ? &*remote_ : nullptr; }
 

@@ -1,4 +1,5 @@
-// Between the messages of portreeve.v1 and the values of the library.
+// Conversions between the messages of portreeve.v1 and the values of the
+// library.
 #ifndef PORTREEVE_SERVER_API_CONVERT_H_
 #define PORTREEVE_SERVER_API_CONVERT_H_
 
@@ -25,8 +26,8 @@ using AnyWhereToListen = std::variant<WhereToListen<Inet>, WhereToListen<Unix>>;
 using AnyWhereToConnect =
     std::variant<WhereToConnect<Inet>, WhereToConnect<Unix>>;
 
-// From messages.  Each checks everything.  Errors: INVALID_FIELD, with the path
-// from the message, or without one where no kind is set.
+// Convert from messages.  Each checks everything.  Errors: INVALID_FIELD, with
+// the path from the message, or without one where no kind is set.
 absl::StatusOr<AnyWhereToListen> FromProto(const v1::WhereToListen& where);
 absl::StatusOr<AnyWhereToConnect> FromProto(const v1::WhereToConnect& where);
 absl::StatusOr<BufferAgeLimit> FromProto(const v1::BufferAgeLimit& limit);
@@ -34,20 +35,22 @@ absl::StatusOr<BufferAgeLimit> FromProto(const v1::BufferAgeLimit& limit);
 // Which durations a field takes.
 enum class DurationRange { kPositive, kNotNegative };
 
-// As protobuf has it: at most 10 000 years, nanos below a second and of the
-// same sign.  What is longer than 100 years becomes 100 years, which the
-// library can add to any time.  Errors: INVALID_FIELD of `field`.
+// Converts a duration that is as protobuf wants it: at most 10 000 years, nanos
+// below a second and of the same sign.  What is longer than 100 years becomes
+// 100 years, which the library can add to any time.  Errors: INVALID_FIELD for
+// `field`.
 absl::StatusOr<Duration> FromProto(const google::protobuf::Duration& duration,
                                    absl::string_view field,
                                    DurationRange range);
 
-// Enums.  Errors: INVALID_FIELD for a value that this version does not know.
+// Convert enums.  Errors: INVALID_FIELD for a value that this version does not
+// know.
 absl::StatusOr<ExistingConnections> FromProto(v1::ExistingConnections existing);
 absl::StatusOr<ExistingConnections> FromProto(v1::CloseMode mode);
-// With the default in place of UNSPECIFIED.
+// Gives `wait_for`, or the default in place of UNSPECIFIED.
 absl::StatusOr<v1::WaitFor> CheckWaitFor(v1::WaitFor wait_for);
 
-// To messages.
+// Convert to messages.
 v1::Address ToProto(const AnyAddress& address);
 v1::CloseReason ToProto(CloseReason reason);
 v1::CloseCause ToProto(CloseCause cause);

@@ -14,14 +14,15 @@ struct ListenerDraft {
   std::string listener_id;  // Empty: the daemon chooses.
   SharedSpec spec;          // Never null.
   std::string caller;       // Caller::identity of server/access/gate.h.
-  std::string request_id;   // Of that caller; empty: none.
+  std::string request_id;   // That caller's; empty: none.
   // What a request with the same request_id has to have in common with this
   // one: everything but that id and validate_only.  Empty without one.
   std::string fingerprint;
   bool validate_only = false;
 };
 
-// Checks all that can be without looking at what is.  Any thread.
+// Checks all that can be checked without looking at what there is.
+// Threads: any.
 // Errors: INVALID_FIELD, with the path from the request.
 absl::StatusOr<ListenerDraft> CheckCreate(
     const v1::CreateListenerRequest& request);

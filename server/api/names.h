@@ -10,27 +10,28 @@
 
 namespace portreeve::server {
 
-// "listeners/ID".
+// Gives "listeners/ID".
 std::string ListenerName(absl::string_view id);
 
-// "connections/ID".  The ids sort as the numbers do: a letter for how many
-// digits follow ('a' for one), then the digits.
+// Gives "connections/ID".  The ids sort as the numbers do: a letter says how
+// many digits follow ('a' for one), and then come the digits.
 std::string ConnectionName(int64_t id);
 
 // Whether `id` is `[a-z]([a-z0-9-]{0,61}[a-z0-9])?`.
 bool IsListenerId(absl::string_view id);
 
-// The id in a listener's name.  `field` is where the request has the name.
+// Gives the id in a listener's name.  `field` is where the request has the
+// name.
 // Errors: INVALID_FIELD.
 absl::StatusOr<std::string> ParseListenerName(absl::string_view name,
                                               absl::string_view field);
 
-// The number in a connection's name; 0, which no connection has, for a name
-// that is well-formed and was never given.  Errors: INVALID_FIELD.
+// Gives the number in a connection's name; 0, which no connection has, for a
+// name that is well-formed and was never given.  Errors: INVALID_FIELD.
 absl::StatusOr<int64_t> ParseConnectionName(absl::string_view name,
                                             absl::string_view field);
 
-// INVALID_FIELD unless 1-64 printable ASCII characters.
+// Gives INVALID_FIELD unless `request_id` is 1-64 printable ASCII characters.
 absl::Status CheckRequestId(absl::string_view request_id);
 
 }  // namespace portreeve::server

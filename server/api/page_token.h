@@ -18,9 +18,9 @@ inline constexpr size_t kMaxPageBytes = 2 << 20;
 // What a token stands for.  It names the last entry that was shown, so that it
 // holds whatever comes and goes between the pages.
 struct PageToken {
-  std::string list;      // Which list it is of, filter included.
+  std::string list;      // Which list it belongs to, filter included.
   std::string last;      // The name of the last entry shown.
-  int64_t revision = 0;  // That of the first page.
+  int64_t revision = 0;  // The first page's.
 };
 
 // Makes tokens and knows its own again: each has an authentication code (HMAC)
@@ -32,8 +32,8 @@ class PageTokens {
 
   std::string Encode(const PageToken& token) const;
 
-  // Errors: INVALID_FIELD of `page_token`, where `text` is not what this object
-  // has given, byte for byte, for the same list.
+  // Errors: INVALID_FIELD for `page_token`, where `text` is not what this
+  // object has given, byte for byte, for the same list.
   absl::StatusOr<PageToken> Decode(absl::string_view text,
                                    absl::string_view list) const;
 
@@ -43,8 +43,8 @@ class PageTokens {
   std::array<uint8_t, 32> key_;
 };
 
-// The number of entries of a page: 100 for 0, at most 1000.
-// Errors: INVALID_FIELD of `page_size`, where it is negative.
+// Gives the number of entries of a page: 100 for 0, at most 1000.
+// Errors: INVALID_FIELD for `page_size`, where it is negative.
 absl::StatusOr<int> PageSize(int32_t requested);
 
 }  // namespace portreeve::server

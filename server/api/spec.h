@@ -10,21 +10,22 @@
 
 namespace portreeve::server {
 
-// What spec.DiscardUnknownFields() does, which walks every field by reflection
-// and allocates for each message, also where there is nothing to discard.
+// Does what spec.DiscardUnknownFields() does, without walking every field by
+// reflection and allocating for each message, also where there is nothing to
+// discard.
 void DropUnknownFields(v1::ListenerSpec& spec);
 
-// Whether `mask` names fields of `spec`, one or more: paths like
+// Checks that `mask` names fields of `spec`, one or more: paths like
 // "spec.max_connections" and, within messages, "spec.handler.forward".
-// Errors: INVALID_FIELD of `update_mask`.
+// Errors: INVALID_FIELD for `update_mask`.
 absl::Status CheckUpdateMask(const google::protobuf::FieldMask& mask);
 
-// FAILED_PRECONDITION / IMMUTABLE_FIELD where `mask`, which is checked, names
-// something in `where_to_listen`.
+// Gives FAILED_PRECONDITION / IMMUTABLE_FIELD where `mask`, which is checked,
+// names something in `where_to_listen`.
 absl::Status CheckMutable(const google::protobuf::FieldMask& mask);
 
-// `current` with the fields in `mask`, which is checked, as `wanted` has them:
-// one that is unset there is unset in the result.
+// Gives `current` with the fields in `mask`, which is checked, as `wanted` has
+// them: one that is unset there is unset in the result.
 v1::ListenerSpec Merge(const v1::ListenerSpec& current,
                        const v1::ListenerSpec& wanted,
                        const google::protobuf::FieldMask& mask);

@@ -1,4 +1,4 @@
-// Times of the calendar: nanoseconds since 1970, and as protobuf has them.
+// Times of the calendar, as nanoseconds since 1970 and as protobuf has them.
 #ifndef PORTREEVE_SERVER_API_TIMESTAMP_H_
 #define PORTREEVE_SERVER_API_TIMESTAMP_H_
 
@@ -10,7 +10,7 @@
 
 namespace portreeve::server {
 
-// The present time.
+// Gives the present time.
 int64_t UnixNanosNow();
 
 google::protobuf::Timestamp TimestampOf(int64_t unix_nanos);
@@ -19,7 +19,7 @@ inline google::protobuf::Timestamp TimestampNow() {
   return TimestampOf(UnixNanosNow());
 }
 
-// Writes TimestampOf(unix_nanos) as the field.
+// Writes TimestampOf(unix_nanos) as the field `field`.
 void WriteTimestamp(int field, int64_t unix_nanos, BackwardWriter& writer);
 
 }  // namespace portreeve::server

@@ -8,10 +8,10 @@
 
 namespace portreeve::server {
 
-// `text` with every byte that is not part of well-formed UTF-8 as "\xHH".
+// Gives `text` with every byte that is not part of well-formed UTF-8 as "\xHH".
 std::string EscapeNonUtf8(absl::string_view text);
 
-// The first characters of well-formed `text` that fit into `max_bytes`.
+// Gives the first characters of well-formed `text` that fit into `max_bytes`.
 absl::string_view ClipUtf8(absl::string_view text, size_t max_bytes);
 
 }  // namespace portreeve::server

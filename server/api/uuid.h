@@ -6,7 +6,7 @@
 
 namespace portreeve::server {
 
-// A random UUID (RFC 4122, version 4), such as
+// Makes a random UUID (RFC 4122, version 4), such as
 // "0b64ddd6-2d4e-4d0c-9f5b-6d1d7f1c7a53".
 // Threads: any.
 std::string NewUuid();

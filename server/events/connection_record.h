@@ -1,5 +1,5 @@
-// ConnectionRecord: what is told of a connection, and its forms: as a message,
-// packed into few bytes, and encoded from these.
+// ConnectionRecord: what clients learn of a connection, and its forms: as a
+// message, packed into few bytes, and encoded from these.
 #ifndef PORTREEVE_SERVER_EVENTS_CONNECTION_RECORD_H_
 #define PORTREEVE_SERVER_EVENTS_CONNECTION_RECORD_H_
 
@@ -14,7 +14,7 @@
 
 namespace portreeve::server {
 
-// A connection at one moment, but for the name of its listener.
+// What a connection was like at one moment, but for the name of its listener.
 struct ConnectionRecord {
   int64_t id = 0;
   v1::Direction direction = v1::DIRECTION_UNSPECIFIED;
@@ -33,15 +33,16 @@ struct ConnectionRecord {
 v1::Connection ToProto(const ConnectionRecord& record,
                        const std::string& listener_name);
 
-// The bytes of a record: 35 for one over IPv4 that has neither sent nor
-// received nor closed anything, 67 for one that has.
+// The bytes of a record.  There are 35 for a connection over IPv4 that is open
+// and has neither sent nor received anything, 67 for one that was closed and
+// has.
 class PackedConnection {
  public:
   absl::string_view bytes() const { return {buffer_.data(), size_}; }
 
  private:
   friend PackedConnection Pack(const ConnectionRecord& record);
-  // Three unix paths, and all numbers.
+  // Three unix paths and all numbers fit.
   static constexpr size_t kMaxBytes = 400;
   size_t size_ = 0;
   std::array<char, kMaxBytes> buffer_;  // Not initialized from size_ on.
@@ -53,7 +54,7 @@ PackedConnection Pack(const ConnectionRecord& record);
 void WriteConnection(absl::string_view packed, absl::string_view listener_name,
                      BackwardWriter& writer);
 
-// When what was packed was closed, or else created.
+// Gives when the connection that was packed was closed, or else created.
 int64_t LastTimeOf(absl::string_view packed);
 
 }  // namespace portreeve::server

@@ -1,6 +1,6 @@
-// How events are sent: each as an element of WatchEventsResponse.events, that
-// is, its tag, its length and a v1::Event.  So messages are put together from
-// events by concatenation.
+// How events are encoded to be sent: each as an element of
+// WatchEventsResponse.events, that is, its tag, its length and a v1::Event.  So
+// messages are put together from events by concatenation.
 #ifndef PORTREEVE_SERVER_EVENTS_EVENT_ENCODING_H_
 #define PORTREEVE_SERVER_EVENTS_EVENT_ENCODING_H_
 
@@ -23,18 +23,20 @@ struct EventStamp {
   int64_t time = 0;  // Nanoseconds since 1970.
 };
 
-// The same for an event of a connection, from what Pack() made: the bytes are
-// those that EncodeEvent() makes.  `kind` is connection_accepted,
-// connection_dropped or connection_closed; `writer` is empty.
+// Writes an event of a connection, from what Pack() made: the bytes are those
+// that EncodeEvent() makes.  `kind` is connection_accepted, connection_dropped
+// or connection_closed; `writer` must be empty.
 void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
                           absl::string_view listener_name,
                           absl::string_view packed, BackwardWriter& writer);
 
-// The same for an event of a listener, listener_created to listener_deleted.
+// Writes an event of a listener, listener_created to listener_deleted,
+// likewise.
 void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
                         const ListenerRecord& record, BackwardWriter& writer);
 
-// The EventKind that is called as the event's field; UNSPECIFIED for none.
+// Gives the EventKind whose name is that of the event's field; UNSPECIFIED for
+// none.
 v1::EventKind KindOf(const v1::Event& event);
 
 }  // namespace portreeve::server

@@ -1,4 +1,4 @@
-// EventLog: what happened, in one order (API.md "Events").
+// EventLog: what happened, in one order (proto/portreeve/v1/event.proto).
 #ifndef PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 #define PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 
@@ -16,12 +16,13 @@
 namespace portreeve::server {
 
 // Keeps the newest events in a ring.  A watcher is a position in it, so that
-// one which does not read costs nothing, and is told what it missed once it
+// one which does not read costs nothing, and learns what it missed once it
 // reads again.
 //
-// Those of connections, which come by the ten thousand a second, are kept
+// The events of connections, which come by the ten thousand a second, are kept
 // packed, as they were when they happened, and encoded when somebody wants
-// them; the others are encoded at once, those of listeners without a message.
+// them; the others are encoded at once, those of listeners without a message in
+// between.
 //
 // Threads: loop thread only; instance_id() and capacity(): any.
 class EventLog {
@@ -35,56 +36,59 @@ class EventLog {
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
-  // Gives `event`, of which only `kind` is set, the next revision, the
-  // instance id and the present time, and tells the subscribers.
-  // `listener_name`: "listeners/ID" of the listener that it is about; empty for
-  // dialled connections.
+  // Appends `event`, of which only `kind` is set, with the next revision, the
+  // instance id and the present time, and calls the subscribers.
+  // `listener_name` is "listeners/ID" of the listener that it is about; empty
+  // for dialled connections.
   void Append(v1::Event event, const std::string& listener_name);
 
-  // The same for an event of a listener, listener_created to listener_deleted,
-  // as it is now.
+  // Does the same for an event of a listener, listener_created to
+  // listener_deleted, which is as `record` says.
   void AppendListener(v1::EventKind kind, const ListenerRecord& record,
                       const SharedName& listener);
 
-  // The same for an event of a connection: connection_accepted, _closed or
+  // Does the same for an event of a connection: connection_accepted, _closed or
   // _dropped.  The time of the event is that of the record's close, or of its
-  // creation where it has none.  `listener`: null for a dialled connection.
+  // creation where it has none.  `listener` is null for a dialled connection.
   void AppendConnection(v1::EventKind kind, const ConnectionRecord& record,
                         const SharedName& listener);
 
-  // Of the newest event; 0 before the first.
+  // Gives the revision of the newest event; 0 before the first.
   int64_t last_revision() const { return ring_.last(); }
-  // Of the oldest event that is kept; last_revision() + 1 if there is none.
+  // Gives the revision of the oldest event that is kept; last_revision() + 1 if
+  // there is none.
   int64_t first_revision() const { return ring_.first(); }
 
-  // A UUID of its own for each EventLog: the start of the daemon.
+  // Gives the UUID of this EventLog, by which clients tell one start of the
+  // daemon from another.
   const std::string& instance_id() const { return instance_id_; }
   int64_t capacity() const { return ring_.capacity(); }
-  // The bytes that the events take.
+  // Gives the bytes of memory that the events take.
   size_t MemoryUse() const { return ring_.MemoryUse(); }
 
-  // `revision` is one of first_revision() to last_revision().
+  // Gives an event.  `revision` is one of first_revision() to last_revision().
   EventRing::Entry at(int64_t revision) const { return ring_.at(revision); }
 
   // Adds at(revision) to `message`, as an element of
   // WatchEventsResponse.events: tag, length, event.
   void AppendTo(std::string& message, int64_t revision) const;
 
-  // `event`, of which only `kind` is set, as one of `revision` and of the
-  // present time, as AppendTo() gives it; it is not in the log.
+  // Gives `event`, of which only `kind` is set, with `revision` and the present
+  // time, encoded as AppendTo() does; it is not in the log.
   std::string Stamp(v1::Event event, int64_t revision) const;
 
-  // The same for an event of a connection.
+  // Does the same for an event of a connection.
   std::string StampConnection(v1::EventKind kind,
                               const ConnectionRecord& record,
                               const SharedName& listener,
                               int64_t revision) const;
 
-  // The gap [first, last], stamped with `last`.
+  // Gives the event that says that [first, last] are missing, with the revision
+  // `last`.
   std::string MakeGap(int64_t first, int64_t last) const;
 
-  // Calls `on_append` within each append, from now until it is destroyed.  It
-  // must neither append nor (un)subscribe.
+  // Calls `on_append` within each append, from now until the Subscription is
+  // destroyed.  `on_append` must neither append nor subscribe nor unsubscribe.
   class Subscription {
    public:
     Subscription(EventLog& log, std::function<void()> on_append);
@@ -96,7 +100,7 @@ class EventLog {
     EventLog& log_;
     std::list<std::function<void()>>::iterator position_;
   };
-  // How many an append calls.
+  // Gives how many subscribers an append calls.
   size_t num_subscribers() const { return subscribers_.size(); }
 
  private:

@@ -15,8 +15,8 @@
 
 namespace portreeve::server {
 
-// The name of a listener, "listeners/ID", which all that is of it shares; null
-// where there is no listener.
+// The name of a listener, "listeners/ID", which everything that belongs to the
+// listener shares; null where there is no listener.
 using SharedName = std::shared_ptr<const std::string>;
 
 // What the bytes of an event are.
@@ -46,10 +46,10 @@ class EventRing {
            absl::string_view bytes);
 
   int64_t capacity() const { return capacity_; }
-  // Of the newest event; 0 before the first.
+  // Gives the number of the newest event; 0 before the first.
   int64_t last() const { return last_; }
-  // Of the oldest event that is kept; last() + 1 if there is none.  It never
-  // becomes less.
+  // Gives the number of the oldest event that is kept; last() + 1 if there is
+  // none.  It never becomes less.
   int64_t first() const { return std::max(first_, last_ - capacity_ + 1); }
 
   struct Entry {
@@ -63,32 +63,32 @@ class EventRing {
   // the next Add().
   Entry at(int64_t number) const;
 
-  // The bytes of memory that it holds, roughly: at most `max_bytes`, unless one
-  // event has about as many.
+  // Gives the bytes of memory that it holds, roughly: at most `max_bytes`,
+  // unless one event has about as many.
   size_t MemoryUse() const { return memory_; }
 
  private:
   struct Place {
-    uint32_t end = 0;  // Of its bytes; they begin where the last one's end.
+    uint32_t end = 0;  // Its bytes begin where the last one's end.
     uint8_t kind = 0;
-    uint8_t listener = 0;  // In Chunk::listeners.
+    uint8_t listener = 0;  // The place in Chunk::listeners.
     EventForm form = EventForm::kEncoded;
   };
   struct Chunk {
     int used = 0;
     std::array<Place, kChunk> places;
-    std::vector<SharedName> listeners;  // Each once.
-    size_t name_bytes = 0;              // Of the names of these.
+    std::vector<SharedName> listeners;  // Has each once.
+    size_t name_bytes = 0;              // In the names of these.
     std::string bytes;
 
     size_t MemoryUse() const;
   };
 
-  // The chunk that the next event goes to.
+  // Gives the chunk to which the next event goes.
   Chunk& Open();
   static uint8_t IndexOf(Chunk& chunk, const SharedName& listener);
-  // Of what is kept, the oldest chunk; of the last chunk all but its newest
-  // event.
+  // Forgets the oldest chunk that is kept; of the last chunk everything but its
+  // newest event.
   void ForgetOldest();
   static void ForgetAllButNewest(Chunk& chunk);
   // The chunks are numbered from 0 on.
@@ -100,11 +100,11 @@ class EventRing {
   const int64_t capacity_;
   const size_t max_bytes_;
   int64_t last_ = 0;
-  int64_t first_ = 1;         // Of what did not go early.
+  int64_t first_ = 1;         // The first that did not go early.
   int64_t oldest_chunk_ = 0;  // The oldest that has memory.
   size_t memory_ = 0;
-  // One more than the capacity needs, since the oldest is in use in part; null
-  // until it is needed.
+  // There is one more than the capacity needs, since the oldest is in use in
+  // part.  Each is null until it is needed.
   std::vector<std::unique_ptr<Chunk>> chunks_;
 };
 

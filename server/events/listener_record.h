@@ -1,4 +1,4 @@
-// ListenerRecord: what is told of a listener, and how it is encoded.
+// ListenerRecord: what clients learn of a listener, and how it is encoded.
 #ifndef PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
 #define PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
 
@@ -10,7 +10,7 @@
 
 namespace portreeve::server {
 
-// A listener at one moment.
+// What a listener was like at one moment.
 struct ListenerRecord {
   absl::string_view name;
   absl::string_view uid;
