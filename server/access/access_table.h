@@ -1,5 +1,5 @@
-// The table of who may call what: the one source of the check and of
-// docs/ACCESS.md.
+// AccessTable: who may call what.  The check of calls and docs/ACCESS.md are
+// both made from it.
 #ifndef PORTREEVE_SERVER_ACCESS_ACCESS_TABLE_H_
 #define PORTREEVE_SERVER_ACCESS_ACCESS_TABLE_H_
 
@@ -14,13 +14,14 @@ struct MethodAccess {
   std::string_view service;  // "portreeve.v1.ListenerService".
   std::string_view method;   // "CreateListener"; unique over all services.
   v1::Role role;             // The lowest that may call it.
-  bool changes;              // It is audited.
+  bool changes;              // Then it is audited.
 };
 
-// Every method of every service of portreeve.v1, in the order of the protos.
+// Gives every method of every service of portreeve.v1, in the order of the
+// protos.
 std::span<const MethodAccess> AccessTable();
 
-// The row of a method; CHECKs that there is one.
+// Gives the row of a method; CHECKs that there is one.
 const MethodAccess& AccessOf(std::string_view method);
 
 }  // namespace portreeve::server

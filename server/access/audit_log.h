@@ -31,8 +31,8 @@ class AuditLog {
   void Write(const std::string& who, const std::string& method,
              const std::string& name, const absl::Status& result);
 
-  // {"time":"...","dropped":3}: what stands in place of lines that could not be
-  // kept.
+  // Gives {"time":"...","dropped":3}, which stands in place of lines that could
+  // not be kept.
   static std::string LineOfDropped(int64_t lines);
 
  private:

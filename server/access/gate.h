@@ -1,5 +1,5 @@
-// Gate: who calls, what they may, and the audit of what they do (SPEC section
-// 4).
+// Gate: who calls, what they may do, and the audit of what they do
+// (docs/ACCESS.md).
 #ifndef PORTREEVE_SERVER_ACCESS_GATE_H_
 #define PORTREEVE_SERVER_ACCESS_GATE_H_
 
@@ -17,38 +17,38 @@
 
 namespace portreeve::server {
 
-// One admitted call.
+// The caller of a call that was admitted, and the method.
 struct Caller {
   // The name in the certificate, else the peer's address: "unix:uid=0(root)",
   // and "unix:uid=0" where the method changes nothing.
   std::string who;
-  // Who that is on every connection: "tls:NAME", the address without a port, or
-  // "unix:uid=0".
+  // Who that is on all of their connections: "tls:NAME", the address without a
+  // port, or "unix:uid=0".
   std::string identity;
   const MethodAccess* method = nullptr;
 };
 
-// Asked by every method of every service before anything else.
+// Every method of every service asks it before anything else.
 // Threads: any.
 class Gate {
  public:
-  // Whom a client with a certificate is: without a policy file, an admin.
+  // What a client with a certificate may do: without a policy file, everything.
   enum class Certificates { kAreAdmins, kHaveTheRolesOfThePolicy };
 
-  // `audit` outlives it; null: nothing is audited.
+  // `audit` must outlive it; null: nothing is audited.
   Gate(LivePolicy policy, Certificates certificates, AuditLog* audit);
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
   // Whether the client may call `method`, a name of
   // server/access/access_table.h (it is CHECKed).  A client without TLS is an
-  // admin.  A call of a method that changes something and is refused is audited
-  // here. Errors: ROLE_REQUIRED.
+  // admin.  A refused call of a method that changes something is audited here.
+  // Errors: ROLE_REQUIRED.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                std::string_view method) const;
 
-  // One line of audit, if the method changes something: what was done, or
-  // refused, to `name` ("listeners/web"; may be empty).
+  // Writes one line of audit, if the method changes something: what was done to
+  // `name`, or refused ("listeners/web"; may be empty).
   void Audit(const Caller& caller, const std::string& name,
              const absl::Status& result) const;
   // The same for a call of `caller` that ends later.  Never throws.  The gate

@@ -22,24 +22,24 @@ namespace portreeve::server {
 class LivePolicy {
  public:
   LivePolicy() : LivePolicy(Policy()) {}
-  // One that is never replaced is a policy, too.
+  // A Policy stands for a LivePolicy that is never replaced.
   LivePolicy(Policy policy);  // NOLINT(google-explicit-constructor)
 
   Policy Now() const;
 
-  // For all that is asked from now on.
+  // Change the answers to all questions from now on.
   void Replace(Policy policy);
   void SetOwnAddresses(OwnAddresses own);
 
-  // As the policy's own; those of connecting also give SELF_CONNECT, which
-  // comes first, where the daemon itself is.
+  // Give what the policy's own give; the two about connecting also give
+  // SELF_CONNECT, which comes first, where the daemon itself listens.
   absl::Status CheckListen(const AnyWhereToListen& where) const;
   absl::Status CheckConnect(const AnyWhereToConnect& where) const;
   absl::Status CheckAddress(const Inet::Address& address) const;
 
-  // The file to connect to for `address` (ConnectOptions::open), which stays
-  // what was checked, whoever moves or links what; none, where every file may
-  // be connected to.
+  // Opens the file to connect to for `address` (ConnectOptions::open), which
+  // stays the one that was checked, whoever moves or links files; gives none
+  // where every file may be connected to.
   // Errors: OUTSIDE_POLICY, SELF_CONNECT, those of lib/net/socket_file.h.
   absl::StatusOr<Descriptor> OpenSocket(const Unix::Address& address) const;
 

@@ -13,12 +13,12 @@
 
 namespace portreeve::server {
 
-// A value.  An IPv4-mapped IPv6 address is in the IPv4 networks only; the zone
-// of an address ("%eth0") does not matter.
+// A plain value.  An IPv4-mapped IPv6 address is in the IPv4 networks only; the
+// zone of an address ("%eth0") does not matter.
 class NetworkSet {
  public:
   // Adds a network like "10.0.0.0/8".
-  // Errors: INVALID_ARGUMENT, what is wrong with `cidr`.
+  // Errors: INVALID_ARGUMENT, which says what is wrong with `cidr`.
   absl::Status Add(const std::string& cidr);
 
   bool empty() const { return v4_.empty() && v6_.empty(); }

@@ -1,5 +1,5 @@
 // Policy: what clients may listen on and connect to, and who they are
-// (SPEC section 4).
+// (docs/ACCESS.md).
 #ifndef PORTREEVE_SERVER_ACCESS_POLICY_H_
 #define PORTREEVE_SERVER_ACCESS_POLICY_H_
 
@@ -17,21 +17,22 @@ namespace portreeve::server {
 
 struct PolicyRules;
 
-// proto/portreeve/v1/policy.proto, checked and ready to be asked.
+// A policy as in proto/portreeve/v1/policy.proto, checked and ready to be
+// asked.
 // Threads: any; it does not change.  Copies are cheap.
 class Policy {
  public:
-  // Without a file: everything is allowed but to connect to link-local and
-  // metadata addresses.
+  // Makes the policy that holds without a file: everything is allowed but to
+  // connect to link-local and metadata addresses.
   Policy();
 
-  // Reads protobuf's text format.  Errors: INVALID_ARGUMENT, one line:
-  // "FILE:3:7: what is wrong"; those of reading the file.
+  // Reads protobuf's text format.  Errors: INVALID_ARGUMENT, with one line such
+  // as "FILE:3:7: what is wrong"; those of reading the file.
   static absl::StatusOr<Policy> FromFile(const std::string& path);
   static absl::StatusOr<Policy> FromText(const std::string& text,
                                          const std::string& file_name);
 
-  // Whether a listener may be there.  Looks at the file system: what is a
+  // Whether a listener may be there.  It looks at the file system: what is a
   // symbolic link can be another one when the socket is bound.
   // Errors: OUTSIDE_POLICY, with the field from `where`.
   absl::Status CheckListen(const AnyWhereToListen& where) const;
@@ -42,22 +43,23 @@ class Policy {
   // Errors: OUTSIDE_POLICY, with the field from `where`.
   absl::Status CheckConnect(const AnyWhereToConnect& where) const;
 
-  // The same of one resolved address (ConnectOptions::admit); an IPv4-mapped
-  // address counts as IPv4, and an unspecified one as the loopback that the
-  // kernel takes it for.  Errors: OUTSIDE_POLICY, with the address.
+  // Does the same for one resolved address (ConnectOptions::admit); an
+  // IPv4-mapped address counts as IPv4, and an unspecified one as the loopback
+  // that the kernel takes it for.  Errors: OUTSIDE_POLICY, with the address.
   absl::Status CheckAddress(const Inet::Address& address) const;
 
-  // Whether it says where unix sockets that are connected to may be.
+  // Whether the policy says which unix sockets may be connected to.
   bool bounds_sockets() const;
-  // The path without a link to what connect(2) finds at `path` now; only that
-  // very file may be connected to.  Errors: OUTSIDE_POLICY of
+  // Gives the path, without a link in it, to what connect(2) finds at `path`
+  // now; only that very file may be connected to.  Errors: OUTSIDE_POLICY for
   // `unix_socket.path`.
   absl::StatusOr<std::string> ResolveSocket(const std::string& path) const;
 
-  // What a client with a certificate of these names may do: the highest of the
-  // roles of the identities that are among them; ROLE_UNSPECIFIED: nothing.
+  // Gives what a client may do whose certificate has these names: the highest
+  // of the roles of the identities that are among them; ROLE_UNSPECIFIED:
+  // nothing.
   v1::Role RoleOf(const std::vector<std::string>& names) const;
-  // Whether there is any.
+  // Whether the policy names any identity.
   bool has_identities() const;
 
  private:

@@ -1,4 +1,5 @@
-// PolicyRules: a policy that was read, as server/access/policy.h asks it.
+// PolicyRules: a policy that was read, in the form that server/access/policy.h
+// asks.
 #ifndef PORTREEVE_SERVER_ACCESS_POLICY_RULES_H_
 #define PORTREEVE_SERVER_ACCESS_POLICY_RULES_H_
 
@@ -27,7 +28,7 @@ struct PolicyRules {
   UnixDirectories unix_directories;
   NetworkSet dial_networks;
   std::vector<PortRange> dial_ports;
-  NetworkSet dial_denied;  // Nothing, if empty.
+  NetworkSet dial_denied;  // If empty, nothing is denied.
   // Whether dial.allow is set: then an empty `dial_unix_directories` means
   // nothing.
   bool has_dial_allow = false;
@@ -36,7 +37,7 @@ struct PolicyRules {
 };
 
 // Reads protobuf's text format, with the defaults.
-// Errors: INVALID_ARGUMENT, one line: "FILE:LINE:COLUMN: what is wrong".
+// Errors: INVALID_ARGUMENT, with one line: "FILE:LINE:COLUMN: what is wrong".
 absl::StatusOr<PolicyRules> ReadPolicyRules(const std::string& text,
                                             const std::string& file_name);
 

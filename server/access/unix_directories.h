@@ -9,9 +9,9 @@
 
 namespace portreeve::server {
 
-// Absolute paths of directories, those below included.  A value.  Answers are
-// those of the file system at the time of the question, in which a symbolic
-// link counts as what it leads to.
+// The absolute paths of directories, which stand for those below, too.  It is a
+// plain value.  Answers are those of the file system at the time of the
+// question, in which a symbolic link counts as what it leads to.
 class UnixDirectories {
  public:
   void Add(std::string directory) {
@@ -23,9 +23,9 @@ class UnixDirectories {
   // `path`, is not followed: neither does bind(2).
   bool ContainNew(const std::string& path) const;
 
-  // The path without a link to what connect(2) finds at `path`, if that is
-  // within.  None for a link that leads nowhere, which can lead elsewhere in a
-  // moment.
+  // Gives the path, without a link in it, to what connect(2) finds at `path`,
+  // if that is within.  Gives none for a link that leads nowhere, which can
+  // lead elsewhere in a moment.
   std::optional<std::string> TargetWithin(const std::string& path) const;
 
  private:
