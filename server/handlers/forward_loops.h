@@ -1,5 +1,5 @@
-// ForwardLoops: so that no connection that is forwarded comes back to where it
-// has been.
+// ForwardLoops: keeps forwarded connections from coming back to where they have
+// been.
 #ifndef PORTREEVE_SERVER_HANDLERS_FORWARD_LOOPS_H_
 #define PORTREEVE_SERVER_HANDLERS_FORWARD_LOOPS_H_
 
@@ -27,8 +27,8 @@
 namespace portreeve::server {
 
 // Whether what listens at `listening`, `0.0.0.0` and `::` being every address
-// of the machine, takes what connects to `upstream`.  Never true of a name, or
-// of a port 0.
+// of the machine, takes what connects to `upstream`.  It is never true for a
+// name, or for a port 0.
 bool Takes(const Inet::Address& listening, const Inet::Address& upstream);
 bool Takes(const Inet::Address& listening,
            const WhereToConnect<Inet>& upstream);
@@ -37,7 +37,8 @@ bool Takes(const Inet::Address& listening,
 // lead from one of them to another: by them a listener knows, of a client that
 // is the daemon itself, what it has come through.
 //
-// Threads: any.  What leads nowhere near such a listener costs a load or two.
+// Threads: any.  A connection that leads nowhere near such a listener costs a
+// load or two.
 class ForwardLoops {
  public:
   // A listener that forwards.
@@ -60,9 +61,9 @@ class ForwardLoops {
 
   // Whether this machine has an address; it may cost system calls.
   using IsLocal = std::function<bool(const asio::ip::address&)>;
-  // How long an address that it has not is taken for one that it has not, so
-  // that the calls are not those of each connection.  One that leads back
-  // meanwhile is met where it is accepted.
+  // How long the answer is remembered that the machine has not an address, so
+  // that the calls are not made for each connection.  A connection that leads
+  // back meanwhile is found where it is accepted.
   static constexpr std::chrono::seconds kElsewhere{1};
 
   explicit ForwardLoops(IsLocal is_local = &IsOfThisMachine)
@@ -71,9 +72,9 @@ class ForwardLoops {
   ForwardLoops& operator=(const ForwardLoops&) = delete;
 
   Id NewId() { return ++last_id_; }
-  // The listener forwards from now on; or otherwise than before.
+  // The listener forwards from now on, or does so otherwise than before.
   void Open(Id id, Listener listener);
-  // It does not, or is closed.  Idempotent.
+  // The listener forwards no more, or is closed.  Idempotent.
   void Close(Id id);
 
   // Whether a connection to `upstream` would go, by what is known without
@@ -90,15 +91,16 @@ class ForwardLoops {
   // Whether any connection leads from one listener to another.
   bool has_connections() const { return num_connections_ > 0; }
 
-  // What an accepted client has come through; null if it is not the daemon.
+  // Gives what an accepted client has come through; null if the client is not
+  // the daemon.
   SharedPassed PassedBy(const AnyAddress& peer, const AnyAddress& local) const;
 
  private:
   friend class ForwardTrail;
 
-  // A connection of the daemon to one of its listeners: both its addresses, for
-  // one address is of several connections.  Of a unix socket the name that it
-  // was given for this alone.
+  // A connection of the daemon to one of its listeners, by both its addresses,
+  // since several connections can have one of them in common.  A unix socket
+  // has a name that it was given for this alone.
   using Ends = std::pair<AnyAddress, AnyAddress>;
   using File = std::pair<dev_t, ino_t>;
   struct Entry {
@@ -107,12 +109,13 @@ class ForwardLoops {
   };
 
   using IsLocalRef = absl::FunctionRef<bool(const asio::ip::address&)>;
-  // The listener that takes what connects there; 0: none, or it is not certain.
+  // Gives the listener that takes what connects there; 0 if there is none, or
+  // it is not certain.
   Id Find(const Upstream& upstream) const PORTREEVE_REQUIRES(mutex_);
   Id Find(const Inet::Address& address, IsLocalRef is_local) const
       PORTREEVE_REQUIRES(mutex_);
   Id Find(const File& file) const PORTREEVE_REQUIRES(mutex_);
-  // What is_local_() says, or has said a moment ago.
+  // Gives what is_local_() says, or has said a moment ago.
   bool IsLocalOfLate(const asio::ip::address& address, TimePoint now)
       PORTREEVE_REQUIRES(mutex_);
   void SetPort(uint16_t port, bool has_listener);
@@ -135,23 +138,24 @@ class ForwardLoops {
 
 // What one connection of a listener has come through, and its connections to
 // other listeners of the daemon.
-// Threads: one.  Lifetime: `loops` outlives it.
+// Threads: one.  Lifetime: `loops` must outlive it.
 class ForwardTrail {
  public:
-  // Of a connection of `own`, whose client has come through `before`.
+  // Begins the trail of a connection of `own`, whose client has come through
+  // `before`.
   ForwardTrail(ForwardLoops& loops, ForwardLoops::Id own,
                ForwardLoops::SharedPassed before);
   ~ForwardTrail() { Clear(); }
   ForwardTrail(const ForwardTrail&) = delete;
   ForwardTrail& operator=(const ForwardTrail&) = delete;
 
-  // Whether it has come back.
+  // Whether the connection has come back.
   bool is_loop() const;
-  // Whether what is connected to is a listener that it has come through, or its
-  // own.
+  // Whether `peer` or `file` is a listener that the connection has come
+  // through, or its own.
   bool LeadsBack(const Inet::Address& peer, TimePoint now) const;
   bool LeadsBack(const struct stat& file) const;
-  // Whether it is a listener at all.
+  // Whether `file` is a listener at all.
   bool LeadsToListener(const struct stat& file) const;
 
   // Calls `connect`, which begins a connection to `peer` and gives its
@@ -159,10 +163,10 @@ class ForwardTrail {
   // however soon that is.
   void Connect(const Inet::Address& peer, absl::FunctionRef<int()> connect);
   // Gives the unix socket a name by which whoever accepts it knows the same.
-  // Before it connects.  Errno, or 0.
+  // It must be called before the socket connects.  Gives 0, or errno.
   int GiveName(int fd);
 
-  // Of the connections so far only that of `fd`, if it is one, is left.
+  // Forgets the connections so far but for that of `fd`, if it is one.
   void KeepOnly(int fd);
   void Clear() { KeepOnly(-1); }
 

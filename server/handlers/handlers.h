@@ -1,4 +1,4 @@
-// The handlers that live in the daemon (API.md "Handlers").
+// The handlers that live in the daemon (proto/portreeve/v1/handler.proto).
 #ifndef PORTREEVE_SERVER_HANDLERS_HANDLERS_H_
 #define PORTREEVE_SERVER_HANDLERS_HANDLERS_H_
 
@@ -22,8 +22,8 @@ namespace portreeve::server {
 // None of these handlers raises: what goes wrong shows as the reason of the
 // connection.  Each ends when its connection is closed under it.
 
-// Sends back what it reads, as fast as the peer takes it; FIN for FIN.  Holds
-// at most 64 KiB.
+// Sends back what it reads, as fast as the peer takes it, and FIN for FIN.  It
+// holds at most 64 KiB.
 AnyHandler EchoHandler();
 
 // Reads and forgets, until the peer's FIN.
@@ -35,33 +35,36 @@ struct ForwardOptions {
   // How long connecting may take, DNS included.  > 0.
   Duration connect_timeout = std::chrono::seconds(30);
 
-  // Of the Writer to the upstream; the one to the client is the listener's.
+  // How long what is sent to the upstream may wait for it; for the client the
+  // listener's limit holds.
   BufferAgeLimit buffer_age_limit;
 
-  // Called once the upstream is reached, with its address.  Null: not.
+  // Called once the upstream is reached, with its address; may be null.
   std::function<void(int64_t connection_id,
                      std::shared_ptr<const AnyAddress> upstream)>
       on_connected;
 
-  // As ConnectOptions has them; called on the connections' lanes.
+  // These are what ConnectOptions has; they are called on the connections'
+  // lanes.
   std::function<absl::Status(const Inet::Address&)> admit;
   std::function<absl::StatusOr<Descriptor>(const Unix::Address&)> open;
 
   // What keeps connections from coming back to where they have been, and which
-  // of its listeners this one is; null: nothing.  Outlives the connections.
+  // of its listeners this one is; null: nothing does.  It must outlive the
+  // connections.
   ForwardLoops* loops = nullptr;
   ForwardLoops::Id listener = 0;
-  // Called when one is refused for that.  Null: not.
+  // Called when a connection is refused for that; may be null.
   std::function<void()> on_loop;
 };
 
-// Connects to the upstream and copies both ways, at most 64 KiB a direction
+// Connects to the upstream and copies both ways; at most 64 KiB a direction are
 // held here.  A FIN goes on to the other side, and each direction ends by
-// itself; a reset on one side is a reset on the other.  An upstream that
-// cannot be reached: the client is reset, kUpstreamUnreachable.  So is one that
-// would be led to a listener which it has come through already.
+// itself; a reset on one side is a reset on the other.  Where the upstream
+// cannot be reached, the client is reset, with kUpstreamUnreachable.  So is a
+// client that would be led to a listener which it has come through already.
 //
-// A connection counts two descriptors.
+// A connection is counted with two descriptors.
 AnyHandler ForwardHandler(ForwardOptions options);
 
 }  // namespace portreeve::server

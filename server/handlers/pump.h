@@ -25,35 +25,37 @@ namespace portreeve::server {
 // them; until they have gone, no more is received.
 //
 // The urgent byte of TCP (MSG_OOB) is not among the bytes that are carried, as
-// for every reader that does not ask for it; all before and after it are.
+// for every reader that does not ask for it; all bytes before and after it are.
 //
-// TCP_NODELAY is set on the target before the second time that it is sent to:
-// until then there is nothing in flight for which the kernel would hold a small
-// segment back, and connections with one message are spared the system call.
+// TCP_NODELAY is set on the target before something is sent to it for the
+// second time: until then there is nothing in flight for which the kernel would
+// hold a small segment back, and connections with one message are spared the
+// system call.
 //
-// Threads: the lane's.
+// Threads: the lane's only.
 class Pump {
  public:
   static constexpr size_t kMostHeld = 64 * 1024;
 
-  // What all of the process hold as copies, in bytes.  Threads: any.
+  // Gives how many bytes all pumps of the process hold as copies.  Threads:
+  // any.
   static int64_t held_in_memory();
 
   enum class State {
     kAwaitsSource,  // Nothing more to receive now.
     kSending,       // What was received is in the outbox: OnSent() is to come.
     kAwaitsTarget,  // The target takes no more now.
-    kHasMore,       // There may be more: to be called again in the next step.
+    kHasMore,       // There may be more: call Run() again in the next step.
     kEnded,         // The source's end of file was met, and all has gone.
-    kSourceFailed,  // recv(2) did, or epoll has told that the source has.
-    kTargetFailed,  // send(2) did.
-    kOutOfMemory,   // There is none for what the target did not take: lost.
+    kSourceFailed,  // recv(2) failed, or epoll has reported an error.
+    kTargetFailed,  // send(2) failed.
+    kOutOfMemory,   // What the target did not take is lost for want of it.
   };
 
   // What a recv(2) that gives less than was asked for means.
   enum class ShortReads {
     kAreAll,   // There was no more, unless the source has urgent data.
-    kMayStop,  // A unix socket's, too, where descriptors came with the bytes.
+    kMayStop,  // They may end where descriptors came with the bytes, too.
   };
 
   // What is to be done about TCP_NODELAY on the target.
@@ -66,46 +68,49 @@ class Pump {
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
 
-  // epoll has told of the source.  With EPOLLERR the source has failed: what
-  // had arrived before is still carried, but its end is no end of file.  With
-  // EPOLLPRI it has urgent data, at which both recv(2) and splice(2) stop.
+  // Takes what epoll has reported of the source.  With EPOLLERR the source has
+  // failed: what had arrived before is still carried, but its end is no end of
+  // file.  With EPOLLPRI it has urgent data, at which both recv(2) and
+  // splice(2) stop.
   void NoteSource(uint32_t events);
 
-  // Carries what it can, but not much more than kBytesPerStep.  The state is
-  // not to be asked for again before epoll has told of a descriptor.  `sender`
-  // and `tag` are the outbox's, for what is put there.
+  // Carries what it can, but not much more than kBytesPerStep.  Unless there
+  // may be more, it need not be called again before epoll has reported one of
+  // the descriptors.  `sender` and `tag` go to the outbox with what is put
+  // there.
   State Run(Lane& lane, int source, int target, Outbox::Sender& sender,
             int tag = 0);
-  // The same without receiving any more; kEnded when nothing is held.  Not
-  // while it is sending().
+  // Does the same without receiving any more; gives kEnded when nothing is
+  // held.  It must not be called while sending().
   State Flush(Lane& lane, int target);
 
-  // What the outbox has told: whether Run() is to be called again.  False if
-  // all has gone, and there is nothing more to receive.
+  // Takes what the outbox has reported.  Gives whether Run() has to be called
+  // again; false if all has gone, and there is nothing more to receive.
   bool OnSent(Lane& lane, ssize_t result, std::string_view message);
 
-  // Its last state was kSending.
+  // Whether the last state was kSending.
   bool sending() const { return in_outbox_ > 0; }
 
-  // Bytes received, and given to the target.
+  // Give how many bytes were received, and given to the target.
   int64_t received() const { return received_; }
   int64_t sent() const { return received_ - static_cast<int64_t>(held()); }
   size_t held() const { return end_ - begin_ + in_outbox_; }
-  // The source's end of file was met.
+  // Whether the source's end of file was met.
   bool met_eof() const { return met_eof_; }
-  // It was sent to in vain.
+  // Whether sending to the target has failed.
   bool target_failed() const { return target_failed_; }
 
-  // Since when the target has not taken what is held; nullopt if nothing is.
+  // Gives since when the target has not taken what is held; nullopt if nothing
+  // is held.
   const std::optional<TimePoint>& held_since() const { return held_since_; }
 
  private:
-  // Counted by held_in_memory().
+  // Memory that held_in_memory() counts.
   struct FreeCopy {
     void operator()(char* memory) const;
   };
   using HeldCopy = std::unique_ptr<char[], FreeCopy>;
-  // Null where there is no memory.
+  // Gives null where there is no memory.
   static HeldCopy MakeCopy(size_t size);
 
   static constexpr size_t kBytesPerStep = size_t{1} << 20;
@@ -124,7 +129,7 @@ class Pump {
   void LetGo(Lane& lane);
 
   int64_t received_ = 0;
-  // Held: in copy_ from begin_ to end_, or as many bytes in pipe_.
+  // What is held is in copy_ from begin_ to end_, or is as many bytes in pipe_.
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
   uint32_t in_outbox_ = 0;  // While it is, nothing else is held.
@@ -133,18 +138,18 @@ class Pump {
   std::optional<TimePoint> held_since_;
   bool readable_ : 1 = false;  // As far as is known.
   bool hung_up_ : 1 = false;   // The end of file is there, behind what is left.
-  // Once it has: whoever is told takes the error from the socket, and what is
-  // received after that looks like an end of file.
+  // This is kept, for whoever learns of a failure takes it from the socket, and
+  // what is received after that looks like an end of file.
   bool source_failed_ : 1 = false;
   bool met_eof_ : 1 = false;
   bool target_failed_ : 1 = false;
   bool out_of_memory_ : 1 = false;
   bool has_sent_ : 1 = false;
   bool bulk_ : 1 = false;         // The source sent much the last time.
-  bool looks_later_ : 1 = false;  // For more, in the next step.
-  bool splices_ : 1 = true;       // It may.
+  bool looks_later_ : 1 = false;  // In the next step, for more.
+  bool splices_ : 1 = true;       // Whether it may.
   bool short_reads_are_all_ : 1;
-  bool no_delay_ : 1;  // Set on the target, or not to be set.
+  bool no_delay_ : 1;  // It is set on the target, or must not be.
 };
 
 }  // namespace portreeve::server

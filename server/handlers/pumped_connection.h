@@ -31,13 +31,14 @@ namespace portreeve::server {
 //        -> the daemon ends it (buffer age, 30 s, shutdown) -> a side that has
 //                           not got all that was sent to it is reset
 //
-// Threads: the lane's.
+// Threads: the lane's only.
 class PumpedConnection : public DirectConnection, private Outbox::Sender {
  protected:
-  // Who is at either end; tags of the poller's.
+  // Who is at either end.  The values are the poller's tags.
   enum Side { kClient = 0, kUpstream = 1 };
 
-  // The direction from the side of its number to the other one, or back.
+  // A direction: from the side that has its number to the other one, or back to
+  // the same.
   struct Flow {
     explicit Flow(Pump::ShortReads short_reads = Pump::ShortReads::kAreAll,
                   Pump::NoDelay no_delay = Pump::NoDelay::kSet)
@@ -49,7 +50,8 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
     bool shut : 1 = false;     // The target was sent FIN.
   };
 
-  // What becomes of a side that has not got all when the daemon ends it.
+  // What becomes of a side that has not got all when the daemon ends the
+  // connection.
   enum class CutOff { kIsReset, kGetsFin };
 
   explicit PumpedConnection(Accepted accepted)
@@ -60,23 +62,24 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
                ? Pump::ShortReads::kMayStop
                : Pump::ShortReads::kAreAll;
   }
-  // For what is sent to the client.
+  // Says what a pump has to do about TCP_NODELAY of the client.
   Pump::NoDelay no_delay() const {
     return sets_no_delay() ? Pump::NoDelay::kSet : Pump::NoDelay::kLeave;
   }
 
-  // As epoll has told of `side`.
+  // Takes the events that epoll has reported of `side`.
   void NoteEvents(Side side, uint32_t events);
-  // After NoteEvents(): carries what there is to carry, and ends what is over.
+  // Carries what there is to carry after NoteEvents(), and ends what is over.
   void Continue(Side side, uint32_t events);
   // Carries what there is to carry.
   void Advance();
 
   // Resets both sides: what has not ended in order must not pass for it.
   void EndWith(CloseReason reason);
-  // Neither side has ended it.  `reason` overrules: bytes were lost.
+  // Ends what neither side has ended.  `reason` overrules others, since bytes
+  // were lost.
   void EndByDaemon(CloseReason reason);
-  // In order for each side that has got all, and else with a reset.
+  // Ends each side that has got all in order, and the others with a reset.
   void CutOffSides();
 
   void OnRing(TimePoint now) override;
@@ -84,13 +87,13 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   void CloseWithReset() override;
 
  private:
-  // One or two, and the same each time.
+  // Gives one flow or two, the same each time.
   virtual std::span<Flow> flows() = 0;
   virtual int DescriptorOf(Side side) const = 0;
-  // How long the flow may hold bytes for its target.
+  // Gives how long the flow may hold bytes for its target.
   virtual const BufferAgeLimit& AgeLimitOf(size_t flow) const = 0;
   virtual CutOff cut_off() const = 0;
-  // Calls Finish() with what else there is.
+  // Has to call Finish(), with the upstream's descriptor if there is one.
   virtual void FinishSides(How client, How upstream) = 0;
 
   void OnSent(ssize_t result, std::string_view message, int tag) override;
