@@ -8,8 +8,8 @@
 namespace portreeve::server {
 
 // For a bind of `wanted` that has failed with "address in use": whether an open
-// listener with the spec address `held`, listening on `held_address`, is in its
-// way.
+// listener with the spec address `held`, which listens on `held_address`, is in
+// its way.
 bool Conflicts(const AnyWhereToListen& wanted, const AnyWhereToListen& held,
                const AnyAddress& held_address);
 

@@ -1,4 +1,4 @@
-// Awaited: an answer that is to be given later.
+// Awaited: an answer that has to be given later.
 #ifndef PORTREEVE_SERVER_REGISTRY_AWAITED_H_
 #define PORTREEVE_SERVER_REGISTRY_AWAITED_H_
 

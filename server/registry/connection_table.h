@@ -17,21 +17,22 @@
 
 namespace portreeve::server {
 
-// What the daemon knows of a connection beside what the library does.  There
-// is one for each connection: it is small.
+// What the daemon knows of a connection beside what the library does.  It is
+// small, since each connection has one.
 struct ConnectionFacts {
-  // Of the listener that accepted it; null for a dialled one.
+  // The name of the listener that accepted it; null for a dialled one.
   SharedName listener;
-  // Once a forward handler reached it; shared by all that did.
+  // Not null once a forward handler has reached it; shared by all connections
+  // to it.
   std::shared_ptr<const AnyAddress> upstream;
-  std::shared_ptr<Claim> claim;  // Of a remote listener's.
+  std::shared_ptr<Claim> claim;  // Of a remote listener's only.
   int64_t create_time = 0;       // Nanoseconds since 1970, as close_time.
   int64_t close_time = 0;        // 0: not closed yet.
   v1::Direction direction = v1::DIRECTION_INBOUND;
-  bool close_called = false;  // It is to be closed.
+  bool close_called = false;  // Somebody has called for its close.
 };
 
-// "" for a dialled one.
+// Gives the listener's name; "" for a dialled connection.
 const std::string& NameOf(const ConnectionFacts& facts);
 
 struct LiveConnection {
@@ -39,35 +40,36 @@ struct LiveConnection {
   ConnectionFacts facts;
 };
 
-// What there is to tell, for answers.
+// Gives what clients learn of a connection, for answers.
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts);
 inline v1::Connection Describe(const LiveConnection& live) {
   return Describe(*live.connection, live.facts);
 }
-// The same for events.  It refers to both, and to what they refer to.
+// Gives the same for events.  It refers to both arguments, and to what they
+// refer to.
 ConnectionRecord RecordOf(const AnyConnection& connection,
                           const ConnectionFacts& facts);
 inline ConnectionRecord RecordOf(const LiveConnection& live) {
   return RecordOf(*live.connection, live.facts);
 }
 
-// Threads: loop thread only.  Lifetime: outlives the servers whose connections
-// it has.
+// Threads: loop thread only.
+// Lifetime: it must outlive the servers whose connections it has.
 class ConnectionTable {
  public:
-  // In the order of their ids, which is that of their names.  Ids grow, so that
-  // the nodes of the tree are full.
+  // The entries are in the order of their ids, which is that of their names.
+  // Ids grow, so that the nodes of the tree are full.
   using Entries = absl::btree_map<int64_t, std::shared_ptr<LiveConnection>>;
 
-  // Adds an open connection, accepted or connected now.
+  // Adds an open connection that was accepted or connected now.
   std::shared_ptr<const LiveConnection> Add(
       std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
   // Forgets a connection whose descriptor was closed now, and gives it; null
   // where it was never added, for want of memory.
   std::shared_ptr<const LiveConnection> Remove(int64_t id);
 
-  // Null if there is none.
+  // Gives null if there is none.
   std::shared_ptr<LiveConnection> Find(int64_t id) const;
 
   const Entries& entries() const { return entries_; }

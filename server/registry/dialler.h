@@ -1,4 +1,5 @@
-// Dialler: the connections that clients dial (API.md "Attach and Dial").
+// Dialler: the connections that clients dial
+// (proto/portreeve/v1/connection.proto).
 #ifndef PORTREEVE_SERVER_REGISTRY_DIALLER_H_
 #define PORTREEVE_SERVER_REGISTRY_DIALLER_H_
 
@@ -26,7 +27,7 @@
 namespace portreeve::server {
 
 // Threads: loop thread only.
-// Lifetime: outlives the calls of Serve(), and the connections.
+// Lifetime: it must outlive the calls of Serve(), and the connections.
 class Dialler {
  public:
   // `on_idle` is called whenever the last dialled connection has ended.
@@ -35,19 +36,20 @@ class Dialler {
   Dialler(const Dialler&) = delete;
   Dialler& operator=(const Dialler&) = delete;
 
-  // Connects as `request` says, tells `audit`, and serves the connection
-  // through `stream`, which it finishes unless it throws for want of memory.
-  // Cancellation: terminal; resets the connection.
+  // Connects as `request` says, calls `audit` with the result, and serves the
+  // connection through `stream`, which it finishes unless it throws for want of
+  // memory.
+  // Cancellation: terminal; it resets the connection.
   Task<> Serve(std::shared_ptr<ClientStream> stream,
                v1::ClientFrame::Dial request, AuditFunction audit);
 
   // Refuses what comes from now on.
   void BeginShutdown() { shutting_down_ = true; }
   // Gives up what is not connected yet, and closes the others, with reason
-  // SHUTDOWN: with kClose those in order whose client has ended them (see
-  // CutStream()).  After BeginShutdown().
+  // SHUTDOWN; with kClose those are closed in order whose client has ended them
+  // (see CutStream()).  It must be called after BeginShutdown().
   void CloseAll(ExistingConnections how);
-  // Neither a connection nor an attempt is left.
+  // Whether neither a connection nor an attempt is left.
   bool idle() const { return dials_.empty(); }
 
  private:

@@ -31,7 +31,7 @@ namespace portreeve::server {
 class ListenerResource final : private ServerObserver {
  public:
   // Binds and listens.
-  // Errors: as AnyServer::Create, with fields from `where_to_listen`.
+  // Errors: those of AnyServer::Create(), with fields from `where_to_listen`.
   static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(
       const Executor& executor, const Shared& shared, const std::string& id,
       SharedSpec spec);
@@ -44,38 +44,38 @@ class ListenerResource final : private ServerObserver {
   const CheckedSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
 
-  // Makes `spec` hold.  where_to_listen is that of now.
-  // On an error, which only listen(2) can give, nothing has changed.
+  // Makes `spec` hold, whose where_to_listen must be the present one.  On an
+  // error, which only listen(2) can give, nothing has changed.
   absl::Status Update(SharedSpec spec);
 
-  // As AnyServer::CloseAs; what it gives is determined when Describe() shows
-  // it.
+  // Does what AnyServer::CloseAs() does; the Deferred is determined when
+  // Describe() shows the close.
   Deferred<> Close(ExistingConnections existing, CloseCause cause,
                    CloseReason reason);
 
-  // The bytes of memory that it takes, roughly, without its connections.
+  // Gives the bytes of memory that it takes, roughly, without its connections.
   size_t MemoryUse() const;
 
   bool is_closed() const { return server_->is_closed(); }
   bool has_connections() const { return !server_->connections().empty(); }
   const AnyAddress& listening_on() const { return server_->listening_on(); }
 
-  // Of the server, but each determined when Describe() shows it.
+  // These are the server's, but each is determined when Describe() shows it.
   Deferred<> close_started() const { return close_started_.deferred(); }
   Deferred<> close_finished() const { return close_finished_.deferred(); }
   Deferred<> handlers_determined() const {
     return handlers_determined_.deferred();
   }
 
-  // Where the clients join that serve its connections, if its handler is
-  // remote.  Outlives every handler.
+  // Gives the pool of the clients that serve its connections, if its handler is
+  // remote.  It outlives every handler.
   WorkerPool& workers() { return workers_; }
 
-  // It was deleted: tells so, and makes no more events.
+  // The listener was deleted: appends that event, and no more from then on.
   void OnDeleted();
   bool is_deleted() const { return deleted_; }
 
-  // Its place in the order of all closes, from 1 on; 0 until it has one.
+  // Gives its place in the order of all closes, from 1 on; 0 until it has one.
   int64_t close_number() const { return close_number_; }
   void set_close_number(int64_t number) { close_number_ = number; }
 
@@ -90,13 +90,15 @@ class ListenerResource final : private ServerObserver {
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
                     Duration timeout);
-  // A remote listener without a worker accepts nothing.
+  // Accepts if there may be clients now: a remote listener without a worker
+  // accepts nothing.
   void UpdateAccepting();
-  // Tells the other listeners whether and how it forwards, while it is open.
+  // Lets the other listeners know whether and how it forwards, while it is
+  // open.
   void UpdateForwardLoops();
   void CutStreams();
   void OnMonitorError(std::exception_ptr error);
-  // As it is now; what it refers to is this object's.
+  // Gives what it is like now; the record refers to this object.
   ListenerRecord Record() const;
   void Append(v1::Event event);
   void AppendListener(v1::EventKind kind);
@@ -129,7 +131,7 @@ class ListenerResource final : private ServerObserver {
   const Ivar<> close_started_;
   const Ivar<> close_finished_;
   const Ivar<> handlers_determined_;
-  Monitor monitor_;  // The creator's: logs.
+  Monitor monitor_;  // The creator's, which logs.
   WorkerPool workers_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;

@@ -1,4 +1,5 @@
-// From a checked spec to the handler and the policy that it asks for.
+// Makes the handler, and what is done about its errors, that a checked spec
+// asks for.
 #ifndef PORTREEVE_SERVER_REGISTRY_LISTENER_SETUP_H_
 #define PORTREEVE_SERVER_REGISTRY_LISTENER_SETUP_H_
 
@@ -17,12 +18,12 @@ struct ListenerParts {
   const Executor& executor;
   const SharedName& name;
   ForwardLoops::Id forward_id;
-  WorkerPool& workers;  // Outlives them.
+  WorkerPool& workers;  // It must outlive the handlers.
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);
 
-// `call` is for CALL.
+// `call` is used where the spec says CALL.
 AnyOnHandlerError OnHandlerErrorOf(const CheckedSpec& spec,
                                    CallOnHandlerError call);
 

@@ -1,4 +1,4 @@
-// Reading --policy again while the daemon runs.
+// ReloadPolicy: reads --policy again while the daemon runs.
 #ifndef PORTREEVE_SERVER_REGISTRY_POLICY_RELOAD_H_
 #define PORTREEVE_SERVER_REGISTRY_POLICY_RELOAD_H_
 
@@ -11,13 +11,14 @@
 
 namespace portreeve::server {
 
-// Makes the file at `path`, a regular one, the policy.  What is asked from then
-// on is answered by it: creates, updates, connects of listeners that are open
-// too, and calls. Those listeners stay open; one line of the log names the ones
-// that could not be opened now.  On an error the policy of before stays, and
-// the log says so.
+// Makes the file at `path`, a regular one, the policy.  It answers what is
+// asked from then on: by creates, updates, calls, and connects of listeners
+// that are open, too.  Those listeners stay open; one line of the log names the
+// ones that could not be opened now.  On an error the policy of before stays,
+// and the log says so.
 //
-// Blocks.  Threads: any but that of `loop`, on which `registry` lives.
+// It blocks.
+// Threads: any but that of `loop`, to which `registry` belongs.
 absl::Status ReloadPolicy(const std::string& path, LivePolicy& policy,
                           Loop& loop, const Registry& registry);
 

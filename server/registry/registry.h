@@ -42,8 +42,8 @@ namespace portreeve::server {
 //
 // Threads: loop thread only.
 // Lifetime: destroying it before the end of TearDown() is a CHECK failure if
-// there is a listener whose handlers are not determined.  `lanes`, `events`
-// and `budget` outlive it.  Listeners beyond `listener_descriptors` take their
+// there is a listener whose handlers are not determined.  `lanes`, `events` and
+// `budget` must outlive it.  Listeners beyond `listener_descriptors` take their
 // descriptors from `budget`.
 class Registry {
  public:
@@ -59,12 +59,13 @@ class Registry {
 
   // Opens a listener within the policy, or only checks that it could be
   // (validate_only): then the answer has no uid and no status, and a name only
-  // if an id was asked for. Errors: REQUEST_ID_REUSED, SHUTTING_DOWN,
-  // LISTENER_EXISTS, OUTSIDE_POLICY, SELF_CONNECT, and those of bind and
-  // listen, with fields from the request's root.
+  // if an id was asked for.
+  // Errors: REQUEST_ID_REUSED, SHUTTING_DOWN, LISTENER_EXISTS, OUTSIDE_POLICY,
+  // SELF_CONNECT, and those of bind and listen, with fields from the request's
+  // root.
   absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
 
-  // Errors of all that follow: NOT_FOUND.
+  // All methods that follow have the error NOT_FOUND.
   absl::StatusOr<v1::Listener> Get(const std::string& id) const;
   absl::StatusOr<bool> IsClosed(const std::string& id) const;
 
@@ -78,7 +79,7 @@ class Registry {
   absl::StatusOr<v1::Listener> Update(const std::string& id,
                                       const v1::UpdateListenerRequest& request);
 
-  // Closes at once; the answer waits.
+  // Closes at once, and answers when `wait_for` says.
   absl::StatusOr<Awaited<v1::Listener>> Close(const std::string& id,
                                               ExistingConnections existing,
                                               v1::WaitFor wait_for);
@@ -118,22 +119,23 @@ class Registry {
   // leaves their connections.  Idempotent.
   void BeginShutdown();
 
-  // Determined when, after BeginShutdown(), no handler runs and no connection,
-  // accepted or dialled, is open.
+  // Is determined when, after BeginShutdown(), no handler runs and no
+  // connection, accepted or dialled, is open.
   Deferred<> AllHandlersDetermined() const {
     return all_handlers_determined_.deferred();
   }
 
-  // Closes every connection, with reason SHUTDOWN.  After BeginShutdown().
+  // Closes every connection, with reason SHUTDOWN.  It must be called after
+  // BeginShutdown().
   void CloseAllConnections(ExistingConnections how);
 
   // Ends and joins everything.
   Task<> TearDown();
 
-  // The bytes that the answers kept for their request_id take.
+  // Gives the bytes of the answers that are kept for their request_id.
   size_t RequestMemoryUse() const { return requests_.MemoryUse(); }
 
-  // Those that the listeners take, without their connections.
+  // Gives the bytes of the listeners, without their connections.
   size_t ListenerMemoryUse() const { return listener_memory_; }
 
   // Every listener that is remembered, by id, and every live connection.
@@ -147,17 +149,17 @@ class Registry {
 
   absl::StatusOr<Resource> Find(const std::string& id) const;
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
-  // An empty id: one of its own.
+  // With an empty id it chooses one.
   absl::StatusOr<v1::Listener> Open(const std::string& wanted_id,
                                     SharedSpec spec);
   std::string ChooseId() const;
-  // An open listener that keeps `wanted` from being bound; null if there is
-  // none.
+  // Gives an open listener that keeps `wanted` from being bound; null if there
+  // is none.
   Resource HolderOf(const AnyWhereToListen& wanted) const;
   // `field` is where `spec` is in the request.
   absl::Status CheckPolicy(const CheckedSpec& spec,
                            const std::string& field) const;
-  // What bind would say of what can be seen without it.
+  // Gives the errors of bind(2) that can be known without it.
   absl::Status CheckBindable(const AnyWhereToListen& wanted) const;
   absl::Status ExplainAddressInUse(const absl::Status& status,
                                    const AnyWhereToListen& wanted) const;
@@ -182,11 +184,12 @@ class Registry {
   const Ivar<> all_handlers_determined_;
   Dialler dialler_;
   Listeners listeners_;
-  // Of these the closed ones whose handlers are determined, by close_number().
+  // Those of listeners_ that are closed and whose handlers are determined, by
+  // close_number().
   absl::btree_map<int64_t, Resource> closed_determined_;
-  // Whose handlers are not determined, deleted ones included.
+  // The listeners whose handlers are not determined, deleted ones included.
   Running running_;
-  size_t listener_memory_ = 0;  // Of listeners_.
+  size_t listener_memory_ = 0;  // What listeners_ take.
 };
 
 }  // namespace portreeve::server

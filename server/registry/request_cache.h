@@ -30,17 +30,18 @@ class RequestCache {
 
   explicit RequestCache(size_t max_bytes = kMaxBytes) : max_bytes_(max_bytes) {}
 
-  // The answer to the same request, or nullopt if the key is new.
+  // Gives the answer to the same request, or nullopt if the key is new.
   // Errors: INVALID_ARGUMENT / REQUEST_ID_REUSED where another request had it.
   absl::StatusOr<std::optional<v1::Listener>> Find(
       const RequestKey& key, const std::string& fingerprint) const;
 
-  // `key` is new.  Forgets the oldest beyond kCapacity and beyond `max_bytes`;
-  // an answer that is larger than that by itself is not remembered.
+  // Remembers an answer; `key` must be new.  The oldest beyond kCapacity and
+  // beyond `max_bytes` are forgotten; an answer that is larger than that by
+  // itself is not remembered.
   void Remember(const RequestKey& key, std::string fingerprint,
                 const v1::Listener& answer);
 
-  // The bytes of memory that it holds, roughly: at most `max_bytes`.
+  // Gives the bytes of memory that it holds, roughly: at most `max_bytes`.
   size_t MemoryUse() const { return memory_; }
 
  private:

@@ -12,15 +12,15 @@
 
 namespace portreeve::server {
 
-// Threads: loop thread only; `policy` and `loops` any.
-// Lifetime: each outlives whoever has it.
+// Threads: loop thread only; `policy` and `loops`: any.
+// Lifetime: each must outlive whoever has the Shared.
 struct Shared {
-  // On which the bytes of connections are carried.
+  // The lanes on which the bytes of connections are carried.
   LaneSet& lanes;
   EventLog& events;
-  // Of the descriptors of connections.
+  // The bound on the descriptors of connections.
   DescriptorBudget& budget;
-  // Of the listeners' own.
+  // The bound on the listeners' own descriptors.
   ListenerDescriptors& descriptors;
   ConnectionTable& connections;
   const LivePolicy& policy;
