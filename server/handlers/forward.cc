@@ -13,11 +13,11 @@
 
 #include "lib/base/delay_queue.h"
 #include "lib/base/doubling_delay.h"
+#include "lib/base/status.h"
 #include "lib/connect/connect.h"
 #include "lib/connect/connect_attempt.h"
 #include "lib/net/close_socket.h"
 #include "lib/net/socket_file.h"
-#include "server/api/errors.h"
 #include "server/handlers/forward_loops.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/pumped_connection.h"
@@ -229,7 +229,11 @@ class ForwardConnection final : public PumpedConnection,
       const TimePoint now = lane().time().Now();
       if (!admitted.ok() || !trail.LeadsBack(address, now)) return admitted;
       TellOfLoop();
-      return SelfConnect("", ToString(address), "leads back");
+      ErrorDetail detail;
+      detail.reason = Reason::kSelfConnect;
+      detail.address = ToString(address);
+      return MakeError(absl::StatusCode::kFailedPrecondition, detail,
+                       "leads back");
     };
     connect.around_connect = [&trail](const Inet::Address& address,
                                       absl::FunctionRef<int()> begin) {
