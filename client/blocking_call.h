@@ -1,0 +1,133 @@
+// What the calls of this library that block have in common.  For the .cc files
+// of this library only.
+#ifndef PORTREEVE_CLIENT_BLOCKING_CALL_H_
+#define PORTREEVE_CLIENT_BLOCKING_CALL_H_
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
+
+#include <array>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "client/call_options.h"
+#include "client/grpc_call.h"
+
+namespace portreeve::client {
+
+// Turns the reactions of `Reactor`, one of gRPC's, into calls that block.  A
+// hold, which lasts from Start until Finish, lets the threads that call start
+// operations, and keeps OnDone from coming before.
+//
+// Threads: one reads and finishes; any thread cancels.  gRPC's threads run the
+// On... methods, which only take notes.
+// Lifetime: a class that is made of it calls Cancel and Finish in its own
+// destructor, for gRPC may call until then.
+template <typename Reactor>
+class BlockingCall : public Reactor {
+ public:
+  BlockingCall(const BlockingCall&) = delete;
+  BlockingCall& operator=(const BlockingCall&) = delete;
+
+  // Waits for the initial metadata; false where the call ended before.
+  bool AwaitMetadata() { return Await(kMetadata); }
+
+  // Waits for the next message; false once there is none, when Finish gives the
+  // reason at once.
+  template <typename Response>
+  bool Read(Response& response) {
+    return Do(kRead, [&] { this->StartRead(&response); });
+  }
+
+  // Waits for the end of the call and returns its status, the same ever after.
+  // The reading thread calls it, after a Read that gave false or a Cancel.
+  absl::Status Finish() {
+    {
+      absl::MutexLock lock(&hold_mutex_);
+      if (!finished_) {
+        finished_ = true;
+        this->RemoveHold();
+      }
+    }
+    absl::MutexLock lock(&mutex_);
+    while (!done_) changed_.Wait(&mutex_);
+    return status_;
+  }
+
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadInitialMetadataDone(bool ok) override { Note(kMetadata, ok); }
+  void OnReadDone(bool ok) override { Note(kRead, ok); }
+  void OnDone(const grpc::Status& status) override {
+    absl::MutexLock lock(&mutex_);
+    status_ = FromGrpc(status);
+    done_ = true;
+    changed_.SignalAll();  // With the lock: *this may go right after it.
+  }
+
+ protected:
+  enum Step { kMetadata, kRead, kWrite, kNumSteps };
+
+  BlockingCall() = default;
+  ~BlockingCall() override = default;
+
+  // `start` takes the context and this reactor to the method of a stub.
+  template <typename StartMethod>
+  void Start(const CallOptions& options, StartMethod start) {
+    Apply(options, context_);
+    start(&context_, this);
+    this->AddHold();
+    this->StartCall();
+  }
+
+  // Starts the operation of `step` by `start` and waits for its outcome: false
+  // where it failed, or where the call has finished, which then starts nothing.
+  // Any thread may call it, but one at a time for each step.
+  template <typename StartOperation>
+  bool Do(Step step, StartOperation start) {
+    {
+      absl::MutexLock lock(&hold_mutex_);
+      if (finished_) return false;
+      {
+        absl::MutexLock outcome_lock(&mutex_);
+        outcomes_[step] = Outcome::kPending;
+      }
+      start();
+    }
+    return Await(step);
+  }
+
+  // Ends the wait for `step`.
+  void Note(Step step, bool ok) {
+    absl::MutexLock lock(&mutex_);
+    outcomes_[step] = ok ? Outcome::kOk : Outcome::kFailed;
+    changed_.SignalAll();
+  }
+
+ private:
+  enum class Outcome { kPending, kOk, kFailed };
+
+  bool Await(Step step) {
+    absl::MutexLock lock(&mutex_);
+    while (outcomes_[step] == Outcome::kPending) changed_.Wait(&mutex_);
+    return outcomes_[step] == Outcome::kOk;
+  }
+
+  grpc::ClientContext context_;
+
+  // No operation starts once the hold is given up.  gRPC's threads never take
+  // it.
+  absl::Mutex hold_mutex_;
+  bool finished_ ABSL_GUARDED_BY(hold_mutex_) = false;
+
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::array<Outcome, kNumSteps> outcomes_ ABSL_GUARDED_BY(mutex_) = {};
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace portreeve::client
+
+#endif  // PORTREEVE_CLIENT_BLOCKING_CALL_H_
