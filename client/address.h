@@ -1,5 +1,6 @@
 // How addresses are written, for people: "tcp:HOST:PORT", "tcp:*:0",
-// "tcp:[::1]:80", "unix:/path".
+// "tcp:[::1]:80", "unix:/path".  Brackets may stand around any host, and must
+// around IPv6.
 #ifndef PORTREEVE_CLIENT_ADDRESS_H_
 #define PORTREEVE_CLIENT_ADDRESS_H_
 
