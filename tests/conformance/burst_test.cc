@@ -18,8 +18,7 @@ struct BurstCase {
   HandlerLife life;
 };
 
-template <typename A>
-class BurstTest : public ServerFixture<A> {
+class BurstTest : public ServerFixture<Kind> {
  protected:
   // Small and large bursts against each size of a batch, with and without a
   // limit that leaves clients in the backlog.
@@ -49,21 +48,21 @@ class BurstTest : public ServerFixture<A> {
     ServerOptions options;
     options.max_accepts_per_batch = c.batch;
     options.max_connections = c.max_connections;
-    server_ = &this->Create(
-        [this](typename A::Address, Reader& reader, Writer& writer) {
+    server_ = &Create(
+        [this](Kind::Address, Reader& reader, Writer& writer) {
           return RunHandler(this, reader, writer);
         },
         options);
     for (int i = 0; i < c.num_clients; ++i) {
-      clients_.push_back(this->ConnectedClient(*server_));
+      clients_.push_back(ConnectedClient(*server_));
     }
   }
 
   // Runs `steps` steps of the loop; false if there were fewer to run.
   bool RunSteps(int steps) {
     for (; steps > 0; --steps) {
-      this->loop().restart();
-      if (this->loop().poll_one() == 0) return false;
+      loop().restart();
+      if (loop().poll_one() == 0) return false;
     }
     return true;
   }
@@ -72,8 +71,8 @@ class BurstTest : public ServerFixture<A> {
   // the states that a close leaves.
   void ExpectNobodyIsCalledAfter(int calls_at_close) {
     AnyServer& server = server_->any_server();
-    this->RunUntil(server_->close_finished());
-    this->Settle();
+    RunUntil(server_->close_finished());
+    Settle();
     EXPECT_EQ(num_calls_, calls_at_close);
     const int64_t dropped = server.dropped_total();
     EXPECT_EQ(server.accepted_total(), num_calls_ + dropped);
@@ -93,7 +92,7 @@ class BurstTest : public ServerFixture<A> {
       }
       EXPECT_EQ(clients_[i].Receive(16), "EOF");
     }
-    this->RunUntil(server_->close_finished_and_handlers_determined());
+    RunUntil(server_->close_finished_and_handlers_determined());
     EXPECT_EQ(num_running_, 0);
     EXPECT_EQ(server_->num_connections(), 0);
     EXPECT_EQ(num_calls_, calls_at_close);
@@ -101,14 +100,14 @@ class BurstTest : public ServerFixture<A> {
 
   // Leaves no TIME_WAIT behind, for there are very many.
   void End() {
-    this->TearDownServers();
+    TearDownServers();
     server_ = nullptr;
     for (RawClient& client : clients_) client.Reset();
     clients_.clear();
-    this->TakeLog();  // The limit may have been reached.
+    TakeLog();  // The limit may have been reached.
   }
 
-  Server<A>& server() { return *server_; }
+  Server<Kind>& server() { return *server_; }
   int num_calls() const { return num_calls_; }
   int num_running() const { return num_running_; }
   std::vector<RawClient>& clients() { return clients_; }
@@ -138,7 +137,7 @@ class BurstTest : public ServerFixture<A> {
     if (self->life_ == HandlerLife::kStays) co_await reader.ReadLine();
   }
 
-  Server<A>* server_ = nullptr;
+  Server<Kind>* server_ = nullptr;
   HandlerLife life_ = HandlerLife::kStays;
   int num_calls_ = 0;
   int num_running_ = 0;
@@ -151,67 +150,65 @@ std::string Describe(const BurstCase& c, int step) {
          std::to_string(c.max_connections) + ", step " + std::to_string(step);
 }
 
-TYPED_TEST_SUITE(BurstTest, BothKinds, KindName);
-
-TYPED_TEST(BurstTest, NoHandlerIsCalledAfterACloseAtAnyStep) {
+TEST_F(BurstTest, NoHandlerIsCalledAfterACloseAtAnyStep) {
   int num_closes = 0;
-  for (const BurstCase& c : this->Cases()) {
+  for (const BurstCase& c : Cases()) {
     for (int step = 0, more = true; more; ++step, ++num_closes) {
       SCOPED_TRACE(Describe(c, step));
       const int descriptors = CountDescriptors();
-      this->Begin(c);
-      more = this->RunSteps(step);
-      const int calls = this->num_calls();
-      const Deferred<> closed = this->server().Close();
+      Begin(c);
+      more = RunSteps(step);
+      const int calls = num_calls();
+      const Deferred<> closed = server().Close();
       EXPECT_FALSE(closed.determined());
-      this->ExpectNobodyIsCalledAfter(calls);
-      this->End();
+      ExpectNobodyIsCalledAfter(calls);
+      End();
       EXPECT_EQ(CountDescriptors(), descriptors);
-      if (this->HasFailure()) return;
+      if (HasFailure()) return;
     }
   }
   EXPECT_GT(num_closes, 1000);
-  this->RecordProperty("closes", num_closes);
+  RecordProperty("closes", num_closes);
 }
 
-TYPED_TEST(BurstTest, NoHandlerIsCalledAfterACloseInAnyHandler) {
-  for (const BurstCase& c : this->Cases()) {
+TEST_F(BurstTest, NoHandlerIsCalledAfterACloseInAnyHandler) {
+  for (const BurstCase& c : Cases()) {
     const int most = c.life == HandlerLife::kStays
                          ? std::min(c.num_clients, c.max_connections)
                          : c.num_clients;
     for (int call = 1; call <= most; ++call) {
       SCOPED_TRACE(Describe(c, call));
       const int descriptors = CountDescriptors();
-      this->closing_call_ = call;
-      this->Begin(c);
-      this->RunUntil([&] { return this->server().is_closed(); });
-      this->ExpectNobodyIsCalledAfter(call);
-      this->End();
+      closing_call_ = call;
+      Begin(c);
+      RunUntil([&] { return server().is_closed(); });
+      ExpectNobodyIsCalledAfter(call);
+      End();
       EXPECT_EQ(CountDescriptors(), descriptors);
-      if (this->HasFailure()) return;
+      if (HasFailure()) return;
     }
   }
 }
 
-TYPED_TEST(BurstTest, TearDownAtAnyStepLeavesNothingBehind) {
-  for (const BurstCase& c : this->Cases()) {
+TEST_F(BurstTest, TearDownAtAnyStepLeavesNothingBehind) {
+  for (const BurstCase& c : Cases()) {
     for (int step = 0, more = true; more; ++step) {
       SCOPED_TRACE(Describe(c, step));
       const int descriptors = CountDescriptors();
-      this->Begin(c);
-      more = this->RunSteps(step);
-      this->Run(this->server().TearDown());
-      EXPECT_EQ(this->num_running(), 0);
-      EXPECT_EQ(this->server().num_connections(), 0);
-      EXPECT_TRUE(this->server().any_server().connections().empty());
+      Begin(c);
+      more = RunSteps(step);
+      Run(server().TearDown());
+      EXPECT_EQ(num_running(), 0);
+      EXPECT_EQ(server().num_connections(), 0);
+      EXPECT_TRUE(server().any_server().connections().empty());
       // No client's descriptor and no listening one is left.
       EXPECT_EQ(CountDescriptors(), descriptors + c.num_clients);
-      for (RawClient& client : this->clients()) {
+      for (RawClient& client : clients()) {
         EXPECT_NE(client.Receive(16), "nothing");
       }
-      this->End();
+      End();
       EXPECT_EQ(CountDescriptors(), descriptors);
-      if (this->HasFailure()) return;
+      if (HasFailure()) return;
     }
   }
 }

@@ -8,13 +8,10 @@ using Texts = std::vector<std::string>;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-TYPED_TEST_SUITE(ServerTest, BothKinds, KindName);
-
-TYPED_TEST(ServerTest, E1_FlushThenWriterThenReader) {
+TEST_F(ServerTest, E1_FlushThenWriterThenReader) {
   Texts events;
-  Server<TypeParam>* server = nullptr;
-  auto handler = [&](typename TypeParam::Address, Reader& reader,
-                     Writer& writer) -> Task<> {
+  Server<Kind>* server = nullptr;
+  auto handler = [&](Kind::Address, Reader& reader, Writer& writer) -> Task<> {
     writer.close_finished().Upon([&] {
       events.push_back("writer close_finished");
       EXPECT_TRUE(writer.is_closed());
@@ -27,47 +24,39 @@ TYPED_TEST(ServerTest, E1_FlushThenWriterThenReader) {
     writer.Write("answer\n");
     events.push_back("returns");
   };
-  server = &this->Create(handler);
-  RawClient client = this->ConnectedClient(*server);
+  server = &Create(handler);
+  RawClient client = ConnectedClient(*server);
   EXPECT_EQ(client.Send("go\n"), "ok");
   EXPECT_EQ(client.Receive(), "answer\n");
   EXPECT_EQ(client.Receive(), "EOF");
-  this->RunUntil([&] { return server->num_connections() == 0; });
+  RunUntil([&] { return server->num_connections() == 0; });
   EXPECT_EQ(events, Texts({"returns", "writer close_finished",
                            "reader close_finished"}));
 }
 
-TYPED_TEST(ServerTest, E2_AllIsFlushedAfterTheReturn) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+TEST_F(ServerTest, E2_AllIsFlushedAfterTheReturn) {
+  auto [server, client, call] = StartServing();
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("");
-  this->Settle();
-  this->time().Advance(seconds(1));
-  this->Settle();
+  Settle();
+  time().Advance(seconds(1));
+  Settle();
   EXPECT_EQ(server.num_connections(), 1);
   EXPECT_TRUE(call.writer->is_closed());
   EXPECT_FALSE(call.writer->close_finished().determined());
   EXPECT_GT(call.writer->bytes_to_write(), 0u);
   const RawClient::Drained drained = client.Drain();
-  EXPECT_EQ(drained.bytes, this->kBigBytes);
+  EXPECT_EQ(drained.bytes, kBigBytes);
   EXPECT_EQ(drained.end, "EOF");
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
 // The fixture of the two scenarios of a client that never reads.
-template <typename A>
-class ForcedCloseTest : public ServerTest<A> {
+class ForcedCloseTest : public ServerTest {
  protected:
-  void Pass(Duration time) {
-    this->time().Advance(time);
-    this->Settle();
-  }
-
   // The handler has ended just now, with output unflushed.
-  void ExpectForcedAfter30s(Server<A>& server, RawClient& client) {
-    this->Settle();
+  void ExpectForcedAfter30s(Server<Kind>& server, RawClient& client) {
+    Settle();
     const auto connection = server.any_server().connections().begin()->second;
     Pass(seconds(30) - milliseconds(1));
     EXPECT_EQ(server.num_connections(), 1);
@@ -79,134 +68,116 @@ class ForcedCloseTest : public ServerTest<A> {
     EXPECT_FALSE(server.is_closed());
     const RawClient::Drained drained = client.Drain();
     EXPECT_GT(drained.bytes, 0u);
-    EXPECT_LT(drained.bytes, this->kBigBytes);
+    EXPECT_LT(drained.bytes, kBigBytes);
     EXPECT_EQ(drained.end, "EOF");
   }
 };
-TYPED_TEST_SUITE(ForcedCloseTest, BothKinds, KindName);
-
 // The original waits for ever where the first use of the connection is a write
 // of more than 256 KiB.
-TYPED_TEST(ForcedCloseTest, E3a_OneBigWrite) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+TEST_F(ForcedCloseTest, E3a_OneBigWrite) {
+  auto [server, client, call] = StartServing();
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("");
-  this->ExpectForcedAfter30s(server, client);
+  ExpectForcedAfter30s(server, client);
 }
 
-TYPED_TEST(ForcedCloseTest, E3a_ManySmallWrites) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(ForcedCloseTest, E3a_ManySmallWrites) {
+  auto [server, client, call] = StartServing();
   const std::string piece(100'000, 'x');
-  for (size_t i = 0; i < this->kBigBytes / piece.size(); ++i) {
+  for (size_t i = 0; i < kBigBytes / piece.size(); ++i) {
     call.writer->Write(piece);
-    this->Settle();
+    Settle();
   }
   call.end.Fill("");
-  this->ExpectForcedAfter30s(server, client);
+  ExpectForcedAfter30s(server, client);
 }
 
-TYPED_TEST(ForcedCloseTest, E3b_AfterReadingALine) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(ForcedCloseTest, E3b_AfterReadingALine) {
+  auto [server, client, call] = StartServing();
   EXPECT_EQ(client.Send("go\n"), "ok");
-  EXPECT_EQ(this->Run(call.reader->ReadLine()), "go");
+  EXPECT_EQ(Run(call.reader->ReadLine()), "go");
   // The 30 s count from the handler's end, not from the write.
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
-  this->Settle();
-  this->Pass(seconds(29));
+  call.writer->Write(std::string(kBigBytes, 'x'));
+  Settle();
+  Pass(seconds(29));
   call.end.Fill("");
-  this->ExpectForcedAfter30s(server, client);
+  ExpectForcedAfter30s(server, client);
 }
 
-TYPED_TEST(ForcedCloseTest, E3_AlsoWhereTheHandlerThrows) {
+TEST_F(ForcedCloseTest, E3_AlsoWhereTheHandlerThrows) {
   Texts called;
-  auto f = [&](const typename TypeParam::Address&, std::exception_ptr error) {
+  auto f = [&](const Kind::Address&, std::exception_ptr error) {
     called.push_back(DescribeException(error));
   };
-  auto& server =
-      this->Create(this->Steered(), {}, CallHandlerError<TypeParam>{f});
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  auto [server, client, call] = StartServing({}, CallHandlerError<Kind>{f});
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("boom");
-  this->Settle();
+  Settle();
   EXPECT_EQ(called, Texts());
-  this->ExpectForcedAfter30s(server, client);
+  ExpectForcedAfter30s(server, client);
   EXPECT_EQ(called, Texts({"boom"}));
 }
 
-TYPED_TEST(ServerTest, E4_TheErrorIsReportedAfterTheFlush) {
+TEST_F(ServerTest, E4_TheErrorIsReportedAfterTheFlush) {
   Texts called;
-  auto f = [&](const typename TypeParam::Address&, std::exception_ptr error) {
+  auto f = [&](const Kind::Address&, std::exception_ptr error) {
     called.push_back(DescribeException(error));
   };
-  auto& server =
-      this->Create(this->Steered(), {}, CallHandlerError<TypeParam>{f});
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  auto [server, client, call] = StartServing({}, CallHandlerError<Kind>{f});
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("boom");
-  this->Settle();
+  Settle();
   EXPECT_EQ(server.num_connections(), 1);
-  EXPECT_EQ(client.ReceiveExactly(this->kBigBytes / 2).size(),
-            this->kBigBytes / 2);
+  EXPECT_EQ(client.ReceiveExactly(kBigBytes / 2).size(), kBigBytes / 2);
   EXPECT_EQ(called, Texts());
   const RawClient::Drained drained = client.Drain();
-  EXPECT_EQ(drained.bytes, this->kBigBytes / 2);
+  EXPECT_EQ(drained.bytes, kBigBytes / 2);
   EXPECT_EQ(drained.end, "EOF");
-  this->RunUntil([&] { return !called.empty(); });
+  RunUntil([&] { return !called.empty(); });
   EXPECT_EQ(called, Texts({"boom"}));
 }
 
-TYPED_TEST(ServerTest, E5_TheHandlerClosesItsWriterAndGoesOn) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(ServerTest, E5_TheHandlerClosesItsWriterAndGoesOn) {
+  auto [server, client, call] = StartServing();
   call.writer->Write("x\n");
-  this->RunUntil(call.writer->Close());
+  RunUntil(call.writer->Close());
   EXPECT_FALSE(call.reader->is_closed());
-  EXPECT_EQ(this->Run(call.reader->ReadLine()), std::nullopt);
+  EXPECT_EQ(Run(call.reader->ReadLine()), std::nullopt);
   EXPECT_EQ(client.Receive(), "x\n");
   EXPECT_EQ(client.Receive(), "EOF");
-  this->Settle();
+  Settle();
   EXPECT_EQ(server.num_connections(), 1);
   call.end.Fill("");
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
-TYPED_TEST(ServerTest, E6_CreateSock) {
+TEST_F(ServerTest, E6_CreateSock) {
   int fd = -1;
-  std::optional<Socket<TypeParam>> kept;
-  const Ivar<> end(this->executor());
-  auto handler = [&](typename TypeParam::Address,
-                     Socket<TypeParam> socket) -> Task<> {
+  std::optional<Socket<Kind>> kept;
+  const Ivar<> end(executor());
+  auto handler = [&](Kind::Address, Socket<Kind> socket) -> Task<> {
     kept = socket;
     co_await end.deferred().Wait();
     fd = socket.native_handle();
   };
-  auto created = Server<TypeParam>::CreateSock(this->executor(), this->Where(),
-                                               RaiseHandlerError(), handler);
+  auto created = Server<Kind>::CreateSock(executor(), Where(),
+                                          RaiseHandlerError(), handler);
   ASSERT_TRUE(created.ok());
-  Server<TypeParam>& server = **created;
-  this->Adopt(*std::move(created));
-  RawClient client = this->ConnectedClient(server);
-  this->RunUntil([&] { return kept.has_value(); });
+  Server<Kind>& server = **created;
+  Adopt(*std::move(created));
+  RawClient client = ConnectedClient(server);
+  RunUntil([&] { return kept.has_value(); });
   EXPECT_EQ(server.num_connections(), 1);
   EXPECT_EQ(client.Peek(), "nothing");
   end.Fill();
   std::string seen;
   // Step by step: when the client sees the end, it is counted still.
-  this->RunUntil([&] { return (seen = client.Peek()) != "nothing"; });
+  RunUntil([&] { return (seen = client.Peek()) != "nothing"; });
   EXPECT_EQ(seen, "EOF");
   EXPECT_GE(fd, 0);  // It was open when the handler returned.
   EXPECT_FALSE(kept->is_open());
   EXPECT_EQ(server.num_connections(), 1);
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
 }  // namespace

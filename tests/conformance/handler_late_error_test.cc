@@ -9,8 +9,6 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-TYPED_TEST_SUITE(ServerTest, BothKinds, KindName);
-
 std::exception_ptr Error(const std::string& text) {
   return std::make_exception_ptr(std::runtime_error(text));
 }
@@ -22,27 +20,24 @@ Task<> ThrowLater(Ivar<> when, std::string text) {
 }
 
 // Notes what reaches on_handler_error.
-template <typename A>
-CallHandlerError<A> NoteIn(Texts& called) {
-  return {[&called](const typename A::Address&, std::exception_ptr error) {
+CallHandlerError<Kind> NoteIn(Texts& called) {
+  return {[&called](const Kind::Address&, std::exception_ptr error) {
     called.push_back(DescribeException(error));
   }};
 }
 
 // Logged in the original; here the creator's monitor is told.
-TYPED_TEST(ServerTest, D6_LateErrorGoesToTheCreatorsMonitor) {
+TEST_F(ServerTest, D6_LateErrorGoesToTheCreatorsMonitor) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  TaskScope background(this->executor().With(call.monitor));
-  const Ivar<> late(this->executor());
+  auto [server, client, call] = StartServing({}, NoteIn(called));
+  TaskScope background(executor().With(call.monitor));
+  const Ivar<> late(executor());
   background.Spawn(ThrowLater(late, "late"));
   call.writer->Write("done\n");
   call.end.Fill("");
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
   late.Fill();
-  EXPECT_EQ(this->WaitForErrors(1), Texts({"late"}));
+  EXPECT_EQ(WaitForErrors(1), Texts({"late"}));
   EXPECT_EQ(client.Receive(), "done\n");
   EXPECT_EQ(client.Receive(), "EOF");
   EXPECT_EQ(called, Texts());
@@ -50,26 +45,23 @@ TYPED_TEST(ServerTest, D6_LateErrorGoesToTheCreatorsMonitor) {
 }
 
 // The same between the handler's end and that of the flush.
-TYPED_TEST(ServerTest, D6_LateErrorWhileFlushing) {
+TEST_F(ServerTest, D6_LateErrorWhileFlushing) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+  auto [server, client, call] = StartServing({}, NoteIn(called));
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("");
-  this->Settle();
+  Settle();
   EXPECT_EQ(server.num_connections(), 1);
   call.monitor.Send(Error("late"));
-  EXPECT_EQ(this->TakeErrors(), Texts({"late"}));
-  EXPECT_EQ(client.Drain().bytes, this->kBigBytes);
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  EXPECT_EQ(TakeErrors(), Texts({"late"}));
+  EXPECT_EQ(client.Drain().bytes, kBigBytes);
+  WaitForNoConnections(server);
   EXPECT_EQ(called, Texts());
 }
 
-TYPED_TEST(ServerTest, D7_BackgroundErrorIsTheHandlers) {
+TEST_F(ServerTest, D7_BackgroundErrorIsTheHandlers) {
   Texts events;
-  auto handler = [&](typename TypeParam::Address, Reader& reader,
-                     Writer&) -> Task<> {
+  auto handler = [&](Kind::Address, Reader& reader, Writer&) -> Task<> {
     TaskScope background(co_await asio::this_coro::executor);
     const Ivar<> now(co_await asio::this_coro::executor);
     background.Spawn(ThrowLater(now, "background"));
@@ -77,49 +69,45 @@ TYPED_TEST(ServerTest, D7_BackgroundErrorIsTheHandlers) {
     const auto line = co_await reader.ReadLine();
     events.push_back(line ? *line : "body sees EOF");
   };
-  auto& server = this->Create(handler, {}, NoteIn<TypeParam>(events));
-  RawClient client = this->ConnectedClient(server);
-  this->RunUntil([&] { return events.size() == 2; });
+  auto& server = Create(handler, {}, NoteIn(events));
+  RawClient client = ConnectedClient(server);
+  RunUntil([&] { return events.size() == 2; });
   EXPECT_EQ(events, Texts({"body sees EOF", "background"}));
   EXPECT_EQ(server.num_connections(), 0);
   EXPECT_FALSE(server.is_closed());
   EXPECT_EQ(client.Receive(), "EOF");
-  this->Settle();
+  Settle();
   EXPECT_EQ(events.size(), 2u);
 }
 
 // Counted out although the body runs on; handlers_determined waits for it.
-TYPED_TEST(ServerTest, D7_TheBodyRunsOn) {
+TEST_F(ServerTest, D7_TheBodyRunsOn) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+  auto [server, client, call] = StartServing({}, NoteIn(called));
   call.monitor.Send(Error("background"));
-  this->RunUntil([&] { return !called.empty(); });
+  RunUntil([&] { return !called.empty(); });
   EXPECT_EQ(called, Texts({"background"}));
   EXPECT_EQ(server.num_connections(), 0);
   EXPECT_EQ(client.Receive(), "EOF");
-  this->RunUntil(server.Close());
-  this->Settle();
+  RunUntil(server.Close());
+  Settle();
   const auto determined = server.close_finished_and_handlers_determined();
   EXPECT_FALSE(determined.determined());
   call.end.Fill("");
-  this->RunUntil(determined);
+  RunUntil(determined);
 }
 
 // The first is the handler's; the second is logged in the original, here the
 // creator's monitor is told.
-TYPED_TEST(ServerTest, D8_SecondErrorGoesToTheCreatorsMonitor) {
+TEST_F(ServerTest, D8_SecondErrorGoesToTheCreatorsMonitor) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+  auto [server, client, call] = StartServing({}, NoteIn(called));
   call.monitor.Send(Error("first"));
   call.monitor.Send(Error("second"));
-  EXPECT_EQ(this->TakeErrors(), Texts({"second"}));
-  this->RunUntil([&] { return !called.empty(); });
+  EXPECT_EQ(TakeErrors(), Texts({"second"}));
+  RunUntil([&] { return !called.empty(); });
   call.end.Fill("third");  // The body throws as well.
-  EXPECT_EQ(this->WaitForErrors(1), Texts({"third"}));
+  EXPECT_EQ(WaitForErrors(1), Texts({"third"}));
   EXPECT_EQ(called, Texts({"first"}));
   EXPECT_FALSE(server.is_closed());
   EXPECT_EQ(server.num_connections(), 0);
@@ -127,65 +115,58 @@ TYPED_TEST(ServerTest, D8_SecondErrorGoesToTheCreatorsMonitor) {
 }
 
 // TCP only: a unix socket that is closed with input unread resets its peer.
-TYPED_TEST(ServerTest, D12_ErrorWithUnreadInput) {
-  auto& server = this->Create(this->Steered(), {}, IgnoreHandlerError());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(ServerTest, D12_ErrorWithUnreadInput) {
+  auto [server, client, call] = StartServing({}, IgnoreHandlerError());
   EXPECT_EQ(client.Send(std::string(100000, 'x') + "\nboom\n"), "ok");
   call.writer->Write("partial answer\n");
   call.end.Fill("boom");
   EXPECT_EQ(client.Receive(), "partial answer\n");
   EXPECT_EQ(client.Receive(), "EOF");
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
-TYPED_TEST(ServerTest, D14a_ClientResetsThenTheHandlerThrows) {
+TEST_F(ServerTest, D14a_ClientResetsThenTheHandlerThrows) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+  auto [server, client, call] = StartServing({}, NoteIn(called));
   client.Reset();
-  this->Settle();
+  Settle();
   // Nothing was read or written, so nobody has noticed.
   EXPECT_FALSE(call.writer->is_closed());
   EXPECT_EQ(server.num_connections(), 1);
   call.end.Fill("boom");
-  this->RunUntil([&] { return !called.empty(); });
+  RunUntil([&] { return !called.empty(); });
   EXPECT_EQ(called, Texts({"boom"}));
   EXPECT_FALSE(server.is_closed());
   EXPECT_EQ(server.num_connections(), 0);
 }
 
 // The original drops the exception without a word.
-TYPED_TEST(ServerTest, D14b_ErrorAfterTheClientWasNoticedToHaveLeft) {
+TEST_F(ServerTest, D14b_ErrorAfterTheClientWasNoticedToHaveLeft) {
   Texts called;
-  auto& server = this->Create(this->Steered(), {}, NoteIn<TypeParam>(called));
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+  auto [server, client, call] = StartServing({}, NoteIn(called));
   client.Reset();
   call.writer->Write("x");
-  this->RunUntil(call.writer->consumer_left());
+  RunUntil(call.writer->consumer_left());
   EXPECT_TRUE(call.writer->is_closed());
   call.end.Fill("boom");
-  EXPECT_EQ(this->WaitForErrors(1), Texts({"boom"}));
+  EXPECT_EQ(WaitForErrors(1), Texts({"boom"}));
   EXPECT_EQ(called, Texts());
   EXPECT_FALSE(server.is_closed());
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
 // SPEC S9.  In the original the client holds its slot for 30 s more.
-TYPED_TEST(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
+TEST_F(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
   Texts called;
-  auto& server = this->Create(this->Steered(), this->WithMaxConnections(1),
-                              NoteIn<TypeParam>(called));
-  RawClient c1 = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
-  this->Settle();
-  RawClient c2 = this->ConnectedClient(server);
+  auto& server = Create(Steered(), WithMaxConnections(1), NoteIn(called));
+  RawClient c1 = ConnectedClient(server);
+  auto& call = WaitForCall(0);
+  call.writer->Write(std::string(kBigBytes, 'x'));
+  Settle();
+  RawClient c2 = ConnectedClient(server);
   const auto flushed = call.writer->Flushed();
   c1.Reset();
-  this->RunUntil([&] { return this->calls().size() == 2; });
+  RunUntil([&] { return calls().size() == 2; });
   EXPECT_FALSE(call.over);  // Its handler runs on.
   EXPECT_EQ(server.num_connections(), 1);
   EXPECT_TRUE(call.writer->consumer_left().determined());
@@ -193,48 +174,45 @@ TYPED_TEST(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
   EXPECT_EQ(flushed.value(), FlushResult::kLost);
   EXPECT_FALSE(server.is_closed());
   EXPECT_NO_THROW(call.writer->Write("more"));
-  EXPECT_EQ(this->Run(call.reader->ReadLine()), std::nullopt);
+  EXPECT_EQ(Run(call.reader->ReadLine()), std::nullopt);
 
-  this->RunUntil(server.Close(ExistingConnections::kClose));
-  this->WaitForCall(1).end.Fill("");
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  RunUntil(server.Close(ExistingConnections::kClose));
+  WaitForCall(1).end.Fill("");
+  WaitForNoConnections(server);
   const auto determined = server.close_finished_and_handlers_determined();
   EXPECT_FALSE(determined.determined());
   call.end.Fill("");
-  this->RunUntil(determined);
+  RunUntil(determined);
   EXPECT_EQ(called, Texts());
-  EXPECT_EQ(this->TakeLog().size(), 1u);  // The limit is reported.
+  EXPECT_EQ(TakeLog().size(), 1u);  // The limit is reported.
 }
 
 // The same where the handler has ended, and its output is being flushed.
-TYPED_TEST(ServerTest, AClientThatLeavesDuringTheFlushIsCountedOutAtOnce) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
-  call.writer->Write(std::string(this->kBigBytes, 'x'));
+TEST_F(ServerTest, AClientThatLeavesDuringTheFlushIsCountedOutAtOnce) {
+  auto [server, client, call] = StartServing();
+  call.writer->Write(std::string(kBigBytes, 'x'));
   call.end.Fill("");
-  this->Settle();
+  Settle();
   EXPECT_EQ(server.num_connections(), 1);
   client.Reset();
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
   EXPECT_FALSE(server.is_closed());
 }
 
 // SPEC S9: also after a reset, reads give end of file, and no error.
-TYPED_TEST(ServerTest, AResetReadsAsEndOfFile) {
-  auto& server = this->Create(this->Echo());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(ServerTest, AResetReadsAsEndOfFile) {
+  auto& server = Create(Echo());
+  RawClient client = ConnectedClient(server);
+  auto& call = WaitForCall(0);
   EXPECT_EQ(client.Send("x\n"), "ok");
   EXPECT_EQ(client.Receive(), "x\n");
   const auto connection = server.any_server().connections().begin()->second;
   client.Reset();
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
   EXPECT_TRUE(call.over);
   // A unix socket has no reset.
-  EXPECT_EQ(connection->reason(), (std::is_same_v<TypeParam, Inet>)
-                                      ? CloseReason::kPeerReset
-                                      : CloseReason::kPeerClosed);
+  EXPECT_EQ(connection->reason(),
+            kIsInet ? CloseReason::kPeerReset : CloseReason::kPeerClosed);
   EXPECT_FALSE(server.is_closed());
 }
 

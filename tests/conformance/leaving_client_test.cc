@@ -113,190 +113,175 @@ const Step kSteps[] = {
     {"5 MB and closes", ClosesItsWriterBehind5Megabytes, false},
 };
 
-template <typename A>
-class LeavingClient : public ServerTest<A> {
+class LeavingClient : public ServerTest {
  protected:
-  Server<A>& CreateWith(Task<> (*handler)(Reader&, Writer&)) {
-    return this->Create(
-        [handler](typename A::Address, Reader& reader, Writer& writer) {
-          return handler(reader, writer);
-        });
+  Server<Kind>& CreateWith(Task<> (*handler)(Reader&, Writer&)) {
+    return Create([handler](Kind::Address, Reader& reader, Writer& writer) {
+      return handler(reader, writer);
+    });
   }
 
-  Server<A>& CreateSock(typename Server<A>::SockHandler handler) {
-    auto created = Server<A>::CreateSock(this->executor(), this->Where(),
-                                         RaiseHandlerError(), handler);
+  Server<Kind>& CreateSock(Server<Kind>::SockHandler handler) {
+    auto created = Server<Kind>::CreateSock(executor(), Where(),
+                                            RaiseHandlerError(), handler);
     if (!created.ok()) std::abort();
-    Server<A>& server = **created;
-    this->Adopt(*std::move(created));
+    Server<Kind>& server = **created;
+    Adopt(*std::move(created));
     return server;
   }
 
   // Nobody is left, and the server has no error.
-  void ExpectCountedOut(Server<A>& server, const std::string& step) {
-    this->RunUntil([&] { return server.num_connections() == 0; });
-    this->Settle();
+  void ExpectCountedOut(Server<Kind>& server, const std::string& step) {
+    WaitForNoConnections(server);
+    Settle();
     EXPECT_FALSE(server.is_closed()) << step;
     EXPECT_EQ(server.any_server().handler_errors_total(), 0) << step;
-    EXPECT_EQ(this->TakeErrors(), Texts()) << step;
+    EXPECT_EQ(TakeErrors(), Texts()) << step;
   }
 
   static constexpr int kClients = 20;
 };
 
-TYPED_TEST_SUITE(LeavingClient, BothKinds, KindName);
-
-TYPED_TEST(LeavingClient, K_ResetsBeforeTheHandlerBegins) {
+TEST_F(LeavingClient, K_ResetsBeforeTheHandlerBegins) {
   for (const Step& step : kSteps) {
-    auto& server = this->CreateWith(step.handler);
-    for (int i = 0; i < this->kClients; ++i) {
-      RawClient client = this->ConnectedClient(server);
+    auto& server = CreateWith(step.handler);
+    for (int i = 0; i < kClients; ++i) {
+      RawClient client = ConnectedClient(server);
       client.Reset();
     }
-    this->ExpectCountedOut(server, step.name);
+    ExpectCountedOut(server, step.name);
   }
 }
 
 // At different points of the handler's first steps.
-TYPED_TEST(LeavingClient, K_ResetsWhileTheHandlerIsAtWork) {
+TEST_F(LeavingClient, K_ResetsWhileTheHandlerIsAtWork) {
   for (const Step& step : kSteps) {
-    auto& server = this->CreateWith(step.handler);
-    for (int i = 0; i < this->kClients; ++i) {
-      RawClient client = this->ConnectedClient(server);
+    auto& server = CreateWith(step.handler);
+    for (int i = 0; i < kClients; ++i) {
+      RawClient client = ConnectedClient(server);
       EXPECT_EQ(client.Send("hello\n"), "ok");
-      for (int steps = 0; steps < i; ++steps) this->loop().poll_one();
+      for (int steps = 0; steps < i; ++steps) loop().poll_one();
       client.Reset();
     }
-    this->ExpectCountedOut(server, step.name);
+    ExpectCountedOut(server, step.name);
   }
 }
 
 // Some of the output has arrived, and the rest is pending.
-TYPED_TEST(LeavingClient, K_ResetsWithOutputUnread) {
+TEST_F(LeavingClient, K_ResetsWithOutputUnread) {
   for (const Step& step : kSteps) {
     if (step.handler == SaysGoodbyeAfterTheEnd) continue;  // Is silent.
-    auto& server = this->CreateWith(step.handler);
-    for (int i = 0; i < this->kClients; ++i) {
-      RawClient client = this->ConnectedClient(server);
+    auto& server = CreateWith(step.handler);
+    for (int i = 0; i < kClients; ++i) {
+      RawClient client = ConnectedClient(server);
       EXPECT_EQ(client.ReceiveExactly(1), "x");
       client.Reset();
     }
-    this->ExpectCountedOut(server, step.name);
+    ExpectCountedOut(server, step.name);
   }
 }
 
-TYPED_TEST(LeavingClient, K_ClosesInOrder) {
+TEST_F(LeavingClient, K_ClosesInOrder) {
   for (const Step& step : kSteps) {
     // On a unix socket input that is unread at the close is a reset.
     if (step.waits_for_reset) continue;
-    auto& server = this->CreateWith(step.handler);
-    for (int i = 0; i < this->kClients; ++i) {
-      RawClient client = this->ConnectedClient(server);
+    auto& server = CreateWith(step.handler);
+    for (int i = 0; i < kClients; ++i) {
+      RawClient client = ConnectedClient(server);
       EXPECT_EQ(client.Send("hello\n"), "ok");
-      for (int steps = 0; steps < i; ++steps) this->loop().poll_one();
+      for (int steps = 0; steps < i; ++steps) loop().poll_one();
       client.Close();
     }
-    this->ExpectCountedOut(server, step.name);
+    ExpectCountedOut(server, step.name);
   }
 }
 
 // Nobody has read or written since, so that the handler's close is the first
 // to meet the reset.
-TYPED_TEST(LeavingClient, K_ResetsAndTheHandlerClosesItsReader) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(LeavingClient, K_ResetsAndTheHandlerClosesItsReader) {
+  auto [server, client, call] = StartServing();
   call.writer->Write(FiveMegabytes());
-  this->Settle();
+  Settle();
   client.Reset();
   call.reader->Close();
   call.writer->Write("more");
   call.end.Fill("");
-  this->ExpectCountedOut(server, "closes its Reader");
+  ExpectCountedOut(server, "closes its Reader");
 }
 
-TYPED_TEST(LeavingClient, K_WhatIsWrittenAfterwardsIsLost) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(LeavingClient, K_WhatIsWrittenAfterwardsIsLost) {
+  auto [server, client, call] = StartServing();
   client.Reset();
   call.writer->Write("x");
-  this->RunUntil(call.writer->consumer_left());
+  RunUntil(call.writer->consumer_left());
   EXPECT_TRUE(call.writer->is_closed());
   const std::string_view piece = "x";
   call.writer->Write("");
   call.writer->Write(piece);
   call.writer->WriteNow({&piece, 1});
   const Deferred<FlushResult> flushed = call.writer->Flushed();
-  this->RunUntil([&] { return flushed.determined(); });
+  RunUntil([&] { return flushed.determined(); });
   EXPECT_EQ(flushed.value(), FlushResult::kLost);
   // A Writer that the handler itself closes is closed.
   call.writer->Close();
   EXPECT_THROW(call.writer->Write("x"), StatusError);
   call.end.Fill("");
-  this->ExpectCountedOut(server, "writes");
+  ExpectCountedOut(server, "writes");
 }
 
-TYPED_TEST(LeavingClient, K_WhatWasWrittenNowIsLost) {
-  auto& server = this->Create(this->Steered());
-  RawClient client = this->ConnectedClient(server);
-  auto& call = this->WaitForCall(0);
+TEST_F(LeavingClient, K_WhatWasWrittenNowIsLost) {
+  auto [server, client, call] = StartServing();
   client.Reset();
   const std::string_view piece = "x";
   while (!call.writer->is_closed()) call.writer->WriteNow({&piece, 1});
   const Deferred<FlushResult> flushed = call.writer->Flushed();
-  this->RunUntil([&] { return flushed.determined(); });
+  RunUntil([&] { return flushed.determined(); });
   EXPECT_EQ(flushed.value(), FlushResult::kLost);
   call.end.Fill("");
-  this->ExpectCountedOut(server, "writes now");
+  ExpectCountedOut(server, "writes now");
 }
 
 // Handlers on the bare socket.
 
-template <typename A>
-Task<> ReadsWithAsio(Socket<A> socket) {
+Task<> ReadsWithAsio(Socket<Kind> socket) {
   char space[100];
   while (true) {
     co_await socket.asio_socket().async_read_some(asio::buffer(space), kAwait);
   }
 }
 
-template <typename A>
-Task<> WritesWithAsio(Socket<A> socket) {
+Task<> WritesWithAsio(Socket<Kind> socket) {
   while (true) {
     co_await asio::async_write(socket.asio_socket(),
                                asio::buffer(FiveMegabytes()), kAwait);
   }
 }
 
-TYPED_TEST(LeavingClient, K_OfAHandlerOnTheBareSocket) {
-  for (Task<> (*const handler)(Socket<TypeParam>) :
-       {ReadsWithAsio<TypeParam>, WritesWithAsio<TypeParam>}) {
-    auto& server = this->CreateSock(
-        [handler](typename TypeParam::Address, Socket<TypeParam> socket) {
-          return handler(socket);
-        });
-    for (int i = 0; i < this->kClients; ++i) {
-      RawClient client = this->ConnectedClient(server);
+TEST_F(LeavingClient, K_OfAHandlerOnTheBareSocket) {
+  for (Task<> (*const handler)(Socket<Kind>) :
+       {ReadsWithAsio, WritesWithAsio}) {
+    auto& server = CreateSock([handler](Kind::Address, Socket<Kind> socket) {
+      return handler(socket);
+    });
+    for (int i = 0; i < kClients; ++i) {
+      RawClient client = ConnectedClient(server);
       EXPECT_EQ(client.Send("hello\n"), "ok");
-      for (int steps = 0; steps < i; ++steps) this->loop().poll_one();
+      for (int steps = 0; steps < i; ++steps) loop().poll_one();
       i % 2 == 0 ? client.Reset() : client.Close();
     }
-    this->ExpectCountedOut(server, "bare");
+    ExpectCountedOut(server, "bare");
   }
 }
 
 // What another socket of the handler's has met is its error.
-TYPED_TEST(LeavingClient, K_AnotherPeersResetIsTheHandlersError) {
-  auto& server = this->CreateSock(
-      [](typename TypeParam::Address, Socket<TypeParam>) -> Task<> {
-        throw boost::system::system_error(asio::error::connection_reset);
-        co_return;
-      });
-  RawClient client = this->ConnectedClient(server);
-  EXPECT_EQ(this->WaitForErrors(1),
-            Texts({"Connection reset by peer [system:104]"}));
-  this->RunUntil(server.close_finished());
+TEST_F(LeavingClient, K_AnotherPeersResetIsTheHandlersError) {
+  auto& server = CreateSock([](Kind::Address, Socket<Kind>) -> Task<> {
+    throw boost::system::system_error(asio::error::connection_reset);
+    co_return;
+  });
+  RawClient client = ConnectedClient(server);
+  EXPECT_EQ(WaitForErrors(1), Texts({"Connection reset by peer [system:104]"}));
+  RunUntil(server.close_finished());
 }
 
 }  // namespace

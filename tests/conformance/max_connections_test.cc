@@ -9,25 +9,24 @@ namespace {
 // Numbers the handler's calls, and notes what happens with the count of
 // connections at that time: "#1 called, 1".  The handlers share it, since they
 // outlive the body of a test.
-template <typename A>
-class Narrator : public std::enable_shared_from_this<Narrator<A>> {
+class Narrator : public std::enable_shared_from_this<Narrator> {
  public:
   // Echoes until the end of file.
-  typename Server<A>::Handler Echo() {
-    return [self = this->shared_from_this()](typename A::Address,
-                                             Reader& reader, Writer& writer) {
+  Server<Kind>::Handler Echo() {
+    return [self = shared_from_this()](Kind::Address, Reader& reader,
+                                       Writer& writer) {
       return RunEcho(self, reader, writer);
     };
   }
   // Ends at the first line.
-  typename Server<A>::Handler OneLine() {
-    return [self = this->shared_from_this()](typename A::Address,
-                                             Reader& reader, Writer& writer) {
+  Server<Kind>::Handler OneLine() {
+    return [self = shared_from_this()](Kind::Address, Reader& reader,
+                                       Writer& writer) {
       return RunOneLine(self, reader, writer);
     };
   }
 
-  void set_server(Server<A>& server) { server_ = &server; }
+  void set_server(Server<Kind>& server) { server_ = &server; }
   std::vector<std::string> Take() { return std::exchange(events_, {}); }
   const std::vector<std::string>& events() const { return events_; }
 
@@ -59,33 +58,30 @@ class Narrator : public std::enable_shared_from_this<Narrator<A>> {
     events_.push_back(what + ", " + std::to_string(server_->num_connections()));
   }
 
-  Server<A>* server_ = nullptr;
+  Server<Kind>* server_ = nullptr;
   int num_calls_ = 0;
   std::vector<std::string> events_;
 };
 
 using Events = std::vector<std::string>;
 
-TYPED_TEST_SUITE(ServerTest, BothKinds, KindName);
-
-TYPED_TEST(ServerTest, C1_ThirdClientWaitsInTheBacklog) {
-  const auto narrator = std::make_shared<Narrator<TypeParam>>();
-  auto& server = this->Create(narrator->Echo(), this->WithMaxConnections(2));
+TEST_F(ServerTest, C1_ThirdClientWaitsInTheBacklog) {
+  const auto narrator = std::make_shared<Narrator>();
+  auto& server = Create(narrator->Echo(), WithMaxConnections(2));
   narrator->set_server(server);
   auto wait_for = [&](const Events& expected) {
-    this->RunUntil(
-        [&] { return narrator->events().size() >= expected.size(); });
+    RunUntil([&] { return narrator->events().size() >= expected.size(); });
     EXPECT_EQ(narrator->Take(), expected);
   };
-  RawClient c1 = this->ConnectedClient(server);
+  RawClient c1 = ConnectedClient(server);
   wait_for({"#1 called, 1"});
-  RawClient c2 = this->ConnectedClient(server);
+  RawClient c2 = ConnectedClient(server);
   wait_for({"#2 called, 2"});
-  EXPECT_EQ(this->TakeLog().size(), 1u);  // The limit is reported.
-  RawClient c3 = this->ConnectedClient(server);
+  EXPECT_EQ(TakeLog().size(), 1u);  // The limit is reported.
+  RawClient c3 = ConnectedClient(server);
   EXPECT_EQ(c3.Send("early data of c3\n"), "ok");
-  RawClient c4 = this->ConnectedClient(server);
-  this->Settle();
+  RawClient c4 = ConnectedClient(server);
+  Settle();
   EXPECT_EQ(server.num_connections(), 2);
   EXPECT_EQ(c3.Peek(), "nothing");
   EXPECT_EQ(narrator->Take(), Events());
@@ -95,7 +91,7 @@ TYPED_TEST(ServerTest, C1_ThirdClientWaitsInTheBacklog) {
   EXPECT_EQ(server.num_connections(), 2);
   EXPECT_EQ(c3.Receive(), "#3 early data of c3\n");
   EXPECT_EQ(c4.Send("c4\n"), "ok");
-  this->Settle();
+  Settle();
   EXPECT_EQ(c4.Peek(), "nothing");
   c1.Close();
   wait_for({"#1 returns, 2", "#4 called, 2"});
@@ -103,47 +99,47 @@ TYPED_TEST(ServerTest, C1_ThirdClientWaitsInTheBacklog) {
   c3.Close();
   c4.Close();
   wait_for({"#3 returns, 2", "#4 returns, 2"});
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
 }
 
-TYPED_TEST(ServerTest, C2_PendingClientsLeaveBeforeASlotIsFree) {
-  const auto narrator = std::make_shared<Narrator<TypeParam>>();
-  auto& server = this->Create(narrator->Echo(), this->WithMaxConnections(1));
+TEST_F(ServerTest, C2_PendingClientsLeaveBeforeASlotIsFree) {
+  const auto narrator = std::make_shared<Narrator>();
+  auto& server = Create(narrator->Echo(), WithMaxConnections(1));
   narrator->set_server(server);
-  RawClient c1 = this->ConnectedClient(server);
-  this->RunUntil([&] { return !narrator->events().empty(); });
-  EXPECT_EQ(this->TakeLog().size(), 1u);
-  RawClient c2 = this->ConnectedClient(server);
+  RawClient c1 = ConnectedClient(server);
+  RunUntil([&] { return !narrator->events().empty(); });
+  EXPECT_EQ(TakeLog().size(), 1u);
+  RawClient c2 = ConnectedClient(server);
   EXPECT_EQ(c2.Send("data"), "ok");
   c2.Close();
-  RawClient c3 = this->ConnectedClient(server);
+  RawClient c3 = ConnectedClient(server);
   c3.Reset();
-  this->Settle();
+  Settle();
   EXPECT_EQ(narrator->Take(), Events({"#1 called, 1"}));
   c1.Close();
-  this->RunUntil([&] {
+  RunUntil([&] {
     return narrator->events().size() == 5 && server.num_connections() == 0;
   });
   EXPECT_EQ(narrator->Take(),
             Events({"#1 returns, 1", "#2 called, 1", "#2 returns, 1",
                     "#3 called, 1", "#3 returns, 1"}));
-  RawClient c4 = this->ConnectedClient(server);
+  RawClient c4 = ConnectedClient(server);
   EXPECT_EQ(c4.Send("hi\n"), "ok");
   EXPECT_EQ(c4.Receive(), "#4 hi\n");
 }
 
-TYPED_TEST(ServerTest, C3_TheSlotIsFreeAfterTheClose) {
-  const auto narrator = std::make_shared<Narrator<TypeParam>>();
-  auto& server = this->Create(narrator->OneLine(), this->WithMaxConnections(1));
+TEST_F(ServerTest, C3_TheSlotIsFreeAfterTheClose) {
+  const auto narrator = std::make_shared<Narrator>();
+  auto& server = Create(narrator->OneLine(), WithMaxConnections(1));
   narrator->set_server(server);
-  RawClient c1 = this->ConnectedClient(server);
-  this->RunUntil([&] { return !narrator->events().empty(); });
-  EXPECT_EQ(this->TakeLog().size(), 1u);
-  RawClient c2 = this->ConnectedClient(server);
-  this->Settle();
+  RawClient c1 = ConnectedClient(server);
+  RunUntil([&] { return !narrator->events().empty(); });
+  EXPECT_EQ(TakeLog().size(), 1u);
+  RawClient c2 = ConnectedClient(server);
+  Settle();
   EXPECT_EQ(narrator->Take(), Events({"#1 called, 1"}));
   EXPECT_EQ(c1.Send("\n"), "ok");
-  this->RunUntil([&] { return narrator->events().size() == 4; });
+  RunUntil([&] { return narrator->events().size() == 4; });
   EXPECT_EQ(narrator->Take(),
             Events({"#1 returns, 1", "#1 writer close_finished, 1",
                     "#1 reader close_finished, 1", "#2 called, 1"}));
@@ -154,21 +150,21 @@ TYPED_TEST(ServerTest, C3_TheSlotIsFreeAfterTheClose) {
 }
 
 // In the order of arrival, which the first line of each client tells.
-TYPED_TEST(ServerTest, C4a_PendingClientsAreServedInTheirOrder) {
+TEST_F(ServerTest, C4a_PendingClientsAreServedInTheirOrder) {
   for (const int batch : {1, 2, 16}) {
-    const auto narrator = std::make_shared<Narrator<TypeParam>>();
-    ServerOptions options = this->WithMaxConnections(10);
+    const auto narrator = std::make_shared<Narrator>();
+    ServerOptions options = WithMaxConnections(10);
     options.max_accepts_per_batch = batch;
-    auto& server = this->Create(narrator->Echo(), options);
+    auto& server = Create(narrator->Echo(), options);
     narrator->set_server(server);
     std::vector<RawClient> clients;
     for (int i = 1; i <= 5; ++i) {
-      clients.push_back(this->ConnectedClient(server));
+      clients.push_back(ConnectedClient(server));
       EXPECT_EQ(clients.back().Send("client " + std::to_string(i) + "\n"),
                 "ok");
     }
     EXPECT_EQ(server.num_connections(), 0);  // The loop has not run.
-    this->RunUntil([&] { return narrator->events().size() == 5; });
+    RunUntil([&] { return narrator->events().size() == 5; });
     for (int i = 1; i <= 5; ++i) {
       const std::string n = std::to_string(i);
       EXPECT_EQ(narrator->events()[i - 1].substr(0, 9), "#" + n + " called");
@@ -176,21 +172,21 @@ TYPED_TEST(ServerTest, C4a_PendingClientsAreServedInTheirOrder) {
     }
     EXPECT_EQ(server.num_connections(), 5);
     clients.clear();
-    this->RunUntil([&] { return server.num_connections() == 0; });
+    WaitForNoConnections(server);
   }
 }
 
-TYPED_TEST(ServerTest, C4b_ABatchEndsAtTheLimit) {
-  const auto narrator = std::make_shared<Narrator<TypeParam>>();
-  ServerOptions options = this->WithMaxConnections(2);
+TEST_F(ServerTest, C4b_ABatchEndsAtTheLimit) {
+  const auto narrator = std::make_shared<Narrator>();
+  ServerOptions options = WithMaxConnections(2);
   options.max_accepts_per_batch = 3;
-  auto& server = this->Create(narrator->Echo(), options);
+  auto& server = Create(narrator->Echo(), options);
   narrator->set_server(server);
   std::vector<RawClient> clients;
-  for (int i = 0; i < 5; ++i) clients.push_back(this->ConnectedClient(server));
-  this->Settle();
+  for (int i = 0; i < 5; ++i) clients.push_back(ConnectedClient(server));
+  Settle();
   EXPECT_EQ(narrator->events().size(), 2u);
-  EXPECT_EQ(this->TakeLog().size(), 1u);
+  EXPECT_EQ(TakeLog().size(), 1u);
   EXPECT_EQ(server.num_connections(), 2);
   EXPECT_EQ(server.any_server().accepted_total(), 2);
   // As slots get free, the others follow in their order.
@@ -200,31 +196,31 @@ TYPED_TEST(ServerTest, C4b_ABatchEndsAtTheLimit) {
     EXPECT_EQ(clients[i].Receive(), "#" + n + " x\n");
     clients[i].Close();
   }
-  this->RunUntil([&] { return server.num_connections() == 0; });
+  WaitForNoConnections(server);
   EXPECT_EQ(server.any_server().accepted_total(), 5);
 }
 
 // SPEC S5: the limit holds in every step, for the descriptors too: accept(2) is
 // not called without a free slot.
-TYPED_TEST(ServerTest, TheLimitIsExactInEveryStep) {
+TEST_F(ServerTest, TheLimitIsExactInEveryStep) {
   constexpr int kClients = 12;
   for (const int batch : {1, 2, 16}) {
     for (const int limit : {1, 3, 6}) {
-      const auto narrator = std::make_shared<Narrator<TypeParam>>();
-      ServerOptions options = this->WithMaxConnections(limit);
+      const auto narrator = std::make_shared<Narrator>();
+      ServerOptions options = WithMaxConnections(limit);
       options.max_accepts_per_batch = batch;
-      auto& server = this->Create(narrator->OneLine(), options);
+      auto& server = Create(narrator->OneLine(), options);
       narrator->set_server(server);
       std::vector<RawClient> clients;
       for (int i = 0; i < kClients; ++i) {
-        clients.push_back(this->ConnectedClient(server));
+        clients.push_back(ConnectedClient(server));
         // Every second one ends its handler at once, the others wait.
         if (i % 2 == 0) EXPECT_EQ(clients.back().Send("\n"), "ok");
       }
       const int before = CountDescriptors();
       int most = 0;
       auto step_until_idle = [&] {
-        while (this->loop().restart(), this->loop().poll_one() > 0) {
+        while (loop().restart(), loop().poll_one() > 0) {
           EXPECT_LE(server.num_connections(), limit);
           EXPECT_LE(CountDescriptors() - before, limit);
           most = std::max(most, server.num_connections());
@@ -238,21 +234,21 @@ TYPED_TEST(ServerTest, TheLimitIsExactInEveryStep) {
       EXPECT_EQ(most, limit) << "batch " << batch;
       EXPECT_EQ(server.num_connections(), 0);
       EXPECT_EQ(server.any_server().accepted_total(), kClients);
-      this->TakeLog();
+      TakeLog();
     }
   }
 }
 
 // SPEC S5.
-TYPED_TEST(ServerTest, TheLimitIsReportedAtMostOnceAMinute) {
-  auto& server = this->Create(this->Echo(), this->WithMaxConnections(1));
+TEST_F(ServerTest, TheLimitIsReportedAtMostOnceAMinute) {
+  auto& server = Create(Echo(), WithMaxConnections(1));
   size_t calls = 0;
   auto reach_the_limit = [&] {
-    RawClient client = this->ConnectedClient(server);
-    this->WaitForCall(calls++);
+    RawClient client = ConnectedClient(server);
+    WaitForCall(calls++);
     client.Close();
-    this->RunUntil([&] { return server.num_connections() == 0; });
-    return this->TakeLog();
+    WaitForNoConnections(server);
+    return TakeLog();
   };
   const std::vector<std::string> log = reach_the_limit();
   ASSERT_EQ(log.size(), 1u);
@@ -261,9 +257,9 @@ TYPED_TEST(ServerTest, TheLimitIsReportedAtMostOnceAMinute) {
             std::string::npos)
       << log[0];
   EXPECT_EQ(reach_the_limit().size(), 0u);
-  this->time().Advance(std::chrono::seconds(60) - std::chrono::nanoseconds(1));
+  time().Advance(std::chrono::seconds(60) - std::chrono::nanoseconds(1));
   EXPECT_EQ(reach_the_limit().size(), 0u);
-  this->time().Advance(std::chrono::nanoseconds(1));
+  time().Advance(std::chrono::nanoseconds(1));
   EXPECT_EQ(reach_the_limit().size(), 1u);
   EXPECT_EQ(reach_the_limit().size(), 0u);
 }

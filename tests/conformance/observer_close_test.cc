@@ -21,40 +21,37 @@ class Closer : public ServerObserver {
   }
 };
 
-template <typename A>
-class ObserverCloseTest : public ServerTest<A> {
+class ObserverCloseTest : public ServerTest {
  protected:
   // Outlives the servers, which the fixture tears down after the test's body.
   Closer closer_;
 };
 
-TYPED_TEST_SUITE(ObserverCloseTest, BothKinds, KindName);
-
-TYPED_TEST(ObserverCloseTest, AtItsLimit) {
-  ServerOptions options = this->WithMaxConnections(1);
-  options.observer = &this->closer_;
-  Server<TypeParam>& server = this->Create(this->Echo(), options);
-  this->closer_.on_limit = [&server] { server.Close(); };
-  RawClient client = this->ConnectedClient(server);
-  this->RunUntil(server.close_finished());
+TEST_F(ObserverCloseTest, AtItsLimit) {
+  ServerOptions options = WithMaxConnections(1);
+  options.observer = &closer_;
+  Server<Kind>& server = Create(Echo(), options);
+  closer_.on_limit = [&server] { server.Close(); };
+  RawClient client = ConnectedClient(server);
+  RunUntil(server.close_finished());
   // It was closed before the handler could begin (b4b).
   EXPECT_EQ(client.Receive(), "EOF");
-  EXPECT_TRUE(this->calls().empty());
+  EXPECT_TRUE(calls().empty());
 }
 
-TYPED_TEST(ObserverCloseTest, WhenItCannotAccept) {
+TEST_F(ObserverCloseTest, WhenItCannotAccept) {
   ServerOptions options;
-  options.observer = &this->closer_;
-  Server<TypeParam>& server = this->Create(this->Echo(), options);
-  this->closer_.on_accept_failed = [&server] { server.Close(); };
-  RawClient client = this->ConnectedClient(server);
+  options.observer = &closer_;
+  Server<Kind>& server = Create(Echo(), options);
+  closer_.on_accept_failed = [&server] { server.Close(); };
+  RawClient client = ConnectedClient(server);
   {
     const FewDescriptors few(0);
-    this->RunUntil(server.close_finished());
+    RunUntil(server.close_finished());
   }
   EXPECT_EQ(client.Receive(), "ECONNRESET");
-  this->Settle();
-  EXPECT_EQ(this->time().earliest(), TimePoint::max());
+  Settle();
+  EXPECT_EQ(time().earliest(), TimePoint::max());
 }
 
 }  // namespace

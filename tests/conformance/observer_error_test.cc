@@ -42,8 +42,7 @@ class Thrower : public ServerObserver {
   void OnHandlersDetermined() override { Throw("determined"); }
 };
 
-template <typename A>
-class ObserverErrorTest : public ServerTest<A> {
+class ObserverErrorTest : public ServerTest {
  protected:
   ServerOptions Options() {
     ServerOptions options;
@@ -53,10 +52,10 @@ class ObserverErrorTest : public ServerTest<A> {
 
   // That the monitor was told what the observer has thrown, in this order.
   void ExpectTold(const std::vector<std::string>& methods) {
-    this->RunUntil([&] { return thrower_.calls.size() >= methods.size(); });
-    this->Settle();
+    RunUntil([&] { return thrower_.calls.size() >= methods.size(); });
+    Settle();
     EXPECT_EQ(thrower_.calls, methods);
-    EXPECT_EQ(this->TakeErrors(), methods);
+    EXPECT_EQ(TakeErrors(), methods);
     thrower_.calls.clear();
   }
 
@@ -64,83 +63,80 @@ class ObserverErrorTest : public ServerTest<A> {
   Thrower thrower_;
 };
 
-TYPED_TEST_SUITE(ObserverErrorTest, BothKinds, KindName);
-
-TYPED_TEST(ObserverErrorTest, OfAConnectionFromItsAcceptToTheServersEnd) {
-  Server<TypeParam>& server = this->Create(this->Echo(), this->Options());
-  RawClient one = this->ConnectedClient(server);
-  RawClient other = this->ConnectedClient(server);
-  this->WaitForCall(1);
-  this->ExpectTold({"accepted", "accepted"});
+TEST_F(ObserverErrorTest, OfAConnectionFromItsAcceptToTheServersEnd) {
+  Server<Kind>& server = Create(Echo(), Options());
+  RawClient one = ConnectedClient(server);
+  RawClient other = ConnectedClient(server);
+  WaitForCall(1);
+  ExpectTold({"accepted", "accepted"});
   EXPECT_EQ(one.Send("x\n"), "ok");
   EXPECT_EQ(one.Receive(), "x\n");
   one.Close();
-  this->ExpectTold({"closed"});
+  ExpectTold({"closed"});
   EXPECT_EQ(server.num_connections(), 1);
   EXPECT_EQ(other.Send("y\n"), "ok");
   EXPECT_EQ(other.Receive(), "y\n");
   const Deferred<> closed = server.Close(ExistingConnections::kClose);
-  this->RunUntil(server.close_finished_and_handlers_determined());
+  RunUntil(server.close_finished_and_handlers_determined());
   EXPECT_TRUE(closed.determined());
-  this->ExpectTold({"close started", "closed", "close finished", "determined"});
+  ExpectTold({"close started", "closed", "close finished", "determined"});
   EXPECT_EQ(other.Receive(), "EOF");
 }
 
-TYPED_TEST(ObserverErrorTest, OfADroppedClient) {
-  ServerOptions options = this->Options();
+TEST_F(ObserverErrorTest, OfADroppedClient) {
+  ServerOptions options = Options();
   options.drop_incoming_connections = true;
-  Server<TypeParam>& server = this->Create(this->Echo(), options);
-  RawClient client = this->ConnectedClient(server);
+  Server<Kind>& server = Create(Echo(), options);
+  RawClient client = ConnectedClient(server);
   EXPECT_EQ(client.Receive(), "EOF");
-  this->ExpectTold({"dropped"});
+  ExpectTold({"dropped"});
   server.SetDropIncomingConnections(false);
-  RawClient next = this->ConnectedClient(server);
-  this->WaitForCall(0);
-  this->ExpectTold({"accepted"});
-  this->TearDownServers();
-  this->ExpectTold({"close started", "closed", "close finished", "determined"});
+  RawClient next = ConnectedClient(server);
+  WaitForCall(0);
+  ExpectTold({"accepted"});
+  TearDownServers();
+  ExpectTold({"close started", "closed", "close finished", "determined"});
 }
 
-TYPED_TEST(ObserverErrorTest, OfAHandlersError) {
-  Server<TypeParam>& server =
-      this->Create(this->Steered(), this->Options(), IgnoreHandlerError());
-  RawClient client = this->ConnectedClient(server);
-  this->WaitForCall(0).end.Fill("failed");
+TEST_F(ObserverErrorTest, OfAHandlersError) {
+  Server<Kind>& server = Create(Steered(), Options(), IgnoreHandlerError());
+  RawClient client = ConnectedClient(server);
+  WaitForCall(0).end.Fill("failed");
   EXPECT_EQ(client.Receive(), "EOF");
-  this->ExpectTold({"accepted", "closed", "handler error"});
+  ExpectTold({"accepted", "closed", "handler error"});
   EXPECT_EQ(server.num_connections(), 0);
   EXPECT_FALSE(server.is_closed());
-  this->TearDownServers();
-  this->ExpectTold({"close started", "close finished", "determined"});
+  TearDownServers();
+  ExpectTold({"close started", "close finished", "determined"});
 }
 
-TYPED_TEST(ObserverErrorTest, OfTheLimit) {
-  ServerOptions options = this->Options();
+TEST_F(ObserverErrorTest, OfTheLimit) {
+  ServerOptions options = Options();
   options.max_connections = 1;
-  Server<TypeParam>& server = this->Create(this->Echo(), options);
-  RawClient one = this->ConnectedClient(server);
-  RawClient other = this->ConnectedClient(server);
-  this->WaitForCall(0);
-  this->ExpectTold({"limit", "accepted"});
+  Server<Kind>& server = Create(Echo(), options);
+  RawClient one = ConnectedClient(server);
+  RawClient other = ConnectedClient(server);
+  WaitForCall(0);
+  ExpectTold({"limit", "accepted"});
   one.Close();
-  this->WaitForCall(1);  // The other one's turn.
-  this->ExpectTold({"closed", "accepted"});
-  this->TearDownServers();
-  this->ExpectTold({"close started", "closed", "close finished", "determined"});
+  WaitForCall(1);  // The other one's turn.
+  ExpectTold({"closed", "accepted"});
+  TearDownServers();
+  ExpectTold({"close started", "closed", "close finished", "determined"});
 }
 
-TYPED_TEST(ObserverErrorTest, OfAnAcceptThatFails) {
-  Server<TypeParam>& server = this->Create(this->Echo(), this->Options());
-  RawClient client = this->ConnectedClient(server);
+TEST_F(ObserverErrorTest, OfAnAcceptThatFails) {
+  Server<Kind>& server = Create(Echo(), Options());
+  RawClient client = ConnectedClient(server);
   {
     const FewDescriptors few(0);
-    this->ExpectTold({"accept failed"});
+    ExpectTold({"accept failed"});
   }
-  this->time().Advance(std::chrono::seconds(1));
-  this->WaitForCall(0);
-  this->ExpectTold({"accepted"});
-  this->TearDownServers();
-  this->ExpectTold({"close started", "closed", "close finished", "determined"});
+  time().Advance(std::chrono::seconds(1));
+  WaitForCall(0);
+  ExpectTold({"accepted"});
+  TearDownServers();
+  ExpectTold({"close started", "closed", "close finished", "determined"});
 }
 
 }  // namespace

@@ -9,15 +9,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-template <typename A>
-class OnLossTest : public ServerTest<A> {
+class OnLossTest : public ServerTest {
  protected:
-  static constexpr size_t kBytes = ServerTest<A>::kBigBytes;
-
-  void Pass(Duration time) {
-    this->time().Advance(time);
-    this->Settle();
-  }
+  static constexpr size_t kBytes = ServerTest::kBigBytes;
 
   // A connection of a server that ends a loss as `on_loss` says, with kBytes
   // written, and a client that does not read.
@@ -27,20 +21,20 @@ class OnLossTest : public ServerTest<A> {
     Ivar<> end;
   };
   Stalled Stall(OnLoss on_loss, BufferAgeLimit limit) {
-    const Ivar<> end(this->executor());
+    const Ivar<> end(executor());
     CoroutineHandler handler;
     handler.run = [end](StreamConnection& connection) {
       return WriteAndWait(connection, end);
     };
     handler.writer_errors = CoroutineHandler::WriterErrors::kOnlyClose;
     handler.on_loss = on_loss;
-    auto& server = this->Create(this->Steered());
+    auto& server = Create(Steered());
     server.any_server().SetHandler(handler, 1);
     server.any_server().SetBufferAgeLimit(limit);
-    RawClient client = this->NewClient();
+    RawClient client = NewClient();
     client.ShrinkReceiveBuffer();
     EXPECT_EQ(client.Connect(server.listening_on_address()), "ok");
-    this->Settle();
+    Settle();
     return {std::move(client),
             server.any_server().connections().begin()->second, end};
   }
@@ -57,62 +51,60 @@ class OnLossTest : public ServerTest<A> {
     EXPECT_LT(drained.bytes, kBytes);
     EXPECT_EQ(drained.bytes, sent);
     // A unix socket has no reset.
-    const bool is_reset = std::is_same_v<A, Inet> && on_loss == OnLoss::kReset;
+    const bool is_reset = kIsInet && on_loss == OnLoss::kReset;
     EXPECT_EQ(drained.end, is_reset ? "ECONNRESET" : "EOF");
   }
 };
 
-TYPED_TEST_SUITE(OnLossTest, BothKinds, KindName);
-
-TYPED_TEST(OnLossTest, OfTheBufferAgeLimit) {
+TEST_F(OnLossTest, OfTheBufferAgeLimit) {
   for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
-    auto stalled = this->Stall(on_loss, BufferAgeLimit::AtMost(seconds(10)));
-    this->Pass(seconds(11));
+    auto stalled = Stall(on_loss, BufferAgeLimit::AtMost(seconds(10)));
+    Pass(seconds(11));
     EXPECT_EQ(stalled.connection->reason(), CloseReason::kBufferAge);
-    this->ExpectCut(stalled, on_loss);
+    ExpectCut(stalled, on_loss);
     stalled.end.Fill();
-    this->Settle();
+    Settle();
   }
 }
 
-TYPED_TEST(OnLossTest, OfTheForcedEndOfAHandler) {
+TEST_F(OnLossTest, OfTheForcedEndOfAHandler) {
   for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
-    auto stalled = this->Stall(on_loss, BufferAgeLimit::Unlimited());
+    auto stalled = Stall(on_loss, BufferAgeLimit::Unlimited());
     stalled.end.Fill();
-    this->Settle();
-    this->Pass(seconds(30));
+    Settle();
+    Pass(seconds(30));
     EXPECT_EQ(stalled.connection->reason(), CloseReason::kForced);
-    this->ExpectCut(stalled, on_loss);
+    ExpectCut(stalled, on_loss);
   }
 }
 
-TYPED_TEST(OnLossTest, OfTheForcedEndOfAClose) {
+TEST_F(OnLossTest, OfTheForcedEndOfAClose) {
   for (const OnLoss on_loss : {OnLoss::kClose, OnLoss::kReset}) {
-    auto stalled = this->Stall(on_loss, BufferAgeLimit::Unlimited());
+    auto stalled = Stall(on_loss, BufferAgeLimit::Unlimited());
     stalled.connection->Close(ExistingConnections::kClose,
                               CloseReason::kCalled);
-    this->Pass(seconds(30));
+    Pass(seconds(30));
     EXPECT_EQ(stalled.connection->reason(), CloseReason::kForced);
-    this->ExpectCut(stalled, on_loss);
+    ExpectCut(stalled, on_loss);
     stalled.end.Fill();
-    this->Settle();
+    Settle();
   }
 }
 
 // What was asked for, and lost nothing, is no loss.
-TYPED_TEST(OnLossTest, ACloseInTimeIsInOrder) {
-  auto stalled = this->Stall(OnLoss::kReset, BufferAgeLimit());
+TEST_F(OnLossTest, ACloseInTimeIsInOrder) {
+  auto stalled = Stall(OnLoss::kReset, BufferAgeLimit());
   stalled.connection->Close(ExistingConnections::kClose, CloseReason::kCalled);
-  this->Pass(seconds(29));
+  Pass(seconds(29));
   const RawClient::Drained drained = stalled.client.Drain();
-  EXPECT_EQ(drained.bytes, this->kBytes);
+  EXPECT_EQ(drained.bytes, kBytes);
   EXPECT_EQ(drained.end, "EOF");
-  this->RunUntil(stalled.connection->closed());
+  RunUntil(stalled.connection->closed());
   EXPECT_EQ(stalled.connection->reason(), CloseReason::kCalled);
   EXPECT_EQ(stalled.connection->bytes_sent(),
-            static_cast<int64_t>(this->kBytes));
+            static_cast<int64_t>(kBytes));
   stalled.end.Fill();
-  this->Settle();
+  Settle();
 }
 
 }  // namespace
