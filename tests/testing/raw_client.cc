@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 namespace portreeve::testing {
@@ -142,7 +143,10 @@ void RawClient::Reset() {
   socket_.close();
 }
 
-void RawClient::ShrinkReceiveBuffer() { receive_buffer_ = 4096; }
+void RawClient::ShrinkReceiveBuffer() {
+  if (socket_.is_open()) throw std::logic_error("it is connected already");
+  receive_buffer_ = 4096;
+}
 
 AnyAddress RawClient::local_address() const {
   return FromEndpoint(socket_.local_endpoint());

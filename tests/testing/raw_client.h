@@ -53,7 +53,8 @@ class RawClient {
   void Close();
   void Reset();  // close() with SO_LINGER 0
 
-  // Makes the kernel keep little for a reader that does not read.
+  // Makes the kernel keep little for a reader that does not read.  Throws once
+  // it is connected, when the kernel would not do so any more.
   void ShrinkReceiveBuffer();
 
   AnyAddress local_address() const;

@@ -18,7 +18,6 @@ class ForwardCloseTest : public ForwardFixture {
   // Sends into a connection of which nobody reads the other end, so that input
   // is left unread in the daemon.
   void FloodBoth(RawClient& client) {
-    client.ShrinkReceiveBuffer();
     for (int i = 0; i < 2; ++i) {
       Flood(client);
       Flood(*upstream_);
@@ -107,7 +106,6 @@ TEST_P(ForwardCloseTest, InOrderItIsAResetAfterThirtySeconds) {
 TEST_P(ForwardCloseTest, OnlyTheSideThatLosesIsReset) {
   if (GetParam().unix_client) return;
   RawClient client = Through();
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   server_->Close(ExistingConnections::kClose);
   EXPECT_EQ(upstream_->Receive(), "EOF");
@@ -205,7 +203,6 @@ TEST_P(ForwardCloseTest, WhereOnlyTheUpstreamLingersItIsForcedToEnd) {
 
 TEST_P(ForwardCloseTest, TooOldBothAreReset) {
   RawClient client = Through(WithAge(seconds(10)));
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   time().Advance(seconds(11));
   EXPECT_EQ(Reason(), CloseReason::kBufferAge);
@@ -224,7 +221,6 @@ TEST_P(ForwardCloseTest, TooOldTheUpstreamHasItsEnd) {
   client.Send("all");
   client.CloseSending();
   EXPECT_EQ(upstream_->ReceiveExactly(3), "all");
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   time().Advance(seconds(11));
   EXPECT_EQ(Reason(), CloseReason::kBufferAge);
@@ -264,7 +260,6 @@ class HandlersCloseTest : public HandlersFixture {};
 TEST_F(HandlersCloseTest, EchoGetsAllBackThoughItSendsOn) {
   AnyServer& server = Serve(server::EchoHandler());
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   const auto echoed = server.connections().begin()->second;
   server.Close(ExistingConnections::kClose);

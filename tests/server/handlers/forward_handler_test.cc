@@ -238,7 +238,6 @@ TEST_F(ForwardTest, AnAddressThatIsNotAdmittedIsUnreachable) {
 
 TEST_F(ForwardTest, HoldsLittleForASideThatDoesNotRead) {
   RawClient client = Through();
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   EXPECT_GT(connection().bytes_to_write(), 0u);
   // The contract's bound; how much of it depends on what the kernel takes last.
@@ -249,7 +248,6 @@ TEST_F(ForwardTest, AClientThatDoesNotReadIsClosedAndTheUpstreamReset) {
   ServerOptions options;
   options.buffer_age_limit = BufferAgeLimit::AtMost(std::chrono::seconds(10));
   RawClient client = Through(std::move(options));
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   time().Advance(std::chrono::seconds(11));
   EXPECT_EQ(Reason(), CloseReason::kBufferAge);
@@ -410,7 +408,6 @@ TEST_F(ForwardTest, ReachesAName) {
 
 TEST_F(ForwardTest, ClosedInOrderEachSideGetsWhatWasSentToIt) {
   RawClient client = Through();
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   const auto forwarded = server_->connections().begin()->second;
   ASSERT_GT(forwarded->bytes_to_write(), 0u);
@@ -423,7 +420,6 @@ TEST_F(ForwardTest, ClosedInOrderEachSideGetsWhatWasSentToIt) {
 
 TEST_F(ForwardTest, ClosedInOrderItIsForcedToEndAfterThirtySeconds) {
   RawClient client = Through();
-  client.ShrinkReceiveBuffer();
   Flood(*upstream_);
   server_->Close(ExistingConnections::kClose);
   time().Advance(std::chrono::seconds(29));

@@ -38,7 +38,6 @@ TEST_F(HandlersTest, EchoSendsBackAndAnswersFinWithFin) {
 TEST_F(HandlersTest, EchoReadsNoFasterThanItsPeer) {
   AnyServer& server = Serve(EchoHandler());
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   const auto& [id, connection] = *server.connections().begin();
   EXPECT_LE(connection->bytes_to_write(), 64u * 1024);
@@ -49,7 +48,6 @@ TEST_F(HandlersTest, WhatIsHeldInMemoryIsCounted) {
   AnyServer& server = Serve(EchoHandler());
   RawClient idle = ClientOf(server);
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   // No pipe is taken behind urgent data.
   ASSERT_EQ(send(client.socket().native_handle(), "!", 1, MSG_OOB), 1);
   Flood(client);
@@ -65,7 +63,6 @@ TEST_F(HandlersTest, WhatIsHeldInMemoryIsCounted) {
 TEST_F(HandlersTest, EchoClosesAPeerThatDoesNotReadAndNoListener) {
   AnyServer& server = Serve(EchoHandler(), AtMost(std::chrono::seconds(10)));
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   time().Advance(std::chrono::seconds(11));
   EXPECT_EQ(ClosedReasons(1).at(0), CloseReason::kBufferAge);
@@ -76,7 +73,6 @@ TEST_F(HandlersTest, EchoClosesAPeerThatDoesNotReadAndNoListener) {
 TEST_F(HandlersTest, TheAgeIsThatOfWhatIsHeldNow) {
   AnyServer& server = Serve(EchoHandler(), AtMost(std::chrono::seconds(10)));
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   const auto connection = server.connections().begin()->second;
   time().Advance(std::chrono::seconds(5));
@@ -122,7 +118,6 @@ TEST_F(HandlersTest, HandlersEndWhenTheirConnectionIsClosed) {
 TEST_F(HandlersTest, EchoSendsBackWhatCameBeforeItIsClosed) {
   AnyServer& server = Serve(EchoHandler());
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   const auto connection = server.connections().begin()->second;
   ASSERT_GT(connection->bytes_to_write(), 0u);
@@ -139,7 +134,6 @@ TEST_F(HandlersTest, EchoSendsBackWhatCameBeforeItIsClosed) {
 TEST_F(HandlersTest, EchoIsForcedToEndAfterThirtySeconds) {
   AnyServer& server = Serve(EchoHandler());
   RawClient client = ClientOf(server);
-  client.ShrinkReceiveBuffer();
   Flood(client);
   const auto connection = server.connections().begin()->second;
   server.Close(ExistingConnections::kClose);

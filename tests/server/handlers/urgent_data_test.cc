@@ -61,7 +61,6 @@ class UrgentDataTest : public ForwardFixture {
              bool ends) {
     SCOPED_TRACE(std::to_string(before) + (settles ? " settled" : "") +
                  (ends ? " ended" : ""));
-    to.ShrinkReceiveBuffer();
     size_t expected = SendAll(from, std::string(before, 'a'), settles);
     SendUrgent(from);
     if (settles) Settle();
