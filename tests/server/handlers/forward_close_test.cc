@@ -2,9 +2,12 @@
 // was asked to, though the peers send on; else with a reset for whoever has not
 // got all.
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <string>
+#include <variant>
 
 #include "tests/server/forward_fixture.h"
 
@@ -36,6 +39,44 @@ class ForwardCloseTest : public ForwardFixture {
     const int with_client = CountDescriptors();
     while (CountDescriptors() == with_client) {
       upstream_->Receive(1 << 14);
+      Settle();
+    }
+    ASSERT_TRUE(closing->is_open());
+  }
+
+  // The daemon's socket to `peer`, which is this process's.
+  static int SocketTo(const RawClient& peer) {
+    const auto address = std::get<Inet::Address>(peer.local_address());
+    for (int fd = 0; fd < 1024; ++fd) {
+      Inet::Address to;
+      auto size = static_cast<socklen_t>(to.capacity());
+      if (getpeername(fd, to.data(), &size) == 0 && to == address) return fd;
+    }
+    ADD_FAILURE() << "no socket to " << address;
+    return -1;
+  }
+
+  // Whether it has ended what it sends, so that the kernel alone has something
+  // left for the peer.
+  static bool HasEnded(int socket) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
+      return true;
+    }
+    return info.tcpi_state != TCP_ESTABLISHED;
+  }
+
+  // It is being closed in order: has both read until it lingers, and nothing is
+  // held any more.  Neither has read all then.
+  void ReadUntilBothLinger(RawClient& client) {
+    const auto closing = connection();
+    const int to_client = SocketTo(client);
+    const int to_upstream = SocketTo(*upstream_);
+    Settle();
+    while (!HasEnded(to_client) || !HasEnded(to_upstream)) {
+      if (!HasEnded(to_client)) client.Peek();
+      if (!HasEnded(to_upstream)) upstream_->Peek();
       Settle();
     }
     ASSERT_TRUE(closing->is_open());
@@ -120,13 +161,7 @@ TEST_P(ForwardCloseTest, ResetWhileItLingers) {
   RawClient client = Through();
   FloodBoth(client);
   server_->Close(ExistingConnections::kClose);
-  // What was held goes, so that the kernel alone has something left.
-  for (const auto held = connection();
-       held->is_open() && held->bytes_to_write() > 0; Settle()) {
-    client.Receive(1 << 16);
-    upstream_->Receive(1 << 16);
-  }
-  ASSERT_TRUE(connection()->is_open());
+  ASSERT_NO_FATAL_FAILURE(ReadUntilBothLinger(client));
   server_->Close(ExistingConnections::kReset);
   EXPECT_EQ(client.Drain().end, "ECONNRESET");
   EXPECT_EQ(upstream_->Drain().end, "ECONNRESET");
@@ -142,11 +177,7 @@ TEST_P(ForwardCloseTest, ItLingersForTheRestOfTheThirtySeconds) {
   const auto forwarded = connection();
   server_->Close(ExistingConnections::kClose);
   time().Advance(seconds(10));
-  while (forwarded->is_open() && forwarded->bytes_to_write() > 0) {
-    client.Receive(1 << 16);
-    upstream_->Receive(1 << 16);
-    Settle();
-  }
+  ASSERT_NO_FATAL_FAILURE(ReadUntilBothLinger(client));
   time().Advance(seconds(19));
   Settle();
   ASSERT_TRUE(forwarded->is_open());
