@@ -7,21 +7,27 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "lib/base/asio.h"
 #include "lib/base/descriptor.h"
 #include "lib/net/close_socket.h"
+#include "tests/testing/in_child.h"
+#include "tests/testing/refused_call.h"
 
 namespace portreeve::server {
 namespace {
 
 // Two ends of a connection of TCP.
 struct Connected {
-  Connected() {
+  // The kernel keeps about `buffer` bytes of what goes to the peer at each end,
+  // or much.
+  explicit Connected(std::optional<int> buffer = std::nullopt) {
     const Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -32,10 +38,28 @@ struct Connected {
     EXPECT_EQ(listen(listener.get(), 1), 0);
     EXPECT_EQ(getsockname(listener.get(), generic, &size), 0);
     peers = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (buffer) SetBuffer(peers, SO_RCVBUF, *buffer);
     EXPECT_EQ(connect(peers.get(), generic, size), 0);
     ours = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     EXPECT_TRUE(ours.is_open());
     fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+    if (buffer) SetBuffer(ours, SO_SNDBUF, *buffer);
+  }
+
+  static void SetBuffer(const Descriptor& fd, int option, int size) {
+    EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, option, &size, sizeof size), 0);
+  }
+
+  // Sends all to `ours`, and returns once it has arrived.
+  void SendByPeer(const std::string& bytes) {
+    ASSERT_EQ(send(peers.get(), bytes.data(), bytes.size(), 0),
+              static_cast<ssize_t>(bytes.size()));
+    std::string space(bytes.size(), '\0');
+    ASSERT_EQ(fcntl(ours.get(), F_SETFL, 0), 0);
+    ASSERT_EQ(
+        recv(ours.get(), space.data(), space.size(), MSG_PEEK | MSG_WAITALL),
+        static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(fcntl(ours.get(), F_SETFL, O_NONBLOCK), 0);
   }
 
   // Returns once it has arrived.
@@ -110,6 +134,53 @@ TEST_F(PumpTest, ASendThatWasInterruptedIsTriedAgain) {
   char received[8];
   EXPECT_EQ(recv(target_.peers.get(), received, sizeof received, 0), 5);
   EXPECT_EQ(std::string_view(received, 5), "hello");
+}
+
+// As where a filter is put on a process that runs already.
+TEST_F(PumpTest, WhatIsLeftInAPipeIsSentWhereSpliceIsRefusedFromThenOn) {
+  std::string data(3 * Outbox::kMostBytes, '\0');
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<char>(i * 37 + i / 241);
+  }
+  Pump pump;
+  // A read that is filled shows that a pipe is worth while for what comes.
+  const Connected elsewhere;
+  const std::string first(Outbox::kMostBytes, 'x');
+  ASSERT_NO_FATAL_FAILURE(source_.SendByPeer(first));
+  pump.NoteSource(EPOLLIN);
+  ASSERT_EQ(RunTo(elsewhere, pump), Pump::State::kAwaitsSource);
+  ASSERT_EQ(pump.sent(), static_cast<int64_t>(first.size()));
+
+  const Connected target(4096);
+  ASSERT_NO_FATAL_FAILURE(source_.SendByPeer(data));
+  pump.NoteSource(EPOLLIN);
+  ASSERT_EQ(RunTo(target, pump), Pump::State::kAwaitsTarget);
+  // A part has gone, and more is left than a copy ever has.
+  ASSERT_GT(pump.sent(), static_cast<int64_t>(first.size()));
+  ASSERT_GT(pump.held(), Outbox::kMostBytes);
+
+  testing::InChild([&] {
+    ASSERT_TRUE(testing::RefuseCall(SYS_splice, ENOSYS));
+    Connected::SetBuffer(target.peers, SO_RCVBUF, 1'000'000);
+    std::string got;
+    const auto receive = [&] {
+      char space[4096];
+      const ssize_t size = recv(target.peers.get(), space, sizeof space, 0);
+      if (size > 0) got.append(space, static_cast<size_t>(size));
+      return size > 0;
+    };
+    Pump::State state;
+    while ((state = RunTo(target, pump)) != Pump::State::kAwaitsSource) {
+      if (state == Pump::State::kHasMore) continue;
+      ASSERT_EQ(state, Pump::State::kAwaitsTarget);
+      ASSERT_TRUE(receive());
+    }
+    ASSERT_EQ(shutdown(target.ours.get(), SHUT_WR), 0);
+    while (receive()) {
+    }
+    EXPECT_TRUE(got == data) << got.size();
+    EXPECT_EQ(pump.sent(), static_cast<int64_t>(first.size() + data.size()));
+  });
 }
 
 }  // namespace
