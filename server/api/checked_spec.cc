@@ -85,12 +85,6 @@ absl::Status CheckHandler(v1::ListenerSpec& spec,
                          "handler");
 }
 
-absl::Status AtLeast(absl::string_view field, int lowest, int value) {
-  if (value >= lowest) return absl::OkStatus();
-  return InvalidField(
-      field, absl::StrCat("must be at least ", lowest, ", but is ", value));
-}
-
 absl::Status CheckLimits(v1::ListenerSpec& spec, ServerOptions& options) {
   const ServerOptions defaults;
   if (!spec.has_max_connections()) {
@@ -102,23 +96,10 @@ absl::Status CheckLimits(v1::ListenerSpec& spec, ServerOptions& options) {
   if (!spec.has_max_accepts_per_batch()) {
     spec.set_max_accepts_per_batch(defaults.max_accepts_per_batch);
   }
-  if (auto s = AtLeast("max_connections", 1, spec.max_connections()); !s.ok()) {
-    return s;
-  }
-  if (auto s =
-          AtLeast("max_pending_connections", 0, spec.max_pending_connections());
-      !s.ok()) {
-    return s;
-  }
-  if (auto s =
-          AtLeast("max_accepts_per_batch", 1, spec.max_accepts_per_batch());
-      !s.ok()) {
-    return s;
-  }
   options.max_connections = spec.max_connections();
   options.max_pending_connections = spec.max_pending_connections();
   options.max_accepts_per_batch = spec.max_accepts_per_batch();
-  return absl::OkStatus();
+  return Validate(options);
 }
 
 absl::Status CheckBufferAgeLimit(v1::ListenerSpec& spec,
