@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -31,24 +32,48 @@ bool TaskScope::Spawn(Task<> task, OnExit on_exit) {
 // The end of a task.  Its slot is a member, not bound, for Asio emits at once
 // only where the handler has no executor of its own, as a binder has; else it
 // would post the emission to a task that may be gone by then.
+//
+// A coroutine that finds no memory where it is to wait is destroyed by Asio,
+// and this with it: that is its end, too.
 class TaskScope::ExitHandler {
  public:
   using cancellation_slot_type = asio::cancellation_slot;
 
   ExitHandler(TaskScope& scope, RunningTasks::iterator running, OnExit on_exit)
-      : scope_(scope), running_(running), on_exit_(std::move(on_exit)) {}
+      : scope_(&scope), running_(running), on_exit_(std::move(on_exit)) {
+    running_->exit_handler = this;
+  }
+  ExitHandler(ExitHandler&& other) noexcept
+      : scope_(std::exchange(other.scope_, nullptr)),
+        running_(other.running_),
+        on_exit_(std::move(other.on_exit_)) {
+    if (scope_ != nullptr) running_->exit_handler = this;
+  }
+  ExitHandler& operator=(ExitHandler&&) = delete;
+  ~ExitHandler() {
+    if (scope_ == nullptr) return;
+    if (running_->spawned) {
+      (*this)(std::make_exception_ptr(std::bad_alloc()));
+    } else {
+      running_->exit_handler = nullptr;
+    }
+  }
 
   cancellation_slot_type get_cancellation_slot() const noexcept {
     return running_->signal.slot();
   }
 
   void operator()(std::exception_ptr error) {
+    TaskScope& scope = *std::exchange(scope_, nullptr);
     Guarded([&] { on_exit_(error); });
-    scope_.OnTaskExit(running_);
+    Guarded([&] { scope.OnTaskExit(running_); });
   }
 
+  // It never was one.
+  void Forget() { scope_ = nullptr; }
+
  private:
-  TaskScope& scope_;
+  TaskScope* scope_;  // Null once it has ended.
   RunningTasks::iterator running_;
   OnExit on_exit_;
 };
@@ -71,8 +96,11 @@ bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
   try {
     asio::co_spawn(executor, RunTask(this, &*running, std::move(task)),
                    ExitHandler(*this, running, std::move(on_exit)));
+    running->spawned = true;
   } catch (...) {
-    // Out of memory: it never began, and will not end.
+    // Out of memory: it never began, and will not end.  What Asio has made of
+    // it by then may go later.
+    if (running->exit_handler != nullptr) running->exit_handler->Forget();
     running_.erase(running);
     throw;
   }
@@ -90,7 +118,9 @@ void TaskScope::Cancel() {
   // Emitting runs no task, it only posts, so the list stands still.
   for (Running& running : running_) {
     // Asio 1.26 loses a coroutine that is cancelled before it has begun.
-    if (running.begun) running.signal.emit(asio::cancellation_type::terminal);
+    if (!running.begun) continue;
+    // Without memory for it the operation, and the task with it, is destroyed.
+    Guarded([&] { running.signal.emit(asio::cancellation_type::terminal); });
   }
 }
 

@@ -41,8 +41,9 @@ namespace portreeve {
 // Lifetime: destroying it while a coroutine of it runs is a CHECK failure.
 class TaskScope {
  public:
-  // Called when a task has ended, with what it threw, or null.  It must not
-  // throw, and may spawn again.
+  // Called when a task has ended, with what it threw, or null; and with
+  // std::bad_alloc when it was destroyed, since there was no memory where it
+  // was to wait.  It must not throw, and may spawn again.
   using OnExit = std::function<void(std::exception_ptr)>;
 
   // What a task throws goes to `executor`'s monitor, unless it was given an
@@ -74,12 +75,14 @@ class TaskScope {
   bool cancelled() const { return cancelled_; }
 
  private:
+  class ExitHandler;
   struct Running {
     asio::cancellation_signal signal;
+    bool spawned = false;
     bool begun = false;
+    ExitHandler* exit_handler = nullptr;  // Where it is now.
   };
   using RunningTasks = std::list<Running>;
-  class ExitHandler;
 
   static Task<> RunTask(TaskScope* scope, Running* running, Task<> task);
   void OnTaskExit(RunningTasks::iterator it);

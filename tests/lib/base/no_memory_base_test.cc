@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <new>
 
+#include "lib/base/deferred.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
@@ -29,9 +31,31 @@ bool IsRefused(int given, F&& f) {
 
 class NoMemoryBaseTest : public LoopFixture {
  protected:
+  // Runs whatever is ready, as a loop whose thread survives what is thrown;
+  // memory is given `given` times.  False if that was enough.
+  bool SettleWithMemory(int given) {
+    RefuseMemoryAfter(given);
+    for (bool ran = true; ran;) {
+      loop().restart();
+      try {
+        ran = loop().poll() > 0;
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    return GiveMemoryAgain();
+  }
+
   static Task<> Note(bool& ran) {
     ran = true;
     co_return;
+  }
+  static Task<> WaitForBoth(Deferred<> first, Deferred<> second) {
+    co_await first.Wait();
+    co_await second.Wait();
+  }
+  static Task<> Join(TaskScope& scope, bool& joined) {
+    co_await scope.Join();
+    joined = true;
   }
 };
 
@@ -53,6 +77,49 @@ TEST_F(NoMemoryBaseTest, ATaskThatCouldNotBeginIsNotWaitedFor) {
     EXPECT_TRUE(scope.empty());
     EXPECT_TRUE(ran);
     (void)TakeErrors();
+  }
+}
+
+// Asio destroys the coroutine then: nothing of it runs any more.
+TEST_F(NoMemoryBaseTest, ATaskThatCouldNotWaitHasEnded) {
+  for (const bool cancels : {false, true}) {
+    bool refused = true;
+    for (int given = 0; refused; ++given) {
+      SCOPED_TRACE(given);
+      ASSERT_LT(given, 100);
+      TaskScope scope(executor());
+      const Ivar<> first(executor());
+      const Ivar<> second(executor());
+      int num_ends = 0;
+      std::exception_ptr error;
+      scope.Spawn(WaitForBoth(first.deferred(), second.deferred()),
+                  [&](std::exception_ptr e) {
+                    ++num_ends;
+                    error = e;
+                  });
+      bool joined = false;
+      Start(Join(scope, joined));
+      if (cancels) {
+        Settle();
+        RefuseMemoryAfter(given);
+        scope.Cancel();
+        refused = GiveMemoryAgain();
+        refused |= SettleWithMemory(given);
+      } else {
+        refused = SettleWithMemory(given);
+        first.FillIfEmpty();
+        refused |= SettleWithMemory(given);
+        second.FillIfEmpty();
+        refused |= SettleWithMemory(given);
+      }
+      Settle();
+      EXPECT_TRUE(scope.empty());
+      EXPECT_EQ(num_ends, 1);
+      if (!refused) EXPECT_EQ(error != nullptr, cancels);
+      (void)TakeErrors();
+      (void)TakeLog();
+      EXPECT_TRUE(joined || refused);
+    }
   }
 }
 
