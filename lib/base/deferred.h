@@ -4,16 +4,20 @@
 #ifndef PORTREEVE_LIB_BASE_DEFERRED_H_
 #define PORTREEVE_LIB_BASE_DEFERRED_H_
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstddef>
 #include <functional>
-#include <list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -43,6 +47,38 @@ struct DeferredTypes<void> {
   using Function = std::function<void()>;
 };
 
+// Gives Asio the memory of one operation: a block of operator new's, which it
+// deletes.
+template <typename T = void>
+class BlockAllocator {
+ public:
+  using value_type = T;
+
+  BlockAllocator(void* block, std::size_t bytes)
+      : block_(block), bytes_(bytes) {}
+  template <typename U>
+  BlockAllocator(const BlockAllocator<U>& other)  // NOLINT: as it is to be.
+      : block_(other.block_), bytes_(other.bytes_) {}
+
+  T* allocate(std::size_t count) {
+    static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+    PORTREEVE_CHECK(count * sizeof(T) <= bytes_);
+    return static_cast<T*>(block_);
+  }
+  void deallocate(T* block, std::size_t) { ::operator delete(block); }
+
+  template <typename U>
+  friend bool operator==(const BlockAllocator& a, const BlockAllocator<U>& b) {
+    return a.block_ == b.block_;
+  }
+
+ private:
+  template <typename U>
+  friend class BlockAllocator;
+  void* block_;
+  std::size_t bytes_;
+};
+
 template <typename T>
 class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
  public:
@@ -51,6 +87,12 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
   using Function = typename Types::Function;
 
   explicit DeferredState(Executor executor) : executor_(std::move(executor)) {}
+  DeferredState(const DeferredState&) = delete;
+  DeferredState& operator=(const DeferredState&) = delete;
+  ~DeferredState() {
+    while (Waiter* const waiter = waiters_.TakeFirst()) waiter->Drop();
+    while (Waiter* const function = functions_.TakeFirst()) function->Drop();
+  }
 
   bool determined() const { return value_.has_value(); }
   const Stored& value() const { return *value_; }
@@ -59,104 +101,230 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
   bool Fill(Stored value) {
     if (determined()) return false;
     value_.emplace(std::move(value));
-    auto waiters = std::exchange(waiters_, {});
-    for (auto& waiter : waiters) {
-      waiter->Complete(this->shared_from_this(), error_code());
+    for (Waiters* const waiters : {&waiters_, &functions_}) {
+      while (Waiter* const waiter = waiters->TakeFirst()) {
+        waiter->Complete(this->shared_from_this(), error_code());
+      }
     }
-    auto functions = std::exchange(functions_, {});
-    for (Function& f : functions) PostFunction(std::move(f));
     return true;
   }
 
-  template <typename Handler>
+  // Where there is no memory for it a coroutine is told so; for others it is
+  // thrown, and the handler is destroyed.
+  template <bool kIsCoroutine, typename Handler>
   void AddWaiter(Handler handler) {
     auto slot = asio::get_associated_cancellation_slot(handler);
-    auto waiter =
-        std::make_unique<WaiterFor<Handler>>(std::move(handler), executor_);
+    Waiter* waiter = nullptr;
+    try {
+      waiter = WaiterFor<Handler>::Make(handler, executor_);
+    } catch (const std::bad_alloc&) {
+      if constexpr (!kIsCoroutine) throw;
+      // Thrown from here, it would make Asio destroy the coroutine.
+      return Call(std::move(handler), asio::error::no_memory, Stored());
+    }
     if (determined()) {
       waiter->Complete(this->shared_from_this(), error_code());
       return;
     }
-    waiters_.push_back(std::move(waiter));
+    waiters_.PushBack(waiter);
     if (!slot.is_connected()) return;
-    slot.assign([weak = this->weak_from_this(),
-                 it = std::prev(waiters_.end())](asio::cancellation_type type) {
-      const auto self = weak.lock();
-      if (!self || type == asio::cancellation_type::none) return;
-      std::unique_ptr<Waiter> waiter = std::move(*it);
-      self->waiters_.erase(it);
-      waiter->Complete(self, asio::error::operation_aborted);
-    });
+    try {
+      slot.assign([weak = this->weak_from_this(),
+                   waiter](asio::cancellation_type type) {
+        const auto self = weak.lock();
+        if (!self || type == asio::cancellation_type::none) return;
+        self->waiters_.Remove(waiter);
+        waiter->Complete(self, asio::error::operation_aborted);
+      });
+    } catch (const std::bad_alloc&) {
+      // It could not be cancelled.
+      waiters_.Remove(waiter);
+      if constexpr (kIsCoroutine) {
+        waiter->Complete(this->shared_from_this(), asio::error::no_memory);
+      } else {
+        waiter->Drop();
+        throw;
+      }
+    }
   }
 
   void AddFunction(Function f) {
+    Waiter* const waiter = FunctionWaiter::Make(std::move(f));
     if (determined()) {
-      PostFunction(std::move(f));
+      waiter->Complete(this->shared_from_this(), error_code());
     } else {
-      functions_.push_back(std::move(f));
+      functions_.PushBack(waiter);
     }
   }
 
  private:
+  // Somebody who waits, in a block of memory that is that of the call, too: who
+  // has begun to wait is called, whatever memory there is by then.
   class Waiter {
    public:
-    virtual ~Waiter() = default;
-    // Posts the handler.  It is called once.
+    Waiter() = default;
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+
+    // Posts the call; this is gone then.
     virtual void Complete(std::shared_ptr<DeferredState> state,
-                          error_code ec) = 0;
+                          error_code ec) noexcept = 0;
+    // Instead: it is destroyed uncalled.
+    virtual void Drop() = 0;
+
+    Waiter* next = nullptr;
+    Waiter* previous = nullptr;
+
+   protected:
+    ~Waiter() = default;
   };
 
+  // The oldest first.
+  struct Waiters {
+    void PushBack(Waiter* waiter) {
+      waiter->previous = last;
+      (last == nullptr ? first : last->next) = waiter;
+      last = waiter;
+    }
+    void Remove(Waiter* waiter) {
+      (waiter->previous == nullptr ? first : waiter->previous->next) =
+          waiter->next;
+      (waiter->next == nullptr ? last : waiter->next->previous) =
+          waiter->previous;
+    }
+    Waiter* TakeFirst() {
+      Waiter* const taken = first;
+      if (taken != nullptr) Remove(taken);
+      return taken;
+    }
+
+    Waiter* first = nullptr;
+    Waiter* last = nullptr;
+  };
+
+  // More than what Asio adds to a call that is posted.
+  static constexpr std::size_t kBytesOfPost = 128;
+
   template <typename Handler>
-  class WaiterFor : public Waiter {
+  static void Call(Handler&& handler, error_code ec, const Stored& value) {
+    if constexpr (std::is_void_v<T>) {
+      std::move(handler)(ec);
+    } else {
+      std::move(handler)(ec, ec ? T() : value);
+    }
+  }
+
+  template <typename Handler>
+  class WaiterFor final : public Waiter {
    public:
-    WaiterFor(Handler handler, const Executor& fallback)
-        : handler_(std::move(handler)),
-          work_(asio::get_associated_executor(handler_, fallback)) {}
+    // Takes the handler once there is memory.
+    static Waiter* Make(Handler& handler, const Executor& fallback) {
+      return new (::operator new(kBytes))
+          WaiterFor(std::move(handler), fallback);
+    }
 
     void Complete(std::shared_ptr<DeferredState> state,
-                  error_code ec) override {
-      // This comes before the post: a signal that is emitted later must find
-      // nothing.
+                  error_code ec) noexcept override {
+      // Before the post: a signal that is emitted later must find nothing.
       asio::get_associated_cancellation_slot(handler_).clear();
-      const Executor executor = state->executor_;
-      auto run = [state = std::move(state), ec,
-                  handler = std::move(handler_)]() mutable {
-        if constexpr (std::is_void_v<T>) {
-          std::move(handler)(ec);
-        } else {
-          std::move(handler)(ec, ec ? T() : state->value());
-        }
-      };
-      // It is not posted to the handler's executor, for that of use_future has
+      const auto executor = state->executor_.inner();
+      Posted posted{std::move(work_), std::move(state), ec,
+                    std::move(handler_)};
+      this->~WaiterFor();
+      // Not a post to the handler's executor, for that of use_future has
       // threads of its own.
-      asio::post(executor,
-                 [work = std::move(work_), run = std::move(run)]() mutable {
-                   asio::dispatch(work.get_executor(), std::move(run));
-                 });
+      asio::post(executor, asio::bind_allocator(BlockAllocator<>(this, kBytes),
+                                                std::move(posted)));
+    }
+
+    void Drop() override {
+      this->~WaiterFor();
+      ::operator delete(this);
     }
 
    private:
     using HandlerExecutor = asio::associated_executor_t<Handler, Executor>;
+    using Work = asio::executor_work_guard<HandlerExecutor>;
+
+    struct Posted {
+      void operator()() {
+        const HandlerExecutor executor = work.get_executor();
+        auto run = [state = std::move(state), ec = ec,
+                    handler = std::move(handler)]() mutable {
+          Call(std::move(handler), ec,
+               state->determined() ? state->value() : Stored());
+        };
+        asio::dispatch(executor, std::move(run));
+      }
+
+      Work work;
+      std::shared_ptr<DeferredState> state;
+      error_code ec;
+      Handler handler;
+    };
+
+    WaiterFor(Handler handler, const Executor& fallback)
+        : handler_(std::move(handler)),
+          work_(asio::get_associated_executor(handler_, fallback)) {}
+    ~WaiterFor() = default;
+
+    // What either has beside these is a few pointers.
+    static constexpr std::size_t kBytes =
+        sizeof(Handler) + sizeof(Work) + 64 + kBytesOfPost;
+
     Handler handler_;
-    asio::executor_work_guard<HandlerExecutor> work_;
+    Work work_;
   };
 
-  void PostFunction(Function f) {
-    auto run = [self = this->shared_from_this(), f = std::move(f)] {
-      if constexpr (std::is_void_v<T>) {
-        f();
-      } else {
-        f(self->value());
-      }
-    };
-    asio::post(executor_, std::move(run));
-  }
+  class FunctionWaiter final : public Waiter {
+   public:
+    static Waiter* Make(Function f) {
+      return new (::operator new(kBytes)) FunctionWaiter(std::move(f));
+    }
+
+    void Complete(std::shared_ptr<DeferredState> state,
+                  error_code) noexcept override {
+      const auto executor = state->executor_.inner();
+      auto run = [state = std::move(state), f = std::move(f_)] {
+        if constexpr (std::is_void_v<T>) {
+          f();
+        } else {
+          f(state->value());
+        }
+      };
+      this->~FunctionWaiter();
+      asio::post(executor, asio::bind_allocator(BlockAllocator<>(this, kBytes),
+                                                std::move(run)));
+    }
+
+    void Drop() override {
+      this->~FunctionWaiter();
+      ::operator delete(this);
+    }
+
+   private:
+    static constexpr std::size_t kBytes = sizeof(Function) + 64 + kBytesOfPost;
+
+    explicit FunctionWaiter(Function f) : f_(std::move(f)) {}
+    ~FunctionWaiter() = default;
+
+    Function f_;
+  };
 
   const Executor executor_;
   std::optional<Stored> value_;
-  std::list<std::unique_ptr<Waiter>> waiters_;
-  std::list<Function> functions_;
+  Waiters waiters_;
+  Waiters functions_;
 };
+
+// Whether what is awaited with this token is awaited by a coroutine.
+template <typename Token>
+inline constexpr bool kIsOfCoroutine = false;
+template <typename E>
+inline constexpr bool kIsOfCoroutine<asio::use_awaitable_t<E>> = true;
+template <typename Token>
+inline constexpr bool kIsOfCoroutine<asio::as_tuple_t<Token>> =
+    kIsOfCoroutine<Token>;
 
 }  // namespace internal
 
@@ -172,7 +340,11 @@ class DeferredState : public std::enable_shared_from_this<DeferredState<T>> {
 //
 // Cancellation of any type ends that wait with operation_aborted.  The value
 // and the other waits are untouched.
-// T must be copyable and default-constructible.
+//
+// Memory: whoever has begun to wait is called without any more.  A coroutine
+// that finds none then goes on at once with the error no_memory; others are
+// thrown std::bad_alloc, and are not called.
+// T is copyable and default-constructible.
 // Threads: loop thread only.
 template <typename T = void>
 class Deferred {
@@ -192,8 +364,9 @@ class Deferred {
   template <asio::completion_token_for<Signature> Token =
                 const asio::use_awaitable_t<Executor>&>
   auto Wait(Token&& token = kAwait) const {
+    constexpr bool kIsCoroutine = internal::kIsOfCoroutine<std::decay_t<Token>>;
     auto initiate = [](auto handler, std::shared_ptr<State> state) {
-      state->AddWaiter(std::move(handler));
+      state->template AddWaiter<kIsCoroutine>(std::move(handler));
     };
     return asio::async_initiate<Token, Signature>(initiate, token, state_);
   }

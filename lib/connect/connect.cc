@@ -1,8 +1,10 @@
 #include "lib/connect/connect.h"
 
 #include <boost/asio/this_coro.hpp>
+#include <new>
 #include <utility>
 
+#include "lib/base/guarded.h"
 #include "lib/base/task_scope.h"
 #include "lib/net/any_connection.h"
 
@@ -93,40 +95,58 @@ Reader& ConnectionScope::reader() { return state_->reader; }
 Writer& ConnectionScope::writer() { return state_->writer; }
 
 // Waits for `deferred`; false if the caller was cancelled, before or meanwhile.
+// Where there is no memory to wait, it is tried again.
 Task<bool> WaitUnlessCancelled(Deferred<> deferred) {
   const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() == asio::cancellation_type::none) {
-    (void)co_await deferred.Wait(kTuple);
+  while (state.cancelled() == asio::cancellation_type::none) {
+    try {
+      const auto [ec] = co_await deferred.Wait(kTuple);
+      if (ec != asio::error::no_memory) break;
+    } catch (const std::bad_alloc&) {
+    }
   }
   co_return state.cancelled() == asio::cancellation_type::none;
 }
 
 Task<> ConnectionScope::Run(Task<> body) {
   State& state = *state_;
+  auto on_exit = [&state](std::exception_ptr error) { state.OnExit(error); };
+  state.scope.Spawn(std::move(body), on_exit);
   // A cancellation is dealt with here, where f can be joined, and thrown at the
-  // end.
+  // end; and so is what is thrown where there is no memory.
   const bool throw_if_cancelled =
       co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
-  auto on_exit = [&state](std::exception_ptr error) { state.OnExit(error); };
-  state.scope.Spawn(std::move(body), on_exit);
-  bool cancelled = !co_await WaitUnlessCancelled(state.ended.deferred());
-  if (!cancelled) {
-    state.writer.Close(kForceCloseAfter);
-    cancelled = !co_await WaitUnlessCancelled(state.socket->closed());
+  bool cancelled = false;
+  std::exception_ptr no_memory;
+  try {
+    cancelled = !co_await WaitUnlessCancelled(state.ended.deferred());
+    if (!cancelled) {
+      state.writer.Close(kForceCloseAfter);
+      cancelled = !co_await WaitUnlessCancelled(state.socket->closed());
+    }
+  } catch (...) {
+    no_memory = std::current_exception();
   }
-  if (cancelled) {
-    co_await asio::this_coro::reset_cancellation_state(
-        asio::disable_cancellation());
+  if (cancelled || no_memory) {
     state.scope.Cancel();
-    state.writer.Abort();
-    co_await state.ended.deferred().Wait();
+    Guarded(state.caller.monitor(), [&] { state.writer.Abort(); });
+    // Whatever happens here, for f refers to what goes with this.
+    do {
+      try {
+        (void)co_await state.ended.deferred().Wait(kTuple);
+      } catch (const std::bad_alloc&) {
+      }
+    } while (!state.ended.determined());
     co_await asio::this_coro::reset_cancellation_state();
   }
   co_await asio::this_coro::throw_if_cancelled(throw_if_cancelled);
   // An error of f's own is not lost in a cancellation.
-  if (cancelled && (!state.error || IsCancelled(state.error))) {
-    throw boost::system::system_error(asio::error::operation_aborted);
+  if (!state.error || ((cancelled || no_memory) && IsCancelled(state.error))) {
+    if (no_memory) std::rethrow_exception(no_memory);
+    if (cancelled) {
+      throw boost::system::system_error(asio::error::operation_aborted);
+    }
   }
   if (state.error) std::rethrow_exception(state.error);
 }

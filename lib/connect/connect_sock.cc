@@ -2,9 +2,11 @@
 // connect_attempt.h.
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <cerrno>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <new>
 #include <set>
 #include <string>
 #include <utility>
@@ -34,6 +36,10 @@ absl::Status NoAddressError(const std::string& address) {
   detail.address = address;
   return MakeError(absl::StatusCode::kUnavailable, detail,
                    absl::StrCat("resolve ", address, ": no address"));
+}
+
+absl::Status NoMemoryError(const std::string& address) {
+  return ErrnoError(ENOMEM, "connect", address);
 }
 
 // Why not even to begin.
@@ -78,8 +84,7 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   void Start() {
-    timeout_.StartAfter(options_.timeout,
-                        [this] { Decide(ConnectTimeoutError(address_)); });
+    timeout_.StartAfter(options_.timeout, [this] { End(); });
     if (options_.interrupt) scope_.Spawn(WatchInterrupt());
     error_code not_literal;
     const auto literal = asio::ip::make_address(where_.host, not_literal);
@@ -92,8 +97,8 @@ class Race : public std::enable_shared_from_this<Race> {
 
   Deferred<> decided() const { return decided_.deferred(); }
 
-  // Ends the race, unless it is decided.
-  void Cancel() { Decide(absl::CancelledError("cancelled")); }
+  // Ends the race, unless it is decided.  Never throws.
+  void Cancel() { End(); }
 
   // Of what runs still; after the decision it ends by itself.
   TaskScope& scope() { return scope_; }
@@ -137,8 +142,10 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   Task<> WatchInterrupt() {
-    co_await options_.interrupt->Wait();
-    Decide(ConnectInterruptedError(address_));
+    const auto [ec] = co_await options_.interrupt->Wait(kTuple);
+    if (!ec) Decide(ConnectInterruptedError(address_));
+    // Nobody could interrupt it.
+    if (ec == asio::error::no_memory) Decide(NoMemoryError(address_));
   }
 
   Task<> LookUp(Family family) {
@@ -282,8 +289,15 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   void Decide(absl::StatusOr<Attempt> result) {
-    if (!decided_.FillIfEmpty()) return;
+    if (decided_.determined()) return;
     result_ = std::move(result);
+    End();
+  }
+
+  // With the result that there is: at first, that it was too late.  Needs no
+  // memory.
+  void End() {
+    if (!decided_.FillIfEmpty()) return;
     // One that is connected by now, and given up, is none that has ended.
     for (Attempt& attempt : attempts_) {
       if (attempt.socket.is_open()) {
@@ -312,18 +326,6 @@ class Race : public std::enable_shared_from_this<Race> {
   TaskScope scope_;
 };
 
-// Waits for the end of every task, even if the caller is cancelled while it
-// does, or was before.  The caller does not throw for cancellation meanwhile.
-Task<> JoinAll(TaskScope& scope) {
-  while (!scope.empty()) {
-    try {
-      co_await scope.Join();
-    } catch (const boost::system::system_error&) {
-      // Cancelled: once more.
-    }
-  }
-}
-
 Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
                                ConnectOptions options) {
   const Executor executor = co_await asio::this_coro::executor;
@@ -333,18 +335,26 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   // wait.
   const bool throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
-  std::exception_ptr not_started;
+  std::exception_ptr no_memory;
   try {
     race->Start();
+    const auto [ec] = co_await race->decided().Wait(kTuple);
+    if (ec == asio::error::no_memory) throw std::bad_alloc();
   } catch (...) {
-    // Out of memory, when one of its coroutines may run already.
-    not_started = std::current_exception();
+    // One of its coroutines may run already.
+    no_memory = std::current_exception();
   }
-  if (!not_started) co_await race->decided().Wait(kTuple);
   race->Cancel();
-  co_await JoinAll(race->scope());
+  // Its end is waited for whatever happens here: cancelled, or out of memory,
+  // once more.
+  while (!race->scope().empty()) {
+    try {
+      co_await race->scope().Join();
+    } catch (...) {
+    }
+  }
   co_await asio::this_coro::throw_if_cancelled(throws);
-  if (not_started) std::rethrow_exception(not_started);
+  if (no_memory) std::rethrow_exception(no_memory);
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {
     race->ThrowAwayResult();

@@ -32,6 +32,10 @@ namespace portreeve::testing {
 
 void RefuseMemoryAfter(int times) { num_given = times; }
 
+GivenMemory::GivenMemory() : before_(std::exchange(num_given, -1)) {}
+
+GivenMemory::~GivenMemory() { num_given = before_; }
+
 bool GiveMemoryAgain() { return std::exchange(num_given, -1) < 0; }
 
 }  // namespace portreeve::testing

@@ -10,6 +10,19 @@ namespace portreeve::testing {
 // Threads: one.
 void RefuseMemoryAfter(int times);
 
+// While there is one, memory is given to this thread, and not counted: for what
+// is none of the code under test.
+class GivenMemory {
+ public:
+  GivenMemory();
+  ~GivenMemory();
+  GivenMemory(const GivenMemory&) = delete;
+  GivenMemory& operator=(const GivenMemory&) = delete;
+
+ private:
+  const int before_;
+};
+
 // Refuses none any more.  Whether one was refused since RefuseMemoryAfter().
 bool GiveMemoryAgain();
 
