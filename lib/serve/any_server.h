@@ -189,10 +189,13 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
 
   // The life of a client that has a coroutine, in the order in which it
   // happens.
+  int EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
+                     Descriptor& fd, const AnyAddress& peer);
   Monitor WriterMonitor(const std::shared_ptr<CoroutineClient>& client);
   Task<> RunHandler(std::shared_ptr<CoroutineClient> client);
   void Begin(const std::shared_ptr<CoroutineClient>& client);
-  void Refuse(CoroutineClient& client, CloseReason reason);
+  void Refuse(CoroutineClient& client, CloseReason reason,
+              int error_number = 0);
   void OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
                      std::exception_ptr error);
   std::exception_ptr WithoutLeaving(CoroutineClient& client,

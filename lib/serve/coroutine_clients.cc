@@ -3,9 +3,13 @@
 #include <sys/socket.h>
 
 #include <boost/asio/error.hpp>
+#include <cerrno>
+#include <new>
+#include <optional>
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "lib/net/close_socket.h"
 #include "lib/serve/any_server.h"
@@ -58,28 +62,51 @@ struct AnyServer::CoroutineClient {
 
 void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
                       const AnyAddress& peer) {
+  const int descriptors = acceptor_.descriptors_per_client();
+  std::shared_ptr<CoroutineClient> client;
+  int error = ENOMEM;
+  try {
+    client = std::make_shared<CoroutineClient>();
+    client->handler = {handler_, &handler};
+    client->descriptors = descriptors;
+    error = EnterCoroutine(client, fd, peer);
+  } catch (const std::bad_alloc&) {
+    // It is a client that could not be watched.
+  }
+  if (error == 0) return;
+  if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
+    policy().OnFinished();
+  }
+  if (client != nullptr && client->connection != nullptr) {
+    clients_.erase(client->connection->id());
+    Guarded(executor_.monitor(),
+            [&] { Refuse(*client, CloseReason::kDropped, error); });
+    return;
+  }
+  std::optional<DroppedConnection> dropped;
+  if (fd.is_open()) {
+    Guarded(executor_.monitor(), [&] {
+      dropped.emplace(executor_, peer, LocalAddressOf(fd.get()));
+    });
+    (void)ShutDownInOrder(fd.get());
+    fd = Descriptor();
+  }
+  Drop(dropped ? &*dropped : nullptr, descriptors, error);
+}
+
+// Has it watched, and its coroutine begin: 0; or errno, and the loop cannot
+// watch it, for epoll is out of memory or watches.  The client sees end of
+// file.
+int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
+                              Descriptor& fd, const AnyAddress& peer) {
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
   if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
-  auto client = std::make_shared<CoroutineClient>();
-  client->handler = {handler_, &handler};
-  client->descriptors = acceptor_.descriptors_per_client();
-
   StreamSocket socket(executor_.inner());
   error_code ec;
   const asio::generic::stream_protocol protocol(
       is_inet ? std::get<Inet::Address>(peer).protocol().family() : AF_UNIX, 0);
   socket.assign(protocol, fd.get(), ec);
-  if (ec) {
-    // The loop cannot watch it: epoll is out of memory or watches.  The client
-    // sees end of file.
-    if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
-      policy().OnFinished();
-    }
-    const DroppedConnection dropped(executor_, peer, LocalAddressOf(fd.get()));
-    (void)ShutDownInOrder(fd.get());
-    fd = Descriptor();
-    return Drop(&dropped, client->descriptors, ec.value());
-  }
+  if (ec) return ec.value();
   fd.Release();
 
   auto on_error = [this, weak = std::weak_ptr<CoroutineClient>(client)](
@@ -98,10 +125,11 @@ void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
   auto on_exit = [this, client](std::exception_ptr error) {
     OnHandlerExit(client, error);
   };
-  ++num_handlers_;
   // TearDown() closes before it cancels the scope, so there is no client then.
   PORTREEVE_CHECK(scope_.SpawnOn(executor_.With(*client->monitor),
                                  RunHandler(client), on_exit));
+  ++num_handlers_;
+  return 0;
 }
 
 // Where the errors of the client's Writer go.
@@ -133,7 +161,15 @@ Task<> AnyServer::RunHandler(std::shared_ptr<CoroutineClient> client) {
       Refuse(*client, CloseReason::kListenerClosed);
       co_return;
   }
-  Begin(client);
+  try {
+    Begin(client);
+  } catch (const std::bad_alloc&) {
+    // It never was one.
+    connections_.erase(client->connection->id());
+    policy().OnFinished();
+    Refuse(*client, CloseReason::kDropped, ENOMEM);
+    co_return;
+  }
   if (!client->connection->socket()->is_open()) {
     co_return;  // The observer closed it.
   }
@@ -142,24 +178,29 @@ Task<> AnyServer::RunHandler(std::shared_ptr<CoroutineClient> client) {
 }
 
 void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
-  client->begun = true;
   const std::shared_ptr<StreamConnection>& connection = client->connection;
   connections_.emplace(connection->id(), connection);
   const std::weak_ptr<CoroutineClient> weak = client;
   connection->socket()->OnClosed([this, weak] {
-    if (auto client = weak.lock()) OnDescriptorClosed(*client);
+    if (auto client = weak.lock(); client && client->begun) {
+      OnDescriptorClosed(*client);
+    }
   });
   connection->closed().Upon([this, weak] {
-    if (auto client = weak.lock(); client->handler_ended) {
-      client->connection->CloseReader();
-    }
-    // In a step of its own, so that all who wait for closed() still see the
-    // client counted (c3).
-    asio::post(executor_, [this, weak] {
-      auto client = weak.lock();
+    const auto client = weak.lock();
+    if (client == nullptr || !client->begun) return;
+    if (client->handler_ended) client->connection->CloseReader();
+    auto finish = [this, client] {
       client->closed = true;
       FinishIfThrough(client);
-    });
+    };
+    // In a step of its own, so that all who wait for closed() still see the
+    // client counted (c3); or now, where there is no memory for one.
+    try {
+      asio::post(executor_, finish);
+    } catch (const std::bad_alloc&) {
+      finish();
+    }
   });
   if (client->handler->streams == StreamConnection::Streams::kYes) {
     connection->writer().consumer_left().Upon([this, weak] {
@@ -168,15 +209,17 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
       }
     });
   }
+  client->begun = true;
   Tell([&](auto& observer) { observer.OnAccepted(connection); });
 }
 
-void AnyServer::Refuse(CoroutineClient& client, CloseReason reason) {
+void AnyServer::Refuse(CoroutineClient& client, CloseReason reason,
+                       int error_number) {
   client.determined = true;
   client.through = true;
   client.connection->NoteReason(reason);
   client.connection->socket()->CloseNow();
-  Drop(client.connection.get(), client.descriptors, 0);
+  Drop(client.connection.get(), client.descriptors, error_number);
 }
 
 void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
@@ -186,9 +229,12 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
   if (scope_.cancelled() && error && IsCancelled(error)) error = nullptr;
   if (error) error = WithoutLeaving(*client, error);
   if (!client->begun && !client->through) {
-    // Cancelled before its first step.
-    policy().OnStart();
-    Refuse(*client, CloseReason::kListenerClosed);
+    // Cancelled before its first step, or without memory for it.
+    if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
+      policy().OnFinished();
+    }
+    Refuse(*client, scope_.cancelled() ? CloseReason::kListenerClosed
+                                       : CloseReason::kDropped);
   } else if (client->determined && error) {
     // The client was over before; nobody else would hear of it (d8, d14b).
     executor_.monitor().Send(error);

@@ -45,8 +45,10 @@ class Repeater final : public DirectConnection {
   std::unique_ptr<Space> space_;
 };
 
+enum class Kind { kDirect, kDirectElsewhere, kCoroutine, kCoroutineOnSocket };
+
 class NoMemoryTest : public LoopFixture,
-                     public ::testing::WithParamInterface<bool> {
+                     public ::testing::WithParamInterface<Kind> {
  protected:
   static constexpr int kBudget = 3;
 
@@ -57,18 +59,52 @@ class NoMemoryTest : public LoopFixture,
 
   std::unique_ptr<AnyServer> NewServer() {
     ServerOptions options;
-    if (GetParam()) options.lanes = &lanes_;
+    if (GetParam() == Kind::kDirectElsewhere) options.lanes = &lanes_;
     options.max_connections = 1;
     options.descriptor_budget = &budget_;
+    auto server =
+        AnyServer::Create(executor(), WhereToListen<Inet>::OfLocalhost(0),
+                          IgnoreHandlerError(), NewHandler(), options);
+    EXPECT_TRUE(server.ok()) << server.status();
+    return *std::move(server);
+  }
+
+  static AnyHandler NewHandler() {
+    if (GetParam() == Kind::kCoroutine ||
+        GetParam() == Kind::kCoroutineOnSocket) {
+      CoroutineHandler handler;
+      handler.run = GetParam() == Kind::kCoroutine ? &Repeat : &RepeatOnSocket;
+      handler.streams = GetParam() == Kind::kCoroutine
+                            ? StreamConnection::Streams::kYes
+                            : StreamConnection::Streams::kNo;
+      return handler;
+    }
     DirectHandler handler;
     handler.make = [](DirectConnection::Accepted accepted) {
       return std::make_shared<Repeater>(std::move(accepted));
     };
-    auto server =
-        AnyServer::Create(executor(), WhereToListen<Inet>::OfLocalhost(0),
-                          RaiseHandlerError(), std::move(handler), options);
-    EXPECT_TRUE(server.ok()) << server.status();
-    return *std::move(server);
+    return handler;
+  }
+  static Task<> Repeat(StreamConnection& connection) {
+    for (;;) {
+      char bytes[64];
+      const size_t size = co_await connection.reader().Read(bytes);
+      if (size == 0) co_return;
+      connection.writer().Write(std::string(bytes, size));
+    }
+  }
+  static Task<> RepeatOnSocket(StreamConnection& connection) {
+    SocketCore& socket = *connection.socket();
+    for (;;) {
+      char bytes[64];
+      co_await socket.socket().async_wait(StreamSocket::wait_read, kAwait);
+      const ssize_t size =
+          recv(socket.socket().native_handle(), bytes, sizeof bytes, 0);
+      if (size <= 0) co_return;
+      EXPECT_EQ(send(socket.socket().native_handle(), bytes,
+                     static_cast<size_t>(size), MSG_NOSIGNAL),
+                size);
+    }
   }
 
   void RunBothUntil(const std::function<bool()>& condition) {
@@ -144,14 +180,27 @@ TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
     (void)TakeErrors();
     (void)TakeLog();
   }
-  // Of those that were not even begun, and of one that was; on the way to
-  // another loop there is one more.
-  EXPECT_EQ(num_lost, GetParam() ? 4 : 3);
+  switch (GetParam()) {
+    // Of those that were not even begun, and of one that was; on the way to
+    // another loop there is one more.
+    case Kind::kDirect:
+      EXPECT_EQ(num_lost, 3);
+      break;
+    case Kind::kDirectElsewhere:
+      EXPECT_EQ(num_lost, 4);
+      break;
+    default:
+      EXPECT_GT(num_lost, 0);
+  }
 }
 
 // Where the server's own loop carries the clients, and where another one does;
 // the test is the thread of both.
-INSTANTIATE_TEST_SUITE_P(, NoMemoryTest, ::testing::Bool());
+INSTANTIATE_TEST_SUITE_P(, NoMemoryTest,
+                         ::testing::Values(Kind::kDirect,
+                                           Kind::kDirectElsewhere,
+                                           Kind::kCoroutine,
+                                           Kind::kCoroutineOnSocket));
 
 }  // namespace
 }  // namespace portreeve::testing
