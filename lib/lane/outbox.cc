@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -156,7 +157,20 @@ void Outbox::End() {
 
 std::span<char> Outbox::Space() {
   if (!open_ || doing_ || kSpaceBytes - used_ < kMostBytes) return {};
+  if (!HasRoom()) return {};
   return {space_.get() + used_, kMostBytes};
+}
+
+// Whether one more can be put into tasks_: what lies in the space could not be
+// sent otherwise, and would be lost.
+bool Outbox::HasRoom() {
+  if (tasks_.size() < tasks_.capacity()) return true;
+  try {
+    tasks_.reserve(2 * tasks_.capacity());
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return true;
 }
 
 void Outbox::Send(int fd, size_t size, Sender& sender, int tag) {

@@ -66,8 +66,9 @@ class Outbox {
   void End();
 
   // Gives kMostBytes of space for the next message; none where no message is
-  // taken now, since no round is under way, or the outbox is full or just
-  // sending.  Unless Send() follows, the next one who asks gets the same space.
+  // taken now, since no round is under way, or the outbox is full, out of
+  // memory or just sending.  Unless Send() follows, the next one who asks gets
+  // the same space.
   std::span<char> Space();
   // Sends the first `size` bytes of Space(), > 0, to `fd`, and then calls
   // `sender`.  Until then `fd` must stay open and `sender` must live: see
@@ -98,6 +99,7 @@ class Outbox {
     ssize_t result;
   };
 
+  bool HasRoom();
   void DoAll();
   static void DoNow(Task& task);
   static void Tell(Task& task);

@@ -30,6 +30,9 @@ std::unique_ptr<Pipe> Pipe::Open() {
   return pipe;
 }
 
+// So that what is given back needs no memory.
+PipePool::PipePool() { idle_.reserve(kMostIdle); }
+
 std::unique_ptr<Pipe> PipePool::Take() {
   if (!idle_.empty()) {
     std::unique_ptr<Pipe> pipe = std::move(idle_.back());

@@ -41,10 +41,12 @@ class Pipe {
 // Threads: one.
 class PipePool {
  public:
+  PipePool();
+
   // Gives an empty, non-blocking pipe, or null if there may be no more, or none
   // can be made: then bytes have to be copied.
   std::unique_ptr<Pipe> Take();
-  // Takes back a pipe, which must be empty.
+  // Takes back a pipe, which must be empty.  Never throws.
   void GiveBack(std::unique_ptr<Pipe> pipe);
 
  private:
