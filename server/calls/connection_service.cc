@@ -7,8 +7,8 @@
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
-#include "server/calls/refused_stream.h"
-#include "server/calls/socket_stream.h"
+#include "server/calls/refused_call.h"
+#include "server/calls/socket_call.h"
 #include "server/calls/unary.h"
 
 namespace portreeve::server {
@@ -24,7 +24,7 @@ ConnectionService::ConnectionService(Loop& loop, Registry& registry, Gate& gate)
       loop_(loop),
       registry_(registry),
       gate_(gate),
-      streams_(loop.executor()),
+      calls_(loop.executor()),
       tasks_(loop.executor()) {
   ServeUnary("ListConnections", &ConnectionService::ListConnections);
   ServeUnary("GetConnection", &ConnectionService::GetConnection);
@@ -97,11 +97,11 @@ ConnectionService::Stream* ConnectionService::Dial(
 ConnectionService::Stream* ConnectionService::StartStream(
     CallbackServerContext& context, std::string_view method, Serve* serve) {
   auto caller = gate_.Admit(context, method);
-  if (!caller.ok()) return new RefusedStream<Stream>(context, caller.status());
+  if (!caller.ok()) return new RefusedCall<Stream>(context, caller.status());
   AuditFunction audit = gate_.Auditor(*std::move(caller));
-  auto on_done = [this](CallStream* stream) { streams_.Remove(stream); };
+  auto on_done = [this](BidiCall* stream) { calls_.Remove(stream); };
   auto stream =
-      std::make_shared<SocketStream>(loop_, context, std::move(on_done));
+      std::make_shared<SocketCall>(loop_, context, std::move(on_done));
   loop_.Post([this, serve, stream, audit = std::move(audit)] {
     auto on_exit = [stream](std::exception_ptr error) {
       if (!error || IsCancelled(error)) return;
@@ -111,7 +111,7 @@ ConnectionService::Stream* ConnectionService::StartStream(
     };
     absl::Status not_begun = ShuttingDown();
     try {
-      if (!streams_.Add(stream)) return;
+      if (!calls_.Add(stream)) return;
       if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
     } catch (...) {
       not_begun = AnswerToException();

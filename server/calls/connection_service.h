@@ -12,14 +12,14 @@
 #include "portreeve/v1/connection.grpc.pb.h"
 #include "server/access/gate.h"
 #include "server/calls/attach.h"
-#include "server/calls/open_streams.h"
+#include "server/calls/open_calls.h"
 #include "server/calls/unary_service.h"
 #include "server/registry/registry.h"
 #include "server/remote/client_stream.h"
 
 namespace portreeve::server {
 
-// Attach and Dial are raw (server/calls/call_stream.h).
+// Attach and Dial are raw (server/calls/bidi_call.h).
 using ConnectionServiceMethods =
     v1::ConnectionService::WithCallbackMethod_ListConnections<
         v1::ConnectionService::WithCallbackMethod_GetConnection<
@@ -56,7 +56,7 @@ class ConnectionService final : public UnaryService<ConnectionServiceMethods> {
 
   // Refuses later Attach and Dial calls.  Determined when none is left: each
   // ends with its connection.  Idempotent.
-  Deferred<> EndStreams() { return streams_.End(); }
+  Deferred<> EndStreams() { return calls_.End(); }
 
  private:
   using Serve = Task<>(Registry&, std::shared_ptr<ClientStream>, AuditFunction);
@@ -69,7 +69,7 @@ class ConnectionService final : public UnaryService<ConnectionServiceMethods> {
   Gate& gate_;
 
   // Loop thread only.
-  OpenStreams streams_;
+  OpenCalls calls_;
   TaskScope tasks_;
 };
 

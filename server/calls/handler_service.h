@@ -6,7 +6,7 @@
 #include "lib/base/loop.h"
 #include "portreeve/v1/handler.grpc.pb.h"
 #include "server/access/gate.h"
-#include "server/calls/open_streams.h"
+#include "server/calls/open_calls.h"
 #include "server/registry/registry.h"
 
 namespace portreeve::server {
@@ -24,19 +24,19 @@ class HandlerService final
       : loop_(loop),
         registry_(registry),
         gate_(gate),
-        streams_(loop.executor()) {}
+        calls_(loop.executor()) {}
 
   Stream* Handle(grpc::CallbackServerContext* context) override;
 
   // Refuses later calls.  Determined when none is left: each ends with its
   // listener's handlers.  Idempotent.
-  Deferred<> EndStreams() { return streams_.End(); }
+  Deferred<> EndStreams() { return calls_.End(); }
 
  private:
   Loop& loop_;
   Registry& registry_;
   Gate& gate_;
-  OpenStreams streams_;  // Loop thread only.
+  OpenCalls calls_;  // Loop thread only.
 };
 
 }  // namespace portreeve::server

@@ -10,7 +10,7 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
-#include "server/calls/refused_stream.h"
+#include "server/calls/refused_call.h"
 #include "server/watch/snapshot.h"
 #include "server/watch/watch_filter.h"
 
@@ -46,7 +46,7 @@ EventService::Stream* EventService::WatchEvents(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
   const auto caller = gate_.Admit(*context, "WatchEvents");
   const auto refuse = [context](const absl::Status& status) {
-    return new RefusedStream<Stream>(*context, status);
+    return new RefusedCall<Stream>(*context, status);
   };
   if (!caller.ok()) return refuse(caller.status());
   v1::WatchEventsRequest request;
@@ -61,7 +61,7 @@ EventService::Stream* EventService::WatchEvents(
   if (!filter.ok()) return refuse(filter.status());
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return refuse(checked);
-  auto on_done = [this](WatchCall* stream) { streams_.Remove(stream); };
+  auto on_done = [this](WatchCall* stream) { calls_.Remove(stream); };
   const WatchCall::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =
       std::make_shared<WatchCall>(shared, *context, std::move(on_done));
@@ -74,7 +74,7 @@ EventService::Stream* EventService::WatchEvents(
 void EventService::Start(const std::shared_ptr<WatchCall>& stream,
                          const WatchFilter& filter,
                          const v1::WatchEventsRequest& request) {
-  if (!streams_.Add(stream)) return;
+  if (!calls_.Add(stream)) return;
   const auto first = FirstRevision(request);
   if (!first.ok()) return stream->Close(ToGrpc(first.status()));
   EventMessages snapshot;

@@ -10,7 +10,7 @@
 #include "lib/base/loop.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/access/gate.h"
-#include "server/calls/open_streams.h"
+#include "server/calls/open_calls.h"
 #include "server/calls/unread_answers.h"
 #include "server/events/event_log.h"
 #include "server/registry/registry.h"
@@ -38,7 +38,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
         unread_(UnreadAnswers::Of(loop.context())),
         schedule_(loop, log),
         filters_(log),
-        streams_(loop.executor()) {}
+        calls_(loop.executor()) {}
 
   using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
@@ -48,7 +48,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // Ends every watch with OK, after the events until now; later ones are
   // refused.  Determined when the clients of all have been told; one that does
   // not read is never.  Idempotent.
-  Deferred<> EndStreams() { return streams_.End(); }
+  Deferred<> EndStreams() { return calls_.End(); }
 
  private:
   void Start(const std::shared_ptr<WatchCall>& stream,
@@ -67,7 +67,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // Loop thread only.
   WatchSchedule schedule_;
   EventFilters filters_;
-  OpenStreams streams_;
+  OpenCalls calls_;
 };
 
 }  // namespace portreeve::server

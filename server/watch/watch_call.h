@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "lib/base/loop.h"
-#include "server/calls/open_streams.h"
+#include "server/calls/open_calls.h"
 #include "server/calls/unread_answers.h"
 #include "server/control/control_connection.h"
 #include "server/events/event_log.h"
@@ -38,7 +38,7 @@ namespace portreeve::server {
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.
 class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                  public OpenStream,
+                  public OpenCall,
                   private WatchSchedule::Watcher {
  public:
   // What all streams share; each outlives them.

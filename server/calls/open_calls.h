@@ -1,6 +1,6 @@
-// OpenStreams: the calls of a service that are not over.
-#ifndef PORTREEVE_SERVER_CALLS_OPEN_STREAMS_H_
-#define PORTREEVE_SERVER_CALLS_OPEN_STREAMS_H_
+// OpenCalls: the calls of a service that are not over.
+#ifndef PORTREEVE_SERVER_CALLS_OPEN_CALLS_H_
+#define PORTREEVE_SERVER_CALLS_OPEN_CALLS_H_
 
 #include <boost/intrusive/list.hpp>
 #include <memory>
@@ -10,36 +10,36 @@
 
 namespace portreeve::server {
 
-// One of them: a reactor of gRPC, which ends by itself in the end.
-// Threads: loop thread only.
-class OpenStream {
+// A call that gRPC drives through a reactor, and that ends by itself in the
+// end. Threads: loop thread only.
+class OpenCall {
  public:
-  virtual ~OpenStream() = default;
+  virtual ~OpenCall() = default;
 
   // Ends it as its service does when the daemon goes: at once with
   // SHUTTING_DOWN where it has not begun, else as it is described there.
   virtual void CloseForShutdown() = 0;
 
  private:
-  friend class OpenStreams;
+  friend class OpenCalls;
 
   boost::intrusive::list_member_hook<> hook_;
-  std::shared_ptr<OpenStream> self_;  // While it is one of them.
+  std::shared_ptr<OpenCall> self_;  // While OpenCalls keeps it.
 };
 
 // gRPC's part in owning them, and the gate that ends them.
 // Threads: loop thread only, but for the constructor.
-class OpenStreams {
+class OpenCalls {
  public:
-  explicit OpenStreams(const Executor& executor) : all_ended_(executor) {}
-  OpenStreams(const OpenStreams&) = delete;
-  OpenStreams& operator=(const OpenStreams&) = delete;
+  explicit OpenCalls(const Executor& executor) : all_ended_(executor) {}
+  OpenCalls(const OpenCalls&) = delete;
+  OpenCalls& operator=(const OpenCalls&) = delete;
 
-  // Keeps `stream` until Remove().  False after End(): it was closed with
+  // Keeps `call` until Remove().  False after End(): it was closed with
   // SHUTTING_DOWN.  To keep it takes no memory: a call that nobody keeps
   // would never end.
-  bool Add(std::shared_ptr<OpenStream> stream);
-  void Remove(OpenStream* stream);
+  bool Add(std::shared_ptr<OpenCall> call);
+  void Remove(OpenCall* call);
 
   // Closes all, and later ones, for the shutdown.  Determined when there is
   // none left; one whose client does not read what it was sent stays.
@@ -52,12 +52,12 @@ class OpenStreams {
   bool ended_ = false;
   const Ivar<> all_ended_;
   boost::intrusive::list<
-      OpenStream,
+      OpenCall,
       boost::intrusive::member_hook<
-          OpenStream, boost::intrusive::list_member_hook<>, &OpenStream::hook_>>
-      streams_;
+          OpenCall, boost::intrusive::list_member_hook<>, &OpenCall::hook_>>
+      calls_;
 };
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_CALLS_OPEN_STREAMS_H_
+#endif  // PORTREEVE_SERVER_CALLS_OPEN_CALLS_H_

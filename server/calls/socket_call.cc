@@ -1,4 +1,4 @@
-#include "server/calls/socket_stream.h"
+#include "server/calls/socket_call.h"
 
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
@@ -11,16 +11,15 @@
 
 namespace portreeve::server {
 
-SocketStream::SocketStream(Loop& loop,
-                           const grpc::CallbackServerContext& context,
-                           OnDoneFunction on_done)
-    : CallStream(loop, context, std::move(on_done)), broken_(loop.executor()) {}
+SocketCall::SocketCall(Loop& loop, const grpc::CallbackServerContext& context,
+                       OnDoneFunction on_done)
+    : BidiCall(loop, context, std::move(on_done)), broken_(loop.executor()) {}
 
-bool SocketStream::AwaitsMessage() const {
-  return !message_ && !client_ended_ && !closed() && !CallStream::broken();
+bool SocketCall::AwaitsMessage() const {
+  return !message_ && !client_ended_ && !closed() && !is_broken();
 }
 
-Task<std::optional<ClientMessage>> SocketStream::Read(Carrier carrier) {
+Task<std::optional<ClientMessage>> SocketCall::Read(Carrier carrier) {
   if (AwaitsMessage()) {
     // If a Read() that was cancelled has asked already, it stays at that.
     if (!reading()) takes_directly_ = carrier == Carrier::kStream;
@@ -36,11 +35,11 @@ Task<std::optional<ClientMessage>> SocketStream::Read(Carrier carrier) {
   co_return std::exchange(message_, std::nullopt);
 }
 
-void SocketStream::WakeReader() {
+void SocketCall::WakeReader() {
   if (reader_) reader_->FillIfEmpty();
 }
 
-Task<bool> SocketStream::Write(v1::ServerFrame frame) {
+Task<bool> SocketCall::Write(v1::ServerFrame frame) {
   const Ivar<bool> taken(loop().executor());
   Send(Encode(frame), [taken](bool ok) { taken.Fill(ok); });
   frame = v1::ServerFrame();  // gRPC has its own copy.
@@ -48,28 +47,28 @@ Task<bool> SocketStream::Write(v1::ServerFrame frame) {
   co_return co_await answer.Wait();
 }
 
-void SocketStream::SendData(DataBlock data) {
+void SocketCall::SendData(DataBlock data) {
   const Ivar<bool> taken(loop().executor());
   data_taken_ = taken;
   SendAndContinue(EncodeData(std::move(data)),
                   [taken](bool ok) { taken.Fill(ok); });
 }
 
-Task<bool> SocketStream::DataTaken() {
+Task<bool> SocketCall::DataTaken() {
   AwaitSent();
   const Deferred<bool> answer = data_taken_->deferred();
   if (answer.determined()) co_return answer.value();
   co_return co_await answer.Wait();
 }
 
-void SocketStream::Join(std::shared_ptr<SharedDescriptor> socket) {
+void SocketCall::Join(std::shared_ptr<SharedDescriptor> socket) {
   SetCarries(Carries::kConnection);
   socket_ = std::move(socket);
 }
 
 // What the loop must not miss comes to it: everything but data, data that is
 // too large, and what the peer does not take at once.
-bool SocketStream::TakeDirectly(const grpc::ByteBuffer& message) {
+bool SocketCall::TakeDirectly(const grpc::ByteBuffer& message) {
   directly_sent_ = 0;
   if (socket_ == nullptr || !takes_directly_) return false;
   const std::optional<ReceivedData> data = ParseData(message);
@@ -82,7 +81,7 @@ bool SocketStream::TakeDirectly(const grpc::ByteBuffer& message) {
   return directly_sent_ == data->size();
 }
 
-bool SocketStream::ContinueSending(grpc::ByteBuffer* message) {
+bool SocketCall::ContinueSending(grpc::ByteBuffer* message) {
   if (socket_ == nullptr) return false;
   // The loop reads the end, and errors, once more.
   auto data = ReceiveBlock([this](std::span<char> space) {
@@ -94,7 +93,7 @@ bool SocketStream::ContinueSending(grpc::ByteBuffer* message) {
   return true;
 }
 
-void SocketStream::OnMessage(grpc::ByteBuffer message) {
+void SocketCall::OnMessage(grpc::ByteBuffer message) {
   ClientMessage read;
   read.data = ParseData(message);
   if (read.data) read.data->RemovePrefix(directly_sent_);
@@ -108,19 +107,19 @@ void SocketStream::OnMessage(grpc::ByteBuffer message) {
   }
 }
 
-void SocketStream::OnClientEnd() {
+void SocketCall::OnClientEnd() {
   client_ended_ = true;
   WakeReader();
 }
 
-void SocketStream::OnBroken() {
+void SocketCall::OnBroken() {
   broken_.FillIfEmpty();
   message_.reset();
   WakeReader();
 }
 
-void SocketStream::Close(const absl::Status& status) {
-  CallStream::Close(status);
+void SocketCall::Close(const absl::Status& status) {
+  BidiCall::Close(status);
   message_.reset();
   WakeReader();
 }

@@ -1,4 +1,4 @@
-#include "server/calls/handle_stream.h"
+#include "server/calls/handle_call.h"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -20,17 +20,16 @@ absl::Status NotStart() {
 
 }  // namespace
 
-HandleStream::HandleStream(Loop& loop,
-                           const grpc::CallbackServerContext& context,
-                           Registry& registry, AuditFunction audit,
-                           OnDoneFunction on_done)
-    : CallStream(loop, context, std::move(on_done)),
+HandleCall::HandleCall(Loop& loop, const grpc::CallbackServerContext& context,
+                       Registry& registry, AuditFunction audit,
+                       OnDoneFunction on_done)
+    : BidiCall(loop, context, std::move(on_done)),
       registry_(registry),
       unread_(UnreadAnswers::Of(loop.context())),
       peer_(context.peer()),
       audit_(std::move(audit)) {}
 
-void HandleStream::OnMessage(grpc::ByteBuffer message) {
+void HandleCall::OnMessage(grpc::ByteBuffer message) {
   v1::HandleRequest request;
   absl::Status status = Parse(std::move(message), request)
                             ? absl::OkStatus()
@@ -43,12 +42,12 @@ void HandleStream::OnMessage(grpc::ByteBuffer message) {
   ReadNext();
 }
 
-absl::Status HandleStream::TakeFirst(const v1::HandleRequest& request) {
+absl::Status HandleCall::TakeFirst(const v1::HandleRequest& request) {
   if (!request.has_start()) return NotStart();
   return Join(request.start().listener());
 }
 
-absl::Status HandleStream::Join(const std::string& listener) {
+absl::Status HandleCall::Join(const std::string& listener) {
   const auto id = ParseListenerName(listener, "start.listener");
   if (!id.ok()) return id.status();
   auto found = registry_.FindRemote(*id);
@@ -59,7 +58,7 @@ absl::Status HandleStream::Join(const std::string& listener) {
 }
 
 // The wait ends with Leave(), so it needs no reference to the stream.
-void HandleStream::Begin() {
+void HandleCall::Begin() {
   StartSendInitialMetadata();
   auto done = [this](error_code ec) {
     if (ec) return;
@@ -71,7 +70,7 @@ void HandleStream::Begin() {
       asio::bind_executor(loop().context().get_executor(), std::move(done))));
 }
 
-absl::Status HandleStream::TakeLater(const v1::HandleRequest& request) {
+absl::Status HandleCall::TakeLater(const v1::HandleRequest& request) {
   switch (request.kind_case()) {
     case v1::HandleRequest::kVerdict:
       return listener_->workers().Give(request.verdict());
@@ -83,31 +82,30 @@ absl::Status HandleStream::TakeLater(const v1::HandleRequest& request) {
   return InvalidMessage("a message must have one of its kinds set");
 }
 
-void HandleStream::OnClientEnd() {
+void HandleCall::OnClientEnd() {
   if (started_) return;
   audit_("", NotStart());
   Fail(NotStart());
 }
 
-void HandleStream::OnBroken() {
+void HandleCall::OnBroken() {
   Leave();
   Close(absl::CancelledError("the worker is gone"));
 }
 
-void HandleStream::Offer(const v1::Connection& connection) {
+void HandleCall::Offer(const v1::Connection& connection) {
   v1::HandleResponse response;
   *response.mutable_offer()->mutable_connection() = connection;
   Tell(response);
 }
 
-void HandleStream::AskForVerdict(
-    const v1::HandleResponse::HandlerError& error) {
+void HandleCall::AskForVerdict(const v1::HandleResponse::HandlerError& error) {
   v1::HandleResponse response;
   *response.mutable_handler_error() = error;
   Tell(response);
 }
 
-void HandleStream::Tell(const v1::HandleResponse& response) {
+void HandleCall::Tell(const v1::HandleResponse& response) {
   if (overloaded_) return;
   grpc::ByteBuffer message = Encode(response);
   const size_t bytes = message.Length() + kMessageBytes;
@@ -125,14 +123,14 @@ void HandleStream::Tell(const v1::HandleResponse& response) {
   });
 }
 
-void HandleStream::Leave() {
+void HandleCall::Leave() {
   if (!listener_) return;
   stop_waiting_.emit(asio::cancellation_type::terminal);
   const auto listener = std::move(listener_);
   listener->workers().Leave(number_);
 }
 
-void HandleStream::Fail(const absl::Status& status) {
+void HandleCall::Fail(const absl::Status& status) {
   Leave();
   DropUnsent();
   Close(status);

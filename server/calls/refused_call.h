@@ -1,6 +1,6 @@
-// RefusedStream: a stream that ends with an error before it begins.
-#ifndef PORTREEVE_SERVER_CALLS_REFUSED_STREAM_H_
-#define PORTREEVE_SERVER_CALLS_REFUSED_STREAM_H_
+// RefusedCall: a stream that ends with an error before it begins.
+#ifndef PORTREEVE_SERVER_CALLS_REFUSED_CALL_H_
+#define PORTREEVE_SERVER_CALLS_REFUSED_CALL_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -12,10 +12,10 @@ namespace portreeve::server {
 
 // Reads and writes nothing.  `Reactor` is that of the method.  gRPC owns it.
 template <typename Reactor>
-class RefusedStream final : public Reactor {
+class RefusedCall final : public Reactor {
  public:
-  RefusedStream(const grpc::CallbackServerContext& context,
-                const absl::Status& status) {
+  RefusedCall(const grpc::CallbackServerContext& context,
+              const absl::Status& status) {
     NoteAnswer(context);
     this->Finish(ToGrpc(status));
   }
@@ -25,4 +25,4 @@ class RefusedStream final : public Reactor {
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_CALLS_REFUSED_STREAM_H_
+#endif  // PORTREEVE_SERVER_CALLS_REFUSED_CALL_H_

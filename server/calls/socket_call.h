@@ -1,6 +1,6 @@
-// SocketStream: an Attach or Dial call as a ClientStream.
-#ifndef PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_
-#define PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_
+// SocketCall: an Attach or Dial call as a ClientStream.
+#ifndef PORTREEVE_SERVER_CALLS_SOCKET_CALL_H_
+#define PORTREEVE_SERVER_CALLS_SOCKET_CALL_H_
 
 #include <cstddef>
 #include <memory>
@@ -9,18 +9,18 @@
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
 #include "portreeve/v1/connection.pb.h"
-#include "server/calls/call_stream.h"
+#include "server/calls/bidi_call.h"
 #include "server/remote/client_stream.h"
 
 namespace portreeve::server {
 
 // Of each direction it holds one frame at most, but for a write that was
 // cancelled: what else the client sends stays in the stream's window.
-class SocketStream final : public ClientStream, public CallStream {
+class SocketCall final : public ClientStream, public BidiCall {
  public:
-  // As CallStream's.
-  SocketStream(Loop& loop, const grpc::CallbackServerContext& context,
-               OnDoneFunction on_done);
+  // As BidiCall's.
+  SocketCall(Loop& loop, const grpc::CallbackServerContext& context,
+             OnDoneFunction on_done);
 
   Task<std::optional<ClientMessage>> Read(Carrier carrier) override;
   Task<bool> Write(v1::ServerFrame frame) override;
@@ -59,4 +59,4 @@ class SocketStream final : public ClientStream, public CallStream {
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_CALLS_SOCKET_STREAM_H_
+#endif  // PORTREEVE_SERVER_CALLS_SOCKET_CALL_H_

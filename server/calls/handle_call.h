@@ -1,6 +1,6 @@
-// HandleStream: one Handle call.
-#ifndef PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_
-#define PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_
+// HandleCall: one Handle call.
+#ifndef PORTREEVE_SERVER_CALLS_HANDLE_CALL_H_
+#define PORTREEVE_SERVER_CALLS_HANDLE_CALL_H_
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 #include "portreeve/v1/handler.pb.h"
 #include "server/access/audit_log.h"
-#include "server/calls/call_stream.h"
+#include "server/calls/bidi_call.h"
 #include "server/calls/unread_answers.h"
 #include "server/registry/registry.h"
 #include "server/remote/worker_pool.h"
@@ -23,12 +23,12 @@ namespace portreeve::server {
 // What the client has not read yet waits here, and counts as unread answers of
 // its connection (server/calls/unread_answers.h).  A worker for which there is
 // no room any more is none: it leaves, and the call ends with OVERLOADED.
-class HandleStream final : public CallStream, private Worker {
+class HandleCall final : public BidiCall, private Worker {
  public:
-  // As CallStream's.  `registry` outlives it.  `audit` is told the listener's
+  // As BidiCall's.  `registry` outlives it.  `audit` is told the listener's
   // name when the client has joined it, or was refused.
-  HandleStream(Loop& loop, const grpc::CallbackServerContext& context,
-               Registry& registry, AuditFunction audit, OnDoneFunction on_done);
+  HandleCall(Loop& loop, const grpc::CallbackServerContext& context,
+             Registry& registry, AuditFunction audit, OnDoneFunction on_done);
 
   // Awaits the first message.
   void Start() { ReadNext(); }
@@ -65,4 +65,4 @@ class HandleStream final : public CallStream, private Worker {
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_CALLS_HANDLE_STREAM_H_
+#endif  // PORTREEVE_SERVER_CALLS_HANDLE_CALL_H_

@@ -1,4 +1,4 @@
-#include "server/calls/call_stream.h"
+#include "server/calls/bidi_call.h"
 
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/slice.h>
@@ -13,7 +13,7 @@
 
 namespace portreeve::server {
 
-grpc::ByteBuffer CallStream::Encode(
+grpc::ByteBuffer BidiCall::Encode(
     const google::protobuf::MessageLite& message) {
   const grpc::Slice slice(message.ByteSizeLong());
   // Nobody else has it yet.
@@ -21,20 +21,20 @@ grpc::ByteBuffer CallStream::Encode(
   return grpc::ByteBuffer(&slice, 1);
 }
 
-bool CallStream::Parse(grpc::ByteBuffer raw,
-                       google::protobuf::MessageLite& message) {
+bool BidiCall::Parse(grpc::ByteBuffer raw,
+                     google::protobuf::MessageLite& message) {
   grpc::ProtoBufferReader reader(&raw);
   return reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
 }
 
-CallStream::CallStream(Loop& loop, const grpc::CallbackServerContext& context,
-                       OnDoneFunction on_done)
+BidiCall::BidiCall(Loop& loop, const grpc::CallbackServerContext& context,
+                   OnDoneFunction on_done)
     : loop_(loop),
       context_(context),
       on_done_(std::move(on_done)),
       connection_(ConnectionOf(context)) {}
 
-void CallStream::SetCarries(Carries carries) {
+void BidiCall::SetCarries(Carries carries) {
   const Carries before = std::exchange(carries_, carries);
   if (before == carries || connection_ == nullptr) return;
   // It counts at any moment: the new way before the old one ends.
@@ -66,18 +66,18 @@ void CallStream::SetCarries(Carries carries) {
   }
 }
 
-void CallStream::ReadNext() {
+void BidiCall::ReadNext() {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (read_in_flight_ || end_seen_ || broken_ || closed()) return;
   read_in_flight_ = true;
   StartRead(&incoming_);
 }
 
-bool CallStream::TakeDirectly(const grpc::ByteBuffer&) { return false; }
+bool BidiCall::TakeDirectly(const grpc::ByteBuffer&) { return false; }
 
-bool CallStream::ContinueSending(grpc::ByteBuffer*) { return false; }
+bool BidiCall::ContinueSending(grpc::ByteBuffer*) { return false; }
 
-void CallStream::OnReadDone(bool ok) {
+void BidiCall::OnReadDone(bool ok) {
   if (ok && connection_ != nullptr) connection_->AddMessage(incoming_.Length());
   if (ok && TakeDirectly(incoming_)) {
     incoming_.Clear();
@@ -87,7 +87,7 @@ void CallStream::OnReadDone(bool ok) {
   loop_.Post([this, ok, cancelled] { TakeRead(ok, cancelled); });
 }
 
-void CallStream::TakeRead(bool ok, bool cancelled) {
+void BidiCall::TakeRead(bool ok, bool cancelled) {
   read_in_flight_ = false;
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
@@ -105,24 +105,24 @@ void CallStream::TakeRead(bool ok, bool cancelled) {
 
 // What ended may be the client's direction.  But where gRPC has refused a
 // message, as too large, it says the same first, and then cancels the call.
-void CallStream::AwaitCancel() {
+void BidiCall::AwaitCancel() {
   end_delay_.emplace(TimeSource::Of(loop_.context()));
   end_delay_->StartAfter(kEndDelay, [this] {
     if (!broken_ && !closed()) OnClientEnd();
   });
 }
 
-void CallStream::Send(grpc::ByteBuffer message,
-                      std::function<void(bool)> on_sent) {
+void BidiCall::Send(grpc::ByteBuffer message,
+                    std::function<void(bool)> on_sent) {
   Enqueue({std::move(message), std::move(on_sent), false});
 }
 
-void CallStream::SendAndContinue(grpc::ByteBuffer message,
-                                 std::function<void(bool)> on_sent) {
+void BidiCall::SendAndContinue(grpc::ByteBuffer message,
+                               std::function<void(bool)> on_sent) {
   Enqueue({std::move(message), std::move(on_sent), true});
 }
 
-void CallStream::Enqueue(Outgoing outgoing) {
+void BidiCall::Enqueue(Outgoing outgoing) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (broken_ || closed()) return outgoing.on_sent(false);
   AwaitSent();
@@ -130,7 +130,7 @@ void CallStream::Enqueue(Outgoing outgoing) {
   Pump();
 }
 
-void CallStream::DropUnsent() {
+void BidiCall::DropUnsent() {
   auto first = outgoing_.begin();
   if (write_in_flight_) ++first;
   std::list<Outgoing> dropped;
@@ -138,7 +138,7 @@ void CallStream::DropUnsent() {
   for (const Outgoing& outgoing : dropped) outgoing.on_sent(false);
 }
 
-void CallStream::Pump() {
+void BidiCall::Pump() {
   if (write_in_flight_) return;
   if (outgoing_.empty()) return FinishIfIdle();
   write_in_flight_ = true;
@@ -148,12 +148,12 @@ void CallStream::Pump() {
   Write();
 }
 
-void CallStream::Write() {
+void BidiCall::Write() {
   if (connection_ != nullptr) connection_->AddSent();
   StartWrite(&writing_);
 }
 
-void CallStream::OnWriteDone(bool ok) {
+void BidiCall::OnWriteDone(bool ok) {
   writing_.Clear();
   if (ok && continues_ && ContinueSending(&writing_)) return Write();
   End expected = End::kNotAwaited;
@@ -164,13 +164,13 @@ void CallStream::OnWriteDone(bool ok) {
   loop_.Post([this, ok] { TakeSent(ok); });
 }
 
-void CallStream::AwaitSent() {
+void BidiCall::AwaitSent() {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!write_in_flight_ || !continues_) return;
   if (write_end_.exchange(End::kAwaited) == End::kReached) TakeSent(true);
 }
 
-void CallStream::TakeSent(bool ok) {
+void BidiCall::TakeSent(bool ok) {
   write_in_flight_ = false;
   const Outgoing sent = std::move(outgoing_.front());
   outgoing_.pop_front();
@@ -180,11 +180,11 @@ void CallStream::TakeSent(bool ok) {
   AwaitSent();  // Who was queued may wait already.
 }
 
-void CallStream::OnCancel() {
+void BidiCall::OnCancel() {
   loop_.Post([this] { Break(); });
 }
 
-void CallStream::Break() {
+void BidiCall::Break() {
   if (std::exchange(broken_, true)) return;
   if (end_delay_) end_delay_->Cancel();
   AwaitSent();
@@ -193,7 +193,7 @@ void CallStream::Break() {
   OnBroken();
 }
 
-void CallStream::Close(const absl::Status& status) {
+void BidiCall::Close(const absl::Status& status) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!status_) status_ = status;
   if (end_delay_) end_delay_->Cancel();
@@ -201,11 +201,11 @@ void CallStream::Close(const absl::Status& status) {
   FinishIfIdle();
 }
 
-void CallStream::CloseForShutdown() {
+void BidiCall::CloseForShutdown() {
   if (!used_) Close(ShuttingDown());
 }
 
-void CallStream::FinishIfIdle() {
+void BidiCall::FinishIfIdle() {
   if (!closed() || !outgoing_.empty() || finished_) return;
   const grpc::Status status = ToGrpcOrLess(*status_);
   finished_ = true;
@@ -214,7 +214,7 @@ void CallStream::FinishIfIdle() {
 }
 
 // gRPC's last call: what was posted before it runs before it.
-void CallStream::OnDone() {
+void BidiCall::OnDone() {
   loop_.Post([this] {
     SetCarries(Carries::kNothing);
     on_done_(this);

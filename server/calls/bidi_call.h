@@ -1,6 +1,6 @@
-// CallStream: one bidirectional call of gRPC, driven from the loop.
-#ifndef PORTREEVE_SERVER_CALLS_CALL_STREAM_H_
-#define PORTREEVE_SERVER_CALLS_CALL_STREAM_H_
+// BidiCall: one bidirectional call of gRPC, driven from the loop.
+#ifndef PORTREEVE_SERVER_CALLS_BIDI_CALL_H_
+#define PORTREEVE_SERVER_CALLS_BIDI_CALL_H_
 
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/server_context.h>
@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "lib/base/loop.h"
 #include "lib/base/time_source.h"
-#include "server/calls/open_streams.h"
+#include "server/calls/open_calls.h"
 #include "server/control/control_connection.h"
 
 namespace portreeve::server {
@@ -31,9 +31,9 @@ namespace portreeve::server {
 // those two do not deal with.
 // Lifetime: the owner keeps it until `on_done`, which is called on the loop
 // once gRPC has let go of it.  Close() must be called in the end.
-class CallStream
+class BidiCall
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-      public OpenStream {
+      public OpenCall {
  public:
   // Ends the call with `status`, after what was given to Send().  Only the
   // first call counts.  Needed for a broken call, too.
@@ -49,11 +49,11 @@ class CallStream
   void OnDone() final;
 
  protected:
-  using OnDoneFunction = std::function<void(CallStream*)>;
+  using OnDoneFunction = std::function<void(BidiCall*)>;
 
   // Any thread.  `loop` outlives it; `context` is the call's.
-  CallStream(Loop& loop, const grpc::CallbackServerContext& context,
-             OnDoneFunction on_done);
+  BidiCall(Loop& loop, const grpc::CallbackServerContext& context,
+           OnDoneFunction on_done);
 
   // Asks for the next message, unless that was done already: one OnMessage(),
   // OnClientEnd() or OnBroken() follows, unless the call ends before.
@@ -87,7 +87,7 @@ class CallStream
 
   bool reading() const { return read_in_flight_; }
   bool closed() const { return status_.has_value(); }  // Close() was called.
-  bool broken() const { return broken_; }
+  bool is_broken() const { return broken_; }
   Loop& loop() const { return loop_; }
 
   // Whether this has dealt with `message`, so that the next is read and nobody
@@ -153,4 +153,4 @@ class CallStream
 
 }  // namespace portreeve::server
 
-#endif  // PORTREEVE_SERVER_CALLS_CALL_STREAM_H_
+#endif  // PORTREEVE_SERVER_CALLS_BIDI_CALL_H_
