@@ -1,4 +1,4 @@
-// Answers: what a loop has done for unary RPCs, on its way to the clients.
+// Answers: the answers of a loop to unary RPCs, on their way to the clients.
 #ifndef PORTREEVE_SERVER_CALLS_ANSWERS_H_
 #define PORTREEVE_SERVER_CALLS_ANSWERS_H_
 
@@ -19,7 +19,7 @@ namespace asio = boost::asio;
 // gRPC.  So the answers of a step of the loop are given together, and as soon
 // as a thread of gRPC is awake, it gives those that are left.
 //
-// One for each io_context: Of() finds or makes it.
+// There is one for each io_context: Of() finds or makes it.
 class Answers {
  public:
   static Answers& Of(asio::io_context& loop);
@@ -28,7 +28,8 @@ class Answers {
   Answers(const Answers&) = delete;
   Answers& operator=(const Answers&) = delete;
 
-  // Of the same loop; here so that a call looks for one of them only.
+  // Those of the same loop.  They are here so that a call has to look up only
+  // one service of the loop.
   UnreadAnswers& unread() { return unread_; }
 
   // One call's answer, which is kept with the call: a call without one would
@@ -44,12 +45,12 @@ class Answers {
   // Threads: the loop's.
   void Add(Answer& answer);
 
-  // Gives all that are to be given by now.  Never waits for the loop.
+  // Gives all answers that are due by now.  It never waits for the loop.
   // Threads: any.
   void Give();
 
  private:
-  // The oldest first.
+  // A list, the oldest first.
   struct List {
     void Append(const List& more);
     Answer* TakeFirst();  // Null: it is empty.

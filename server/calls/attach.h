@@ -1,5 +1,5 @@
 // ServeAttach, ServeDial: the calls whose stream is a socket, from their first
-// frame to their end (API.md "Attach and Dial").
+// frame to their end (proto/portreeve/v1/connection.proto).
 #ifndef PORTREEVE_SERVER_CALLS_ATTACH_H_
 #define PORTREEVE_SERVER_CALLS_ATTACH_H_
 
@@ -23,8 +23,9 @@ namespace portreeve::server {
 Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
                    AuditFunction audit);
 
-// The same for `dial`.  Before `opened`: INVALID_FIELD, OUTSIDE_POLICY,
-// SELF_CONNECT, SHUTTING_DOWN, FD_LIMIT, and the errors of ConnectSock().
+// Does the same for `dial`.  The errors before `opened` are INVALID_FIELD,
+// OUTSIDE_POLICY, SELF_CONNECT, SHUTTING_DOWN, FD_LIMIT, and those of
+// ConnectSock().
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,
                  AuditFunction audit);
 

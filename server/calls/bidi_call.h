@@ -22,25 +22,25 @@
 
 namespace portreeve::server {
 
-// What Attach, Dial and Handle have in common.  Messages are raw, for gRPC
-// tells a message that it cannot parse and the client's end in the same way.
+// What Attach, Dial and Handle have in common.  Messages are raw, since gRPC
+// reports a message that it cannot parse and the client's end in the same way.
 //
-// Threads: every field is touched on the loop only, but for those that gRPC has
-// while a read or a write is in flight; the methods that are not gRPC's
-// reactions are called there, but for the two that say so; reactions post what
-// those two do not deal with.
-// Lifetime: the owner keeps it until `on_done`, which is called on the loop
-// once gRPC has let go of it.  Close() must be called in the end.
+// Threads: every field is touched on the loop only, but for those that gRPC
+// owns while a read or a write is in flight.  The methods are called there,
+// too, but for gRPC's reactions, which post to the loop, and for TakeDirectly()
+// and ContinueSending(). Lifetime: the owner keeps it until `on_done`, which is
+// called on the loop once gRPC has let go of it.  Close() must be called in the
+// end.
 class BidiCall
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public OpenCall {
  public:
-  // Ends the call with `status`, after what was given to Send().  Only the
-  // first call counts.  Needed for a broken call, too.
+  // Ends the call with `status`, once what was given to Send() is sent.  Only
+  // the first call of Close() counts.  A broken call needs it, too.
   virtual void Close(const absl::Status& status);
 
-  // With SHUTTING_DOWN, if no message has come yet: the others end with what
-  // they are for.
+  // Ends the call with SHUTTING_DOWN if no message has come yet.  Another one
+  // ends when its connection or its listener does.
   void CloseForShutdown() final;
 
   void OnReadDone(bool ok) final;
@@ -51,7 +51,7 @@ class BidiCall
  protected:
   using OnDoneFunction = std::function<void(BidiCall*)>;
 
-  // Any thread.  `loop` outlives it; `context` is the call's.
+  // `loop` outlives it; `context` is the call's.  Threads: any.
   BidiCall(Loop& loop, const grpc::CallbackServerContext& context,
            OnDoneFunction on_done);
 
@@ -62,26 +62,26 @@ class BidiCall
   static grpc::ByteBuffer Encode(const google::protobuf::MessageLite& message);
 
   // Sends `message` after those before it.  `on_sent` gets true when HTTP/2's
-  // flow control has taken it over, false when it never will; it must not call
-  // the stream.
+  // flow control has taken the message over, and false when it never will; it
+  // must not use this call.
   void Send(grpc::ByteBuffer message, std::function<void(bool)> on_sent);
 
-  // The same, and after it, one by one, what ContinueSending() gives, until
-  // that is nothing.  That all of this was sent is only told once it was asked
-  // for by AwaitSent(), so that nobody is woken for nothing.
+  // Sends `message` in the same way, and after it, one by one, what
+  // ContinueSending() gives, until that is nothing.  `on_sent` is called only
+  // once AwaitSent() has asked for it, so that nobody is woken for nothing.
   void SendAndContinue(grpc::ByteBuffer message,
                        std::function<void(bool)> on_sent);
   void AwaitSent();
 
-  // False if `raw` is not a message of this type.
+  // Gives false if `raw` is not a message of the type of `message`.
   static bool Parse(grpc::ByteBuffer raw,
                     google::protobuf::MessageLite& message);
 
   // Forgets what is not on its way yet.
   void DropUnsent();
 
-  // How a call of Attach or Dial stands to its connection: as it counts among
-  // those of its client (server/control/control_connection.h).
+  // What a call of Attach or Dial counts as among the calls of its client
+  // (server/control/control_connection.h).
   enum class Carries { kNothing, kUnjoined, kConnection, kEnded };
   void SetCarries(Carries carries);
 
@@ -90,19 +90,19 @@ class BidiCall
   bool is_broken() const { return broken_; }
   Loop& loop() const { return loop_; }
 
-  // Whether this has dealt with `message`, so that the next is read and nobody
-  // is told.  On a thread of gRPC, while ReadNext() waits for a message; one at
-  // a time.
+  // Gives true if it has dealt with `message`: then the next one is read, and
+  // OnMessage() is not called.
+  // Threads: one of gRPC, while ReadNext() waits for a message; one at a time.
   virtual bool TakeDirectly(const grpc::ByteBuffer& message);
-  // Whether there is a `message` to send next.  On a thread of gRPC, for
-  // SendAndContinue(); one at a time.
+  // Gives true if it has put the message to send next into `message`.
+  // Threads: one of gRPC, for SendAndContinue(); one at a time.
   virtual bool ContinueSending(grpc::ByteBuffer* message);
 
   virtual void OnMessage(grpc::ByteBuffer message) = 0;
-  // The client sends no more; it still reads.
+  // Is called when the client sends no more; it still reads.
   virtual void OnClientEnd() = 0;
-  // The call was cancelled, its deadline has passed, or the client is lost.
-  // Once, and never after Close().
+  // Is called when the call was cancelled, its deadline has passed, or the
+  // client is lost: once, and never after Close().
   virtual void OnBroken() = 0;
 
  private:
@@ -112,7 +112,7 @@ class BidiCall
     bool continues;
   };
 
-  // How long after an end gRPC may take to tell that it cancels the call.
+  // How long after an end gRPC may take to report that it cancels the call.
   static constexpr std::chrono::milliseconds kEndDelay{10};
 
   void Enqueue(Outgoing outgoing);
@@ -127,7 +127,7 @@ class BidiCall
   Loop& loop_;
   const grpc::CallbackServerContext& context_;  // Until OnDone().
   const OnDoneFunction on_done_;
-  // Of the control plane; null where nobody counts.
+  // The client's connection; null where nobody counts its calls.
   const std::shared_ptr<ControlConnection> connection_;
   Carries carries_ = Carries::kNothing;
 
@@ -136,13 +136,13 @@ class BidiCall
   bool end_seen_ = false;
   std::optional<Timer> end_delay_;  // From end_seen_ on.
   bool used_ = false;
-  // The front one is on its way while write_in_flight_; gRPC has its message
-  // then, and those with which it continues.
+  // While write_in_flight_ the first one is on its way, and gRPC has its
+  // message and those with which it continues.
   std::list<Outgoing> outgoing_;
   bool write_in_flight_ = false;
   grpc::ByteBuffer writing_;  // gRPC reads it while a write is in flight.
   bool continues_ = false;    // Of that write; set before it.
-  // Of one that continues: who is to tell its end.  gRPC's thread and the loop
+  // Who reports the end of a write that continues: gRPC's thread and the loop
   // meet here.
   enum class End { kNotAwaited, kReached, kAwaited };
   std::atomic<End> write_end_ = End::kAwaited;

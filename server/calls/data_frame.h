@@ -12,12 +12,12 @@
 
 namespace portreeve::server {
 
-// The bytes of `message`, if it is a v1::ClientFrame that has one `data` field
-// and nothing else; nullopt for everything else, be it a frame or not, and for
-// what this does not know how to read: protobuf decides about that.
+// Gives the bytes of `message` if it is a v1::ClientFrame that has one `data`
+// field and nothing else.  It gives nullopt for everything else, be it a frame
+// or not, and for what it cannot read itself: protobuf decides about that.
 std::optional<ReceivedData> ParseData(const grpc::ByteBuffer& message);
 
-// `block` as a v1::ServerFrame, without a copy.
+// Gives `block` as a v1::ServerFrame, without a copy.
 grpc::ByteBuffer EncodeData(DataBlock block);
 
 }  // namespace portreeve::server

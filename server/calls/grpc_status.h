@@ -8,14 +8,14 @@
 
 namespace portreeve::server {
 
-// `status` with a google.rpc.Status in the trailer that it belongs in: one
-// ErrorInfo and, for INVALID_ARGUMENT and for what is about a field, a
-// BadRequest.  Texts are clipped: gRPC clients take 8 KiB of trailers.  Any
-// thread.
+// Gives `status` with a google.rpc.Status for the trailer: one ErrorInfo and,
+// for INVALID_ARGUMENT and for errors that name a field, a BadRequest.  Texts
+// are clipped, since gRPC clients take no more than 8 KiB of trailers. Threads:
+// any.
 grpc::Status ToGrpc(const absl::Status& status);
 
-// The same for a call that must have an answer: where there is no memory for
-// words, INTERNAL without any.  Never throws.
+// Does the same for a call that must have an answer: where there is no memory
+// for words, it gives INTERNAL without any.  It never throws.
 grpc::Status ToGrpcOrLess(const absl::Status& status);
 
 }  // namespace portreeve::server

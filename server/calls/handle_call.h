@@ -17,16 +17,17 @@
 
 namespace portreeve::server {
 
-// Becomes a worker of the listener that the client names, and leaves when the
-// call ends or breaks.  A client that sends no more still gets its offers.
+// A call becomes a worker of the listener that the client names, and leaves it
+// when the call ends or breaks.  A client that sends no more still gets offers.
 //
 // What the client has not read yet waits here, and counts as unread answers of
-// its connection (server/calls/unread_answers.h).  A worker for which there is
-// no room any more is none: it leaves, and the call ends with OVERLOADED.
+// its connection (server/calls/unread_answers.h).  Where there is no room for
+// it any more, the worker leaves, and the call ends with OVERLOADED.
 class HandleCall final : public BidiCall, private Worker {
  public:
-  // As BidiCall's.  `registry` outlives it.  `audit` is told the listener's
-  // name when the client has joined it, or was refused.
+  // The arguments are those of BidiCall.  `registry` outlives it.  `audit` is
+  // called with the listener's name when the client has joined it, or was
+  // refused.
   HandleCall(Loop& loop, const grpc::CallbackServerContext& context,
              Registry& registry, AuditFunction audit, OnDoneFunction on_done);
 
@@ -46,7 +47,7 @@ class HandleCall final : public BidiCall, private Worker {
   absl::Status Join(const std::string& listener);
   absl::Status TakeLater(const v1::HandleRequest& request);
   void Tell(const v1::HandleResponse& response);
-  // Tells the client that it counts, and awaits the listener's end.
+  // Confirms to the client that it is a worker, and awaits the listener's end.
   void Begin();
   void Leave();
   void Fail(const absl::Status& status);

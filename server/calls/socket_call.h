@@ -14,11 +14,11 @@
 
 namespace portreeve::server {
 
-// Of each direction it holds one frame at most, but for a write that was
-// cancelled: what else the client sends stays in the stream's window.
+// It holds one frame of each direction at most, but for a write that was
+// cancelled: what else the client sends stays in HTTP/2's window.
 class SocketCall final : public ClientStream, public BidiCall {
  public:
-  // As BidiCall's.
+  // The arguments are those of BidiCall.
   SocketCall(Loop& loop, const grpc::CallbackServerContext& context,
              OnDoneFunction on_done);
 

@@ -32,10 +32,11 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// The bytes of one answer, from when it is known until gRPC has let go of it.
+// The bytes of one answer, which count from when it is known until gRPC has let
+// go of it.
 class UnreadAnswer {
  public:
-  // Of a call and its response, which live until then.
+  // The call and its response live as long as this.
   UnreadAnswer(UnreadAnswers& unread,
                const grpc::CallbackServerContext& context,
                const google::protobuf::MessageLite& response)
@@ -44,10 +45,10 @@ class UnreadAnswer {
   UnreadAnswer& operator=(const UnreadAnswer&) = delete;
   ~UnreadAnswer();
 
-  // The answer is what the response is now.  OVERLOADED if that is too much.
-  // Once.
+  // Counts the response as it is now, or gives OVERLOADED if that is too much.
+  // It must be called once at most.
   absl::Status Count();
-  // It is known: the call waits for nothing any more.
+  // Notes that the answer is known: the call waits for nothing any more.
   void Note() const;
 
  private:
@@ -58,14 +59,14 @@ class UnreadAnswer {
   size_t bytes_ = 0;  // That are counted.
 };
 
-// An RPC that a step of the loop answers.
+// The reactor of an RPC that one step of the loop answers.
 class LoopReactor final : public grpc::ServerUnaryReactor {
  public:
   LoopReactor(asio::io_context& loop,
               const grpc::CallbackServerContext& context,
               const google::protobuf::MessageLite& response);
 
-  // Never throws.
+  // It never throws.
   // Threads: the loop's.
   void Answer(absl::Status status);
 
@@ -77,11 +78,12 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
   UnreadAnswer unread_;
 };
 
-// What is thrown on the loop instead of an answer; the top-level monitor is
-// told.  In a catch clause.  Never throws.
+// Gives the answer for the exception that is being handled, and sends that to
+// the top-level monitor.  It must be called in a catch clause, and never
+// throws.
 absl::Status AnswerToException();
 
-// Moves a result into its place.
+// Moves the value of `result` into `place`, or gives its error.
 template <typename T>
 absl::Status Put(absl::StatusOr<T> result, T* place) {
   if (result.ok()) *place = *std::move(result);
@@ -109,7 +111,7 @@ grpc::ServerUnaryReactor* AnswerOnLoop(
   return reactor;
 }
 
-// The same for a page of a list, which is large: it is not even made for a
+// Does the same for a page of a list, which is large: it is not even made for a
 // client that leaves too much unread by then.
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerPageOnLoop(
@@ -123,7 +125,7 @@ grpc::ServerUnaryReactor* AnswerPageOnLoop(
   return AnswerOnLoop(loop, context, response, std::move(make));
 }
 
-// An RPC that waits for something on the loop: see AnswerWhen().
+// The reactor of an RPC that waits for something on the loop: see AnswerWhen().
 //
 // Threads: Start() on gRPC's; every field is touched on the loop only, but for
 // self_, which nothing but Start() and OnDone() uses.

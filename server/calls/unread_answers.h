@@ -17,19 +17,19 @@ namespace portreeve::server {
 
 namespace asio = boost::asio;
 
-// A client may ask and not read: what it was answered waits, call by call,
-// until HTTP/2's flow control lets it go.  Here the bytes of large answers, and
-// of what waits for those who read no stream, are counted for each connection,
-// whose name is the peer's (grpc::ServerContext::peer()).
+// A client may ask and not read: then its answers wait, call by call, until
+// HTTP/2's flow control lets them go.  This counts, for each connection, the
+// bytes of large answers and of what waits for clients that do not read their
+// streams.  A connection is named by its peer (grpc::ServerContext::peer()).
 //
-// One for each io_context: Of() finds or makes it.
+// There is one for each io_context: Of() finds or makes it.
 // Threads: any.
 class UnreadAnswers {
  public:
-  // What may wait for one connection.
+  // How much may wait for one connection.
   static constexpr size_t kMaxBytes = size_t{16} << 20;
-  // So much of each call is not counted, which costs something: the number of
-  // calls is bounded, too.
+  // An answer of so many bytes or fewer is not counted, since counting costs
+  // something, and the number of calls is bounded, too.
   static constexpr size_t kSmallBytes = 4096;
 
   static UnreadAnswers& Of(asio::io_context& loop);
@@ -38,17 +38,18 @@ class UnreadAnswers {
   UnreadAnswers(const UnreadAnswers&) = delete;
   UnreadAnswers& operator=(const UnreadAnswers&) = delete;
 
-  // Counts `bytes` more for `peer`: true.  False, and counts nothing, where
-  // they do not fit.  What is too much by itself fits where there is nothing
-  // else.
+  // Counts `bytes` more for `peer` and gives true.  Where they do not fit it
+  // counts nothing and gives false.  What is too much by itself fits where
+  // there is nothing else.
   bool TryAdd(const std::string& peer, size_t bytes);
-  // The same for what cannot be refused any more: it is counted all the same.
+  // Counts what cannot be refused any more, whether it fits or not.
   void Add(const std::string& peer, size_t bytes);
-  // They are not there any more.
+  // Stops counting `bytes` of `peer`.
   void Remove(const std::string& peer, size_t bytes);
 
-  // Whether a further call need not even be tried: something did not fit, or
-  // would not, and nothing was read since.  Costs nothing while nobody is.
+  // Gives true where a further call need not even be tried: something did not
+  // fit, or would not, and nothing was read since.  It costs nothing while no
+  // client is full.
   bool IsFull(const grpc::ServerContextBase& context) {
     return num_full_.load(std::memory_order_relaxed) > 0 &&
            IsFull(context.peer());
@@ -72,7 +73,7 @@ class UnreadAnswers {
       PORTREEVE_GUARDED_BY(mutex_);
 };
 
-// RESOURCE_EXHAUSTED / OVERLOADED: too much is unread.
+// Gives RESOURCE_EXHAUSTED / OVERLOADED, which says that too much is unread.
 absl::Status TooMuchUnread();
 
 }  // namespace portreeve::server

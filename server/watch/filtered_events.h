@@ -15,10 +15,10 @@
 
 namespace portreeve::server {
 
-// Threads: loop thread only, but the bytes of a batch: any.
+// Threads: loop thread only, but for the bytes of a batch, which any may read.
 class FilteredEvents {
  public:
-  // How many events one batch is taken from at most.
+  // One batch is taken from so many events at most.
   static constexpr int64_t kMaxScan = 4096;
 
   // Revisions first to end - 1, as far as they pass the filter, encoded; the
@@ -35,17 +35,17 @@ class FilteredEvents {
 
   const WatchFilter& filter() const { return filter_; }
 
-  // A batch that begins with `first`, which is at most the log's last revision.
-  // What the log has dropped is a gap at its front.  It does not always go as
-  // far as the log does: ask again with its end.
+  // Gives a batch that begins with `first`, which is at most the log's last
+  // revision.  What the log has dropped is a gap at its front.  A batch does
+  // not always go as far as the log does: ask again with its end.
   const Batch& From(int64_t first);
 
-  // The bytes that are kept for those who ask next.
+  // How many bytes are kept for those who ask next.
   size_t kept_bytes() const { return kept_bytes_; }
 
  private:
-  // Who asks together asks for the last one; who was still busy with another
-  // when that was made asks for it a little later.
+  // Those who ask together ask for the last one; whoever was still busy when
+  // that was made asks for it a little later.
   static constexpr size_t kMaxKept = 8;
 
   Batch Make(int64_t first) const;
@@ -56,7 +56,7 @@ class FilteredEvents {
   size_t kept_bytes_ = 0;
 };
 
-// One FilteredEvents for each filter that somebody has.
+// Keeps one FilteredEvents for each filter that somebody has.
 // Threads: loop thread only.
 class EventFilters {
  public:

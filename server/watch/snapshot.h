@@ -1,4 +1,5 @@
-// The initial snapshot of a watch: what is, as events (API.md "Events").
+// The initial snapshot of a watch: what there is, as events
+// (proto/portreeve/v1/event.proto).
 #ifndef PORTREEVE_SERVER_WATCH_SNAPSHOT_H_
 #define PORTREEVE_SERVER_WATCH_SNAPSHOT_H_
 
@@ -14,10 +15,10 @@ struct WatchFilter;
 // Encoded WatchEventsResponses, in order; none is empty.
 using EventMessages = std::deque<std::string>;
 
-// The most of a message of events, unless one event is larger.
+// A message of events has no more bytes than this, unless one event is larger.
 inline constexpr size_t kMaxEventMessageBytes = 256 * 1024;
 
-// listener_created for every listener that is remembered and
+// Gives listener_created for every listener that is remembered and
 // connection_accepted for every live connection, each in the order of names,
 // as far as they pass the filter; then snapshot_done.  All have the last
 // revision of `log`: what follows in it is what happens after this call.

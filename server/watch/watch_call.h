@@ -41,7 +41,7 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                   public OpenCall,
                   private WatchSchedule::Watcher {
  public:
-  // What all streams share; each outlives them.
+  // What all calls share; each of these outlives them.
   struct Shared {
     Loop& loop;
     EventLog& log;
@@ -49,14 +49,13 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     UnreadAnswers& unread;
   };
 
-  // `context` is the call's.  Any thread.
+  // `context` is the call's.  Threads: any.
   WatchCall(const Shared& shared, const grpc::CallbackServerContext& context,
             std::function<void(WatchCall*)> on_done);
 
-  // Counts from now on: sends initial metadata, `snapshot`, and every one of
-  // `events` from revision `first` on.  `first` is at most the log's last + 1.
-  // Where there is no room for the snapshot it closes with OVERLOADED instead.
-  // Loop thread.
+  // Sends initial metadata, `snapshot`, and every one of `events` from revision
+  // `first` on, which is at most the log's last + 1.  Where there is no room
+  // for the snapshot it closes with OVERLOADED instead. Threads: loop thread.
   void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
              EventMessages snapshot);
 

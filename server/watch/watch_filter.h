@@ -18,8 +18,8 @@ struct WatchFilter {
   std::set<std::string> listeners;  // Names; empty: all, and dialled ones.
   std::bitset<v1::EventKind_ARRAYSIZE> kinds;  // None: all.
 
-  // `listener_name`: of the listener that the event is about; empty for dialled
-  // connections.
+  // `listener_name` is that of the listener that the event is about, and empty
+  // for dialled connections.
   bool Passes(v1::EventKind kind, const std::string& listener_name) const;
 
   bool operator==(const WatchFilter&) const = default;

@@ -13,17 +13,17 @@
 
 namespace portreeve::server {
 
-// All look in the same step, so that they want the same events and these are
-// encoded once.  A lone event is looked at in the next step of the loop, or
-// kPause after the last look.  Where kBurst events have come by then, they wait
-// for more: until kBurstPause after the last look, or for kManyEvents.  So a
-// burst makes few messages, which are what costs, and an event costs a
-// comparison, however many watch.
+// All watchers look in the same step, so that they want the same events, and
+// these are encoded once.  A lone event is looked at in the next step of the
+// loop, or kPause after the last look.  Where kBurst events have come by then,
+// they wait for more: until kBurstPause after the last look, or for
+// kManyEvents.  So a burst makes few messages, which are what costs, and an
+// event costs a comparison, however many watch.
 //
-// The log does not know of it while nobody waits.
+// The log does not know of the schedule while nobody waits.
 //
-// Threads: loop thread only, but the constructor and the destructor: these
-// where nothing waits.
+// Threads: loop thread only, but for the constructor and the destructor, which
+// any may call while nobody waits.
 class WatchSchedule {
  public:
   static constexpr std::chrono::milliseconds kPause{8};
@@ -31,14 +31,14 @@ class WatchSchedule {
   static constexpr int64_t kBurst = 64;
   static constexpr int64_t kManyEvents = 1024;
 
-  // Who waits.
+  // Somebody who waits.
   class Watcher {
    public:
     virtual ~Watcher() = default;
 
-    // The revision that it wants next.
+    // Gives the revision that it wants next.
     virtual int64_t next() const = 0;
-    // Called once after each Wait(): the log has news, for others at least.
+    // Is called once after each Wait(): the log has news, for others at least.
     virtual void Look() = 0;
   };
 
@@ -47,10 +47,10 @@ class WatchSchedule {
   WatchSchedule(const WatchSchedule&) = delete;
   WatchSchedule& operator=(const WatchSchedule&) = delete;
 
-  // Calls watcher.Look() in a later step, once the log has what it wants next.
-  // It does not wait yet.
+  // Calls watcher.Look() in a later step, once the log has what the watcher
+  // wants next.  The watcher must not wait already.
   void Wait(Watcher& watcher);
-  // It does not want to be called any more; it need not wait.
+  // Forgets that the watcher waits, if it does.
   void Forget(Watcher& watcher);
 
  private:
@@ -58,7 +58,7 @@ class WatchSchedule {
   void Schedule();
   void OnPause();
   void Look();
-  // How many the next look will see.
+  // How many events the next look will see.
   int64_t NumNew() const { return log_.last_revision() - looked_at_; }
 
   Loop& loop_;
