@@ -81,15 +81,22 @@ void ForwardLoops::Open(Id id, Listener listener) {
     Forget(old);
   }
   Entry entry{std::move(listener), std::nullopt};
-  if (std::holds_alternative<Inet::Address>(entry.listener.address)) {
-    const uint16_t port = PortOf(entry.listener.address);
-    by_port_.emplace(port, id);
-    SetPort(port, true);
-  } else {
+  const auto* const inet = std::get_if<Inet::Address>(&entry.listener.address);
+  if (inet == nullptr) {
     entry.file = FileAt(std::get<Unix::Address>(entry.listener.address).path());
+    listeners_.emplace(id, std::move(entry));
     ++num_files_;
+    return;
   }
-  listeners_.emplace(id, std::move(entry));
+  const uint16_t port = inet->port();
+  const auto added = listeners_.emplace(id, std::move(entry)).first;
+  // What is found by its port is in listeners_.
+  absl::Cleanup undo = [&]() PORTREEVE_REQUIRES(mutex_) {
+    listeners_.erase(added);
+  };
+  by_port_.emplace(port, id);
+  std::move(undo).Cancel();
+  SetPort(port, true);
 }
 
 void ForwardLoops::Close(Id id) {

@@ -72,7 +72,9 @@ class ForwardLoops {
   ForwardLoops& operator=(const ForwardLoops&) = delete;
 
   Id NewId() { return ++last_id_; }
-  // The listener forwards from now on, or does so otherwise than before.
+  // The listener forwards from now on, or does so otherwise than before.  Where
+  // there is no memory for it, std::bad_alloc is thrown, and it is as if it was
+  // closed.
   void Open(Id id, Listener listener);
   // The listener forwards no more, or is closed.  Idempotent.
   void Close(Id id);
