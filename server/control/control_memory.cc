@@ -33,6 +33,9 @@ constexpr std::chrono::seconds kMarkInterval{1};
 
 MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
                                        int64_t resident, int64_t credit) {
+  // What was too large before a pause may have been so for something else.
+  if (last_look_ && now - *last_look_ > kMarkInterval) too_large_since_.reset();
+  last_look_ = now;
   const Memory memory{bytes, resident, credit, credit};
   const bool is_first = !marked_.has_value();
   if (is_first || now - *marked_ >= kMarkInterval) {

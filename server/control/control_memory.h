@@ -94,7 +94,8 @@ class MemoryPolicy {
   int64_t credit_ = 0;  // The most of late.
   TimePoint credit_until_{};
   bool credit_has_fallen_ = false;  // By much, since then.
-  std::optional<TimePoint> too_large_since_;
+  std::optional<TimePoint> last_look_;
+  std::optional<TimePoint> too_large_since_;  // Seen without a pause.
   TimePoint alert_until_{};
   int num_trimmed_ = 0;  // Since the last shutdown.
   std::optional<TimePoint> next_trim_;

@@ -21,7 +21,9 @@ TEST(MemoryPolicy, TheLimitIsTheMostThatIsFine) {
   EXPECT_EQ(policy.Look(At(milliseconds(99)), 91, 91), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(100)), 91, 91), Alarm::kLevel);
   // As long as it lasts.
-  EXPECT_EQ(policy.Look(At(seconds(9)), 91, 91), Alarm::kLevel);
+  for (int second = 1; second <= 9; ++second) {
+    EXPECT_EQ(policy.Look(At(seconds(second)), 91, 91), Alarm::kLevel);
+  }
   EXPECT_EQ(policy.Look(At(seconds(9)), 90, 90), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(seconds(9)), -1'000, -1'000), Alarm::kNone);
 }
@@ -76,6 +78,22 @@ TEST(MemoryPolicy, BeforeAnybodyHasToGoTheHeapIsTrimmed) {
     EXPECT_EQ(policy.Look(At(begin + milliseconds(102)), 960, 960),
               Alarm::kNone);
   }
+}
+
+// Nobody has sent anything since, and what is left may be somebody else's.
+TEST(MemoryPolicy, AfterAPauseTheHeapIsTrimmedFirstOnceMore) {
+  MemoryPolicy policy(960);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 970, 970), Alarm::kNone);
+  policy.OnTrimmed(At(seconds(0)));
+  EXPECT_EQ(policy.Look(At(seconds(1)), 970, 970), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(seconds(2)), 970, 970), Alarm::kLevel);
+  const auto later = seconds(3) + milliseconds(1);
+  EXPECT_EQ(policy.Look(At(later), 970, 970), Alarm::kNone);
+  ASSERT_TRUE(policy.next_trim().has_value());
+  EXPECT_LE(*policy.next_trim(), At(later));
+  EXPECT_EQ(policy.Look(At(later + milliseconds(99)), 970, 970), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(later + milliseconds(100)), 970, 970),
+            Alarm::kLevel);
 }
 
 // A flood that goes on would take more meanwhile.
