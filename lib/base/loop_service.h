@@ -7,6 +7,8 @@
 #include <optional>
 #include <type_traits>
 
+#include "lib/base/check.h"
+
 namespace portreeve {
 
 namespace asio = boost::asio;
@@ -26,7 +28,10 @@ class LoopService final : public asio::execution_context::service {
     }
   }
 
-  T& object() { return *object_; }
+  T& object() {
+    PORTREEVE_CHECK(object_.has_value());  // The loop has ended.
+    return *object_;
+  }
 
  private:
   void shutdown() override {
@@ -46,7 +51,8 @@ class LoopService final : public asio::execution_context::service {
 // waits with Asio.
 //
 // Throws what T's constructor throws, and the next call tries again.
-// Threads: any; where several threads make one at once, they all get the same.
+// Threads: any where a T may be made and used on any thread: where several
+// threads make one at once, they all get the same.  Else the loop's thread.
 template <typename T>
 T& OfLoop(asio::io_context& loop) {
   return asio::use_service<internal::LoopService<T>>(loop).object();

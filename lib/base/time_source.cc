@@ -15,6 +15,12 @@ namespace {
 // Outlives the loop's queue, where the wait that has it may be.
 struct Memory : HandlerMemory {};
 
+// The time source of a loop; null until one is installed or asked for, and once
+// it has ended.
+struct Current {
+  TimeSource* source = nullptr;
+};
+
 class SteadyTimeSource : public TimeSource {
  public:
   static constexpr bool kEndsFirst = true;  // See OfLoop().
@@ -27,6 +33,8 @@ class SteadyTimeSource : public TimeSource {
                                            [this](error_code) { Arm(); }));
     timer_.cancel();
   }
+
+  ~SteadyTimeSource() override { OfLoop<Current>(loop_).source = nullptr; }
 
   TimePoint Now() const override { return std::chrono::steady_clock::now(); }
 
@@ -70,11 +78,6 @@ class SteadyTimeSource : public TimeSource {
                              asio::io_context::executor_type>
       timer_;
   TimePoint armed_for_ = TimePoint::max();
-};
-
-// The time source of a loop; null until one is installed or asked for.
-struct Current {
-  TimeSource* source = nullptr;
 };
 
 }  // namespace

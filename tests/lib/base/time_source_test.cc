@@ -1,5 +1,8 @@
 #include "lib/base/time_source.h"
 
+#include <gtest/gtest.h>
+
+#include <boost/asio/post.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,6 +124,21 @@ TEST_F(TimeSourceTest, SleepEndsAtItsTimeOrByCancellation) {
 TEST_F(TimeSourceTest, IsTheOneOfTheLoop) {
   EXPECT_EQ(&TimeSource::Of(loop()), &time());
   EXPECT_EQ(&TimeSource::Of(executor()), &time());
+}
+
+// What the loop has not called is destroyed after it.
+TEST(SteadyTimeDeathTest, NobodyFindsItOnceItsLoopHasEnded) {
+  struct Late {
+    explicit Late(asio::io_context& loop) : loop(loop) {}
+    ~Late() { (void)TimeSource::Of(loop); }
+    asio::io_context& loop;
+  };
+  const auto end_loop = [] {
+    asio::io_context loop(1);
+    (void)TimeSource::Of(loop);
+    asio::post(loop, [late = std::make_shared<Late>(loop)] {});
+  };
+  EXPECT_DEATH(end_loop(), "CHECK failed");
 }
 
 TEST(SteadyTime, FollowsTheSteadyClock) {
