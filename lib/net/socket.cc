@@ -7,9 +7,11 @@
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/guarded.h"
 #include "lib/base/socket_calls.h"
 #include "lib/net/close_socket.h"
 
@@ -138,8 +140,12 @@ void SocketCore::Finish() {
   error_code ignored;
   socket_.close(ignored);
   closed_descriptor_ = true;
-  asio::post(executor_, [closed = closed_] { closed.Fill(); });
-  for (auto& f : std::exchange(on_closed_, {})) f();
+  try {
+    asio::post(executor_, [closed = closed_] { closed.Fill(); });
+  } catch (const std::bad_alloc&) {
+    closed_.Fill();  // A step earlier.
+  }
+  for (auto& f : std::exchange(on_closed_, {})) Guarded(f);
 }
 
 void SocketCore::ShutdownSend() {

@@ -36,6 +36,18 @@ CloseReason LeavingToldBy(std::exception_ptr error) {
   return CloseReason::kNone;
 }
 
+bool IsNoMemory(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const boost::system::system_error& e) {
+    return e.code() == asio::error::no_memory;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace
 
 // A client, and how far it is.
@@ -228,6 +240,14 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
   --num_handlers_;
   if (scope_.cancelled() && error && IsCancelled(error)) error = nullptr;
   if (error) error = WithoutLeaving(*client, error);
+  if (error && IsNoMemory(error)) {
+    // It costs the client, whose handler may not have run on, and not the
+    // listener.
+    executor_.monitor().Send(std::exchange(error, nullptr));
+    if (client->begun) {
+      Determine(client, CloseReason::kHandlerError, nullptr);
+    }
+  }
   if (!client->begun && !client->through) {
     // Cancelled before its first step, or without memory for it.
     if (policy().OnStart() == AcceptPolicy::Verdict::kHandle) {
