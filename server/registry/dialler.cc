@@ -3,7 +3,9 @@
 #include <utility>
 #include <variant>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/guarded.h"
 #include "lib/base/log.h"
 #include "lib/base/monitor.h"
 #include "lib/base/status.h"
@@ -76,30 +78,35 @@ Task<> Dialler::Serve(
   dial->number = ++last_;
   dials_.emplace(dial->number, dial);
   shared_.budget.Take(1);
+  // However it ends: it may be destroyed where there is no memory to wait.
+  absl::Cleanup give_up = [this, dial] {
+    Guarded([&] { GiveUp(dial); });
+    Forget(dial);
+  };
   stream->BeginConnection();
   absl::Status connected;
   try {
     connected = co_await Connect(dial, stream->broken());
   } catch (...) {
     connected = StatusOf(std::current_exception());
-    GiveUp(dial);
   }
   if (!connected.ok()) {
-    Forget(dial);
+    std::move(give_up).Invoke();
     audit("", connected);
     stream->Finish(connected);
     co_return;
   }
-  try {
-    audit(ConnectionName(dial->connection->id()), absl::OkStatus());
-    co_await ServeStream(std::move(stream), dial->connection,
-                         SessionOptionsOf(*dial));
-  } catch (...) {
-    // It may have come before there was a session.
-    dial->connection->Close(ExistingConnections::kReset,
-                            CloseReason::kCancelled);
-    throw;
-  }
+  // From here on the end of the connection is that of the dial.
+  std::move(give_up).Cancel();
+  absl::Cleanup close = [connection = dial->connection] {
+    Guarded([&] {
+      connection->Close(ExistingConnections::kReset, CloseReason::kCancelled);
+    });
+  };
+  audit(ConnectionName(dial->connection->id()), absl::OkStatus());
+  co_await ServeStream(std::move(stream), dial->connection,
+                       SessionOptionsOf(*dial));
+  std::move(close).Cancel();
 }
 
 StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
@@ -178,8 +185,10 @@ void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
   const auto live = shared_.connections.Remove(dial->connection->id());
   if (live != nullptr) {
-    shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
-                                    RecordOf(*live), nullptr);
+    Guarded([&] {
+      shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                      RecordOf(*live), nullptr);
+    });
   }
   Forget(dial);
 }

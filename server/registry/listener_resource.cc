@@ -183,16 +183,19 @@ size_t ListenerResource::MemoryUse() const {
 
 absl::Status ListenerResource::Update(SharedSpec spec) {
   const ServerOptions& options = spec->options();
+  // First what may find no memory: then all is as before.
+  AnyOnHandlerError on_handler_error = MakeOnHandlerError(*spec);
+  AnyHandler handler = MakeHandler(*spec);
   if (auto s =
           server_->SetMaxPendingConnections(options.max_pending_connections);
       !s.ok()) {
     return s;
   }
+  server_->SetHandler(std::move(handler), options.descriptors_per_connection);
   spec_ = std::move(spec);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
   server_->SetDropIncomingConnections(options.drop_incoming_connections);
-  server_->SetOnHandlerError(MakeOnHandlerError(*spec_));
-  server_->SetHandler(MakeHandler(*spec_), options.descriptors_per_connection);
+  server_->SetOnHandlerError(std::move(on_handler_error));
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
   UpdateAccepting();

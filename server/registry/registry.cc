@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
@@ -232,9 +233,9 @@ absl::StatusOr<v1::Listener> Registry::Update(
     return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
   }
   listener_memory_ -= (*listener)->MemoryUse();
-  const absl::Status updated = (*listener)->Update(*spec);
-  listener_memory_ += (*listener)->MemoryUse();
-  if (!updated.ok()) return updated;
+  absl::Cleanup count = [&] { listener_memory_ += (*listener)->MemoryUse(); };
+  if (auto s = (*listener)->Update(*spec); !s.ok()) return s;
+  std::move(count).Invoke();
   return (*listener)->Describe();
 }
 

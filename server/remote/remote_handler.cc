@@ -1,9 +1,9 @@
 #include "server/remote/remote_handler.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <utility>
 
 #include "lib/net/peer_reset.h"
+#include "server/remote/first_of.h"
 
 namespace portreeve::server {
 namespace {
@@ -27,11 +27,10 @@ Task<> OfferUntilTaken(SharedOptions options, std::shared_ptr<Claim> claim,
 }
 
 Task<> Serve(SharedOptions options, StreamConnection& connection) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
   const auto claim = options->claim_of(connection.id());
   claim->begun = true;
-  co_await (OfferUntilTaken(options, claim, connection.id()) ||
-            Await(connection.closed()) || PeerReset(*connection.socket()));
+  co_await FirstOf(OfferUntilTaken(options, claim, connection.id()),
+                   Await(connection.closed()), PeerReset(*connection.socket()));
   if (!claim->is_taken()) {
     // Reset by its peer it has that reason already; closed, this does nothing.
     connection.Close(ExistingConnections::kReset, CloseReason::kUnclaimed);

@@ -1,16 +1,22 @@
 #include "server/remote/stream_session.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
+#include "lib/base/task_scope.h"
 #include "lib/net/peer_reset.h"
 #include "server/api/convert.h"
 #include "server/api/errors.h"
@@ -83,7 +89,6 @@ class Session {
         policy_(options_.broken) {}
 
   Task<> Run() {
-    using namespace asio::experimental::awaitable_operators;  // NOLINT
     stream_->BeginConnection();
     v1::ServerFrame opened;
     *opened.mutable_opened()->mutable_connection() = options_.describe();
@@ -91,9 +96,7 @@ class Session {
     co_await stream_->Write(std::move(opened));
     writer().HoldBack();
     if (socket().is_open()) stream_->Join(socket().Share());
-    // Whatever ends the exchange, the connection's end ends it all.
-    co_await ((PumpUp() && PumpDown() && WatchStream() && WatchPeer()) ||
-              Await(connection_->closed()));
+    co_await Carry();
     Do(policy_.OnClosed());
     co_await Conclude();
   }
@@ -127,6 +130,51 @@ class Session {
   // What others do with the connection shows only when one looks.
   void LookAtConnection() {
     if (writer().is_closed() || !socket().is_open()) policy_.OnCloseBegun();
+  }
+
+  // Carries until the connection is closed, or whoever carries have all ended,
+  // or one of them fails, be it for want of memory.  All have ended then.
+  Task<> Carry() {
+    const Executor executor = co_await asio::this_coro::executor;
+    const Ivar<> over(executor);
+    TaskScope carriers(executor);
+    int num_left = 4;
+    std::exception_ptr error;
+    const auto on_exit = [&](std::exception_ptr e) {
+      if (e && !error && !over.determined()) error = e;
+      if (--num_left == 0 || e) over.FillIfEmpty();
+    };
+    // A cancellation is thrown once all are joined.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    try {
+      connection_->closed().Upon([over] { over.FillIfEmpty(); });
+      carriers.Spawn(PumpUp(), on_exit);
+      carriers.Spawn(PumpDown(), on_exit);
+      carriers.Spawn(WatchStream(), on_exit);
+      carriers.Spawn(WatchPeer(), on_exit);
+      if (state.cancelled() == asio::cancellation_type::none) {
+        const auto [ec] = co_await over.deferred().Wait(kTuple);
+        if (ec == asio::error::no_memory) throw std::bad_alloc();
+      }
+    } catch (...) {
+      if (!error) error = std::current_exception();
+    }
+    over.FillIfEmpty();
+    carriers.Cancel();
+    while (!carriers.empty()) {
+      try {
+        co_await carriers.Join();
+      } catch (...) {
+        // Whatever happens here: they refer to this.
+      }
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    if (error) std::rethrow_exception(error);
+    if (state.cancelled() != asio::cancellation_type::none) {
+      throw boost::system::system_error(asio::error::operation_aborted);
+    }
   }
 
   // From the client to the peer.
@@ -277,15 +325,10 @@ Task<> ServeStream(std::shared_ptr<ClientStream> stream,
                    std::shared_ptr<StreamConnection> connection,
                    StreamSessionOptions options) {
   Session session(std::move(stream), std::move(connection), std::move(options));
-  std::exception_ptr error;
-  try {
-    co_await session.Run();
-  } catch (...) {
-    error = std::current_exception();
-  }
-  if (!error) co_return;
-  session.Abandon();
-  std::rethrow_exception(error);
+  // By what is thrown, or by its destruction where there is no memory to wait.
+  absl::Cleanup abandon = [&session] { Guarded([&] { session.Abandon(); }); };
+  co_await session.Run();
+  std::move(abandon).Cancel();
 }
 
 }  // namespace portreeve::server

@@ -1,6 +1,5 @@
 #include "server/remote/worker_pool.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -8,6 +7,7 @@
 #include "absl/strings/strip.h"
 #include "lib/base/check.h"
 #include "lib/base/status.h"
+#include "server/remote/first_of.h"
 
 namespace portreeve::server {
 
@@ -47,7 +47,6 @@ WorkerPool::Workers::iterator WorkerPool::Next(const Numbers& tried) {
 Task<bool> WorkerPool::Offer(std::shared_ptr<Claim> claim,
                              Duration claim_timeout,
                              std::function<v1::Connection()> describe) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
   Numbers tried;
   while (!claim->is_taken()) {
     const auto it = Next(tried);
@@ -56,7 +55,7 @@ Task<bool> WorkerPool::Offer(std::shared_ptr<Claim> claim,
     claim->offered_to = it->first;
     const Deferred<> left = it->second.left.deferred();
     it->second.worker->Offer(describe());
-    co_await (Await(claim->taken()) || Await(left) || Sleep(claim_timeout));
+    co_await FirstOf(Await(claim->taken()), Await(left), Sleep(claim_timeout));
   }
   co_return true;
 }
@@ -86,7 +85,6 @@ Task<bool> WorkerPool::AskForVerdict(int64_t first, std::string connection,
 Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
                            int64_t first, Deferred<bool> verdict,
                            TimePoint deadline) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT
   Numbers tried;
   auto it = workers_.find(first);
   if (it == workers_.end()) it = Next(tried);
@@ -95,7 +93,7 @@ Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
     const Deferred<> left = it->second.left.deferred();
     it->second.worker->AskForVerdict(question);
     const Duration time_left = deadline - time_.Now();
-    co_await (Await(verdict) || Await(left) || Sleep(time_left));
+    co_await FirstOf(Await(verdict), Await(left), Sleep(time_left));
     if (verdict.determined()) co_return verdict.value();
     it = Next(tried);
   }

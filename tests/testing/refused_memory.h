@@ -5,7 +5,8 @@
 namespace portreeve::testing {
 
 // From now on memory is given `times` times, refused once, and given again: to
-// operator new, and to aligned_alloc(), which Asio takes its memory by.
+// operator new, and to aligned_alloc(), which Asio takes its memory by; but to
+// gRPC and protobuf it is always given.
 // Whoever links this has both; the sanitizers' own are not replaced.
 // Threads: one.
 void RefuseMemoryAfter(int times);
