@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
@@ -34,23 +36,24 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
     co_return;
   }
   const auto claim = (*live)->facts.claim;
-  try {
-    StreamSessionOptions options;
-    options.describe = [live = *live] { return Describe(*live); };
-    options.on_end = [claim](std::exception_ptr error) { claim->End(error); };
-    // What can be claimed has a coroutine that waits for the claim.
-    auto connection =
-        std::static_pointer_cast<StreamConnection>((*live)->connection);
-    co_await ServeStream(std::move(stream), std::move(connection),
-                         std::move(options));
-  } catch (...) {
-    // It may have come before there was a session.  It is no error of the
-    // handler, which could close the listener.
-    (*live)->connection->Close(ExistingConnections::kReset,
-                               CloseReason::kCancelled);
-    claim->End(nullptr);
-    throw;
-  }
+  // It may end before there is a session, by what is thrown or, where there is
+  // no memory to wait, by its destruction.  That is no error of the handler,
+  // which could close the listener.
+  absl::Cleanup end = [claim, connection = (*live)->connection] {
+    Guarded([&] {
+      connection->Close(ExistingConnections::kReset, CloseReason::kCancelled);
+    });
+    Guarded([&] { claim->End(nullptr); });
+  };
+  StreamSessionOptions options;
+  options.describe = [live = *live] { return Describe(*live); };
+  options.on_end = [claim](std::exception_ptr error) { claim->End(error); };
+  // What can be claimed has a coroutine that waits for the claim.
+  auto connection =
+      std::static_pointer_cast<StreamConnection>((*live)->connection);
+  co_await ServeStream(std::move(stream), std::move(connection),
+                       std::move(options));
+  std::move(end).Cancel();
 }
 
 Task<> ServeDial(Registry& registry, std::shared_ptr<ClientStream> stream,

@@ -9,6 +9,7 @@
 #include "lib/base/check.h"
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
+#include "server/calls/unary.h"
 #include "server/control/control_calls.h"
 
 namespace portreeve::server {
@@ -92,14 +93,20 @@ void BidiCall::TakeRead(bool ok, bool cancelled) {
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
   if (broken_ || closed()) return;
-  if (ok) {
-    used_ = true;
-    OnMessage(std::move(message));
-  } else if (cancelled) {
+  if (cancelled) return Break();
+  try {
+    if (ok) {
+      used_ = true;
+      OnMessage(std::move(message));
+    } else {
+      end_seen_ = true;
+      AwaitCancel();
+    }
+  } catch (...) {
+    // Out of memory: what the client has said is lost, and must not pass for
+    // something else.
+    failure_ = AnswerToException();
     Break();
-  } else {
-    end_seen_ = true;
-    AwaitCancel();
   }
 }
 
@@ -195,7 +202,7 @@ void BidiCall::Break() {
 
 void BidiCall::Close(const absl::Status& status) {
   PORTREEVE_DCHECK(loop_.OnLoop());
-  if (!status_) status_ = status;
+  if (!status_) status_ = failure_ ? failure_ : status;
   if (end_delay_) end_delay_->Cancel();
   AwaitSent();
   FinishIfIdle();
@@ -207,10 +214,10 @@ void BidiCall::CloseForShutdown() {
 
 void BidiCall::FinishIfIdle() {
   if (!closed() || !outgoing_.empty() || finished_) return;
-  const grpc::Status status = ToGrpcOrLess(*status_);
+  grpc::Status status = ToGrpcOrLess(*status_);
   finished_ = true;
   NoteAnswer(context_);
-  Finish(status);
+  Finish(std::move(status));
 }
 
 // gRPC's last call: what was posted before it runs before it.

@@ -28,9 +28,9 @@ namespace portreeve::server {
 // Threads: every field is touched on the loop only, but for those that gRPC
 // owns while a read or a write is in flight.  The methods are called there,
 // too, but for gRPC's reactions, which post to the loop, and for TakeDirectly()
-// and ContinueSending(). Lifetime: the owner keeps it until `on_done`, which is
-// called on the loop once gRPC has let go of it.  Close() must be called in the
-// end.
+// and ContinueSending().
+// Lifetime: the owner keeps it until `on_done`, which is called on the loop
+// once gRPC has let go of it.  Close() must be called in the end.
 class BidiCall
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public OpenCall {
@@ -147,7 +147,8 @@ class BidiCall
   enum class End { kNotAwaited, kReached, kAwaited };
   std::atomic<End> write_end_ = End::kAwaited;
   bool broken_ = false;
-  std::optional<absl::Status> status_;  // Once it is to finish.
+  std::optional<absl::Status> failure_;  // Which it finishes with then.
+  std::optional<absl::Status> status_;   // Once it is to finish.
   bool finished_ = false;
 };
 

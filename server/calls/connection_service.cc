@@ -103,16 +103,17 @@ ConnectionService::Stream* ConnectionService::StartStream(
   auto stream =
       std::make_shared<SocketCall>(loop_, context, std::move(on_done));
   loop_.Post([this, serve, stream, audit = std::move(audit)] {
-    auto on_exit = [stream](std::exception_ptr error) {
-      if (!error || IsCancelled(error)) return;
-      Monitor::TopLevel().Send(error);
-      // Unless it is finished.
-      stream->Finish(absl::InternalError("the call was given up"));
-    };
-    absl::Status not_begun = ShuttingDown();
+    absl::Status not_begun;
     try {
       if (!calls_.Add(stream)) return;
+      auto on_exit = [stream](std::exception_ptr error) {
+        if (!error || IsCancelled(error)) return;
+        Monitor::TopLevel().Send(error);
+        // Unless it is finished.
+        stream->Finish(absl::InternalError("the call was given up"));
+      };
       if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
+      not_begun = ShuttingDown();
     } catch (...) {
       not_begun = AnswerToException();
     }

@@ -5,6 +5,7 @@
 
 #include "server/calls/handle_call.h"
 #include "server/calls/refused_call.h"
+#include "server/calls/unary.h"
 
 namespace portreeve::server {
 
@@ -17,7 +18,11 @@ HandlerService::Stream* HandlerService::Handle(
                                              gate_.Auditor(*std::move(caller)),
                                              std::move(on_done));
   loop_.Post([this, stream] {
-    if (calls_.Add(stream)) stream->Start();
+    try {
+      if (calls_.Add(stream)) stream->Start();
+    } catch (...) {
+      stream->Close(AnswerToException());
+    }
   });
   return stream.get();
 }
