@@ -52,8 +52,8 @@ absl::Status HandleCall::Join(const std::string& listener) {
   if (!id.ok()) return id.status();
   auto found = registry_.FindRemote(*id);
   if (!found.ok()) return found.status();
+  number_ = (*found)->workers().Join(*this);
   listener_ = *std::move(found);
-  number_ = listener_->workers().Join(*this);
   return absl::OkStatus();
 }
 

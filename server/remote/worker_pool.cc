@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -20,8 +21,12 @@ WorkerPool::WorkerPool(Executor executor, std::string prefix,
 
 int64_t WorkerPool::Join(Worker& worker) {
   const int64_t number = ++last_worker_;
-  workers_.emplace(number, Entry{&worker, Ivar<>(executor_)});
+  const auto added =
+      workers_.emplace(number, Entry{&worker, Ivar<>(executor_)}).first;
+  // Where there is no memory, it has not joined.
+  absl::Cleanup undo = [&] { workers_.erase(added); };
   if (workers_.size() == 1) on_presence_change_();
+  std::move(undo).Cancel();
   return number;
 }
 
