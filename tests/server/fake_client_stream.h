@@ -116,7 +116,7 @@ class FakeClientStream : public ClientStream {
   bool over(bool or_finished = true) const {
     return broken_.determined() || (or_finished && finished.has_value());
   }
-  // As SocketStream reads it: data lies in pieces.
+  // As SocketCall reads it: data lies in pieces.
   static ClientMessage ToMessage(v1::ClientFrame frame) {
     ClientMessage message;
     if (!frame.has_data()) {
