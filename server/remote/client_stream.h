@@ -1,5 +1,5 @@
 // ClientStream: the call of a client that serves, or dialled, one connection
-// (API.md "Attach and Dial").
+// (proto/portreeve/v1/connection.proto).
 #ifndef PORTREEVE_SERVER_REMOTE_CLIENT_STREAM_H_
 #define PORTREEVE_SERVER_REMOTE_CLIENT_STREAM_H_
 
@@ -18,63 +18,65 @@
 
 namespace portreeve::server {
 
-// The bytes of a `data` frame as they came: in pieces, in order.
+// The bytes of a `data` frame in the pieces in which they came, in order.
 struct ReceivedData {
   size_t size() const;
-  void RemovePrefix(size_t size);  // At most size().
+  void RemovePrefix(size_t size);  // `size` <= size().
 
   std::vector<std::string_view> pieces;
-  std::shared_ptr<const void> owner;  // Of the memory of the pieces.
-  size_t removed = 0;                 // By RemovePrefix().
+  std::shared_ptr<const void> owner;  // Owns the pieces' memory.
+  size_t removed = 0;                 // Bytes, by RemovePrefix().
 };
 
 // One message of a client.
 struct ClientMessage {
-  v1::ClientFrame frame;  // Empty where there is `data`.
-  // Most `data` frames; protobuf has parsed the others into `frame`.
+  v1::ClientFrame frame;  // Empty if there is `data`.
+  // What most `data` frames are; protobuf has parsed the others into `frame`.
   std::optional<ReceivedData> data;
 };
 
-// The frames of an Attach or a Dial call, without gRPC.  HTTP/2's flow control
-// of the stream is what slows either side down: nothing is read ahead of
-// Read(), and Write() waits until the client takes it.
+// Reads and writes the frames of an Attach or a Dial call; it hides gRPC.
+// HTTP/2's flow control of the stream is what slows either side down: nothing
+// is read ahead of Read(), and Write() waits until the client takes the frame.
 //
 // Threads: loop thread only.
-// Lifetime: shared with what carries it; Finish() must be called in the end.
+// Lifetime: it is shared with what carries it; Finish() must be called in the
+// end.
 class ClientStream {
  public:
   virtual ~ClientStream() = default;
 
-  // Who gives the socket of Join() the data that is read.
+  // Who gives the data that is read to the socket of Join().
   enum class Carrier {
     kCaller,
-    // The stream may, whatever the socket takes at once.  Not while older bytes
-    // wait for the socket elsewhere: it would overtake them.
+    // The stream may, as far as the socket takes it at once.  This must not be
+    // asked for while older bytes wait for the socket elsewhere, since it would
+    // overtake them.
     kStream,
   };
 
-  // Waits for the next message.  nullopt once the client has ended its
-  // direction, and once the stream is broken or finished.  One at a time.
-  // Cancellation: terminal; throws operation_aborted, and the message that
-  // would have been the answer is that of the next Read().
+  // Waits for the next message.  Gives nullopt once the client has ended its
+  // direction, and once the stream is broken or finished.  One call at a time.
+  // Cancellation: terminal; it throws operation_aborted, and the next Read()
+  // gives the message that would have been the answer.
   virtual Task<std::optional<ClientMessage>> Read(Carrier carrier) = 0;
 
-  // Sends `frame` after the one on its way, and waits until it has been taken
-  // over by the flow control of the stream: true; false if it never will be,
-  // the stream being broken or finished.  One at a time, but for one that was
+  // Sends `frame` after the one on its way, and waits until the flow control of
+  // the stream has taken it over: true; false if it never will, the stream
+  // being broken or finished.  One call at a time, not counting one that was
   // cancelled.
-  // Cancellation: terminal; ends the wait with operation_aborted, the frame is
-  // sent all the same.
+  // Cancellation: terminal; it ends the wait with operation_aborted, and the
+  // frame is sent all the same.
   virtual Task<bool> Write(v1::ServerFrame frame) = 0;
 
-  // The same in two steps, with a `data` frame, which is not copied.  Between
-  // them there is no other write, unless DataTaken() was cancelled or is never
-  // called.
+  // These do the same in two calls, with a `data` frame, which is not copied.
+  // There must be no other write between them, unless DataTaken() was cancelled
+  // or is never called.
   virtual void SendData(DataBlock data) = 0;
   virtual Task<bool> DataTaken() = 0;
 
-  // The call has a connection, or is about to connect: a bound of descriptors
-  // has it, so that it is no call that only waits.
+  // The call has a connection, or is about to connect.  From then on the bound
+  // of descriptors counts it, and the bound of calls that only wait does not.
   virtual void BeginConnection() = 0;
   // The connection's descriptor is closed, though the client may still have to
   // take what came before.
@@ -84,15 +86,16 @@ class ClientStream {
   // itself, on threads of its own: data that the peer takes at once need not
   // come to Read(kStream), and SendData() may go on with what the peer has sent
   // meanwhile, until DataTaken() returns.  One frame at a time in each
-  // direction all the same.  While there is no Read() and no Write().
+  // direction all the same.  It must be called while there is no Read() and no
+  // Write().
   virtual void Join(std::shared_ptr<SharedDescriptor> socket) = 0;
 
   // Determined when the call breaks: it was cancelled, its deadline has passed,
-  // or the client is lost.  Never by Finish().
+  // or the client is lost.  Finish() does not determine it.
   virtual Deferred<> broken() const = 0;
 
   // Ends the call with `status`, after the frames that were written.  Only the
-  // first call counts.  Needed for a broken stream, too.
+  // first call counts.  A broken stream needs it, too.
   virtual void Finish(const absl::Status& status) = 0;
 };
 

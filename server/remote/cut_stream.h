@@ -1,5 +1,5 @@
-// CutStream: the end of a connection that a client's stream serves, where
-// neither side has ended it but the daemon.
+// CutStream: how the daemon ends a connection that a client's stream serves,
+// and that neither side has ended.
 #ifndef PORTREEVE_SERVER_REMOTE_CUT_STREAM_H_
 #define PORTREEVE_SERVER_REMOTE_CUT_STREAM_H_
 
@@ -9,9 +9,9 @@
 
 namespace portreeve::server {
 
-// Resets `connection`, so that cut data never looks whole; unless the peer has
-// got all that there will be, and the FIN after it, or somebody has asked for
-// its flush: then it is closed in order.  Gives closed().
+// Resets `connection`, so that cut data never looks whole.  It is closed in
+// order instead if all that there will be was sent to the peer, and the FIN
+// after it, or if somebody has asked for its flush.  Gives closed().
 Deferred<> CutStream(StreamConnection& connection, CloseReason reason);
 
 }  // namespace portreeve::server

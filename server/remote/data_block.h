@@ -13,19 +13,19 @@
 
 namespace portreeve::server {
 
-// The most bytes of a `data` frame: of the daemon's, and of a client's.
+// The most bytes that a `data` frame of the daemon has, and one of a client.
 constexpr size_t kMaxServerDataBytes = 64 * 1024;
 constexpr size_t kMaxClientDataBytes = 256 * 1024;
 
-// Memory with room before the bytes, where the header of their frame goes: what
-// recv(2) has put there is sent as it lies.
+// Memory with room before the bytes for the header of their frame, so that what
+// recv(2) has put there is sent without a copy.
 class DataBlock {
  public:
   static constexpr size_t kHeaderRoom = 8;
 
-  // Of `size` bytes, which are not initialized.
+  // Makes a block of `size` bytes, which are not initialized.
   explicit DataBlock(size_t size);
-  // Of a copy.
+  // Makes a block that has a copy of `data`.
   explicit DataBlock(std::string_view data);
 
   // The bytes.
@@ -35,11 +35,12 @@ class DataBlock {
   // Keeps the first `size` bytes.
   void Shrink(size_t size);
 
-  // Puts `header`, of at most kHeaderRoom bytes, before them: both as one.
+  // Puts `header`, of at most kHeaderRoom bytes, before the bytes, and gives
+  // both as one.
   std::string_view Prepend(std::string_view header);
 
-  // Gives the memory away, which is to be freed by std::free().  What was
-  // given out stays valid until then.
+  // Gives the memory away, which the caller frees by std::free().  What the
+  // other methods gave stays valid until then.
   void* Release() { return memory_.release(); }
 
  private:
@@ -51,10 +52,11 @@ class DataBlock {
   size_t size_;
 };
 
-// A block that `receive` fills: it is given space for kMaxServerDataBytes and
-// gives the number of bytes that it put there, or nullopt where there is
-// nothing yet, and so does this. Threads: any.  Each keeps one space, so that
-// who has to wait holds none.
+// Gives a block that `receive` has filled.  That is given space for
+// kMaxServerDataBytes and gives the number of bytes that it put there, or
+// nullopt where there is nothing yet, and so does this.
+// Threads: any.  Each thread keeps one space, so that whoever has to wait holds
+// none.
 std::optional<DataBlock> ReceiveBlock(
     absl::FunctionRef<std::optional<size_t>(std::span<char>)> receive);
 

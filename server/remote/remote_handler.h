@@ -1,4 +1,5 @@
-// RemoteHandler: the handler that is a client (API.md "Handlers", "remote").
+// RemoteHandler: has clients of the control plane serve connections
+// (proto/portreeve/v1/handler.proto).
 #ifndef PORTREEVE_SERVER_REMOTE_REMOTE_HANDLER_H_
 #define PORTREEVE_SERVER_REMOTE_REMOTE_HANDLER_H_
 
@@ -15,20 +16,20 @@
 namespace portreeve::server {
 
 struct RemoteOptions {
-  // Outlives the handler.
+  // It must outlive the handler.
   WorkerPool* workers = nullptr;
-  // How long a worker has to claim an offer.  > 0.
+  // How long a worker has to claim an offer; > 0.
   Duration claim_timeout;
-  // Makes the connection of this id one that can be claimed, and gives its
+  // Makes the connection with this id one that can be claimed, and gives its
   // claim.
   std::function<std::shared_ptr<Claim>(int64_t)> claim_of;
-  // What workers are told of it.
+  // Gives what workers learn of the connection with this id.
   std::function<v1::Connection(int64_t)> describe;
 };
 
-// Offers the connection to workers and waits until the client that took it is
-// through; a HandlerRaised of that client is thrown.  One that nobody takes is
-// reset, kUnclaimed.
+// Gives a handler that offers the connection to workers and waits until the
+// client that took it is through; it throws that client's HandlerRaised.  A
+// connection that nobody takes is reset, with reason kUnclaimed.
 AnyHandler RemoteHandler(RemoteOptions options);
 
 }  // namespace portreeve::server

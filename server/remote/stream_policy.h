@@ -1,6 +1,7 @@
 // StreamPolicy: what becomes of a connection that a client's stream serves, by
-// what the client said and what the peer did (API.md "Attach and Dial").  No
-// sockets, no gRPC, no clock.
+// what the client said and what the peer did
+// (proto/portreeve/v1/connection.proto).  It has no sockets, no gRPC and no
+// clock.
 #ifndef PORTREEVE_SERVER_REMOTE_STREAM_POLICY_H_
 #define PORTREEVE_SERVER_REMOTE_STREAM_POLICY_H_
 
@@ -28,9 +29,9 @@ namespace portreeve::server {
 //   end       `eof`
 //   reset     RST for what is left; `eof` with `reset` if there was none
 //
-// One frame is read ahead of the peer: of the frames that were read, one at
-// most is such that the kernel has not begun to take it.  What the client says
-// behind that one is not seen until then, but for a break.
+// One frame is read ahead of the peer: of the frames that were read, there is
+// at most one that the kernel has not begun to take.  Until it has, nothing
+// that the client says behind that frame is seen, but for a break.
 class StreamPolicy {
  public:
   enum class Frame { kData, kEof, kDone, kReset, kRaised, kNonsense };
@@ -42,20 +43,20 @@ class StreamPolicy {
   };
   enum class End { kNo, kDone, kRaised };
 
-  // What is to be done now, in the order of the fields.
+  // What the caller has to do now, in the order of the fields.
   struct Action {
     bool write = false;       // The frame's data.
     bool half_close = false;  // FIN, when all is flushed.
     bool send_eof = false;    // To the client.
     Close close = Close::kNo;
     CloseReason reason = CloseReason::kNone;  // Of `close`.
-    // Of the handler: what is still open is to be flushed and closed.
+    // How the handler ends: what is still open is then flushed and closed.
     End end = End::kNo;
 
     friend bool operator==(const Action&, const Action&) = default;
   };
 
-  // The last frames to the client, once the connection is closed.
+  // The last frames that the client gets, once the connection is closed.
   struct Farewell {
     bool eof = false;
     bool eof_is_reset = false;
@@ -64,23 +65,25 @@ class StreamPolicy {
     friend bool operator==(const Farewell&, const Farewell&) = default;
   };
 
-  // `broken` is the reason of a connection whose stream breaks.
+  // `broken` is the reason of the close where the stream breaks.
   explicit StreamPolicy(CloseReason broken) : broken_reason_(broken) {}
 
-  // The client's next frame was read.  may_read() must have been true.
+  // Reports the client's next frame.  may_read() must have been true.
   Action OnFrame(Frame frame);
-  // It has ended its direction of the stream.  The same holds.
+  // The client has ended its direction of the stream.  may_read() must have
+  // been true, too.
   Action OnStreamEnd();
   // The call was cancelled, or the client is lost.  `peer_has_all`: everything
   // that the client wrote is with the kernel, and the FIN after it.
   Action OnBroken(bool peer_has_all);
 
-  // After an Action's `write` of `size` bytes: `waiting` bytes wait in all.
+  // An Action's `write` of `size` bytes was done, and `waiting` bytes wait in
+  // all.
   void OnWritten(size_t size, size_t waiting);
   // The kernel has begun to take what was written last.
   void OnBegun() { is_held_ = false; }
 
-  // The peer's FIN was read; it has reset the connection.
+  // The peer's FIN was read; or the peer has reset the connection.
   Action OnPeerEnd();
   Action OnPeerReset();
   // The client has taken the `eof` frame.
@@ -91,34 +94,34 @@ class StreamPolicy {
   // No byte can be exchanged any more.
   Action OnClosed();
 
-  // Whether the next frame is to be read now.
+  // Whether the next frame may be read now.
   bool may_read() const;
   // Whether what the client writes goes to the peer.
   bool takes_data() const { return goes_on() && !eof_said_; }
-  // The peer takes nothing of the last frame.
+  // Whether the kernel has not begun to take the last frame.
   bool is_held() const { return is_held_; }
-  // The handler has ended.
+  // Whether the handler has ended.
   bool has_ended() const { return has_ended_; }
-  // The stream is to fail: there was nonsense.
+  // Whether the stream has to fail, since there was nonsense.
   bool has_failed() const { return has_failed_; }
 
-  // After OnClosed(); `reason` is the connection's.
+  // Must be called after OnClosed(); `reason` is the connection's.
   Farewell FarewellOf(CloseReason reason) const;
 
  private:
-  // Nobody has asked for the connection's end.
+  // Whether nobody has asked for the connection's end.
   bool goes_on() const { return !has_ended_ && !is_closing_ && !is_closed_; }
 
-  // Parts of actions.
+  // These add to actions.
   void HalfClose(Action& action);
   void EndAs(End end, Action& action);
   void Fail(Action& action);
 
   const CloseReason broken_reason_;
   bool eof_said_ = false;      // By the client, in whatever way.
-  bool stream_ended_ = false;  // ... by the end of its stream.
+  bool stream_ended_ = false;  // The client has ended its stream.
   bool eof_sent_ = false;      // To the client.
-  bool eof_taken_ = false;     // ... and it has it.
+  bool eof_taken_ = false;     // The client has taken the `eof`.
   bool has_ended_ = false;
   bool has_failed_ = false;
   bool is_broken_ = false;

@@ -1,4 +1,5 @@
-// ServeStream: a client's stream as a socket (API.md "Attach and Dial").
+// ServeStream: makes a client's stream a socket
+// (proto/portreeve/v1/connection.proto).
 #ifndef PORTREEVE_SERVER_REMOTE_STREAM_SESSION_H_
 #define PORTREEVE_SERVER_REMOTE_STREAM_SESSION_H_
 
@@ -15,25 +16,26 @@
 namespace portreeve::server {
 
 struct StreamSessionOptions {
-  // The reason of a connection whose stream broke.
+  // The reason of the close where the stream breaks.
   CloseReason broken = CloseReason::kClientGone;
 
-  // What `opened` tells.
+  // Gives what the `opened` frame says of the connection.
   std::function<v1::Connection()> describe;
 
   // Called once, when the client is through (`done`, `reset`, `raised`, its
   // stream broke, or the connection was closed under it), with HandlerRaised or
-  // null: what is still open is then to be flushed and closed.
+  // null: the owner must then flush and close what is still open.
   std::function<void(std::exception_ptr)> on_end;
 };
 
 // Carries bytes, ends and resets both ways from `opened` to `closed`, and
-// finishes the stream, as StreamPolicy says.  From the peer it reads when the
+// finishes the stream, as StreamPolicy says.  It reads from the peer once the
 // client has taken what it had; from the client it reads one frame ahead of the
-// peer, so that an end is seen whatever the peer does.
+// peer, so that it sees an end whatever the peer does.
 //
-// Returns once the connection is closed and the client was told, or is gone.
-// Cancellation: terminal; resets the connection.
+// It returns once the connection is closed, and the client has been told so or
+// is gone.
+// Cancellation: terminal; it resets the connection.
 Task<> ServeStream(std::shared_ptr<ClientStream> stream,
                    std::shared_ptr<StreamConnection> connection,
                    StreamSessionOptions options);

@@ -1,5 +1,5 @@
 // WorkerPool: the clients that serve the connections of one listener with a
-// remote handler (API.md "Handlers").
+// remote handler (proto/portreeve/v1/handler.proto).
 #ifndef PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
 #define PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
 
@@ -20,7 +20,7 @@
 
 namespace portreeve::server {
 
-// One Handle call.  Neither method may block, or call the pool.
+// A client's Handle call.  Neither method may block, or call the pool.
 // Threads: loop thread only.
 class Worker {
  public:
@@ -31,41 +31,43 @@ class Worker {
 };
 
 // Threads: loop thread only.
-// Lifetime: outlives the coroutines of it; a worker leaves before it goes.
+// Lifetime: the pool must outlive its coroutines; each worker must leave before
+// it is destroyed.
 class WorkerPool {
  public:
-  // `prefix` tells this pool's questions from another's.  `on_presence_change`
-  // is called when the first worker comes and when the last one has left; it
-  // must not call the pool but for has_workers().
+  // `prefix` distinguishes this pool's questions from those of another pool.
+  // `on_presence_change` is called when the first worker comes and when the
+  // last one has left; it may call nothing of the pool but has_workers().
   WorkerPool(Executor executor, std::string prefix,
              std::function<void()> on_presence_change);
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // From now on `worker` has its turns.  Gives its number.
+  // From now on `worker` takes its turns.  Gives its number.
   int64_t Join(Worker& worker);
-  // What it was offered, or asked, and has not answered, goes to the next.
+  // What the worker was offered, or asked, and has not answered goes to the
+  // next one.
   void Leave(int64_t number);
   bool has_workers() const { return !workers_.empty(); }
 
   // Offers the connection of `claim` to one worker after the other, each of
-  // those that are there once, with `claim_timeout` for each, until it is
-  // taken, by whomever: true; false when there is none left.  `describe` gives
-  // what is offered, at that moment.
+  // those that are there once, with `claim_timeout` for each, until anybody
+  // takes it: true; false when no worker is left.  `describe` gives what the
+  // offer says of the connection, at that moment.
   // Cancellation: terminal.
   Task<bool> Offer(std::shared_ptr<Claim> claim, Duration claim_timeout,
                    std::function<v1::Connection()> describe);
 
-  // Asks worker `first`, or if it is gone another one, what is to become of
-  // the listener.  True for RETURN; false for RAISE, without a verdict within
+  // Asks worker `first`, or if it is gone another one, what shall become of the
+  // listener.  Gives true for RETURN; false for RAISE, without a verdict within
   // `timeout`, and without a worker.
   // Cancellation: terminal.
   Task<bool> AskForVerdict(int64_t first, std::string connection,
                            std::string message, Duration timeout);
 
-  // A worker's verdict.  One that comes too late has no effect.
+  // Takes a worker's verdict.  One that comes too late has no effect.
   // Errors: INVALID_FIELD for an id that was never asked with, and for a
-  // verdict that is none.
+  // verdict that is neither RETURN nor RAISE.
   absl::Status Give(const v1::HandleRequest::Verdict& verdict);
 
  private:
@@ -76,10 +78,10 @@ class WorkerPool {
   using Workers = std::map<int64_t, Entry>;
   using Numbers = std::set<int64_t>;
 
-  // The next in turn of those who are not in `tried`, or end().
+  // Gives the next in turn of the workers that are not in `tried`, or end().
   Workers::iterator Next(const Numbers& tried);
   std::string QuestionId(int64_t number) const;
-  // 0 for an id that was never asked with.
+  // Gives 0 for an id that was never asked with.
   int64_t ParseQuestionId(const std::string& id) const;
   Task<bool> Ask(v1::HandleResponse::HandlerError question, int64_t first,
                  Deferred<bool> verdict, TimePoint deadline);
@@ -89,7 +91,7 @@ class WorkerPool {
   const std::string prefix_;
   const std::function<void()> on_presence_change_;
   int64_t last_worker_ = 0;
-  int64_t last_turn_ = 0;  // Whose turn it was last.
+  int64_t last_turn_ = 0;  // The worker whose turn it was last.
   Workers workers_;
   int64_t last_question_ = 0;
   std::map<int64_t, Ivar<bool>> questions_;  // Not answered yet.
