@@ -21,8 +21,8 @@ struct UnixText {
 using AddressText = std::variant<TcpText, UnixText>;
 
 // Splits `text`.  A relative path counts from `directory`, which is absolute.
-// Only the writing is checked, not whether there is such a host.  Errors:
-// INVALID_ARGUMENT, one line that says what was expected.
+// Only the writing is checked, not whether there is such a host.
+// Errors: INVALID_ARGUMENT, one line that says what was expected.
 absl::StatusOr<AddressText> ParseAddressText(const std::string& text,
                                              const std::string& directory);
 

@@ -9,13 +9,15 @@
 
 namespace portreeve::server {
 
-// "tcp:HOST:PORT", where HOST is an IP literal, `localhost` (127.0.0.1), or `*`
-// or nothing (every address), and port 0 is chosen by the OS; or "unix:PATH",
-// relative to `directory`.  Errors: INVALID_ARGUMENT, one line.
+// Parses "tcp:HOST:PORT", where HOST is an IP literal, `localhost` (127.0.0.1),
+// or `*` or nothing (every address), and for port 0 the OS chooses one; or
+// "unix:PATH", relative to `directory`.
+// Errors: INVALID_ARGUMENT, one line.
 absl::StatusOr<AnyAddress> ParseControlAddress(const std::string& text,
                                                const std::string& directory);
 
-// Whether only this machine reaches `address`: loopback and unix sockets.
+// Whether only this machine reaches `address`, as it does loopback and unix
+// sockets.
 bool IsLocal(const AnyAddress& address);
 
 }  // namespace portreeve::server

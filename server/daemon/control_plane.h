@@ -26,64 +26,66 @@
 
 namespace portreeve::server {
 
-// Serves on every control address from Start() on, with health and reflection.
-// Connections are accepted on the loop and handed to gRPC, which listens on
-// nothing by itself.
-// Threads: one, and never the loop's, which all methods wait for.
+// Serves on every control address from Start() on, health and reflection
+// included.  Connections are accepted on the loop and handed to gRPC, which
+// listens on nothing by itself.
+// Threads: one, and never the loop's, since all methods wait for that.
 class ControlPlane {
  public:
-  // What a client may send in one message.
+  // The most that a client may send in one message.
   static constexpr int kMaxRequestBytes = 1024 * 1024;
-  // What a stream takes from its client ahead of being read; with what gRPC
-  // adds, a stream that is not read holds up to twice as much.  More than one
-  // of the daemon's own frames: with less, a client that echoes them waits in
-  // the middle of each, and both sides wake twice for it.
+  // How much a stream takes from its client ahead of being read; with what gRPC
+  // adds, a stream that nobody reads holds up to twice as much.  It is more
+  // than one of the daemon's own frames: with less, a client that echoes them
+  // waits in the middle of each, and both sides wake twice for it.
   static constexpr int kStreamWindowBytes = 96 * 1024;
-  // What gRPC reads of a connection at a time, at most.
+  // The most that gRPC reads of a connection at a time.
   static constexpr int kReadBytes = 8 * 1024;
-  // The most of a message that clients send in one frame of HTTP/2; not the
-  // 16 KiB of its default, each with a header that bulk is cut up by.
+  // The most of a message that clients send in one frame of HTTP/2.  With
+  // HTTP/2's default of 16 KiB, more headers would cut bulk up.
   static constexpr int kMaxHttp2FrameBytes = 256 * 1024;
-  // A connection that is silent for this long is asked for a sign of life...
+  // How long a connection may be silent before it is asked for a sign of life.
   static constexpr std::chrono::seconds kKeepaliveTime{30};
-  // ... and closed when there is none.
+  // How long that may take to come before the connection is closed.
   static constexpr std::chrono::seconds kKeepaliveTimeout{10};
 
-  // Threads that answer reflection, a call each.
+  // The most threads that answer reflection, a call each.
   static constexpr int kMostSyncThreads = 16;
 
   struct Options {
     std::vector<AnyAddress> addresses;
     std::optional<TlsFiles> tls;
     ControlAcceptor::Limits limits;
-    // What the process may take beyond what `accounted` gives, on the loop.
+    // The bytes that the process may take beyond what `accounted` gives, which
+    // is called on the loop.
     int64_t max_memory = 192 << 20;
     ControlMemory::Accounted accounted;
-    // Told the addresses before anybody can call; an error ends the start.
+    // Called with the addresses before anybody can call the daemon; its error
+    // ends the start.
     std::function<absl::Status(const std::vector<AnyAddress>&)> on_bound;
   };
 
   // Binds all of the addresses, or none.  Those of TCP speak TLS, if there is
-  // `tls`; unix sockets never do.  `services` and the loop, which runs, outlive
-  // it.  Errors, each with the flag that is wrong: those of
-  // ListeningSocket::Open() and TlsCredentials; UNAVAILABLE where gRPC does not
-  // say what is wrong.
+  // `tls`; unix sockets never do.  `services` and the loop, which must run,
+  // must outlive it.
+  // Errors, each with the flag that is wrong: those of ListeningSocket::Open()
+  // and TlsCredentials; UNAVAILABLE where gRPC does not say what is wrong.
   static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(
       Loop& loop, const std::vector<grpc::Service*>& services,
       const Options& options);
 
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
-  ~ControlPlane();  // Stop() without patience.
+  ~ControlPlane();  // Calls Stop() without patience.
 
-  // As bound, in the order of the call of Start().
-  std::vector<AnyAddress> addresses() const;  // Before Stop().
+  // Gives the addresses as bound, in the order of Options::addresses.
+  std::vector<AnyAddress> addresses() const;  // Call it before Stop().
 
-  // Health turns NOT_SERVING; calls go on.
+  // Makes health NOT_SERVING; calls go on.
   void AnnounceShutdown();
 
-  // Takes no more calls; those that run have `patience` to end, then they are
-  // cancelled.  Returns when there is none.  Idempotent.
+  // Takes no more calls; those that run have `patience` to end, and are then
+  // cancelled.  It returns when there are none.  Idempotent.
   void Stop(Duration patience);
 
  private:
@@ -93,22 +95,22 @@ class ControlPlane {
   absl::Status Listen(const std::vector<AnyAddress>& addresses);
   absl::Status Serve(const std::vector<grpc::Service*>& services,
                      const Options& options);
-  // On a thread of gRPC, which may be busy with what the client sends for as
-  // long as it sends.
+  // Does HandOver() on a thread of gRPC's, which may be busy with what the
+  // client sends for as long as it sends.
   void HandOverSoon(int fd, bool is_unix);
   void HandOver(int fd, bool is_unix);
   void AwaitHandOvers();
 
   Loop& loop_;
   ControlTable table_;
-  const std::shared_ptr<TlsCredentials> tls_;  // Null: without.
+  const std::shared_ptr<TlsCredentials> tls_;  // Null: without TLS.
   UnknownMethods unknown_methods_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> secure_;
   std::unique_ptr<grpc::Server> server_;
   Mutex mutex_;
   CondVar handed_over_;
   int num_to_hand_over_ PORTREEVE_GUARDED_BY(mutex_) = 0;
-  // Loop thread only; null once it is stopped.
+  // These two: loop thread only; null once the plane is stopped.
   std::unique_ptr<ControlMemory> memory_;
   std::unique_ptr<ControlAcceptor> acceptor_;
 };

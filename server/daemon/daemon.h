@@ -24,10 +24,10 @@
 
 namespace portreeve::server {
 
-// Threads: one, the main thread; it never is the loop's.
+// Threads: only the main thread, which is never the loop's.
 class Daemon {
  public:
-  // What it has of the process.  Each outlives it.
+  // What the daemon uses of the process.  Each must outlive the daemon.
   struct Process {
     Signals& signals;
     LogWriter& log;
@@ -35,26 +35,27 @@ class Daemon {
   };
 
   // Serves the control addresses and opens the listeners of `flags`.  On an
-  // error nothing is left behind.  Each thing that serves is a line on `out`,
-  // flushed, and "ready" the last.
+  // error nothing is left behind.  It writes to `out`, and flushes, a line for
+  // each thing that serves, and "ready" as the last.
   // Errors: one line that says what and why.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
                                                        const Process& process);
 
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
-  ~Daemon();  // Ends what runs, at once.
+  ~Daemon();  // Ends at once what still runs.
 
   // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
-  // listeners stop to accept, and handlers may end within `drain`, while the
+  // listeners stop accepting, and handlers may end within `drain`, while the
   // control plane goes on; then connections are closed, streams end, and Run()
-  // returns.  With a second signal all of that is at once: false if it cut
-  // connections or calls that would have had time, which is logged.  Each
-  // SIGHUP until then is OnHangup().
+  // returns.  With a second signal all of that happens at once: Run() gives
+  // false, and logs it, if that cut connections or calls that would have had
+  // time.  Until the end each SIGHUP calls OnHangup().
   bool Run(Duration drain);
 
-  // As server/registry/policy_reload.h; without --policy it does nothing.  It
-  // blocks. Threads: any but the loop's, while Run() runs or before.
+  // Reads the policy's file again, as server/registry/policy_reload.h says;
+  // without --policy it does nothing.  It blocks.
+  // Threads: any but the loop's, while Run() runs or before.
   absl::Status ReloadPolicy();
 
  private:
@@ -74,7 +75,7 @@ class Daemon {
 
   absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
   absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
-  // What SIGHUP asks for.  The main thread may wait for files in it.
+  // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();
   void OnSignal(int number);
   // Runs `task` on the loop to its end, while signals are obeyed.
@@ -93,7 +94,7 @@ class Daemon {
   const std::string policy_file_;  // Empty: none.
   LivePolicy policy_;
   AuditLog audit_;
-  Loop loop_;  // Before what runs on it, which it outlives.
+  Loop loop_;  // Declared before what runs on it, which it must outlive.
   std::unique_ptr<State> state_;
   bool ended_ = false;
   bool cut_ = false;  // Loop thread only, until the loop has ended.

@@ -18,26 +18,27 @@
 namespace portreeve::server {
 
 struct Flags {
-  // One at least.  Not loopback only with TLS, or if --insecure was said.
+  // One address at least.  One that is not loopback is there only with TLS, or
+  // if --insecure was given.
   std::vector<AnyAddress> control;
 
-  // What the TCP addresses of `control` are protected with.
+  // The files of TLS, for the TCP addresses of `control`.
   std::optional<TlsFiles> tls;
 
   // Absolute paths; "" if not given.
   std::string policy;
   std::string audit;
 
-  // As they would come from a client, in the order of the command line, each
-  // with the text that it was written as.
+  // A request as a client would send it, and the text that it was written as.
+  // `listen` has them in the order of the command line.
   struct Listen {
     std::string text;
     v1::CreateListenerRequest request;
   };
   std::vector<Listen> listen;
 
-  // Clients of the control plane at a time, >= 1; and the bytes that the
-  // process may take beyond what it accounts for.
+  // How many clients the control plane may have at a time, >= 1; and how many
+  // bytes the process may take beyond what it accounts for.
   int max_control_connections = 1000;
   int64_t max_control_memory = int64_t{192} << 20;
 
@@ -48,7 +49,7 @@ struct Flags {
   Duration drain = std::chrono::seconds(10);
 };
 
-// --help or --version: what to print.
+// The text that --help or --version asks for.
 struct Information {
   std::string text;
 };

@@ -4,11 +4,14 @@
 
 namespace portreeve::server {
 
-// Sends them to Log() (lib/base/log.h), one line each; of gRPC's own, which
-// explain what the daemon says in its own words, none without GRPC_VERBOSITY in
-// the environment; and none about requests that are not UTF-8.  The line of an
-// assertion with which gRPC ends the process goes to stderr at once, if that
-// takes it.  Before the first use of either, and before there are threads.
+// Sends them to Log() (lib/base/log.h), one line each, but for two kinds.
+// Those of gRPC, which explain what the daemon says in its own words, are left
+// out unless GRPC_VERBOSITY is in the environment; those about requests that
+// are not UTF-8 always are.  The line of an assertion with which gRPC ends the
+// process goes to stderr at once, if that takes it.
+//
+// It must be called before the first use of either library, and before there
+// are threads.
 void LogTheLinesOfLibraries();
 
 }  // namespace portreeve::server

@@ -9,10 +9,11 @@
 
 namespace portreeve::server {
 
-// "tcp:127.0.0.1:7007 echo", "tcp:*:8080 forward tcp:10.0.0.1:80" or
+// Gives "tcp:127.0.0.1:7007 echo", "tcp:*:8080 forward tcp:10.0.0.1:80" or
 // "unix:/path discard" as the request that a client would send.  Relative paths
-// count from `directory`.  Only the writing is checked; the rest is for the
-// registry.  Errors: INVALID_ARGUMENT, one line.
+// count from `directory`.  Only the writing is checked; the registry checks the
+// rest.
+// Errors: INVALID_ARGUMENT, one line.
 absl::StatusOr<v1::CreateListenerRequest> ParseListenFlag(
     const std::string& text, const std::string& directory);
 

@@ -12,29 +12,30 @@
 
 namespace portreeve::server {
 
-// Threads: one at a time.
+// Threads: any, one at a time.
 class LogOutput {
  public:
-  // What became of a write.  Neither a size nor an error: it would have had to
-  // wait.
+  // What became of a write.  Where both are 0, it would have had to wait.
   struct Result {
     size_t size = 0;
     int error_number = 0;
   };
   enum class Opened { kNotAnew, kSameFile, kOtherFile };
 
-  // `fd` stays its owner's, and as it is: other processes may share it, so it
-  // is not made non-blocking.  A pipe or a terminal is opened once more for
-  // that where the system allows it; where it does not, Write() waits if
-  // another process fills the pipe between the question and the answer, or the
-  // terminal is stopped in the middle of a piece.
+  // Writes to `fd`, which stays its owner's, and as it is: other processes may
+  // share it, so it is not made non-blocking.  A pipe or a terminal is opened
+  // once more for that where the system allows it; where it does not, Write()
+  // waits if another process fills the pipe between the question and the
+  // answer, or the terminal is stopped in the middle of a piece.
   static LogOutput Inherited(int fd);
 
   // Appends to a file; one that is new has mode 0600.  A FIFO must have a
-  // reader.  Errors: those of open(2), one line.
+  // reader.
+  // Errors: those of open(2), one line.
   static absl::StatusOr<LogOutput> ToFile(const std::string& path);
 
-  // To be waited for until it is writable, after a write that had to wait.
+  // Gives the descriptor to wait for until it is writable, after a write that
+  // would have had to wait.
   int fd() const { return own_.is_open() ? own_.get() : fd_; }
 
   // How many bytes a write should have at most.
@@ -42,11 +43,12 @@ class LogOutput {
 
   Result Write(std::string_view piece) const;
 
-  // Opens the file anew if another one, or none, is at its path now, or
-  // `always`.  Errors: those of open(2); then the old one stays.
+  // Opens the file anew if another one, or none, is at its path now, or if
+  // `always`.
+  // Errors: those of open(2); the old file stays then.
   absl::StatusOr<Opened> Refresh(bool always);
 
-  // "" for one that is inherited.
+  // Gives "" for an inherited descriptor.
   const std::string& path() const { return path_; }
 
  private:

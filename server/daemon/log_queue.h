@@ -1,5 +1,5 @@
-// LogQueue: the lines that wait for one output of the log, and how they go out
-// whole.  No descriptors, no threads.
+// LogQueue: keeps the lines that wait for one output of the log, and lets them
+// go out whole.  It has no descriptors and no threads.
 #ifndef PORTREEVE_SERVER_DAEMON_LOG_QUEUE_H_
 #define PORTREEVE_SERVER_DAEMON_LOG_QUEUE_H_
 
@@ -10,40 +10,42 @@
 
 namespace portreeve::server {
 
-// A line goes out as a whole: one that an error of the output has torn is ended
-// there, and goes out again from its beginning.  So lines are never joined, and
-// those that got in are never lost.
+// A line goes out as a whole: where an error of the output has torn one, the
+// line is ended there, and goes out again from its beginning.  So lines are
+// never joined, and those that got in are never lost.
 //
-// Who writes asks for a piece with Next(), and says what became of it, before
-// it asks again, with OnWritten(), OnFailure() or OnReopened().
+// Whoever writes asks for a piece with Next(), and before the next one reports
+// what became of it with OnWritten(), OnFailure() or OnReopened().
 class LogQueue {
  public:
-  // The line, without a line feed, that tells how many were dropped.
+  // Gives the line, without a line feed, that says how many were dropped.
   using Note = std::string (*)(int64_t dropped);
 
-  // It keeps at most `capacity` bytes, and one note.
+  // The queue keeps at most `capacity` bytes, and one note.
   LogQueue(size_t capacity, Note note) : capacity_(capacity), note_(note) {}
 
-  // Adds `line`, which has no line feed at its end; others become spaces.  One
-  // that does not fit is dropped and counted, and so are those that follow it
-  // until what waits has gone out; the note goes out in their place.
+  // Adds `line`, which has no line feed at its end; line feeds within it become
+  // spaces.  A line that does not fit is dropped and counted, and so are those
+  // that follow it until what waits has gone out; the note goes out in their
+  // place.
   void Add(std::string_view line);
 
   // False if there is something to write.
   bool empty() const { return InBetween() && queued_.empty() && dropped_ == 0; }
-  // True before the first piece of a batch, which is all that had come until
-  // then.
+  // True before the first piece of a batch.  A batch is all that has come by
+  // the time it begins.
   bool InBetween() const { return begin_ == batch_.size(); }
 
-  // What is to be written next, "" if it is empty: whole lines, or where not
-  // even one fits into `most` bytes, a piece of it.  Add() leaves it in place.
+  // Gives what has to be written next, "" if the queue is empty: whole lines,
+  // or where not even one fits into `most` bytes, a piece of it.  Add() leaves
+  // it in place.
   std::string_view Next(size_t most);
 
   // The first `size` bytes of what Next() gave were written.
   void OnWritten(size_t size);
-  // They could not be.
+  // They could not be written.
   void OnFailure();
-  // The output is another one now, or the same file opened anew.
+  // The output is another file now, or the same one opened anew.
   void OnReopened(bool same_file);
 
  private:
@@ -53,10 +55,10 @@ class LogQueue {
   const size_t capacity_;
   const Note note_;
   std::string queued_;
-  int64_t dropped_ = 0;  // After what is queued.
-  std::string batch_;    // What is being written.
-  size_t begin_ = 0;     // In the batch: what is not yet written.
-  // The output ends in the middle of a line that is to go out again.
+  int64_t dropped_ = 0;  // Lines that came after those that are queued.
+  std::string batch_;    // The batch that is being written.
+  size_t begin_ = 0;     // Where in the batch begins what is not written yet.
+  // The output ends in the middle of a line that has to go out again.
   bool torn_ = false;
 };
 

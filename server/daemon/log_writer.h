@@ -15,21 +15,21 @@
 namespace portreeve::server {
 
 // The log goes to stderr, the audit to a file, or to stderr, too.  Nobody waits
-// for either: lines that cannot be written yet are kept, and dropped and
-// counted when there are too many; the count stands in their place as soon as
-// lines flow again.  One output that does not flow does not hold up the other
-// one.
+// for either: lines that cannot be written yet are kept; when there are too
+// many, further ones are dropped and counted, and the count stands in their
+// place as soon as lines flow again.  An output that does not flow does not
+// hold up the other one.
 //
-// The file of the audit is opened anew when another one is at its path.  That
-// it cannot be opened anew, or not be written, is logged once, until it can be
-// again; meanwhile its lines are kept.
+// The file of the audit is opened anew when another one is at its path.  Where
+// it cannot be opened anew, or not be written, that is logged once, until it
+// can be again; meanwhile its lines are kept.
 //
 // Threads: any, but for the destructor.
 class LogWriter {
  public:
-  // How many bytes wait at most, a half of them for the audit if it has a file.
+  // The most bytes that wait, a half of them for the audit if it has a file.
   static constexpr size_t kMaxWaitingBytes = size_t{1} << 20;
-  // How long lines that wait are tried to be written at the end.
+  // How long the destructor tries to write the lines that wait.
   static constexpr std::chrono::milliseconds kFlush{200};
 
   // Without an output of its own the audit goes to that of the log.
@@ -39,19 +39,19 @@ class LogWriter {
 
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
-  // Returns in time, whoever does not read: after kFlush what was not written
+  // Returns in time even where nobody reads: after kFlush what was not written
   // is lost.  A thread that hangs in a write even then is left to the end of
   // the process.
   ~LogWriter();
 
-  // One line without a line feed at its end; "portreeved: " is put before it.
-  // What of it does not show itself is escaped (server/api/visible_text.h), for
-  // it may have texts of clients.
+  // Adds one line, which has no line feed at its end, to the log, with
+  // "portreeved: " before it.  What of the line does not show itself is escaped
+  // (server/api/visible_text.h), since there may be texts of clients in it.
   void Log(std::string_view line);
-  // One line without a line feed at its end.
+  // Adds one line, which has no line feed at its end, to the audit.
   void Audit(std::string_view line);
 
-  // Soon opens the file of the audit anew, and logs that.
+  // Has the file of the audit opened anew soon, which is logged.
   void Reopen();
 
  private:
@@ -59,7 +59,7 @@ class LogWriter {
 
   explicit LogWriter(std::shared_ptr<Thread> shared);
 
-  // Owned by the thread, too.
+  // The thread owns it, too.
   const std::shared_ptr<Thread> shared_;
   std::thread thread_;
 };

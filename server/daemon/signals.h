@@ -1,4 +1,4 @@
-// Signals: those that an operator commands the daemon with.
+// Signals: takes the signals by which an operator commands the daemon.
 #ifndef PORTREEVE_SERVER_DAEMON_SIGNALS_H_
 #define PORTREEVE_SERVER_DAEMON_SIGNALS_H_
 
@@ -10,18 +10,19 @@
 namespace portreeve::server {
 
 // From Take() to the end of the process SIGTERM, SIGINT and SIGHUP do nothing
-// but to make Next() return; none is lost, also before its first call, but of
-// the same signal while one waits.  SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ (a file
-// of the log has reached the limit of its size) and SIGTTOU (a terminal that
-// takes no lines of those in the background) do nothing at all.
+// but make Next() return.  None is lost, also before the first call of Next(),
+// unless the same signal waits already.  SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ (a
+// file of the log has reached the limit of its size) and SIGTTOU (a terminal
+// that takes no lines of those in the background) do nothing at all.
 class Signals {
  public:
-  // Once, while there is no other thread; later ones inherit it.
+  // Takes the signals.  It must be called once, while there is no other thread;
+  // later ones inherit what it does.
   // Errors: no descriptor is left.
   static absl::StatusOr<Signals> Take();
 
-  // Waits for the next signal, or for Wake(): nothing then.
-  // Threads: one at a time.
+  // Waits for the next signal and gives its number, or nothing after Wake().
+  // Threads: any, one at a time.
   std::optional<int> Next();
 
   // Lets one Next() return.  Threads: any.

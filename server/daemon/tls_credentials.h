@@ -16,19 +16,21 @@
 namespace portreeve::server {
 
 // Every client must show a certificate from the CA.  Each handshake uses what
-// the files hold then; what was agreed before goes on.  Outlives the servers
-// that it was given to, since gRPC asks it until they end.
+// the files hold then; connections from before go on.
+// Lifetime: it must outlive the servers that it was given to, since gRPC asks
+// it until they end.
 class TlsCredentials : public grpc::ServerCredentials {
  public:
   // Errors: those of TlsSource::Open().
   static absl::StatusOr<std::shared_ptr<TlsCredentials>> Open(TlsFiles files);
 
-  // Not supported: aborts.
+  // Aborts, since it is not supported.
   void SetAuthMetadataProcessor(
       const std::shared_ptr<grpc::AuthMetadataProcessor>&) override;
 
  private:
-  // What one port of a server has got.  Threads: gRPC's, one at a time.
+  // What one port of a server has got.
+  // Threads: gRPC's, one at a time.
   struct Port {
     TlsSource& source;
     std::shared_ptr<const TlsContents> in_use;
@@ -38,7 +40,7 @@ class TlsCredentials : public grpc::ServerCredentials {
       : source_(std::move(source)) {}
 
   int AddPortToServer(const std::string& address, grpc_server* server) override;
-  // What gRPC calls at the start and at each handshake; `port` is a Port.
+  // gRPC calls this at the start and at each handshake; `port` is a Port.
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* port, grpc_ssl_server_certificate_config** config);
 

@@ -1,4 +1,4 @@
-// TlsSource: the newest good contents of the files of TLS.
+// TlsSource: gives the newest good contents of the files of TLS.
 #ifndef PORTREEVE_SERVER_DAEMON_TLS_SOURCE_H_
 #define PORTREEVE_SERVER_DAEMON_TLS_SOURCE_H_
 
@@ -17,7 +17,8 @@
 namespace portreeve::server {
 
 // Looks at the files when it is asked, and keeps the last contents that were
-// good.  Threads: any.
+// good.
+// Threads: any.
 class TlsSource {
  public:
   // Errors: those of ReadTlsFiles() and CheckTlsContents().
@@ -26,16 +27,16 @@ class TlsSource {
   TlsSource(const TlsSource&) = delete;
   TlsSource& operator=(const TlsSource&) = delete;
 
-  // What the files hold now; while that is not good, what they held before,
-  // which is logged once for each way of being wrong.  The same pointer for as
-  // long as nothing has changed.  Costs three calls of stat(2) then.
+  // Gives what the files hold now; while that is not good, what they held
+  // before, and each way of being wrong is logged once.  As long as nothing has
+  // changed it gives the same pointer, and costs three calls of stat(2).
   std::shared_ptr<const TlsContents> Latest();
 
  private:
-  // Tells a file from what it was, and from another in its place.
+  // By this a file is known from what it was, and from another in its place.
   struct Stamp {
     dev_t device = 0;
-    ino_t inode = 0;  // All is 0: no file.
+    ino_t inode = 0;  // All fields are 0: no file.
     off_t size = 0;
     timespec modified{};
     timespec changed{};
@@ -58,10 +59,10 @@ class TlsSource {
 
   Mutex mutex_;
   std::shared_ptr<const TlsContents> good_ PORTREEVE_GUARDED_BY(mutex_);
-  // Of the files when they were read last; none if they were so new that a
-  // second change might not show.
+  // The stamps of the files when they were read last; none if the files were so
+  // new that a second change might not show.
   std::optional<Stamps> stamps_ PORTREEVE_GUARDED_BY(mutex_);
-  // What was logged last; "" since the files were good.
+  // What was logged last; "" while the files are good.
   std::string rejected_error_ PORTREEVE_GUARDED_BY(mutex_);
   TlsContents rejected_ PORTREEVE_GUARDED_BY(mutex_);
 };
