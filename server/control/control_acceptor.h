@@ -28,51 +28,52 @@
 
 namespace portreeve::server {
 
-// gRPC 1.51 stops to accept for ever when it has no descriptor for a moment;
-// this one has descriptors of its own, and tries again (SPEC S10).
+// gRPC 1.51 stops accepting for ever when it has no descriptor for a moment;
+// this acceptor has descriptors of its own, and tries again (S10).
 //
-// What they send, FloodWatch looks at.
+// FloodWatch looks at what the clients send.
 //
 // Threads: the loop's.
-// Lifetime: Close() before it is destroyed.
+// Lifetime: it must be closed by Close() before it is destroyed.
 class ControlAcceptor {
  public:
   struct Limits {
-    // Clients at a time; more wait in the backlog.
+    // How many clients there are at a time; more wait in the backlog.
     int max_connections = 1000;
-    // How many of them may not have made a call yet...
+    // How many of them may be there that have not made a call yet.
     int max_handshakes = 100;
-    // ... and for how long.
+    // How long each of those has to make one.
     Duration handshake = std::chrono::seconds(10);
-    // How long one may leave unacknowledged what it was sent.
+    // How long a client may leave unacknowledged what it was sent.
     std::chrono::milliseconds unacknowledged = std::chrono::seconds(10);
   };
 
-  // Gives gRPC the connection `fd`, whose owner it is from now on, also where
-  // it throws.
+  // Gives gRPC the connection `fd`, which it owns from then on, also where it
+  // throws.
   using HandOver = std::function<void(int fd, bool is_unix)>;
 
-  // `secure`: gRPC does the handshake of TLS on connections of TCP, ends it
-  // after Limits::handshake, and names connections by their addresses.
-  // `table` and `memory` outlive it.
+  // With `secure` gRPC does the handshake of TLS on connections of TCP, gives
+  // that up after Limits::handshake, and names connections by their addresses.
+  // `table` and `memory` must outlive it.
   ControlAcceptor(const Executor& executor, const Limits& limits, bool secure,
                   ControlTable& table, ControlMemory& memory);
   ControlAcceptor(const ControlAcceptor&) = delete;
   ControlAcceptor& operator=(const ControlAcceptor&) = delete;
   ~ControlAcceptor();
 
-  // Listens there; clients wait until Start().  Errors: those of
-  // ListeningSocket::Open().
+  // Listens at `address`; clients wait until Start().
+  // Errors: those of ListeningSocket::Open().
   absl::Status Listen(const AnyAddress& address);
-  // As bound, in the order of the calls of Listen().
+  // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 
+  // Begins to accept.
   // Errors: those of epoll_ctl(2).
   absl::Status Start(HandOver hand_over);
 
-  // Nobody can connect any more; who has, stays.
+  // Lets nobody connect any more; those who have stay.
   void StopAccepting();
-  // Forgets the connections, which gRPC has ended by now.
+  // Forgets the connections, which gRPC must have ended by now.
   void Close();
 
  private:
@@ -80,14 +81,15 @@ class ControlAcceptor {
   class Client;
 
   void OnClient(Address& address, Descriptor fd, const AnyAddress& peer);
-  // One that is watched: into the table, and to gRPC.
+  // Puts a connection that is watched into the table, and gives it to gRPC.
   void TakeIn(const std::shared_ptr<ControlConnection>& connection,
               Descriptor fd, bool is_unix);
   absl::StatusOr<std::shared_ptr<ControlConnection>> Describe(
       int fd, bool is_unix, const AnyAddress& peer) const;
-  // A client had to go for want of descriptors or the like.
+  // Logs now and then that clients had to go for want of descriptors or the
+  // like.
   void NoteDropped(const absl::Status& why);
-  // Of two connections with one name the older is ended.
+  // Ends the older one of two connections with one name.
   void EndNamesake(const ControlConnection& connection) const;
   absl::Status Watch(Address& address,
                      const std::shared_ptr<ControlConnection>& connection);

@@ -1,5 +1,5 @@
-// ControlCalls: which connection each call of gRPC is of, and how many a
-// connection has.
+// ControlCalls: counts the calls of gRPC for the connections that they belong
+// to.
 #ifndef PORTREEVE_SERVER_CONTROL_CONTROL_CALLS_H_
 #define PORTREEVE_SERVER_CONTROL_CONTROL_CALLS_H_
 
@@ -14,16 +14,18 @@
 
 namespace portreeve::server {
 
-// Has the calls of a server counted for their connections, from the moment in
-// which gRPC takes them in, those of methods that nobody knows included.
-// `table` outlives the server.  Before BuildAndStart().
+// Has the calls of a server counted for their connections, from the moment when
+// gRPC takes them in, those of methods that nobody knows included.  `table`
+// must outlive the server.  It must be called before BuildAndStart().
 void CountCalls(grpc::ServerBuilder& builder, ControlTable& table);
 
-// The connection of a call, once it has begun; null where nobody counts.
+// Gives the connection of a call that has begun; null where nobody counts its
+// calls.
 std::shared_ptr<ControlConnection> ConnectionOf(
     const grpc::ServerContextBase& context);
 
-// The status of a call is given to gRPC: it waits for nothing any more.
+// Notes that the status of a call is given to gRPC, so that the call waits for
+// nothing any more.
 void NoteAnswer(const grpc::ServerContextBase& context);
 
 // Answers UNIMPLEMENTED to every method that no other service has, so that

@@ -33,11 +33,12 @@ class ControlConnection {
     std::string address;
     // gRPC has made sure of a certificate before there is a call.
     bool is_secure = false;
-    // Of a unix socket (SO_PEERCRED).
+    // The client's, if this is a unix socket (SO_PEERCRED).
     std::optional<ucred> credentials;
   };
 
-  // `copy` is of the socket; TCP unless there are credentials.
+  // `copy` is a copy of the socket's descriptor; the socket is one of TCP
+  // unless there are credentials.
   ControlConnection(Client client, Descriptor copy);
   ControlConnection(const ControlConnection&) = delete;
   ControlConnection& operator=(const ControlConnection&) = delete;
@@ -46,56 +47,58 @@ class ControlConnection {
   bool is_secure() const { return client_.is_secure; }
   bool is_unix() const { return client_.credentials.has_value(); }
 
-  // Whom an audit names: the address, or "unix:uid=1000(ann)".  The first call
-  // may ask the system's user database, and so may block.
+  // Gives whom an audit names: the address, or "unix:uid=1000(ann)".  The first
+  // call may ask the system's user database, and so may block.
   const std::string& Who();
-  // The same for each connection of a client: "ipv4:127.0.0.1",
+  // Gives what is the same for each connection of a client: "ipv4:127.0.0.1",
   // "unix:uid=1000".
   std::string Identity() const;
 
-  // Gives false where that is a call too many, for which the connection is shut
-  // down.
+  // Counts a call.  Gives false where that is one too many, for which the
+  // caller shuts the connection down.
   bool BeginCall();
   void EndCall(bool cancelled);
-  // A call that is to carry a connection: what bounds its number is the
-  // connection, and not the calls that may wait.  Of these and the next the
-  // loop's thread tells alone.
+  // Counts a call that will carry a connection: the bound of connections holds
+  // for such calls, and not that of calls that may wait.  Only the loop's
+  // thread calls these and the next two pairs.
   void BeginUnjoined() {
     ++unjoined_;
     NoteMost();
   }
   void EndUnjoined() { --unjoined_; }
-  // A call that carries a connection, whose bytes are expected, too.
+  // Counts a call that carries a connection, whose bytes are expected, too.
   void BeginCarrying() {
     ++carrying_;
     NoteMost();
   }
   void EndCarrying() { --carrying_; }
-  // One that has carried one, which is closed by now.  As many as were carried
-  // at a time are no calls that wait: all may end at once.
+  // Counts a call whose connection is closed by now.  As many of them as
+  // carried connections at a time are not counted as calls that wait, since all
+  // may end at once.
   void BeginEnded() { ++ended_; }
   void EndEnded() { --ended_; }
-  // A message that was read.
+  // Counts a message that was read.
   void AddMessage(size_t bytes);
-  // One that goes to the client.
+  // Counts a message that goes to the client.
   void AddSent() { ++sent_; }
-  // The status of a call is on its way, until EndCall().
+  // Counts a call whose status is on its way, until EndCall().
   void BeginAnswer() { ++answered_; }
   void EndAnswer() { --answered_; }
 
-  // Whether it has made a call.
+  // Whether the client has made a call.
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
 
-  // The most that it has carried of late.
+  // Gives the most connections that it has carried of late.
   int Carried(TimePoint now) const;
 
-  // All counts up to now, those of the kernel included.
+  // Gives all counts up to now, those of the kernel included.
   FloodPolicy::Totals Totals() const;
 
-  // See ControlActivity: how busy it is of late beyond what is free, and with
-  // all that waits; what it has sent of late, and ever, that nothing explains;
-  // and whether it is quiet (nobody knows of a unix socket: 0, and false).
+  // These ask ControlActivity how busy the client is of late beyond what is
+  // free, and the same with all that waits; what it has sent of late, and ever,
+  // that nothing explains; and whether it is quiet.  What a unix socket has
+  // sent nobody knows: Unexplained() is not more than 0, and IsQuiet() false.
   int64_t Activity(TimePoint now) const;
   int64_t Held(TimePoint now) const;
   int64_t SentOfLate(TimePoint now) const;
@@ -104,17 +107,19 @@ class ControlConnection {
   bool Look(TimePoint now, const FloodPolicy::Totals& totals, bool arrived);
 
   // Ends the connection at once: the client gets a reset, and what it has sent
-  // and gRPC has not read is thrown away.  False if that was done before.
+  // and gRPC has not read is thrown away.  Gives false if that was done before.
   bool ShutDown();
   bool is_shut_down() const { return shut_down_; }
-  bool is_open() const;  // Not shut down, and not forgotten.
+  bool is_open() const;  // Neither shut down nor forgotten.
 
-  // The connection is over: closes the copy.  More than a few requests that
-  // gRPC has not read by then are thrown away, since nobody looks after what it
-  // makes of them.  Threads: the one that watches the copy.
+  // The connection is over: closes the copy.  What gRPC has not read by then is
+  // thrown away if it is more than a few requests, since nobody looks after
+  // what would become of them.
+  // Threads: the one that watches the copy.
   void Forget();
-  // Until Forget().  Threads: that one, too; since nobody else changes it, no
-  // lock is needed.
+  // Gives the copy, until Forget().
+  // Threads: that one, too; since nobody else changes the copy, no lock is
+  // needed.
   int native_handle() const PORTREEVE_NO_THREAD_SAFETY_ANALYSIS {
     return copy_.get();
   }

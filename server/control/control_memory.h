@@ -1,5 +1,5 @@
-// ControlMemory: the last line against clients of the control plane that make
-// the daemon grow.
+// ControlMemory: the last line of defence against clients of the control plane
+// that make the daemon grow.
 #ifndef PORTREEVE_SERVER_CONTROL_CONTROL_MEMORY_H_
 #define PORTREEVE_SERVER_CONTROL_CONTROL_MEMORY_H_
 
@@ -12,54 +12,57 @@
 
 namespace portreeve::server {
 
-// What becomes of the memory of the process, and when to do something about it:
-// at the limit, and when an eighth of it has come within a second or two, since
-// calls that are ended take more memory before they give it back.  A flood goes
-// on elsewhere when one connection of it is ended: for a while after an alarm
-// little is enough for the next.
-// No clock, no threads.
+// Judges the memory of the process, and decides when something must be done
+// about it: at the limit, and when an eighth of the limit has come within a
+// second or two, since calls that are ended take more memory before they give
+// it back.  A flood goes on elsewhere when one connection of it is ended, so
+// that for a while after an alarm little growth is enough for the next.  It has
+// no clock and no threads.
 class MemoryPolicy {
  public:
-  // How long after the last shutdown, or the last time, the heap is trimmed:
+  // How long after the last shutdown, or the last trim, the heap is trimmed:
   // gRPC gives back what it had for the calls in its own time.  Where the
-  // process is too large, after kTrimSoon, but not more often.
+  // process is too large, that is after kTrimSoon at the latest, but not more
+  // often.
   static constexpr Duration kTrimSoon = std::chrono::seconds(1);
   static constexpr Duration kTrimAfter[] = {
       std::chrono::milliseconds(200), std::chrono::seconds(1),
       std::chrono::seconds(3),        std::chrono::seconds(6),
       std::chrono::seconds(10),       std::chrono::seconds(10)};
 
-  // Which part of the limit may come at once; and on the alert, for so long
-  // after the last alarm.
+  // The part of the limit, 1/N, that may come at once; the part while on alert;
+  // and how long after the last alarm that is.
   static constexpr int64_t kGrowthPart = 8;
   static constexpr int64_t kGrowthPartOnAlert = 48;
   static constexpr Duration kAlert = std::chrono::seconds(3);
 
-  // How long it is too large before anybody has to go for it, unless it is so
-  // by more than that part of the limit: what a flood that is over has left is
-  // trimmed first.
+  // How long the process is too large before anybody has to go for it, unless
+  // it is so by more than that part of the limit: first of all what a flood
+  // that is over has left is trimmed.
   static constexpr Duration kTrimFirst = std::chrono::milliseconds(100);
   static constexpr int64_t kTrimFirstPart = 32;
 
-  // How long what connections that clients served may have left in the heap is
-  // nobody else's: it is trimmed meanwhile.
+  // How long memory is put down to connections that clients have served, which
+  // may have left it in the heap.  It is trimmed meanwhile.
   static constexpr Duration kAfterCarrying = std::chrono::seconds(10);
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
 
-  // The process has `bytes` that nothing accounts for, and `resident` in all:
-  // what only leaves the account, as with connections that close, is no growth.
-  // Of `bytes` up to `credit` are for connections that clients serve, as they
-  // are now; those that have ended may have left theirs in the heap for a
-  // while.
+  // Takes what the process has: `bytes` that nothing accounts for, and
+  // `resident` in all, since what only leaves the account, as with connections
+  // that close, is no growth.  Up to `credit` of `bytes` are for the
+  // connections that clients serve now; those that have ended may have left
+  // theirs in the heap for a while.
   enum class Alarm {
     kNone,
-    // It has grown so fast that whoever sends much has to go; and so that this
-    // may be what the connections that clients serve have just begun to take:
-    // they send to all of them at once, after a while.
+    // The process has grown so fast that whoever sends much has to go.  Within
+    // the credit, that may be what the connections that clients serve have just
+    // begun to take, where the clients send to all of them at once after a
+    // while.
     kGrowth,
     kGrowthWithinCredit,
-    // It is too large, and trimming is no help: whoever is busy has to go.
+    // The process is too large, and trimming is no help: whoever is busy has to
+    // go.
     kLevel,
   };
   Alarm Look(TimePoint now, int64_t bytes, int64_t resident,
@@ -69,7 +72,7 @@ class MemoryPolicy {
 
   // A connection was shut down.
   void OnShutDown(TimePoint now);
-  // When the heap is to be trimmed next; nullopt: not at all.
+  // Gives when to trim the heap next; nullopt: not at all.
   std::optional<TimePoint> next_trim() const { return next_trim_; }
   void OnTrimmed(TimePoint now);
 
@@ -78,7 +81,7 @@ class MemoryPolicy {
     int64_t unaccounted = 0;
     int64_t resident = 0;
     int64_t credit = 0;
-    int64_t most_credit = 0;  // Since then.
+    int64_t most_credit = 0;  // The most credit since then.
   };
 
   void KeepCredit(TimePoint now, int64_t credit);
@@ -86,12 +89,12 @@ class MemoryPolicy {
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
-  // Of the last seconds, less what was given back since; growth counts from
-  // older_.
+  // The memory of the last seconds, less what was given back since; growth
+  // counts from older_.
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;
-  int64_t credit_ = 0;  // The most of late.
+  int64_t credit_ = 0;  // The most credit of late.
   TimePoint credit_until_{};
   bool credit_has_fallen_ = false;  // By much, since then.
   std::optional<TimePoint> last_look_;
@@ -104,7 +107,7 @@ class MemoryPolicy {
 // Threads: one.
 class ControlMemory {
  public:
-  // What the daemon keeps for other reasons, in bytes.
+  // Gives the bytes that the daemon keeps for other reasons.
   using Accounted = std::function<int64_t()>;
 
   // More than `limit` bytes beyond what the process has now and what
@@ -113,12 +116,12 @@ class ControlMemory {
 
   MemoryPolicy& policy() { return policy_; }
 
-  // The bytes that the process has; 0 where nobody knows.
+  // Gives the bytes that the process has; 0 where nobody knows.
   int64_t Resident() const;
-  // The bytes that nothing accounts for; 0 where nobody knows.
+  // Gives the bytes that nothing accounts for; 0 where nobody knows.
   int64_t Unaccounted() const;
 
-  // Gives what the heap does not use back to the system, on a thread of gRPC.
+  // Gives what the heap does not use back to the system, on a thread of gRPC's.
   void Trim();
 
  private:

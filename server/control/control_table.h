@@ -26,17 +26,18 @@ namespace portreeve::server {
 // Threads: any.
 class ControlTable {
  public:
-  // How many calls gRPC may have taken in without beginning them: beyond that
-  // somebody keeps its threads busy with more of them.  One client may send all
-  // that it may have at once, and others call meanwhile.
+  // How many calls gRPC may have taken in and not begun: beyond that, somebody
+  // keeps its threads busy with more of them.  One client may send all that it
+  // may have at once, and others call meanwhile.
   static constexpr int kMostPending = FloodPolicy::kMostCalls + 250;
 
-  // How many it may have taken in since OnLooked(), which comes every few
-  // milliseconds unless the loop is far behind with what they ask of it.
+  // How many calls gRPC may have taken in since OnLooked(), which is called
+  // every few milliseconds unless the loop is far behind with what the calls
+  // ask of it.
   static constexpr int kMostUnseen = 2000;
 
-  // What a client may do beyond what is free, without being one that is looked
-  // for (see ControlActivity::Level()).
+  // How far a client must go beyond what is free before ShutDownBusiest()
+  // counts it as busy (see ControlActivity::Level()).
   static constexpr int64_t kLeastActivity = 2 << 10;
 
   // `clock` may be called on any thread.
@@ -47,44 +48,48 @@ class ControlTable {
   ControlTable(const ControlTable&) = delete;
   ControlTable& operator=(const ControlTable&) = delete;
 
-  // In place of one of the same key, which gRPC has closed by now.
+  // Adds `connection`, in place of one with the same key, which gRPC has closed
+  // by now.
   void Add(std::shared_ptr<ControlConnection> connection);
-  // It has ended.  Calls of it may still come to light: the newest kMostEnded
-  // of those that have ended are found for a while, where there is memory for
-  // it.
+  // The connection has ended.  Calls of it may still come to light, so that
+  // Find() gives the newest kMostEnded of the connections that have ended,
+  // where there is memory for it.
   static constexpr size_t kMostEnded = 1000;
   void OnEnded(const std::shared_ptr<ControlConnection>& connection);
-  // Null where there is none.
+  // Gives null where there is none.
   std::shared_ptr<ControlConnection> Find(const std::string& key) const;
 
-  // gRPC has taken in a call, of which nobody knows yet whose it is; and begun
-  // it, or given it up.
+  // gRPC has taken in a call, of which nobody knows yet whose it is; and it has
+  // begun that, or given it up.
   void OnCallTakenIn();
   void OnCallBegun();
-  // Whoever looks for clients that ask for too much has done so.
+  // FloodWatch has looked for clients that ask for too much.
   void OnLooked() { unseen_ = 0; }
 
-  // Ends `connection` and says why in the log: once a second at most.
+  // Ends `connection`, and says why in the log, at most once a second.
   void ShutDown(ControlConnection& connection, const std::string& why);
 
-  // The same where the process is too large: it may be somebody's fault who is
-  // silent by now, and nobody's who calls a few times at once.
+  // The same as kLeastActivity for kEvenThoseThatCarry, where the process is
+  // too large: that may be the fault of somebody who is silent by now, and is
+  // not the fault of whoever makes a few calls at once.
   static constexpr int64_t kLeastHeld = 16 << 10;
 
-  // The same for one that carries connections, beyond a window of HTTP/2 for
-  // each: where nobody else is found it may make the process grow as fast.
+  // The same for a client that carries connections, beyond a window of HTTP/2
+  // for each: where no other is found, that one may make the process grow as
+  // fast.
   static constexpr int64_t kLeastOfCarrying = 64 << 10;
 
-  // Of those whose activity is kLeastActivity or more and who carry nothing,
-  // ends the busiest one, or with it all that are nearly as busy; for want of
-  // such, of those who carry, and have sent as much as kLeastOfCarrying: what
-  // gRPC is slow to be done with, in a flood of others, is not their fault.
-  // kAllBeyondCredit: of those who carry, what may be a message and a window of
-  // each of their connections is not counted.
-  // kEvenThoseThatCarry: of those who do, or have sent unexplained, kLeastHeld
-  // or more; for want of such, or where it is far more, of those that carry
-  // connections, what is expected for these not counted; and at last, for want
-  // of such, of those with all that they have sent.
+  // Ends the busiest client, or all that are nearly as busy, of those whose
+  // activity is kLeastActivity or more and who carry no connections.  Where
+  // there are none, it takes those who carry some, and have sent
+  // kLeastOfCarrying or more: what gRPC is slow to be done with, in a flood of
+  // others, is not their fault.  kAllBeyondCredit: for those who carry, what
+  // may be a message and a window of each of their connections does not count.
+  // kEvenThoseThatCarry: it takes those who carry none and hold, or have sent
+  // unexplained, kLeastHeld or more; where there are none, or those who carry
+  // some have far more, it takes the latter, without what is expected for their
+  // connections; and where there are none of either, all of them, with all that
+  // they hold.
   enum class Whom {
     kBusiest,
     kAllAsBusy,
@@ -93,9 +98,9 @@ class ControlTable {
   };
   void ShutDownBusiest(Whom whom, const std::string& why);
 
-  // How many calls carry a connection.
+  // Gives how many calls carry a connection.
   int64_t num_carrying() const;
-  // How many were ended here so far.
+  // Gives how many connections this has ended so far.
   int64_t num_shut_down() const { return num_shut_down_; }
 
  private:
@@ -105,8 +110,8 @@ class ControlTable {
   };
   static bool IsBusier(const Busy& a, const Busy& b);
   std::vector<std::shared_ptr<ControlConnection>> OpenOnes() const;
-  // The busiest first; of one that carries, `of_carrying` bytes for each of its
-  // connections do not count.
+  // Gives the busiest first; where a client carries connections, `of_carrying`
+  // bytes for each of them do not count.
   std::vector<Busy> BusyOnes(int64_t of_carrying) const;
   std::vector<Busy> HoldingOnes() const;
   bool MayLog();
@@ -121,7 +126,7 @@ class ControlTable {
   std::optional<std::chrono::steady_clock::time_point> logged_
       PORTREEVE_GUARDED_BY(mutex_);
   std::atomic<int> pending_ = 0;
-  std::atomic<int> most_pending_ = kMostPending;  // Rises while more come.
+  std::atomic<int> most_pending_ = kMostPending;  // It rises while more come.
   std::atomic<int> unseen_ = 0;
   std::atomic<int64_t> num_shut_down_ = 0;
 };

@@ -14,18 +14,18 @@
 
 namespace portreeve::server {
 
-// Each client is looked at every few milliseconds while it sends: what it asks
-// for by FloodPolicy, and what the process takes by ControlMemory.  Nobody who
-// is silent costs anything.
+// It looks at each client every few milliseconds while that sends: FloodPolicy
+// judges what the client asks for, and ControlMemory what the process takes.  A
+// silent client costs nothing.
 //
 // Threads: the loop's.
-// Lifetime: Close() before it is destroyed.
+// Lifetime: it must be closed by Close() before it is destroyed.
 class FloodWatch {
  public:
   // One connection that gRPC has.
   class Client {
    public:
-    // `connection` outlives it.
+    // `connection` must outlive it.
     explicit Client(ControlConnection& connection) : connection_(connection) {}
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
@@ -38,7 +38,7 @@ class FloodWatch {
    private:
     friend class FloodWatch;
 
-    // Whether OnBytes() is to be called where bytes come.
+    // Sets whether OnBytes() is called when bytes come.
     virtual void TellOfBytes(bool told) = 0;
 
     ControlConnection& connection_;
@@ -46,23 +46,24 @@ class FloodWatch {
     bool arrived_ = false;  // Something has come since the last look.
   };
 
-  // `time`, `table` and `memory` outlive it.
+  // `time`, `table` and `memory` must outlive it.
   FloodWatch(TimeSource& time, ControlTable& table, ControlMemory& memory);
   FloodWatch(const FloodWatch&) = delete;
   FloodWatch& operator=(const FloodWatch&) = delete;
 
-  // Bytes have come.
+  // Bytes have come from the client.
   void OnBytes(Client& client);
-  // It has ended, and is not looked at any more; the memory that it leaves is.
-  // Never throws.
+  // The client has ended, and is not looked at any more; the memory that it
+  // leaves is.  It never throws.
   void OnEnded(Client& client);
   void Close();
 
  private:
-  // Looks soon, and as long as there is something to look at.  Never throws.
+  // Looks soon, and again as long as there is something to look at.  It never
+  // throws.
   void GoOn();
   void Look();
-  // Whether it goes on sending.
+  // Gives whether the client goes on sending.
   bool LookAt(Client& client, TimePoint now);
   void LookAtAll(TimePoint now);
   void LookAtMemory(TimePoint now);
@@ -73,7 +74,7 @@ class FloodWatch {
   ControlMemory& memory_;
   std::unordered_set<Client*> active_;  // Those that send.
   Timer timer_;
-  int64_t num_shut_down_ = 0;  // By the table, at the last look.
+  int64_t num_shut_down_ = 0;  // The table's count at the last look.
 };
 
 }  // namespace portreeve::server

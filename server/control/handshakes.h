@@ -1,5 +1,6 @@
 // Handshakes: the clients of the control plane that have not shown yet what
-// they want.  No sockets, no clock, no threads.
+// they want, as the first call does.  It has no sockets, no clock and no
+// threads.
 #ifndef PORTREEVE_SERVER_CONTROL_HANDSHAKES_H_
 #define PORTREEVE_SERVER_CONTROL_HANDSHAKES_H_
 
@@ -13,19 +14,19 @@
 
 namespace portreeve::server {
 
-// Bounds how many there are at a time, and for how long each may be one.  Where
-// there is one too many, the oldest gives way: a newcomer needs a moment only,
-// and who holds places for long must not keep it out.
+// Bounds how many such clients there are at a time, and for how long each may
+// be one.  Where there is one too many, the oldest gives way: a newcomer needs
+// a moment only, and those who hold places for long must not keep it out.
 template <typename Client>
 class Handshakes {
  public:
-  // Whether a client has shown it meanwhile, or is gone.
+  // Whether a client has shown what it wants, or is gone.
   using IsOver = std::function<bool(const Client&)>;
 
   Handshakes(size_t most, Duration time, IsOver is_over)
       : most_(most), time_(time), is_over_(std::move(is_over)) {}
 
-  // Gives the client that has to go for it.
+  // Adds `client`.  Gives the one that has to go for it, if any.
   std::optional<Client> Enter(Client client, TimePoint now) {
     ForgetThoseOver();
     entries_.push_back({std::move(client), After(now, time_)});
@@ -35,8 +36,9 @@ class Handshakes {
     return oldest;
   }
 
-  // Gives the client that has to go where the last place of all, of those that
-  // have shown it, too, is taken: the oldest, unless it has come just now.
+  // Gives the client that has to go where the last place is taken that the
+  // control plane has for clients of any kind: the oldest, unless it has come
+  // just now.
   std::optional<Client> GiveWay() {
     ForgetThoseOver();
     if (entries_.size() < 2) return std::nullopt;
@@ -45,8 +47,8 @@ class Handshakes {
     return oldest;
   }
 
-  // Gives a client whose time is up, and forgets it; to be called until there
-  // is none.
+  // Gives a client whose time is up, and forgets it.  It must be called until
+  // there is none.
   std::optional<Client> Expire(TimePoint now) {
     while (!entries_.empty() && entries_.front().end <= now) {
       Client client = std::move(entries_.front().client);
@@ -56,7 +58,7 @@ class Handshakes {
     return std::nullopt;
   }
 
-  // When Expire() may give the next one.
+  // Gives when Expire() may give the next one.
   std::optional<TimePoint> next() {
     ForgetThoseOver();
     if (entries_.empty()) return std::nullopt;
@@ -77,7 +79,7 @@ class Handshakes {
   const size_t most_;
   const Duration time_;
   const IsOver is_over_;
-  std::list<Entry> entries_;  // The oldest first.
+  std::list<Entry> entries_;  // The oldest is the first.
 };
 
 }  // namespace portreeve::server
