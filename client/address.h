@@ -1,6 +1,6 @@
-// How addresses are written, for people: "tcp:HOST:PORT", "tcp:*:0",
-// "tcp:[::1]:80", "unix:/path".  Brackets may stand around any host, and must
-// around IPv6.
+// How people write addresses: "tcp:HOST:PORT", "tcp:*:0", "tcp:[::1]:80",
+// "unix:/path".  Brackets may stand around any host, and must stand around
+// IPv6.
 #ifndef PORTREEVE_CLIENT_ADDRESS_H_
 #define PORTREEVE_CLIENT_ADDRESS_H_
 
@@ -12,37 +12,38 @@
 
 namespace portreeve::client {
 
-// Where to listen.  A host that is empty or `*` is every IPv4 address; port 0
-// leaves the choice to the daemon's OS.  Only the writing is checked, not
-// whether such an address exists.  A relative unix path counts from
+// Parses where to listen.  A host that is empty or `*` is every IPv4 address;
+// port 0 leaves the choice to the daemon's OS.  Only the writing is checked,
+// not whether such an address exists.  A relative unix path counts from
 // `directory`, which is absolute.
 //
 // Errors: INVALID_ARGUMENT, with what is wrong and what was expected.
 absl::StatusOr<v1::WhereToListen> ParseWhereToListen(
     const std::string& text, const std::string& directory);
 
-// Where to connect: a host is needed, and a port of 1-65535.  Otherwise as
-// ParseWhereToListen.
+// Parses where to connect: a host is needed, and a port of 1-65535.  Otherwise
+// it does what ParseWhereToListen does.
 absl::StatusOr<v1::WhereToConnect> ParseWhereToConnect(
     const std::string& text, const std::string& directory);
 
 // The address of a daemon's control plane.
 struct ServerAddress {
-  // As people write it, complete: "tcp:127.0.0.1:50051", "unix:/run/p.sock".
+  // The complete form in which people write it: "tcp:127.0.0.1:50051",
+  // "unix:/run/p.sock".
   std::string text;
-  // As gRPC takes it.
+  // The form that gRPC takes.
   std::string target;
 };
 
 // The control address of a daemon that was started without one.
 inline constexpr char kDefaultServer[] = "tcp:127.0.0.1:50051";
 
-// As ParseWhereToConnect; HOST:PORT without `tcp:` is taken too.
+// Does what ParseWhereToConnect does, and takes HOST:PORT without `tcp:`, too.
 absl::StatusOr<ServerAddress> ParseServerAddress(const std::string& text,
                                                  const std::string& directory);
 
-// The inverse of the parsers; "" where nothing is set.  A unix socket without a
-// name is "unix:".
+// Give the text that the parsers take; "" where nothing is set.  A unix socket
+// without a name is "unix:".
 std::string ToText(const v1::Address& address);
 std::string ToText(const v1::WhereToListen& where);
 std::string ToText(const v1::WhereToConnect& where);

@@ -10,18 +10,20 @@
 
 namespace portreeve::client {
 
-// Threads: as of its base; any threads write, one after the other.
+// Threads: those of its base; any thread may write, and writes come one after
+// the other.
 template <typename Request, typename Response>
 class BidiCall final
     : public BlockingCall<grpc::ClientBidiReactor<Request, Response>> {
  public:
-  // `start` takes the context and this reactor to the method of a stub.
+  // Starts the call.  `start` passes the context and this reactor to the method
+  // of a stub.
   template <typename Start>
   BidiCall(const CallOptions& options, Start start) {
     this->Start(options, start);
   }
 
-  // Cancels.  No other method may be under way.
+  // Cancels the call.  No other method may be under way.
   ~BidiCall() override {
     this->Cancel();
     this->Finish().IgnoreError();

@@ -16,25 +16,25 @@
 
 namespace portreeve::client {
 
-// Turns the reactions of `Reactor`, one of gRPC's, into calls that block.  A
-// hold, which lasts from Start until Finish, lets the threads that call start
-// operations, and keeps OnDone from coming before.
+// Turns the reactions of `Reactor`, one of gRPC's, into calls that block.  From
+// Start until Finish there is a hold, one of gRPC's, which lets any thread
+// start operations, and keeps OnDone from coming before.
 //
-// Threads: one reads and finishes; any thread cancels.  gRPC's threads run the
-// On... methods, which only take notes.
-// Lifetime: a class that is made of it calls Cancel and Finish in its own
-// destructor, for gRPC may call until then.
+// Threads: one reads and finishes; any thread may cancel.  gRPC's threads call
+// OnReadInitialMetadataDone, OnReadDone and OnDone, which only take notes.
+// Lifetime: a class that is derived from it must call Cancel and Finish in its
+// own destructor, since gRPC may call it until then.
 template <typename Reactor>
 class BlockingCall : public Reactor {
  public:
   BlockingCall(const BlockingCall&) = delete;
   BlockingCall& operator=(const BlockingCall&) = delete;
 
-  // Waits for the initial metadata; false where the call ended before.
+  // Waits for the initial metadata; gives false where the call ended before.
   bool AwaitMetadata() { return Await(kMetadata); }
 
-  // Waits for the next message; false once there is none, when Finish gives the
-  // reason at once.
+  // Waits for the next message; gives false once there is none, and Finish then
+  // gives the reason at once.
   template <typename Response>
   bool Read(Response& response) {
     return Do(kRead, [&] { this->StartRead(&response); });
@@ -63,7 +63,7 @@ class BlockingCall : public Reactor {
     absl::MutexLock lock(&mutex_);
     status_ = FromGrpc(status);
     done_ = true;
-    changed_.SignalAll();  // With the lock: *this may go right after it.
+    changed_.SignalAll();  // Under the lock, since *this may go right after it.
   }
 
  protected:
@@ -72,7 +72,8 @@ class BlockingCall : public Reactor {
   BlockingCall() = default;
   ~BlockingCall() override = default;
 
-  // `start` takes the context and this reactor to the method of a stub.
+  // Starts the call.  `start` passes the context and this reactor to the method
+  // of a stub.
   template <typename StartMethod>
   void Start(const CallOptions& options, StartMethod start) {
     Apply(options, context_);
@@ -82,8 +83,8 @@ class BlockingCall : public Reactor {
   }
 
   // Starts the operation of `step` by `start` and waits for its outcome: false
-  // where it failed, or where the call has finished, which then starts nothing.
-  // Any thread may call it, but one at a time for each step.
+  // where it failed, or where the call had finished, and then nothing is
+  // started.  Any thread may call it, but one at a time for each step.
   template <typename StartOperation>
   bool Do(Step step, StartOperation start) {
     {

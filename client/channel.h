@@ -15,8 +15,8 @@ class Channel;
 
 namespace portreeve::client {
 
-// `target` is as gRPC takes it.  Connects to nothing yet.  Without options,
-// without TLS.
+// Gives a channel to `target`, which is in gRPC's form.  It connects to nothing
+// yet.  Without options it is without TLS.
 //
 // Errors: those of ReadTlsFiles.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(

@@ -1,5 +1,5 @@
 // A client of a portreeved: each method is one RPC of the API in
-// proto/portreeve/v1, where what it does and its errors are told.
+// proto/portreeve/v1, which says what the method does, and its errors.
 //
 //   absl::StatusOr<Client> client = Client::ForAddress("tcp:127.0.0.1:50051");
 //   if (!client.ok()) ...
@@ -7,8 +7,8 @@
 //       "listeners/web", {.timeout = absl::Seconds(30)});
 //
 // Every error is the daemon's code and text; DetailsOf (client/error.h) gives
-// its reason.  UNAVAILABLE without a reason: the daemon was not reached, see
-// IsUnreachable.
+// its reason.  UNAVAILABLE without a reason means that the daemon was not
+// reached; see IsUnreachable.
 #ifndef PORTREEVE_CLIENT_CLIENT_H_
 #define PORTREEVE_CLIENT_CLIENT_H_
 
@@ -30,19 +30,18 @@
 namespace portreeve::client {
 
 // Threads: any, at the same time.  Every call blocks its thread until it is
-// answered; one that waits for a close does so for as long as the options let
-// it.
+// answered; one that waits for a close does so as long as the options let it.
 class Client {
  public:
-  // Connects to nothing yet: the first call does, and fails at once where
-  // nobody listens, after 10 s where nothing answers.  `address` is
-  // `tcp:HOST:PORT`, `HOST:PORT` or `unix:/path`; a relative path counts from
-  // the working directory.  Without `tls`, without TLS; never through an HTTP
-  // proxy.
+  // Gives a client that connects to nothing yet: its first call does, and fails
+  // at once where nobody listens, after 10 s where nothing answers.  `address`
+  // is `tcp:HOST:PORT`, `HOST:PORT` or `unix:/path`; a relative path counts
+  // from the working directory.  Without `tls` the connection has no TLS; it
+  // never goes through an HTTP proxy.
   //
-  // Errors: INVALID_ARGUMENT for an address that is none, TlsOptions that do
-  // not go together, or a file that is not what it should be; others for one
-  // that cannot be read.  They name the file.
+  // Errors: INVALID_ARGUMENT for a malformed address, TlsOptions that do not go
+  // together, or a file that is not what it should be; others for a file that
+  // cannot be read.  They name the file.
   static absl::StatusOr<Client> ForAddress(
       const std::string& address,
       const std::optional<TlsOptions>& tls = std::nullopt);
@@ -63,9 +62,9 @@ class Client {
   absl::StatusOr<v1::ListListenersResponse> ListListeners(
       const v1::ListListenersRequest& request, const CallOptions& options = {});
 
-  // Every page in one answer, with the revision of the first page and no token.
-  // The options hold for each page.  INTERNAL without a reason where the
-  // daemon's pages have no end.
+  // Gives every page in one answer, with the revision of the first page and no
+  // token.  The options hold for each page.  The error is INTERNAL without a
+  // reason where the daemon's pages have no end.
   absl::StatusOr<v1::ListListenersResponse> ListAllListeners(
       const CallOptions& options = {});
 
@@ -77,7 +76,7 @@ class Client {
   absl::StatusOr<v1::Listener> CloseListener(
       const v1::CloseListenerRequest& request, const CallOptions& options = {});
 
-  // Whether close has begun.
+  // Gives whether the listener's close has begun.
   absl::StatusOr<bool> IsClosed(const std::string& name,
                                 const CallOptions& options = {});
 
@@ -93,15 +92,17 @@ class Client {
       const v1::ListConnectionsRequest& request,
       const CallOptions& options = {});
 
-  // Every page in one answer, without a token.  `listener` is a name, or empty
-  // for all connections.  Options and errors as above.
+  // Gives every page in one answer, without a token.  `listener` is a name, or
+  // empty for all connections.  Options and errors are those of
+  // ListAllListeners.
   absl::StatusOr<v1::ListConnectionsResponse> ListAllConnections(
       const std::string& listener, const CallOptions& options = {});
 
   absl::StatusOr<v1::Connection> GetConnection(const std::string& name,
                                                const CallOptions& options = {});
 
-  // Waits until the descriptor is closed; giving up undoes nothing.
+  // Waits until the connection's descriptor is closed; giving up undoes
+  // nothing.
   absl::StatusOr<v1::Connection> CloseConnection(
       const v1::CloseConnectionRequest& request,
       const CallOptions& options = {});
@@ -111,8 +112,8 @@ class Client {
   absl::StatusOr<Watch> WatchEvents(const v1::WatchEventsRequest& request,
                                     const CallOptions& options = {});
 
-  // Serves one accepted connection, by its name.  Returns once it is ours.  The
-  // options hold for the whole stream, here and below.
+  // Takes one accepted connection, by its name, to serve it.  Returns once this
+  // client has it.  The options hold for the whole stream, here and below.
   absl::StatusOr<Stream> Attach(const std::string& name,
                                 const CallOptions& options = {});
 
@@ -130,7 +131,7 @@ class Client {
 
   explicit Client(std::unique_ptr<Impl> impl);
 
-  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+  std::unique_ptr<Impl> impl_;  // Null only after a move.
 };
 
 }  // namespace portreeve::client

@@ -25,7 +25,8 @@ struct ErrorDetails {
   // In capitals, like "ADDRESS_IN_USE"; empty where the daemon gave none: it
   // was not reached, or gRPC refused by itself.
   std::string reason;
-  // "errno" in decimal, "errno_name", "address", each where it applies.
+  // It has "errno" in decimal, "errno_name" and "address", each where it
+  // applies.
   std::map<std::string, std::string> metadata;
   // The wrong arguments; at least one where the reason is INVALID_FIELD.
   std::vector<FieldViolation> field_violations;
@@ -33,17 +34,17 @@ struct ErrorDetails {
   bool operator==(const ErrorDetails&) const = default;
 };
 
-// The details of a status that a Client returned; all empty where it carries
-// none.
+// Gives the details of a status that a Client returned; all are empty where it
+// carries none.
 ErrorDetails DetailsOf(const absl::Status& status);
 
-// The daemon was not reached, or the connection to it broke: what was asked for
-// may or may not have happened.
+// Whether the daemon was not reached, or the connection to it broke: what was
+// asked for may or may not have happened.
 bool IsUnreachable(const absl::Status& status);
 
-// `bytes`, a serialized google.rpc.Status, becomes what DetailsOf reads.  Bytes
-// that are none carry no details; a reason of another domain than "portreeve"
-// is left out.
+// Attaches `bytes`, a serialized google.rpc.Status, for DetailsOf to read.
+// Bytes that are no such message carry no details; a reason of another domain
+// than "portreeve" is left out.
 void AttachDetails(const std::string& bytes, absl::Status& status);
 
 }  // namespace portreeve::client

@@ -1,4 +1,4 @@
-// The seam between gRPC's types and Abseil's.  For the .cc files of this
+// Converts between gRPC's types and Abseil's.  For the .cc files of this
 // library only.
 #ifndef PORTREEVE_CLIENT_GRPC_CALL_H_
 #define PORTREEVE_CLIENT_GRPC_CALL_H_
@@ -11,10 +11,10 @@
 
 namespace portreeve::client {
 
-// The same code and text, with the details that DetailsOf reads.
+// Gives the same code and text, with the details that DetailsOf reads.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// Gives a call that has not started its deadline.
+// Sets the deadline of a call that has not started.
 void Apply(const CallOptions& options, grpc::ClientContext& context);
 
 }  // namespace portreeve::client

@@ -14,10 +14,11 @@ namespace portreeve::client {
 // Errors: INVALID_ARGUMENT for an empty ID and for a name of something else.
 absl::StatusOr<std::string> ListenerName(const std::string& text);
 
-// "7" and "connections/7" give "connections/7"; errors as ListenerName.
+// "7" and "connections/7" give "connections/7"; the errors are those of
+// ListenerName.
 absl::StatusOr<std::string> ConnectionName(const std::string& text);
 
-// "web" and "listeners/web" give "web"; errors as ListenerName.
+// "web" and "listeners/web" give "web"; the errors are those of ListenerName.
 absl::StatusOr<std::string> ListenerId(const std::string& text);
 
 }  // namespace portreeve::client

@@ -18,9 +18,10 @@ class Channel;
 
 namespace portreeve::client {
 
-// A socket: bytes and an end (FIN) each way, by itself.  One thread reads while
-// others send; what several threads send at once does not mix, but its order is
-// open.  Any thread may cancel.  May outlive the Client.
+// A stream is like a socket: it carries bytes and an end (FIN) each way,
+// independently.  One thread reads while others send; what several threads send
+// at once does not mix, but its order is open.  Any thread may cancel.  A
+// stream may outlive the Client.
 //
 // A stream that is destroyed or cancelled before Read gave `closed` resets the
 // connection, so that cut data never looks whole: say Done for an orderly end,
@@ -32,41 +33,42 @@ class Stream {
   // Cancels.  No call may be under way.
   ~Stream();
 
-  // The connection as it was when it became ours.
+  // The connection as it was when the client got it.
   const v1::Connection& connection() const;
 
-  // Sends bytes, any number of them.  Waits while the daemon takes no more,
-  // which it does while the peer does not read.
+  // Sends any number of bytes.  It waits while the daemon takes no more, as is
+  // so while the peer does not read.
   //
   // Errors, of every method that sends: FAILED_PRECONDITION after SendEof (for
   // Send and SendEof), after Done, Reset or Raise, and once the stream has
-  // ended, for which Read tells the reason.
+  // ended; Read gives the reason for that.
   absl::Status Send(absl::string_view bytes);
 
-  // FIN, after what was sent.
+  // Sends FIN, after what was sent.
   absl::Status SendEof();
 
-  // The end of the handler: what was sent is flushed, then FIN, then the
+  // Ends the handler: what was sent is flushed, then FIN is sent, then the
   // connection is closed.
   absl::Status Done();
 
-  // RST at once.
+  // Sends RST at once.
   absl::Status Reset();
 
-  // The handler has failed: as Done, then the listener's `on_handler_error`.
+  // Ends the handler, which has failed: the daemon does what it does after
+  // Done, and then what the listener's `on_handler_error` says.
   absl::Status Raise(const std::string& message);
 
   // Waits for what comes next: `data` (never empty), `eof`, which says whether
-  // it is the peer's FIN or its reset, or `closed` with its reason, which is the
-  // last and comes again ever after.  A thread that does not read holds up the
-  // peer.
+  // it is the peer's FIN or its reset, or `closed` with its reason, which is
+  // the last and is given again ever after.  A thread that does not read holds
+  // up the peer.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection to the daemon broke; INVALID_ARGUMENT for
   // a frame that the daemon refused; the same ever after.
   absl::StatusOr<v1::ServerFrame> Read();
 
-  // Breaks the stream: calls that wait end at once.  Idempotent.
+  // Breaks the stream; calls that wait end at once.  Idempotent.
   void Cancel();
 
  private:
@@ -84,7 +86,7 @@ class Stream {
 
   explicit Stream(std::unique_ptr<Impl> impl);
 
-  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+  std::unique_ptr<Impl> impl_;  // Null only after a move.
 };
 
 }  // namespace portreeve::client

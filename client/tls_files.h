@@ -9,18 +9,19 @@
 
 namespace portreeve::client {
 
-// Their texts; empty where there is no file.
+// The texts of the files; empty where there is no file.
 struct TlsFiles {
   std::string ca;
   std::string certificate;
   std::string key;
 };
 
-// Reads and checks them as gRPC will, which says nothing when it fails.
+// Reads the files and checks them as gRPC will, which says nothing when it
+// fails.
 //
 // Errors: INVALID_ARGUMENT for options that do not go together, a file that is
 // not what it should be, or a key that is not the certificate's; NOT_FOUND,
-// PERMISSION_DENIED and others for one that cannot be read.  Each names the
+// PERMISSION_DENIED and others for a file that cannot be read.  Each names the
 // file.
 absl::StatusOr<TlsFiles> ReadTlsFiles(const TlsOptions& options);
 

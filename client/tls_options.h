@@ -6,10 +6,10 @@
 
 namespace portreeve::client {
 
-// Paths of PEM files; relative ones count from the working directory.  They are
-// read once.
+// `ca`, `certificate` and `key` are paths of PEM files; relative ones count
+// from the working directory.  The files are read once.
 struct TlsOptions {
-  // Who may have signed the daemon's certificate.  Required.
+  // The CAs that may have signed the daemon's certificate.  Required.
   std::string ca;
   // The client's own certificate chain and private key, for a daemon that asks
   // for them: both, or neither.

@@ -15,9 +15,9 @@ class Channel;
 
 namespace portreeve::client {
 
-// One thread reads; any thread may cancel.  May outlive the Client.  A reader
-// that does not call Next holds the stream up, which the daemon answers with a
-// `gap` event, never with silence.
+// One thread reads; any thread may cancel.  A watch may outlive the Client.  A
+// reader that does not call Next holds the stream up; what it misses for that
+// the daemon reports by a `gap` event, and never drops silently.
 class Watch {
  public:
   Watch(Watch&&) noexcept;
@@ -25,9 +25,9 @@ class Watch {
   // Cancels.  Next may not be under way.
   ~Watch();
 
-  // Waits for the next events: one or more, in order.  Empty once the daemon
-  // has ended the stream with OK, which is what it does when it shuts down;
-  // empty ever after.
+  // Waits for the next events: one or more, in order.  Gives an empty vector
+  // once the daemon has ended the stream with OK, as it does when it shuts
+  // down, and ever after.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection broke; the same ever after.
@@ -46,7 +46,7 @@ class Watch {
 
   explicit Watch(std::unique_ptr<Impl> impl);
 
-  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+  std::unique_ptr<Impl> impl_;  // Null only after a move.
 };
 
 }  // namespace portreeve::client

@@ -17,8 +17,9 @@ class Channel;
 
 namespace portreeve::client {
 
-// One thread waits for what comes; any thread may give verdicts and cancel.
-// May outlive the Client; streams that it has attached live without it.
+// One thread waits for what comes; any thread may give verdicts and cancel.  A
+// worker may outlive the Client; streams that were attached to take its offers
+// do not need it.
 class Worker {
  public:
   Worker(Worker&&) noexcept;
@@ -26,10 +27,10 @@ class Worker {
   // Cancels.  No call may be under way.
   ~Worker();
 
-  // Waits for the next `offer`, to be taken with Client::Attach before the
-  // listener's claim_timeout, or `handler_error`, to be answered with Give.
-  // Empty once the handlers of the listener, closed by then, are determined;
-  // empty ever after.
+  // Waits for the next `offer`, which is taken with Client::Attach before the
+  // listener's claim_timeout, or `handler_error`, which is answered with Give.
+  // Gives nullopt once the listener is closed and no handler of it is left, and
+  // ever after.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; the same
@@ -38,8 +39,8 @@ class Worker {
 
   // Answers a `handler_error`, in time or not.
   //
-  // Errors: FAILED_PRECONDITION once the stream has ended, for which Next tells
-  // the reason; that is where an unknown id shows too.
+  // Errors: FAILED_PRECONDITION once the stream has ended, and Next gives the
+  // reason for that; an unknown id shows there, too.
   absl::Status Give(const std::string& handler_error_id,
                     v1::HandlerVerdict verdict);
 
@@ -56,7 +57,7 @@ class Worker {
 
   explicit Worker(std::unique_ptr<Impl> impl);
 
-  std::unique_ptr<Impl> impl_;  // Null only once moved from.
+  std::unique_ptr<Impl> impl_;  // Null only after a move.
 };
 
 }  // namespace portreeve::client

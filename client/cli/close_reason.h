@@ -8,10 +8,10 @@
 
 namespace portreeve::cli {
 
-// Whether nothing was lost that both ends had sent: they closed it, by FIN.
+// Whether nothing is lost of what both ends sent, since both closed by FIN.
 bool ClosedInOrder(v1::CloseReason reason);
 
-// "PEER_RESET: the other end has reset the connection".
+// Gives "PEER_RESET: the other end has reset the connection".
 std::string CloseReasonText(v1::CloseReason reason);
 
 }  // namespace portreeve::cli

@@ -1,4 +1,4 @@
-// The programs that serve connections, as inetd starts them.
+// Runs the programs that serve connections, as inetd does.
 #ifndef PORTREEVE_CLIENT_CLI_COMMAND_H_
 #define PORTREEVE_CLIENT_CLI_COMMAND_H_
 
@@ -23,7 +23,8 @@ struct CommandLine {
   std::string directory;
 };
 
-// Whether there is such a program, which may be gone when it is started.
+// Checks that there is such a program, which may still be gone when it is
+// started.
 //
 // Errors: NOT_FOUND, which names it.
 absl::Status CheckRunnable(const CommandLine& line);
@@ -32,7 +33,7 @@ absl::Status CheckRunnable(const CommandLine& line);
 // nothing else but stderr, has SIGPIPE by default, and is collected by Wait.
 class Command {
  public:
-  // `variables` are added to the environment.
+  // Starts the program, with `variables` added to the environment.
   //
   // Errors: those of the system, as it names them.
   static absl::StatusOr<Command> Start(
@@ -41,16 +42,16 @@ class Command {
 
   Command(Command&&) noexcept = default;
 
-  // Our end of the pair.
+  // This side's end of the pair.
   int socket() const { return socket_.get(); }
 
-  // Whether nobody has the other end any more, which is the end of the command
-  // for its connection.  With our end open for writing; once reading it has
-  // given EOF.
+  // Whether nobody has the other end any more, so that for its connection the
+  // command has ended.  It may be asked once reading this end has given EOF,
+  // while this end is open for writing.
   bool HasLetGo() const;
 
-  // Waits for the end of the process, once: its status as waitpid() gives it.
-  // After `grace` it gets SIGTERM.
+  // Waits for the end of the process, and gives its status as waitpid() does.
+  // After `grace` the process gets SIGTERM.  It may be called once.
   int Wait(absl::Duration grace);
 
  private:
@@ -58,10 +59,10 @@ class Command {
 
   pid_t pid_;
   Descriptor socket_;
-  Descriptor process_;  // Readable once the process has ended.
+  Descriptor process_;  // It is readable once the process has ended.
 };
 
-// "exited with 3", "was ended by signal 9"; "" for success.
+// Gives "exited with 3" or "was ended by signal 9"; "" for success.
 std::string FailureText(int wait_status);
 
 }  // namespace portreeve::cli

@@ -1,5 +1,5 @@
-// Bytes between descriptors and a stream.  Descriptors may be of any kind,
-// blocking or not.
+// Copies bytes between descriptors and a stream.  Descriptors may be of any
+// kind, blocking or not.
 #ifndef PORTREEVE_CLIENT_CLI_COPY_H_
 #define PORTREEVE_CLIENT_CLI_COPY_H_
 
@@ -13,12 +13,12 @@
 
 namespace portreeve::cli {
 
-// Writes all of `bytes`, for as long as it takes.  False where it cannot, with
-// errno set.
+// Writes all of `bytes`, for as long as it takes.  Gives false where it cannot,
+// and sets errno.
 bool WriteAll(int descriptor, absl::string_view bytes);
 
-// Sends what `input` has, until it ends (true), or nothing more can be sent or
-// the descriptor `wake` is readable (false); -1 never is.
+// Sends what `input` has.  Gives true when that ends; false when nothing more
+// can be sent, or the descriptor `wake` is readable.  A `wake` of -1 never is.
 //
 // Errors: those of reading `input`.
 absl::StatusOr<bool> SendAll(int input, int wake, client::Stream& stream);
@@ -26,14 +26,14 @@ absl::StatusOr<bool> SendAll(int input, int wake, client::Stream& stream);
 // How a connection has ended.
 struct Ending {
   v1::CloseReason reason;
-  // Both directions had ended before: neither was cut here.
+  // Whether both directions had ended before, so that neither was cut here.
   bool both_ended;
 };
 
-// Serves `stream` with `input` and `output`, which end each by itself: the end
-// of `input` is FIN, and once both directions have ended the connection is
+// Serves `stream` with `input` and `output`, which end independently: the end
+// of `input` becomes FIN, and once both directions have ended the connection is
 // done.  Calls `peer_ended` when the peer has sent FIN and `input` goes on.
-// Returns once it is closed.
+// Returns once the connection is closed.
 //
 // Errors: those of Stream::Read; DATA_LOSS where `input` or `output` fails,
 // which cuts the connection.

@@ -1,4 +1,4 @@
-// A descriptor that is closed in the end.
+// Descriptor: owns a file descriptor, and closes it in the end.
 #ifndef PORTREEVE_CLIENT_CLI_DESCRIPTOR_H_
 #define PORTREEVE_CLIENT_CLI_DESCRIPTOR_H_
 
@@ -11,7 +11,7 @@ namespace portreeve::cli {
 class Descriptor {
  public:
   Descriptor() = default;
-  // Takes over an open one; -1 is none.
+  // Takes over an open descriptor; -1 is none.
   explicit Descriptor(int number) : number_(number) {}
   Descriptor(Descriptor&& other) noexcept
       : number_(std::exchange(other.number_, -1)) {}

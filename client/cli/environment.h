@@ -11,7 +11,7 @@ namespace portreeve::cli {
 struct Environment {
   // PORTREEVE_SERVER; empty where it is not set.
   std::string server;
-  // What relative paths count from; absolute.
+  // The directory that relative paths count from; absolute.
   std::string directory = "/";
   // PORTREEVE_TLS_CA, _CERT, _KEY and _SERVER_NAME; each empty where it is not
   // set.

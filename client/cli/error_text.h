@@ -9,11 +9,11 @@
 
 namespace portreeve::cli {
 
-// One line without its end: the reason, what went wrong, and what to do.
+// Gives one line without its end: the reason, what went wrong, and what to do.
 // `server` is the address that was called.
 std::string ErrorText(const absl::Status& status, const std::string& server);
 
-// Never kDone, kNotClosed or kUsage.
+// Gives any status but kDone, kNotClosed and kUsage.
 ExitStatus ExitStatusOf(const absl::Status& status);
 
 }  // namespace portreeve::cli

@@ -8,8 +8,9 @@
 
 namespace portreeve::cli {
 
-// One line without its end: revision, time, kind, the name of whom it is about
-// ("-" if nobody), then KEY=VALUE details; separated by one blank.
+// Gives one line without its end: revision, time, kind, the name of what the
+// event is about ("-" if nothing), then KEY=VALUE details; separated by one
+// blank.
 std::string EventText(const v1::Event& event);
 
 }  // namespace portreeve::cli

@@ -6,16 +6,16 @@ namespace portreeve::cli {
 
 enum class ExitStatus {
   kDone = 0,
-  kNotClosed = 1,  // Of is-closed, and of nothing else.
+  kNotClosed = 1,  // Only is-closed gives it.
   kUsage = 2,
   kUnreachable = 3,
   kRefused = 4,
   kTimedOut = 5,
   kFailed = 6,
-  kCut = 7,  // Of attach and dial, and of nothing else.
+  kCut = 7,  // Only attach and dial give it.
 };
 
-// The same for --help, one a line.
+// Says for --help what they mean, a line each.
 inline constexpr char kExitStatusHelp[] =
     "Exit status:\n"
     "  0  done; is-closed: closed\n"

@@ -1,5 +1,5 @@
-// How people see listeners and connections.  Text of the daemon goes through
-// Printable; what is not set is "-".
+// How people see listeners and connections.  Text that comes from the daemon
+// goes through Printable; what is not set is "-".
 #ifndef PORTREEVE_CLIENT_CLI_FORMAT_H_
 #define PORTREEVE_CLIENT_CLI_FORMAT_H_
 
@@ -14,16 +14,16 @@
 
 namespace portreeve::cli {
 
-// A header and a line for each; columns are separated by two blanks or more and
-// hold none, so that awk can cut them.
+// Give a header and a line for each listener or connection.  Columns are
+// separated by two blanks or more and hold none, so that awk can cut them.
 std::string ListenerTable(const v1::ListListenersResponse& response);
 std::string ConnectionTable(const v1::ListConnectionsResponse& response);
 
-// Every field, as "key: value" lines.
+// Gives every field as a line "key: value".
 std::string ListenerView(const v1::Listener& listener);
 
-// "CLOSED" for LISTENER_STATE_CLOSED; the number where this program does not
-// know the value.
+// Gives "CLOSED" for LISTENER_STATE_CLOSED; the number where this program does
+// not know the value.
 std::string EnumText(const google::protobuf::EnumDescriptor& type, int value);
 template <typename Enum>
 std::string EnumText(Enum value) {
@@ -31,25 +31,26 @@ std::string EnumText(Enum value) {
                   static_cast<int>(value));
 }
 
-// "1m30s".
+// Gives "1m30s".
 std::string DurationText(const google::protobuf::Duration& duration);
 
-// "2024-05-01T12:00:00.250Z": UTC, milliseconds.
+// Gives "2024-05-01T12:00:00.250Z": UTC, milliseconds.
 std::string TimeText(const google::protobuf::Timestamp& time);
 
-// "echo", "forward=tcp:10.0.0.1:80".
+// Gives "echo", "forward=tcp:10.0.0.1:80".
 std::string HandlerText(const v1::Handler& handler);
 
-// "2m" or "unlimited".
+// Gives "2m" or "unlimited".
 std::string BufferAgeLimitText(const v1::BufferAgeLimit& limit);
 
-// "KEY=VALUE,KEY=VALUE", ordered; "-" where there are none.
+// Gives "KEY=VALUE,KEY=VALUE", in order; "-" where there are none.
 std::string LabelsText(const v1::ListenerSpec& spec);
 
-// As client::ToText; "-" where nothing is set.
+// Gives what client::ToText gives, but "-" where nothing is set.
 std::string AddressText(const v1::Address& address);
 
-// Where it listens or, before and in answers without a status, where it shall.
+// Gives where the listener listens; before it does, and in answers without a
+// status, where it shall listen.
 std::string ListeningText(const v1::Listener& listener);
 
 }  // namespace portreeve::cli

@@ -19,22 +19,23 @@ namespace portreeve::cli {
 
 enum class Output { kTable, kJson };
 
-// Outlives the parsing.
+// Lifetime: it must outlive the parsing.
 struct GlobalOptions {
-  // Unset: from the environment, else client::kDefaultServer.
+  // Complete sets it from the environment, or else to client::kDefaultServer,
+  // where no flag did.
   std::optional<client::ServerAddress> server;
   TlsFlags tls_flags;
-  // Set by Complete; unset: no TLS.
+  // Complete sets it; unset: no TLS.
   std::optional<client::TlsOptions> tls;
   Output output = Output::kTable;
-  // Unset: each verb has its own.
+  // Unset: each verb has its own default.
   std::optional<absl::Duration> timeout;
 };
 
 void AddGlobalOptions(CLI::App& app, const Environment& environment,
                       GlobalOptions& options);
 
-// Sets the server where no flag did, and TLS.
+// Sets `server` where no flag did, and `tls`.
 //
 // Errors: INVALID_ARGUMENT for a PORTREEVE_SERVER that is no address, and for
 // what TlsFlags refuses.

@@ -18,7 +18,7 @@ class App;
 
 namespace portreeve::cli {
 
-// Outlives the parsing.
+// Lifetime: it must outlive the parsing.
 class HandlerFlags {
  public:
   // Relative unix paths count from `directory`.
@@ -29,13 +29,14 @@ class HandlerFlags {
 
   void AddTo(CLI::App& app);
 
-  // Sets the handler that was asked for, whole.
+  // Sets the handler that was asked for, as a whole.
   //
-  // Errors: INVALID_ARGUMENT unless exactly one was, with its own flags only.
+  // Errors: INVALID_ARGUMENT unless exactly one handler was asked for, with its
+  // own flags only.
   absl::Status FillNew(v1::ListenerSpec& spec) const;
 
-  // Sets what was given and appends its paths: a handler as a whole, or a
-  // timeout alone.
+  // Sets what was given, a handler as a whole or a timeout alone, and appends
+  // its paths.
   //
   // Errors: INVALID_ARGUMENT where flags do not go together.
   absl::Status FillChange(v1::ListenerSpec& spec,

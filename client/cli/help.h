@@ -9,7 +9,7 @@ class App;
 
 namespace portreeve::cli {
 
-// For the App and every verb that is added to it later.
+// Sets that for the App and every verb that is added to it later.
 void SetHelp(CLI::App& app);
 
 }  // namespace portreeve::cli

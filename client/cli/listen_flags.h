@@ -16,7 +16,7 @@ class App;
 
 namespace portreeve::cli {
 
-// Outlives the parsing.
+// Lifetime: it must outlive the parsing.
 class ListenFlags {
  public:
   // Relative unix paths count from `directory`.
@@ -27,6 +27,8 @@ class ListenFlags {
 
   void AddTo(CLI::App& app);
 
+  // Gives what the flags say.
+  //
   // Errors: INVALID_ARGUMENT for a flag of the other kind of address.
   absl::StatusOr<v1::WhereToListen> Where() const;
 

@@ -1,4 +1,4 @@
-// What a verb tells on stderr while it runs.
+// Notes: writes what a verb reports on stderr while it runs.
 #ifndef PORTREEVE_CLIENT_CLI_NOTES_H_
 #define PORTREEVE_CLIENT_CLI_NOTES_H_
 
@@ -15,11 +15,11 @@ namespace portreeve::cli {
 // Threads: any, at the same time.
 class Notes {
  public:
-  // `err` outlives this, and is its own while it lives.
+  // `err` must outlive this, and nobody else may use it meanwhile.
   Notes(const std::string& verb, std::ostream& err)
       : prefix_("portreeve: " + verb + ": "), err_(err) {}
 
-  // One line, without its end.
+  // Writes one line; `text` is without its end.
   void Say(const std::string& text) {
     absl::MutexLock lock(&mutex_);
     err_ << prefix_ + Printable(text) + "\n" << std::flush;

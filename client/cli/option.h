@@ -19,20 +19,23 @@ namespace portreeve::cli {
 using Take = std::function<absl::Status(const std::string&)>;
 
 // Adds a flag, or a positional argument where `name` has no dashes.  `type` is
-// what help calls its value.
+// what --help calls its value.
 CLI::Option* AddOption(CLI::App& app, const std::string& name,
                        const std::string& type, const std::string& help,
                        Take take);
 
-// The same; may be given several times, with one value each.
+// Does the same for a flag that may be given several times, with one value
+// each.
 CLI::Option* AddRepeatedOption(CLI::App& app, const std::string& name,
                                const std::string& type, const std::string& help,
                                Take take);
 
-// Refuses what was parsed, as wrong usage.  For callbacks of a subcommand.
+// Refuses what was parsed, as wrong usage.  Callbacks of a subcommand may call
+// it.
 [[noreturn]] void RefuseUsage(const std::string& why);
 
-// Stores what `parse` makes of the text in `target`, which outlives the App.
+// Stores what `parse` makes of the text in `target`, which must outlive the
+// App.
 template <typename Target, typename Parse>
 Take Into(Target& target, Parse parse) {
   return [&target, parse](const std::string& text) {

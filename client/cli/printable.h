@@ -1,4 +1,4 @@
-// Text of others on a terminal.
+// Makes texts of others safe to show on a terminal.
 #ifndef PORTREEVE_CLIENT_CLI_PRINTABLE_H_
 #define PORTREEVE_CLIENT_CLI_PRINTABLE_H_
 
@@ -6,15 +6,15 @@
 
 namespace portreeve::cli {
 
-// `text` with the bytes of every character that does not show itself, and those
-// that are not UTF-8, written as C escapes: control characters, ends of lines
-// included, format characters, of which some change the order in which the rest
-// is shown, and what has no glyph.  So what a daemon sends can neither forge a
-// line, nor look like another text, nor steer a terminal.
+// Gives `text` with the bytes of every character that does not show itself, and
+// those that are not UTF-8, written as C escapes.  Such are control characters,
+// ends of lines included, format characters, of which some change the order in
+// which the rest is shown, and what has no glyph.  So what a daemon sends can
+// neither forge a line, nor look like another text, nor steer a terminal.
 std::string Printable(const std::string& text);
 
-// The same for JSON, which stays the same JSON: with JSON's escapes.  `json`
-// has no control characters within its strings.
+// Does the same to JSON with JSON's escapes, so that it still means the same.
+// `json` must have no control characters within its strings.
 std::string PrintableJson(const std::string& json);
 
 }  // namespace portreeve::cli

@@ -1,4 +1,4 @@
-// The CLI without its process.
+// Run: the whole CLI, but for its process.
 #ifndef PORTREEVE_CLIENT_CLI_RUN_H_
 #define PORTREEVE_CLIENT_CLI_RUN_H_
 
@@ -12,7 +12,7 @@
 namespace portreeve::cli {
 
 // Does what `arguments`, without the program's name, say.  `out` gets answers
-// and help and nothing else, `err` one line for an error.
+// and help and nothing else; `err` gets one line for an error.
 ExitStatus Run(const std::vector<std::string>& arguments,
                const Environment& environment, std::ostream& out,
                std::ostream& err);

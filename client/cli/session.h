@@ -15,17 +15,17 @@ namespace portreeve::cli {
 
 struct Session {
   client::Client& client;
-  const GlobalOptions& options;  // Complete.
+  const GlobalOptions& options;  // Complete() has filled it in.
   std::ostream& out;
   std::ostream& err;
-  // Descriptors: what attach and dial copy.
+  // The descriptors that attach and dial copy.
   int input;
   int output;
 
-  // For calls that the daemon answers at once.
+  // Gives the options of calls that the daemon answers at once.
   client::CallOptions Ordinary() const;
 
-  // For calls whose purpose is to wait.
+  // Gives the options of calls whose purpose is to wait.
   client::CallOptions Waiting() const;
 
   // Writes `message` as one line of JSON, or `text` as it is, whichever the

@@ -20,7 +20,8 @@ class App;
 
 namespace portreeve::cli {
 
-// What `create` and `update` share.  Outlives the parsing.
+// The flags that `create` and `update` share.
+// Lifetime: it must outlive the parsing.
 class SettingFlags {
  public:
   SettingFlags() = default;
@@ -45,7 +46,8 @@ class SettingFlags {
   std::vector<std::pair<std::string, std::string>> labels_;
 };
 
-// Of `create`.  Outlives the parsing.
+// The flags of `create`.
+// Lifetime: it must outlive the parsing.
 class CreateFlags {
  public:
   explicit CreateFlags(std::string directory);
@@ -64,8 +66,9 @@ class CreateFlags {
   SettingFlags settings_;
 };
 
-// Of `update`: the mask has the fields that were given, and no other.  Outlives
-// the parsing.
+// The flags of `update`: the mask has the fields that were given, and no
+// others.
+// Lifetime: it must outlive the parsing.
 class UpdateFlags {
  public:
   explicit UpdateFlags(const std::string& directory);

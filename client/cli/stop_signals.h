@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM as a call.
+// StopSignals: turns Ctrl-C and SIGTERM into a call.
 #ifndef PORTREEVE_CLIENT_CLI_STOP_SIGNALS_H_
 #define PORTREEVE_CLIENT_CLI_STOP_SIGNALS_H_
 
@@ -12,9 +12,10 @@
 
 namespace portreeve::cli {
 
-// While one lives, the first SIGINT or SIGTERM has `on_stop` called, once, on a
-// thread of its own; a second one does what it did before.  A signal that the
-// process ignores stays ignored.  One at a time.
+// While a StopSignals lives, the first SIGINT or SIGTERM has `on_stop` called,
+// once, on a thread of its own; a second signal does what it did before.  A
+// signal that the process ignores stays ignored.  There may be one StopSignals
+// at a time.
 class StopSignals {
  public:
   explicit StopSignals(std::function<void()> on_stop);
@@ -23,7 +24,7 @@ class StopSignals {
   // Waits for an `on_stop` that has begun.
   ~StopSignals();
 
-  // Whether `on_stop` has been, or is being, called.
+  // Whether `on_stop` has been called, or is being called now.
   bool stopped() const { return stopped_; }
 
  private:
@@ -31,7 +32,7 @@ class StopSignals {
 
   void Watch(const std::function<void()>& on_stop);
 
-  // For OnSignal; as they were before.
+  // For OnSignal: what it sets, and the signals' actions as they were before.
   static const Wake* signalled_;
   static struct sigaction interrupt_;
   static struct sigaction terminate_;

@@ -1,4 +1,4 @@
-// A connection on stdin and stdout.
+// Serves a connection with stdin and stdout.
 #ifndef PORTREEVE_CLIENT_CLI_TERMINAL_H_
 #define PORTREEVE_CLIENT_CLI_TERMINAL_H_
 
@@ -11,11 +11,11 @@
 
 namespace portreeve::cli {
 
-// Copies the session's input and output until the connection is closed: kDone
-// where that was in order, else kCut with the reason on stderr.  `verb` is for
-// what it says there.
+// Copies the session's input and output until the connection is closed.  Gives
+// kDone where that was in order, else kCut, with the reason on stderr.  `verb`
+// is for what it writes there.
 //
-// Errors: as CopyBothWays.
+// Errors: those of CopyBothWays.
 absl::StatusOr<ExitStatus> ServeOnTerminal(const std::string& verb,
                                            Session& session,
                                            client::Stream& stream);

@@ -14,20 +14,20 @@ class App;
 
 namespace portreeve::cli {
 
-// Outlives the parsing.
+// Lifetime: it must outlive the parsing.
 class TlsFlags {
  public:
   void AddTo(CLI::App& app);
 
-  // What the flags and, for those that were not given, the environment say;
-  // with absolute paths.  Nothing without a CA: no TLS.
+  // Gives what the flags say and, for those that were not given, the
+  // environment; with absolute paths.  Without a CA it gives nothing: no TLS.
   //
   // Errors: INVALID_ARGUMENT for what does not go together.
   absl::StatusOr<std::optional<client::TlsOptions>> Options(
       const Environment& environment) const;
 
  private:
-  client::TlsOptions given_;  // Empty where not given.
+  client::TlsOptions given_;  // Each is empty where it was not given.
 };
 
 }  // namespace portreeve::cli

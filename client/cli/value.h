@@ -1,5 +1,5 @@
-// Values of flags, from text.  Every parser answers INVALID_ARGUMENT, with the
-// text and what was expected.
+// Parses the values of flags.  Every parser's error is INVALID_ARGUMENT, with
+// the text and what was expected.
 #ifndef PORTREEVE_CLIENT_CLI_VALUE_H_
 #define PORTREEVE_CLIENT_CLI_VALUE_H_
 
@@ -15,28 +15,28 @@
 
 namespace portreeve::cli {
 
-// "10s", "500ms", "1h30m"; also negative ones, which the daemon judges.  What
-// does not fit into google.protobuf.Duration is refused.
+// Parse "10s", "500ms", "1h30m"; also negative durations, which the daemon
+// judges.  What does not fit into google.protobuf.Duration is refused.
 absl::StatusOr<absl::Duration> ParseDuration(const std::string& text);
 absl::StatusOr<google::protobuf::Duration> ParseProtoDuration(
     const std::string& text);
 
-// A duration, or "unlimited".
+// Parses a duration, or "unlimited".
 absl::StatusOr<v1::BufferAgeLimit> ParseBufferAgeLimit(const std::string& text);
 
-// Decimal.
+// Parse decimal numbers.
 absl::StatusOr<int32_t> ParseInt32(const std::string& text);
 absl::StatusOr<int64_t> ParseInt64(const std::string& text);
 
-// Octal: "0660", "660".
+// Parses an octal number: "0660", "660".
 absl::StatusOr<int32_t> ParseMode(const std::string& text);
 
-// "KEY=VALUE"; the value may be empty and may hold "=".
+// Parses "KEY=VALUE"; the value may be empty and may hold "=".
 absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(
     const std::string& text);
 
-// "close-finished" for WAIT_FOR_CLOSE_FINISHED; `_` and capitals are taken too.
-// The unspecified value is not.
+// Parses "close-finished" as WAIT_FOR_CLOSE_FINISHED; `_` and capitals are
+// taken, too.  The unspecified value is not.
 absl::StatusOr<int> ParseEnum(const google::protobuf::EnumDescriptor& type,
                               const std::string& text);
 template <typename Enum>

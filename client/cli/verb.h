@@ -19,9 +19,10 @@ class App;
 namespace portreeve::cli {
 
 struct Verb {
-  // Owned by the App that it was added to.
+  // The App that it was added to owns it.
   CLI::App* app;
-  // Does it, with the flags that were parsed; once at most.
+  // Does what the verb says, with the flags that were parsed.  It is called
+  // once at most.
   std::function<absl::StatusOr<ExitStatus>(Session&)> run;
 };
 
@@ -36,13 +37,13 @@ Verb AddDelete(CLI::App& app);
 Verb AddConnections(CLI::App& app);
 Verb AddKill(CLI::App& app);
 Verb AddWatch(CLI::App& app);
-// `command` is the program, with its arguments, that shall serve; unset: the
-// terminal does.
+// `command` is the program, with its arguments, that shall serve the
+// connection; unset: the terminal does.
 Verb AddAttach(CLI::App& app, const Environment& environment,
                const std::optional<std::vector<std::string>>& command);
 Verb AddDial(CLI::App& app, const Environment& environment);
 
-// All of them, in the order of help.
+// Adds all of them, in the order of --help.
 std::vector<Verb> AddVerbs(
     CLI::App& app, const Environment& environment,
     const std::optional<std::vector<std::string>>& command);

@@ -1,4 +1,4 @@
-// What ends a poll() that waits for something else.
+// Wake: ends a poll() that waits for something else.
 #ifndef PORTREEVE_CLIENT_CLI_WAKE_H_
 #define PORTREEVE_CLIENT_CLI_WAKE_H_
 
@@ -11,15 +11,16 @@
 
 namespace portreeve::cli {
 
-// Any thread, a signal handler included, may set it; it stays set.
+// Threads: any may set it, and so may a signal handler; it stays set.
 class Wake {
  public:
-  // Readable once set; -1, which poll() ignores, without a free descriptor.
+  // Gives a descriptor that is readable once this is set; -1, which poll()
+  // ignores, where none was free.
   int descriptor() const { return event_.get(); }
 
   void Set() const {
     constexpr uint64_t kOne = 1;
-    // It fails only where it is set already, 2^64 times.
+    // This fails only where it is set already, 2^64 times.
     [[maybe_unused]] const ssize_t written =
         write(event_.get(), &kOne, sizeof(kOne));
   }
