@@ -16,7 +16,7 @@ class AuditLines {
  public:
   server::AuditLog& log() { return log_; }
 
-  // Until now.
+  // The lines up to now.
   std::vector<std::string> lines() const {
     std::lock_guard<std::mutex> lock(mutex_);
     return lines_;

@@ -8,13 +8,14 @@
 
 namespace portreeve::testing {
 
-// Both PEM.
+// Both are PEM.
 struct Certificate {
   std::string certificate;
   std::string key;
 };
 
-// A CA of a test's own.  Its certificates are valid for a day around now.
+// A CA that belongs to one test.  Its certificates are valid for a day around
+// now.
 class CertificateAuthority {
  public:
   explicit CertificateAuthority(const std::string& name);
@@ -22,15 +23,16 @@ class CertificateAuthority {
   CertificateAuthority& operator=(const CertificateAuthority&) = delete;
   ~CertificateAuthority();
 
-  // Its own certificate, PEM.
+  // The CA's own certificate, PEM.
   const std::string& certificate() const { return pem_; }
 
-  // A server's, for 127.0.0.1 and localhost.
+  // Gives a server's certificate, for 127.0.0.1 and localhost.
   Certificate ForServer() const;
-  // A client's.  `alternative_name` is like "DNS:name" or "URI:name"; "": none.
+  // Gives a client's certificate.  `alternative_name` is like "DNS:name" or
+  // "URI:name"; "": none.
   Certificate ForClient(const std::string& common_name,
                         const std::string& alternative_name = "") const;
-  // A client's, that was valid until a minute ago.
+  // Gives a client's certificate that was valid until a minute ago.
   Certificate Expired(const std::string& common_name) const;
 
  private:
@@ -44,9 +46,9 @@ class CertificateAuthority {
   std::string pem_;
 };
 
-// `key` of a certificate, protected by a passphrase.
+// Gives `key`, of a certificate, protected by a passphrase.
 std::string Encrypted(const std::string& key);
-// A certificate that signs itself, with a key too short to be secure.
+// Gives a certificate that signs itself, with a key too short to be secure.
 Certificate WithShortKey();
 
 }  // namespace portreeve::testing

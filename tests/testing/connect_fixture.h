@@ -24,7 +24,7 @@ using std::chrono::seconds;
 // More than the kernel keeps for a reader that does not read.
 inline constexpr size_t kLargeWrite = 20'000'000;
 
-// A coroutine that the test has started, and how it ends.
+// How a coroutine ends that the test has started.
 template <typename T>
 struct Outcome {
   bool ended = false;
@@ -49,7 +49,7 @@ class ConnectFixture : public LoopFixture {
   RawListener& listener() { return listener_; }
   WhereToConnect<Inet> where() const { return listener_.where(); }
 
-  // Starts `task` under the creator's monitor; see Outcome for its end.
+  // Starts `task` under the creator's monitor; Outcome has its end.
   template <typename T>
   std::shared_ptr<Outcome<T>> StartWatched(Task<T> task) {
     auto outcome = std::make_shared<Outcome<T>>();

@@ -1,4 +1,4 @@
-// The descriptors of this process: counted, and taken away for a while.
+// Counts the descriptors of this process, and takes them away for a while.
 #ifndef PORTREEVE_TESTS_TESTING_DESCRIPTORS_H_
 #define PORTREEVE_TESTS_TESTING_DESCRIPTORS_H_
 
@@ -12,7 +12,7 @@
 
 namespace portreeve::testing {
 
-// How many are open.
+// Gives how many are open.
 inline int CountDescriptors() {
   DIR* const directory = opendir("/proc/self/fd");
   if (directory == nullptr) return -1;
@@ -22,8 +22,8 @@ inline int CountDescriptors() {
   return count - 3;  // ".", "..", and the directory itself.
 }
 
-// How many are open that are no sockets of TCP.  gRPC closes its connections on
-// threads of its own, some time after what had them has ended.
+// Gives how many are open that are no sockets of TCP.  gRPC closes its
+// connections on threads of its own, some time after their owner has ended.
 inline int CountDescriptorsButTcp() {
   DIR* const directory = opendir("/proc/self/fd");
   if (directory == nullptr) return -1;

@@ -23,7 +23,7 @@ class FullUnixListener {
         listen(listening_.get(), 0) != 0) {
       std::abort();
     }
-    // Until the kernel takes no more.
+    // They connect until the kernel takes no more.
     do {
       fillers_.push_back(NewSocket());
     } while (connect(fillers_.back().get(), address_.data(),
@@ -31,7 +31,7 @@ class FullUnixListener {
     fillers_.pop_back();
   }
 
-  // The oldest that waits.
+  // Accepts the oldest client that waits.
   Descriptor Accept() {
     return Descriptor(accept4(listening_.get(), nullptr, nullptr,
                               SOCK_CLOEXEC | SOCK_NONBLOCK));

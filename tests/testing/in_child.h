@@ -1,4 +1,4 @@
-// InChild: what a process cannot take back, done by one of its own.
+// InChild: does in a child process what a process cannot take back.
 #ifndef PORTREEVE_TESTS_TESTING_IN_CHILD_H_
 #define PORTREEVE_TESTS_TESTING_IN_CHILD_H_
 
@@ -11,8 +11,8 @@
 
 namespace portreeve::testing {
 
-// Calls `f` in a child of fork(2), and fails the test where it fails there, or
-// where the child ends otherwise.  The caller has no other thread.
+// Calls `f` in a child of fork(2), and fails the test if it fails there, or if
+// the child ends otherwise.  The process must have no other thread.
 inline void InChild(const std::function<void()>& f) {
   std::fflush(nullptr);
   const pid_t pid = fork();

@@ -1,4 +1,4 @@
-// LoopFixture: one loop, driven by the test itself.
+// LoopFixture: one loop that the test itself runs.
 #ifndef PORTREEVE_TESTS_TESTING_LOOP_FIXTURE_H_
 #define PORTREEVE_TESTS_TESTING_LOOP_FIXTURE_H_
 
@@ -36,8 +36,8 @@ class LoopFixture : public ::testing::Test {
   Executor executor() { return Executor(loop_->get_executor(), monitor_); }
   FakeTimeSource& time() { return *time_; }
 
-  // Runs the loop until `condition` holds.  Fails the test, and gives false,
-  // when that takes longer than kDeadline.
+  // Runs the loop until `condition` holds.  It fails the test, and gives false,
+  // if that takes longer than kDeadline.
   bool RunUntil(const std::function<bool()>& condition);
   bool RunUntil(const Deferred<>& deferred) {
     return RunUntil([&] { return deferred.determined(); });
@@ -58,13 +58,13 @@ class LoopFixture : public ::testing::Test {
   // Runs `task` beside the test; its errors go to the creator's monitor.  The
   // test fails if it has not ended by the end.
   void Start(Task<> task) { tasks_->Spawn(std::move(task)); }
-  // Ends what Start() began.
+  // The tasks that Start() began; it is there to end them.
   TaskScope& tasks() { return *tasks_; }
 
-  // The texts of the errors that the monitor of executor() has seen; taken.
+  // Takes the texts of the errors that the monitor of executor() has seen.
   std::vector<std::string> TakeErrors();
 
-  // The lines logged so far; taken.
+  // Takes the lines that were logged so far.
   std::vector<std::string> TakeLog();
 
  private:

@@ -10,8 +10,8 @@
 
 namespace portreeve::testing {
 
-// Says what it sees in the words of TRACES.md.  It knows nothing of the library
-// but the loop, which `run_until` drives while it waits.
+// Gives what it sees as texts: "ok", "EOF", "ECONNRESET".  It knows nothing of
+// the library but the loop, which `run_until` runs while it waits.
 class RawClient {
  public:
   using RunUntil = std::function<bool(const std::function<bool()>&)>;
@@ -21,28 +21,30 @@ class RawClient {
   RawClient(RawClient&&) = default;
   RawClient& operator=(RawClient&&) = default;
 
-  // "ok", or the name of an errno.  Waits for the kernel, without running the
-  // loop.
+  // Gives "ok", or the name of an errno.  It waits for the kernel, without
+  // running the loop.
   std::string Connect(const AnyAddress& address);
 
-  // The same without waiting: "EINPROGRESS" where the kernel has not answered.
+  // Does the same without waiting: "EINPROGRESS" where the kernel has not
+  // answered.
   std::string StartConnecting(const AnyAddress& address);
 
-  // "ok" or the name of an errno.
+  // Gives "ok" or the name of an errno.
   std::string Send(const std::string& data);
 
-  // Waits for something to read: up to `most` bytes of it, "EOF", or the name
-  // of an errno.
+  // Waits for something to read, and gives up to `most` bytes of it, "EOF", or
+  // the name of an errno.
   std::string Receive(size_t most = 65536);
 
-  // What there is to read without waiting; "nothing" if the connection is open
-  // and silent.
+  // Gives what there is to read without waiting; "nothing" if the connection is
+  // open and silent.
   std::string Peek();
 
-  // Waits until exactly `size` bytes or the end have come: what came.
+  // Waits until exactly `size` bytes or the end have come, and gives what came.
   std::string ReceiveExactly(size_t size);
 
-  // Reads to the end: how many bytes, and the last word, "EOF" or an errno.
+  // Reads to the end, and gives how many bytes came, and what came last: "EOF"
+  // or the name of an errno.
   struct Drained {
     size_t bytes = 0;
     std::string end;
@@ -53,8 +55,8 @@ class RawClient {
   void Close();
   void Reset();  // close() with SO_LINGER 0
 
-  // Makes the kernel keep little for a reader that does not read.  Throws once
-  // it is connected, when the kernel would not do so any more.
+  // Makes the kernel keep little for a reader that does not read.  It throws
+  // once the client is connected, since the kernel would not do so any more.
   void ShrinkReceiveBuffer();
 
   AnyAddress local_address() const;
@@ -70,7 +72,7 @@ class RawClient {
   bool waits_for_connection_ = true;
 };
 
-// "ECONNRESET" and so on.
+// Gives the name of an errno, such as "ECONNRESET".
 std::string ErrnoName(int error_number);
 
 }  // namespace portreeve::testing

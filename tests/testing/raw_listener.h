@@ -11,9 +11,9 @@
 
 namespace portreeve::testing {
 
-// Listens on a port of the OS on 127.0.0.1, or on a file, from its creation on.
-// What it accepts are the test's to read and write: nothing happens on them by
-// itself.
+// Listens on a port of 127.0.0.1 that the OS chooses, or on a file, from its
+// creation on.  The test reads and writes what it accepts: nothing happens
+// there by itself.
 class RawListener {
  public:
   RawListener(asio::io_context& loop, RawClient::RunUntil run_until)
@@ -21,23 +21,23 @@ class RawListener {
                     Inet::Address(asio::ip::address_v4::loopback(), 0)) {}
   RawListener(asio::io_context& loop, RawClient::RunUntil run_until,
               const AnyAddress& address);
-  ~RawListener();  // Removes the file.
+  ~RawListener();  // It removes the file.
 
-  // What it accepts from now on has a small receive buffer, so that a peer's
+  // Gives what it accepts from now on a small receive buffer, so that a peer's
   // large write stays with the peer.
   void ShrinkReceiveBuffers();
 
   // Waits for a client; `run_until` runs the loop meanwhile.
   RawClient Accept();
-  // One that waits in the backlog.
+  // Accepts a client that waits in the backlog, if there is one.
   std::optional<RawClient> TryAccept();
 
-  // CHECK the kind.
+  // These CHECK the kind of the address.
   Inet::Address inet_address() const;
   WhereToConnect<Inet> where() const;
   WhereToConnect<Unix> where_unix() const;
 
-  // Nobody listens there any more.
+  // Stops listening.
   void Close();
 
  private:

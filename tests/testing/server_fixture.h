@@ -17,7 +17,7 @@
 
 namespace portreeve::testing {
 
-// A folder that is removed at the end, with what is in it.
+// A folder that is removed at the end, with all that is in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -44,12 +44,12 @@ class ServerFixture : public LoopFixture {
     typename A::Address address;
     Reader* reader;
     Writer* writer;
-    Monitor monitor;        // Current in the handler.
-    Ivar<std::string> end;  // "" returns; else throws that text.
-    bool over = false;      // It was told, and ends.
+    Monitor monitor;        // The one that is current in the handler.
+    Ivar<std::string> end;  // "" returns; another text is thrown.
+    bool over = false;      // The handler ends.
   };
 
-  // Waits for Call::end.
+  // Gives a handler that waits for Call::end.
   typename Server<A>::Handler Steered() {
     return [this](typename A::Address address, Reader& reader,
                   Writer& writer) -> Task<> {
@@ -57,7 +57,8 @@ class ServerFixture : public LoopFixture {
     };
   }
 
-  // Sends back what comes, line by line, until the end of file.
+  // Gives a handler that sends back what comes, line by line, until the end of
+  // file.
   typename Server<A>::Handler Echo() {
     return [this](typename A::Address address, Reader& reader,
                   Writer& writer) -> Task<> {
@@ -65,7 +66,8 @@ class ServerFixture : public LoopFixture {
     };
   }
 
-  // Where a new server listens: a port of the OS, or a new file.
+  // Gives where a new server listens: a port that the OS chooses, or a new
+  // file.
   WhereToListen<A> Where() {
     if constexpr (std::is_same_v<A, Inet>) {
       return WhereToListen<Inet>::OfLocalhost(0);
@@ -93,7 +95,7 @@ class ServerFixture : public LoopFixture {
     servers_.push_back(*std::move(server));
     return *servers_.back();
   }
-  // The same with the error, if there is one.
+  // Does the same, but gives the error, if there is one.
   absl::Status TryCreate(const WhereToListen<A>& where) {
     auto server =
         Server<A>::Create(executor(), where, RaiseHandlerError(), Steered());
@@ -110,14 +112,14 @@ class ServerFixture : public LoopFixture {
       return RunUntil(condition);
     });
   }
-  // Connected; the loop has not run since.
+  // Gives a client that is connected; the loop has not run since.
   RawClient ConnectedClient(const Server<A>& server) {
     RawClient client = NewClient();
     EXPECT_EQ(client.Connect(server.listening_on_address()), "ok");
     return client;
   }
 
-  // Waits for the handler's call number `index`, from 0.
+  // Waits for the handler's call number `index`, counted from 0.
   Call& WaitForCall(size_t index) {
     RunUntil([&] { return calls_.size() > index; });
     return *calls_.at(index);

@@ -1,4 +1,4 @@
-// Texts of others, and how the daemon and the command line show them.
+// Texts of others, and how the daemon and the command line must show them.
 #ifndef PORTREEVE_TESTS_TESTING_SHOWN_TEXT_H_
 #define PORTREEVE_TESTS_TESTING_SHOWN_TEXT_H_
 

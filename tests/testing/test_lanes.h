@@ -12,16 +12,16 @@
 
 namespace portreeve::testing {
 
-// With PORTREEVE_TEST_LOOPS greater than 1 in the environment, as many loops,
-// and every connection is on another one than its server; else all are on the
-// server's.
-// Lifetime: outlives the servers.
+// With PORTREEVE_TEST_LOOPS greater than 1 in the environment there are as many
+// loops, and every connection is on another one than its server; else all
+// connections are on the server's.
+// Lifetime: it must outlive the servers.
 class TestLanes {
  public:
   explicit TestLanes(asio::io_context& home) : set_(Lane::Of(home)) {
     const char* const text = std::getenv("PORTREEVE_TEST_LOOPS");
     const int count = text == nullptr ? 1 : std::stoi(text);
-    // They are spread by numbers: home has more than enough.
+    // Connections go to the lane with the fewest, so that home must have many.
     for (int i = 0; count > 1 && i < kEnough; ++i) set_.Take();
     for (int i = 1; i < count; ++i) {
       others_.push_back(std::make_unique<server::Loop>());

@@ -1,4 +1,4 @@
-// UnixListener: a unix socket that clients find, and nothing else.
+// UnixListener: a unix socket that clients can connect to, and nothing more.
 #ifndef PORTREEVE_TESTS_TESTING_UNIX_LISTENER_H_
 #define PORTREEVE_TESTS_TESTING_UNIX_LISTENER_H_
 
@@ -26,13 +26,14 @@ class UnixListener {
     }
   }
 
-  // Waits for one, which is accepted and closed; false after a while.
+  // Waits for a client, which is accepted and closed; gives false after
+  // kDeadlineMs.
   bool AwaitClient() const {
     pollfd state{fd_.get(), POLLIN, 0};
     constexpr int kDeadlineMs = 20'000;
     return poll(&state, 1, kDeadlineMs) == 1 && TakeClient();
   }
-  // Whether a client waits, which is accepted and closed.
+  // Gives whether a client waits, which is then accepted and closed.
   bool TakeClient() const {
     return Descriptor(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC))
         .is_open();

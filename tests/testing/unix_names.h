@@ -9,23 +9,23 @@
 
 namespace portreeve::testing {
 
-// A kind of name, and how it is told in a test's output.
+// A kind of name, and how a test's output calls it.
 struct UnixName {
   std::string label;
   // The bytes of sun_path, 0-108.  Empty: none; with a NUL first: abstract.
   std::string name;
 };
 
-// One of each kind that the kernel takes, paths in `folder`, which is the
-// working directory.
+// Gives one of each kind that the kernel takes; paths are in `folder`, which is
+// the working directory.
 std::vector<UnixName> UnixNames(const std::string& folder);
 
-// A blocking socket bound to `name` by bind(2) itself, with a deadline for its
-// reads.  Ends the test's process if it cannot.
+// Gives a blocking socket that bind(2) itself has bound to `name`, with a
+// deadline for its reads.  It ends the test's process where that fails.
 Descriptor BoundUnixSocket(const std::string& name);
 
-// The same, connected to the listener at `path`; fails the test where that is
-// refused.
+// Gives the same, connected to the listener at `path`; it fails the test where
+// that is refused.
 Descriptor ConnectedUnixSocket(const std::string& name,
                                const std::string& path);
 
