@@ -8,7 +8,7 @@
 
 namespace portreeve::bench {
 
-// Monotonic.
+// Reads the monotonic clock.
 uint64_t NowNanoseconds();
 
 class Watched {
@@ -26,13 +26,14 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  // `watched` is told until the descriptor is closed.  It must outlive the
-  // round of RunUntil() in which that happens: events of the same round are
-  // still told.
+  // Calls `watched` for events until the descriptor is closed.  It must outlive
+  // the round of RunUntil() in which that happens, since it is still called for
+  // other events of that round.
   void Add(int fd, uint32_t events, Watched* watched);
   void Modify(int fd, uint32_t events, Watched* watched);
 
-  // Looks at `done` after each round; false if that took longer than `seconds`.
+  // Runs until `done`, which it asks after each round; gives false if that took
+  // longer than `seconds`.
   bool RunUntil(const std::function<bool()>& done, double seconds);
 
  private:

@@ -1,4 +1,4 @@
-// Histogram: times in buckets of nearly equal relative width.
+// Histogram: counts times in buckets of nearly equal relative width.
 #ifndef PORTREEVE_BENCH_HISTOGRAM_H_
 #define PORTREEVE_BENCH_HISTOGRAM_H_
 
@@ -23,8 +23,8 @@ class Histogram {
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_; }
 
-  // The smallest bound that at least the fraction `quantile` of the recorded
-  // values do not exceed; 0 if there are none.
+  // Gives the smallest bound that at least the fraction `quantile` of the
+  // recorded values do not exceed; 0 if there are no values.
   uint64_t Quantile(double quantile) const {
     const auto wanted = static_cast<uint64_t>(
         std::ceil(quantile * static_cast<double>(count_)));

@@ -1,4 +1,4 @@
-// LoadRun: what one run of the load generator is told and what it tells.
+// LoadRun: what one run of the load generator has to do, and what it prints.
 #ifndef PORTREEVE_BENCH_LOAD_RUN_H_
 #define PORTREEVE_BENCH_LOAD_RUN_H_
 
@@ -16,25 +16,26 @@ namespace portreeve::bench {
 struct LoadOptions {
   std::string mode;
   sockaddr_in to{};
-  // At a time.
+  // How many connections there are at a time.
   uint64_t connections = 1;
-  // Bytes of a message.
+  // The bytes of a message.
   uint64_t size = 64;
-  // How much work: messages, connections or MiB.
+  // How much work there is: messages, connections or MiB.
   uint64_t units = 1000;
-  // In `short`: the client ends by a reset instead of a FIN.
+  // In `short`: whether the client ends by a reset instead of a FIN.
   bool reset = false;
-  // In `flood`: the clients beside it that behave well.
+  // In `flood`: how many clients there are beside it that behave well.
   uint64_t clients = 8;
-  // In `flood`: microseconds between two bursts of `connections`.
+  // In `flood`: the microseconds between two bursts of `connections`.
   uint64_t period = 2000;
-  // In `bulk`: bytes of a connection that may be on their way, there and back.
+  // In `bulk`: how many bytes of a connection may be on their way, there and
+  // back.
   uint64_t window = 1 << 20;
   // After that many seconds the run counts as failed.
   double timeout = 60;
-  // Wait for a line of stdin before the work, and for another one (or the end)
-  // before the connections are closed.  "ready" is printed when all that comes
-  // before the work is done.
+  // Whether to wait for a line of stdin before the work, and for another one
+  // (or the end) before the connections are closed.  "ready" is printed when
+  // all that comes before the work is done.
   bool gate = false;
 };
 
@@ -42,7 +43,7 @@ class LoadRun {
  public:
   explicit LoadRun(const LoadOptions& options) : options(options) {}
 
-  // Counts a failure; the first one is told.  `code` is an errno or 0.
+  // Counts a failure; the first one is printed.  `code` is an errno or 0.
   void Fail(const std::string& what, int code = 0);
 
   // The work begins: prints "ready" and waits, if there is a gate, and starts
@@ -51,7 +52,7 @@ class LoadRun {
   // The work is done: prints one JSON object, and waits, if there is a gate.
   void End();
 
-  // Ends at `deadline` with a failure.
+  // Runs the loop until `done`; after options.timeout that is a failure.
   void RunUntil(const std::function<bool()>& done) {
     if (!loop.RunUntil(done, options.timeout)) Fail("timeout");
   }
@@ -66,7 +67,8 @@ class LoadRun {
   uint64_t units = 0;
   // In `flood`: connections that were opened and reset.
   uint64_t aborted = 0;
-  // In `flood`: that were not opened, as others still waited to be accepted.
+  // In `flood`: connections that were not opened, since others still waited to
+  // be accepted.
   uint64_t late = 0;
 
  private:
@@ -76,7 +78,7 @@ class LoadRun {
   uint64_t begin_cpu_ = 0;
 };
 
-// The modes.  Each returns when its work is done, told by End().
+// The modes.  Each returns when its work is done, after End().
 void RunShort(LoadRun& run);
 void RunRequestResponse(LoadRun& run);
 void RunBulk(LoadRun& run);

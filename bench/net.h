@@ -10,25 +10,28 @@
 
 namespace portreeve::bench {
 
-// Prints `what` and errno's text to stderr; exit status 1.
+// Prints `what` and errno's text to stderr, and ends the program with exit
+// status 1.
 [[noreturn]] void Die(const std::string& what);
 
-// As many descriptors as the hard limit allows.
+// Allows as many descriptors as the hard limit does.
 void RaiseDescriptorLimit();
 
-// "127.0.0.1:80": IPv4 only.
+// Parses "127.0.0.1:80"; IPv4 only.
 sockaddr_in ParseEndpoint(const std::string& text);
 
-// A listening socket, non-blocking.  Accepted sockets inherit TCP_NODELAY.
+// Gives a listening socket, non-blocking.  Accepted sockets inherit
+// TCP_NODELAY.
 int ListenOn(const sockaddr_in& address);
 
 // Prints "listening PORT", which whoever started the program waits for.
 void PrintPort(int listening_socket);
 
-// A non-blocking TCP socket with TCP_NODELAY; -1 and errno if there is none.
+// Gives a non-blocking TCP socket with TCP_NODELAY; -1, with errno, if there is
+// none.
 int NewSocket();
 
-// The port is freed at once and the peer sees a reset.
+// Closes `fd` so that the port is free at once, and the peer sees a reset.
 void CloseWithReset(int fd);
 
 // Hands out 127.1.0.1, 127.1.0.2 … in turn, to be bound to before a connect: a
@@ -36,7 +39,7 @@ void CloseWithReset(int fd);
 // ports of its own.
 class SourceAddresses {
  public:
-  // False and errno if binding fails.
+  // Binds `fd` to the next one; gives false, with errno, if that fails.
   bool Bind(int fd);
 
  private:

@@ -1,4 +1,4 @@
-// Pattern: bytes whose place tells what they must be.
+// Pattern: bytes of which each follows from its place.
 #ifndef PORTREEVE_BENCH_PATTERN_H_
 #define PORTREEVE_BENCH_PATTERN_H_
 
@@ -13,7 +13,7 @@ namespace portreeve::bench {
 // which are lost, doubled or exchanged show.
 class Pattern {
  public:
-  // The most bytes that stand in one piece.
+  // How many bytes from any position stand in one piece.
   static constexpr uint64_t kChunk = 256 << 10;
 
   Pattern() : bytes_(kPeriod + kChunk) {
@@ -27,7 +27,7 @@ class Pattern {
     }
   }
 
-  // kChunk bytes from `position` on.
+  // Gives kChunk bytes from `position` on.
   const char* At(uint64_t position) const {
     return &bytes_[position % kPeriod];
   }

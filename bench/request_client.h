@@ -19,15 +19,15 @@ class Requests {
  public:
   explicit Requests(LoadRun& run) : run_(run) {}
 
-  // Allows another `count` messages.
+  // Allows `count` more messages.
   void Allow(uint64_t count) { left_ += count; }
-  // True if the caller may send one more.
+  // Gives true if the caller may send one more.
   bool Take() { return left_ > 0 && left_-- > 0; }
 
   LoadRun& run() { return run_; }
   const Pattern& pattern() const { return pattern_; }
 
-  // Clients that await something: a connection or an echo.
+  // How many clients await something: a connection or an echo.
   uint64_t busy = 0;
 
  private:
@@ -38,14 +38,15 @@ class Requests {
 
 class RequestClient final : public Watched {
  public:
-  // Connects.  Its messages are unlike those of clients with another `seed`.
+  // Begins to connect.  Its messages are unlike those of clients with another
+  // `seed`.
   RequestClient(Requests& requests, uint64_t seed);
   RequestClient(const RequestClient&) = delete;
   RequestClient& operator=(const RequestClient&) = delete;
   ~RequestClient();
 
-  // Sends a message and goes on for as long as there are any; nothing if it has
-  // failed.
+  // Sends a message, and the next ones for as long as there are any; does
+  // nothing if the client has failed.
   void Start();
 
   void OnEvents(uint32_t events) override;
@@ -70,7 +71,7 @@ class RequestClient final : public Watched {
 };
 
 // Connects clients until there are `count`, few at a time so that no backlog
-// overflows.  A failure is told to the run.
+// overflows.  The run learns of a failure.
 void OpenClients(Requests& requests, uint64_t count,
                  std::vector<std::unique_ptr<RequestClient>>& clients);
 

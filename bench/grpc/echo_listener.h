@@ -1,4 +1,4 @@
-// What every mode that makes listeners asks for.
+// EchoListener: the request of every mode that makes listeners.
 #ifndef PORTREEVE_BENCH_GRPC_ECHO_LISTENER_H_
 #define PORTREEVE_BENCH_GRPC_ECHO_LISTENER_H_
 
@@ -6,7 +6,7 @@
 
 namespace portreeve::bench {
 
-// A listener that echoes, on a loopback port of the OS's.
+// Asks for a listener that echoes, on a loopback port that the OS chooses.
 inline v1::CreateListenerRequest EchoListener() {
   v1::CreateListenerRequest request;
   v1::ListenerSpec& spec = *request.mutable_spec();

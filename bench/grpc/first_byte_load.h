@@ -8,10 +8,11 @@
 
 namespace portreeve::bench {
 
-// With `listeners_open` echo listeners open: how long it takes from the call
-// that creates one more until a byte has come back through it, and the line to
-// print.  A unit is one such listener; closing it is not in its latency.
-// "create_us" is the part of the call in the median round.
+// Measures, while `listeners_open` echo listeners are open, how long it takes
+// from the call that creates one more until a byte has come back through it,
+// and gives the line to print.  A unit is one such listener; closing it is not
+// in its latency.  "create_us" is the part that the call takes in the median
+// round.
 std::string RunFirstByte(const Target& target, const FirstByteOptions& options);
 
 }  // namespace portreeve::bench

@@ -1,4 +1,4 @@
-// ListeningSockets: what the kernel alone has to do for listeners.
+// ListeningSockets: does for listeners only what the kernel has to do.
 #ifndef PORTREEVE_BENCH_GRPC_LISTENING_SOCKETS_H_
 #define PORTREEVE_BENCH_GRPC_LISTENING_SOCKETS_H_
 
@@ -8,7 +8,7 @@
 namespace portreeve::bench {
 
 // Opens and closes listening sockets with the fewest system calls that make a
-// listener: no event is told, nothing is kept, nobody would be served.
+// listener.  It reports no events, keeps nothing, and would serve nobody.
 // Threads: any.
 class ListeningSockets {
  public:
@@ -17,17 +17,17 @@ class ListeningSockets {
   ListeningSockets& operator=(const ListeningSockets&) = delete;
   ~ListeningSockets();  // Closes those that are open.
 
-  // On a loopback port of the OS's: its descriptor, which epoll watches; -1 if
-  // that failed.
+  // Opens one on a loopback port that the OS chooses.  Gives its descriptor,
+  // which epoll watches; -1 if that failed.
   int Open();
 
-  // False if it is not open.
+  // Gives false if `fd` is not one of those that are open.
   bool Close(int fd);
 
  private:
   const int epoll_;
   std::mutex mutex_;
-  std::set<int> open_;  // Under mutex_.
+  std::set<int> open_;  // Guarded by mutex_.
 };
 
 }  // namespace portreeve::bench

@@ -1,4 +1,4 @@
-// What a mode of grpc_load measures, and how it is told.
+// What a mode of grpc_load measures, and how it prints that.
 #ifndef PORTREEVE_BENCH_GRPC_MEASUREMENT_H_
 #define PORTREEVE_BENCH_GRPC_MEASUREMENT_H_
 
@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 // One run of a mode.
 struct Result {
-  int64_t units = 0;  // Of work: what they are is the mode's.
+  int64_t units = 0;  // Units of work; each mode says what one is.
   int64_t errors = 0;
   std::string first_error;
   std::vector<Clock::duration> latencies;
@@ -36,10 +36,10 @@ class Tally {
   void CountError(const std::string& message);
   void AddLatency(Clock::duration latency);
 
-  // After a warm-up: its errors stay.
+  // It is called after a warm-up, whose errors stay.
   void ForgetLatencies();
 
-  // What was collected; once.
+  // Gives what was collected.  It may be called once.
   Result Take(int64_t units);
 
  private:
@@ -47,16 +47,17 @@ class Tally {
   Result result_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The time, on the wall and on the CPUs of a server, from its construction on.
+// Measures the time on the clock, and that of a server's CPUs, from its
+// construction on.
 class Stopwatch {
  public:
-  // `server` is a process, or nothing to be measured.  All of its threads are
-  // counted, also those that end meanwhile.
+  // `server` is a process; without one, only the clock is read.  All of its
+  // threads are counted, also those that end meanwhile.
   explicit Stopwatch(std::optional<pid_t> server);
 
-  // One line of JSON: {"units":..,"seconds":..,"errors":..,
-  // "latency_us":{"p50":..,"p99":..,"p999":..},"server_cpu_ns":..,..}.
-  // What was not measured is left out, and so is "first_error" without errors.
+  // Gives one line of JSON: {"units":..,"seconds":..,"errors":..,
+  // "latency_us":{"p50":..,"p99":..,"p999":..},"server_cpu_ns":..,..}.  What
+  // was not measured is left out, and so is "first_error" without errors.
   std::string ToJson(const Result& result) const;
 
  private:

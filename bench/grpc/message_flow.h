@@ -12,24 +12,24 @@
 namespace portreeve::bench {
 
 // Decides what is sent next and checks what comes back.
-// Threads: one at a time.
+// Threads: any, one at a time.
 class MessageFlow {
  public:
-  // `tally` gets the latency of each message, and outlives it.
+  // `tally` gets the latency of each message, and must outlive this.
   MessageFlow(int message_bytes, int in_flight, Tally& tally);
 
   // Allows `messages` more to be sent.
   void Add(int64_t messages);
 
-  // What may be sent now, of one message; empty while enough is on its way.
-  // Valid until the flow is destroyed.
+  // Gives what may be sent now, of one message; empty while enough is on its
+  // way.  It stays valid until the flow is destroyed.
   std::string_view ToSend() const;
   void OnSent(size_t bytes);
 
   // False if `data` is not what was sent.
   bool OnReceived(std::string_view data);
 
-  // All that was added has come back.
+  // Whether all that was added has come back.
   bool done() const { return received_ == total_; }
 
  private:
@@ -39,7 +39,7 @@ class MessageFlow {
   int64_t total_ = 0;
   int64_t sent_ = 0;
   int64_t received_ = 0;
-  std::deque<Clock::time_point> begun_;  // Of the messages on their way.
+  std::deque<Clock::time_point> begun_;  // When each message on its way began.
 };
 
 }  // namespace portreeve::bench

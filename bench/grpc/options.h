@@ -10,17 +10,17 @@
 
 namespace portreeve::bench {
 
-// Of every mode.
+// The options of every mode.
 struct Target {
-  std::string server;        // "HOST:PORT", as gRPC takes it.
-  std::optional<pid_t> pid;  // Of the server, to measure its CPU time.
+  std::string server;        // "HOST:PORT", in the form that gRPC takes.
+  std::optional<pid_t> pid;  // The server's, to measure its CPU time.
 };
 
 struct ControlOptions {
   int64_t calls = 2000;    // Pairs of create and close.
-  int64_t warm_up = 1200;  // Pairs before those.
+  int64_t warm_up = 1200;  // Pairs that come before those.
   int in_flight = 16;
-  // Of `sockets`, for each call.
+  // These three are for each call of `sockets`.
   int question_bytes = 32;
   int answer_bytes = 192;
   bool on_loop = false;
@@ -51,11 +51,11 @@ struct HoldOptions {
 struct BulkOptions {
   int connections = 4;
   int message_bytes = 32 * 1024;
-  int64_t bytes = int64_t{256} << 20;  // Of all connections, each way.
+  int64_t bytes = int64_t{256} << 20;  // Of all connections together, each way.
   int in_flight = 4;                   // Messages of one connection.
 };
 
-// How many messages each connection has to move, at least one.
+// Gives how many messages each connection has to move, at least one.
 inline int64_t MessagesOfEach(const BulkOptions& options) {
   const int64_t of_all = options.bytes / options.message_bytes;
   return of_all < options.connections ? 1 : of_all / options.connections;

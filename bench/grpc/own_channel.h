@@ -9,7 +9,8 @@
 
 namespace portreeve::bench {
 
-// gRPC's channels to one server share one connection by default.
+// Gives a channel with a connection of its own: by default gRPC's channels to
+// one server share one.
 inline std::shared_ptr<grpc::Channel> OwnChannel(const std::string& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

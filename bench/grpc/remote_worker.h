@@ -12,11 +12,11 @@
 namespace portreeve::bench {
 
 // Makes the listener, is its worker, and sends back each frame of its
-// connections before it reads the next; all streams on one channel.
+// connections before it reads the next.  All streams are on one channel.
 class RemoteWorker {
  public:
   // Returns when connections are served.  `tally`, which gets the errors, and
-  // `frames`, the number of data frames, outlive it.
+  // `frames`, the number of data frames, must outlive this.
   RemoteWorker(const std::string& server, Tally& tally,
                std::atomic<int64_t>& frames);
   RemoteWorker(const RemoteWorker&) = delete;
@@ -24,7 +24,8 @@ class RemoteWorker {
   // Closes the listener, and resets what is connected.
   ~RemoteWorker();
 
-  int port() const { return port_; }  // On 127.0.0.1; 0: it failed.
+  // The port on 127.0.0.1; 0: the listener could not be made.
+  int port() const { return port_; }
 
  private:
   class HandleStream;
