@@ -16,7 +16,7 @@ void DelayQueue::Join(Entry& entry) {
 void DelayQueue::Leave(Entry& entry) {
   if (!entry.is_linked()) return;
   entries_.erase(entries_.iterator_to(entry));
-  // Set for the first one, the timer finds the next one then.
+  // The timer may be set for the entry that leaves: it finds the next one then.
   if (entries_.empty()) timer_.Cancel();
 }
 

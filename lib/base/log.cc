@@ -14,7 +14,7 @@ struct SinkHolder {
 };
 
 SinkHolder& GetSinkHolder() {
-  static auto* const holder = new SinkHolder;  // Outlives every loop.
+  static auto* const holder = new SinkHolder;  // It outlives every loop.
   return *holder;
 }
 
@@ -30,7 +30,7 @@ void Log(std::string_view line) try {
                  line.data());
   }
 } catch (...) {
-  // A line for which the sink has no memory is lost, not who wanted to tell it.
+  // A line for which the sink has no memory is lost; whoever logs it goes on.
 }
 
 void SetLogSink(std::function<void(std::string_view)> sink) {

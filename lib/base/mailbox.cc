@@ -9,8 +9,8 @@ namespace portreeve {
 
 void Mailbox::Send(const std::function<void()>& act,
                    std::function<void()> message) {
-  // The order is what makes it right: whoever sees an effect of `act` finds the
-  // flag set, or the post before its own, and then waits for the message.
+  // The order makes this right: whoever sees an effect of `act` finds the flag
+  // set, or the post before its own, and then waits for the message.
   const MutexLock lock(mutex_);
   has_mail_ = true;
   asio::post(loop_, [this] { Drain(); });

@@ -10,7 +10,8 @@ namespace portreeve {
 struct Monitor::Node {
   std::shared_ptr<Node> parent;
   std::string name;
-  // Shared by whoever calls it: copying it takes no memory.
+  // It is shared with whoever calls it, since to copy the pointer takes no
+  // memory.
   std::shared_ptr<const Handler> handler;
 };
 
@@ -36,7 +37,7 @@ void Monitor::Detach() { node_->handler = nullptr; }
 void Monitor::Send(std::exception_ptr error) const {
   PORTREEVE_CHECK(error != nullptr);
   for (std::shared_ptr<Node> node = node_; node; node = node->parent) {
-    // A copy: the handler may detach, and so destroy, itself.
+    // This is a copy, since the handler may detach, and so destroy, itself.
     const std::shared_ptr<const Handler> handler = node->handler;
     if (!handler) continue;
     try {

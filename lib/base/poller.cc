@@ -15,7 +15,7 @@
 namespace portreeve {
 namespace {
 
-// What one epoll_wait(2) may give; more is handled in the next one.
+// How many events one epoll_wait(2) may give; the next one gives the others.
 constexpr int kMostEvents = 128;
 
 // How often epoll is asked before Asio has its turn again, which costs several
@@ -142,9 +142,9 @@ void Poller::KeepForThisStep(std::shared_ptr<void> object) {
   if (in_step_) kept_.push_back(std::move(object));
 }
 
-// Waits if there is something to wait for; else the loop can run dry.
+// Waits if there is something to wait for; else nothing keeps the loop running.
 void Poller::Await() {
-  if (in_step_) return;  // Its end sees to it.
+  if (in_step_) return;  // The end of the step calls this.
   if (waiting_) {
     if (num_registered_ == 0) epoll_.cancel();
     return;
@@ -179,7 +179,7 @@ void Poller::StepSoon() {
              }));
 }
 
-// False if there was nothing to do.
+// Gives false if there was nothing to do.
 bool Poller::Round() {
   Begin();
   ++round_;
@@ -216,8 +216,8 @@ int Poller::TellOfWhatIsReady() {
 
 void Poller::Tell(const epoll_event& event) {
   const Slot slot = slots_[static_cast<uint32_t>(event.data.u64)];
-  // Else it was removed, in this round, or while another process holds a copy
-  // of the descriptor.
+  // Otherwise the watch was removed, in this round, or while another process
+  // holds a copy of the descriptor.
   if (slot.watch == nullptr || slot.generation != event.data.u64 >> 32) return;
   TellOne(*slot.watch, event.events, static_cast<int>(slot.tag_or_next_free));
 }

@@ -40,7 +40,7 @@ ssize_t SendNow(int fd, std::span<const std::string_view> pieces) {
 int64_t UnacknowledgedBytes(int fd) {
   sockaddr_storage local;
   socklen_t size = sizeof(local);
-  // A unix socket counts memory.
+  // A unix socket would give memory, and not bytes of data.
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
       local.ss_family == AF_UNIX) {
     return 0;

@@ -47,9 +47,9 @@ ErrnoMeaning MeaningOf(int error_number, absl::string_view operation) {
     case EROFS:
       return {Code::kPermissionDenied,
               connecting ? Reason::kOther : Reason::kBindNotPermitted};
-    case EAFNOSUPPORT:  // A machine without IPv6.
+    case EAFNOSUPPORT:  // The machine has no IPv6.
     case EADDRNOTAVAIL:
-      // A connect without a source port left fails so, too.
+      // A connect for which no source port is left fails with it, too.
       return connecting ? ErrnoMeaning{Code::kUnavailable, Reason::kNoRoute}
                         : ErrnoMeaning{Code::kInvalidArgument,
                                        Reason::kAddressNotAvailable};

@@ -12,7 +12,7 @@
 namespace portreeve {
 namespace {
 
-// Outlives the loop's queue, where the wait that has it may be.
+// It outlives the loop's queue, where the wait that uses it may be.
 struct Memory : HandlerMemory {};
 
 // The time source of a loop; null until one is installed or asked for, and once
@@ -41,9 +41,10 @@ class SteadyTimeSource : public TimeSource {
  private:
   void Arm() noexcept override {
     const TimePoint when = earliest();
-    // Armed for a timer that was cancelled, it looks for the next one then:
-    // most timers are cancelled, and each rearming would be a system call.
-    // Without any it must not keep the loop.
+    // Where it is armed for a timer that was cancelled, it looks for the next
+    // one only when it fires: most timers are cancelled, and each rearming
+    // would be a system call.  Where no timer is left it must not keep the loop
+    // running.
     if (when >= armed_for_ && when != TimePoint::max()) return;
     if (when == armed_for_) return;
     armed_for_ = when;
@@ -60,8 +61,8 @@ class SteadyTimeSource : public TimeSource {
         timer_.async_wait(fire);
       }
     } catch (...) {
-      // Out of memory.  The wait that has what is ours is cancelled, and arms
-      // when it comes to its end.
+      // There is no memory.  The wait that uses memory_ is cancelled, and arms
+      // the timer when it comes to its end.
       armed_for_ = TimePoint::max();
     }
   }
@@ -114,7 +115,7 @@ void TimeSource::FireDue() {
 }
 
 void Timer::StartAt(TimePoint when, std::function<void()> f) {
-  // First what may find no memory: then all is as before.
+  // This comes first, since it may find no memory, and all is as before then.
   const auto position = time_source_.queue_.emplace(when, this);
   if (armed_) time_source_.queue_.erase(position_);
   armed_ = true;
