@@ -14,12 +14,13 @@
 namespace portreeve {
 namespace {
 
-// What Asio's own constructors and resize() refuse is no exception here.
+// Takes, without an exception, also what Asio's own constructors and resize()
+// refuse.
 Unix::Address UnixFromEndpoint(
     const asio::generic::stream_protocol::endpoint& endpoint) {
   constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
   sockaddr_un raw{};
-  // Of a path of 108 bytes the kernel counts a NUL that has no room (unix(7)).
+  // For a path of 108 bytes the kernel counts a NUL that has no room (unix(7)).
   const size_t size = std::min<size_t>(endpoint.size(), sizeof raw);
   std::memcpy(&raw, endpoint.data(), size);
   if (size <= kPathOffset) return Unix::Address();

@@ -11,7 +11,7 @@ void DescriptorBudget::Take(int count) {
 
 void DescriptorBudget::GiveBack(int count) {
   free_ += count;
-  // Each is woken at most once: one that joins again stands at the end.
+  // Each waiter is woken at most once: one that joins again stands at the end.
   for (size_t n = waiters_.size(); n > 0 && !waiters_.empty(); --n) {
     Waiter* const waiter = waiters_.front();
     if (waiter->count_ > free_) return;
@@ -22,7 +22,7 @@ void DescriptorBudget::GiveBack(int count) {
 
 void DescriptorBudget::Waiter::Join(int count) {
   if (joined_) return;
-  // Without memory for it, it has not joined.
+  // Where there is no memory for this, it has not joined.
   position_ = budget_.waiters_.insert(budget_.waiters_.end(), this);
   joined_ = true;
   count_ = count;

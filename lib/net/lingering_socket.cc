@@ -70,8 +70,8 @@ CloseStep BeginCloseOfUnix(int fd) {
   return ShutDownInOrder(fd) ? CloseStep::kClose : CloseStep::kFailed;
 }
 
-// Apart from its handle, for the poller may tell it of something until the end
-// of the step.
+// It is apart from its handle, since the poller may call it until the end of
+// the step.
 class LingeringSocket::State final
     : public Poller::Watch,
       public std::enable_shared_from_this<LingeringSocket::State> {
@@ -86,9 +86,9 @@ class LingeringSocket::State final
         timer_(time) {}
 
   void Begin(Registered registered) {
-    // An acknowledged FIN is told as EPOLLOUT.
+    // Epoll reports an acknowledged FIN as EPOLLOUT.
     constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    // Where it cannot be watched, the timer has to do.
+    // Where the socket cannot be watched, the timer has to do.
     if (registered.watch == nullptr) {
       watched_ = poller_.Add(fd_.get(), kEvents, *this) == 0;
     } else if (poller_.Move(fd_.get(), kEvents, *registered.watch,
@@ -139,7 +139,7 @@ class LingeringSocket::State final
       return SetTimer();
     }
     if (end == End::kForced) MakeCloseReset(fd_.get());
-    // The FIN is behind them.
+    // The FIN, behind the unsent bytes, counts as one.
     const int64_t unsent = std::max<int64_t>(0, UnsentBytes(fd_.get()) - 1);
     owner_.OnLingeringEnded(Take(), {end, unsent});
   }
@@ -150,7 +150,7 @@ class LingeringSocket::State final
   Descriptor fd_;
   LingerPolicy policy_;
   bool watched_ = false;
-  bool called_again_ = false;  // By the poller, in the next step.
+  bool called_again_ = false;  // The poller calls this in the next step.
   Timer timer_;
 };
 

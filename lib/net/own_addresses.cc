@@ -106,9 +106,10 @@ bool IsOfThisMachine(const asio::ip::address& address) {
   const Inet::Address any_port(address, 0);
   const Descriptor fd(
       socket(any_port.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  // Without IPv6 it has no such address.
+  // A machine without IPv6 has no such address.
   if (!fd.is_open()) return errno != EAFNOSUPPORT;
-  // Of another machine it is not available; a link-local one needs a scope.
+  // Another machine's address is not available here; a link-local one needs a
+  // scope.
   if (bind(fd.get(), any_port.data(),
            static_cast<socklen_t>(any_port.size())) == 0) {
     return !MayBindToAny(address) || HasInterfaceWith(address);

@@ -8,21 +8,22 @@
 namespace portreeve {
 namespace {
 
-// Waits for nothing: for coroutines that are to be cancelled.
+// Waits without an end, for coroutines that are cancelled in the end.
 Task<> Forever() {
   const Executor executor = co_await asio::this_coro::executor;
   const Ivar<> never(executor);
   co_await never.deferred().Wait();
 }
 
-// Both ways, or by ourselves: then no reset can come.
+// Whether both directions have ended, or this side has closed them, so that no
+// reset can come.
 bool HasHungUp(SocketCore& socket) {
   pollfd now{socket.socket().native_handle(), 0, 0};
   return poll(&now, 1, 0) > 0 && (now.revents & POLLHUP) != 0;
 }
 
-// Urgent data wakes who waits for errors, for as long as it is there.  The
-// bytes in band are not touched, nor does a reader miss any.
+// Takes urgent data away, which wakes whoever waits for errors for as long as
+// it is there.  The bytes in band are not touched, and a reader misses none.
 void DiscardUrgentByte(SocketCore& socket) {
   char byte;
   (void)recv(socket.socket().native_handle(), &byte, 1, MSG_OOB | MSG_DONTWAIT);
@@ -36,7 +37,7 @@ Task<> PeerReset(SocketCore& socket) {
         co_await socket.socket().async_wait(StreamSocket::wait_error, kTuple);
     if (error) break;
     if (socket.HasFailed()) {
-      // The next read sees an end only.
+      // The next read sees only an end.
       socket.NoteReason(CloseReason::kPeerReset);
       co_return;
     }

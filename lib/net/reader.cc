@@ -14,7 +14,7 @@
 namespace portreeve {
 namespace {
 
-// What one recv(2) asks for.
+// How much one recv(2) asks for.
 constexpr size_t kChunkBytes = 16 * 1024;
 
 absl::Status CanNotRead(const char* why) {
@@ -29,7 +29,7 @@ absl::Status TooMuch(size_t max_bytes) {
 
 }  // namespace
 
-// Keeps a second read out while there is one.
+// Refuses a second read while there is one.
 class Reader::InUse {
  public:
   explicit InUse(Reader& reader) : reader_(reader) {
@@ -68,9 +68,9 @@ Task<> Reader::WaitReadable() {
   const auto [ec] = co_await socket_->socket().async_wait(
       asio::socket_base::wait_read, kTuple);
   if (!ec) co_return;
-  // Aborted because the socket was closed, which the next TryReceive() tells;
-  // or because this read was cancelled, perhaps in the step of the close: that
-  // is no end of file.
+  // The wait was aborted because the socket was closed, which the next
+  // TryReceive() reports; or because this read was cancelled, perhaps in the
+  // step of the close: that is no end of file.
   if (socket_->is_open() || state.cancelled() != before) {
     throw boost::system::system_error(ec);
   }
@@ -102,7 +102,7 @@ void Reader::Consume(size_t size) {
 
 size_t Reader::TakeBuffered(std::span<char> space) {
   const size_t size = std::min(space.size(), buffered().size());
-  if (size == 0) return 0;  // Null may be neither copied to nor from.
+  if (size == 0) return 0;  // memcpy() may be given no null.
   std::memcpy(space.data(), buffered().data(), size);
   Consume(size);
   return size;
@@ -140,7 +140,7 @@ Task<> Reader::WaitUntilReadable() {
 
 Task<size_t> Reader::ReadExactly(std::span<char> buffer) {
   const InUse in_use(*this);
-  // Through buffer_, so that a cancelled read loses nothing.
+  // The bytes go through buffer_, so that a cancelled read loses nothing.
   while (buffered().size() < buffer.size()) {
     if (!co_await Fill()) break;
   }
@@ -187,7 +187,7 @@ Task<std::string> Reader::ReadAll(size_t max_bytes) {
 Deferred<> Reader::Close() {
   if (!closed_) {
     closed_ = true;
-    // One that lingers is closed for this side already.
+    // A socket that lingers is closed for this side already.
     if (socket_->is_open()) socket_->CloseNow();
   }
   return socket_->closed();

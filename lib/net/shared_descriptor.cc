@@ -12,7 +12,8 @@ ssize_t SharedDescriptor::Receive(std::span<char> space) {
   if (n > 0) bytes_received_ += n;
   if (n < 0) NoteFailure(errno);
   if (n != 0) return n;
-  // An end, unless a Send() has taken the error, or is about to note it.
+  // This is an end, unless a Send() has taken the error, or is about to note
+  // it.
   const MutexLock noted(sending_);
   if (failure_ == 0) return 0;
   errno = failure_;

@@ -22,7 +22,8 @@ AnyAddress LocalAddress(const StreamSocket& socket, const AnyAddress& peer) {
   error_code ec;
   const auto endpoint = socket.local_endpoint(ec);
   if (!ec) return FromEndpoint(endpoint);
-  // The peer may be gone already; the kind must be right all the same.
+  // The peer may be gone already; the kind of address must be right all the
+  // same.
   if (std::holds_alternative<Unix::Address>(peer)) return Unix::Address();
   return Inet::Address();
 }
@@ -49,7 +50,7 @@ void SocketCore::CloseInOrder(TimePoint deadline) {
   if (lingering_) return lingering_->EndBy(deadline);
   if (!is_open()) return;
   if (shared_) shared_->Close();
-  // One that has ended sends nothing that could lose anything.
+  // A peer that has ended sends nothing more that could cause a loss.
   if (received_eof_ || KnownFailure() != 0) return CloseNow();
   const int fd = socket_.native_handle();
   const CloseStep begun = std::holds_alternative<Unix::Address>(peer_)
@@ -105,7 +106,7 @@ void SocketCore::CloseNow() {
     if (shared_) shared_->Close();
     error_code ec;
     socket_.shutdown(asio::socket_base::shutdown_both, ec);
-    // What neither side has ended is over: it was reset.
+    // The connection is over though neither side has ended it: it was reset.
     if (ec && !fin_sent_) NoteError(ECONNRESET);
   } else {
     if (shared_) shared_->Close();

@@ -16,7 +16,8 @@ namespace {
 
 absl::Status OpenError(int error_number, const Unix::Address& address) {
   const bool is_shortage = error_number == EMFILE || error_number == ENFILE;
-  // As the socket's own descriptor would have failed.
+  // The error is the one that the socket's own descriptor would have failed
+  // with.
   return ErrnoError(error_number, is_shortage ? "socket" : "connect",
                     ToString(address));
 }

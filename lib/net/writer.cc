@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kStampGranularity{20};
 
 }  // namespace
 
-// All of a Writer: its operations on the loop keep it alive.
+// All that a Writer has.  Its operations on the loop keep it alive.
 class Writer::State : public std::enable_shared_from_this<State> {
  public:
   State(std::shared_ptr<SocketCore> socket, Monitor monitor,
@@ -38,7 +38,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
         age_timer_(time_),
         force_timer_(time_) {}
 
-  // Apart from the constructor: it takes a weak reference.
+  // This is apart from the constructor, since it takes a weak reference.
   void Watch() {
     socket_->OnClosed([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->OnDescriptorClosed();
@@ -141,7 +141,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
   Deferred<> close_finished() const { return socket_->closed(); }
   Deferred<> consumer_left() const { return consumer_left_.deferred(); }
 
-  // The Writer goes: no error is reported any more but that of lost bytes.
+  // The Writer is destroyed: no error is reported any more but that of lost
+  // bytes.
   void Abandon() {
     if (bytes_to_write() > 0 && socket_->is_open() && !closing_) {
       socket_->CloseNow();
@@ -160,7 +161,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
     Ivar<FlushResult> flushed;
   };
 
-  // A consumer that has left is no fault of who writes.
+  // That the consumer has left is no fault of whoever writes.
   void Refuse(std::span<const std::string_view> pieces) {
     if (!consumer_is_gone_ || closed_by_owner_ || half_closed_) {
       throw StatusError(
@@ -172,12 +173,12 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
 
   bool accepts_writes() const {
-    // Also while close is flushing (g4).
+    // It accepts them also while close is flushing (g4).
     const bool flushing = closing_ && bytes_to_write() > 0;
     return socket_->is_open() && !half_closed_ && (!closing_ || flushing);
   }
 
-  // What the kernel has taken, counted as written_ is.
+  // How many bytes the kernel has taken, counted as written_ is.
   int64_t flushed_offset() const {
     return written_ - static_cast<int64_t>(bytes_to_write());
   }
@@ -217,8 +218,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
     if (bytes_to_write() == 0) OnFlushed();
   }
 
-  // Sends `pieces` until the kernel takes no more, or fails: how many bytes it
-  // took, which are counted.
+  // Sends `pieces` until the kernel takes no more, or fails.  Gives how many
+  // bytes it took, and counts them.
   size_t Give(std::span<const std::string_view> pieces) {
     size_t given = 0;
     while (!pieces.empty()) {
@@ -243,8 +244,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
            HasLittleUnsent(socket_->socket().native_handle());
   }
 
-  // What holds the bytes back holds for the wait only: sending is not to be cut
-  // into pieces.
+  // HoldBack() has an effect on the wait only: sending must not be cut into
+  // pieces.
   void WaitWritable() {
     flush_scheduled_ = true;
     SetHeldBack(holds_back_);
@@ -256,7 +257,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
                                  });
   }
 
-  // Ends the wait, if the kernel takes more: it tells of that.
+  // Ends the wait if the kernel takes more, since it reports that then.
   void StopHoldingBack() {
     holds_back_ = false;
     SetHeldBack(false);
@@ -269,7 +270,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
     SetWritableWithLittleUnsent(socket_->socket().native_handle(), held_back);
   }
 
-  // Drops what the kernel has taken, and tells those who waited for it.
+  // Drops what the kernel has taken, and wakes those who waited for it.
   void OnProgress() {
     const int64_t flushed = flushed_offset();
     while (!stamps_.empty() && stamps_.front().end <= flushed) {
@@ -312,7 +313,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void ArmAgeTimer() {
     const Duration age = time_.Now() - stamps_.front().time;
     const Duration limit = *options_.buffer_age_limit.at_most();
-    // Later by the granularity: what shares the stamp may be that much younger.
+    // It is later by the granularity, since what shares the stamp may be that
+    // much younger.
     age_timer_.StartAfter(limit - age > Duration::max() - kStampGranularity
                               ? Duration::max()
                               : limit - age + kStampGranularity,
@@ -406,20 +408,20 @@ class Writer::State : public std::enable_shared_from_this<State> {
   TimeSource& time_;
   const Ivar<> consumer_left_;
 
-  // Not yet taken by the kernel: buffer_[begin_, end).  Holds no memory while
-  // empty.
+  // The kernel has not taken buffer_[begin_, end) yet.  While empty it holds no
+  // memory.
   std::string buffer_;
   size_t begin_ = 0;
   int64_t written_ = 0;  // Bytes since the beginning.
   std::deque<AgeStamp> stamps_;
   std::deque<FlushWaiter> flush_waiters_;
   bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
-  bool holds_back_ = false;       // HoldBack() was called,
-  bool held_back_ = false;        // ... and the socket waits as it says.
+  bool holds_back_ = false;       // HoldBack() was called.
+  bool held_back_ = false;        // The socket waits as HoldBack() says.
   bool half_closed_ = false;
   bool closing_ = false;
   bool closed_by_owner_ = false;   // By Close() or Abort().
-  bool consumer_is_gone_ = false;  // It left, which is not to be raised.
+  bool consumer_is_gone_ = false;  // It left, and that is no error.
   bool has_dropped_ = false;       // Bytes that were not even buffered.
   Timer age_timer_;
   Timer force_timer_;
