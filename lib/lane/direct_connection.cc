@@ -97,7 +97,7 @@ int DirectConnection::WatchOnLane() {
   try {
     error = lane_.poller().Add(fd(), kReadable, *this);
   } catch (const std::bad_alloc&) {
-    // It is one that could not be watched.
+    // It is handled as a connection that could not be watched.
   }
   watched_ = error == 0;
   return error;
@@ -109,8 +109,8 @@ void DirectConnection::Start() {
     asio::post(lane_.loop(),
                [self = shared_from_this()] { self->BeginOnLane(); });
   } catch (const std::bad_alloc&) {
-    // Its lane never hears of it, so that it is closed here.
-    if (finished_) return;  // As in BeginOnLane().
+    // The lane never learns of the connection, so that it is closed here.
+    if (finished_) return;  // For the reason that BeginOnLane() has.
     NoteReason(CloseReason::kDropped);
     finished_ = true;
     PrepareToClose(fd_, How::kAtOnce);
@@ -121,7 +121,7 @@ void DirectConnection::Start() {
 }
 
 void DirectConnection::BeginOnLane() {
-  if (finished_) return;  // By whoever was told that it was accepted.
+  if (finished_) return;  // Whoever learned that it was accepted has closed it.
   const int error = watched_ ? 0 : WatchOnLane();
   if (error != 0) {
     NoteReason(CloseReason::kDropped);
@@ -132,7 +132,7 @@ void DirectConnection::BeginOnLane() {
   try {
     Begin();
   } catch (...) {
-    // Out of memory: half begun it would wait for ever.
+    // There is no memory.  Half begun, the connection would wait for ever.
     Monitor::TopLevel().Send(std::current_exception());
     NoteReason(CloseReason::kForced);
     if (!finished_) CloseWithReset();
@@ -229,7 +229,8 @@ void DirectConnection::Finish(How how, Other other) {
     lingering_->Add(true, std::move(other.fd), other.is_watched, other_step,
                     deadline);
   }
-  // What does not linger is closed here, though the server is told later.
+  // A descriptor that does not linger is closed here, though the server learns
+  // of it later.
   fd_ = Descriptor();
 }
 
@@ -247,8 +248,8 @@ void DirectConnection::OnLingeringEnded(Descriptor fd,
   CloseAndTell(Descriptor(), std::move(fd), 0);
 }
 
-// Whoever sees that `last` is closed, and does something then, finds that its
-// server knows it: as if both had one loop.
+// The server knows that `last` is closed before whatever a peer does that sees
+// it closed, as if both had one loop.
 void DirectConnection::CloseAndTell(Descriptor first, Descriptor last,
                                     int error_number) {
   const std::shared_ptr<DirectConnection> self = shared_from_this();
@@ -280,8 +281,8 @@ void DirectConnection::NoteReason(CloseReason reason) {
 }
 
 bool DirectConnection::WatchWritable() {
-  // Not from the beginning, for almost every socket is writable almost always,
-  // and each would be told of once for nothing.
+  // This is not done from the beginning: almost every socket is writable almost
+  // always, and epoll would report each once for nothing.
   if (std::exchange(watches_writable_, true)) return true;
   return lane_.poller().Change(fd(), kReadable | EPOLLOUT, *this) == 0;
 }

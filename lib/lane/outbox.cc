@@ -17,12 +17,12 @@
 namespace portreeve {
 namespace {
 
-// In one call.
+// The most in one call.
 constexpr unsigned kMostTasks = 256;
 constexpr size_t kSpaceBytes = 256 * 1024;
 constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 
-// So that two messages share no cache line.
+// Rounds up so that two messages share no cache line.
 constexpr size_t RoundedUp(size_t size) { return (size + 63) / 64 * 64; }
 
 }  // namespace
@@ -46,8 +46,8 @@ class Outbox::Ring {
     if (is_open_) io_uring_queue_exit(&ring_);
   }
 
-  // How many of `tasks`, from the front, it has done.  Not all: it cannot do
-  // any more, and is to be thrown away.
+  // Gives how many of `tasks`, from the front, it has done.  If those are not
+  // all, it can do no more, and must be thrown away.
   size_t DoAll(std::span<Task> tasks) {
     size_t done = 0;
     while (done < tasks.size()) {
@@ -61,7 +61,8 @@ class Outbox::Ring {
   }
 
  private:
-  // How often the kernel may be out of memory, with nothing done in between.
+  // How often in a row the kernel may be out of memory, with nothing done in
+  // between.
   static constexpr int kMostRefusals = 8;
 
   bool CanDoThis() {
@@ -98,8 +99,8 @@ class Outbox::Ring {
       io_uring_sqe_set_data64(entry, i);
       tasks[i].result = kUnknown;
     }
-    // Nothing of it waits, so that the kernel is through with all of it in the
-    // call, unless it was short of memory for the number.
+    // No task waits for anything, so that the kernel is through with all of
+    // them in the call, unless it is short of memory for so many.
     int refusals = 0;
     size_t left = tasks.size();
     while (left > 0) {
@@ -114,16 +115,17 @@ class Outbox::Ring {
         break;
       }
     }
-    // The kernel takes them in their order.
+    // The kernel takes the tasks in their order.
     const size_t taken = tasks.size() - io_uring_sq_ready(&ring_);
     for (Task& task : tasks.first(taken)) {
-      // Whether it was sent nobody knows: once more would be worse.
+      // Nobody knows whether this was sent, and to send it again would be
+      // worse.
       if (task.result == kUnknown) task.result = -EIO;
     }
     return taken;
   }
 
-  // How many results there were.
+  // Gives how many results there were.
   unsigned Reap(std::span<Task> tasks) {
     unsigned count = 0;
     unsigned head;
@@ -161,8 +163,8 @@ std::span<char> Outbox::Space() {
   return {space_.get() + used_, kMostBytes};
 }
 
-// Whether one more can be put into tasks_: what lies in the space could not be
-// sent otherwise, and would be lost.
+// Whether one more task fits into tasks_: otherwise what lies in the space
+// could not be sent, and would be lost.
 bool Outbox::HasRoom() {
   if (tasks_.size() < tasks_.capacity()) return true;
   try {
@@ -182,7 +184,7 @@ void Outbox::Send(int fd, size_t size, Sender& sender, int tag) {
 
 void Outbox::Settle(Sender& sender) {
   if (!doing_) return DoAll();
-  // All is done, and not everybody told.
+  // All is done, and not everybody has been called.
   for (Task& task : tasks_) {
     if (task.sender == &sender) Tell(task);
   }
@@ -190,7 +192,7 @@ void Outbox::Settle(Sender& sender) {
 
 void Outbox::Close(Descriptor fd, std::shared_ptr<Closer> closer) {
   if (open_ && !doing_) {
-    // Whoever closes cannot go without, as where there is no memory for more.
+    // A close must not fail, so that it needs no memory.
     if (tasks_.size() == tasks_.capacity()) DoAll();
     tasks_.push_back({fd.Release(), 0, {}, nullptr, std::move(closer), 0});
     return;

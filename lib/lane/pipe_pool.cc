@@ -30,7 +30,7 @@ std::unique_ptr<Pipe> Pipe::Open() {
   return pipe;
 }
 
-// So that what is given back needs no memory.
+// Reserves, so that to give a pipe back needs no memory.
 PipePool::PipePool() { idle_.reserve(kMostIdle); }
 
 std::unique_ptr<Pipe> PipePool::Take() {
