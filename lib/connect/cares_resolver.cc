@@ -30,15 +30,16 @@ using Addresses = std::vector<asio::ip::address>;
 using Descriptor =
     asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
 
-// Gives c-ares' result.
+// Gives c-ares' result code.
 int InitialiseCaresOnce() {
-  // Never undone: other loops may use it until the end of the process.
+  // This is never undone, since other loops may use c-ares until the end of the
+  // process.
   static const int result = ares_library_init(ARES_LIB_INIT_ALL);
   return result;
 }
 
-// Whether a server, or a file, has said which addresses there are: perhaps
-// none, which says nothing of the other family.
+// Whether a server, or a file, has said which addresses there are.  These may
+// be none, which says nothing of the other family.
 bool IsAnswer(int result) {
   return result == ARES_SUCCESS || result == ARES_ENODATA ||
          result == ARES_ENOTFOUND;
@@ -57,8 +58,8 @@ absl::Status LookupError(const std::string& host, int result,
 }
 
 // "localhost" and all below it is this machine, whatever a server says (RFC
-// 6761, section 6.3).  Not left to c-ares: 1.18 asks servers for the family
-// that /etc/hosts lacks, and loses memory on the way.
+// 6761, section 6.3).  It is not left to c-ares, since 1.18 asks servers for
+// the family that /etc/hosts lacks, and loses memory on the way.
 bool IsLocalhost(absl::string_view host) {
   absl::ConsumeSuffix(&host, ".");
   return absl::EqualsIgnoreCase(host, "localhost") ||
@@ -70,7 +71,7 @@ asio::ip::address Loopback(Resolver::Family family) {
   return asio::ip::address_v6::loopback();
 }
 
-// Nothing where it is of neither family.
+// Gives nothing where `address` is of neither family.
 std::optional<asio::ip::address> FromSockaddr(const sockaddr* address) {
   if (address->sa_family == AF_INET) {
     sockaddr_in in;
@@ -85,12 +86,12 @@ std::optional<asio::ip::address> FromSockaddr(const sockaddr* address) {
   return asio::ip::address_v6(bytes, in6.sin6_scope_id);
 }
 
-// One socket of c-ares, which opens and closes it; this only watches.
+// Watches one socket of c-ares, which opens and closes it.
 struct Watch {
-  // `is_further`: it has been taken from the part of lookups.
+  // `is_further`: the socket counts in DescriptorPart::OfLookups().
   Watch(asio::io_context& loop, int fd, bool is_further)
       : descriptor(loop), is_further(is_further) {
-    error_code ignored;  // Then the query ends by its timeout.
+    error_code ignored;  // On an error the query ends by its timeout.
     descriptor.assign(fd, ignored);
   }
   ~Watch() {
@@ -124,7 +125,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     Query(const Executor& executor, TimePoint began)
         : done(executor), began(began) {}
 
-    const Ivar<int> done;  // At the end, with c-ares' result.
+    const Ivar<int> done;  // Filled at the end, with c-ares' result.
     const TimePoint began;
     Addresses addresses;
   };
@@ -144,8 +145,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   TimePoint began() const { return began_; }
 
   // Asks the servers, or, where they were just asked, does so a moment later
-  // unless they have answered by then: what was sent while one was away, c-ares
-  // sends again after a long pause only.
+  // unless they have answered by then.  It asks again, since c-ares itself
+  // sends again what was lost only after a long pause.
   std::shared_ptr<const Query> Ask(const CaresResolver::Options& options,
                                    Resolver::Family family) {
     Questions& questions = QuestionsOf(family);
@@ -167,22 +168,23 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     return query;
   }
 
-  // Whether a socket was refused, since lookups have all that they may have.
+  // Whether a socket was refused, since lookups have all sockets that they may
+  // have.
   bool was_refused_a_socket() const { return was_refused_a_socket_; }
 
  private:
-  // How long a question stands for all who ask the same.  So however many they
-  // are, and however many of them leave, there are few.
+  // How long one question serves all who ask the same.  So there are few
+  // questions, however many ask, and however many of them leave.
   static constexpr std::chrono::milliseconds kAskedAgainAfter{100};
 
   using Queries = std::vector<std::shared_ptr<Query>>;
 
-  // Those of one family.
+  // The questions for one family.
   struct Questions {
     explicit Questions(TimeSource& time) : next(time) {}
 
-    Queries running;  // Oldest first.
-    Timer next;       // For those who share the newest.
+    Queries running;  // The oldest is the first.
+    Timer next;       // Asks for those who share the newest.
   };
 
   // What c-ares is given with a query.
@@ -196,11 +198,11 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     return family == Resolver::Family::kV4 ? v4_ : v6_;
   }
 
-  // The channel is open.
+  // Sends a question; the channel must be open.
   std::shared_ptr<const Query> Send(Resolver::Family family) {
     ares_addrinfo_hints hints{};
     hints.ai_family = family == Resolver::Family::kV4 ? AF_INET : AF_INET6;
-    hints.ai_socktype = SOCK_STREAM;  // Each address once.
+    hints.ai_socktype = SOCK_STREAM;  // Gives each address once.
     // The variable CARES_HOSTS may name another file than /etc/hosts.
     hints.ai_flags = ARES_AI_ENVHOSTS;
     Questions& questions = QuestionsOf(family);
@@ -244,13 +246,13 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     if (channel_ != nullptr) ares_destroy(std::exchange(channel_, nullptr));
   }
 
-  // Called once for each query, with what it was given then.
+  // c-ares calls this once for each query, with what the query was given.
   static void OnDone(void* asked, int result, int /*timeouts*/,
                      ares_addrinfo* info) {
     const std::unique_ptr<Asked> owned(static_cast<Asked*>(asked));
     const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)>
         owned_info(info, &ares_freeaddrinfo);
-    // Abandoned: nobody waits.
+    // The query was abandoned, and nobody waits.
     if (result == ARES_EDESTRUCTION) return;
     // Nothing may be thrown through c-ares.
     Guarded([&] {
@@ -269,8 +271,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     return addresses;
   }
 
-  // An error is that of one query, and an answer all others', too: those that
-  // were lost on their way would have to wait for it.
+  // An error is for one query only, and an answer for all others, too, since
+  // those that were lost on their way would have to wait for theirs.
   void OnAnswer(Resolver::Family family, const std::shared_ptr<Query>& query,
                 int result, const Addresses& addresses) {
     Queries& running = QuestionsOf(family).running;
@@ -279,22 +281,23 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     if (IsAnswer(result)) answered.swap(running);
     answered.push_back(query);
     for (const auto& one : answered) {
-      // Those that another one has answered come to their end once more.
+      // A query that another one's answer has ended comes to its own end, too.
       if (one->done.deferred().determined()) continue;
       one->addresses = addresses;
       one->done.Fill(result);
     }
   }
 
-  // Called after `fd` was opened; with -1 c-ares closes it, and does without.
+  // c-ares calls this after it opened `fd`; given -1, it closes `fd`, and does
+  // without.
   static int OnSocketCreated(ares_socket_t fd, int /*type*/, void* self) {
     bool is_admitted = false;
     Guarded([&] { is_admitted = static_cast<CaresLookup*>(self)->Admit(fd); });
     return is_admitted ? 0 : -1;
   }
 
-  // The first socket stands for the connection that waits for the name, and
-  // has none yet.
+  // The first socket does not count, since it stands for the connection that
+  // waits for the name, and has no socket yet.
   bool Admit(int fd) {
     const bool is_further = !watches_.empty();
     if (is_further && !DescriptorPart::OfLookups().Take()) {
@@ -312,8 +315,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     return true;
   }
 
-  // Called by c-ares after it opened `fd` and whenever what it waits for
-  // changes; with neither before it closes `fd`.
+  // c-ares calls this after it opened `fd` and whenever what it waits for
+  // changes; with neither, before it closes `fd`.
   static void OnSocketState(void* self, ares_socket_t fd, int readable,
                             int writable) {
     static_cast<CaresLookup*>(self)->SetWanted(fd, readable != 0,
@@ -322,15 +325,15 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
 
   void SetWanted(int fd, bool readable, bool writable) {
     if (!readable && !writable) {
-      // Here and now, although a handler may still hold the watch: once c-ares
-      // has closed `fd`, the number can be another socket's.
+      // The watch is released now, although a handler may still hold it: once
+      // c-ares has closed `fd`, the number can be another socket's.
       const auto it = watches_.find(fd);
       if (it == watches_.end()) return;
       it->second->Release();
       watches_.erase(it);
       return;
     }
-    Watch& watch = *watches_.at(fd);  // Since OnSocketCreated().
+    Watch& watch = *watches_.at(fd);  // It is there since OnSocketCreated().
     watch.read.wanted = readable;
     watch.write.wanted = writable;
   }
@@ -353,7 +356,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     }
     const auto delay = std::chrono::seconds(left->tv_sec) +
                        std::chrono::microseconds(left->tv_usec);
-    // c-ares counts in whole milliseconds: not earlier than it thinks.
+    // c-ares counts in whole milliseconds, so that this must not be earlier
+    // than it thinks.
     timer_.StartAfter(delay + std::chrono::milliseconds(1),
                       [this] { Process(ARES_SOCKET_BAD, ARES_SOCKET_BAD); });
   }
@@ -363,8 +367,8 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
     Watch::Direction& state = (*watch).*direction;
     if (!state.wanted || state.waiting || !watch->descriptor.is_open()) return;
     state.waiting = true;
-    // Weak: the lookup, or this socket of it, may be gone by then, and `fd` be
-    // the number of another one.
+    // The pointers are weak, since the lookup, or this socket of it, may be
+    // gone by then, and `fd` be the number of another one.
     watch->descriptor.async_wait(
         type, [lookup = weak_from_this(), watch = std::weak_ptr<Watch>(watch),
                fd, type, direction](error_code ec) {
@@ -392,7 +396,7 @@ class CaresLookup : public std::enable_shared_from_this<CaresLookup> {
   Timer timer_;
   Questions v4_, v6_;
   bool was_refused_a_socket_ = false;
-  std::map<int, std::shared_ptr<Watch>> watches_;  // Of each socket.
+  std::map<int, std::shared_ptr<Watch>> watches_;  // By descriptor.
   ares_channel channel_ = nullptr;
 };
 

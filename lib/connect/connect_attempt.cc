@@ -21,14 +21,15 @@ int OpenSocket(int family) {
   return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-// connect(2): 0, or errno.
+// Calls connect(2), and gives 0 or errno.
 int Connect(int fd, const Endpoint& peer) {
   const int result =
       connect(fd, peer.data(), static_cast<socklen_t>(peer.size()));
   return result == 0 ? 0 : errno;
 }
 
-// What connect(2) takes for a file that is open: with O_PATH, too.
+// Gives the path by which connect(2) reaches a file that is open, with O_PATH,
+// too.
 std::string NameOf(const Descriptor& file) {
   return absl::StrCat("/proc/self/fd/", file.get());
 }
@@ -61,7 +62,7 @@ absl::Status Bind(int fd, const Inet::Address& source) {
   const int on = 1;
   (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (source.address().is_v6()) {
-    // So that [::]:PORT is no claim on the IPv4 port.
+    // [::]:PORT must not claim the IPv4 port.
     (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   }
   if (bind(fd, source.data(), static_cast<socklen_t>(source.size())) == 0) {
@@ -98,7 +99,7 @@ absl::StatusOr<Descriptor> OpenAndConnect(
   }
   ApplySocketOptions(fd.get(), options);
   const int result = Connect(fd.get(), peer);
-  // After EINTR, too, it goes on in the kernel.
+  // The connect goes on in the kernel after EINTR, too.
   if (result != 0 && result != EINPROGRESS && result != EINTR) {
     return ErrnoError(result, "connect", ToString(peer));
   }
@@ -125,7 +126,7 @@ bool MayConnectToItself(const Inet::Address& peer) {
   std::ifstream range("/proc/sys/net/ipv4/ip_local_port_range");  // IPv6, too.
   int first = 0;
   int last = 0;
-  // Unknown, it may be.
+  // Where the range is unknown, it may.
   if (!(range >> first >> last)) return true;
   return first <= peer.port() && peer.port() <= last;
 }
@@ -142,7 +143,8 @@ std::optional<absl::Status> EndConnect(StreamSocket& socket,
   if (getsockopt(state.fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) {
     result = errno;
   }
-  // Errors of a connection that there is; without one it is refused.
+  // These are errors of a connection that there has been; without one it would
+  // be refused.
   if (result == ECONNRESET || result == EPIPE) {
     *failure = result;
     return absl::OkStatus();
@@ -165,7 +167,7 @@ absl::StatusOr<Descriptor> OpenAndConnect(
                          ? Connect(fd.get(), Unix::Address(NameOf(file)))
                          : Connect(fd.get(), peer);
   if (result == 0) return fd;
-  // A file that is open has its name there, though it has none elsewhere.
+  // A file that is open has its name in /proc, even if it has none elsewhere.
   if (file.is_open() && result == ENOENT) return NoProcError(peer);
   return ErrnoError(result, "connect", ToString(peer));
 }

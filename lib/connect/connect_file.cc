@@ -15,7 +15,7 @@
 namespace portreeve {
 namespace {
 
-// At most `delay`, or until `interrupt` is determined.
+// Sleeps for `delay`, or until `interrupt` is determined.
 Task<> SleepUnlessInterrupted(Duration delay,
                               std::optional<Deferred<>> interrupt) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT

@@ -42,7 +42,7 @@ absl::Status NoMemoryError(const std::string& address) {
   return ErrnoError(ENOMEM, "connect", address);
 }
 
-// Why not even to begin.
+// Gives the error that there is before anything has begun.
 template <AddressKind A>
 absl::Status CheckBeforehand(const WhereToConnect<A>& where,
                              const ConnectOptions& options) {
@@ -100,10 +100,10 @@ class Race : public std::enable_shared_from_this<Race> {
   // Ends the race, unless it is decided.  Never throws.
   void Cancel() { End(); }
 
-  // Of what runs still; after the decision it ends by itself.
+  // The scope of what still runs; after the decision that ends by itself.
   TaskScope& scope() { return scope_; }
 
-  // After the decision.  Once.
+  // Gives the result, once, after the decision.
   Socket<Inet> TakeResult() {
     if (!result_.ok()) throw StatusError(result_.status());
     auto core = std::make_shared<SocketCore>(
@@ -111,7 +111,7 @@ class Race : public std::enable_shared_from_this<Race> {
     if (result_->failure != 0) core->NoteError(result_->failure);
     return Socket<Inet>(std::move(core));
   }
-  // Instead, where nobody wants it any more.
+  // Does that instead where nobody wants the result any more.
   void ThrowAwayResult() {
     if (result_.ok()) MakeCloseReset(result_->socket.native_handle());
   }
@@ -121,7 +121,7 @@ class Race : public std::enable_shared_from_this<Race> {
     int64_t number;
     Inet::Address peer;
     StreamSocket socket;
-    int failure = 0;  // The peer has reset it since it was connected.
+    int failure = 0;  // Not 0: the peer has reset it since it was connected.
   };
   using Attempts = std::list<Attempt>;  // In the order of their beginnings.
 
@@ -144,7 +144,7 @@ class Race : public std::enable_shared_from_this<Race> {
   Task<> WatchInterrupt() {
     const auto [ec] = co_await options_.interrupt->Wait(kTuple);
     if (!ec) Decide(ConnectInterruptedError(address_));
-    // Nobody could interrupt it.
+    // Without memory for the wait nobody could interrupt it.
     if (ec == asio::error::no_memory) Decide(NoMemoryError(address_));
   }
 
@@ -192,7 +192,7 @@ class Race : public std::enable_shared_from_this<Race> {
     return Inet::Address(address, static_cast<uint16_t>(where_.port));
   }
 
-  // Where the connection comes from, if it matters.
+  // Gives where the connection comes from, if that matters.
   std::optional<Inet::Address> SourceFor(const Inet::Address& peer) const {
     if (!where_.bind_to_address && !where_.bind_to_port) return std::nullopt;
     const Inet::Address any(peer.protocol(), 0);
@@ -224,8 +224,8 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   // Where no further attempt may run beside others, the oldest one, which has
-  // had its time, makes room for one that has begun; unless it is connected, of
-  // which the loop has only not heard yet.
+  // had its time, makes room for one that has begun; unless it is connected,
+  // and the loop has only not learned of that yet.
   void EndOldest() {
     const auto oldest = attempts_.begin();
     const auto outcome =
@@ -264,7 +264,7 @@ class Race : public std::enable_shared_from_this<Race> {
         [weak = weak_from_this(), number = attempt.number](error_code ec) {
           const auto race = weak.lock();
           if (ec || !race || race->decided_.determined()) return;
-          // It may be gone, as it may be after a decision.
+          // The attempt may be gone, as it may be after a decision.
           Attempts& attempts = race->attempts_;
           const auto is_it = [number](const Attempt& a) {
             return a.number == number;
@@ -294,11 +294,12 @@ class Race : public std::enable_shared_from_this<Race> {
     End();
   }
 
-  // With the result that there is: at first, that it was too late.  Needs no
-  // memory.
+  // Decides for the result that there is, which at first is that it was too
+  // late.  It needs no memory.
   void End() {
     if (!decided_.FillIfEmpty()) return;
-    // One that is connected by now, and given up, is none that has ended.
+    // An attempt that is connected by now, and given up, does not count as one
+    // that has ended.
     for (Attempt& attempt : attempts_) {
       if (attempt.socket.is_open()) {
         MakeCloseReset(attempt.socket.native_handle());
@@ -322,7 +323,7 @@ class Race : public std::enable_shared_from_this<Race> {
   int64_t last_attempt_ = 0;
   ExtraAttempts extra_;  // Those of `attempts_` but the first one.
   Timer timeout_;
-  Timer timer_;  // The machine's.
+  Timer timer_;  // The HappyEyeballs machine's.
   TaskScope scope_;
 };
 
@@ -341,12 +342,12 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
     const auto [ec] = co_await race->decided().Wait(kTuple);
     if (ec == asio::error::no_memory) throw std::bad_alloc();
   } catch (...) {
-    // One of its coroutines may run already.
+    // One of the race's coroutines may run already.
     no_memory = std::current_exception();
   }
   race->Cancel();
-  // Its end is waited for whatever happens here: cancelled, or out of memory,
-  // once more.
+  // This waits for the race's end whatever happens, also cancelled or out of
+  // memory, and then once more.
   while (!race->scope().empty()) {
     try {
       co_await race->scope().Join();
