@@ -12,21 +12,22 @@
 namespace portreeve {
 namespace {
 
-// Where the process or the machine has run out of descriptors or memory: tried
-// again after a pause that doubles.
+// The pause before accept(2) is tried again, where the process or the machine
+// has run out of descriptors or memory; it doubles each time.
 constexpr std::chrono::milliseconds kFirstPause{50};
 constexpr std::chrono::milliseconds kLongestPause{1000};
 
 // How many batches one step may take where clients are known to queue up, if
-// those of each are served before the next one.  With 64 at a time the clients
-// that are there already wait too long; 4 cost no more than it takes.
+// the clients of each batch are served before the next one.  With 64 the
+// clients that are there already wait too long; with 4 accepting costs no more
+// than it must.
 constexpr int kBatchesPerStep = 4;
 
-// Between two reports of the same thing.
+// The time between two reports of the same thing.
 constexpr std::chrono::minutes kReportInterval{1};
 
-// Errors of the one client that was to be accepted, or of the network
-// (accept(2)); the next may succeed.
+// Whether this is an error of the one client that was to be accepted, or of the
+// network (accept(2)), so that the next may succeed.
 bool IsOfTheClient(int error_number) {
   switch (error_number) {
     case ECONNABORTED:
@@ -86,7 +87,7 @@ int Acceptor::Start() {
 }
 
 void Acceptor::Pump() {
-  // At the end of a batch it is called anyway.
+  // The end of a batch calls this anyway.
   if (in_batch_ || !enabled_ || broken_ || pause_timer_.armed()) return;
   if (policy_.NextBatch() == 0) return;
   if (!HaveDescriptors()) return;
@@ -95,7 +96,7 @@ void Acceptor::Pump() {
 }
 
 void Acceptor::UpdateWatch() {
-  // By an owner that was told something.
+  // An owner that was called may have closed it.
   if (policy_.closed() || broken_) return;
   const int error = socket_.SetWatched(*this, policy_.waiting_for_socket());
   if (error == 0 || !policy_.waiting_for_socket()) return;
@@ -111,24 +112,26 @@ void Acceptor::SetEnabled(bool enabled) {
 
 void Acceptor::GiveBackDescriptors(int count) {
   if (budget_ != nullptr) budget_->GiveBack(count);
-  // A descriptor is free again: no need to wait for the pause's end.
+  // A descriptor is free again, so that there is no need to wait for the
+  // pause's end.
   pause_timer_.Cancel();
   Pump();
 }
 
 void Acceptor::OnReady(uint32_t events, int) {
-  // Shut down, by whoever else has its descriptor.  Epoll tells that in each
-  // round, whether it is asked or not, and accept(2) of a unix socket does not.
+  // The socket was shut down, by whoever else has its descriptor.  Epoll
+  // reports that in each round, whether it is asked or not, and accept(2) of a
+  // unix socket does not.
   if ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 && !policy_.closed()) {
     return Break(EINVAL);
   }
-  // Closed, or told to stop, earlier in this step.
+  // It may have been closed, or stopped, earlier in this step.
   if (!policy_.waiting_for_socket()) return;
   policy_.OnWaitEnded();
   in_batch_ = true;
   Guarded([this] { AcceptBatches(); });
   in_batch_ = false;
-  // Their handlers come before the next batch.
+  // The handlers of this batch begin before the next one.
   if (policy_.num_accepted() > 0) poller_.EndStep();
   if (policy_.closed()) return;
   if (policy_.at_limit()) ReportLimit();
@@ -137,8 +140,8 @@ void Acceptor::OnReady(uint32_t events, int) {
 }
 
 void Acceptor::AcceptBatches() {
-  // Told of in two rounds running, clients queue up; else a second accept4(2)
-  // would be for nothing.
+  // If epoll has reported clients in two rounds running, they queue up; else a
+  // second accept4(2) would be for nothing.
   const bool clients_queue = last_round_ + 1 == poller_.round();
   last_round_ = poller_.round();
   for (int i = clients_queue ? kBatchesPerStep : 1; i > 0; --i) {
@@ -147,7 +150,8 @@ void Acceptor::AcceptBatches() {
 }
 
 bool Acceptor::AcceptBatch() {
-  // A client of the batch may change what is allowed, so it is asked again.
+  // A client of the batch may change what is allowed, so that the policy is
+  // asked again.
   for (int i = policy_.limits().max_accepts_per_batch; i > 0; --i) {
     if (!enabled_ || policy_.NextBatch() == 0 || !AcceptOne()) return false;
   }
@@ -187,8 +191,8 @@ bool Acceptor::OnAcceptError(int error_number) {
 
 void Acceptor::Break(int error_number) {
   broken_ = true;
-  // Of one that was shut down epoll would tell for as long as it is open, and
-  // the owner may leave it so.
+  // Epoll would report a socket that was shut down for as long as it is open,
+  // and the owner may leave it open.
   socket_.StopWatching();
   owner_.OnBroken(
       ErrnoError(error_number, "accept", ToString(socket_.address())));

@@ -18,8 +18,8 @@
 namespace portreeve {
 namespace {
 
-// Why a client has left, where `error` is what Asio's operations on its socket
-// throw then; else kNone.
+// Gives why a client has left, if `error` is what Asio's operations on its
+// socket throw then; else kNone.
 CloseReason LeavingToldBy(std::exception_ptr error) {
   try {
     std::rethrow_exception(error);
@@ -31,7 +31,7 @@ CloseReason LeavingToldBy(std::exception_ptr error) {
       if (e.code() == reset) return CloseReason::kPeerReset;
     }
   } catch (...) {
-    // Its own.
+    // This is an error of the handler's own.
   }
   return CloseReason::kNone;
 }
@@ -106,9 +106,9 @@ void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
   Drop(dropped ? &*dropped : nullptr, descriptors, error);
 }
 
-// Has it watched, and its coroutine begin: 0; or errno, and the loop cannot
-// watch it, for epoll is out of memory or watches.  The client sees end of
-// file.
+// Has the client watched, and its coroutine begin.  Gives 0; or an errno where
+// the loop cannot watch it, since epoll is out of memory or watches.  The
+// client then sees end of file.
 int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
                               Descriptor& fd, const AnyAddress& peer) {
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
@@ -144,7 +144,7 @@ int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
   return 0;
 }
 
-// Where the errors of the client's Writer go.
+// Gives the monitor to which the errors of the client's Writer go.
 Monitor AnyServer::WriterMonitor(
     const std::shared_ptr<CoroutineClient>& client) {
   if (client->handler->writer_errors ==
@@ -206,8 +206,9 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
       client->closed = true;
       FinishIfThrough(client);
     };
-    // In a step of its own, so that all who wait for closed() still see the
-    // client counted (c3); or now, where there is no memory for one.
+    // This is done in a step of its own, so that all who wait for closed()
+    // still see the client counted (c3); or now, where there is no memory for
+    // one.
     try {
       asio::post(executor_, finish);
     } catch (const std::bad_alloc&) {
@@ -266,14 +267,14 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
   FinishIfThrough(client);
 }
 
-// Null where a handler on the bare socket was only told that its client has
-// left; one with a Reader and a Writer is told by values.
+// Gives null where the error only tells a handler on the bare socket that its
+// client has left; a handler with a Reader and a Writer learns that by values.
 std::exception_ptr AnyServer::WithoutLeaving(CoroutineClient& client,
                                              std::exception_ptr error) {
   if (client.handler->streams == StreamConnection::Streams::kYes) return error;
   const CloseReason leaving = LeavingToldBy(error);
   SocketCore& socket = *client.connection->socket();
-  // It may be another socket's, whose peer is no client.
+  // The error may be another socket's, whose peer is no client.
   if (leaving == CloseReason::kNone || !socket.HasPeerLeft()) return error;
   socket.NoteReason(leaving);
   return nullptr;

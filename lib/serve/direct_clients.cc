@@ -47,7 +47,7 @@ void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
   connection->Start();
 }
 
-// Null where the handler throws: then its client is closed.
+// Gives null where the handler throws; its client is then closed.
 std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
     const DirectHandler& handler, DirectConnection::Accepted accepted) {
   std::shared_ptr<DirectConnection> connection;
@@ -56,7 +56,8 @@ std::shared_ptr<DirectConnection> AnyServer::MakeDirect(
   return connection;
 }
 
-// Has it watched, and among the connections: 0; or errno, and it is neither.
+// Has the connection watched, and puts it among the connections.  Gives 0; or
+// an errno, and does neither.
 int AnyServer::EnterDirect(
     const std::shared_ptr<DirectConnection>& connection) {
   int error = ENOMEM;
@@ -70,7 +71,8 @@ int AnyServer::EnterDirect(
   return error;
 }
 
-// The listening address where that is one, which saves a system call.
+// Gives the listening address where that is not every address, which saves a
+// system call.
 AnyAddress AnyServer::LocalAddressOf(int fd) const {
   const auto* inet = std::get_if<Inet::Address>(&listening_on());
   if (inet == nullptr || !inet->address().is_unspecified()) {
@@ -89,7 +91,7 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
   Forget(connection.shared_from_this());
-  // Where its own loop could not watch it.
+  // An error is there where the connection's own loop could not watch it.
   if (error_number != 0) ++dropped_total_;
   CountOut(connection.descriptors(), [] {});
   if (error_number != 0) {

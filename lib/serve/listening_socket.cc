@@ -17,24 +17,25 @@
 namespace portreeve {
 namespace {
 
-// How often a port is asked of the OS: another socket may take the one that it
-// chose before listen(2).
+// How often the OS is asked for a port, since another socket may take the one
+// that it chose before listen(2).
 constexpr int kTriesOfChosenPort = 10;
 
-// A client; or that the socket was shut down.
+// Epoll reports a client by these, or that the socket was shut down.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP;
 
-// What the kernel cuts every backlog to (Linux's default where /proc is not
-// there).
+// Gives what the kernel cuts every backlog to (Linux's default where /proc is
+// not there).
 int SoMaxConn() {
   std::ifstream file("/proc/sys/net/core/somaxconn");
   int value = 0;
   return file >> value && value > 0 ? value : 4096;
 }
 
-// What the kernel has made of `backlog`.
+// Gives what the kernel has made of `backlog`.
 int EffectiveBacklog(int fd, int backlog) {
-  // It tells that of TCP; a file would be opened and parsed for each listener.
+  // For TCP the kernel tells that; the file would be opened and parsed for each
+  // listener.
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
@@ -44,7 +45,7 @@ int EffectiveBacklog(int fd, int backlog) {
   return std::min(backlog, SoMaxConn());
 }
 
-// The error of a call that was about `where`, as errno has it now.
+// Gives the error, by errno, of a call that was about `where`.
 absl::Status LastError(const char* call, const WhereToListen<Inet>& where) {
   const int error_number = errno;
   return ErrnoError(error_number, call, ToString(where));
@@ -148,7 +149,7 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     const Executor& executor, const WhereToListen<Unix>& where, int backlog) {
   if (auto s = Validate(where); !s.ok()) return s;
   if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
-  // It may throw: before there is a file.
+  // This may throw, and so comes before there is a file.
   Poller& poller = Poller::Of(LoopOf(executor));
   auto bound = UnixSocketFile::Listen(where.path, where.mode, backlog);
   if (!bound.ok()) return bound.status();

@@ -48,7 +48,7 @@ int DefaultMaxConnections() {
   constexpr rlim_t kMost = 10000;
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMost;
-  // Never 0; and no overflow where the limit is infinite.
+  // It is never 0, and does not overflow where the limit is infinite.
   return static_cast<int>(
       std::max<rlim_t>(1, std::min(kMost, limit.rlim_cur / 10 * 9)));
 }

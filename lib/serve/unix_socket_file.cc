@@ -29,8 +29,8 @@ absl::Status InUse(const std::string& path) {
   return ErrnoError(EADDRINUSE, "bind", NameOf(path));
 }
 
-// `path` as it leads to the file from any working directory.  As it is where
-// the present one cannot be told.
+// Gives `path` so that it leads to the file from any working directory; as it
+// is where nobody knows the present one.
 std::string Absolute(const std::string& path) {
   if (path.front() == '/') return path;
   // Allocated by getcwd(3), for it may be longer than any path of a socket.
@@ -60,7 +60,7 @@ absl::StatusOr<Descriptor> LockDirectoryOf(const std::string& path,
   return fd;
 }
 
-// Whether somebody listens at `path`: an error if so, or if it is no socket.
+// Gives an error if somebody listens at `path`, or if that is no socket.
 absl::Status Probe(const std::string& path) {
   struct stat status;
   if (lstat(path.c_str(), &status) != 0) {
