@@ -14,13 +14,13 @@
 namespace portreeve::server {
 namespace {
 
-// Clients choose some of the texts.
+// The texts are bounded, since clients choose some of them.
 constexpr size_t kMaxTextBytes = 512;
 
-// Stands for itself in JSON.
+// Whether `c` stands for itself in JSON.
 bool IsPlain(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
-// RFC 8259.  `text` need not be UTF-8.
+// Gives `text`, which need not be UTF-8, as a string of JSON (RFC 8259).
 std::string JsonString(const std::string& text) {
   if (text.size() <= kMaxTextBytes &&
       std::all_of(text.begin(), text.end(), IsPlain)) {
@@ -35,7 +35,7 @@ std::string JsonString(const std::string& text) {
   return absl::StrCat("\"", EscapeInvisible(quoted), "\"");
 }
 
-// RFC 3339, in UTC, to the millisecond.
+// Gives the time by RFC 3339, in UTC, to the millisecond.
 std::string Now() {
   const int64_t now = absl::ToUnixMillis(absl::Now());
   // The calendar is asked once a second.

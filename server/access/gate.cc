@@ -17,9 +17,9 @@
 namespace portreeve::server {
 namespace {
 
-// Where nobody has seen the connection.  By the transport: "authenticated"
-// means that gRPC has a name for the peer, and a certificate without one must
-// not pass for a client without TLS.
+// Decides, where nobody has seen the connection, by the transport:
+// "authenticated" means that gRPC has a name for the peer, and a certificate
+// without one must not pass for a client without TLS.
 bool HasTls(const grpc::AuthContext* context) {
   if (context == nullptr) return false;
   const auto types =
@@ -27,7 +27,7 @@ bool HasTls(const grpc::AuthContext* context) {
   return !(types.size() == 1 && types.front() == "insecure");
 }
 
-// The names in the certificate, the common name first.
+// Gives the names in the certificate, the common name first.
 std::vector<std::string> NamesOf(const grpc::AuthContext& context) {
   std::vector<std::string> names;
   for (const char* property :
@@ -39,7 +39,7 @@ std::vector<std::string> NamesOf(const grpc::AuthContext& context) {
   return names;
 }
 
-// "ipv6:%5B::1%5D:5555" as "ipv6:[::1]:5555".
+// Gives "ipv6:%5B::1%5D:5555" as "ipv6:[::1]:5555".
 std::string PercentDecode(absl::string_view text) {
   if (!absl::StrContains(text, '%')) return std::string(text);
   std::string decoded;
@@ -54,14 +54,15 @@ std::string PercentDecode(absl::string_view text) {
   return decoded;
 }
 
-// Who that is to an audit, if there is one: who changes nothing must not wait
-// for the system's user database.
+// Gives who that is to an audit, if there is one: a call that changes nothing
+// must not wait for the system's user database.
 std::string NameOf(ControlConnection& connection, const MethodAccess& method) {
   return connection.is_unix() && !method.changes ? connection.Identity()
                                                  : connection.Who();
 }
 
-// "ipv4:127.0.0.1:5555" without the port; the peer of a unix socket as it is.
+// Gives "ipv4:127.0.0.1:5555" without the port; the peer of a unix socket as it
+// is.
 std::string WithoutPort(const std::string& peer) {
   const bool is_inet =
       absl::StartsWith(peer, "ipv4:") || absl::StartsWith(peer, "ipv6:");
@@ -86,7 +87,7 @@ struct Client {
   v1::Role role;
 };
 
-// The name that gave the role, else the first one.
+// The client is known by the name that gave the role, else by the first one.
 Client FromNames(const Policy& policy, const std::vector<std::string>& names,
                  v1::Role role) {
   if (names.empty()) return {"a certificate without names", role};
@@ -106,8 +107,8 @@ Gate::Gate(LivePolicy policy, Certificates certificates, AuditLog* audit)
 absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
   const auto connection = ConnectionOf(context);
-  // One that ended long ago, of which nobody knows whose it was; or one that
-  // was shut down, of which gRPC still makes calls, and nobody reads answers.
+  // The connection ended long ago, and nobody knows whose it was; or it was
+  // shut down, and gRPC still makes calls of it, whose answers nobody reads.
   if (connection == nullptr ? absl::StartsWith(context.peer(), "fd:")
                             : connection->is_shut_down()) {
     return absl::UnavailableError("the connection has ended");
@@ -123,7 +124,7 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                        certificates_ == Certificates::kAreAdmins
                            ? v1::ROLE_ADMIN
                            : policy.RoleOf(names));
-    // So that no certificate has the name of an address.
+    // The prefix is there so that no certificate has the name of an address.
     identity = absl::StrCat("tls:", client.who);
   } else {
     client.who = connection == nullptr ? PercentDecode(context.peer())

@@ -88,7 +88,7 @@ absl::StatusOr<Descriptor> LivePolicy::OpenSocket(
   const bool is_bounded = rules->policy.bounds_sockets();
   if (!is_bounded && !rules->own.has_files()) return Descriptor();
   const std::string text = ToString(address);
-  // Before the policy, which would say less.
+  // This is asked before the policy, which would say less.
   if (is_bounded && rules->own.ContainPath(address.path())) {
     return SelfConnect("", text, text + " " + kIsOwn);
   }
@@ -108,8 +108,8 @@ absl::StatusOr<Descriptor> LivePolicy::OpenSocket(
   if (rules->own.ContainFile(state)) {
     return SelfConnect("", text, text + " " + kIsOwn);
   }
-  // As connect(2) says of a file that is no socket; a link that has taken its
-  // place since cannot be followed by mistake.
+  // This is what connect(2) says of a file that is no socket; a link that has
+  // taken its place since cannot be followed by mistake.
   if (!S_ISSOCK(state.st_mode))
     return ErrnoError(ECONNREFUSED, "connect", text);
   return file;

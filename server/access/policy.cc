@@ -39,7 +39,8 @@ bool MayListenOn(const NetworkSet& networks, const asio::ip::address& address) {
                                   : networks.Contains(address);
 }
 
-// The text of what is refused; most often nothing is, and none is made.
+// Makes the text of what is refused; most often nothing is, and it is not
+// called.
 using Where = absl::FunctionRef<std::string()>;
 
 absl::Status CheckDialPort(const PolicyRules& rules, absl::string_view field,
@@ -73,7 +74,7 @@ absl::Status OutsideDirectories(absl::string_view where) {
                        "is not in one of the policy's unix_directories");
 }
 
-// The file to which `path` leads; nothing where all files are allowed.
+// Gives the file to which `path` leads; nothing where all files are allowed.
 absl::StatusOr<std::optional<std::string>> SocketWithin(
     const PolicyRules& rules, const std::string& path) {
   std::optional<std::string> target;

@@ -16,11 +16,11 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::TextFormat;
-using Location = TextFormat::ParseLocation;  // Counts from 0; -1: none.
+using Location = TextFormat::ParseLocation;  // It counts from 0; -1: none.
 
 constexpr const char* kDeniedByDefault[] = {"169.254.0.0/16", "fe80::/10",
                                             "fd00:ec2::254/128"};
-constexpr int kNoIndex = -1;  // Of a field that is not repeated.
+constexpr int kNoIndex = -1;  // For a field that is not repeated.
 
 absl::Status ErrorAt(const std::string& file_name, const Location& where,
                      absl::string_view what) {
@@ -57,7 +57,7 @@ class Node {
         tree_(tree),
         start_(Start()) {}
 
-  // A message in a field that is set.
+  // Gives the message in a field that is set.
   Node Child(const char* name, const Message& message,
              int index = kNoIndex) const {
     auto* tree = tree_.GetTreeForNested(FieldOf(name), index);
@@ -68,7 +68,7 @@ class Node {
     return child;
   }
 
-  // Whether the file has the field, be it with its default.
+  // Whether the file has the field, even if with its default.
   bool Has(const char* name) const {
     return tree_.GetLocation(FieldOf(name), kNoIndex).line >= 0;
   }
@@ -98,11 +98,12 @@ class Node {
                              : absl::StrCat(path_, name, "[", index, "]");
   }
 
-  // Of what is not in the file: where its message begins.
+  // Gives where the field stands; for what is not in the file, where its
+  // message begins.
   Location Where(const char* name, int index) const {
     const FieldDescriptor* field = FieldOf(name);
-    // The parser knows one place of all in "[a, b]": with such, the places of
-    // the others cannot be told apart.
+    // The parser knows one place for all of "[a, b]"; where there is such a
+    // list, the places of the others cannot be told apart.
     int wanted = index;
     if (field->is_repeated()) {
       const int size = message_.GetReflection()->FieldSize(message_, field);
@@ -118,11 +119,11 @@ class Node {
   const std::string& file_name_;
   const Message& message_;
   TextFormat::ParseInfoTree& tree_;
-  std::string path_;  // With a dot at its end; empty for the whole.
+  std::string path_;  // It ends with a dot; empty for the whole policy.
   Location start_;
 };
 
-// Both for Listen and for Allow, and cidrs for Deny.
+// Reads the cidrs of Listen, of Allow, or of Deny.
 template <typename HasCidrs>
 absl::Status ReadNetworks(const HasCidrs& message, const Node& node,
                           NetworkSet& networks) {
@@ -157,7 +158,7 @@ absl::Status ReadPorts(const HasPorts& message, const Node& node,
   return absl::OkStatus();
 }
 
-// Both for Policy and for Allow.
+// Reads the directories of Policy and of Allow.
 template <typename HasDirectories>
 absl::Status ReadDirectories(const HasDirectories& message, const Node& node,
                              UnixDirectories& directories) {

@@ -10,14 +10,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Absolute, without links, `.` and `..`; what does not exist is taken as it is
-// written.  Nothing where it cannot be known.
+// Makes `path` absolute, without links, `.` and `..`; what does not exist is
+// taken as it is written.  Gives nothing where that cannot be known.
 std::optional<fs::path> Resolve(const fs::path& path) {
   std::error_code ec;
   fs::path resolved = fs::absolute(path, ec);
   if (!ec) resolved = fs::weakly_canonical(resolved, ec);
   if (ec) return std::nullopt;
-  // A slash at the end is an empty name there.
+  // A slash at the end gives an empty name here.
   if (!resolved.has_filename()) resolved = resolved.parent_path();
   return resolved;
 }
@@ -38,7 +38,7 @@ bool AnyContains(const std::vector<std::string>& directories,
                                  });
 }
 
-// A link that leads nowhere stays one when all links are followed.
+// Whether links are left: one that leads nowhere stays when all are followed.
 bool HasLinks(const fs::path& resolved) {
   fs::path part;
   for (const fs::path& name : resolved) {
