@@ -25,13 +25,14 @@
 namespace portreeve::server {
 namespace {
 
-// Fewer than the usual 16: nothing waits behind a client of the control plane.
+// These are fewer than the usual 16, so that nothing waits behind clients of
+// the control plane.
 constexpr int kMostAcceptsPerBatch = 4;
 
 // How often clients that are dropped are logged, at most.
 constexpr std::chrono::seconds kDropLogInterval{1};
 
-// As gRPC names addresses.
+// Gives gRPC's name of an address.
 std::string AddressText(const AnyAddress& peer) {
   const auto* inet = std::get_if<Inet::Address>(&peer);
   if (inet == nullptr) return "unix:";
@@ -47,7 +48,7 @@ std::string AddressText(const AnyAddress& peer) {
                       "]:", inet->port());
 }
 
-// An address is a URI to gRPC.
+// Gives the key, since to gRPC an address is a URI.
 std::string KeyOf(const std::string& address) {
   return absl::StrReplaceAll(address,
                              {{"%", "%25"}, {"[", "%5B"}, {"]", "%5D"}});
@@ -62,7 +63,7 @@ std::optional<ucred> CredentialsOf(int fd) {
   return credentials;
 }
 
-// What gRPC does to sockets that it accepts itself.
+// Does what gRPC does to sockets that it accepts itself.
 void PrepareTcp(int fd, std::chrono::milliseconds unacknowledged) {
   const int on = 1;
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -131,12 +132,12 @@ class ControlAcceptor::Client final : public Poller::Watch,
     return connection_;
   }
 
-  // It is told of bytes that come, and of the end.  Gives 0, or errno.
+  // Has the poller report bytes that come, and the end.  Gives 0, or an errno.
   int Begin() {
     return owner_.poller_.Add(connection_->native_handle(), EPOLLIN | EPOLLET,
                               *this);
   }
-  // gRPC may have the socket for a while longer.
+  // Ends that, since gRPC may have the socket for a while longer.
   void End() { owner_.poller_.RemoveNow(connection_->native_handle(), *this); }
 
  private:
@@ -242,8 +243,8 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
   try {
     TakeIn(connection, std::move(fd), is_unix);
   } catch (...) {
-    // Out of memory: half taken in it would keep its place.  Its end is told by
-    // the copy of the socket.
+    // There is no memory.  Half taken in, the client would keep its place;
+    // epoll reports its end by the copy of the socket.
     Monitor::TopLevel().Send(std::current_exception());
     connection->ShutDown();
   }
@@ -258,7 +259,7 @@ void ControlAcceptor::TakeIn(
     (*oldest)->ShutDown();
   }
   if (clients_.size() >= static_cast<size_t>(limits_.max_connections)) {
-    // So that there is a place for the next.
+    // This makes a place for the next client.
     if (const auto oldest = handshakes_.GiveWay()) (*oldest)->ShutDown();
   }
   AwaitHandshakes();
@@ -276,7 +277,7 @@ void ControlAcceptor::NoteDropped(const absl::Status& why) {
 
 // From one port a client can connect to several of the daemon's addresses.
 // gRPC names connections of TLS by the client's address alone: the calls of one
-// would count for the other.
+// connection would count for the other.
 void ControlAcceptor::EndNamesake(const ControlConnection& connection) const {
   if (!connection.is_secure()) return;
   if (const auto older = table_.Find(connection.key())) {

@@ -32,7 +32,7 @@ class CallContext {
     connection_ = std::move(connection);
     return connection_ == nullptr || connection_->BeginCall();
   }
-  // Any thread; once or more.
+  // Threads: any.  It may be called more than once.
   void NoteAnswer() const {
     if (connection_ == nullptr || answered_.exchange(true)) return;
     connection_->BeginAnswer();
@@ -60,7 +60,7 @@ class CallContext {
 class Context final : public grpc::CallbackServerContext, public CallContext {
  public:
   explicit Context(ControlTable& table) : CallContext(table) {}
-  // One that was not begun cannot tell whether it is cancelled.
+  // A call that was not begun does not know whether it is cancelled.
   ~Context() override { End(connection() != nullptr && IsCancelled()); }
 };
 
@@ -79,8 +79,8 @@ class Contexts final : public grpc::ContextAllocator {
     return new grpc::GenericCallbackServerContext;
   }
   void Release(grpc::CallbackServerContext* context) override {
-    // gRPC gives back generic ones here, too.  Nobody may extend their class:
-    // they have a method once the call has begun.
+    // gRPC gives back generic contexts here, too.  Nobody may extend their
+    // class, but they have a method once the call has begun.
     const auto* generic =
         dynamic_cast<grpc::GenericCallbackServerContext*>(context);
     if (generic != nullptr && generic->method().empty()) table_.OnCallBegun();
@@ -94,8 +94,8 @@ class Contexts final : public grpc::ContextAllocator {
   ControlTable& table_;
 };
 
-// One call, from its beginning to its end, whose context is not ours: of the
-// method of no service, or of gRPC's own synchronous services.
+// A call, from its beginning to its end, whose context is not a Context: one of
+// a method that no service has, or of gRPC's own synchronous services.
 class CountedCall final : public Interceptor {
  public:
   CountedCall(ServerRpcInfo& info,
@@ -135,14 +135,14 @@ class CountedCalls final
     grpc::ServerContextBase& context = *info->server_context();
     auto connection = table_.Find(context.peer());
     if (auto* call = dynamic_cast<CallContext*>(&context)) {
-      // Without an interceptor, each of which costs a batch of core's for every
+      // This needs no interceptor, which would cost a batch of core's for every
       // message.
       if (!call->Begin(connection)) TooMany(*connection);
       return nullptr;
     }
     if (const auto* generic =
             dynamic_cast<grpc::GenericCallbackServerContext*>(&context)) {
-      // One of the method "" has begun once it is given back.
+      // A call of the method "" counts as begun once its context is given back.
       if (!generic->method().empty()) table_.OnCallBegun();
     }
     if (connection == nullptr) return nullptr;

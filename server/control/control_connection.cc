@@ -26,7 +26,7 @@ void ThrowAway(int fd) {
   }
 }
 
-// "" where the user has no name.
+// Gives "" where the user has no name.
 std::string NameOf(uid_t uid) {
   std::array<char, 4096> space;
   passwd entry{};
@@ -60,7 +60,7 @@ std::string ControlConnection::Identity() const {
 bool ControlConnection::BeginCall() {
   ++begun_;
   const int in_flight = ++in_flight_;
-  // Those whose connections have ended are judged when they are looked at.
+  // FloodPolicy::Look() judges the calls whose connections have ended.
   return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_ + ended_,
                                     answered_ - unjoined_ - ended_);
 }

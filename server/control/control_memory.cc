@@ -39,7 +39,7 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   const Memory memory{bytes, resident, credit, credit};
   const bool is_first = !marked_.has_value();
   if (is_first || now - *marked_ >= kMarkInterval) {
-    // After a pause both are old.
+    // After a pause both marks are old.
     older_ = is_first || now - *marked_ >= 2 * kMarkInterval ? memory : newer_;
     newer_ = memory;
     marked_ = now;
@@ -86,11 +86,11 @@ void MemoryPolicy::KeepCredit(TimePoint now, int64_t credit) {
 bool MemoryPolicy::IsLevel(TimePoint now, int64_t excess) {
   if (excess <= 0) {
     too_large_since_.reset();
-    // The next time it may be for something else.
+    // The next time it may be too large for another reason.
     if (!next_trim_) num_trimmed_ = 0;
     return false;
   }
-  // It may be what is left of a flood that is over, and nobody's fault.
+  // The excess may be what is left of a flood that is over, and nobody's fault.
   const bool may_help = num_trimmed_ < static_cast<int>(std::size(kTrimAfter));
   if (may_help) TrimAt(too_large_since_ ? After(now, kTrimSoon) : now);
   if (!too_large_since_) too_large_since_ = now;
@@ -138,11 +138,11 @@ int64_t ControlMemory::Resident() const {
 }
 
 void ControlMemory::Trim() {
-  // Of the memory of each thread of the heap: it takes milliseconds.
+  // This trims the heap's memory of each thread, which takes milliseconds.
   auto alarm = std::make_shared<grpc::Alarm>();
   alarm->Set(std::chrono::system_clock::now(), [alarm](bool) mutable {
     malloc_trim(0);
-    alarm.reset();  // It has the function, which has it.
+    alarm.reset();  // The alarm has the function, which has the alarm.
   });
 }
 

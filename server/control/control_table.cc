@@ -10,22 +10,22 @@
 namespace portreeve::server {
 namespace {
 
-// How often the busiest is looked for while too many calls are pending, or
-// unseen: what is ended takes a while to end.
+// After how many more calls the busiest is looked for again while too many are
+// pending, or unseen: a connection that is shut down takes a while to end.
 constexpr int kPendingStep = 128;
 
-// Who has half the activity of the busiest is as busy.
+// A client with a half of the busiest one's activity counts as equally busy.
 constexpr int64_t kAsBusy = 2;
 
-// What one that carries connections may have sent for each: a message of which
-// a part has come, and windows of HTTP/2.
+// What a client that carries connections may have sent for each: a message of
+// which a part has come, and windows of HTTP/2.
 constexpr int64_t kActivityOfCarrying = FloodPolicy::kBytesOfCarrying;
 
-// What a stream may have sent of which no message has come, at the least.
+// What a stream may at least have sent from which no message has come.
 constexpr int64_t kOneWindow = 64 << 10;
 
-// By how many times one that carries connections must have sent more than
-// expected to be ended before others.
+// How many times as much as others a client must hold, beyond what is expected
+// for the connections that it carries, to be ended before them.
 constexpr int64_t kFarMore = 16;
 
 }  // namespace
@@ -67,7 +67,7 @@ void ControlTable::OnCallTakenIn() {
   const int pending = ++pending_;
   int most = most_pending_;
   if (pending <= most) return;
-  // One thread looks.
+  // Only one thread looks.
   if (!most_pending_.compare_exchange_strong(most, pending + kPendingStep)) {
     return;
   }
@@ -83,7 +83,7 @@ void ControlTable::ShutDown(ControlConnection& connection,
   if (!connection.ShutDown()) return;
   const int64_t count = ++num_shut_down_;
   if (!MayLog()) return;
-  // Who() might block.
+  // Who() might block for a unix socket.
   const std::string client =
       connection.is_unix() ? connection.Identity() : connection.Who();
   Log(absl::StrCat("OVERLOADED: the control connection of ", client,

@@ -5,7 +5,7 @@
 namespace portreeve::server {
 namespace {
 
-// What leaks in `time` since the first look.
+// Gives what leaks in `time` since the first look.
 int64_t Leaked(Duration time, int64_t per_second) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
   const auto rest =
@@ -23,7 +23,7 @@ bool FloodPolicy::Bucket::Add(int64_t added, int64_t leaked, int64_t most) {
 
 FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   if (!first_look_) first_look_ = last_look_ = now;
-  // Of each look what is left of a whole one counts for the next.
+  // What is left of a whole one at a look counts for the next look.
   const auto leaked = [since = now - *first_look_,
                        before = last_look_ - *first_look_](int64_t per_second) {
     return Leaked(since, per_second) - Leaked(before, per_second);
@@ -40,7 +40,7 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
       received - messages * kSegmentsOfMessage - sent * kSegmentsOfSent -
       message_bytes / kBytesOfSegment - calls * kSegmentsOfCall;
   SetCarrying(now, totals.carrying);
-  // Each is filled, whatever the others say.
+  // Each bucket is filled, whatever the others say.
   const bool too_many_cancelled =
       cancelled_.Add(totals.cancelled - last_.cancelled,
                      leaked(kCancelledPerSecond), kMostCancelled);
@@ -52,7 +52,7 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
                     kMostSegments + carrying_ * kSegmentsOfCarrying);
   last_look_ = now;
   last_ = totals;
-  // All that were carried at a time may have ended at once.
+  // All connections that were carried at a time may have ended at once.
   const int of_connections = totals.carrying + totals.unjoined +
                              std::min(totals.ended, totals.most_of_connections);
   if (TooManyCalls(totals.in_flight, of_connections,

@@ -10,8 +10,8 @@
 namespace portreeve::server {
 namespace {
 
-// How often those who send are looked at; less often where they are many, so
-// that looking takes a small part of the loop's time.
+// How often it looks at those who send; less often where they are many, so that
+// looking takes a small part of the loop's time.
 constexpr std::chrono::milliseconds kLookInterval{5};
 constexpr std::chrono::microseconds kLookIntervalOfEach{100};
 
@@ -23,7 +23,7 @@ FloodWatch::FloodWatch(TimeSource& time, ControlTable& table,
 
 void FloodWatch::OnBytes(Client& client) {
   client.arrived_ = true;
-  // It is told of the next, too.
+  // It goes on to be called for the next bytes.
   if (client.connection().IsQuiet()) return;
   active_.insert(&client);
   client.TellOfBytes(false);
@@ -51,7 +51,8 @@ void FloodWatch::GoOn() {
       if (!active_.empty() || memory_.policy().next_trim()) GoOn();
     });
   } catch (...) {
-    // Out of memory.  Whoever sends goes on to do so, and is heard of again.
+    // There is no memory.  Whoever sends goes on to do so, and is reported
+    // again.
     for (Client* client : active_) client->TellOfBytes(true);
     active_.clear();
   }
@@ -75,8 +76,8 @@ bool FloodWatch::LookAt(Client& client, TimePoint now) {
   if (excess != FloodPolicy::Excess::kNone) {
     table_.ShutDown(connection, ToText(excess));
   }
-  // Of a unix socket an arrival is all that is known, so that it is asked for
-  // each time.
+  // An arrival is all that is known of a unix socket, so that each one has to
+  // be reported.
   const bool arrived =
       connection.is_unix() && std::exchange(client.arrived_, false);
   const bool sends = connection.Look(now, totals, arrived) || arrived;
@@ -84,11 +85,11 @@ bool FloodWatch::LookAt(Client& client, TimePoint now) {
   return sends;
 }
 
-// Many that each stay below the limit of one.
+// Looks for many clients that each stay below the limit of one.
 void FloodWatch::LookAtAll(TimePoint now) {
   int64_t bytes = 0;
   for (Client* client : active_) {
-    // Nobody else goes for what one had sent that is ended by now.
+    // What a client had sent that is shut down by now is nobody else's fault.
     if (client->connection().is_shut_down()) continue;
     bytes += client->policy_.unexplained_bytes();
   }
@@ -121,7 +122,7 @@ void FloodWatch::LookAtMemory(TimePoint now) {
   }
 }
 
-// Shutting down is done elsewhere, too.
+// It counts shutdowns by the table, since others shut clients down, too.
 void FloodWatch::Trim(TimePoint now) {
   MemoryPolicy& policy = memory_.policy();
   const int64_t num_shut_down = table_.num_shut_down();
