@@ -30,7 +30,8 @@
 namespace portreeve::server {
 namespace {
 
-// Where relative paths count from: where `bazel run` was called, if it was.
+// Gives where relative paths count from: where `bazel run` was called, if it
+// was.
 std::string WorkingDirectory() {
   const char* outside = std::getenv("BUILD_WORKING_DIRECTORY");
   if (outside != nullptr && outside[0] == '/') return outside;
@@ -61,7 +62,7 @@ void PrepareProcess() {
   LogTheLinesOfLibraries();
 }
 
-// While nothing else runs that could be held up by who reads stderr.
+// Writes to stderr, while nothing else runs that its reader could hold up.
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "portreeved: %s\n",
                std::string(status.message()).c_str());
@@ -121,8 +122,8 @@ int Main(int argc, char** argv) {
   return status;
 }
 
-// What is thrown where no thread can be started, or no epoll made: a start that
-// fails is told by one line, never by an abort.
+// Turns what is thrown, where no thread can be started or no epoll made, into
+// one line: a start that fails never aborts.
 int GuardedMain(int argc, char** argv) {
   SpareAddressSpace();
   ExitWithoutMemory();

@@ -12,7 +12,7 @@ absl::Status Malformed(const std::string& text) {
       "\"", text, "\" is no address: expected tcp:HOST:PORT or unix:PATH"));
 }
 
-// `text` without "tcp:".
+// Parses `text`, which is without "tcp:".
 absl::StatusOr<TcpText> ParseTcp(const std::string& text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos) return Malformed("tcp:" + text);

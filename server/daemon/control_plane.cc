@@ -17,11 +17,13 @@
 namespace portreeve::server {
 namespace {
 
-// Before the first server is built, for the process.
+// Prepares gRPC for the whole process; it must be called before the first
+// server is built.
 void PrepareGrpc() {
   static const bool once = [] {
-    // Never taken back: the end of the last server would end gRPC, which joins
-    // a thread of its own that may sleep for 10 s, where a client did not read.
+    // This is never taken back.  Otherwise the end of the last server would end
+    // gRPC, which joins a thread of its own that may sleep for 10 s, where a
+    // client did not read.
     grpc_init();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -35,7 +37,7 @@ int Milliseconds(std::chrono::milliseconds time) {
 }
 
 void SetChannelArguments(grpc::ServerBuilder& builder, Duration handshake) {
-  // TLS and the beginning of HTTP/2.
+  // The handshake is TLS and the beginning of HTTP/2.
   builder.AddChannelArgument(
       GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
       Milliseconds(std::chrono::ceil<std::chrono::milliseconds>(handshake)));
@@ -46,7 +48,8 @@ void SetChannelArguments(grpc::ServerBuilder& builder, Duration handshake) {
                              ControlPlane::kStreamWindowBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE,
                              ControlPlane::kMaxHttp2FrameBytes);
-  // What one read takes becomes calls before anybody can look at them.
+  // All that one read takes becomes calls before anybody can look at them, so
+  // that it has to be little.
   builder.AddChannelArgument("grpc.experimental.tcp_max_read_chunk_size",
                              ControlPlane::kReadBytes);
   // A client that is gone without a word is noticed, also while it is silent.
@@ -114,7 +117,7 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
   grpc::ServerBuilder builder;
   SetChannelArguments(builder, options.limits.handshake);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  // The thread of reflection, which gRPC wakes that often for nothing.
+  // This is how often gRPC wakes the thread of reflection for nothing.
   builder.SetSyncServerOption(
       grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
       Milliseconds(std::chrono::hours(1)));
@@ -146,7 +149,7 @@ void ControlPlane::HandOverSoon(int fd, bool is_unix) {
   std::function<void(bool)> hand_over = [this, fd, is_unix,
                                          alarm](bool) mutable {
     HandOver(fd, is_unix);
-    alarm.reset();  // It has the function, which has it.
+    alarm.reset();  // The alarm has the function, which has the alarm.
     const MutexLock lock(mutex_);
     if (--num_to_hand_over_ == 0) handed_over_.NotifyAll();
   };
@@ -186,7 +189,7 @@ void ControlPlane::AnnounceShutdown() {
 
 void ControlPlane::Stop(Duration patience) {
   if (acceptor_ == nullptr) return;
-  // Out of the way first, for a daemon that takes over.
+  // The addresses are free first, for a daemon that takes over.
   loop_.Run([this] { acceptor_->StopAccepting(); }).get();
   AwaitHandOvers();
   if (server_ != nullptr) {

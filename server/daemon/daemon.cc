@@ -45,14 +45,14 @@ DescriptorShares SharesOf(const Flags& flags) {
       flags.max_control_connections, flags.loops);
 }
 
-// How many clients may be without a call: so few of all that those who never
-// make one cannot keep the others out.
+// Gives how many clients may be without a call: so few of all that those who
+// never make one cannot keep the others out.
 int HandshakesOf(int max_control_connections) {
   return std::clamp(max_control_connections / 2, 1,
                     ControlAcceptor::Limits().max_handshakes);
 }
 
-// As it is written on the command line.
+// Gives an address as it is written on the command line.
 std::string ToText(const v1::Address& address) {
   if (!address.has_inet()) return "unix:" + address.unix_socket().path();
   const std::string& host = address.inet().address();
@@ -97,7 +97,7 @@ absl::StatusOr<OwnAddresses> OwnAddressesOf(
   return own;
 }
 
-// Of what is allowed, and seldom meant.
+// Warns of what is allowed, and seldom meant.
 void Warn(const Flags& flags, const Policy& policy) {
   const bool has_policy = !flags.policy.empty();
   if (geteuid() == 0 && !has_policy) {
@@ -132,10 +132,10 @@ struct Daemon::State {
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate) {}
 
-  // The bytes that are kept for listeners, connections and their history, but
-  // for connections that clients serve.
+  // Gives the bytes that are kept for listeners, connections and their history,
+  // without connections that clients serve.
   int64_t AccountedMemory() const {
-    // What a connection takes, beside bytes of it that wait.
+    // What a connection takes, without bytes of it that wait.
     constexpr int64_t kOfConnection = 4 << 10;
     const auto connections =
         static_cast<int64_t>(registry.connections().entries().size());
@@ -296,7 +296,7 @@ void Daemon::Cut(const std::string& what) {
 void Daemon::CutIfHurried(const Deferred<>& all_ended) {
   if (!state_->second_signal.determined() || all_ended.determined()) return;
   const size_t open = state_->registry.connections().entries().size();
-  if (open == 0) return;  // What is left are calls, which have a while yet.
+  if (open == 0) return;  // Only calls are left, which have a while yet.
   Cut(absl::StrCat(open, open == 1 ? " connection" : " connections"));
 }
 
@@ -312,7 +312,7 @@ Task<> Daemon::Drain(Duration drain) {
   CutIfHurried(all_ended);
 }
 
-// After it nothing runs on the loop but calls, which end by themselves.
+// After this nothing runs on the loop but calls, which end by themselves.
 Task<> Daemon::TearDown(Duration streams_end) {
   State& state = *state_;
   const Deferred<> hurry = state.second_signal.deferred();
@@ -321,7 +321,7 @@ Task<> Daemon::TearDown(Duration streams_end) {
   co_await state.registry.TearDown();
   co_await AwaitAtMost(streams_end, state.EndStreams(), hurry);
   if (!hurry.determined()) co_return;
-  // Those whose clients read have ended by then.
+  // Calls whose clients read have ended by then.
   const Ivar<> never(loop_.executor());
   co_await AwaitAtMost(kLinger, state.EndStreams(), never.deferred());
   if (!state.streams_ended) Cut("calls whose clients do not read");

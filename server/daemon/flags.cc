@@ -45,7 +45,7 @@ void DeclareFile(CLI::App& app, const std::string& name,
   app.add_option(name, file, help)->type_name("FILE");
 }
 
-// Who may command the daemon, and what they may do.
+// Declares the flags that say who may command the daemon, and what they may do.
 void DeclareAccess(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--tls-cert", raw.tls_cert,
               "The daemon's certificate, with those between it and its CA "
@@ -155,7 +155,7 @@ absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
   return absl::ToChronoNanoseconds(drain);
 }
 
-// "192MiB", or bytes: from 1 MiB to 1024 GiB.
+// Parses "192MiB", or bytes: from 1 MiB to 1024 GiB.
 std::optional<int64_t> ParseSize(absl::string_view text) {
   int64_t unit = 1;
   for (const auto& [name, bytes] :
@@ -174,7 +174,7 @@ std::optional<int64_t> ParseSize(absl::string_view text) {
   return count * unit;
 }
 
-// Those that this process was confined to, if it was.
+// Gives how many CPUs there are, or how many this process was confined to.
 int NumUsableCpus() {
   cpu_set_t cpus;
   return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
@@ -214,7 +214,7 @@ absl::Status SetControlLimits(const RawFlags& raw, Flags& flags) {
   return absl::OkStatus();
 }
 
-// "" if the flag was not given.
+// Gives "" if the flag was not given.
 absl::StatusOr<std::string> FileOf(const char* flag,
                                    const std::optional<std::string>& file,
                                    const std::string& directory) {

@@ -17,7 +17,8 @@ namespace {
 
 bool logs_lines_of_grpc = false;
 
-// Past the queue of the log, which goes with the process, but without waiting.
+// Writes without waiting, and not through the queue of the log, which ends with
+// the process.
 void WriteNow(const std::string& line) {
   pollfd wanted{STDERR_FILENO, POLLOUT, 0};
   if (poll(&wanted, 1, 0) != 1) return;
@@ -26,7 +27,7 @@ void WriteNow(const std::string& line) {
 }
 
 void LogOfGrpc(gpr_log_func_args* args) {
-  // Of GPR_ASSERT(), which calls abort(3) next.
+  // This is the line of GPR_ASSERT(), which calls abort(3) next.
   const bool is_last = absl::StartsWith(args->message, "assertion failed");
   if (!is_last && !logs_lines_of_grpc) return;
   const std::string line =
@@ -35,8 +36,8 @@ void LogOfGrpc(gpr_log_func_args* args) {
   Log(line);
 }
 
-// Clients cause such lines, as many as they like; each is refused with an error
-// of its own.
+// Whether the line is about a request.  Clients can cause as many of those as
+// they like, and each such request is refused with an error of its own.
 bool IsAboutARequest(const std::string& message) {
   return absl::StrContains(message, "invalid UTF-8 data when parsing");
 }
@@ -51,7 +52,7 @@ void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
 
 void LogTheLinesOfLibraries() {
   logs_lines_of_grpc = std::getenv("GRPC_VERBOSITY") != nullptr;
-  // With fewer, gRPC would end the process without a word.
+  // If it logged less, gRPC would end the process without a word.
   if (!logs_lines_of_grpc) gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_set_log_function(&LogOfGrpc);
   google::protobuf::SetLogHandler(&LogOfProtobuf);

@@ -26,8 +26,8 @@ bool IsTerminal(int fd) {
   return isatty(fd) == 1 && ioctl(fd, TIOCGPTN, &number) != 0;
 }
 
-// A description of its own of the same pipe or terminal; not open where the
-// system refuses it.
+// Gives a description of its own of the same pipe or terminal; it is not open
+// where the system refuses that.
 Descriptor OpenOnceMore(int fd) {
   return Descriptor(open(absl::StrCat("/proc/self/fd/", fd).c_str(),
                          O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
@@ -38,7 +38,7 @@ bool IsWritable(int fd) {
   return poll(&wanted, 1, 0) == 1;
 }
 
-// O_NONBLOCK: for FIFOs; it means nothing to files.
+// O_NONBLOCK is for FIFOs, and means nothing to files.
 Descriptor OpenToAppend(const std::string& path) {
   return Descriptor(open(
       path.c_str(),
@@ -53,7 +53,7 @@ bool IsSameFile(const struct stat& a, const struct stat& b) {
 
 void LogOutput::SetKind(Kind kind) {
   kind_ = kind;
-  // What a pipe takes at once, or not at all.
+  // A pipe takes PIPE_BUF bytes at once, or none.
   most_ = kind == Kind::kFile ? kMostToAFile : size_t{PIPE_BUF};
 }
 
@@ -95,7 +95,7 @@ LogOutput::Result LogOutput::Write(std::string_view piece) const {
                                   : write(fd(), piece.data(), piece.size());
   } while (size < 0 && errno == EINTR);
   if (size > 0) return {static_cast<size_t>(size), 0};
-  // A device that takes nothing, and would do so for ever.
+  // This is a device that takes nothing, and would do so for ever.
   if (size == 0) return {0, EIO};
   return WouldBlock(errno) ? Result{} : Result{0, errno};
 }

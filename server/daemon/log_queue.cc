@@ -5,7 +5,7 @@
 namespace portreeve::server {
 namespace {
 
-// Beyond it memory is given back when it was used.
+// Memory beyond this is given back once it was used.
 constexpr size_t kKeptBytes = 64 * 1024;
 
 void Empty(std::string& text) {
@@ -70,7 +70,7 @@ void LogQueue::OnReopened(bool same_file) {
   OnFailure();
   if (same_file) return;
   torn_ = false;
-  // The old file has all of the line.
+  // The old file has all of the line but its line feed.
   if (IsWithinLine()) OnWritten(1);
 }
 

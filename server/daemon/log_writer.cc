@@ -30,9 +30,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr char kPrefix[] = "portreeved: ";
-// How often the thread writes at most.
+// The least time between two writes of the thread.
 constexpr std::chrono::milliseconds kPause{5};
-// What the end waits for the thread beyond kFlush.
+// How long the destructor waits for the thread beyond kFlush.
 constexpr std::chrono::milliseconds kGrace{300};
 
 std::string LogNote(int64_t dropped) {
@@ -48,8 +48,8 @@ std::string Visible(std::string_view line) {
 // What waits for an output.
 struct Waiting {
   LogQueue queue;
-  bool due = false;      // Something is to be tried.
-  bool blocked = false;  // Not before the output is writable.
+  bool due = false;      // There is something to try.
+  bool blocked = false;  // Nothing can be done before the output is writable.
 };
 
 // One output, and what waits for it.
@@ -65,7 +65,7 @@ class Channel {
     return waiting_;
   }
 
-  // The thread's.
+  // These belong to the thread.
   LogOutput output;
   bool write_fails = false;
   bool open_fails = false;
@@ -89,7 +89,7 @@ class LogWriter::Thread {
     channels_.push_back(&*audit_);
   }
 
-  // Any thread.
+  // Threads: any.
   void Log(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
     Add(log_, kPrefix + Visible(line));
   }
@@ -104,7 +104,7 @@ class LogWriter::Thread {
     }
     Wake();
   }
-  // False if the thread has not ended within `most`.
+  // Gives false if the thread has not ended within `most`.
   bool Stop(Clock::duration most) PORTREEVE_EXCLUDES(mutex_) {
     const Clock::time_point until = Clock::now() + most;
     {
@@ -152,7 +152,7 @@ class LogWriter::Thread {
 
   void Wake() const { (void)eventfd_write(wake_.get(), 1); }
 
-  // What follows is the thread's.
+  // The methods that follow are called on the thread.
 
   bool TakeReopen() {
     const MutexLock lock(mutex_);
@@ -165,7 +165,8 @@ class LogWriter::Thread {
     return !waiting.blocked && std::exchange(waiting.due, false);
   }
 
-  // After Stop(): once everything that flows has gone out, or time is up.
+  // Whether Stop() was called, and everything that flows has gone out, or time
+  // is up.
   bool IsOver() {
     const MutexLock lock(mutex_);
     if (!stop_) return false;
@@ -182,7 +183,7 @@ class LogWriter::Thread {
     return true;
   }
 
-  // Writes what has come until now; false if it could not write anything.
+  // Writes what has come until now; gives false if it could not write anything.
   bool WriteBatch(Channel& channel) {
     if (&channel != &log_) RefreshBefore(channel);
     for (bool wrote = false;; wrote = true) {
@@ -222,7 +223,8 @@ class LogWriter::Thread {
     Log(std::string(error.message()));
   }
 
-  // Once for a batch, and for a try after a failure.
+  // Opens the file anew if it must be, once for a batch, and for a try after a
+  // failure.
   void RefreshBefore(Channel& channel) {
     bool is_in_between;
     {
@@ -252,7 +254,7 @@ class LogWriter::Thread {
     Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
   }
 
-  // Lets the lines of a burst come together: who adds one finds the thread
+  // Lets the lines of a burst come together: whoever adds one finds the thread
   // awake, and need not wake it.
   void Pause() const {
     if (deadline_) return;
@@ -305,11 +307,11 @@ class LogWriter::Thread {
   bool stop_ PORTREEVE_GUARDED_BY(mutex_) = false;
   bool ended_ PORTREEVE_GUARDED_BY(mutex_) = false;
 
-  // The thread's, but for what Channel says.
+  // These belong to the thread, but for what Channel says.
   Channel log_;
   std::optional<Channel> audit_;
   std::vector<Channel*> channels_;
-  std::optional<Clock::time_point> deadline_;  // After Stop().
+  std::optional<Clock::time_point> deadline_;  // Set after Stop().
 };
 
 absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Start(

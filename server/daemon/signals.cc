@@ -37,7 +37,7 @@ Signals::Signals(Descriptor signals, Descriptor wake)
 
 std::optional<int> Signals::Next() {
   for (;;) {
-    // First: signals that come without end hold up nothing.
+    // This comes first, so that signals that come without end hold up nothing.
     eventfd_t count;
     if (eventfd_read(wake_.get(), &count) == 0) return std::nullopt;
     signalfd_siginfo signal{};

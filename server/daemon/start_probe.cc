@@ -23,23 +23,23 @@
 namespace portreeve::server {
 namespace {
 
-// Of a loop: epoll twice, an eventfd, a timerfd, io_uring.
+// A loop has epoll twice, an eventfd, a timerfd and io_uring.
 constexpr int kDescriptorsOfLoop = 5;
-// What gRPC has for itself (4), and the log (3, with a file of --audit).
+// gRPC has 4 for itself, and the log 3, with a file of --audit.
 constexpr int kOtherDescriptors = 7;
-// For what is opened for a moment (a lock, a probe, a file), and so that the
-// daemon can be asked something.
+// These are for what is opened for a moment (a lock, a probe, a file), and so
+// that the daemon can be asked something.
 constexpr int kReservedDescriptors = 8;
 
-// gRPC's, but for those that grow with the number of CPUs: two executors, two
-// of timers, and those of reflection.
+// gRPC's threads, without those that grow with the number of CPUs: two
+// executors, two of timers, and those of reflection.
 constexpr int kOtherThreads = 6;
 constexpr int kReservedThreads = 4;
 
-// What a daemon has that was just asked something, twice over.
+// This is twice what a daemon has that was just asked something.
 constexpr size_t kAddressSpace = 64 << 20;
 
-// "RLIMIT_NPROC (ulimit -u) is 12".
+// Gives "RLIMIT_NPROC (ulimit -u) is 12".
 std::string LimitText(int resource) {
   const char* name = "RLIMIT_NOFILE (ulimit -n)";
   if (resource == RLIMIT_NPROC) name = "RLIMIT_NPROC (ulimit -u)";
@@ -105,7 +105,7 @@ class IdleThreads {
     threads_.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) {
       pthread_t thread;
-      // Not std::thread, which throws.
+      // It is no std::thread, which throws.
       const int error = pthread_create(&thread, nullptr, &Run, this);
       if (error != 0) return TooFew(count, i, error);
       threads_.push_back(thread);
@@ -121,7 +121,8 @@ class IdleThreads {
     return nullptr;
   }
 
-  // pthread_create(3) has one error for all.
+  // pthread_create(3) has one error for all causes, so that this names all
+  // limits.
   static absl::Status TooFew(int count, int there_are, int error) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "too few threads: the start takes ", count, ", and there are ",
@@ -137,7 +138,7 @@ class IdleThreads {
 };
 
 void SayThatMemoryIsOut() {
-  // With nothing that would allocate.
+  // Nothing here may allocate.
   constexpr char kLine[] = "portreeved: out of memory during the start\n";
   [[maybe_unused]] const ssize_t written =
       write(STDERR_FILENO, kLine, sizeof kLine - 1);
@@ -150,7 +151,8 @@ StartNeeds NeedsOfStart(int num_loops, size_t num_addresses, long num_cpus) {
   StartNeeds needs;
   needs.descriptors = kDescriptorsOfLoop * num_loops + kOtherDescriptors +
                       static_cast<int>(num_addresses) + kReservedDescriptors;
-  // The pool of gRPC's event engine, and those who wait for its completions.
+  // These are the pool of gRPC's event engine, and the threads that wait for
+  // its completions.
   const int pool = static_cast<int>(std::clamp<long>(num_cpus, 2, 32));
   const int waiting = static_cast<int>(std::clamp<long>(num_cpus / 2, 2, 16));
   needs.threads = num_loops + pool + waiting + kOtherThreads + kReservedThreads;
@@ -172,7 +174,7 @@ absl::Status ProbeStart(const StartNeeds& needs) {
   if (auto s = ProbeDescriptors(needs.descriptors); !s.ok()) return s;
   IdleThreads threads;
   if (auto s = threads.Start(needs.threads); !s.ok()) return s;
-  // Beside their stacks.
+  // This is probed in addition to the threads' stacks.
   return ProbeAddressSpace(needs.address_space);
 }
 

@@ -23,7 +23,7 @@ void TlsCredentials::SetAuthMetadataProcessor(
 
 int TlsCredentials::AddPortToServer(const std::string& address,
                                     grpc_server* server) {
-  // gRPC keeps what it has got for each port by itself.
+  // gRPC keeps what it has got for each port separately.
   ports_.push_back(std::make_unique<Port>(Port{*source_, nullptr}));
   auto* options =
       grpc_ssl_server_credentials_create_options_using_config_fetcher(

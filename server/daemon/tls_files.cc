@@ -24,7 +24,7 @@ constexpr char kCertificateFlag[] = "--tls-cert";
 constexpr char kKeyFlag[] = "--tls-key";
 constexpr char kClientCaFlag[] = "--tls-client-ca";
 
-// Far above the bundles of all public CAs.
+// This is far above the bundles of all public CAs.
 constexpr size_t kMaxFileBytes = 4 * 1024 * 1024;
 
 struct Free {
@@ -36,14 +36,14 @@ struct Free {
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
 
-// OpenSSL's errors of this thread, which gRPC reads too.
+// Clears OpenSSL's errors of this thread, which gRPC reads, too.
 class ScopedErrors {
  public:
   ScopedErrors() { ERR_clear_error(); }
   ~ScopedErrors() { ERR_clear_error(); }
 };
 
-// One file, for the errors about it.
+// A file, for the errors about it.
 struct File {
   const char* flag;
   const std::string& path;
@@ -52,7 +52,7 @@ struct File {
     return absl::InvalidArgumentError(
         absl::StrCat(flag, " ", path, ": ", what));
   }
-  // With OpenSSL's reason, if it has one.
+  // Gives the error with OpenSSL's reason, if it has one.
   absl::Status Refused(absl::string_view what) const {
     const char* reason = ERR_reason_error_string(ERR_peek_last_error());
     if (reason == nullptr) return Wrong(what);
@@ -61,7 +61,7 @@ struct File {
 };
 
 absl::StatusOr<std::string> Read(const File& file) {
-  // A FIFO without a writer would hold up the caller.
+  // It does not block, since a FIFO without a writer would hold up the caller.
   const Descriptor fd(
       open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status {};
@@ -77,7 +77,7 @@ absl::StatusOr<std::string> Read(const File& file) {
     if (contents.size() > kMaxFileBytes) return file.Wrong("is too large");
   }
   if (size < 0) return file.Wrong(std::strerror(errno));
-  // gRPC takes it as a C string.
+  // gRPC takes the contents as a C string.
   if (contents.find('\0') != contents.npos) return file.Wrong("is not PEM");
   return contents;
 }
@@ -87,13 +87,14 @@ Owned<BIO> Open(const std::string& text) {
       BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// Without it OpenSSL would ask the terminal.  Tells `asked`, if not null.
+// Without this OpenSSL would ask the terminal.  Sets `asked`, if that is not
+// null.
 int NoPassphrase(char*, int, int, void* asked) {
   if (asked != nullptr) *static_cast<bool*>(asked) = true;
   return -1;
 }
 
-// One at least.
+// Gives the certificates in `text`; there must be one at least.
 absl::StatusOr<std::vector<Owned<X509>>> Certificates(const File& file,
                                                       const std::string& text) {
   const Owned<BIO> bio = Open(text);
@@ -122,7 +123,7 @@ absl::StatusOr<Owned<EVP_PKEY>> Key(const File& file, const std::string& text) {
   return file.Wrong("has no private key in PEM");
 }
 
-// As gRPC will do it, which says nothing when it fails.
+// Checks the pair as gRPC will, which says nothing when it fails.
 absl::Status CheckPair(const File& certificate_file, const File& key_file,
                        const std::vector<Owned<X509>>& chain, EVP_PKEY* key) {
   const Owned<SSL_CTX> context(SSL_CTX_new(TLS_server_method()));

@@ -10,7 +10,7 @@
 namespace portreeve::server {
 namespace {
 
-// Longer than the steps of any file system's clock.
+// This is longer than the steps of any file system's clock.
 constexpr time_t kSettleSeconds = 3;
 
 bool Same(const timespec& a, const timespec& b) {
@@ -34,7 +34,8 @@ absl::StatusOr<std::unique_ptr<TlsSource>> TlsSource::Open(TlsFiles files) {
 
 std::shared_ptr<const TlsContents> TlsSource::Latest() {
   const MutexLock lock(mutex_);
-  // Before the files are read: a change meanwhile shows the next time.
+  // This comes before the files are read, so that a change meanwhile shows the
+  // next time.
   const Stamps stamps = Look();
   if (stamps_ == stamps) return good_;
   const time_t settled = time(nullptr) - kSettleSeconds;
