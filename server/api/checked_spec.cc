@@ -14,8 +14,8 @@ namespace {
 constexpr int kDefaultConnectSeconds = 30;
 constexpr int kDefaultClaimSeconds = 10;
 
-// Each checks a part of `spec`, fills its defaults in, and gives what it has
-// parsed in the arguments after it.
+// Each of these checks a part of `spec`, fills its defaults in, and gives what
+// it has parsed by the arguments after that.
 
 absl::Status CheckWhereToListen(v1::ListenerSpec& spec,
                                 AnyWhereToListen& parsed) {
@@ -122,7 +122,7 @@ absl::Status CheckOptions(v1::ListenerSpec& spec, ServerOptions& options) {
     return s;
   }
   options.drop_incoming_connections = spec.drop_incoming_connections();
-  // That to the upstream counts, too.
+  // The connection to the upstream counts, too.
   options.descriptors_per_connection = spec.handler().has_forward() ? 2 : 1;
   return absl::OkStatus();
 }

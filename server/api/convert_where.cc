@@ -1,4 +1,4 @@
-// FromProto of WhereToListen and WhereToConnect.
+// FromProto() of WhereToListen and WhereToConnect.
 #include <algorithm>
 #include <optional>
 #include <vector>
@@ -13,7 +13,7 @@
 namespace portreeve::server {
 namespace {
 
-// Nothing where `text` is no IP literal.
+// Gives nothing where `text` is no IP literal.
 std::optional<asio::ip::address> ParseIpLiteral(const std::string& text) {
   // Asio reads up to the first NUL.
   if (text.find('\0') != std::string::npos) return std::nullopt;
@@ -37,8 +37,8 @@ absl::StatusOr<asio::ip::address> ParseListenAddress(const std::string& text) {
   return *address;
 }
 
-// A name of the DNS as it is written in a zone: letters, digits, hyphens and
-// underscores in labels of 1-63, a dot at the end or not.
+// Whether it is a name of the DNS as it is written in a zone: letters, digits,
+// hyphens and underscores in labels of 1-63, a dot at the end or not.
 bool IsHostName(absl::string_view host) {
   absl::ConsumeSuffix(&host, ".");
   const std::vector<absl::string_view> labels = absl::StrSplit(host, '.');

@@ -9,7 +9,8 @@ namespace {
 
 constexpr char kServerReasonUrl[] = "portreeve/server_reason";
 
-// Of what a request asks for at `address`, in `field`, which may be empty.
+// Gives an error of what a request asks for at `address`, in `field`, which may
+// be empty.
 absl::Status AboutAddress(absl::StatusCode code, Reason reason,
                           absl::string_view field, absl::string_view address,
                           absl::string_view what) {

@@ -13,8 +13,8 @@
 namespace portreeve::server {
 namespace {
 
-// Equal for equal requests only: maps are sorted, and fields that this version
-// does not know, which have no effect, are left out.
+// Gives a text that is equal for equal requests only: maps are sorted, and
+// fields that this version does not know, which have no effect, are left out.
 std::string FingerprintOf(v1::CreateListenerRequest request) {
   request.clear_request_id();
   request.clear_validate_only();

@@ -20,7 +20,7 @@ bool IsIdCharacter(char c) {
   return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
 }
 
-// Of any resource: `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`.
+// Whether it is the id of a resource: `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`.
 bool IsId(absl::string_view id) {
   return !id.empty() && id.size() <= kMaxIdBytes && id.front() != '-' &&
          id.back() != '-' && std::all_of(id.begin(), id.end(), IsIdCharacter);
@@ -60,7 +60,7 @@ absl::StatusOr<int64_t> ParseConnectionName(absl::string_view name,
   }
   int64_t number = 0;
   const bool is_number = absl::SimpleAtoi(id.substr(1), &number);
-  // A number has one name only.
+  // A number has only one name.
   if (!is_number || number < 1 || ConnectionName(number) != name) return 0;
   return number;
 }

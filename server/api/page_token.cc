@@ -21,9 +21,9 @@ namespace {
 
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
-// Occurs in no part: names and revisions have none.
+// It occurs in no part, since names and revisions have none.
 constexpr char kSeparator[] = "|";
-// Of the 32 of SHA-256; no fewer would do for one that cannot be guessed.
+// The bytes that are kept of SHA-256's 32; with fewer a token could be guessed.
 constexpr size_t kCodeBytes = 16;
 
 bool AreEqual(absl::string_view a, absl::string_view b) {
@@ -34,7 +34,7 @@ bool AreEqual(absl::string_view a, absl::string_view b) {
 }  // namespace
 
 PageTokens::PageTokens() {
-  // Up to 256 bytes getrandom(2) gives at once, and all of them.
+  // getrandom(2) gives up to 256 bytes at once, and all of them.
   PORTREEVE_CHECK(getrandom(key_.data(), key_.size(), 0) ==
                   static_cast<ssize_t>(key_.size()));
 }
@@ -42,7 +42,7 @@ PageTokens::PageTokens() {
 std::string PageTokens::CodeOf(absl::string_view body) const {
   std::array<uint8_t, EVP_MAX_MD_SIZE> code{};
   unsigned size = 0;
-  // Fails only where there is no memory.
+  // This fails only where there is no memory.
   PORTREEVE_CHECK(HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
                        reinterpret_cast<const uint8_t*>(body.data()),
                        body.size(), code.data(), &size) != nullptr);
@@ -66,7 +66,7 @@ absl::StatusOr<PageToken> PageTokens::Decode(absl::string_view text,
     return foreign;
   }
   const absl::string_view body = absl::string_view(bytes).substr(kCodeBytes);
-  // As a whole: many texts stand for the same bytes.
+  // The text is compared as a whole, since many texts stand for the same bytes.
   const std::string own =
       absl::WebSafeBase64Escape(absl::StrCat(CodeOf(body), body));
   if (!AreEqual(own, text)) return foreign;

@@ -10,7 +10,7 @@ namespace {
 
 bool IsContinuation(char c) { return (c & 0xc0) == 0x80; }
 
-// How long the character is that begins with `lead`; 0 if none does.
+// Gives how long the character is that begins with `lead`; 0 if none does.
 size_t LengthOf(uint8_t lead) {
   if (lead < 0x80) return 1;
   if (lead >= 0xc2 && lead <= 0xdf) return 2;
@@ -19,8 +19,8 @@ size_t LengthOf(uint8_t lead) {
   return 0;
 }
 
-// The bytes of the character that `text` begins with; 0 if that is not well-
-// formed (Unicode, table 3-7).
+// Gives how many bytes the character has that `text` begins with; 0 if that is
+// malformed (Unicode, table 3-7).
 size_t CharacterAt(absl::string_view text) {
   const uint8_t lead = text[0];
   const size_t length = LengthOf(lead);
@@ -41,7 +41,7 @@ size_t CharacterAt(absl::string_view text) {
 
 std::string EscapeNonUtf8(absl::string_view text) {
   std::string result;
-  size_t at = 0;  // Before it, from the beginning of `text`, all is UTF-8.
+  size_t at = 0;  // All of `text` before this is UTF-8.
   while (at < text.size()) {
     const size_t length = CharacterAt(text.substr(at));
     at += length;

@@ -12,12 +12,12 @@ namespace portreeve::server {
 
 std::string NewUuid() {
   constexpr size_t kBytes = 16;
-  // Up to 256 bytes getrandom(2) gives at once, and all of them.
+  // getrandom(2) gives up to 256 bytes at once, and all of them.
   thread_local std::array<uint8_t, 16 * kBytes> random;
   thread_local size_t used = random.size();
   if (used == random.size()) {
-    // Not std::random_device, which asks the CPU what it can do each time: that
-    // takes 20 us where the machine is a virtual one.
+    // This is no std::random_device, which asks the CPU each time what it can
+    // do: that takes 20 us where the machine is a virtual one.
     ssize_t size;
     do {
       size = getrandom(random.data(), random.size(), 0);

@@ -36,7 +36,7 @@ bool IsInvisible(uint32_t code) {
   return range != std::end(kInvisible) && range->first <= code;
 }
 
-// The character that `text` begins with, and how many bytes it has.
+// Gives the character that `text` begins with, and how many bytes it has.
 uint32_t CodeAt(absl::string_view text, size_t& length) {
   const auto lead = static_cast<uint8_t>(text[0]);
   length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
