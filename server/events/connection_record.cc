@@ -29,7 +29,7 @@ struct Head {
   uint8_t close_reason;
   uint8_t has_numbers;
 };
-// Without the padding at its end.
+// The size without the padding at its end.
 constexpr size_t kHeadBytes = offsetof(Head, has_numbers) + 1;
 
 // What an address begins with.
@@ -180,7 +180,7 @@ void WriteAddress(int field, absl::string_view packed, BackwardWriter& writer) {
   writer.Message(field, end);
 }
 
-// As ConnectionName() makes it, without a string of its own.
+// Writes the name that ConnectionName() gives, without a string of its own.
 void WriteName(int64_t id, BackwardWriter& writer) {
   constexpr absl::string_view kPrefix = "connections/";
   std::array<char, 40> text;

@@ -26,7 +26,7 @@ static_assert(v1::Event::ConnectionDropped::kConnectionFieldNumber ==
 static_assert(v1::Event::ConnectionClosed::kConnectionFieldNumber ==
               kConnectionField);
 
-// As are those of the six.
+// The messages of the six kinds are alike, too.
 constexpr int kListenerField = v1::Event::ListenerCreated::kListenerFieldNumber;
 static_assert(v1::Event::ListenerUpdated::kListenerFieldNumber ==
               kListenerField);

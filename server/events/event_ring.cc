@@ -11,7 +11,8 @@ static_assert(v1::EventKind_ARRAYSIZE <= std::numeric_limits<uint8_t>::max());
 
 namespace {
 
-// A listener keeps its name, too, but may be deleted before its events go.
+// Gives what a name takes.  A listener keeps its name, too, but may be deleted
+// before its events go.
 size_t NameBytes(const SharedName& name) {
   if (!name) return 0;
   constexpr size_t kCounters = 2 * sizeof(int64_t);  // Of std::make_shared.
@@ -49,7 +50,7 @@ EventRing::Chunk& EventRing::Open() {
   if (!chunk) {
     chunk = std::make_unique<Chunk>();
     memory_ += chunk->MemoryUse();
-  } else if (last_ % kChunk == 0) {  // What it had is older than what is kept.
+  } else if (last_ % kChunk == 0) {  // Its events are too old to be kept.
     memory_ -= chunk->MemoryUse();
     chunk->used = 0;
     chunk->listeners.clear();
@@ -63,8 +64,8 @@ EventRing::Chunk& EventRing::Open() {
 
 uint8_t EventRing::IndexOf(Chunk& chunk, const SharedName& listener) {
   auto& listeners = chunk.listeners;
-  // The one of the last event first.  Names of a deleted listener and of a new
-  // one with its id are different pointers.
+  // The one of the last event is looked at first.  Names of a deleted listener
+  // and of a new one with its id are different pointers.
   for (size_t i = listeners.size(); i-- > 0;) {
     if (listeners[i] == listener) return static_cast<uint8_t>(i);
   }
@@ -91,7 +92,7 @@ void EventRing::ForgetOldest() {
 void EventRing::ForgetAllButNewest(Chunk& chunk) {
   const auto newest = static_cast<size_t>(chunk.used - 1);
   const size_t begin = newest == 0 ? 0 : chunk.places[newest - 1].end;
-  // Not assigned, which may keep the buffer.
+  // It is not assigned, since that may keep the buffer.
   std::string bytes = chunk.bytes.substr(begin);
   chunk.bytes.swap(bytes);
   for (size_t i = 0; i < newest; ++i) chunk.places[i].end = 0;
