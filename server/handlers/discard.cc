@@ -19,12 +19,12 @@ class DiscardConnection final : public DirectConnection {
         reads_to_the_end_(std::holds_alternative<Unix::Address>(peer())) {}
 
  private:
-  // So that one fast peer does not hold up the others.
+  // The reads are bounded so that one fast peer does not hold up the others.
   static constexpr int kReadsPerStep = 16;
 
   void OnReady(uint32_t events, int) override {
-    // At urgent data a read stops, as it does at descriptors that come over a
-    // unix socket; behind an end nothing is told of any more.
+    // A read stops at urgent data, as it does at descriptors that come over a
+    // unix socket; and after an end epoll reports nothing any more.
     if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
       reads_to_the_end_ = true;
     }
@@ -34,7 +34,7 @@ class DiscardConnection final : public DirectConnection {
     lane().poller().CallAgain(*this);
   }
 
-  // False when there is nothing more now.
+  // Gives false when there is nothing more now.
   bool ReadOnce() {
     const auto space = lane().scratch();
     const ssize_t size = recv(fd(), space.data(), space.size(), MSG_DONTWAIT);

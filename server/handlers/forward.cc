@@ -34,7 +34,7 @@ struct Route {
         literal_name(literal ? std::make_shared<const AnyAddress>(*literal)
                              : nullptr) {}
 
-  // The upstream, where nothing has to be looked up or chosen.
+  // Gives the upstream, where nothing has to be looked up or chosen.
   std::optional<Inet::Address> Literal() const {
     const auto* inet = std::get_if<WhereToConnect<Inet>>(&options.upstream);
     if (inet == nullptr || inet->bind_to_address || inet->bind_to_port) {
@@ -52,10 +52,10 @@ struct Route {
 
   const ForwardOptions options;
   const std::optional<Inet::Address> literal;
-  // Whether a connection to it could turn out to be one to itself.
+  // Whether a connection to `literal` could turn out to be one to itself.
   const bool may_be_itself;
   const std::shared_ptr<const AnyAddress>
-      literal_name;  // The same, to be told.
+      literal_name;  // `literal`, for reports.
 };
 
 // Two sockets, and a flow each way, once the upstream is connected.
@@ -81,7 +81,7 @@ class ForwardConnection final : public PumpedConnection,
     return std::static_pointer_cast<ForwardConnection>(shared_from_this());
   }
 
-  // Connecting.
+  // These connect.
 
   void Begin() override {
     const ForwardOptions& options = route_->options;
@@ -89,7 +89,8 @@ class ForwardConnection final : public PumpedConnection,
     connect_by_ = After(lane().time().Now(), options.connect_timeout);
     if (route_->literal) {
       // A client that has reset before it was accepted, as those of a flood
-      // have, costs no connection to the upstream: epoll tells it first.
+      // have, costs no connection to the upstream, since epoll reports the
+      // reset first.
       lane().poller().CallAfterRound(*this, kClient);
     } else if (const auto* file =
                    std::get_if<WhereToConnect<Unix>>(&options.upstream)) {
@@ -102,7 +103,8 @@ class ForwardConnection final : public PumpedConnection,
     }
   }
 
-  // Whether the client is a connection of the daemon's that was here before.
+  // Whether the client is a connection of the daemon's that has come through
+  // here before.
   bool HasComeBack() {
     ForwardLoops* const loops = route_->options.loops;
     if (loops == nullptr || !loops->has_connections()) return false;
@@ -113,7 +115,7 @@ class ForwardConnection final : public PumpedConnection,
     return trail_->is_loop();
   }
 
-  // For an upstream that may be a listener of the daemon's.
+  // Gives the trail, for an upstream that may be a listener of the daemon's.
   ForwardTrail& Trail() {
     if (trail_ == nullptr) {
       const ForwardOptions& options = route_->options;
@@ -147,13 +149,13 @@ class ForwardConnection final : public PumpedConnection,
     if (!connecting.ok()) return OnUnreachable();
     upstream_ = *std::move(connecting);
     if (!WatchUpstream()) return;
-    // Almost all are connected before they have a second left to be: these need
-    // no timer of their own.
+    // Almost all are connected before OnDelayOver(), and need no timer of their
+    // own.
     if (options.connect_timeout <= std::chrono::seconds(1)) RingAt(connect_by_);
     lane().young().Join(*this);
   }
 
-  // The file to connect to; none where nothing is asked about it.
+  // Gives the file to connect to; none where options.open is not there to ask.
   absl::StatusOr<Descriptor> Open(const Unix::Address& peer) const {
     const ForwardOptions& options = route_->options;
     absl::StatusOr<Descriptor> file =
@@ -172,7 +174,7 @@ class ForwardConnection final : public PumpedConnection,
         route_->options.loops->has_files() && fstat(file->get(), &state) == 0 &&
         Trail().LeadsToListener(state)) {
       if (Trail().LeadsBack(state)) return OnLoop();
-      Trail().Clear();  // Of the attempt before.
+      Trail().Clear();  // What the attempt before has noted.
       prepare = [this](int fd) { return Trail().GiveName(fd); };
     }
     auto connected = OpenAndConnect(peer, *file, prepare);
@@ -187,7 +189,7 @@ class ForwardConnection final : public PumpedConnection,
     if (WatchUpstream()) OnConnected(std::make_shared<const AnyAddress>(peer));
   }
 
-  // Names, and whatever else takes several steps.
+  // Connects to names, and to whatever else takes several steps.
   static Task<> ConnectByName(std::shared_ptr<ForwardConnection> self,
                               std::shared_ptr<const Route> route,
                               Deferred<> interrupt) {
@@ -203,7 +205,7 @@ class ForwardConnection final : public PumpedConnection,
           co_await ConnectSock<Inet>(std::move(where), std::move(connect));
       socket = connected.core();
     } catch (...) {
-      // Of whatever kind: it shows in the connection's reason.
+      // An error of whatever kind shows in the connection's reason.
     }
     self->interrupt_.reset();
     if (self->trail_) {
@@ -219,8 +221,8 @@ class ForwardConnection final : public PumpedConnection,
     }
   }
 
-  // For attempts that may reach listeners of the daemon's: an address that
-  // leads back is left out.
+  // Watches attempts that may reach listeners of the daemon's, so that an
+  // address that leads back is left out.
   void Watch(ConnectOptions& connect) {
     ForwardTrail& trail = Trail();
     connect.admit = [this, &trail, admit = std::move(connect.admit)](
@@ -252,7 +254,7 @@ class ForwardConnection final : public PumpedConnection,
   }
 
   bool WatchUpstream() {
-    // Writable is when it is connected.
+    // The upstream is writable once it is connected.
     constexpr uint32_t kEvents = kReadable | EPOLLOUT;
     if (lane().poller().Add(upstream_.get(), kEvents, *this, kUpstream) == 0) {
       upstream_watched_ = true;
@@ -264,7 +266,8 @@ class ForwardConnection final : public PumpedConnection,
 
   void OnConnectEvent(uint32_t events) {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-      // It may have been connected, have said something, and then have reset.
+      // The upstream may have been connected, have said something, and then
+      // have reset.
       const int error = TakeSocketError(upstream_.get());
       if (error != ECONNRESET && error != EPIPE) return OnUnreachable();
     } else if (route_->may_be_itself &&
@@ -285,8 +288,8 @@ class ForwardConnection final : public PumpedConnection,
     Advance();
   }
 
-  // Not earlier, for most connections do not get as old, and are spared four
-  // system calls; the first probe is due after a minute.
+  // Keepalive is not set earlier: most connections do not get as old, and are
+  // spared four system calls; the first probe is due after a minute.
   void OnDelayOver() override {
     SetKeepalive(upstream_.get(), SocketOptions());
     if (!connected()) RingAt(connect_by_);
@@ -302,16 +305,18 @@ class ForwardConnection final : public PumpedConnection,
     TellHome([route = route_] { route->options.on_loop(); });
   }
 
-  // Carrying.
+  // These carry bytes.
 
   void OnReady(uint32_t events, int tag) override {
     if (finished()) return;
     const Side side = static_cast<Side>(tag);
-    // While it connects, too: either side may have spoken first.
+    // This is done while it connects, too, since either side may have spoken
+    // first.
     NoteEvents(side, events);
     if (connected()) return Continue(side, events);
     if (side == kUpstream) return OnConnectEvent(events);
-    // Not at a mere hang-up: a unix client that has sent all may be closed.
+    // A mere hang-up is no reset: a unix client that has sent all may be
+    // closed.
     if ((events & EPOLLERR) != 0) return EndWith(CloseReason::kPeerReset);
     if (events == 0) ConnectTo(*route_->literal);
   }
@@ -335,7 +340,7 @@ class ForwardConnection final : public PumpedConnection,
   }
   CutOff cut_off() const override { return CutOff::kIsReset; }
 
-  // The end.
+  // These end the connection.
 
   void CloseInOrder(CloseReason reason) override {
     if (connected() || reason == CloseReason::kShutdown) {
@@ -362,7 +367,7 @@ class ForwardConnection final : public PumpedConnection,
   std::array<Flow, 2> flows_;                // From the client, and to it.
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   std::unique_ptr<Retry> retry_;             // While a backlog is full.
-  // Where it has to do with other listeners of the daemon.
+  // Not null where it has to do with other listeners of the daemon.
   std::unique_ptr<ForwardTrail> trail_;
   TimePoint connect_by_;
   State state_ = State::kConnecting;

@@ -15,7 +15,7 @@
 namespace portreeve::server {
 namespace {
 
-// Of a literal; a name may be anything.
+// Gives the address of a literal; a name may be anything.
 std::optional<Inet::Address> AddressOf(const WhereToConnect<Inet>& where) {
   boost::system::error_code is_name;
   const auto address = asio::ip::make_address(where.host, is_name);
@@ -29,7 +29,7 @@ std::optional<std::pair<dev_t, ino_t>> FileAt(const std::string& path) {
   return std::pair(file.st_dev, file.st_ino);
 }
 
-// Where `fd` is bound to; nothing where that cannot be known.
+// Gives what `fd` is bound to; nothing where that cannot be known.
 std::optional<AnyAddress> NameOf(int fd) {
   asio::generic::stream_protocol::endpoint local;
   auto size = static_cast<socklen_t>(local.capacity());
@@ -42,7 +42,7 @@ uint16_t PortOf(const AnyAddress& address) {
   return std::get<Inet::Address>(address).port();
 }
 
-// Of an address that some listener forwards to, mostly one.
+// Each is an address that some listener forwards to; mostly there is one.
 constexpr size_t kMostElsewhere = 64;
 
 bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
@@ -170,7 +170,7 @@ bool ForwardLoops::LeadsTo(
   std::set<Id> seen;
   while (!is_reached(upstream)) {
     const Id next = Find(upstream);
-    // A circle that does not lead here is none of this one's.
+    // A circle that does not lead here does not concern this listener.
     if (next == 0 || !seen.insert(next).second) return false;
     upstream = listeners_.at(next).listener.upstream;
   }
@@ -181,7 +181,7 @@ ForwardLoops::SharedPassed ForwardLoops::PassedBy(
     const AnyAddress& peer, const AnyAddress& local) const {
   const auto* file = std::get_if<Unix::Address>(&peer);
   if (file != nullptr && file->path().empty()) return nullptr;
-  // Waits for a connection that is just being made.
+  // This waits for a connection that is just being made.
   const MutexLock lock(mutex_);
   const auto found = connections_.find(
       file != nullptr ? Ends(peer, AnyAddress()) : Ends(peer, local));

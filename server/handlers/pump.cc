@@ -20,13 +20,13 @@
 namespace portreeve::server {
 namespace {
 
-// What recv(2) is asked for.  A source that fills it is one that sends much.
+// How much recv(2) is asked for.  A source that fills this sends much.
 constexpr size_t kCopyBytes = Outbox::kMostBytes;
 
 std::atomic<int64_t> held_in_copies = 0;
 
-// Of splice(2): not the socket's fault, but a seccomp filter's, or that of a
-// kind of socket that cannot.
+// Whether this error of splice(2) is no failure of the socket: a seccomp filter
+// refuses the call, or this kind of socket cannot do it.
 bool CannotSplice(int error) {
   return error == ENOSYS || error == EPERM || error == EINVAL;
 }
@@ -57,7 +57,7 @@ Pump::State Pump::Run(Lane& lane, int source, int target,
     }
     if (met_eof_) return State::kEnded;
     if (!readable_) return State::kAwaitsSource;
-    // As a rule more has come by then, which is carried at less cost.
+    // Usually more has come by then, which is carried at less cost.
     if (looks_later_) {
       looks_later_ = false;
       return State::kHasMore;
@@ -116,11 +116,11 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
   if (size <= 0) return OnReceiveResult(size);
   received_ += size;
   bulk_ = size == static_cast<ssize_t>(kCopyBytes);
-  // That was all; what comes later is told of, but for the end of file that was
-  // told of already.
+  // That was all.  Epoll reports what comes later, but not an end of file that
+  // it has reported already.
   if (!bulk_ && short_reads_are_all_ && !hung_up_) readable_ = false;
   PrepareToSend(target);
-  // Bulk would fill the outbox.
+  // Bulk does not go there, since it would fill the outbox.
   if (!outgoing.empty() && !bulk_) {
     in_outbox_ = static_cast<uint32_t>(size);
     lane.outbox().Send(target, static_cast<size_t>(size), sender, tag);
@@ -136,7 +136,8 @@ std::optional<Pump::State> Pump::Copy(Lane& lane, int source, int target,
   const ssize_t taken = sent < 0 ? 0 : sent;
   Hold(lane, {space + taken, static_cast<size_t>(size - taken)});
   if (out_of_memory_) return State::kOutOfMemory;
-  // What was taken in part is tried again: only EAGAIN makes epoll tell.
+  // What was taken in part is tried again, since only after EAGAIN does epoll
+  // report.
   return sent < 0 ? std::optional(State::kAwaitsTarget) : std::nullopt;
 }
 
@@ -150,18 +151,18 @@ bool Pump::OnSent(Lane& lane, ssize_t result, std::string_view message) {
   return !message.empty() || readable_;
 }
 
-// However little it gives, there may be more: a pipe is full when its slots
-// are, and a segment of the network may take a whole one.
+// However little splice(2) gives, there may be more: a pipe is full when its
+// slots are, and a segment of the network may take a whole slot.
 std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
   const ssize_t size = splice(source, nullptr, pipe_->write().get(), nullptr,
                               kMostHeld, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (size <= 0) {
-    // An end of file, or that it cannot: recv(2) says whether that is so, for
-    // splice(2) gives 0 before urgent data, too.
+    // This is an end of file, or a socket that cannot be spliced.  recv(2) says
+    // which, since splice(2) gives 0 before urgent data, too.
     const bool asks_again = size == 0 || CannotSplice(errno);
     if (asks_again) splices_ = false;
     const auto state = asks_again ? std::nullopt : OnReceiveResult(size);
-    // Nothing is in it: somebody else may use it.
+    // The pipe is empty, so that somebody else may use it.
     lane.pipes().GiveBack(std::move(pipe_));
     return state;
   }
@@ -173,7 +174,7 @@ std::optional<Pump::State> Pump::Splice(Lane& lane, int source) {
   return std::nullopt;
 }
 
-// What is in the pipe, which cannot be spliced, is held as a copy.  False if it
+// Holds as a copy what is in the pipe and cannot be spliced.  Gives false if it
 // cannot be read.
 bool Pump::TakeFromPipe(Lane& lane) {
   HeldCopy copy = MakeCopy(held());

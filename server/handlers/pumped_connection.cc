@@ -85,8 +85,8 @@ void PumpedConnection::OnState(size_t flow, Pump::State state) {
 }
 
 void PumpedConnection::OnEnded(size_t flow) {
-  // A send to the source that is not told of yet may have taken the error that
-  // its end was.
+  // A send to the source, whose result is not known yet, may have taken the
+  // error that was the cause of its end.
   const Side source = Side(flow);
   if (FlowTo(source).pump.sending()) {
     Settle();
@@ -101,7 +101,7 @@ void PumpedConnection::OnEnded(size_t flow) {
 
 void PumpedConnection::OnBlocked(size_t flow) {
   flows()[flow].blocked = true;
-  // The other side is told of as writable from the beginning.
+  // The other side is reported as writable from the beginning.
   if (TargetOf(flow) == kClient && !WatchWritable()) {
     return EndWith(CloseReason::kForced);
   }
@@ -123,7 +123,7 @@ void PumpedConnection::Publish() {
   SetToWrite(to_client.held());
 }
 
-// When what is held becomes too old; the end of time for never.
+// Gives when what is held becomes too old; the end of time for never.
 TimePoint PumpedConnection::TooOldAt(size_t flow) {
   const auto& held_since = flows()[flow].pump.held_since();
   const auto limit = AgeLimitOf(flow).at_most();
@@ -171,7 +171,7 @@ void PumpedConnection::EndByDaemon(CloseReason reason) {
   if (cut_off() == CutOff::kGetsFin) return End(How::kAtOnce, How::kAtOnce);
   const How client = HowToCutOff(kClient);
   Publish();
-  // What the reset throws away was not sent.
+  // What the reset throws away does not count as sent.
   if (client == How::kReset) {
     SetSent(bytes_sent() - UnsentBytes(DescriptorOf(kClient)));
   }
@@ -186,7 +186,8 @@ DirectConnection::How PumpedConnection::HowToCutOff(Side side) {
   return FlowTo(side).ended ? How::kInOrder : How::kReset;
 }
 
-// Nothing of it is in the outbox afterwards.
+// Has the outbox do what it has of this connection, so that nothing is left
+// there.
 void PumpedConnection::Settle() {
   for (const Flow& flow : flows()) {
     if (flow.pump.sending()) return lane().outbox().Settle(*this);
@@ -195,7 +196,7 @@ void PumpedConnection::Settle() {
 
 void PumpedConnection::End(How client, How upstream) {
   Settle();
-  if (finished()) return;  // By that.
+  if (finished()) return;  // Settle() has ended it.
   Publish();
   FinishSides(client, upstream);
 }
