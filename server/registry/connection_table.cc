@@ -9,7 +9,7 @@
 namespace portreeve::server {
 namespace {
 
-// With these reasons the peer still gets data until the handler ends.
+// Whether the peer still gets data until the handler ends.
 bool GoesOn(CloseReason reason) {
   return reason == CloseReason::kNone || reason == CloseReason::kPeerClosed ||
          reason == CloseReason::kUpstreamClosed;

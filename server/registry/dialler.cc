@@ -15,7 +15,7 @@
 
 namespace portreeve::server {
 
-// One call, from when it is found good until its connection is closed.
+// A call, from when it is found good until its connection is closed.
 struct Dialler::Dial {
   explicit Dial(const Executor& executor) : interrupt(executor) {}
 
@@ -23,7 +23,7 @@ struct Dialler::Dial {
   AnyWhereToConnect where;
   ConnectOptions options;
   const Ivar<> interrupt;
-  std::shared_ptr<StreamConnection> connection;  // Once it is connected.
+  std::shared_ptr<StreamConnection> connection;  // Null until it is connected.
   std::shared_ptr<const LiveConnection> live;
 };
 
@@ -127,7 +127,8 @@ StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
 
 // Throws only where there is no memory for a connection.
 Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
-  // Of a shared one: the call may be over before its client is gone.
+  // The lambda shares the Dial, since the call may be over before its client is
+  // gone.
   broken.Upon([dial] { dial->interrupt.FillIfEmpty(); });
   ConnectOptions options = dial->options;
   options.interrupt = dial->interrupt.deferred();
@@ -174,7 +175,7 @@ void Dialler::Begin(const SharedDial& dial,
                                   RecordOf(*dial->live), nullptr);
 }
 
-// What Begin() has left half done.
+// Undoes what Begin() has left half done.
 void Dialler::GiveUp(const SharedDial& dial) {
   if (dial->connection == nullptr) return;
   (void)shared_.connections.Remove(dial->connection->id());

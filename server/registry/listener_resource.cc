@@ -30,7 +30,7 @@ absl::Status WithListenField(const absl::Status& status,
   return WithFieldPrefix(status, is_inet ? "inet.address" : "unix_socket.path");
 }
 
-// Whether all that comes to its address and port is its own.
+// Whether all that comes to the listener's address and port is its own.
 bool IsAlone(const AnyWhereToListen& where) {
   const auto* const inet = std::get_if<WhereToListen<Inet>>(&where);
   return inet == nullptr ||
@@ -57,7 +57,7 @@ ListenerResource::ListenerResource(const Executor& executor,
       workers_(executor, uid_, [this] { UpdateAccepting(); }),
       forward_id_(shared.loops.NewId()) {}
 
-// Something may hold the monitor longer.
+// Others may hold the monitor longer, and so it is detached.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
 absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
@@ -175,8 +175,9 @@ ListenerRecord ListenerResource::Record() const {
 }
 
 size_t ListenerResource::MemoryUse() const {
-  // With its socket's place in the poller and the registry; and the spec, as it
-  // is sent and as a message, whose strings are objects of their own.
+  // This includes its socket's place in the poller and the registry.  The spec
+  // is there as it is sent and as a message, whose strings are objects of their
+  // own.
   constexpr size_t kWithoutSpec = 5 << 10;
   return kWithoutSpec + 3 * spec_->encoded().size();
 }
@@ -226,13 +227,13 @@ Deferred<> ListenerResource::Close(ExistingConnections existing,
   return shown.deferred();
 }
 
-// Of those whose clients have not ended them.
+// Cuts the streams whose clients have not ended them.
 void ListenerResource::CutStreams() {
   const auto connections = server_->connections();  // A copy: they leave it.
   for (const auto& [id, connection] : connections) {
     const auto live = shared_.connections.Find(id);
     const Claim* const claim = live ? live->facts.claim.get() : nullptr;
-    // What is no coroutine's is no StreamConnection.
+    // Only a coroutine's connection is a StreamConnection.
     if (claim == nullptr || !claim->begun) continue;
     if (claim->ended().determined()) continue;
     CutStream(static_cast<StreamConnection&>(*connection),

@@ -15,7 +15,7 @@
 namespace portreeve::server {
 namespace {
 
-// So that one line stays readable.
+// The names are bounded so that one line stays readable.
 constexpr size_t kMostNames = 20;
 
 std::string List(std::vector<std::string> names) {
@@ -27,8 +27,8 @@ std::string List(std::vector<std::string> names) {
   return absl::StrJoin(names, ", ");
 }
 
-// A pipe would hold up the caller until somebody writes to it, and is empty
-// once it was read.
+// Refuses a pipe, which would hold up the caller until somebody writes to it,
+// and is empty once it was read.
 absl::StatusOr<Policy> ReadAgain(const std::string& path) {
   struct stat file {};
   if (stat(path.c_str(), &file) != 0) return ErrnoError(errno, "open", path);

@@ -151,7 +151,8 @@ void Registry::Add(const Resource& resource) {
   listeners_.emplace(resource->id(), resource);
   listener_memory_ += resource->MemoryUse();
   const auto running = running_.insert(running_.end(), resource);
-  // The number when close begins, so that the order is that of the closes.
+  // The number is given when close begins, so that the order is that of the
+  // closes.
   resource->close_started().Upon(
       [this, resource] { resource->set_close_number(++last_closed_); });
   resource->handlers_determined().Upon(
@@ -256,7 +257,7 @@ absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
   if (!listener.ok()) return listener.status();
   const Deferred<> closed = (*listener)->Close(existing, CloseCause::kCalled,
                                                CloseReason::kListenerClosed);
-  // With connections to close, `closed` waits for them, too.
+  // If connections have to be closed, `closed` waits for them, too.
   return Await(*listener, wait_for == v1::WAIT_FOR_CLOSE_FINISHED
                               ? closed
                               : WaitDeferred(**listener, wait_for));
@@ -327,7 +328,7 @@ Task<> Registry::TearDown() {
   dialler_.CloseAll(ExistingConnections::kReset);
   const std::list<Resource> running = running_;
   for (const Resource& resource : running) co_await resource->TearDown();
-  // Determined by the last of what is posted to this object.
+  // The last of what is posted to this object determines this.
   co_await AllHandlersDetermined().Wait();
 }
 

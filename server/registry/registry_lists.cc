@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kListenerList[] = "listeners";
 
-// Which list a request is about: the filter is a part of it.
+// Gives which list a request is about; the filter is a part of that.
 std::string ConnectionList(const std::string& listener) {
   return listener.empty() ? "connections" : ListenerName(listener);
 }

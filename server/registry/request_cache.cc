@@ -8,13 +8,13 @@
 
 namespace portreeve::server {
 
-// One text for each key: a request_id has no NUL.
+// Gives one text for each key, since a request_id has no NUL.
 std::string RequestCache::Joined(const RequestKey& key) {
   return absl::StrCat(key.request_id, std::string(1, '\0'), key.caller);
 }
 
 size_t RequestCache::MemoryOf(const std::string& key, const Entry& entry) {
-  // Of the node, its places in the table and in the queue.
+  // What the node takes, and its places in the table and in the queue.
   constexpr size_t kFrame = sizeof(Entries::value_type) + 6 * sizeof(void*);
   return kFrame + key.capacity() + entry.fingerprint.capacity() +
          entry.answer.capacity();
