@@ -35,7 +35,8 @@ std::optional<DataBlock> ReceiveBlock(
   thread_local DataBlock space(kMaxServerDataBytes);
   const std::optional<size_t> size = receive(space.bytes());
   if (!size) return std::nullopt;
-  // Bulk is not copied; but little would hold a lot of memory.
+  // Bulk is not copied, but a few bytes are, since they would hold a lot of
+  // memory.
   if (*size < kMaxServerDataBytes / 4) {
     return DataBlock(space.data().substr(0, *size));
   }

@@ -32,7 +32,8 @@ Task<> Serve(SharedOptions options, StreamConnection& connection) {
   co_await FirstOf(OfferUntilTaken(options, claim, connection.id()),
                    Await(connection.closed()), PeerReset(*connection.socket()));
   if (!claim->is_taken()) {
-    // Reset by its peer it has that reason already; closed, this does nothing.
+    // A connection that its peer has reset has that reason already; for a
+    // closed one this does nothing.
     connection.Close(ExistingConnections::kReset, CloseReason::kUnclaimed);
     co_return;
   }

@@ -52,7 +52,7 @@ StreamPolicy::Action StreamPolicy::OnStreamEnd() {
 StreamPolicy::Action StreamPolicy::OnBroken(bool peer_has_all) {
   Action action;
   is_broken_ = true;
-  // What was to come is nothing, or is not awaited.
+  // Nothing was still to come, or nobody waits for it.
   if (!goes_on()) return action;
   action.close = peer_has_all ? Close::kInOrder : Close::kReset;
   action.reason = broken_reason_;

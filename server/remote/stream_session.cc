@@ -40,7 +40,7 @@ absl::Status AfterTheEnd() {
   return InvalidField("data", "nothing may follow `eof` and `done`");
 }
 
-// What is wrong with `message` whatever came before it.
+// Gives what is wrong with `message`, whatever came before it.
 absl::Status Check(const ClientMessage& message) {
   if (message.data && message.data->size() > kMaxClientDataBytes) {
     return InvalidField(
@@ -60,7 +60,7 @@ absl::Status Check(const ClientMessage& message) {
   }
 }
 
-// Of one that is all right.
+// Gives the kind of a message that Check() has found right.
 StreamPolicy::Frame KindOf(const ClientMessage& message) {
   if (message.data) return StreamPolicy::Frame::kData;
   switch (message.frame.kind_case()) {
@@ -92,7 +92,7 @@ class Session {
     stream_->BeginConnection();
     v1::ServerFrame opened;
     *opened.mutable_opened()->mutable_connection() = options_.describe();
-    // Small enough to need no client that reads.
+    // This is small enough to need no client that reads.
     co_await stream_->Write(std::move(opened));
     writer().HoldBack();
     if (socket().is_open()) stream_->Join(socket().Share());
@@ -111,7 +111,7 @@ class Session {
   SocketCore& socket() { return *connection_->socket(); }
   Writer& writer() { return connection_->writer(); }
 
-  // All of `action` but its frames.
+  // Does all of `action` but its frames.
   void Do(const StreamPolicy::Action& action,
           const std::string& error = std::string()) {
     if (action.half_close) writer().HalfClose();
@@ -177,7 +177,7 @@ class Session {
     }
   }
 
-  // From the client to the peer.
+  // Carries frames from the client to the peer.
   Task<> PumpUp() {
     while (policy_.may_read()) {
       const bool nothing_waits = connection_->bytes_to_write() == 0;
@@ -199,7 +199,7 @@ class Session {
     }
   }
 
-  // How many bytes of data it has brought.
+  // Takes a message, and gives how many bytes of data it has brought.
   size_t Take(ClientMessage message) {
     if (message.frame.has_data()) {
       const auto data =
@@ -223,16 +223,16 @@ class Session {
     return size;
   }
 
-  // What the client does next may be an answer to what the peer did after its
-  // end, carried by other threads while this one has not read the end yet: the
-  // end was first.
+  // Notes the peer's end where it was first: what the client does next may be
+  // an answer to it, which other threads have carried while this one has not
+  // read that end yet.
   void NotePeersEnd() {
     if (socket().HasPeerEnded()) {
       connection_->NoteReason(CloseReason::kPeerClosed);
     }
   }
 
-  // From the peer to the client.
+  // Carries bytes from the peer to the client.
   Task<> PumpDown() {
     Reader& reader = connection_->reader();
     const auto try_read = [&reader](std::span<char> space) {
@@ -250,7 +250,7 @@ class Session {
       co_await reader.WaitUntilReadable();
       if (!co_await stream_->DataTaken()) co_return;
     }
-    // Closed, its Reader gives an end that is not the peer's.
+    // The Reader of a closed socket gives an end that is not the peer's.
     if (!socket().is_open()) co_return;
     if (socket().HasFailed() &&
         connection_->reason() != CloseReason::kPeerClosed) {
@@ -286,7 +286,7 @@ class Session {
     Do(policy_.OnPeerReset());
   }
 
-  // The descriptor is closed.
+  // Tells the client the end; the descriptor is closed.
   Task<> Conclude() {
     stream_->EndConnection();
     const CloseReason reason = connection_->reason();
@@ -315,7 +315,7 @@ class Session {
   const std::shared_ptr<StreamConnection> connection_;
   const StreamSessionOptions options_;
   StreamPolicy policy_;
-  absl::Status violation_;  // Of the client, against the contract.
+  absl::Status violation_;  // What the client did against the contract.
   std::string tail_;
 };
 
