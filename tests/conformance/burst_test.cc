@@ -1,5 +1,6 @@
-// SPEC S3: the handler is never called after a close, wherever in a burst of
-// accepts the close comes; and a server torn down there leaves nothing behind.
+// CONFORMANCE S3: the handler is never called after a close, wherever in a
+// burst of accepts the close comes; and a server torn down there leaves nothing
+// behind.
 #include <memory>
 #include <optional>
 

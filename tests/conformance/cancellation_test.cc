@@ -1,5 +1,6 @@
-// SPEC C2-C4: cancelled at any await point, connect and with_connection leave
-// nothing behind: f is joined, and no descriptor, coroutine or timer stays.
+// CONFORMANCE C2-C4: cancelled at any await point, connect and with_connection
+// leave nothing behind: f is joined, and no descriptor, coroutine or timer
+// stays.
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <functional>

@@ -97,7 +97,7 @@ TEST_F(ExistingConnectionsTest, M2_ForcedAfter30s) {
   EXPECT_EQ(called, Texts());
 }
 
-// SPEC S9: a client that leaves meanwhile is not waited for.
+// CONFORMANCE S9: a client that leaves meanwhile is not waited for.
 TEST_F(ExistingConnectionsTest, M2_TheClientLeavesWhileFlushing) {
   auto [server, client, call] = StartServing();
   call.writer->Write(std::string(kBigBytes, 'x'));

@@ -1,5 +1,5 @@
 // Scenarios (d), continued: errors beside and after the handler, and errors of
-// clients that have left.  SPEC S9.
+// clients that have left.  CONFORMANCE S9.
 #include <stdexcept>
 
 #include "tests/conformance/both_kinds.h"
@@ -155,7 +155,7 @@ TEST_F(ServerTest, D14b_ErrorAfterTheClientWasNoticedToHaveLeft) {
   WaitForNoConnections(server);
 }
 
-// SPEC S9.  In the original the client holds its slot for 30 s more.
+// CONFORMANCE S9.  In the original the client holds its slot for 30 s more.
 TEST_F(ServerTest, AClientThatLeavesIsCountedOutAtOnce) {
   Texts called;
   auto& server = Create(Steered(), WithMaxConnections(1), NoteIn(called));
@@ -199,7 +199,7 @@ TEST_F(ServerTest, AClientThatLeavesDuringTheFlushIsCountedOutAtOnce) {
   EXPECT_FALSE(server.is_closed());
 }
 
-// SPEC S9: also after a reset, reads give end of file, and no error.
+// CONFORMANCE S9: also after a reset, reads give end of file, and no error.
 TEST_F(ServerTest, AResetReadsAsEndOfFile) {
   auto& server = Create(Echo());
   RawClient client = ConnectedClient(server);

@@ -1,5 +1,5 @@
 // Scenarios (k): a client that leaves is never its handler's error, whatever
-// step the handler is in.  SPEC S9.
+// step the handler is in.  CONFORMANCE S9.
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>

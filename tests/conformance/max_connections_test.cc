@@ -200,8 +200,8 @@ TEST_F(ServerTest, C4b_ABatchEndsAtTheLimit) {
   EXPECT_EQ(server.any_server().accepted_total(), 5);
 }
 
-// SPEC S5: the limit holds in every step, for the descriptors too: accept(2) is
-// not called without a free slot.
+// CONFORMANCE S5: the limit holds in every step, for the descriptors too:
+// accept(2) is not called without a free slot.
 TEST_F(ServerTest, TheLimitIsExactInEveryStep) {
   constexpr int kClients = 12;
   for (const int batch : {1, 2, 16}) {
@@ -239,7 +239,7 @@ TEST_F(ServerTest, TheLimitIsExactInEveryStep) {
   }
 }
 
-// SPEC S5.
+// CONFORMANCE S5.
 TEST_F(ServerTest, TheLimitIsReportedAtMostOnceAMinute) {
   auto& server = Create(Echo(), WithMaxConnections(1));
   size_t calls = 0;
@@ -264,7 +264,7 @@ TEST_F(ServerTest, TheLimitIsReportedAtMostOnceAMinute) {
   EXPECT_EQ(reach_the_limit().size(), 0u);
 }
 
-// SPEC S5; the original takes the larger of the two.
+// CONFORMANCE S5; the original takes the larger of the two.
 TEST(MaxConnectionsTest, TheDefaultLeavesDescriptorsFree) {
   rlimit old;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);

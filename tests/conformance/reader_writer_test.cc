@@ -1,4 +1,4 @@
-// Scenarios g3-g7 and SPEC C7, C8: what Reader and Writer do.
+// Scenarios g3-g7 and CONFORMANCE C7, C8: what Reader and Writer do.
 #include <algorithm>
 #include <optional>
 #include <span>

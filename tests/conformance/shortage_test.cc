@@ -1,4 +1,5 @@
-// SPEC S10 and S5: no descriptors left, and the bound that servers share.
+// CONFORMANCE S10 and S5: no descriptors left, and the bound that servers
+// share.
 #include <sys/resource.h>
 #include <sys/time.h>
 

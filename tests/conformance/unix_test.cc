@@ -1,4 +1,4 @@
-// Scenarios (i) and SPEC S12: unix sockets and their files.
+// Scenarios (i) and CONFORMANCE S12: unix sockets and their files.
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>

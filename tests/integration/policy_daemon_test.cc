@@ -1,5 +1,4 @@
-// A policy file in force: what listeners, forward handlers and Dial may not
-// (SPEC section 4).
+// A policy file in force: what listeners, forward handlers and Dial may not.
 #include <gtest/gtest.h>
 
 #include <filesystem>

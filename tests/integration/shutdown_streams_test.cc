@@ -1,5 +1,4 @@
-// How portreeved ends with live streams: Attach, Dial, Handle and watches
-// (SPEC section 3, API.md "Attach and Dial").
+// How portreeved ends with live streams: Attach, Dial, Handle and watches.
 #include <gtest/gtest.h>
 #include <signal.h>
 

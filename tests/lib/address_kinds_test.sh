@@ -1,6 +1,5 @@
 #!/bin/bash
-# Inet and Unix are two types: what mixes them does not compile (SPEC section
-# 1).  Runs where the sources of //lib are, with the compiler of the build.
+# Inet and Unix are two types: what mixes them does not compile.  Runs where the sources of //lib are, with the compiler of the build.
 set -u
 
 failures=0

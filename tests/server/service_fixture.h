@@ -33,7 +33,7 @@
 
 namespace portreeve::testing {
 
-// A refusal as API.md has it: what is in the status and in its details.
+// A refusal: what is in the status and in its details.
 struct Refusal {
   grpc::StatusCode code = grpc::StatusCode::OK;
   std::string reason;  // "" without an ErrorInfo.
@@ -42,7 +42,7 @@ struct Refusal {
   std::string message;
 };
 
-// Fails the test where the details are not what API.md says.
+// Fails the test where the details are not as the protos say.
 Refusal RefusalOf(const grpc::Status& status);
 
 // "CODE / REASON / FIELD", with codes as numbers; "OK".

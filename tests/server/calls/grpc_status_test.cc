@@ -1,4 +1,4 @@
-// The one map from errors to gRPC, row by row of API.md's table.
+// The one map from errors to gRPC, row by row.
 #include "server/calls/grpc_status.h"
 
 #include <errno.h>

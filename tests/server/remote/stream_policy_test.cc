@@ -1,5 +1,5 @@
 // StreamPolicy under every short sequence of events, against the contract
-// (API.md "Attach and Dial").
+// (proto/portreeve/v1/connection.proto).
 #include "server/remote/stream_policy.h"
 
 #include <gtest/gtest.h>
