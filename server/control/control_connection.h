@@ -88,6 +88,9 @@ class ControlConnection {
   // Whether the client has made a call.
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
+  // The most that it has carried at a time since none of those that have ended
+  // was left.
+  int most_carried() const { return most_of_connections_; }
 
   // Gives the most connections that it has carried of late.
   int Carried(TimePoint now) const;

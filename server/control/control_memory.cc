@@ -61,26 +61,32 @@ MemoryPolicy::Alarm MemoryPolicy::Look(TimePoint now, int64_t bytes,
   KeepCredit(now, credit);
   const int64_t excess = bytes - credit_ - limit_;
   const bool is_growth = growth > limit_ / part;
-  if (excess > 0 || is_growth) alert_until_ = After(now, kAlert);
+  const int64_t before = std::min<int64_t>(older_.unaccounted, 0);
+  const bool is_beyond = IsMuch(bytes - before - credit_);
+  if (excess > 0 || (is_growth && is_beyond)) {
+    alert_until_ = After(now, kAlert);
+  }
   if (IsLevel(now, excess)) return Alarm::kLevel;
   if (!is_growth) return Alarm::kNone;
-  const int64_t before = std::min<int64_t>(older_.unaccounted, 0);
   older_ = newer_ = memory;
-  return bytes - before - credit_ > limit_ / kGrowthPart
-             ? Alarm::kGrowth
-             : Alarm::kGrowthWithinCredit;
+  return is_beyond ? Alarm::kGrowth : Alarm::kGrowthWithinCredit;
 }
 
 void MemoryPolicy::KeepCredit(TimePoint now, int64_t credit) {
-  if (credit >= credit_ || now >= credit_until_) {
-    credit_ = credit;
-    credit_until_ = After(now, kAfterCarrying);
-    credit_has_fallen_ = false;
-  } else if (!credit_has_fallen_ && credit_ - credit > limit_ / kGrowthPart) {
-    credit_has_fallen_ = true;
-    num_trimmed_ = 0;
-    TrimAt(After(now, kTrimAfter[0]));
+  if (!credit_marked_ || now - *credit_marked_ >= kAfterCarrying) {
+    credit_marked_ = now;
+    older_credit_ = newer_credit_;
+    newer_credit_ = credit;
   }
+  newer_credit_ = std::max(newer_credit_, credit);
+  credit_ = std::max(older_credit_, newer_credit_);
+  const bool has_fallen = IsMuch(credit_ - credit);
+  if (has_fallen && !credit_has_fallen_) TrimAnew(now);
+  credit_has_fallen_ = has_fallen;
+}
+
+void MemoryPolicy::OnServerEnded(TimePoint now, int64_t credit) {
+  if (IsMuch(credit)) TrimAnew(now);
 }
 
 bool MemoryPolicy::IsLevel(TimePoint now, int64_t excess) {
@@ -98,7 +104,9 @@ bool MemoryPolicy::IsLevel(TimePoint now, int64_t excess) {
          now - *too_large_since_ >= kTrimFirst;
 }
 
-void MemoryPolicy::OnShutDown(TimePoint now) {
+void MemoryPolicy::OnShutDown(TimePoint now) { TrimAnew(now); }
+
+void MemoryPolicy::TrimAnew(TimePoint now) {
   num_trimmed_ = 0;
   TrimAt(After(now, kTrimAfter[0]));
 }

@@ -42,8 +42,8 @@ class MemoryPolicy {
   static constexpr Duration kTrimFirst = std::chrono::milliseconds(100);
   static constexpr int64_t kTrimFirstPart = 32;
 
-  // How long memory is put down to connections that clients have served, which
-  // may have left it in the heap.  It is trimmed meanwhile.
+  // How long at the least memory is put down to connections that clients have
+  // served, which may have left it in the heap.  It is trimmed meanwhile.
   static constexpr Duration kAfterCarrying = std::chrono::seconds(10);
 
   explicit MemoryPolicy(int64_t limit) : limit_(limit) {}
@@ -70,6 +70,10 @@ class MemoryPolicy {
 
   bool IsOnAlert(TimePoint now) const { return now < alert_until_; }
 
+  // A client has ended that served connections, of which the credit was so
+  // much: what they had is given back while nobody may be there to be looked
+  // at.
+  void OnServerEnded(TimePoint now, int64_t credit);
   // A connection was shut down.
   void OnShutDown(TimePoint now);
   // Gives when to trim the heap next; nullopt: not at all.
@@ -84,8 +88,11 @@ class MemoryPolicy {
     int64_t most_credit = 0;  // The most credit since then.
   };
 
+  // Whether so much must not come at once.
+  bool IsMuch(int64_t bytes) const { return bytes > limit_ / kGrowthPart; }
   void KeepCredit(TimePoint now, int64_t credit);
   bool IsLevel(TimePoint now, int64_t excess);
+  void TrimAnew(TimePoint now);
   void TrimAt(TimePoint latest);
 
   const int64_t limit_;
@@ -94,9 +101,13 @@ class MemoryPolicy {
   Memory older_;
   Memory newer_;
   std::optional<TimePoint> marked_;
-  int64_t credit_ = 0;  // The most credit of late.
-  TimePoint credit_until_{};
-  bool credit_has_fallen_ = false;  // By much, since then.
+  // The most credit of late: of the last two times of kAfterCarrying, each of
+  // which ends with the first look after it.
+  int64_t credit_ = 0;
+  int64_t older_credit_ = 0;
+  int64_t newer_credit_ = 0;
+  std::optional<TimePoint> credit_marked_;
+  bool credit_has_fallen_ = false;  // By much.
   std::optional<TimePoint> last_look_;
   std::optional<TimePoint> too_large_since_;  // Seen without a pause.
   TimePoint alert_until_{};

@@ -102,11 +102,23 @@ bool ControlTable::IsBusier(const Busy& a, const Busy& b) {
   return a.activity > b.activity;
 }
 
+std::vector<ControlTable::Busy> ControlTable::Found(Whom whom) const {
+  switch (whom) {
+    case Whom::kBusiest:
+    case Whom::kAllAsBusy:
+      return BusyOnes(kOneWindow);
+    case Whom::kAllBeyondCredit:
+      return BusyOnes(kActivityOfCarrying);
+    case Whom::kWhoSendsMuch:
+      return SendingOnes();
+    case Whom::kEvenThoseThatCarry:
+      return HoldingOnes();
+  }
+  return {};
+}
+
 void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
-  const std::vector<Busy> busy =
-      whom == Whom::kEvenThoseThatCarry ? HoldingOnes()
-      : whom == Whom::kAllBeyondCredit  ? BusyOnes(kActivityOfCarrying)
-                                        : BusyOnes(kOneWindow);
+  const std::vector<Busy> busy = Found(whom);
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;
     ShutDown(*one.connection, why);
@@ -150,6 +162,18 @@ std::vector<ControlTable::Busy> ControlTable::BusyOnes(
   if (busy.empty()) busy = std::move(carrying);
   std::sort(busy.begin(), busy.end(), &IsBusier);
   return busy;
+}
+
+std::vector<ControlTable::Busy> ControlTable::SendingOnes() const {
+  const TimePoint now = clock_();
+  std::vector<Busy> sending;
+  for (const auto& connection : OpenOnes()) {
+    const int64_t more = connection->SentOfLate(now) -
+                         connection->Carried(now) * kActivityOfCarrying;
+    if (more >= kMuch) sending.push_back({connection, more});
+  }
+  std::sort(sending.begin(), sending.end(), &IsBusier);
+  return sending;
 }
 
 std::vector<ControlTable::Busy> ControlTable::HoldingOnes() const {

@@ -79,12 +79,17 @@ class ControlTable {
   // fast.
   static constexpr int64_t kLeastOfCarrying = 64 << 10;
 
+  // What is much where the process grows as it may.
+  static constexpr int64_t kMuch = 128 << 10;
+
   // Ends the busiest client, or all that are nearly as busy, of those whose
   // activity is kLeastActivity or more and who carry no connections.  Where
   // there are none, it takes those who carry some, and have sent
   // kLeastOfCarrying or more: what gRPC is slow to be done with, in a flood of
   // others, is not their fault.  kAllBeyondCredit: for those who carry, what
   // may be a message and a window of each of their connections does not count.
+  // kWhoSendsMuch: the same, and of all only those who have sent kMuch or more
+  // that nothing explains, be it a whole request that is on its way.
   // kEvenThoseThatCarry: it takes those who carry none and hold, or have sent
   // unexplained, kLeastHeld or more; where there are none, or those who carry
   // some have far more, it takes the latter, without what is expected for their
@@ -94,6 +99,7 @@ class ControlTable {
     kBusiest,
     kAllAsBusy,
     kAllBeyondCredit,
+    kWhoSendsMuch,
     kEvenThoseThatCarry
   };
   void ShutDownBusiest(Whom whom, const std::string& why);
@@ -110,9 +116,12 @@ class ControlTable {
   };
   static bool IsBusier(const Busy& a, const Busy& b);
   std::vector<std::shared_ptr<ControlConnection>> OpenOnes() const;
+  // Gives those that `whom` means, the busiest first.
+  std::vector<Busy> Found(Whom whom) const;
   // Gives the busiest first; where a client carries connections, `of_carrying`
   // bytes for each of them do not count.
   std::vector<Busy> BusyOnes(int64_t of_carrying) const;
+  std::vector<Busy> SendingOnes() const;
   std::vector<Busy> HoldingOnes() const;
   bool MayLog();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "lib/base/guarded.h"
@@ -14,6 +15,17 @@ namespace {
 // looking takes a small part of the loop's time.
 constexpr std::chrono::milliseconds kLookInterval{5};
 constexpr std::chrono::microseconds kLookIntervalOfEach{100};
+
+// What gRPC and the heap may have for a connection that a client serves while
+// all of them are busy; half of it, and less, once they wait for their peers.
+constexpr int64_t kOfCarrying = 1 << 20;
+
+// How long the bytes of all may be too many, unless they are far too many:
+// requests that are on their way explain themselves once they are whole.
+constexpr std::chrono::milliseconds kOnTheirWay{50};
+// What comes sooner after it belongs to the same.
+constexpr std::chrono::milliseconds kBetweenFloods{200};
+constexpr int64_t kFarTooManyOfAll = 4 * FloodPolicy::kMostBytesOfAll;
 
 }  // namespace
 
@@ -32,7 +44,13 @@ void FloodWatch::OnBytes(Client& client) {
 
 void FloodWatch::OnEnded(Client& client) {
   active_.erase(&client);
-  if (client.connection().is_shut_down()) GoOn();
+  const TimePoint now = time_.Now();
+  if (client.connection().is_shut_down()) NoteShutdowns(now);
+  // What is left of the connections that it served is not to be anybody else's
+  // fault, though nobody may send by then.
+  memory_.policy().OnServerEnded(
+      now, client.connection().most_carried() * kOfCarrying);
+  GoOn();
 }
 
 void FloodWatch::Close() {
@@ -41,15 +59,20 @@ void FloodWatch::Close() {
 }
 
 void FloodWatch::GoOn() {
-  if (timer_.armed()) return;
+  const std::optional<TimePoint> next_trim = memory_.policy().next_trim();
+  if (active_.empty() && !next_trim) return;
   const Duration interval =
       std::max<Duration>(kLookInterval, static_cast<int64_t>(active_.size()) *
                                             kLookIntervalOfEach);
+  const TimePoint next =
+      active_.empty() ? *next_trim : After(time_.Now(), interval);
+  if (timer_.armed() && next_look_ <= next) return;
   try {
-    timer_.StartAfter(interval, [this] {
+    timer_.StartAt(next, [this] {
       Guarded([this] { Look(); });
-      if (!active_.empty() || memory_.policy().next_trim()) GoOn();
+      GoOn();
     });
+    next_look_ = next;
   } catch (...) {
     // There is no memory.  Whoever sends goes on to do so, and is reported
     // again.
@@ -97,15 +120,18 @@ void FloodWatch::LookAtAll(TimePoint now) {
                            ? FloodPolicy::kMostBytesOnAlert
                            : FloodPolicy::kMostBytesOfAll;
   if (bytes <= most) return;
+  if (now - too_many_at_ > kBetweenFloods) too_many_since_ = now;
+  too_many_at_ = now;
+  if (most == FloodPolicy::kMostBytesOfAll && bytes <= kFarTooManyOfAll &&
+      now - too_many_since_ < kOnTheirWay) {
+    return;
+  }
   table_.ShutDownBusiest(ControlTable::Whom::kAllBeyondCredit,
                          "too many bytes of all clients that are no calls");
 }
 
 void FloodWatch::LookAtMemory(TimePoint now) {
   constexpr char kGrowth[] = "it makes the daemon grow (--max-control-memory)";
-  // What gRPC and the heap may have for a connection that a client serves while
-  // all of them are busy; half of it, and less, once they wait for their peers.
-  constexpr int64_t kOfCarrying = 1 << 20;
   switch (memory_.policy().Look(now, memory_.Unaccounted(), memory_.Resident(),
                                 table_.num_carrying() * kOfCarrying)) {
     case MemoryPolicy::Alarm::kNone:
@@ -113,8 +139,7 @@ void FloodWatch::LookAtMemory(TimePoint now) {
     case MemoryPolicy::Alarm::kGrowth:
       return table_.ShutDownBusiest(ControlTable::Whom::kAllAsBusy, kGrowth);
     case MemoryPolicy::Alarm::kGrowthWithinCredit:
-      return table_.ShutDownBusiest(ControlTable::Whom::kAllBeyondCredit,
-                                    kGrowth);
+      return table_.ShutDownBusiest(ControlTable::Whom::kWhoSendsMuch, kGrowth);
     case MemoryPolicy::Alarm::kLevel:
       return table_.ShutDownBusiest(
           ControlTable::Whom::kEvenThoseThatCarry,
@@ -123,12 +148,16 @@ void FloodWatch::LookAtMemory(TimePoint now) {
 }
 
 // It counts shutdowns by the table, since others shut clients down, too.
-void FloodWatch::Trim(TimePoint now) {
-  MemoryPolicy& policy = memory_.policy();
+void FloodWatch::NoteShutdowns(TimePoint now) {
   const int64_t num_shut_down = table_.num_shut_down();
   if (std::exchange(num_shut_down_, num_shut_down) != num_shut_down) {
-    policy.OnShutDown(now);
+    memory_.policy().OnShutDown(now);
   }
+}
+
+void FloodWatch::Trim(TimePoint now) {
+  MemoryPolicy& policy = memory_.policy();
+  NoteShutdowns(now);
   if (policy.next_trim() && *policy.next_trim() <= now) {
     policy.OnTrimmed(now);
     memory_.Trim();

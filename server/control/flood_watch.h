@@ -67,6 +67,7 @@ class FloodWatch {
   bool LookAt(Client& client, TimePoint now);
   void LookAtAll(TimePoint now);
   void LookAtMemory(TimePoint now);
+  void NoteShutdowns(TimePoint now);
   void Trim(TimePoint now);
 
   TimeSource& time_;
@@ -74,6 +75,10 @@ class FloodWatch {
   ControlMemory& memory_;
   std::unordered_set<Client*> active_;  // Those that send.
   Timer timer_;
+  TimePoint next_look_{};  // While the timer is armed.
+  // Since when, and when last, the bytes of all were too many.
+  TimePoint too_many_since_{};
+  TimePoint too_many_at_{};
   int64_t num_shut_down_ = 0;  // The table's count at the last look.
 };
 

@@ -1,6 +1,7 @@
 // SIGHUP: the policy of a daemon that runs is read again.
 #include <signal.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,11 +31,11 @@ class PolicyReloadDaemonTest : public TlsFixture {
             {"--policy", Write("policy", Identity("client", "OPERATOR"))})),
         channel_(Start()) {}
 
-  // Waits until the daemon has said `text` of it.
+  // Waits until the daemon has said `text` of it, and not only of one before.
   void Reload(const std::string& policy, const std::string& text) {
     Write("policy", policy);
     daemon_.Signal(SIGHUP);
-    EXPECT_NE(daemon_.WaitForErrorLine(text), "");
+    EXPECT_NE(daemon_.WaitForErrorLine(text, ++num_said_[text]), "");
   }
 
   // The reason, or "OK".
@@ -53,6 +54,7 @@ class PolicyReloadDaemonTest : public TlsFixture {
     return Secure(daemon_.Target(), ca_, client_);
   }
 
+  std::map<std::string, int> num_said_;
   const Channel channel_;
 };
 

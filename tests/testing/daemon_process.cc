@@ -137,13 +137,15 @@ int DaemonProcess::ListenerPort(size_t index) const {
   return std::stoi(line.substr(line.rfind(':') + 1));
 }
 
-std::string DaemonProcess::WaitForErrorLine(const std::string& text) {
+std::string DaemonProcess::WaitForErrorLine(const std::string& text,
+                                            int number) {
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
   for (;;) {
     std::istringstream lines(
         error_output_.substr(0, error_output_.rfind('\n') + 1));
+    int left = number;
     for (std::string line; std::getline(lines, line);) {
-      if (line.find(text) != line.npos) return line;
+      if (line.find(text) != line.npos && --left == 0) return line;
     }
     AwaitReadable(error_, deadline, "waiting for a line of stderr");
     if (!ReadSome(error_, error_output_)) return "";

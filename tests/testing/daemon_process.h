@@ -44,7 +44,7 @@ class DaemonProcess {
 
   // Reads stderr until a line is complete that has `text` in it, and gives that
   // line; "" if the process ended before.
-  std::string WaitForErrorLine(const std::string& text);
+  std::string WaitForErrorLine(const std::string& text, int number = 1);
 
   // Reads what the process has written to stderr until now, so that the pipe
   // does not fill.

@@ -70,8 +70,9 @@ TEST_F(ControlFloodTest, ManyThatSendWhatNoCallExplainsAreEndedTogether) {
     }
     time().Advance(milliseconds(25));
   }
-  // Each has sent far less than one alone might.
-  EXPECT_EQ(rounds, 5);
+  // Each has sent far less than one alone might; for 50 ms it might have been
+  // whole requests on their way.
+  EXPECT_EQ(rounds, 7);
   for (size_t i = 1; i <= kMany; ++i) {
     EXPECT_EQ(clients_[i]->Receive(), "ECONNRESET");
   }

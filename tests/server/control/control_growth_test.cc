@@ -105,16 +105,47 @@ TEST_F(ControlGrowthTest, WhoServesManyMaySendToAllOfThemAtOnce) {
       ReadGiven(0);
     }
   };
+  RawClient& calls = ConnectAndCall(500);
   send_to_all(256 << 10);
   Grow();
   Look(serves);
   EXPECT_EQ(Seen(serves), "nothing");
+  // Nor is it that of who calls beside it.
+  EXPECT_EQ(Seen(calls), "nothing");
   // What none of them may hold is something else.
   send_to_all(300 << 10);
   more_growth_ = std::vector<char>(8 << 20, 'x');
   Look(serves);
   EXPECT_EQ(Seen(serves), "ECONNRESET");
   (void)TakeLog();
+}
+
+// Nobody else sends.
+TEST_F(ControlGrowthTest, WhatAClientThatServedManyHasLeftIsGivenBack) {
+  const auto& policy = limited_.policy();
+  RawClient& serves = ConnectAndCall(1);
+  for (int i = 0; i < 24; ++i) Plain(0)->BeginCarrying();
+  Look(serves);
+  time().Advance(std::chrono::seconds(60));
+  EndGiven(0);
+  Settle();
+  EXPECT_FALSE(policy.next_trim().has_value());
+  RawClient& serves_more = ConnectAndCall(1);
+  for (int i = 0; i < 25; ++i) Plain(1)->BeginCarrying();
+  Look(serves_more);
+  time().Advance(std::chrono::seconds(60));
+  for (int i = 0; i < 25; ++i) Plain(1)->EndCarrying();
+  EndGiven(1);
+  Settle();
+  ASSERT_TRUE(policy.next_trim().has_value());
+  // Again and again, and then no more.
+  int num_trims = 0;
+  for (; policy.next_trim(); ++num_trims) {
+    const TimePoint next = *policy.next_trim();
+    time().Advance(next - time().Now());
+    ASSERT_TRUE(!policy.next_trim() || *policy.next_trim() > next);
+  }
+  EXPECT_EQ(num_trims, 6);
 }
 
 // What is left of a flood that is over.

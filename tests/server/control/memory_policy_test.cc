@@ -246,10 +246,30 @@ TEST(MemoryPolicy, WhatConnectionsThatHaveEndedLeaveIsNoGrowth) {
   EXPECT_EQ(policy.Look(At(milliseconds(2)), 40, 40, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(3)), 120, 40, 0), Alarm::kNone);
   EXPECT_EQ(policy.Look(At(milliseconds(200)), 120, 40, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(10'000)), 81, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(10'000)), 120, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(19'999)), 120, 40, 0), Alarm::kNone);
   // It was trimmed by then, and is somebody else's.
-  EXPECT_EQ(policy.Look(At(milliseconds(10'001)), 81, 40, 0), Alarm::kNone);
-  EXPECT_EQ(policy.Look(At(milliseconds(10'101)), 81, 40, 0), Alarm::kLevel);
+  EXPECT_EQ(policy.Look(At(milliseconds(20'000)), 81, 40, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(20'100)), 81, 40, 0), Alarm::kLevel);
+}
+
+// Nobody had sent anything for a while.
+TEST(MemoryPolicy, AfterAPauseWhatConnectionsHaveLeftIsTrimmedFirst) {
+  MemoryPolicy policy(80);
+  EXPECT_EQ(policy.Look(At(seconds(0)), 180, 180, 100), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(60)), 180, 180, 0), Alarm::kNone);
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(60'200)));
+  EXPECT_EQ(policy.Look(At(seconds(61)), 180, 180, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(seconds(70)), 81, 81, 0), Alarm::kNone);
+  EXPECT_EQ(policy.Look(At(milliseconds(70'100)), 81, 81, 0), Alarm::kLevel);
+}
+
+TEST(MemoryPolicy, TheHeapIsTrimmedWhereAClientHasEndedThatServedMany) {
+  MemoryPolicy policy(80);
+  policy.OnServerEnded(At(seconds(0)), 10);
+  EXPECT_EQ(policy.next_trim(), std::nullopt);
+  policy.OnServerEnded(At(seconds(0)), 11);
+  EXPECT_EQ(policy.next_trim(), At(milliseconds(200)));
 }
 
 TEST(MemoryPolicy, TheHeapIsTrimmedForAWhileAfterManyConnectionsHaveEnded) {
@@ -283,8 +303,10 @@ TEST(MemoryPolicy, WhatThoseThatAreServedBeginToTakeIsGrowthWithinTheirCredit) {
             Alarm::kGrowthWithinCredit);
   EXPECT_EQ(policy.Look(At(seconds(5)), 110, 110, 100),
             Alarm::kGrowthWithinCredit);
+  // That is no alert.
+  EXPECT_FALSE(policy.IsOnAlert(At(seconds(5))));
   // Beyond an eighth of the limit it is not theirs.
-  EXPECT_EQ(policy.Look(At(seconds(5)), 113, 113, 100), Alarm::kGrowth);
+  EXPECT_EQ(policy.Look(At(seconds(5)), 121, 121, 100), Alarm::kGrowth);
   // Nor is it where the account had too much.
   MemoryPolicy another(80);
   EXPECT_EQ(another.Look(At(seconds(0)), -50, 0, 100), Alarm::kNone);
