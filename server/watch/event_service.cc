@@ -11,6 +11,9 @@
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/refused_call.h"
+#include "server/calls/unary.h"
+#include "server/control/control_calls.h"
+#include "server/control/control_connection.h"
 #include "server/watch/snapshot.h"
 #include "server/watch/watch_filter.h"
 
@@ -44,6 +47,9 @@ absl::Status CheckStart(const v1::WatchEventsRequest& request,
 
 EventService::Stream* EventService::WatchEvents(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* raw) {
+  if (const auto& connection = ConnectionOf(*context)) {
+    connection->AddMessage(raw->Length());
+  }
   const auto caller = gate_.Admit(*context, "WatchEvents");
   const auto refuse = [context](const absl::Status& status) {
     return new RefusedCall<Stream>(*context, status);
@@ -65,9 +71,14 @@ EventService::Stream* EventService::WatchEvents(
   const WatchCall::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =
       std::make_shared<WatchCall>(shared, *context, std::move(on_done));
-  loop_.Post(
-      [this, stream, filter = *std::move(filter),
-       request = std::move(request)] { Start(stream, filter, request); });
+  loop_.Post([this, stream, filter = *std::move(filter),
+              request = std::move(request)] {
+    try {
+      Start(stream, filter, request);
+    } catch (...) {
+      stream->Close(ToGrpcOrLess(AnswerToException()));
+    }
+  });
   return stream.get();
 }
 

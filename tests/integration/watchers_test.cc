@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "portreeve/v1/event.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 #include "tests/integration/daemon_client.h"
 #include "tests/integration/watcher.h"
 #include "tests/server/event_sequence.h"
 #include "tests/server/service_fixture.h"
+#include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
@@ -60,6 +62,36 @@ class WatchersTest : public ::testing::Test {
   DaemonProcess daemon_;
   std::unique_ptr<DaemonClient> control_;
 };
+
+// Many at once, over one connection, as after an interruption: what they ask
+// for are messages, and no flood.
+TEST_F(WatchersTest, RequestsThatNameManyListenersAreMessages) {
+  v1::WatchEventsRequest request;
+  for (int i = 0; i < 1'000; ++i) {
+    request.add_listeners("listeners/" + std::string(60, 'x') +
+                          std::to_string(i));
+  }
+  const auto channel = Connected(grpc::CreateChannel(
+      daemon_.Target(), grpc::InsecureChannelCredentials()));
+  const auto stub = v1::EventService::NewStub(channel);
+  struct Watch {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::WatchEventsResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Watch>> watches;
+  for (int i = 0; i < 60; ++i) {
+    watches.push_back(std::make_unique<Watch>());
+    Watch& watch = *watches.back();
+    watch.reader = stub->WatchEvents(&watch.context, request);
+    // It counts.
+    watch.reader->WaitForInitialMetadata();
+  }
+  for (const auto& watch : watches) {
+    watch->context.TryCancel();
+    EXPECT_EQ(watch->reader->Finish().error_code(),
+              grpc::StatusCode::CANCELLED);
+  }
+}
 
 Watcher::Manner Stalls(const std::shared_future<void>& until) {
   Watcher::Manner manner;
