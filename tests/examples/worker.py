@@ -126,6 +126,57 @@ async def fail(reader, writer, argument):
     raise ValueError(argument)
 
 
+async def need(reader, writer, how):
+    """Wants more than the peer may send, and catches nothing."""
+    writer.write(b"ready\n")
+    if how == "exactly":
+        await reader.readexactly(1_000_000)
+    elif how == "until":
+        await reader.readuntil(b"\n")
+    elif how == "line":
+        while await reader.readline():
+            pass
+    elif how == "lines":
+        async for _ in reader:
+            pass
+    elif how == "group":
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reader.readexactly(1_000_000))
+            group.create_task(asyncio.Event().wait())
+    elif how == "flood":
+        await flood(reader, writer, "")
+
+
+async def err(reader, writer, argument):
+    """Does wrong, once the peer has ended, as the first word of `argument`
+    says; a port follows.
+    """
+    how, _, port = argument.partition(" ")
+    data = await reader.read(-1)
+    if how == "decode":
+        data.decode()
+    elif how == "negative":
+        await reader.readexactly(-1)
+    elif how == "own":
+        raise asyncio.IncompleteReadError(b"", 5)
+    elif how == "wrapped":
+        try:
+            await reader.readexactly(5)
+        except asyncio.IncompleteReadError as error:
+            raise ValueError("half a request") from error
+    elif how == "group":
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reader.readexactly(5))
+            group.create_task(fail(reader, writer, "in a group"))
+    elif how == "far":
+        near, far = await portreeve.open_connection(
+            channel, "127.0.0.1", int(port))
+        try:
+            await near.readexactly(1000)
+        finally:
+            far.close()
+
+
 async def dial(reader, writer, argument):
     """Connects to a port, and copies that to the peer."""
     near, far = await portreeve.open_connection(
@@ -153,7 +204,7 @@ async def dial_refused(reader, writer, argument):
 
 COMMANDS = {f.__name__: f for f in [
     echo, stall, flood, flood_large, eof_first, eof_last, reset, follow, let_go,
-    fail, dial, dial_follow, dial_refused]}
+    fail, need, err, dial, dial_follow, dial_refused]}
 
 
 async def handle(reader, writer):

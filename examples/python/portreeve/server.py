@@ -25,9 +25,10 @@ async def serve(target, listener, callback, *, on_handler_error=None,
     `target` is that of channel(), or a grpc.aio.Channel. For each connection
     `callback(reader, writer)`, a coroutine function, is run in a task. Its
     return flushes and closes the connection; an exception does so too, and then
-    is a handler error of the listener. Of return, exception, writer.close() and
-    writer.transport.abort(), which resets, the first counts. `limit` bounds
-    the reader's buffer, as asyncio's.
+    is a handler error of the listener, unless it is what the peer has caused by
+    its end, its reset or a line beyond the limit (PeerReader). Of return,
+    exception, writer.close() and writer.transport.abort(), which resets, the
+    first counts. `limit` bounds the reader's buffer, as asyncio's.
 
     `on_handler_error(connection_name, message)`, where the listener's policy is
     CALL, may be a coroutine function: its return lets the listener go on, its
@@ -159,20 +160,20 @@ class Server:
         reader, writer = make_streams(call, opened, self._limit)
         transport = writer.transport
         try:
-            await self._callback(reader, writer)
-            transport.close()
+            try:
+                await self._callback(reader, writer)
+            except Exception as raised:
+                error = _handlers_own(raised, reader, transport)
+                if error is not None:
+                    self._fail(transport, error)
+            transport.close()  # Unless it has failed.
             await transport.wait_lost()
         except asyncio.CancelledError:
             transport.cancel()
             raise
-        except Exception as error:
-            self._fail(transport, error)
-            await transport.wait_lost()
 
     def _fail(self, transport, error):
         told = transport.fail(error)
-        if not told and isinstance(error, ConnectionError):
-            return  # The peer has left: no error of the handler.
         asyncio.get_running_loop().call_exception_handler({
             "message": "a handler raised" + ("" if told else " after its end"),
             "exception": error,
@@ -197,3 +198,19 @@ class Server:
                 "handler_error_id": error.id,
                 "verdict": verdict,
             }))
+
+
+def _handlers_own(error, reader, transport):
+    """What remains of an exception without what the peer has caused, which is
+    no handler error; None where nothing does.
+    """
+
+    def is_peers(part):
+        if isinstance(part, ConnectionError):
+            # Before the connection is lost it is another one's.
+            return transport.is_lost()
+        return reader.was_ended_by_peer(part)
+
+    if isinstance(error, ExceptionGroup):
+        return error.split(is_peers)[1]
+    return None if is_peers(error) else error

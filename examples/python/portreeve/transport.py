@@ -8,6 +8,7 @@ import traceback
 
 import grpc
 
+from portreeve.reader import PeerReader
 from portreeve.v1 import connection_pb2
 
 # Bytes in one frame.
@@ -43,7 +44,7 @@ async def open_stream(call, first):
 def make_streams(call, connection, limit):
     """Returns (reader, writer) over a stream that has answered `opened`."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    reader = PeerReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport = StreamTransport(call, connection, protocol)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
@@ -90,6 +91,7 @@ class StreamTransport(asyncio.Transport):
         self._may_read.set()
         self._closing = False
         self._aborted = False
+        self._lost = False
         self.set_write_buffer_limits()
         protocol.connection_made(self)
         self._receiver = self._loop.create_task(self._receive())
@@ -151,9 +153,13 @@ class StreamTransport(asyncio.Transport):
         return ConnectionAbortedError(name)
 
     def _lose(self, error):
-        self._closing = True
+        self._closing = self._lost = True
         self._buffer.clear()
         self._protocol.connection_lost(None if self._aborted else error)
+
+    def is_lost(self):
+        """Whether connection_lost() has come."""
+        return self._lost
 
     async def wait_lost(self):
         """Returns after connection_lost(); cancelling it changes nothing."""
