@@ -180,7 +180,8 @@ function daemonOf(target) {
  * onHandlerError(connection, message), where the listener's policy is CALL: its
  * return lets the listener go on, its exception closes it, the default.
  *
- * What `handler` throws or rejects with is a handler error of the listener.
+ * What `handler` throws or rejects with is a handler error of the listener,
+ * unless the peer has ended or reset the connection; see PortreeveSocket.
  * Rejects with the error of gRPC where the daemon refuses.
  */
 function serve(options, handler) {

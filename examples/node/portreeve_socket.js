@@ -11,8 +11,13 @@ const MAX_MESSAGE = 1024;
 // Why a connection closes that both sides have ended.
 const IN_ORDER = ['PEER_CLOSED', 'HANDLER_DONE', 'HANDLER_ERROR'];
 
-function lossError(code, message) {
-  return Object.assign(new Error(message), { code, syscall: 'read' });
+function lossError(code, message, syscall = 'read') {
+  return Object.assign(new Error(message), { code, syscall });
+}
+
+/** Whether it is what an http.Server makes of a peer: its 'clientError'. */
+function isClientError({ code }) {
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' || /^HPE_/.test(code);
 }
 
 function socketName(address) {
@@ -30,11 +35,17 @@ function socketName(address) {
  * listener are a handler error (`raised`), resetAndDestroy() sends RST; after
  * these there is no further error, but `closeReason`. 'close' comes when the
  * daemon has closed its socket, or the stream has broken.
+ *
+ * What the peer has caused is `done` and no handler error: to write after its
+ * FIN has ended this side (EPIPE), and what an http.Server cannot read. Nor does
+ * its FIN end more than a `for await` loop.
  */
 class PortreeveSocket extends Duplex {
   #call;
   #end = null; // The frame that ends the handler.
   #eof = false; // Whether the peer's came.
+  #endedByPeer = false; // Whether that is why this side has ended.
+  #lateWrite = null; // The error of a write after that.
   #over = null; // How the stream has ended: {reason} or {error}.
   #onOver = () => {};
   #cancelled = false;
@@ -53,6 +64,10 @@ class PortreeveSocket extends Duplex {
     this.remotePort = peer.port;
     this.localAddress = local.address;
     this.localPort = local.port;
+    // Ahead of all listeners that may end this side, too.
+    this.once('end', () => {
+      this.#endedByPeer = !this.allowHalfOpen && !this.writableEnded;
+    });
     call.on('data', (frame) => this.#receive(frame));
     call.on('error', (error) => this.#finish({ error }));
     call.on('end', () => this.#finish({ error: new Error('no `closed`') }));
@@ -78,6 +93,46 @@ class PortreeveSocket extends Duplex {
   cancel() {
     this.#cancelled = true;
     this.#call.cancel();
+  }
+
+  write(...chunk) {
+    this.#failIfLate(...chunk);
+    return super.write(...chunk);
+  }
+
+  end(...chunk) {
+    this.#failIfLate(...chunk);
+    return super.end(...chunk);
+  }
+
+  /** Of Node's own Duplex a write that comes too late is its user's fault. */
+  #failIfLate(chunk) {
+    const isData = chunk != null && typeof chunk !== 'function';
+    if (!isData || !this.#endedByPeer || !this.writableEnded) return;
+    if (this.destroyed) return;
+    this.#lateWrite = lossError(
+        'EPIPE', 'This socket has been ended by the other party', 'write');
+    this.destroy(this.#lateWrite);
+  }
+
+  /**
+   * Node's own would destroy this with an AbortError at the end of a loop, even
+   * if that is the peer's FIN. Here the FIN is no more than an 'end'; and who
+   * leaves the loop before has ended, unless the handler fails by that.
+   */
+  [Symbol.asyncIterator]() {
+    const iterator = this.iterator({ destroyOnReturn: false });
+    const leave = iterator.return;
+    iterator.return = (value) => {
+      setImmediate(() => this.destroy());
+      return leave.call(iterator, value);
+    };
+    return iterator;
+  }
+
+  #isPeersDoing(error) {
+    // An http.Server that has taken the socket has set `server`.
+    return error === this.#lateWrite || (this.server && isClientError(error));
   }
 
   _read() {
@@ -132,7 +187,7 @@ class PortreeveSocket extends Duplex {
       this.#onOver();
       return;
     }
-    if (error) {
+    if (error && !this.#isPeersDoing(error)) {
       const message = String(error?.message ?? error).slice(0, MAX_MESSAGE);
       this.#end = { raised: { message } };
     }

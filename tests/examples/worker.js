@@ -1,7 +1,12 @@
 'use strict';
-// As worker.py.
+// As worker.py. HALF_OPEN=no in the environment has a FIN end both sides.
 
 const crypto = require('node:crypto');
+const { once } = require('node:events');
+const net = require('node:net');
+const { PassThrough } = require('node:stream');
+const { text } = require('node:stream/consumers');
+const { pipeline } = require('node:stream/promises');
 const portreeve = require('../../examples/node/portreeve.js');
 
 const CHUNK = Buffer.alloc(64 * 1024);
@@ -101,6 +106,80 @@ const commands = {
     throw new Error(message);
   },
 
+  // Takes and gives until the peer has ended, and catches nothing.
+  async need(socket, how) {
+    socket.write('ready\n');
+    if (how === 'iterates') {
+      for await (const data of socket) socket.write(data);
+      socket.end();
+    } else if (how === 'pipeline') {
+      await pipeline(socket, new PassThrough(), socket);
+    } else if (how === 'text') {
+      socket.end(await text(socket));
+    } else if (how === 'generator') {
+      await pipeline(socket, async function* (source) {
+        for await (const data of source) yield data;
+      }, socket);
+    } else if (how === 'flood') {
+      await pipeline(async function* () {
+        while (true) yield CHUNK;
+      }, socket);
+    }
+  },
+
+  // Has more to say than fits when the peer's FIN ends this side, and then goes
+  // on in one of these ways, whose error it reports.
+  async late(socket, how) {
+    socket.write(Buffer.alloc(1 << 24));
+    socket.on('error', ({ code }) => report({ code }));
+    socket.resume();
+    await once(socket, 'end');
+    await new Promise(setImmediate);
+    if (how === 'writes') socket.write('late');
+    if (how === 'ends') socket.end('late');
+    if (how === 'throws') throw new Error('not late');
+    if (how === 'writes elsewhere') {
+      const other = new PassThrough();
+      other.end();
+      other.write('late');
+      await once(other, 'close');
+    }
+  },
+
+  async leave(socket) {
+    for await (const data of socket) {
+      socket.write(data);
+      break;
+    }
+  },
+
+  // Does wrong in one of these ways; a port may follow.
+  async err(socket, argument) {
+    const [how, port] = argument.split(' ');
+    if (how === 'iterates') {
+      for await (const data of socket) throw new Error(`${data.length} in a loop`);
+    } else if (how === 'generates') {
+      await pipeline(socket, async function* (source) {
+        for await (const data of source) yield data.of.no.such;
+      }, socket);
+    }
+    socket.resume();
+    await once(socket, 'end');
+    if (how === 'writes') {
+      socket.end();
+      socket.write('after the end');
+    } else if (how === 'parses') {
+      throw Object.assign(new Error('not HTTP'), { code: 'HPE_INVALID_METHOD' });
+    } else if (how === 'destroys') {
+      socket.destroy(new Error('of its own'));
+    } else if (how === 'own') {
+      throw Object.assign(new Error('of its own'), { code: 'ECONNRESET' });
+    } else if (how === 'far') {
+      const far = net.connect(Number(port), '127.0.0.1');
+      await text(far);
+    }
+  },
+
   async dial(socket, port) {
     const far = await portreeve.dial({ target, host: '127.0.0.1', port });
     far.end('dialled\n');
@@ -153,7 +232,8 @@ function onHandlerError(connection, message) {
 }
 
 async function main() {
-  const options = { target, listener, allowHalfOpen: true, onHandlerError };
+  const allowHalfOpen = process.env.HALF_OPEN !== 'no';
+  const options = { target, listener, allowHalfOpen, onHandlerError };
   await portreeve.serve(options, handle);
   console.log('serving');
 }
