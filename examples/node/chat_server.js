@@ -7,6 +7,7 @@ const portreeve = require('./portreeve.js');
 
 const [listener = 'listeners/chat', target = '127.0.0.1:50051'] =
     process.argv.slice(2);
+const MAX_LINE = 64 * 1024;
 const sockets = new Set();
 
 function tell(from, line) {
@@ -17,6 +18,16 @@ function tell(from, line) {
   }
 }
 
+/** Lets a client go whose line has no end: readline would keep all of it. */
+function boundLines(socket) {
+  let length = 0;
+  socket.on('data', (data) => {
+    const end = data.lastIndexOf('\n');
+    length = end < 0 ? length + data.length : data.length - end - 1;
+    if (length > MAX_LINE) socket.destroy();
+  });
+}
+
 async function chat(socket) {
   const name = socket.connection.name;
   sockets.add(socket);
@@ -25,6 +36,7 @@ async function chat(socket) {
     tell(null, `* ${name} has left`);
   });
   tell(null, `* ${name} is here`);
+  boundLines(socket);
   readline.createInterface({ input: socket })
       .on('line', (line) => tell(socket, `<${name}> ${line}`))
       .on('error', () => {}); // The socket's: 'close' is enough.

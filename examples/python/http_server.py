@@ -9,6 +9,8 @@ import sys
 
 import portreeve
 
+MAX_BODY = 1 << 20
+
 
 async def read_request(reader):
     """Returns (method, path, version, headers, body); None at the end."""
@@ -22,7 +24,10 @@ async def read_request(reader):
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    size = int(headers.get("content-length", 0))
+    if size > MAX_BODY:
+        raise ValueError("the reader would keep all of it")
+    body = await reader.readexactly(size)
     return method, path, version, headers, body
 
 
