@@ -74,6 +74,8 @@ absl::Status Run(const std::string& daemon, const sigset_t& signals) {
   where.set_address("127.0.0.1");
   where.set_port(0);  // The OS's choice.
   request.mutable_spec()->mutable_handler()->mutable_remote();
+  // No client closes the port of all.
+  request.mutable_spec()->set_on_handler_error(v1::ON_HANDLER_ERROR_IGNORE);
   const absl::StatusOr<v1::Listener> listener = client->CreateListener(request);
   if (!listener.ok()) return listener.status();
   std::printf("%s listens on port %d\n", listener->name().c_str(),

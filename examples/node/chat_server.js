@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 'use strict';
 // Sends every line to everyone else: chat_server.js [LISTENER [DAEMON]]
+//
+// Its listener is made with `--remote --on-handler-error ignore`, so that what goes
+// wrong with one client does not close the port for all.
 
 const readline = require('node:readline');
 const portreeve = require('./portreeve.js');

@@ -2,7 +2,9 @@
 'use strict';
 // Node's own HTTP server: http_server.js [LISTENER [DAEMON]]
 //
-// Answers every request with its method, its path and the size of its body.
+// Answers every request with its method, its path and the size of its body. Its
+// listener is made with `--remote --on-handler-error ignore`, so that what goes
+// wrong with one client does not close the port for all.
 
 const http = require('node:http');
 const portreeve = require('./portreeve.js');

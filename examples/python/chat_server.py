@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Sends every line to everyone else: chat_server.py [LISTENER [DAEMON]]"""
+"""Sends every line to everyone else: chat_server.py [LISTENER [DAEMON]]
+
+Its listener is made with `--remote --on-handler-error ignore`, so that what goes
+wrong with one client does not close the port for all.
+"""
 
 import asyncio
 import sys

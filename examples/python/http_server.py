@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A small HTTP/1.1 server: http_server.py [LISTENER [DAEMON]]
 
-Answers every request with its method, its path and the size of its body.
+Answers every request with its method, its path and the size of its body. Its
+listener is made with `--remote --on-handler-error ignore`, so that what goes
+wrong with one client does not close the port for all.
 """
 
 import asyncio
