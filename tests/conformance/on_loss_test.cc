@@ -101,8 +101,7 @@ TEST_F(OnLossTest, ACloseInTimeIsInOrder) {
   EXPECT_EQ(drained.end, "EOF");
   RunUntil(stalled.connection->closed());
   EXPECT_EQ(stalled.connection->reason(), CloseReason::kCalled);
-  EXPECT_EQ(stalled.connection->bytes_sent(),
-            static_cast<int64_t>(kBytes));
+  EXPECT_EQ(stalled.connection->bytes_sent(), static_cast<int64_t>(kBytes));
   stalled.end.Fill();
   Settle();
 }
