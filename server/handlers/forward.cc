@@ -4,26 +4,40 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <variant>
 
+#include "absl/functional/function_ref.h"
 #include "lib/base/delay_queue.h"
 #include "lib/base/doubling_delay.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "lib/connect/connect.h"
 #include "lib/connect/connect_attempt.h"
 #include "lib/net/close_socket.h"
 #include "lib/net/socket_file.h"
+#include "server/handlers/forward_errors.h"
 #include "server/handlers/forward_loops.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/pumped_connection.h"
 
 namespace portreeve::server {
 namespace {
+
+using SharedAddress = std::shared_ptr<const AnyAddress>;
+
+// Why the upstream was not reached, and the last address that was tried; null
+// where none was.
+struct Unreached {
+  absl::Status why;
+  SharedAddress tried;
+};
 
 // What all connections of a handler share.
 struct Route {
@@ -46,6 +60,10 @@ struct Route {
     return Inet::Address(Effective(address), static_cast<uint16_t>(inet->port));
   }
 
+  std::string upstream() const {
+    return std::visit([](const auto& where) { return ToString(where); },
+                      options.upstream);
+  }
   bool is_unix() const {
     return std::holds_alternative<WhereToConnect<Unix>>(options.upstream);
   }
@@ -54,8 +72,7 @@ struct Route {
   const std::optional<Inet::Address> literal;
   // Whether a connection to `literal` could turn out to be one to itself.
   const bool may_be_itself;
-  const std::shared_ptr<const AnyAddress>
-      literal_name;  // `literal`, for reports.
+  const SharedAddress literal_name;  // `literal`, for reports.
 };
 
 // Two sockets, and a flow each way, once the upstream is connected.
@@ -76,6 +93,12 @@ class ForwardConnection final : public PumpedConnection,
     DoublingDelay delay;
     TimePoint at;
   };
+  // What is known of connecting by name.
+  struct ByName {
+    std::optional<Inet::Address> tried;  // The last one.
+    absl::Status led_back;               // Of one that was left out for that.
+    std::exception_ptr error;
+  };
 
   std::shared_ptr<ForwardConnection> Self() {
     return std::static_pointer_cast<ForwardConnection>(shared_from_this());
@@ -85,7 +108,7 @@ class ForwardConnection final : public PumpedConnection,
 
   void Begin() override {
     const ForwardOptions& options = route_->options;
-    if (HasComeBack()) return OnLoop();
+    if (HasComeBack()) return OnLedBack(local());
     connect_by_ = After(lane().time().Now(), options.connect_timeout);
     if (route_->literal) {
       // A client that has reset before it was accepted, as those of a flood
@@ -131,7 +154,12 @@ class ForwardConnection final : public PumpedConnection,
 
   void ConnectTo(const Inet::Address& peer) {
     const ForwardOptions& options = route_->options;
-    if (options.admit && !options.admit(peer).ok()) return OnUnreachable();
+    if (options.admit) {
+      const absl::Status admitted = options.admit(peer);
+      if (!admitted.ok()) {
+        return OnUnreached([&] { return Unreached{admitted, nullptr}; });
+      }
+    }
     absl::StatusOr<Descriptor> connecting;
     const auto connect = [&] {
       SocketOptions later;  // The Pump and OnDelayOver() set them.
@@ -141,14 +169,20 @@ class ForwardConnection final : public PumpedConnection,
       return connecting.ok() ? connecting->get() : -1;
     };
     if (MayBeListener(peer.port())) {
-      if (Trail().LeadsBack(peer, lane().time().Now())) return OnLoop();
+      if (Trail().LeadsBack(peer, lane().time().Now())) {
+        return OnLedBack(peer);
+      }
       Trail().Connect(peer, connect);
     } else {
       connect();
     }
-    if (!connecting.ok()) return OnUnreachable();
+    if (!connecting.ok()) {
+      return OnUnreached([&] {
+        return Unreached{connecting.status(), route_->literal_name};
+      });
+    }
     upstream_ = *std::move(connecting);
-    if (!WatchUpstream()) return;
+    if (!WatchUpstream(route_->literal_name)) return;
     // Almost all are connected before OnDelayOver(), and need no timer of their
     // own.
     if (options.connect_timeout <= std::chrono::seconds(1)) RingAt(connect_by_);
@@ -167,26 +201,40 @@ class ForwardConnection final : public PumpedConnection,
 
   void ConnectTo(const Unix::Address& peer) {
     const auto file = Open(peer);
-    if (!file.ok()) return OnUnreachable();
+    if (!file.ok()) {
+      // Without an errno it was not looked for.
+      return OnUnreached([&] {
+        return Unreached{file.status(),
+                         DetailOf(file.status()).error_number == 0
+                             ? nullptr
+                             : std::make_shared<const AnyAddress>(peer)};
+      });
+    }
     std::function<int(int)> prepare;
     struct stat state;
     if (file->is_open() && route_->options.loops != nullptr &&
         route_->options.loops->has_files() && fstat(file->get(), &state) == 0 &&
         Trail().LeadsToListener(state)) {
-      if (Trail().LeadsBack(state)) return OnLoop();
+      if (Trail().LeadsBack(state)) return OnLedBack(peer);
       Trail().Clear();  // What the attempt before has noted.
       prepare = [this](int fd) { return Trail().GiveName(fd); };
     }
     auto connected = OpenAndConnect(peer, *file, prepare);
     if (!connected.ok()) {
-      if (!IsBacklogFull(connected.status())) return OnUnreachable();
+      if (!IsBacklogFull(connected.status())) {
+        return OnUnreached([&] {
+          return Unreached{connected.status(),
+                           std::make_shared<const AnyAddress>(peer)};
+        });
+      }
       if (!retry_) retry_ = std::make_unique<Retry>();
       retry_->at = After(lane().time().Now(), retry_->delay.Next());
       return RingAt(std::min(retry_->at, connect_by_));
     }
     retry_.reset();
     upstream_ = *std::move(connected);
-    if (WatchUpstream()) OnConnected(std::make_shared<const AnyAddress>(peer));
+    const auto address = std::make_shared<const AnyAddress>(peer);
+    if (WatchUpstream(address)) OnConnected(address);
   }
 
   // Connects to names, and to whatever else takes several steps.
@@ -198,14 +246,15 @@ class ForwardConnection final : public PumpedConnection,
     connect.interrupt = std::move(interrupt);
     auto where = std::get<WhereToConnect<Inet>>(route->options.upstream);
     connect.admit = route->options.admit;
-    if (self->MayBeListener(where.port)) self->Watch(connect);
+    ByName attempt;
+    self->Watch(attempt, connect, where.port);
     std::shared_ptr<SocketCore> socket;
     try {
       const Socket<Inet> connected =
           co_await ConnectSock<Inet>(std::move(where), std::move(connect));
       socket = connected.core();
     } catch (...) {
-      // An error of whatever kind shows in the connection's reason.
+      attempt.error = std::current_exception();
     }
     self->interrupt_.reset();
     if (self->trail_) {
@@ -215,52 +264,74 @@ class ForwardConnection final : public PumpedConnection,
       if (socket != nullptr) socket->Reset();  // Nobody has ended it.
       self->trail_.reset();
     } else if (socket == nullptr) {
-      self->OnUnreachable();
+      self->OnUnreached([&] { return WhyNot(attempt, *route); });
     } else {
       self->OnConnectedByName(*socket);
     }
   }
 
-  // Watches attempts that may reach listeners of the daemon's, so that an
-  // address that leads back is left out.
-  void Watch(ConnectOptions& connect) {
-    ForwardTrail& trail = Trail();
-    connect.admit = [this, &trail, admit = std::move(connect.admit)](
+  // Notes which addresses are tried; and watches attempts that may reach
+  // listeners of the daemon's, so that an address that leads back is left out.
+  void Watch(ByName& attempt, ConnectOptions& connect, int port) {
+    ForwardTrail* const trail = MayBeListener(port) ? &Trail() : nullptr;
+    connect.around_connect = [trail, &attempt](const Inet::Address& address,
+                                               absl::FunctionRef<int()> begin) {
+      attempt.tried = address;
+      if (trail == nullptr) {
+        begin();
+      } else {
+        trail->Connect(address, begin);
+      }
+    };
+    if (trail == nullptr) return;
+    connect.admit = [this, trail, &attempt, admit = std::move(connect.admit)](
                         const Inet::Address& address) {
       const absl::Status admitted = admit ? admit(address) : absl::OkStatus();
       const TimePoint now = lane().time().Now();
-      if (!admitted.ok() || !trail.LeadsBack(address, now)) return admitted;
-      TellOfLoop();
-      ErrorDetail detail;
-      detail.reason = Reason::kSelfConnect;
-      detail.address = ToString(address);
-      return MakeError(absl::StatusCode::kFailedPrecondition, detail,
-                       "leads back");
+      if (!admitted.ok() || !trail->LeadsBack(address, now)) return admitted;
+      return attempt.led_back = LedBackError(ToString(address));
     };
-    connect.around_connect = [&trail](const Inet::Address& address,
-                                      absl::FunctionRef<int()> begin) {
-      trail.Connect(address, begin);
-    };
+  }
+
+  static Unreached WhyNot(const ByName& attempt, const Route& route) {
+    Unreached unreached{StatusOf(attempt.error), nullptr};
+    if (attempt.tried) {
+      unreached.tried = std::make_shared<const AnyAddress>(*attempt.tried);
+    }
+    if (!attempt.led_back.ok()) {
+      unreached.why = attempt.led_back;  // The other addresses were left.
+    } else if (!attempt.tried &&
+               DetailOf(unreached.why).reason == Reason::kConnectTimeout) {
+      unreached.why =
+          NoAnswerError(std::get<WhereToConnect<Inet>>(route.options.upstream));
+    }
+    return unreached;
   }
 
   void OnConnectedByName(SocketCore& socket) {
     const bool has_failed = socket.KnownFailure() != 0;
+    const auto address = std::make_shared<const AnyAddress>(socket.peer());
     upstream_ = socket.Release();
-    if (!WatchUpstream()) return;
+    if (!WatchUpstream(address)) return;
     const uint32_t events = has_failed ? EPOLLERR | EPOLLIN : 0;
     NoteEvents(kUpstream, events);
-    OnConnected(std::make_shared<const AnyAddress>(socket.peer()));
+    OnConnected(address);
     if (has_failed && !finished()) Continue(kUpstream, events);
   }
 
-  bool WatchUpstream() {
+  bool WatchUpstream(const SharedAddress& address) {
     // The upstream is writable once it is connected.
     constexpr uint32_t kEvents = kReadable | EPOLLOUT;
-    if (lane().poller().Add(upstream_.get(), kEvents, *this, kUpstream) == 0) {
+    const int error =
+        lane().poller().Add(upstream_.get(), kEvents, *this, kUpstream);
+    if (error == 0) {
       upstream_watched_ = true;
       return true;
     }
-    OnUnreachable();
+    OnUnreached([&] {
+      return Unreached{ErrnoError(error, "epoll_ctl", route_->upstream()),
+                       address};
+    });
     return false;
   }
 
@@ -269,16 +340,16 @@ class ForwardConnection final : public PumpedConnection,
       // The upstream may have been connected, have said something, and then
       // have reset.
       const int error = TakeSocketError(upstream_.get());
-      if (error != ECONNRESET && error != EPIPE) return OnUnreachable();
+      if (error != ECONNRESET && error != EPIPE) return OnConnectFailed(error);
     } else if (route_->may_be_itself &&
                IsConnectedToItself(upstream_.get(), *route_->literal)) {
-      return OnUnreachable();
+      return OnConnectFailed(ECONNREFUSED);
     }
     OnConnected(route_->literal_name);
     if (!finished()) Continue(kUpstream, events);
   }
 
-  void OnConnected(std::shared_ptr<const AnyAddress> peer) {
+  void OnConnected(SharedAddress peer) {
     state_ = State::kConnected;
     if (route_->options.on_connected) {
       TellHome([route = route_, id = id(), peer = std::move(peer)] {
@@ -295,14 +366,43 @@ class ForwardConnection final : public PumpedConnection,
     if (!connected()) RingAt(connect_by_);
   }
 
-  void OnUnreachable() { EndWith(CloseReason::kUpstreamUnreachable); }
-  void OnLoop() {
-    TellOfLoop();
-    OnUnreachable();
+  // Ends the connection, for what `unreached` says.
+  void OnUnreached(absl::FunctionRef<Unreached()> unreached) {
+    const auto& tell = route_->options.on_unreached;
+    if (tell && !finished()) {
+      // Where there is no memory for words, there is the reason still.
+      Guarded([&] {
+        TellHome([route = route_, id = id(), what = unreached()] {
+          route->options.on_unreached(id, what.why, what.tried);
+        });
+      });
+    }
+    EndWith(CloseReason::kUpstreamUnreachable);
   }
-  void TellOfLoop() {
-    if (finished() || !route_->options.on_loop) return;
-    TellHome([route = route_] { route->options.on_loop(); });
+  template <typename Address>
+  void OnLedBack(const Address& to) {
+    OnUnreached([&] { return Unreached{LedBackError(ToString(to)), nullptr}; });
+  }
+  void OnConnectFailed(int error_number) {
+    OnUnreached([&] {
+      return Unreached{
+          ErrnoError(error_number != 0 ? error_number : ECONNREFUSED, "connect",
+                     ToString(*route_->literal)),
+          route_->literal_name};
+    });
+  }
+  void OnTimeout() {
+    OnUnreached([this] {
+      const std::string upstream = route_->upstream();
+      if (!retry_) {
+        return Unreached{ConnectTimeoutError(upstream), route_->literal_name};
+      }
+      const auto& where =
+          std::get<WhereToConnect<Unix>>(route_->options.upstream);
+      return Unreached{
+          FullBacklogError(upstream),
+          std::make_shared<const AnyAddress>(Unix::Address(where.path))};
+    });
   }
 
   // These carry bytes.
@@ -323,7 +423,7 @@ class ForwardConnection final : public PumpedConnection,
 
   void OnRing(TimePoint now) override {
     if (connected()) return PumpedConnection::OnRing(now);
-    if (now >= connect_by_) return OnUnreachable();
+    if (now >= connect_by_) return OnTimeout();
     if (retry_ && now >= retry_->at) {
       ConnectTo(Unix::Address(
           std::get<WhereToConnect<Unix>>(route_->options.upstream).path));

@@ -44,6 +44,16 @@ struct ForwardOptions {
                      std::shared_ptr<const AnyAddress> upstream)>
       on_connected;
 
+  // Called where the upstream is not reached, before the client's connection is
+  // closed for that: why, in the library's words for errors, and the last
+  // address that was tried, null where none was.  May be null.
+  //
+  // CONNECT_TIMEOUT is the end of connect_timeout, and DNS_FAILURE where the
+  // name had no address by then; SELF_CONNECT is a client that would come back.
+  std::function<void(int64_t connection_id, const absl::Status& why,
+                     std::shared_ptr<const AnyAddress> tried)>
+      on_unreached;
+
   // These are what ConnectOptions has; they are called on the connections'
   // lanes.
   std::function<absl::Status(const Inet::Address&)> admit;
@@ -54,8 +64,6 @@ struct ForwardOptions {
   // connections.
   ForwardLoops* loops = nullptr;
   ForwardLoops::Id listener = 0;
-  // Called when a connection is refused for that; may be null.
-  std::function<void()> on_loop;
 };
 
 // Connects to the upstream and copies both ways; at most 64 KiB a direction are

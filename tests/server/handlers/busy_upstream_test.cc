@@ -3,10 +3,14 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "lib/base/descriptor.h"
+#include "lib/base/status.h"
 #include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/full_unix_listener.h"
@@ -23,12 +27,21 @@ class BusyUpstreamTest : public HandlersFixture {
     server::ForwardOptions options;
     options.upstream = WhereToConnect<Unix>::OfFile(path);
     options.connect_timeout = timeout;
+    options.on_unreached = [this](int64_t, const absl::Status& why,
+                                  std::shared_ptr<const AnyAddress> tried) {
+      unreached_ =
+          absl::StrCat(ReasonName(DetailOf(why).reason), " ", why.message());
+      ASSERT_NE(tried, nullptr);
+      EXPECT_EQ(*tried, AnyAddress(Unix::Address(LastFile())));
+    };
     AnyServer& server = Serve(server::ForwardHandler(std::move(options)));
     RawClient client = ClientOf(server);
     RunUntil([&] { return server.num_connections() == 1; });
     Settle();
     return client;
   }
+
+  std::string unreached_;  // "REASON MESSAGE".
 };
 
 TEST_F(BusyUpstreamTest, IsTriedAgain) {
@@ -62,6 +75,8 @@ TEST_F(BusyUpstreamTest, IsGivenUpAtTheTimeout) {
     time().Advance(milliseconds(1));
     EXPECT_EQ(client.Receive(), "ECONNRESET");
     EXPECT_EQ(ClosedReasons(1).back(), CloseReason::kUpstreamUnreachable);
+    EXPECT_EQ(unreached_, "CONNECT_TIMEOUT connection attempt timeout unix:" +
+                              LastFile() + ": the backlog is full");
   }
 }
 
@@ -72,6 +87,8 @@ TEST_F(BusyUpstreamTest, MayGoMeanwhile) {
   time().Advance(milliseconds(100));
   EXPECT_EQ(client.Receive(), "ECONNRESET");
   EXPECT_EQ(ClosedReasons(1).back(), CloseReason::kUpstreamUnreachable);
+  EXPECT_EQ(unreached_, "CONNECT_REFUSED connect unix:" + LastFile() +
+                            ": Connection refused");
 }
 
 TEST_F(BusyUpstreamTest, AClientThatResetsIsGoneAtOnce) {

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "lib/base/descriptor.h"
+#include "lib/base/status.h"
 #include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
 #include "tests/testing/raw_listener.h"
@@ -89,7 +91,20 @@ class ForwardTest : public testing::HandlersFixture {
       EXPECT_EQ(id, server_->connections().begin()->first);
       connected_to_ = *address;
     };
+    TellOfFailure(options);
     return options;
+  }
+
+  void TellOfFailure(ForwardOptions& options) {
+    options.on_unreached = [this](int64_t id, const absl::Status& why,
+                                  std::shared_ptr<const AnyAddress> tried) {
+      EXPECT_EQ(id, server_->connections().begin()->first);
+      EXPECT_TRUE(unreached_.empty());
+      const ErrorDetail detail = DetailOf(why);
+      unreached_ = absl::StrCat(ReasonName(detail.reason), " ",
+                                detail.error_number, " ", why.message());
+      if (tried) tried_ = *tried;
+    };
   }
 
   // Connects a client.
@@ -116,6 +131,9 @@ class ForwardTest : public testing::HandlersFixture {
   RawListener listener_;
   AnyServer* server_ = nullptr;
   std::optional<AnyAddress> connected_to_;
+  // "REASON ERRNO MESSAGE", and what was tried.
+  std::string unreached_;
+  std::optional<AnyAddress> tried_;
   std::optional<RawClient> upstream_;
 };
 
@@ -223,6 +241,79 @@ TEST_F(ForwardTest, AnUpstreamThatRefusesResetsTheClient) {
   RawClient client = Forward(ToUpstream());
   EXPECT_EQ(client.Receive(), "ECONNRESET");
   EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
+  EXPECT_EQ(unreached_, absl::StrCat("CONNECT_REFUSED 111 connect ",
+                                     ToString(listener_.inet_address()),
+                                     ": Connection refused"));
+  EXPECT_EQ(tried_, AnyAddress(listener_.inet_address()));
+}
+
+// Its last address is the one that was tried last.
+TEST_F(ForwardTest, ANameThatRefusesIsToldWithTheAddress) {
+  const int port = listener_.inet_address().port();
+  ForwardOptions options = ToUpstream();
+  auto where = WhereToConnect<Inet>::OfHostAndPort("localhost", port);
+  where.bind_to_address = asio::ip::address_v4::loopback();  // IPv4 only.
+  options.upstream = where;
+  listener_.Close();
+  RawClient client = Forward(std::move(options));
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
+  EXPECT_EQ(unreached_, absl::StrCat("CONNECT_REFUSED 111 connect tcp:127.0.0.1"
+                                     ":",
+                                     port, ": Connection refused"));
+  EXPECT_EQ(tried_, AnyAddress(Inet::Address(asio::ip::address_v4::loopback(),
+                                             static_cast<uint16_t>(port))));
+}
+
+TEST_F(ForwardTest, AFileThatIsMissingIsRefused) {
+  TemporaryFolder folder;
+  const std::string path = folder.File("missing");
+  ForwardOptions options = ToUpstream();
+  options.upstream = WhereToConnect<Unix>::OfFile(path);
+  RawClient client = Forward(std::move(options));
+  EXPECT_EQ(client.Receive(), "ECONNRESET");
+  EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
+  EXPECT_EQ(unreached_, "CONNECT_REFUSED 2 connect unix:" + path +
+                            ": No such file or directory");
+  EXPECT_EQ(tried_, AnyAddress(Unix::Address(path)));
+}
+
+// Whoever opens the file for the handler finds out first that it is missing.
+TEST_F(ForwardTest, AFileThatCannotBeOpenedWasTriedUnlessItIsRefused) {
+  TemporaryFolder folder;
+  const std::string path = folder.File("s");
+  for (const bool is_refused : {false, true}) {
+    ForwardOptions options = ToUpstream();
+    options.upstream = WhereToConnect<Unix>::OfFile(path);
+    options.open = [=](const Unix::Address&) -> absl::StatusOr<Descriptor> {
+      if (is_refused) return absl::PermissionDeniedError("outside the policy");
+      return ErrnoError(ENOENT, "connect", "unix:" + path);
+    };
+    unreached_.clear();
+    tried_.reset();
+    RawClient client = Forward(std::move(options));
+    EXPECT_EQ(client.Receive(), "ECONNRESET");
+    RunUntil([&] { return server_->num_connections() == 0; });
+    EXPECT_EQ(unreached_, is_refused
+                              ? " 0 outside the policy"
+                              : "CONNECT_REFUSED 2 connect unix:" + path +
+                                    ": No such file or directory");
+    EXPECT_EQ(tried_.has_value(), !is_refused);
+  }
+}
+
+// What ends a connection that does not connect yet is no failure of the
+// upstream.
+TEST_F(ForwardTest, WhoIsClosedWhileItConnectsHasNoFailure) {
+  DeafListener deaf;
+  ForwardOptions options = ToUpstream();
+  options.upstream = WhereToConnect<Inet>::OfInetAddress(deaf.address());
+  RawClient client = Forward(std::move(options));
+  RunUntil([&] { return server_->num_connections() == 1; });
+  server_->Close(ExistingConnections::kClose);
+  EXPECT_EQ(client.Receive(), "EOF");
+  EXPECT_EQ(Reason(), CloseReason::kListenerClosed);
+  EXPECT_EQ(unreached_, "");
 }
 
 TEST_F(ForwardTest, AnAddressThatIsNotAdmittedIsUnreachable) {
@@ -234,6 +325,8 @@ TEST_F(ForwardTest, AnAddressThatIsNotAdmittedIsUnreachable) {
   EXPECT_EQ(client.Receive(), "ECONNRESET");
   EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
   EXPECT_FALSE(listener_.TryAccept().has_value());
+  EXPECT_EQ(unreached_, " 0 outside the policy");
+  EXPECT_FALSE(tried_.has_value());
 }
 
 TEST_F(ForwardTest, HoldsLittleForASideThatDoesNotRead) {
@@ -329,6 +422,8 @@ TEST_F(ForwardTest, AnUpstreamThatDoesNotAnswerIsGivenUpAtTheTimeout) {
     ForwardOptions options;
     options.upstream = WhereToConnect<Inet>::OfInetAddress(deaf.address());
     options.connect_timeout = timeout;
+    unreached_.clear();
+    TellOfFailure(options);
     RawClient client = Forward(std::move(options));
     RunUntil([&] { return server_->num_connections() == 1; });
     time().Advance(timeout - std::chrono::milliseconds(1));
@@ -337,6 +432,9 @@ TEST_F(ForwardTest, AnUpstreamThatDoesNotAnswerIsGivenUpAtTheTimeout) {
     time().Advance(std::chrono::milliseconds(1));
     EXPECT_EQ(client.Receive(), "ECONNRESET");
     EXPECT_EQ(Reason(), CloseReason::kUpstreamUnreachable);
+    EXPECT_EQ(unreached_, "CONNECT_TIMEOUT 0 connection attempt timeout " +
+                              ToString(deaf.address()));
+    EXPECT_EQ(tried_, AnyAddress(deaf.address()));
   }
 }
 
