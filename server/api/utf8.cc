@@ -62,4 +62,9 @@ absl::string_view ClipUtf8(absl::string_view text, size_t max_bytes) {
   return text.substr(0, length);
 }
 
+std::string ErrorText(absl::string_view text) {
+  // Every byte may become four.
+  return std::string(ClipUtf8(EscapeNonUtf8(text), kMaxErrorTextBytes));
+}
+
 }  // namespace portreeve::server

@@ -17,12 +17,6 @@ namespace portreeve::server {
 namespace {
 
 constexpr char kDomain[] = "portreeve";
-constexpr size_t kMaxTextBytes = 512;
-
-std::string Clip(const std::string& text) {
-  // Every byte may become four.
-  return std::string(ClipUtf8(EscapeNonUtf8(text), kMaxTextBytes));
-}
 
 google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
   const ErrorDetail detail = DetailOf(status);
@@ -35,7 +29,7 @@ google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
     const char* name = strerrorname_np(detail.error_number);
     if (name != nullptr) metadata["errno_name"] = name;
   }
-  if (!detail.address.empty()) metadata["address"] = Clip(detail.address);
+  if (!detail.address.empty()) metadata["address"] = ErrorText(detail.address);
   return info;
 }
 
@@ -47,7 +41,7 @@ google::rpc::BadRequest BadRequestOf(const absl::Status& status,
   google::rpc::BadRequest bad_request;
   auto& violation = *bad_request.add_field_violations();
   violation.set_field(field);
-  violation.set_description(Clip(std::string(description)));
+  violation.set_description(ErrorText(description));
   return bad_request;
 }
 
@@ -55,7 +49,7 @@ google::rpc::BadRequest BadRequestOf(const absl::Status& status,
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  const std::string message = Clip(std::string(status.message()));
+  const std::string message = ErrorText(status.message());
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
   details.set_message(message);

@@ -1,5 +1,6 @@
 #include "server/events/connection_record.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
@@ -14,7 +15,8 @@
 namespace portreeve::server {
 namespace {
 
-// What is packed, in this order.  Only the numbers that are not 0 are there.
+// What is packed, in this order, and the addresses after it.  Numbers are there
+// where one is not 0, and a failure, behind the addresses, where there is one.
 struct Numbers {
   int64_t bytes_received;
   int64_t bytes_sent;
@@ -27,10 +29,21 @@ struct Head {
   uint8_t direction;
   uint8_t state;
   uint8_t close_reason;
-  uint8_t has_numbers;
+  uint8_t parts;
 };
 // The size without the padding at its end.
-constexpr size_t kHeadBytes = offsetof(Head, has_numbers) + 1;
+constexpr size_t kHeadBytes = offsetof(Head, parts) + 1;
+// The bits of `parts`.
+constexpr uint8_t kHasNumbers = 1;
+constexpr uint8_t kHasFailure = 2;
+
+// What a failure begins with; its message follows.
+struct FailureHead {
+  int32_t error_number;
+  uint16_t message_bytes;
+  uint8_t reason;
+};
+constexpr size_t kFailureHeadBytes = offsetof(FailureHead, reason) + 1;
 
 // What an address begins with.
 enum class Family : char { kNone, kV4, kV6, kUnix };
@@ -51,6 +64,13 @@ class Packer {
   template <typename T>
   void Value(const T& value) {
     Bytes(&value, sizeof(value));
+  }
+  void Failure(const ConnectionFailure& failure) {
+    const size_t size = std::min(failure.message.size(), kMaxErrorTextBytes);
+    const FailureHead head{failure.error_number, static_cast<uint16_t>(size),
+                           static_cast<uint8_t>(failure.reason)};
+    Bytes(&head, kFailureHeadBytes);
+    Bytes(failure.message.data(), size);
   }
   void Address(const AnyAddress* address) {
     if (address == nullptr) {
@@ -128,7 +148,7 @@ class Unpacker {
 };
 
 Numbers ReadNumbers(Unpacker& packed, const Head& head) {
-  return head.has_numbers ? packed.Value<Numbers>() : Numbers{};
+  return (head.parts & kHasNumbers) != 0 ? packed.Value<Numbers>() : Numbers{};
 }
 
 absl::string_view WriteV4(const V4& bytes, std::array<char, 16>& text) {
@@ -180,6 +200,19 @@ void WriteAddress(int field, absl::string_view packed, BackwardWriter& writer) {
   writer.Message(field, end);
 }
 
+void WriteFailure(Unpacker& packed, BackwardWriter& writer) {
+  using Message = v1::ConnectionFailure;
+  FailureHead head{};
+  packed.To(&head, kFailureHeadBytes);
+  const absl::string_view message = packed.Bytes(head.message_bytes);
+  const size_t end = writer.size();
+  writer.Int(Message::kErrorNumberFieldNumber, head.error_number);
+  writer.String(Message::kMessageFieldNumber, message);
+  writer.String(Message::kReasonFieldNumber,
+                FailureReasonName(static_cast<Reason>(head.reason)));
+  writer.Message(v1::Connection::kFailureFieldNumber, end);
+}
+
 // Writes the name that ConnectionName() gives, without a string of its own.
 void WriteName(int64_t id, BackwardWriter& writer) {
   constexpr absl::string_view kPrefix = "connections/";
@@ -215,23 +248,28 @@ v1::Connection ToProto(const ConnectionRecord& record,
     *message.mutable_close_time() = TimestampOf(record.close_time);
   }
   message.set_close_reason(record.close_reason);
+  if (record.failure != nullptr) {
+    *message.mutable_failure() = ToProto(*record.failure);
+  }
   return message;
 }
 
 PackedConnection Pack(const ConnectionRecord& record) {
   static_assert(kHeadBytes + 3 * (2 + sizeof(sockaddr_un::sun_path)) +
-                    sizeof(Numbers) <=
+                    sizeof(Numbers) + kFailureHeadBytes + kMaxErrorTextBytes <=
                 PackedConnection::kMaxBytes);
   const Numbers numbers{record.bytes_received, record.bytes_sent,
                         record.bytes_to_write, record.close_time};
   const bool has_numbers = (numbers.bytes_received | numbers.bytes_sent |
                             numbers.bytes_to_write | numbers.close_time) != 0;
+  const int parts = (has_numbers ? kHasNumbers : 0) |
+                    (record.failure != nullptr ? kHasFailure : 0);
   const Head head{record.id,
                   record.create_time,
                   static_cast<uint8_t>(record.direction),
                   static_cast<uint8_t>(record.state),
                   static_cast<uint8_t>(record.close_reason),
-                  has_numbers};
+                  static_cast<uint8_t>(parts)};
   PackedConnection packed;
   Packer packer(packed.buffer_.data());
   packer.Bytes(&head, kHeadBytes);
@@ -239,6 +277,7 @@ PackedConnection Pack(const ConnectionRecord& record) {
   packer.Address(record.peer);
   packer.Address(record.local);
   packer.Address(record.upstream);
+  if (record.failure != nullptr) packer.Failure(*record.failure);
   packed.size_ = packer.size();
   return packed;
 }
@@ -252,6 +291,7 @@ void WriteConnection(absl::string_view packed, absl::string_view listener_name,
   const absl::string_view peer = unpacker.Address();
   const absl::string_view local = unpacker.Address();
   const absl::string_view upstream = unpacker.Address();
+  if ((head.parts & kHasFailure) != 0) WriteFailure(unpacker, writer);
   writer.Int(Message::kCloseReasonFieldNumber, head.close_reason);
   if (numbers.close_time != 0) {
     WriteTimestamp(Message::kCloseTimeFieldNumber, numbers.close_time, writer);

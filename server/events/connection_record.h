@@ -11,6 +11,7 @@
 #include "lib/net/address.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/api/backward_writer.h"
+#include "server/api/connection_failure.h"
 
 namespace portreeve::server {
 
@@ -28,6 +29,7 @@ struct ConnectionRecord {
   int64_t bytes_to_write = 0;
   int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
   int64_t close_time = 0;   // 0: not closed yet.
+  const ConnectionFailure* failure = nullptr;  // Null: none.
 };
 
 v1::Connection ToProto(const ConnectionRecord& record,
@@ -35,15 +37,15 @@ v1::Connection ToProto(const ConnectionRecord& record,
 
 // The bytes of a record.  There are 35 for a connection over IPv4 that is open
 // and has neither sent nor received anything, 67 for one that was closed and
-// has.
+// has.  A failure takes its message and 7 more.
 class PackedConnection {
  public:
   absl::string_view bytes() const { return {buffer_.data(), size_}; }
 
  private:
   friend PackedConnection Pack(const ConnectionRecord& record);
-  // Three unix paths and all numbers fit.
-  static constexpr size_t kMaxBytes = 400;
+  // Three unix paths, all numbers and the longest message fit.
+  static constexpr size_t kMaxBytes = 920;
   size_t size_ = 0;
   std::array<char, kMaxBytes> buffer_;  // Not initialized from size_ on.
 };

@@ -8,6 +8,9 @@ namespace {
 
 void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
   using Message = v1::ListenerStatus;
+  if (record.closes != nullptr) {
+    record.closes->Write(Message::kClosedByReasonFieldNumber, writer);
+  }
   writer.Int(Message::kCloseCauseFieldNumber, record.close_cause);
   if (record.close_time != 0) {
     WriteTimestamp(Message::kCloseTimeFieldNumber, record.close_time, writer);

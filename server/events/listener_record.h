@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/backward_writer.h"
+#include "server/events/close_counts.h"
 
 namespace portreeve::server {
 
@@ -30,6 +31,7 @@ struct ListenerRecord {
   int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
   int64_t close_time = 0;   // 0: not closed yet.
   v1::CloseCause close_cause = v1::CLOSE_CAUSE_UNSPECIFIED;
+  const CloseCounts* closes = nullptr;  // Null: none.
 };
 
 v1::Listener ToProto(const ListenerRecord& record);

@@ -6,10 +6,12 @@
 
 #include <cstring>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "server/api/timestamp.h"
+#include "server/events/close_counts.h"
 #include "server/events/connection_record.h"
 #include "server/events/listener_record.h"
 
@@ -104,6 +106,25 @@ TEST_F(EventEncodingTest, OfOneWithEveryField) {
   record_.close_time = record_.create_time + 1;
   record_.close_reason = v1::CLOSE_REASON_PEER_RESET;
   ExpectSame();
+}
+
+TEST_F(EventEncodingTest, OfOnesThatFailed) {
+  const AnyAddress upstream = Tcp("10.0.0.1", 80);
+  ConnectionFailure failure;
+  record_.failure = &failure;
+  ExpectSame();  // Nothing was tried, and there are no words.
+  record_.upstream = &upstream;
+  for (int reason = 0; reason <= static_cast<int>(Reason::kOther); ++reason) {
+    failure.reason = static_cast<Reason>(reason);
+    for (const int error_number : {0, 1, 111, 4095, -1}) {
+      failure.error_number = error_number;
+      for (const size_t size :
+           {size_t{0}, size_t{1}, size_t{127}, size_t{128}, size_t{512}}) {
+        failure.message = std::string(size, 'm');
+        ExpectSame();
+      }
+    }
+  }
 }
 
 TEST_F(EventEncodingTest, OfDialledOnes) {
@@ -209,6 +230,9 @@ TEST_F(EventEncodingTest, OfEveryAddress) {
 }
 
 TEST_F(EventEncodingTest, OfTheLongest) {
+  const ConnectionFailure failure{Reason::kAddressNotAvailable,
+                                  std::string(512, 'm'), -1};
+  record_.failure = &failure;
   const AnyAddress longest = UnixPath(std::string(108, '\xff'));
   record_.peer = record_.local = record_.upstream = &longest;
   record_.id = kMax;
@@ -226,6 +250,9 @@ TEST_F(EventEncodingTest, ThePackedFormIsSmall) {
   EXPECT_EQ(Pack(record_).bytes().size(), 35u);
   record_.bytes_received = 1;
   EXPECT_EQ(Pack(record_).bytes().size(), 67u);
+  const ConnectionFailure failure{Reason::kNoRoute, "no way", 101};
+  record_.failure = &failure;
+  EXPECT_EQ(Pack(record_).bytes().size(), 67u + 7 + 6);
 }
 
 TEST_F(EventEncodingTest, TheLastTimeIsThatOfTheCloseOnceThereIsOne) {
@@ -334,6 +361,35 @@ TEST_F(ListenerEventTest, OfOneWithEveryField) {
   record_.close_time = record_.create_time + 1;
   record_.close_cause = v1::CLOSE_CAUSE_ACCEPT_FAILED;
   ExpectSame();
+}
+
+// A map has its entries in any order.
+TEST_F(ListenerEventTest, OfOneWhoseConnectionsWereClosed) {
+  const std::string spec = spec_.SerializeAsString();
+  const std::string listening_on = listening_on_.SerializeAsString();
+  record_.spec = spec;
+  record_.listening_on = listening_on;
+  CloseCounts closes;
+  record_.closes = &closes;
+  EXPECT_EQ(ToProto(record_).status().closed_by_reason_size(), 0);
+  std::map<std::string, int64_t> expected;
+  for (int i = 1; i < v1::CloseReason_ARRAYSIZE; ++i) {
+    const auto reason = static_cast<v1::CloseReason>(i);
+    for (int j = 0; j < i; ++j) closes.Count(reason);
+    expected[v1::CloseReason_Name(reason).substr(13)] = i;
+  }
+  for (int i = 0; i < 200; ++i) closes.CountFailure(Reason::kConnectRefused);
+  closes.CountFailure(Reason::kOther);
+  expected["UPSTREAM_UNREACHABLE"] += 201;
+  expected["UPSTREAM_UNREACHABLE/CONNECT_REFUSED"] = 200;
+  expected["UPSTREAM_UNREACHABLE/INTERNAL"] = 1;
+  const v1::Listener listener = ToProto(record_);
+  const auto& map = listener.status().closed_by_reason();
+  EXPECT_EQ((std::map<std::string, int64_t>(map.begin(), map.end())), expected);
+  // The rest is as without.
+  v1::Listener rest = listener;
+  rest.mutable_status()->clear_closed_by_reason();
+  EXPECT_EQ(rest.SerializeAsString(), Expected().SerializeAsString());
 }
 
 TEST_F(ListenerEventTest, OfOneWithoutAnything) {

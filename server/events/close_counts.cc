@@ -1,0 +1,41 @@
+#include "server/events/close_counts.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "server/api/connection_failure.h"
+
+namespace portreeve::server {
+namespace {
+
+absl::string_view NameOf(v1::CloseReason reason) {
+  return absl::StripPrefix(v1::CloseReason_Name(reason), "CLOSE_REASON_");
+}
+
+void WriteEntry(int field, absl::string_view key, int64_t count,
+                BackwardWriter& writer) {
+  const size_t end = writer.size();
+  writer.Int(2, count);
+  writer.String(1, key);
+  writer.Message(field, end);
+}
+
+}  // namespace
+
+void CloseCounts::Write(int field, BackwardWriter& writer) const {
+  for (size_t i = 0; i < failures_.size(); ++i) {
+    if (failures_[i] == 0) continue;
+    WriteEntry(field,
+               absl::StrCat(NameOf(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE), "/",
+                            FailureReasonName(static_cast<Reason>(i))),
+               failures_[i], writer);
+  }
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    if (counts_[i] == 0) continue;
+    WriteEntry(field, NameOf(static_cast<v1::CloseReason>(i)), counts_[i],
+               writer);
+  }
+}
+
+}  // namespace portreeve::server

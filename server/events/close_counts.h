@@ -1,0 +1,39 @@
+// CloseCounts: why the connections of a listener were closed, counted
+// (ListenerStatus.closed_by_reason).
+#ifndef PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
+#define PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "lib/base/status.h"
+#include "portreeve/v1/connection.pb.h"
+#include "server/api/backward_writer.h"
+
+namespace portreeve::server {
+
+// Counting takes no memory.
+// Threads: loop thread only.
+class CloseCounts {
+ public:
+  // Counts a connection.
+  void Count(v1::CloseReason reason) { ++counts_[static_cast<size_t>(reason)]; }
+  // Counts one that had no upstream, with UPSTREAM_UNREACHABLE and for
+  // `failure`, the reason of its ConnectionFailure.
+  void CountFailure(Reason failure) {
+    Count(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE);
+    ++failures_[static_cast<size_t>(failure)];
+  }
+
+  // Writes the counts that are not 0 as the entries of the map `field`.
+  void Write(int field, BackwardWriter& writer) const;
+
+ private:
+  std::array<int64_t, v1::CloseReason_ARRAYSIZE> counts_{};
+  std::array<int64_t, static_cast<size_t>(Reason::kOther) + 1> failures_{};
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
