@@ -44,6 +44,7 @@ ConnectionRecord RecordOf(const AnyConnection& connection,
   record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());
   record.create_time = facts.create_time;
   record.close_time = facts.close_time;
+  record.failure = facts.failure.get();
   return record;
 }
 

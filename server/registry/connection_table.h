@@ -11,6 +11,7 @@
 #include "lib/net/address.h"
 #include "lib/net/any_connection.h"
 #include "portreeve/v1/connection.pb.h"
+#include "server/api/connection_failure.h"
 #include "server/events/connection_record.h"
 #include "server/events/event_ring.h"
 #include "server/remote/claim.h"
@@ -22,12 +23,13 @@ namespace portreeve::server {
 struct ConnectionFacts {
   // The name of the listener that accepted it; null for a dialled one.
   SharedName listener;
-  // Not null once a forward handler has reached it; shared by all connections
-  // to it.
+  // Not null once a forward handler has reached it, or has tried it in vain;
+  // shared by all connections to it.
   std::shared_ptr<const AnyAddress> upstream;
   std::shared_ptr<Claim> claim;  // Of a remote listener's only.
-  int64_t create_time = 0;       // Nanoseconds since 1970, as close_time.
-  int64_t close_time = 0;        // 0: not closed yet.
+  std::unique_ptr<const ConnectionFailure> failure;  // Null: none.
+  int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
+  int64_t close_time = 0;   // 0: not closed yet.
   v1::Direction direction = v1::DIRECTION_INBOUND;
   bool close_called = false;  // Somebody has called for its close.
 };

@@ -55,6 +55,7 @@ ListenerResource::ListenerResource(const Executor& executor,
       monitor_(executor.monitor(), *name_,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
       workers_(executor, uid_, [this] { UpdateAccepting(); }),
+      upstream_log_(TimeSource::Of(executor), name_),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
@@ -99,7 +100,8 @@ absl::Status ListenerResource::Start() {
 }
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
-  return HandlerOf(spec, shared_, {executor_, name_, forward_id_, workers_});
+  return HandlerOf(spec, shared_,
+                   {executor_, forward_id_, workers_, upstream_log_});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -171,6 +173,7 @@ ListenerRecord ListenerResource::Record() const {
   if (const auto cause = server_->close_cause()) {
     record.close_cause = ToProto(*cause);
   }
+  record.closes = &closes_;
   return record;
 }
 
@@ -291,6 +294,7 @@ void ListenerResource::OnAccepted(
 }
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
+  closes_.Count(v1::CLOSE_REASON_DROPPED);
   if (deleted_) return;
   ConnectionFacts facts;
   facts.create_time = UnixNanosNow();
@@ -302,9 +306,23 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
 void ListenerResource::OnClosed(
     const std::shared_ptr<AnyConnection>& connection) {
   const auto live = shared_.connections.Remove(connection->id());
+  CountClose(*connection, live ? live->facts.failure.get() : nullptr);
   if (live == nullptr || deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                   RecordOf(*live), name_);
+  if (connection->reason() == CloseReason::kUpstreamReset &&
+      connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
+    upstream_log_.OnResetAtOnce(*live->facts.upstream);
+  }
+}
+
+void ListenerResource::CountClose(const AnyConnection& connection,
+                                  const ConnectionFailure* failure) {
+  if (connection.reason() == CloseReason::kUpstreamUnreachable) {
+    closes_.CountFailure(failure != nullptr ? failure->reason : Reason::kOther);
+  } else {
+    closes_.Count(ToProto(connection.reason()));
+  }
 }
 
 void ListenerResource::OnHandlerError(const StreamConnection& connection,

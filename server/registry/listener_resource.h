@@ -15,10 +15,12 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/checked_spec.h"
+#include "server/events/close_counts.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/shared.h"
+#include "server/registry/upstream_log.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -97,6 +99,9 @@ class ListenerResource final : private ServerObserver {
   // open.
   void UpdateForwardLoops();
   void CutStreams();
+  // `failure` is null where there is none, or was no memory for it.
+  void CountClose(const AnyConnection& connection,
+                  const ConnectionFailure* failure);
   void OnMonitorError(std::exception_ptr error);
   // Gives what it is like now; the record refers to this object.
   ListenerRecord Record() const;
@@ -133,6 +138,8 @@ class ListenerResource final : private ServerObserver {
   const Ivar<> handlers_determined_;
   Monitor monitor_;  // The creator's, which logs.
   WorkerPool workers_;
+  UpstreamLog upstream_log_;
+  CloseCounts closes_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;
   std::unique_ptr<AnyServer> server_;

@@ -4,9 +4,8 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "lib/base/log.h"
 #include "portreeve/v1/connection.pb.h"
+#include "server/api/connection_failure.h"
 #include "server/handlers/handlers.h"
 #include "server/registry/connection_table.h"
 #include "server/remote/claim.h"
@@ -35,13 +34,19 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   };
   options.loops = &shared.loops;
   options.listener = listener.forward_id;
-  options.on_loop = [name = listener.name,
-                     is_told = std::make_shared<bool>(false)] {
-    if (std::exchange(*is_told, true)) return;
-    Log(absl::StrCat(*name,
-                     ": the forward leads clients back to a listener "
-                     "that they have come through; they are reset"));
-  };
+  options.on_unreached =
+      [&connections = shared.connections, log = &listener.upstream_log,
+       where = options.upstream](int64_t id, const absl::Status& why,
+                                 std::shared_ptr<const AnyAddress> tried) {
+        auto owned = std::make_unique<const ConnectionFailure>(FailureOf(why));
+        const ConnectionFailure& failure = *owned;
+        const auto live = connections.Find(id);
+        if (live != nullptr) {
+          live->facts.upstream = std::move(tried);
+          live->facts.failure = std::move(owned);
+        }
+        log->OnUnreached(where, failure);
+      };
   return options;
 }
 

@@ -6,9 +6,9 @@
 #include "lib/base/executor.h"
 #include "lib/serve/any_server.h"
 #include "server/api/checked_spec.h"
-#include "server/events/event_ring.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/shared.h"
+#include "server/registry/upstream_log.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -16,9 +16,10 @@ namespace portreeve::server {
 // The parts of a listener that its handlers use.
 struct ListenerParts {
   const Executor& executor;
-  const SharedName& name;
   ForwardLoops::Id forward_id;
-  WorkerPool& workers;  // It must outlive the handlers.
+  // These must outlive the handlers.
+  WorkerPool& workers;
+  UpstreamLog& upstream_log;
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/registry/registry.h"
 #include "tests/server/registry_fixture.h"
 #include "tests/testing/server_fixture.h"
@@ -286,10 +287,11 @@ TEST_F(SelfForwardTest, ByNameAClientIsResetAndNothingIsLeft) {
   }
   EXPECT_EQ(reasons, std::vector<v1::CloseReason>(
                          3, v1::CLOSE_REASON_UPSTREAM_UNREACHABLE));
-  EXPECT_EQ(TakeLog(),
-            std::vector<std::string>{
-                "listeners/self: the forward leads clients back to a listener "
-                "that they have come through; they are reset"});
+  EXPECT_EQ(TakeLog(), std::vector<std::string>{absl::StrCat(
+                           "listeners/self: upstream tcp:localhost:", port,
+                           ": SELF_CONNECT: connect tcp:127.0.0.1:", port,
+                           ": it leads back to a listener that the client "
+                           "has come through")});
 }
 
 TEST_F(SelfForwardTest, ByWayOfOthersNobodyIsVisitedTwice) {
