@@ -67,7 +67,12 @@ What Closed(const v1::Connection& connection) {
   absl::StrAppend(&what.details,
                   " reason=", EnumText(connection.close_reason()),
                   " received=", connection.bytes_received(),
-                  " sent=", connection.bytes_sent());
+                  " sent=", connection.bytes_sent(),
+                  " upstream=", AddressText(connection.upstream()),
+                  " duration=", AgeText(connection));
+  if (connection.has_failure()) {
+    absl::StrAppend(&what.details, " failure=", FailureText(connection));
+  }
   return what;
 }
 
@@ -117,6 +122,7 @@ What Of(const v1::Event& event) {
     case v1::Event::kGap:
       return Missed(event.gap());
     case v1::Event::kSnapshotDone:
+    case v1::Event::kProgress:
     case v1::Event::KIND_NOT_SET:
       return {};
   }

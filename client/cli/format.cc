@@ -100,6 +100,21 @@ std::string TimeOrDash(bool set, const google::protobuf::Timestamp& time) {
   return set ? TimeText(time) : "-";
 }
 
+absl::Time InstantOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
+
+std::string ClosesText(const v1::ListenerStatus& status) {
+  const std::map<std::string, int64_t> sorted(status.closed_by_reason().begin(),
+                                              status.closed_by_reason().end());
+  return OrDash(absl::StrJoin(sorted, " ", absl::PairFormatter("=")));
+}
+
+std::string ReasonText(v1::CloseReason reason) {
+  return reason == v1::CLOSE_REASON_UNSPECIFIED ? "-" : EnumText(reason);
+}
+
 std::string CauseText(v1::CloseCause cause) {
   return cause == v1::CLOSE_CAUSE_UNSPECIFIED ? "-" : EnumText(cause);
 }
@@ -119,9 +134,21 @@ std::string DurationText(const google::protobuf::Duration& duration) {
 }
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
-  const absl::Time instant =
-      absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", instant, absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", InstantOf(time),
+                          absl::UTCTimeZone());
+}
+
+std::string AgeText(const v1::Connection& connection) {
+  if (!connection.has_create_time() || !connection.has_close_time()) return "-";
+  return absl::FormatDuration(absl::Trunc(
+      InstantOf(connection.close_time()) - InstantOf(connection.create_time()),
+      absl::Microseconds(1)));
+}
+
+std::string FailureText(const v1::Connection& connection) {
+  if (!connection.has_failure()) return "-";
+  return absl::StrCat(connection.failure().reason(), ": ",
+                      connection.failure().message());
 }
 
 std::string HandlerText(const v1::Handler& handler) {
@@ -220,6 +247,7 @@ std::string ListenerView(const v1::Listener& listener) {
       {"accepted", absl::StrCat(status.accepted_total())},
       {"dropped", absl::StrCat(status.dropped_total())},
       {"handler errors", absl::StrCat(status.handler_errors_total())},
+      {"closed by reason", ClosesText(status)},
       {"bytes received", absl::StrCat(status.bytes_received_total())},
       {"bytes sent", absl::StrCat(status.bytes_sent_total())},
       {"created", TimeOrDash(status.has_create_time(), status.create_time())},
@@ -228,6 +256,27 @@ std::string ListenerView(const v1::Listener& listener) {
       {"is closed", YesNo(status.is_closed())},
       {"close finished", YesNo(status.close_finished())},
       {"handlers determined", YesNo(status.handlers_determined())},
+  });
+}
+
+std::string ConnectionView(const v1::Connection& connection) {
+  return View({
+      {"name", connection.name()},
+      {"listener", OrDash(connection.listener())},
+      {"direction", EnumText(connection.direction())},
+      {"state", EnumText(connection.state())},
+      {"peer", AddressText(connection.peer())},
+      {"local", AddressText(connection.local())},
+      {"upstream", AddressText(connection.upstream())},
+      {"failure", FailureText(connection)},
+      {"bytes received", absl::StrCat(connection.bytes_received())},
+      {"bytes sent", absl::StrCat(connection.bytes_sent())},
+      {"bytes to write", absl::StrCat(connection.bytes_to_write())},
+      {"created",
+       TimeOrDash(connection.has_create_time(), connection.create_time())},
+      {"closed",
+       TimeOrDash(connection.has_close_time(), connection.close_time())},
+      {"close reason", ReasonText(connection.close_reason())},
   });
 }
 

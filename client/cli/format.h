@@ -19,8 +19,9 @@ namespace portreeve::cli {
 std::string ListenerTable(const v1::ListListenersResponse& response);
 std::string ConnectionTable(const v1::ListConnectionsResponse& response);
 
-// Gives every field as a line "key: value".
+// Give every field as a line "key: value".
 std::string ListenerView(const v1::Listener& listener);
+std::string ConnectionView(const v1::Connection& connection);
 
 // Gives "CLOSED" for LISTENER_STATE_CLOSED; the number where this program does
 // not know the value.
@@ -33,6 +34,14 @@ std::string EnumText(Enum value) {
 
 // Gives "1m30s".
 std::string DurationText(const google::protobuf::Duration& duration);
+
+// Gives "1.25s", in microseconds, from the creation of the connection to its
+// close; "-" where it is not closed.
+std::string AgeText(const v1::Connection& connection);
+
+// Gives "CONNECT_REFUSED: connect tcp:127.0.0.1:9: Connection refused"; "-"
+// where the connection has no failure.
+std::string FailureText(const v1::Connection& connection);
 
 // Gives "2024-05-01T12:00:00.250Z": UTC, milliseconds.
 std::string TimeText(const google::protobuf::Timestamp& time);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "client/cli/format.h"
 #include "client/cli/option.h"
 #include "client/cli/verb.h"
@@ -17,6 +18,10 @@ constexpr char kIsClosedHelp[] =
     "the exit status is 0 for closed, 1 for not closed, 2 and more for an\n"
     "error.\n"
     "  $ portreeve is-closed web || echo 'still open, or unknown'";
+
+bool IsConnectionName(const std::string& text) {
+  return absl::StartsWith(text, "connections/");
+}
 
 // Adds the positional argument of a verb about one listener.
 std::shared_ptr<std::string> AddListener(CLI::App& verb) {
@@ -33,9 +38,33 @@ std::shared_ptr<std::string> AddListener(CLI::App& verb) {
 
 Verb AddGet(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
-      "get", "Shows everything about one listener, open or closed.");
-  auto name = AddListener(*verb);
+      "get",
+      "Shows everything about one listener, open or closed, or about one live\n"
+      "connection. `closed by reason` of a listener says why its connections\n"
+      "have ended, and after UPSTREAM_UNREACHABLE/ why a forward did not "
+      "reach\n"
+      "its upstream.\n"
+      "  $ portreeve get web\n"
+      "  $ portreeve get connections/a7");
+  auto name = std::make_shared<std::string>();
+  AddOption(*verb, "NAME", "",
+            "ID or listeners/ID of a listener, or connections/ID. Required",
+            [name](const std::string& text) {
+              return Into(*name, IsConnectionName(text)
+                                     ? client::ConnectionName
+                                     : client::ListenerName)(text);
+            })
+      ->required();
   return {verb, [name](Session& session) -> absl::StatusOr<ExitStatus> {
+            if (IsConnectionName(*name)) {
+              const absl::StatusOr<v1::Connection> connection =
+                  session.client.GetConnection(*name, session.Ordinary());
+              if (!connection.ok()) return connection.status();
+              const absl::Status printed =
+                  session.Print(*connection, ConnectionView(*connection));
+              if (!printed.ok()) return printed;
+              return ExitStatus::kDone;
+            }
             const absl::StatusOr<v1::Listener> listener =
                 session.client.GetListener(*name, session.Ordinary());
             if (!listener.ok()) return listener.status();

@@ -40,6 +40,9 @@ constexpr char kWeb[] = R"(
     dropped_total: 1 handler_errors_total: 2 bytes_received_total: 11
     bytes_sent_total: 12 create_time { seconds: 1700000000 nanos: 250999999 }
     close_time { seconds: 1700000001 } close_cause: CLOSE_CAUSE_CALLED
+    closed_by_reason { key: "UPSTREAM_UNREACHABLE" value: 3 }
+    closed_by_reason { key: "PEER_CLOSED" value: 4 }
+    closed_by_reason { key: "UPSTREAM_UNREACHABLE/DNS_FAILURE" value: 3 }
   })";
 
 constexpr char kConnection[] = R"(
@@ -104,6 +107,8 @@ labels:                    a=1,b=2
 accepted:                  7
 dropped:                   1
 handler errors:            2
+closed by reason:          PEER_CLOSED=4 UPSTREAM_UNREACHABLE=3 )"
+            R"(UPSTREAM_UNREACHABLE/DNS_FAILURE=3
 bytes received:            11
 bytes sent:                12
 created:                   2023-11-14T22:13:20.250Z
@@ -115,6 +120,34 @@ handlers determined:       no
 )");
 }
 
+TEST(FormatTest, ShowsEverythingOfAConnection) {
+  EXPECT_EQ(ConnectionView(Of<v1::Connection>(
+                std::string(kConnection) +
+                R"(upstream { inet { address: "10.0.0.1" port: 80 } }
+                   failure { reason: "CONNECT_REFUSED" message: "no\nway"
+                             error_number: 111 }
+                   close_time { seconds: 1700000002 }
+                   close_reason: CLOSE_REASON_UPSTREAM_UNREACHABLE)")),
+            R"(name:           connections/7
+listener:       listeners/web
+direction:      INBOUND
+state:          OPEN
+peer:           tcp:[::1]:5
+local:          unix:
+upstream:       tcp:10.0.0.1:80
+failure:        CONNECT_REFUSED: no\nway
+bytes received: 1
+bytes sent:     2
+bytes to write: 3
+created:        2023-11-14T22:13:20.000Z
+closed:         2023-11-14T22:13:22.000Z
+close reason:   UPSTREAM_UNREACHABLE
+)");
+  const std::string open = ConnectionView(Of<v1::Connection>(kConnection));
+  EXPECT_NE(open.find("failure:        -\n"), std::string::npos) << open;
+  EXPECT_NE(open.find("close reason:   -\n"), std::string::npos) << open;
+}
+
 TEST(FormatTest, ShowsValuesThatItDoesNotKnowAsNumbers) {
   EXPECT_EQ(EnumText(static_cast<v1::ListenerState>(99)), "99");
   EXPECT_EQ(EnumText(v1::LISTENER_STATE_UNSPECIFIED), "UNSPECIFIED");
@@ -124,6 +157,12 @@ TEST(EventTextTest, EveryKindHasItsLine) {
   const std::string listener = std::string("listener {") + kWeb + "}";
   const std::string connection = std::string("connection {") + kConnection +
                                  " close_reason: CLOSE_REASON_PEER_CLOSED }";
+  const std::string failed =
+      std::string("connection {") + kConnection +
+      R"( upstream { inet { address: "10.0.0.1" port: 80 } }
+          close_reason: CLOSE_REASON_UPSTREAM_UNREACHABLE
+          close_time { seconds: 1700000001 nanos: 250000999 }
+          failure { reason: "CONNECT_REFUSED" message: "no\nway" } })";
   const std::string ended =
       "listeners/web address=tcp:127.0.0.1:40123 cause=CALLED connections=3";
   const std::string about =
@@ -150,7 +189,14 @@ TEST(EventTextTest, EveryKindHasItsLine) {
       {"connection_dropped {" + connection + "}",
        "connection_dropped " + about},
       {"connection_closed {" + connection + "}",
-       "connection_closed " + about + " reason=PEER_CLOSED received=1 sent=2"},
+       "connection_closed " + about +
+           " reason=PEER_CLOSED received=1 sent=2 upstream=- "
+           "duration=-"},
+      {"connection_closed {" + failed + "}",
+       "connection_closed " + about +
+           " reason=UPSTREAM_UNREACHABLE received=1 sent=2 "
+           "upstream=tcp:10.0.0.1:80 duration=1.25s "
+           "failure=CONNECT_REFUSED: no\\nway"},
       {R"(handler_error { listener: "listeners/web" connection: "connections/7"
             message: "no\nway" outcome: HANDLER_VERDICT_RAISE })",
        "handler_error listeners/web connection=connections/7 outcome=RAISE "
