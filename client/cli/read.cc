@@ -40,10 +40,9 @@ Verb AddGet(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
       "get",
       "Shows everything about one listener, open or closed, or about one live\n"
-      "connection. `closed by reason` of a listener says why its connections\n"
-      "have ended, and after UPSTREAM_UNREACHABLE/ why a forward did not "
-      "reach\n"
-      "its upstream.\n"
+      "connection. `closed by reason` says why the listener's connections "
+      "have\n"
+      "ended, and after UPSTREAM_UNREACHABLE/ why a forward failed.\n"
       "  $ portreeve get web\n"
       "  $ portreeve get connections/a7");
   auto name = std::make_shared<std::string>();
