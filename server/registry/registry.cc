@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 #include <variant>
 
@@ -34,6 +35,19 @@ absl::Status ListenerOpen(const std::string& id) {
   return ServerError(
       absl::StatusCode::kFailedPrecondition, "LISTENER_OPEN",
       absl::StrCat(ListenerName(id), " is not closed or has connections"));
+}
+
+// Gives the errno with which bind(2) of a socket's file would fail, where the
+// file system shows that before; 0 where it does not.
+int BindErrorOf(const std::string& path) {
+  struct stat file;
+  if (lstat(path.c_str(), &file) == 0) {
+    return S_ISSOCK(file.st_mode) ? 0 : ENOTSOCK;
+  }
+  const std::string directory =
+      std::filesystem::path(path).parent_path().string();
+  if (directory.empty() || stat(directory.c_str(), &file) == 0) return 0;
+  return errno == ENOENT || errno == ENOTDIR ? errno : 0;
 }
 
 Deferred<> WaitDeferred(const ListenerResource& listener,
@@ -196,12 +210,8 @@ absl::Status Registry::CheckBindable(const AnyWhereToListen& wanted) const {
     return ExplainAddressInUse(ErrnoError(EADDRINUSE, "bind", address), wanted);
   }
   const auto* const unix_socket = std::get_if<WhereToListen<Unix>>(&wanted);
-  struct stat file;
-  if (unix_socket != nullptr && lstat(unix_socket->path.c_str(), &file) == 0 &&
-      !S_ISSOCK(file.st_mode)) {
-    return ErrnoError(ENOTSOCK, "bind", address);
-  }
-  return absl::OkStatus();
+  const int error = unix_socket == nullptr ? 0 : BindErrorOf(unix_socket->path);
+  return error == 0 ? absl::OkStatus() : ErrnoError(error, "bind", address);
 }
 
 absl::StatusOr<v1::Listener> Registry::Get(const std::string& id) const {

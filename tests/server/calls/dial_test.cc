@@ -210,6 +210,18 @@ TEST_F(DialTest, NobodyListensThere) {
   EXPECT_TRUE(Events().empty());
 }
 
+TEST_F(DialTest, AUnixSocketThatIsMissingRefuses) {
+  for (const char* path :
+       {"/no/such/directory/socket", "/tmp/portreeve-no-such-socket"}) {
+    v1::ClientFrame frame;
+    frame.mutable_dial()
+        ->mutable_where_to_connect()
+        ->mutable_unix_socket()
+        ->set_path(path);
+    EXPECT_EQ(Refusal(frame), "14 / CONNECT_REFUSED");
+  }
+}
+
 // Whichever way it ends, the next one finds its descriptor.
 TEST_F(DialTest, EachGivesItsDescriptorBack) {
   OnLoop([this] { budget().Take(budget().num_free() - 1); });
