@@ -1,5 +1,6 @@
 #include "server/registry/registry.h"
 
+#include <google/protobuf/util/message_differencer.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -20,6 +21,8 @@
 
 namespace portreeve::server {
 namespace {
+
+using google::protobuf::util::MessageDifferencer;
 
 absl::Status ListenerExists(const std::string& id) {
   return ServerError(absl::StatusCode::kAlreadyExists, "LISTENER_EXISTS",
@@ -92,6 +95,12 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   if (!draft.request_id.empty()) {
     auto answer = requests_.Find(key, draft.fingerprint);
     if (!answer.ok()) return answer.status();
+    if (*answer && !Remembers(**answer)) {
+      return ServerError(
+          absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
+          absl::StrCat((*answer)->name(),
+                       ", which this request has created, is deleted"));
+    }
     if (*answer && draft.validate_only) {
       (*answer)->clear_uid();
       (*answer)->clear_status();
@@ -115,6 +124,12 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
     requests_.Remember(key, std::move(draft.fingerprint), *listener);
   }
   return listener;
+}
+
+bool Registry::Remembers(const v1::Listener& listener) const {
+  const auto id = ParseListenerName(listener.name(), "name");
+  const auto found = id.ok() ? listeners_.find(*id) : listeners_.end();
+  return found != listeners_.end() && found->second->uid() == listener.uid();
 }
 
 absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
@@ -237,11 +252,20 @@ absl::StatusOr<v1::Listener> Registry::Update(
   DropUnknownFields(wanted);
   const auto spec = CheckAndFill(std::move(wanted));
   if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
+  if (ReplacesAll(mask) &&
+      (*spec)->where_to_listen() != (*listener)->spec().where_to_listen()) {
+    return ImmutableField();
+  }
   if (auto s = CheckPolicy(**spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
   if (auto s = CheckNoLoop(**spec, &(*listener)->listening_on(), loops_);
       !s.ok()) {
     return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
+  }
+  if (request.validate_only()) return (*listener)->DescribeWith(**spec);
+  if (MessageDifferencer::Equals((*spec)->message(),
+                                 (*listener)->spec().message())) {
+    return (*listener)->Describe();
   }
   listener_memory_ -= (*listener)->MemoryUse();
   absl::Cleanup count = [&] { listener_memory_ += (*listener)->MemoryUse(); };
