@@ -11,6 +11,21 @@ StreamConnection::StreamConnection(std::shared_ptr<SocketCore> socket,
                                    OnLoss on_loss)
     : socket_(std::move(socket)) {
   if (streams == Streams::kNo) return;
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+}
+
+StreamConnection::StreamConnection(int64_t id,
+                                   std::shared_ptr<SocketCore> socket,
+                                   Monitor monitor,
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss)
+    : AnyConnection(id), socket_(std::move(socket)) {
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+}
+
+void StreamConnection::MakeStreams(Monitor monitor,
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss) {
   reader_.emplace(socket_);
   WriterOptions options;
   options.buffer_age_limit = buffer_age_limit;

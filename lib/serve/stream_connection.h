@@ -28,6 +28,10 @@ class StreamConnection final : public AnyConnection {
   StreamConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
                    Streams streams, const BufferAgeLimit& buffer_age_limit,
                    OnLoss on_loss = OnLoss::kClose);
+  // Takes over the id of the connection that it replaces, whatever that was.
+  StreamConnection(int64_t id, std::shared_ptr<SocketCore> socket,
+                   Monitor monitor, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss);
 
   const AnyAddress& peer() const override { return socket_->peer(); }
   const AnyAddress& local() const override { return socket_->local(); }
@@ -55,6 +59,9 @@ class StreamConnection final : public AnyConnection {
   bool is_open() const override { return !socket_->is_closed(); }
 
  private:
+  void MakeStreams(Monitor monitor, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss);
+
   const std::shared_ptr<SocketCore> socket_;
   std::optional<Reader> reader_;
   std::optional<Writer> writer_;

@@ -140,7 +140,8 @@ class Registry {
   // Gives the bytes of the listeners, without their connections.
   size_t ListenerMemoryUse() const { return listener_memory_; }
 
-  // Every listener that is remembered, by id, and every live connection.
+  // Every listener that is remembered, by id, and every live connection, dials
+  // that are under way included.
   using Listeners =
       absl::btree_map<std::string, std::shared_ptr<ListenerResource>>;
   const Listeners& listeners() const { return listeners_; }
