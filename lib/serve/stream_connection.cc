@@ -66,7 +66,13 @@ Deferred<> StreamConnection::Close(ExistingConnections how,
     socket_->CloseInOrder(
         After(TimeSource::Of(socket_->executor()).Now(), kForceCloseAfter));
   }
+  if (on_close_begun_) on_close_begun_();
   return closed();
+}
+
+void StreamConnection::NoteLoss() {
+  if (!is_open() || reason() == CloseReason::kBufferAge) return;
+  socket_->OverruleReason(CloseReason::kForced);
 }
 
 void StreamConnection::CloseReader() {
