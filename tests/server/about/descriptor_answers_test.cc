@@ -19,6 +19,12 @@ using server::DescriptorAnswers;
 
 class DescriptorAnswersTest : public ::testing::Test {
  protected:
+  DescriptorAnswersTest() {
+    // What is not used is not linked.
+    EXPECT_NE(v1::Listener::descriptor(), nullptr);
+    EXPECT_NE(google::rpc::ErrorInfo::descriptor(), nullptr);
+  }
+
   // The names of the files that the answer has, the first one apart.
   static std::string FilesOf(const ServerReflectionResponse& response) {
     std::string first;
