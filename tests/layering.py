@@ -11,7 +11,7 @@ import sys
 FOLDERS = ("lib", "server", "client", "bench")
 # Of the server, who may see headers of gRPC.
 KNOW_GRPC = re.compile(
-    r"server/(calls|watch|daemon)/[^/]+"
+    r"server/(about|calls|watch|daemon)/[^/]+"
     r"|server/access/gate\.(h|cc)"
     r"|server/control/control_calls\.(h|cc)"
     r"|server/control/control_memory\.cc")

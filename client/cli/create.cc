@@ -68,9 +68,11 @@ Verb AddUpdate(CLI::App& app, const Environment& environment) {
             const absl::StatusOr<v1::Listener> listener =
                 session.client.UpdateListener(*request, session.Ordinary());
             if (!listener.ok()) return listener.status();
-            const absl::Status printed = session.Print(
-                *listener,
-                absl::StrCat(Printable(listener->name()), " updated\n"));
+            const std::string text =
+                request->validate_only()
+                    ? "valid; nothing was changed\n"
+                    : absl::StrCat(Printable(listener->name()), " updated\n");
+            const absl::Status printed = session.Print(*listener, text);
             if (!printed.ok()) return printed;
             return ExitStatus::kDone;
           }};

@@ -54,6 +54,9 @@ constexpr Hint kHints[] = {
     {"NOT_REMOTE",
      "only listeners created with --remote are served by "
      "clients"},
+    {"NO_SUCH_PATH",
+     "make the directory first, or choose another path: the daemon makes "
+     "none"},
     {"NO_ROUTE", "check the routes of the daemon's machine (ip route)"},
     {"OUTSIDE_POLICY",
      "choose what the daemon's --policy file allows, or ask its operator"},

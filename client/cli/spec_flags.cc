@@ -160,12 +160,16 @@ void UpdateFlags::AddTo(CLI::App& app) {
                       if (path.ok()) unset_.push_back(*std::move(path));
                       return path.status();
                     });
+  app.add_flag("--validate-only", validate_only_,
+               "Check everything, but change nothing; -o json shows the "
+               "listener as it would be");
 }
 
 absl::StatusOr<v1::UpdateListenerRequest> UpdateFlags::Request() const {
   v1::UpdateListenerRequest request;
   v1::Listener& listener = *request.mutable_listener();
   listener.set_name(name_);
+  request.set_validate_only(validate_only_);
   std::vector<std::string> paths;
   const absl::Status handler =
       handler_.FillChange(*listener.mutable_spec(), paths);

@@ -81,6 +81,7 @@ class UpdateFlags {
  private:
   std::string name_;
   std::vector<std::string> unset_;  // Paths.
+  bool validate_only_ = false;
   HandlerFlags handler_;
   SettingFlags settings_;
 };

@@ -63,6 +63,9 @@ ErrnoMeaning MeaningOf(int error_number, absl::string_view operation) {
       return {Code::kUnavailable, Reason::kConnectRefused};
     case ENOENT:
     case ENOTDIR:
+      return connecting
+                 ? ErrnoMeaning{Code::kUnavailable, Reason::kConnectRefused}
+                 : ErrnoMeaning{Code::kFailedPrecondition, Reason::kNoSuchPath};
     case ENAMETOOLONG:
     case ELOOP:
       return connecting
@@ -101,6 +104,8 @@ absl::string_view ReasonName(Reason reason) {
       return "INVALID_FIELD";
     case Reason::kNotASocket:
       return "NOT_A_SOCKET";
+    case Reason::kNoSuchPath:
+      return "NO_SUCH_PATH";
     case Reason::kConnectTimeout:
       return "CONNECT_TIMEOUT";
     case Reason::kConnectInterrupted:

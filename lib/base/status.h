@@ -21,6 +21,7 @@ enum class Reason {
   kAddressNotAvailable,
   kInvalidField,
   kNotASocket,
+  kNoSuchPath,
   kConnectTimeout,
   kConnectInterrupted,
   kConnectRefused,

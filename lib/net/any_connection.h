@@ -33,6 +33,8 @@ inline constexpr std::chrono::seconds kForceCloseAfter{30};
 class AnyConnection {
  public:
   AnyConnection();
+  // Takes over the id of one that it replaces.
+  explicit AnyConnection(int64_t id) : id_(id) {}
   AnyConnection(const AnyConnection&) = delete;
   AnyConnection& operator=(const AnyConnection&) = delete;
   virtual ~AnyConnection() = default;

@@ -61,6 +61,8 @@ struct WhereToListen<Inet> {
   // At most 15 bytes.
   std::string bind_to_interface;
 
+  friend bool operator==(const WhereToListen&, const WhereToListen&) = default;
+
   static WhereToListen OfPort(int port);
   static WhereToListen OfPortChosenByOs();
   static WhereToListen OfLocalhost(int port);  // 127.0.0.1
@@ -74,6 +76,8 @@ struct WhereToListen<Unix> {
   // Permissions of the file, 0-0777, in force before the first client can
   // connect.
   int mode = 0660;
+
+  friend bool operator==(const WhereToListen&, const WhereToListen&) = default;
 
   static WhereToListen OfFile(std::string path);
 };

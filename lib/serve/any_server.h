@@ -38,7 +38,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // cannot be made ready for sockets.
   // Errors: INVALID_FIELD for an option or for `where`, before anything is
   // bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED,
-  // NOT_A_SOCKET, FD_LIMIT.
+  // NOT_A_SOCKET, NO_SUCH_PATH, FD_LIMIT.
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> Create(
       Executor executor, const WhereToListen<A>& where,

@@ -25,7 +25,8 @@ class ListeningSocket {
   // before the first client can connect.
   //
   // `backlog` >= 0.  Errors: INVALID_FIELD, ADDRESS_IN_USE,
-  // ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED, NOT_A_SOCKET, FD_LIMIT.
+  // ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED, NOT_A_SOCKET,
+  // NO_SUCH_PATH, FD_LIMIT.
   template <AddressKind A>
   static absl::StatusOr<ListeningSocket> Open(const Executor& executor,
                                               const WhereToListen<A>& where,

@@ -11,6 +11,21 @@ StreamConnection::StreamConnection(std::shared_ptr<SocketCore> socket,
                                    OnLoss on_loss)
     : socket_(std::move(socket)) {
   if (streams == Streams::kNo) return;
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+}
+
+StreamConnection::StreamConnection(int64_t id,
+                                   std::shared_ptr<SocketCore> socket,
+                                   Monitor monitor,
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss)
+    : AnyConnection(id), socket_(std::move(socket)) {
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+}
+
+void StreamConnection::MakeStreams(Monitor monitor,
+                                   const BufferAgeLimit& buffer_age_limit,
+                                   OnLoss on_loss) {
   reader_.emplace(socket_);
   WriterOptions options;
   options.buffer_age_limit = buffer_age_limit;
@@ -51,7 +66,13 @@ Deferred<> StreamConnection::Close(ExistingConnections how,
     socket_->CloseInOrder(
         After(TimeSource::Of(socket_->executor()).Now(), kForceCloseAfter));
   }
+  if (on_close_begun_) on_close_begun_();
   return closed();
+}
+
+void StreamConnection::NoteLoss() {
+  if (!is_open() || reason() == CloseReason::kBufferAge) return;
+  socket_->OverruleReason(CloseReason::kForced);
 }
 
 void StreamConnection::CloseReader() {

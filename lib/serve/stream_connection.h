@@ -4,8 +4,10 @@
 #define PORTREEVE_LIB_SERVE_STREAM_CONNECTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "lib/base/asio.h"
 #include "lib/net/any_connection.h"
@@ -28,6 +30,10 @@ class StreamConnection final : public AnyConnection {
   StreamConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
                    Streams streams, const BufferAgeLimit& buffer_age_limit,
                    OnLoss on_loss = OnLoss::kClose);
+  // Takes over the id of the connection that it replaces, whatever that was.
+  StreamConnection(int64_t id, std::shared_ptr<SocketCore> socket,
+                   Monitor monitor, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss);
 
   const AnyAddress& peer() const override { return socket_->peer(); }
   const AnyAddress& local() const override { return socket_->local(); }
@@ -44,6 +50,14 @@ class StreamConnection final : public AnyConnection {
   void NoteReason(CloseReason reason) { socket_->NoteReason(reason); }
 
   Deferred<> Close(ExistingConnections how, CloseReason reason) override;
+  // Has `f` called, in Close(), whenever that begins to close the connection;
+  // null: nothing.
+  void SetOnCloseBegun(std::function<void()> f) {
+    on_close_begun_ = std::move(f);
+  }
+  // Notes that bytes for the peer were lost: the reason is FORCED, whatever it
+  // was, but for BUFFER_AGE.  It has no effect on a closed connection.
+  void NoteLoss();
 
   // Closes the Reader, if there is one, after the handler has ended: it takes
   // no more reads.
@@ -55,9 +69,13 @@ class StreamConnection final : public AnyConnection {
   bool is_open() const override { return !socket_->is_closed(); }
 
  private:
+  void MakeStreams(Monitor monitor, const BufferAgeLimit& buffer_age_limit,
+                   OnLoss on_loss);
+
   const std::shared_ptr<SocketCore> socket_;
   std::optional<Reader> reader_;
   std::optional<Writer> writer_;
+  std::function<void()> on_close_begun_;
 };
 
 }  // namespace portreeve

@@ -26,12 +26,13 @@ class UnixSocketFile {
   // A file that a dead server left there is removed, after a probe has shown
   // that nobody listens.  Of several processes that try this at once one
   // succeeds.  Errors: ADDRESS_IN_USE (somebody listens), NOT_A_SOCKET (another
-  // kind of file, which is left alone), BIND_NOT_PERMITTED, INVALID_FIELD.
+  // kind of file, which is left alone), BIND_NOT_PERMITTED, NO_SUCH_PATH
+  // (its directory is missing), INVALID_FIELD.
   static absl::StatusOr<Bound> Listen(const std::string& path, int mode,
                                       int backlog);
 
-  // Gives the socket's file at `path`, which somebody else has made; NOT_FOUND
-  // if there is none.
+  // Gives the socket's file at `path`, which somebody else has made;
+  // NO_SUCH_PATH if there is none.
   static absl::StatusOr<UnixSocketFile> Of(const std::string& path);
 
   // Removes the file, if the path still leads to the one that was made.

@@ -56,7 +56,12 @@ void DropUnknownFields(v1::ListenerSpec& spec) {
   }
 }
 
+bool ReplacesAll(const FieldMask& mask) {
+  return mask.paths_size() == 1 && mask.paths(0) == "*";
+}
+
 absl::Status CheckUpdateMask(const FieldMask& mask) {
+  if (ReplacesAll(mask)) return absl::OkStatus();
   if (mask.paths().empty()) {
     return InvalidField("update_mask", "must name a field");
   }
@@ -68,23 +73,27 @@ absl::Status CheckUpdateMask(const FieldMask& mask) {
         !FieldMaskUtil::IsValidPath<v1::Listener>(path)) {
       return InvalidField("update_mask",
                           "every path must be a field of `spec`, like "
-                          "`spec.max_connections`");
+                          "`spec.max_connections`, or the only one `*`");
     }
   }
   return absl::OkStatus();
 }
 
+absl::Status ImmutableField() {
+  return ServerError(absl::StatusCode::kFailedPrecondition, "IMMUTABLE_FIELD",
+                     absl::StrCat(kImmutable, " cannot be changed"));
+}
+
 absl::Status CheckMutable(const FieldMask& mask) {
   for (const std::string& path : mask.paths()) {
-    if (!IsWithin(path, kImmutable)) continue;
-    return ServerError(absl::StatusCode::kFailedPrecondition, "IMMUTABLE_FIELD",
-                       absl::StrCat(kImmutable, " cannot be changed"));
+    if (IsWithin(path, kImmutable)) return ImmutableField();
   }
   return absl::OkStatus();
 }
 
 v1::ListenerSpec Merge(const v1::ListenerSpec& current,
                        const v1::ListenerSpec& wanted, const FieldMask& mask) {
+  if (ReplacesAll(mask)) return wanted;
   v1::Listener source;
   *source.mutable_spec() = wanted;
   v1::Listener result;

@@ -15,13 +15,19 @@ namespace portreeve::server {
 // discard.
 void DropUnknownFields(v1::ListenerSpec& spec);
 
-// Checks that `mask` names fields of `spec`, one or more: paths like
+// Whether `mask` is "*": all of the spec.
+bool ReplacesAll(const google::protobuf::FieldMask& mask);
+
+// Checks that `mask` is "*", or names fields of `spec`, one or more: paths like
 // "spec.max_connections" and, within messages, "spec.handler.forward".
 // Errors: INVALID_FIELD for `update_mask`.
 absl::Status CheckUpdateMask(const google::protobuf::FieldMask& mask);
 
-// Gives FAILED_PRECONDITION / IMMUTABLE_FIELD where `mask`, which is checked,
-// names something in `where_to_listen`.
+// Makes FAILED_PRECONDITION / IMMUTABLE_FIELD about `where_to_listen`.
+absl::Status ImmutableField();
+
+// Gives that error where `mask`, which is checked, names something in
+// `where_to_listen`.  "*" does not name it: then it must be the present one.
 absl::Status CheckMutable(const google::protobuf::FieldMask& mask);
 
 // Gives `current` with the fields in `mask`, which is checked, as `wanted` has

@@ -41,7 +41,7 @@ class BidiCall
 
   // Ends the call with SHUTTING_DOWN if no message has come yet.  Another one
   // ends when its connection or its listener does.
-  void CloseForShutdown() final;
+  void CloseForShutdown() override;
 
   void OnReadDone(bool ok) final;
   void OnWriteDone(bool ok) final;

@@ -83,7 +83,11 @@ absl::Status HandleCall::TakeLater(const v1::HandleRequest& request) {
 }
 
 void HandleCall::OnClientEnd() {
-  if (started_) return;
+  if (started_) {
+    Leave();
+    DropUnsent();
+    return Close(absl::OkStatus());
+  }
   audit_("", NotStart());
   Fail(NotStart());
 }
@@ -103,6 +107,12 @@ void HandleCall::AskForVerdict(const v1::HandleResponse::HandlerError& error) {
   v1::HandleResponse response;
   *response.mutable_handler_error() = error;
   Tell(response);
+}
+
+void HandleCall::Dismiss() {
+  stop_waiting_.emit(asio::cancellation_type::terminal);
+  listener_.reset();
+  Close(absl::OkStatus());
 }
 
 void HandleCall::Tell(const v1::HandleResponse& response) {

@@ -18,7 +18,7 @@
 namespace portreeve::server {
 
 // A call becomes a worker of the listener that the client names, and leaves it
-// when the call ends or breaks.  A client that sends no more still gets offers.
+// when the call ends or breaks, or the client sends no more.
 //
 // What the client has not read yet waits here, and counts as unread answers of
 // its connection (server/calls/unread_answers.h).  Where there is no room for
@@ -41,6 +41,7 @@ class HandleCall final : public BidiCall, private Worker {
 
   void Offer(const v1::Connection& connection) override;
   void AskForVerdict(const v1::HandleResponse::HandlerError& error) override;
+  void Dismiss() override;
 
   // Errors: those of the call.
   absl::Status TakeFirst(const v1::HandleRequest& request);

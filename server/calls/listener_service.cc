@@ -101,14 +101,20 @@ ServerUnaryReactor* ListenerService::UpdateListener(
   const auto caller = gate_.Admit(*context, "UpdateListener");
   if (!caller.ok()) return Answer(context, caller.status());
   const std::string& name = request->listener().name();
+  auto refuse = [&](const absl::Status& status) {
+    return request->validate_only() ? Answer(context, status)
+                                    : Refuse(context, *caller, name, status);
+  };
   auto id = ParseListenerName(name, "listener.name");
-  if (!id.ok()) return Refuse(context, *caller, name, id.status());
+  if (!id.ok()) return refuse(id.status());
   if (auto s = CheckUpdateMask(request->update_mask()); !s.ok()) {
-    return Refuse(context, *caller, name, s);
+    return refuse(s);
   }
   auto work = [this, caller = *caller, id = *std::move(id), request, response] {
     const absl::Status status = Put(registry_.Update(id, *request), response);
-    gate_.Audit(caller, request->listener().name(), status);
+    if (!request->validate_only()) {
+      gate_.Audit(caller, request->listener().name(), status);
+    }
     return status;
   };
   return AnswerOnLoop(loop_.context(), context, response, std::move(work));

@@ -2,9 +2,7 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/alarm.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 
@@ -25,8 +23,8 @@ void PrepareGrpc() {
     // gRPC, which joins a thread of its own that may sleep for 10 s, where a
     // client did not read.
     grpc_init();
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // The daemon has one of its own (server/about).
+    grpc::EnableDefaultHealthCheckService(false);
     return true;
   }();
   (void)once;
@@ -117,13 +115,6 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
   grpc::ServerBuilder builder;
   SetChannelArguments(builder, options.limits.handshake);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  // This is how often gRPC wakes the thread of reflection for nothing.
-  builder.SetSyncServerOption(
-      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
-      Milliseconds(std::chrono::hours(1)));
-  grpc::ResourceQuota quota("portreeved");
-  quota.SetMaxThreads(kMostSyncThreads);
-  builder.SetResourceQuota(quota);
   CountCalls(builder, table_);
   builder.RegisterCallbackGenericService(&unknown_methods_);
   for (grpc::Service* service : services) builder.RegisterService(service);
@@ -181,10 +172,6 @@ ControlPlane::~ControlPlane() { Stop(Duration::zero()); }
 
 std::vector<AnyAddress> ControlPlane::addresses() const {
   return loop_.Run([this] { return acceptor_->addresses(); }).get();
-}
-
-void ControlPlane::AnnounceShutdown() {
-  server_->GetHealthCheckService()->SetServingStatus(false);
 }
 
 void ControlPlane::Stop(Duration patience) {

@@ -26,10 +26,9 @@
 
 namespace portreeve::server {
 
-// Serves on every control address from Start() on, health and reflection
-// included.  Connections are accepted on the loop and handed to gRPC, which
-// listens on nothing by itself.
-// Threads: one, and never the loop's, since all methods wait for that.
+// Serves on every control address from Start() on.  Connections are accepted on
+// the loop and handed to gRPC, which listens on nothing by itself. Threads:
+// one, and never the loop's, since all methods wait for that.
 class ControlPlane {
  public:
   // The most that a client may send in one message.
@@ -48,9 +47,6 @@ class ControlPlane {
   static constexpr std::chrono::seconds kKeepaliveTime{30};
   // How long that may take to come before the connection is closed.
   static constexpr std::chrono::seconds kKeepaliveTimeout{10};
-
-  // The most threads that answer reflection, a call each.
-  static constexpr int kMostSyncThreads = 16;
 
   struct Options {
     std::vector<AnyAddress> addresses;
@@ -80,9 +76,6 @@ class ControlPlane {
 
   // Gives the addresses as bound, in the order of Options::addresses.
   std::vector<AnyAddress> addresses() const;  // Call it before Stop().
-
-  // Makes health NOT_SERVING; calls go on.
-  void AnnounceShutdown();
 
   // Takes no more calls; those that run have `patience` to end, and are then
   // cancelled.  It returns when there are none.  Idempotent.

@@ -9,6 +9,7 @@
 #include <future>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -19,6 +20,8 @@
 #include "lib/net/address.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/net/own_addresses.h"
+#include "server/about/health_service.h"
+#include "server/about/reflection_service.h"
 #include "server/access/gate.h"
 #include "server/api/listener_draft.h"
 #include "server/calls/connection_service.h"
@@ -43,6 +46,19 @@ DescriptorShares SharesOf(const Flags& flags) {
   return DescriptorShares::Of(
       static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
       flags.max_control_connections, flags.loops);
+}
+
+// Gives the names of the services that do what the daemon is for.
+std::vector<std::string> ServiceNames() {
+  return {v1::ConnectionService::service_full_name(),
+          v1::EventService::service_full_name(),
+          v1::HandlerService::service_full_name(),
+          v1::ListenerService::service_full_name()};
+}
+
+std::vector<std::string> WithHealth(std::vector<std::string> services) {
+  services.push_back(grpc::health::v1::Health::service_full_name());
+  return services;
 }
 
 // Gives how many clients may be without a call: so few of all that those who
@@ -130,7 +146,16 @@ struct Daemon::State {
         listener_service(loop, registry, gate),
         connection_service(loop, registry, gate),
         handler_service(loop, registry, gate),
-        event_service(loop, events, registry, gate) {}
+        event_service(loop, events, registry, gate),
+        health_service(loop, NamesOfHealth()),
+        reflection_service(loop, WithHealth(ServiceNames()),
+                           // What errors are made of.
+                           {"google.rpc.Status", "google.rpc.ErrorInfo"}) {}
+
+  static std::set<std::string> NamesOfHealth() {
+    const auto names = WithHealth(ServiceNames());
+    return {names.begin(), names.end()};
+  }
 
   // Gives the bytes that are kept for listeners, connections and their history,
   // without connections that clients serve.
@@ -151,15 +176,24 @@ struct Daemon::State {
     const Deferred<> watches = event_service.EndStreams();
     const Deferred<> workers = handler_service.EndStreams();
     const Deferred<> sockets = connection_service.EndStreams();
+    const Deferred<> health = health_service.EndStreams();
+    const Deferred<> reflection = reflection_service.EndStreams();
     co_await watches.Wait();
     co_await workers.Wait();
     co_await sockets.Wait();
+    co_await health.Wait();
+    co_await reflection.Wait();
     streams_ended = true;
   }
 
   std::vector<grpc::Service*> services() {
-    return {&listener_service, &connection_service, &handler_service,
-            &event_service};
+    return {&listener_service,
+            &connection_service,
+            &handler_service,
+            &event_service,
+            &health_service,
+            reflection_service.v1(),
+            reflection_service.v1alpha()};
   }
 
   // Loop thread only.
@@ -176,6 +210,8 @@ struct Daemon::State {
   ConnectionService connection_service;
   HandlerService handler_service;
   EventService event_service;
+  HealthService health_service;
+  ReflectionService reflection_service;
 
   std::unique_ptr<ControlPlane> plane;  // Main thread only.
 };
@@ -329,7 +365,7 @@ Task<> Daemon::TearDown(Duration streams_end) {
 
 bool Daemon::Run(Duration drain) {
   RunAndObey(AwaitFirstSignal());
-  state_->plane->AnnounceShutdown();
+  loop_.Run([this] { state_->health_service.AnnounceShutdown(); }).get();
   RunAndObey(Drain(drain));
   End(kStreamsEnd);
   return !cut_;

@@ -235,8 +235,10 @@ v1::Connection ToProto(const ConnectionRecord& record,
   message.set_listener(listener_name);
   message.set_direction(record.direction);
   message.set_state(record.state);
-  *message.mutable_peer() = ToProto(*record.peer);
-  *message.mutable_local() = ToProto(*record.local);
+  if (record.peer != nullptr) *message.mutable_peer() = ToProto(*record.peer);
+  if (record.local != nullptr) {
+    *message.mutable_local() = ToProto(*record.local);
+  }
   if (record.upstream != nullptr) {
     *message.mutable_upstream() = ToProto(*record.upstream);
   }

@@ -21,7 +21,7 @@ struct ConnectionRecord {
   v1::Direction direction = v1::DIRECTION_UNSPECIFIED;
   v1::ConnectionState state = v1::CONNECTION_STATE_UNSPECIFIED;
   v1::CloseReason close_reason = v1::CLOSE_REASON_UNSPECIFIED;
-  const AnyAddress* peer = nullptr;      // Never null for ToProto(), Pack().
+  const AnyAddress* peer = nullptr;      // Null: none, as while it is OPENING.
   const AnyAddress* local = nullptr;     // The same.
   const AnyAddress* upstream = nullptr;  // Null: none.
   int64_t bytes_received = 0;

@@ -5,6 +5,7 @@
 #include "lib/base/check.h"
 #include "server/api/convert.h"
 #include "server/api/timestamp.h"
+#include "server/registry/opening_connection.h"
 
 namespace portreeve::server {
 namespace {
@@ -21,6 +22,7 @@ v1::ConnectionState StateOf(const AnyConnection& connection,
   if (facts.close_called || !GoesOn(connection.reason())) {
     return v1::CONNECTION_STATE_CLOSING;
   }
+  if (facts.is_opening) return v1::CONNECTION_STATE_OPENING;
   if (facts.claim && !facts.claim->is_taken()) {
     return v1::CONNECTION_STATE_UNCLAIMED;
   }
@@ -36,8 +38,13 @@ ConnectionRecord RecordOf(const AnyConnection& connection,
   record.direction = facts.direction;
   record.state = StateOf(connection, facts);
   record.close_reason = ToProto(connection.reason());
-  record.peer = &connection.peer();
-  record.local = &connection.local();
+  if (facts.is_opening) {
+    record.peer =
+        static_cast<const OpeningConnection&>(connection).known_peer();
+  } else {
+    record.peer = &connection.peer();
+    record.local = &connection.local();
+  }
   record.upstream = facts.upstream.get();
   record.bytes_received = connection.bytes_received();
   record.bytes_sent = connection.bytes_sent();
@@ -69,6 +76,17 @@ std::shared_ptr<const LiveConnection> ConnectionTable::Add(
   entries_.emplace_hint(entries_.end(), id, live);
   PORTREEVE_CHECK(entries_.size() == before + 1);
   return live;
+}
+
+std::shared_ptr<const LiveConnection> ConnectionTable::Replace(
+    std::shared_ptr<AnyConnection> connection) {
+  const auto it = entries_.find(connection->id());
+  if (it == entries_.end()) return nullptr;
+  LiveConnection& live = *it->second;
+  live.connection = std::move(connection);
+  live.facts.is_opening = false;
+  live.facts.create_time = UnixNanosNow();
+  return it->second;
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Remove(int64_t id) {

@@ -32,6 +32,7 @@ struct ConnectionFacts {
   int64_t close_time = 0;   // 0: not closed yet.
   v1::Direction direction = v1::DIRECTION_INBOUND;
   bool close_called = false;  // Somebody has called for its close.
+  bool is_opening = false;    // `connection` is an OpeningConnection.
 };
 
 // Gives the listener's name; "" for a dialled connection.
@@ -64,9 +65,13 @@ class ConnectionTable {
   // Ids grow, so that the nodes of the tree are full.
   using Entries = absl::btree_map<int64_t, std::shared_ptr<LiveConnection>>;
 
-  // Adds an open connection that was accepted or connected now.
+  // Adds an open connection that was accepted now, or a dial that begins.
   std::shared_ptr<const LiveConnection> Add(
       std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
+  // Puts the connection that a dial has become, which has its id, in its place;
+  // does nothing where there is no such dial.
+  std::shared_ptr<const LiveConnection> Replace(
+      std::shared_ptr<AnyConnection> connection);
   // Forgets a connection whose descriptor was closed now, and gives it; null
   // where it was never added, for want of memory.
   std::shared_ptr<const LiveConnection> Remove(int64_t id);

@@ -1,5 +1,6 @@
 #include "server/registry/dialler.h"
 
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -11,18 +12,41 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/registry/opening_connection.h"
 #include "server/remote/cut_stream.h"
 
 namespace portreeve::server {
 
+namespace {
+
+// Gives the address that `where` is; nothing for a name, which has none yet.
+std::optional<AnyAddress> AddressOf(const AnyWhereToConnect& where) {
+  if (const auto* file = std::get_if<WhereToConnect<Unix>>(&where)) {
+    return Unix::Address(file->path);
+  }
+  const auto& inet = std::get<WhereToConnect<Inet>>(where);
+  error_code ec;
+  const asio::ip::address address = asio::ip::make_address(inet.host, ec);
+  if (ec) return std::nullopt;
+  return Inet::Address(address, static_cast<uint16_t>(inet.port));
+}
+
+absl::Status Interrupted(const AnyWhereToConnect& where) {
+  ErrorDetail detail;
+  detail.reason = Reason::kConnectInterrupted;
+  detail.address =
+      std::visit([](const auto& kind) { return ToString(kind); }, where);
+  return MakeError(absl::StatusCode::kCancelled, detail,
+                   absl::StrCat("connection attempt aborted ", detail.address));
+}
+
+}  // namespace
+
 // A call, from when it is found good until its connection is closed.
 struct Dialler::Dial {
-  explicit Dial(const Executor& executor) : interrupt(executor) {}
-
-  int64_t number = 0;
   AnyWhereToConnect where;
   ConnectOptions options;
-  const Ivar<> interrupt;
+  std::shared_ptr<OpeningConnection> opening;    // Null for what is refused.
   std::shared_ptr<StreamConnection> connection;  // Null until it is connected.
   std::shared_ptr<const LiveConnection> live;
 };
@@ -35,7 +59,7 @@ Dialler::Dialler(Executor executor, const Shared& shared,
 
 absl::StatusOr<Dialler::SharedDial> Dialler::Check(
     const v1::ClientFrame::Dial& request) const {
-  auto dial = std::make_shared<Dial>(executor_);
+  auto dial = std::make_shared<Dial>();
   auto where = FromProto(request.where_to_connect());
   if (!where.ok()) {
     return WithFieldPrefix(where.status(), "dial.where_to_connect");
@@ -75,8 +99,9 @@ Task<> Dialler::Serve(
     co_return;
   }
   const SharedDial dial = *checked;
-  dial->number = ++last_;
-  dials_.emplace(dial->number, dial);
+  dial->opening =
+      std::make_shared<OpeningConnection>(executor_, AddressOf(dial->where));
+  dials_.emplace(dial->opening->id(), dial);
   shared_.budget.Take(1);
   // However it ends: it may be destroyed where there is no memory to wait.
   absl::Cleanup give_up = [this, dial] {
@@ -86,6 +111,10 @@ Task<> Dialler::Serve(
   stream->BeginConnection();
   absl::Status connected;
   try {
+    ConnectionFacts facts;
+    facts.direction = v1::DIRECTION_OUTBOUND;
+    facts.is_opening = true;
+    (void)shared_.connections.Add(dial->opening, std::move(facts));
     connected = co_await Connect(dial, stream->broken());
   } catch (...) {
     connected = StatusOf(std::current_exception());
@@ -127,11 +156,10 @@ StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
 
 // Throws only where there is no memory for a connection.
 Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
-  // The lambda shares the Dial, since the call may be over before its client is
-  // gone.
-  broken.Upon([dial] { dial->interrupt.FillIfEmpty(); });
+  // The lambda shares it, since the call may be over before its client is gone.
+  broken.Upon([opening = dial->opening] { opening->Interrupt(); });
   ConnectOptions options = dial->options;
-  options.interrupt = dial->interrupt.deferred();
+  options.interrupt = dial->opening->interrupt();
   options.admit = [this](const Inet::Address& address) {
     return shared_.policy.CheckAddress(address);
   };
@@ -151,10 +179,15 @@ Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
     }
   } catch (...) {
     const absl::Status error = StatusOf(std::current_exception());
-    co_return shutting_down_ && dial->interrupt.determined() &&
-            !broken.determined()
+    co_return dial->opening->reason() == CloseReason::kShutdown ? ShuttingDown()
+                                                                : error;
+  }
+  if (dial->opening->is_closing()) {
+    // The attempt has succeeded in the step in which it was interrupted.
+    socket->Reset();
+    co_return dial->opening->reason() == CloseReason::kShutdown
         ? ShuttingDown()
-        : error;
+        : Interrupted(dial->where);
   }
   Begin(dial, std::move(socket));
   co_return absl::OkStatus();
@@ -165,11 +198,9 @@ void Dialler::Begin(const SharedDial& dial,
   // What goes wrong with the Writer shows as the reason of the connection.
   const Monitor silent(executor_.monitor(), "dial", [](std::exception_ptr) {});
   dial->connection = std::make_shared<StreamConnection>(
-      socket, silent, StreamConnection::Streams::kYes,
-      dial->options.buffer_age_limit, OnLoss::kReset);
-  ConnectionFacts facts;
-  facts.direction = v1::DIRECTION_OUTBOUND;
-  dial->live = shared_.connections.Add(dial->connection, std::move(facts));
+      dial->opening->id(), socket, silent, dial->options.buffer_age_limit,
+      OnLoss::kReset);
+  dial->live = shared_.connections.Replace(dial->connection);
   socket->OnClosed([this, dial] { OnClosed(dial); });
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                                   RecordOf(*dial->live), nullptr);
@@ -177,8 +208,9 @@ void Dialler::Begin(const SharedDial& dial,
 
 // Undoes what Begin() has left half done.
 void Dialler::GiveUp(const SharedDial& dial) {
+  (void)shared_.connections.Remove(dial->opening->id());
+  dial->opening->OnGivenUp();
   if (dial->connection == nullptr) return;
-  (void)shared_.connections.Remove(dial->connection->id());
   dial->connection->Close(ExistingConnections::kReset, CloseReason::kDropped);
 }
 
@@ -195,16 +227,16 @@ void Dialler::OnClosed(const SharedDial& dial) {
 }
 
 void Dialler::Forget(const SharedDial& dial) {
-  if (dials_.erase(dial->number) == 0) return;
+  if (dials_.erase(dial->opening->id()) == 0) return;
   shared_.budget.GiveBack(1);
   if (idle()) on_idle_();
 }
 
 void Dialler::CloseAll(ExistingConnections how) {
   const auto dials = dials_;  // A copy: one that is closed leaves the map.
-  for (const auto& [number, dial] : dials) {
+  for (const auto& [id, dial] : dials) {
     if (dial->connection == nullptr) {
-      dial->interrupt.FillIfEmpty();
+      dial->opening->Close(how, CloseReason::kShutdown);
     } else if (how == ExistingConnections::kClose) {
       CutStream(*dial->connection, CloseReason::kShutdown);
     } else {

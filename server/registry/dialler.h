@@ -68,8 +68,7 @@ class Dialler {
   const Shared shared_;
   const std::function<void()> on_idle_;
   bool shutting_down_ = false;
-  int64_t last_ = 0;
-  std::map<int64_t, SharedDial> dials_;
+  std::map<int64_t, SharedDial> dials_;  // By the id of the connection.
 };
 
 }  // namespace portreeve::server

@@ -133,7 +133,9 @@ Task<> ListenerResource::AskWorkers(int64_t connection_id,
 }
 
 void ListenerResource::UpdateAccepting() {
-  server_->SetAccepting(spec_->remote() == nullptr || workers_.has_workers());
+  server_->SetAccepting(spec_->remote() == nullptr ||
+                        spec_->options().drop_incoming_connections ||
+                        workers_.has_workers());
 }
 
 void ListenerResource::UpdateForwardLoops() {
@@ -177,6 +179,12 @@ ListenerRecord ListenerResource::Record() const {
   return record;
 }
 
+v1::Listener ListenerResource::DescribeWith(const CheckedSpec& spec) const {
+  ListenerRecord record = Record();
+  record.spec = spec.encoded();
+  return ToProto(record);
+}
+
 size_t ListenerResource::MemoryUse() const {
   // This includes its socket's place in the poller and the registry.  The spec
   // is there as it is sent and as a message, whose strings are objects of their
@@ -203,6 +211,7 @@ absl::Status ListenerResource::Update(SharedSpec spec) {
   server_->SetBufferAgeLimit(options.buffer_age_limit);
   server_->SetMaxConnections(*options.max_connections);
   UpdateAccepting();
+  if (spec_->remote() == nullptr) workers_.DismissAll();
   UpdateForwardLoops();
   AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
   return absl::OkStatus();

@@ -43,8 +43,11 @@ class ListenerResource final : private ServerObserver {
   ~ListenerResource() override;
 
   const std::string& id() const { return id_; }
+  const std::string& uid() const { return uid_; }
   const CheckedSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
+  // Gives the same with `spec` in the place of spec().
+  v1::Listener DescribeWith(const CheckedSpec& spec) const;
 
   // Makes `spec` hold, whose where_to_listen must be the present one.  On an
   // error, which only listen(2) can give, nothing has changed.
@@ -93,7 +96,7 @@ class ListenerResource final : private ServerObserver {
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
                     Duration timeout);
   // Accepts if there may be clients now: a remote listener without a worker
-  // accepts nothing.
+  // accepts nothing, unless it drops what it accepts.
   void UpdateAccepting();
   // Lets the other listeners know whether and how it forwards, while it is
   // open.

@@ -1,8 +1,10 @@
 #include "server/registry/registry.h"
 
+#include <google/protobuf/util/message_differencer.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 #include <variant>
 
@@ -20,6 +22,8 @@
 namespace portreeve::server {
 namespace {
 
+using google::protobuf::util::MessageDifferencer;
+
 absl::Status ListenerExists(const std::string& id) {
   return ServerError(absl::StatusCode::kAlreadyExists, "LISTENER_EXISTS",
                      absl::StrCat(ListenerName(id), ": the id is taken"));
@@ -34,6 +38,19 @@ absl::Status ListenerOpen(const std::string& id) {
   return ServerError(
       absl::StatusCode::kFailedPrecondition, "LISTENER_OPEN",
       absl::StrCat(ListenerName(id), " is not closed or has connections"));
+}
+
+// Gives the errno with which bind(2) of a socket's file would fail, where the
+// file system shows that before; 0 where it does not.
+int BindErrorOf(const std::string& path) {
+  struct stat file;
+  if (lstat(path.c_str(), &file) == 0) {
+    return S_ISSOCK(file.st_mode) ? 0 : ENOTSOCK;
+  }
+  const std::string directory =
+      std::filesystem::path(path).parent_path().string();
+  if (directory.empty() || stat(directory.c_str(), &file) == 0) return 0;
+  return errno == ENOENT || errno == ENOTDIR ? errno : 0;
 }
 
 Deferred<> WaitDeferred(const ListenerResource& listener,
@@ -78,6 +95,12 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
   if (!draft.request_id.empty()) {
     auto answer = requests_.Find(key, draft.fingerprint);
     if (!answer.ok()) return answer.status();
+    if (*answer && !Remembers(**answer)) {
+      return ServerError(
+          absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
+          absl::StrCat((*answer)->name(),
+                       ", which this request has created, is deleted"));
+    }
     if (*answer && draft.validate_only) {
       (*answer)->clear_uid();
       (*answer)->clear_status();
@@ -101,6 +124,12 @@ absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
     requests_.Remember(key, std::move(draft.fingerprint), *listener);
   }
   return listener;
+}
+
+bool Registry::Remembers(const v1::Listener& listener) const {
+  const auto id = ParseListenerName(listener.name(), "name");
+  const auto found = id.ok() ? listeners_.find(*id) : listeners_.end();
+  return found != listeners_.end() && found->second->uid() == listener.uid();
 }
 
 absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
@@ -196,12 +225,8 @@ absl::Status Registry::CheckBindable(const AnyWhereToListen& wanted) const {
     return ExplainAddressInUse(ErrnoError(EADDRINUSE, "bind", address), wanted);
   }
   const auto* const unix_socket = std::get_if<WhereToListen<Unix>>(&wanted);
-  struct stat file;
-  if (unix_socket != nullptr && lstat(unix_socket->path.c_str(), &file) == 0 &&
-      !S_ISSOCK(file.st_mode)) {
-    return ErrnoError(ENOTSOCK, "bind", address);
-  }
-  return absl::OkStatus();
+  const int error = unix_socket == nullptr ? 0 : BindErrorOf(unix_socket->path);
+  return error == 0 ? absl::OkStatus() : ErrnoError(error, "bind", address);
 }
 
 absl::StatusOr<v1::Listener> Registry::Get(const std::string& id) const {
@@ -227,11 +252,20 @@ absl::StatusOr<v1::Listener> Registry::Update(
   DropUnknownFields(wanted);
   const auto spec = CheckAndFill(std::move(wanted));
   if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
+  if (ReplacesAll(mask) &&
+      (*spec)->where_to_listen() != (*listener)->spec().where_to_listen()) {
+    return ImmutableField();
+  }
   if (auto s = CheckPolicy(**spec, "listener.spec"); !s.ok()) return s;
   if ((*listener)->is_closed()) return ListenerClosed(id);
   if (auto s = CheckNoLoop(**spec, &(*listener)->listening_on(), loops_);
       !s.ok()) {
     return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
+  }
+  if (request.validate_only()) return (*listener)->DescribeWith(**spec);
+  if (MessageDifferencer::Equals((*spec)->message(),
+                                 (*listener)->spec().message())) {
+    return (*listener)->Describe();
   }
   listener_memory_ -= (*listener)->MemoryUse();
   absl::Cleanup count = [&] { listener_memory_ += (*listener)->MemoryUse(); };

@@ -60,7 +60,8 @@ class Registry {
   // Opens a listener within the policy, or only checks that it could be
   // (validate_only): then the answer has no uid and no status, and a name only
   // if an id was asked for.
-  // Errors: REQUEST_ID_REUSED, SHUTTING_DOWN, LISTENER_EXISTS, OUTSIDE_POLICY,
+  // Errors: REQUEST_ID_REUSED, LISTENER_CLOSED (that of the same request_id was
+  // deleted), SHUTTING_DOWN, LISTENER_EXISTS, OUTSIDE_POLICY,
   // SELF_CONNECT, and those of bind and listen, with fields from the request's
   // root.
   absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
@@ -73,7 +74,8 @@ class Registry {
   absl::StatusOr<v1::ListListenersResponse> List(
       const v1::ListListenersRequest& request) const;
 
-  // The request's mask is checked (server/api/spec.h).
+  // The request's mask is checked (server/api/spec.h).  With validate_only it
+  // gives what would be; an update that changes nothing makes no event.
   // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, SELF_CONNECT,
   // LISTENER_CLOSED.
   absl::StatusOr<v1::Listener> Update(const std::string& id,
@@ -138,7 +140,8 @@ class Registry {
   // Gives the bytes of the listeners, without their connections.
   size_t ListenerMemoryUse() const { return listener_memory_; }
 
-  // Every listener that is remembered, by id, and every live connection.
+  // Every listener that is remembered, by id, and every live connection, dials
+  // that are under way included.
   using Listeners =
       absl::btree_map<std::string, std::shared_ptr<ListenerResource>>;
   const Listeners& listeners() const { return listeners_; }
@@ -148,6 +151,8 @@ class Registry {
   using Resource = std::shared_ptr<ListenerResource>;
 
   absl::StatusOr<Resource> Find(const std::string& id) const;
+  // Whether it is that very listener, and not another one of its name.
+  bool Remembers(const v1::Listener& listener) const;
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
   // With an empty id it chooses one.
   absl::StatusOr<v1::Listener> Open(const std::string& wanted_id,

@@ -5,7 +5,7 @@
 namespace portreeve::server {
 
 bool StreamPolicy::may_read() const {
-  return !is_held_ && !stream_ended_ && !has_failed_ && !is_broken_;
+  return !is_held() && !stream_ended_ && !has_failed_ && !is_broken_;
 }
 
 StreamPolicy::Action StreamPolicy::OnFrame(Frame frame) {
@@ -17,6 +17,7 @@ StreamPolicy::Action StreamPolicy::OnFrame(Frame frame) {
         Fail(action);
       } else {
         action.write = takes_data();
+        action.lost = is_closing_ && !is_closed_;
       }
       break;
     case Frame::kEof:

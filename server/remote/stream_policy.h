@@ -13,7 +13,8 @@ namespace portreeve::server {
 
 // The client's side:
 //
-//   data      is written, unless the connection is being closed by others
+//   data      is written; where the connection is being closed by others, it is
+//             lost, and known to be until nothing can be exchanged any more
 //   eof       FIN, after all that was written
 //   done      the handler has ended: flush, FIN, close
 //   raised    the same, with an error
@@ -30,8 +31,9 @@ namespace portreeve::server {
 //   reset     RST for what is left; `eof` with `reset` if there was none
 //
 // One frame is read ahead of the peer: of the frames that were read, there is
-// at most one that the kernel has not begun to take.  Until it has, nothing
-// that the client says behind that frame is seen, but for a break.
+// at most one that the kernel has not begun to take.  Until it has, or others
+// close the connection, nothing that the client says behind that frame is seen,
+// but for a break.
 class StreamPolicy {
  public:
   enum class Frame { kData, kEof, kDone, kReset, kRaised, kNonsense };
@@ -46,6 +48,7 @@ class StreamPolicy {
   // What the caller has to do now, in the order of the fields.
   struct Action {
     bool write = false;       // The frame's data.
+    bool lost = false;        // The frame's data is, if it has any.
     bool half_close = false;  // FIN, when all is flushed.
     bool send_eof = false;    // To the client.
     Close close = Close::kNo;
@@ -98,8 +101,9 @@ class StreamPolicy {
   bool may_read() const;
   // Whether what the client writes goes to the peer.
   bool takes_data() const { return goes_on() && !eof_said_; }
-  // Whether the kernel has not begun to take the last frame.
-  bool is_held() const { return is_held_; }
+  // Whether the next frame has to wait until the kernel begins to take the last
+  // one.
+  bool is_held() const { return is_held_ && !is_closing_; }
   // Whether the handler has ended.
   bool has_ended() const { return has_ended_; }
   // Whether the stream has to fail, since there was nonsense.

@@ -86,7 +86,14 @@ class Session {
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
         options_(std::move(options)),
-        policy_(options_.broken) {}
+        policy_(options_.broken) {
+    connection_->SetOnCloseBegun([this] {
+      if (holder_) holder_->FillIfEmpty();
+    });
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() { connection_->SetOnCloseBegun(nullptr); }
 
   Task<> Run() {
     stream_->BeginConnection();
@@ -193,9 +200,23 @@ class Session {
       }
       const size_t size = Take(*std::move(message));
       if (!policy_.is_held()) continue;
-      const Deferred<FlushResult> begun = writer().Flushed(size - 1);
-      co_await begun.Wait();
+      co_await AwaitBegun(size);
+    }
+  }
+
+  // Waits until the kernel has begun to take the last frame, of `size` bytes,
+  // or others close the connection.
+  Task<> AwaitBegun(size_t size) {
+    const Deferred<FlushResult> begun = writer().Flushed(size - 1);
+    const Ivar<> holder(socket().executor());
+    begun.Upon([holder](const FlushResult&) { holder.FillIfEmpty(); });
+    holder_ = holder;
+    co_await holder.deferred().Wait();
+    holder_.reset();
+    if (begun.determined()) {
       policy_.OnBegun();
+    } else {
+      LookAtConnection();
     }
   }
 
@@ -216,6 +237,7 @@ class Session {
     const StreamPolicy::Action action = policy_.OnFrame(kind);
     if (policy_.has_failed()) violation_ = error.ok() ? AfterTheEnd() : error;
     Do(action, message.frame.raised().message());
+    if (action.lost && message.data->size() > 0) connection_->NoteLoss();
     if (!action.write) return 0;
     const size_t size = message.data->size() + message.data->removed;
     writer().WriteNow(message.data->pieces);
@@ -317,6 +339,7 @@ class Session {
   StreamPolicy policy_;
   absl::Status violation_;  // What the client did against the contract.
   std::string tail_;
+  std::optional<Ivar<>> holder_;  // While a frame is held.
 };
 
 }  // namespace

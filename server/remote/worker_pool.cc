@@ -22,7 +22,9 @@ WorkerPool::WorkerPool(Executor executor, std::string prefix,
 int64_t WorkerPool::Join(Worker& worker) {
   const int64_t number = ++last_worker_;
   const auto added =
-      workers_.emplace(number, Entry{&worker, Ivar<>(executor_)}).first;
+      workers_
+          .emplace(number, Entry{&worker, Ivar<>(executor_), Ivar<>(executor_)})
+          .first;
   // Where there is no memory, it has not joined.
   absl::Cleanup undo = [&] { workers_.erase(added); };
   if (workers_.size() == 1) on_presence_change_();
@@ -34,8 +36,19 @@ void WorkerPool::Leave(int64_t number) {
   const auto it = workers_.find(number);
   PORTREEVE_CHECK(it != workers_.end());
   it->second.left.Fill();
+  it->second.gone.Fill();
   workers_.erase(it);
   if (workers_.empty()) on_presence_change_();
+}
+
+void WorkerPool::DismissAll() {
+  if (workers_.empty()) return;
+  const Workers dismissed = std::exchange(workers_, {});
+  on_presence_change_();
+  for (const auto& [number, entry] : dismissed) {
+    entry.gone.Fill();
+    entry.worker->Dismiss();
+  }
 }
 
 WorkerPool::Workers::iterator WorkerPool::Next(const Numbers& tried) {
@@ -95,10 +108,10 @@ Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
   if (it == workers_.end()) it = Next(tried);
   while (it != workers_.end() && time_.Now() < deadline) {
     tried.insert(it->first);
-    const Deferred<> left = it->second.left.deferred();
+    const Deferred<> gone = it->second.gone.deferred();
     it->second.worker->AskForVerdict(question);
     const Duration time_left = deadline - time_.Now();
-    co_await FirstOf(Await(verdict), Await(left), Sleep(time_left));
+    co_await FirstOf(Await(verdict), Await(gone), Sleep(time_left));
     if (verdict.determined()) co_return verdict.value();
     it = Next(tried);
   }

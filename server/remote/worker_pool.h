@@ -20,7 +20,7 @@
 
 namespace portreeve::server {
 
-// A client's Handle call.  Neither method may block, or call the pool.
+// A client's Handle call.  No method may block, or call the pool.
 // Threads: loop thread only.
 class Worker {
  public:
@@ -28,6 +28,8 @@ class Worker {
 
   virtual void Offer(const v1::Connection& connection) = 0;
   virtual void AskForVerdict(const v1::HandleResponse::HandlerError& error) = 0;
+  // The listener needs no workers any more.  The pool has let go of it.
+  virtual void Dismiss() = 0;
 };
 
 // Threads: loop thread only.
@@ -48,6 +50,10 @@ class WorkerPool {
   // What the worker was offered, or asked, and has not answered goes to the
   // next one.
   void Leave(int64_t number);
+  // Dismisses every worker.  An offer that it has stands until its time is up,
+  // so that a client which is about to take it can; then it is tried with
+  // whoever has joined since.  Its questions go to nobody else: they are RAISE.
+  void DismissAll();
   bool has_workers() const { return !workers_.empty(); }
 
   // Offers the connection of `claim` to one worker after the other, each of
@@ -73,7 +79,8 @@ class WorkerPool {
  private:
   struct Entry {
     Worker* worker;
-    Ivar<> left;
+    Ivar<> left;  // By itself: its offers are free.
+    Ivar<> gone;  // In whatever way: it answers nothing.
   };
   using Workers = std::map<int64_t, Entry>;
   using Numbers = std::set<int64_t>;

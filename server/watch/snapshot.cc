@@ -54,6 +54,7 @@ EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
     packer.Add(std::move(event));
   }
   for (const auto& [id, live] : registry.connections().entries()) {
+    if (live->facts.is_opening) continue;  // It was told in no event.
     if (!filter.Passes(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                        NameOf(live->facts))) {
       continue;

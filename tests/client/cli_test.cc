@@ -94,6 +94,10 @@ TEST_F(CliTest, UpdateSendsTheMask) {
   EXPECT_EQ(daemon_.update_listener.requests()[0].ShortDebugString(),
             "listener { name: \"listeners/web\" spec { max_connections: 5 } } "
             "update_mask { paths: \"spec.max_connections\" }");
+  EXPECT_EQ(Run({"update", "web", "--max-connections", "5", "--validate-only"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(out(), "valid; nothing was changed\n");
+  EXPECT_TRUE(daemon_.update_listener.requests()[1].validate_only());
 }
 
 TEST_F(CliTest, CloseSaysHowAndWhatToWaitFor) {

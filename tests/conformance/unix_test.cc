@@ -209,6 +209,7 @@ TEST_F(UnixTest, I2_BadPaths) {
     return DetailOf(TryCreate(WhereToListen<Unix>::OfFile(path)));
   };
   EXPECT_EQ(reason_of(folder().File("no/such/x")).error_number, ENOENT);
+  EXPECT_EQ(reason_of(folder().File("no/such/x")).reason, Reason::kNoSuchPath);
   EXPECT_EQ(reason_of(std::string(200, 'a')).field, "path");
   // In the original an empty path makes an abstract socket.
   EXPECT_EQ(reason_of("").field, "path");

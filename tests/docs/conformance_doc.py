@@ -22,7 +22,8 @@ CONTRACT = (
      "UpdateListener", "lists", "builtin", "forward", "remote",
      "on_handler_error", "frames", "back_pressure", "ends", "Attach", "Dial",
      "kinds", "order", "start_revision", "initial_snapshot", "filters", "gap",
-     "bursts", "watch_metadata", "close_reasons", "errors"]
+     "bursts", "watch_metadata", "close_reasons", "errors", "health",
+     "reflection"]
     + ["control", "listen", "flags", "stdout", "descriptors", "signals",
        "client", "tls", "roles", "policy", "audit", "bad_input"])
 

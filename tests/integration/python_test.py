@@ -13,7 +13,11 @@ BINARY, GRPC_MORE = sys.argv[1:3]
 # The stubs of the reflection protocol are in the package `grpc`, which Debian's
 # grpcio is, too.
 grpc.__path__.append(GRPC_MORE)
-from grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc.reflection import v1, v1alpha
+import grpc.reflection.v1.reflection_pb2
+import grpc.reflection.v1.reflection_pb2_grpc
+import grpc.reflection.v1alpha.reflection_pb2
+import grpc.reflection.v1alpha.reflection_pb2_grpc
 
 TIMEOUT = 30
 PREFIX = "portreeved: "
@@ -42,13 +46,15 @@ class Daemon:
 
 
 class Reflection:
-    """What a server says of itself."""
+    """What a server says of itself, by a version of the protocol."""
 
-    def __init__(self, channel):
-        self.stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    def __init__(self, channel, version):
+        self.version = version
+        self.stub = version.reflection_pb2_grpc.ServerReflectionStub(channel)
 
     def ask(self, **question):
-        request = reflection_pb2.ServerReflectionRequest(**question)
+        request = self.version.reflection_pb2.ServerReflectionRequest(
+            **question)
         return next(
             self.stub.ServerReflectionInfo(iter([request]), timeout=TIMEOUT))
 
@@ -78,11 +84,17 @@ class Reflection:
 class PythonTest(unittest.TestCase):
 
     def test_reflection_alone(self):
+        for version in (v1, v1alpha):
+            with self.subTest(version=version.__name__):
+                self.reflection_alone(version)
+
+    def reflection_alone(self, version):
         with Daemon() as daemon, grpc.insecure_channel(
                 daemon.target) as channel:
-            reflection = Reflection(channel)
+            reflection = Reflection(channel, version)
             self.assertCountEqual(reflection.services(), [
                 "grpc.health.v1.Health",
+                "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection",
                 "portreeve.v1.ConnectionService",
                 "portreeve.v1.EventService",
@@ -102,6 +114,25 @@ class PythonTest(unittest.TestCase):
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=response.FromString)
             self.assertEqual(len(call(request, timeout=TIMEOUT).listeners), 0)
+            # Health is found as everything else is.
+            health = reflection.pool_for("grpc.health.v1.Health")
+            factory = message_factory.MessageFactory(health)
+            request = factory.GetPrototype(
+                health.FindMessageTypeByName(
+                    "grpc.health.v1.HealthCheckRequest"))
+            response = factory.GetPrototype(
+                health.FindMessageTypeByName(
+                    "grpc.health.v1.HealthCheckResponse"))
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=response.FromString)
+            for name in ["", *reflection.services()[:5]]:
+                answer = check(request(service=name), timeout=TIMEOUT)
+                self.assertEqual(answer.status, 1)  # SERVING.
+            reflection.pool_for("google.rpc.ErrorInfo")
+            unknown = reflection.ask(file_containing_symbol="no.such.Thing")
+            self.assertEqual(unknown.error_response.error_code, 5)
 
     def test_generated_stubs(self):
         from portreeve.v1 import event_pb2, event_pb2_grpc

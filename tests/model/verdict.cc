@@ -154,7 +154,13 @@ class Judgement {
   // only where it cannot have been the other direction's.
   bool lost_some() const {
     return has_reason(v1::CLOSE_REASON_BUFFER_AGE) ||
-           has_reason(v1::CLOSE_REASON_FORCED);
+           (has_reason(v1::CLOSE_REASON_FORCED) && !frames_were_cut());
+  }
+  // CLOSE has cut what the daemon had not read of a client's stream: that is
+  // FORCED, and a FIN all the same.
+  bool frames_were_cut() const {
+    return has_reason(v1::CLOSE_REASON_FORCED) && pair_.close_called &&
+           far_.kind == Kind::kStream && pair_.lasted < kForcedAfter;
   }
   bool lost_towards_near() const {
     if (!lost_some() || !has_far_side()) return false;
@@ -256,8 +262,8 @@ class Judgement {
       case v1::CLOSE_REASON_FORCED:
         // Or its peer left while its last bytes were flushed.
         return bytes_were_lost() &&
-               (pair_.lasted >= kForcedAfter || near_.may_have_reset() ||
-                far_.may_have_reset());
+               (frames_were_cut() || pair_.lasted >= kForcedAfter ||
+                near_.may_have_reset() || far_.may_have_reset());
       case v1::CLOSE_REASON_CALLED:
         return pair_.closed_one;
       case v1::CLOSE_REASON_LISTENER_CLOSED:

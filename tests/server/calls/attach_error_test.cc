@@ -164,6 +164,17 @@ TEST_F(AttachErrorTest, AnotherWorkerIsAskedIfTheFirstLeavesWithoutAVerdict) {
   ExpectHandlerError(served, v1::HANDLER_VERDICT_RETURN);
 }
 
+TEST_F(AttachErrorTest, AVerdictThatComesTwiceIsIgnored) {
+  CreateWithVerdicts(20'000);
+  const Served served = Raised();
+  const auto question = worker().ReadQuestion();
+  EXPECT_TRUE(worker().Give(question.id(), v1::HANDLER_VERDICT_RETURN));
+  EXPECT_TRUE(worker().Give(question.id(), v1::HANDLER_VERDICT_RAISE));
+  ExpectHandlerError(served, v1::HANDLER_VERDICT_RETURN);
+  EXPECT_TRUE(worker().Give(question.id(), v1::HANDLER_VERDICT_RAISE));
+  ExpectStillServing();
+}
+
 TEST_F(AttachErrorTest, AVerdictOnWhatWasNotAskedEndsTheCall) {
   CreateWithVerdicts(20'000);
   for (const std::string& id :

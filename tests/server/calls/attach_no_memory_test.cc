@@ -59,6 +59,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   void AskForVerdict(const v1::HandleResponse::HandlerError&) override {
     ADD_FAILURE() << "no error of a handler";
   }
+  void Dismiss() override { ADD_FAILURE() << "the handler stays remote"; }
 
   bool SettleWithMemory(int given) {
     RefuseMemoryAfter(given);

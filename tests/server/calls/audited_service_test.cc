@@ -232,6 +232,15 @@ TEST_F(AuditedServiceTest, WhatOnlyReadsOrValidatesIsNot) {
   EXPECT_EQ(Create(request), "OK");
   request.mutable_spec()->set_max_connections(-1);
   EXPECT_NE(Create(request), "OK");
+  for (const char* name : {"listeners/none", "none"}) {
+    grpc::ClientContext context;
+    v1::UpdateListenerRequest update;
+    update.set_validate_only(true);
+    update.mutable_listener()->set_name(name);
+    update.mutable_update_mask()->add_paths("*");
+    v1::Listener response;
+    EXPECT_FALSE(stub().UpdateListener(&context, update, &response).ok());
+  }
   grpc::ClientContext context;
   v1::ListListenersResponse response;
   EXPECT_TRUE(stub().ListListeners(&context, {}, &response).ok());

@@ -79,7 +79,6 @@ TEST_F(BadInputTest, UnixSocket) {
       {request("path: \"/" + A(200) + "\""), prefix + "path"},
       {request("path: \"/" + A(107) + "\""), prefix + "path"},
       {request("path: \"/tmp/a\\000b\""), prefix + "path"},
-      {request("path: \"/no/such/folder/x\""), prefix + "path"},
       {request("path: \"/tmp/x\" mode: -1"), prefix + "mode"},
       {request("path: \"/tmp/x\" mode: 512"), prefix + "mode"},
       {request("path: \"/tmp/x\" mode: 2147483647"), prefix + "mode"},
@@ -88,6 +87,13 @@ TEST_F(BadInputTest, UnixSocket) {
   const std::string file = folder.File("regular");
   std::ofstream(file) << "precious";
   const std::string spec = request("path: \"" + file + "\"");
+  // Neither a directory that is missing, nor one that is a file.
+  for (const std::string& path : {folder.File("no/such"), file + "/x"}) {
+    const std::string there = request("path: \"" + path + "\"");
+    TryCreate(
+        {{"spec { " + there + " }", "9 / NO_SUCH_PATH"},
+         {"spec { " + there + " } validate_only: true", "9 / NO_SUCH_PATH"}});
+  }
   TryCreate(
       {{"spec { " + spec + " }", "9 / NOT_A_SOCKET"},
        {"spec { " + spec + " } validate_only: true", "9 / NOT_A_SOCKET"}});

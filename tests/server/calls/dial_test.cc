@@ -193,6 +193,10 @@ TEST_F(DialTest, RaisedClosesTheConnection) {
   dialled.call->Send(RaisedFrame("disk full"));
   EXPECT_EQ(dialled.peer->ReceiveAll(), "last|EOF");
   EXPECT_EQ(dialled.call->Rest(), "closed HANDLER_ERROR|OK");
+  EXPECT_EQ(AwaitClosed(dialled.connection.name()),
+            v1::CLOSE_REASON_HANDLER_ERROR);
+  // Nobody's handler has raised.
+  EXPECT_FALSE(HasEvent(v1::Event::kHandlerError));
 }
 
 TEST_F(DialTest, ATimeoutOfZeroIsAtOnce) {
@@ -208,6 +212,18 @@ TEST_F(DialTest, NobodyListensThere) {
   EXPECT_EQ(Refusal(DialFrame("127.0.0.1", port)), "14 / CONNECT_REFUSED");
   EXPECT_TRUE(Connections().empty());
   EXPECT_TRUE(Events().empty());
+}
+
+TEST_F(DialTest, AUnixSocketThatIsMissingRefuses) {
+  for (const char* path :
+       {"/no/such/directory/socket", "/tmp/portreeve-no-such-socket"}) {
+    v1::ClientFrame frame;
+    frame.mutable_dial()
+        ->mutable_where_to_connect()
+        ->mutable_unix_socket()
+        ->set_path(path);
+    EXPECT_EQ(Refusal(frame), "14 / CONNECT_REFUSED");
+  }
 }
 
 // Whichever way it ends, the next one finds its descriptor.
@@ -273,6 +289,49 @@ TEST_F(DialTest, CancelBeforeOpenedInterrupts) {
   call->Cancel();
   EXPECT_EQ(call->Rest(), "1 / ");
   WaitUntil([&] { return OnLoop(idle); });
+  EXPECT_TRUE(Connections().empty());
+  EXPECT_TRUE(Events().empty());
+}
+
+// A dial is shown while it is under way; only what is connected is an event.
+TEST_F(DialTest, OneThatIsUnderWayIsListed) {
+  PlainListener full(0);
+  const PlainClient filler(full.port());
+  const auto call = Dial(DialFrame("127.0.0.1", full.port()));
+  WaitUntil([this] { return Connections().size() == 1; });
+  const v1::Connection opening = Connections()[0];
+  EXPECT_EQ(opening.state(), v1::CONNECTION_STATE_OPENING);
+  EXPECT_EQ(opening.direction(), v1::DIRECTION_OUTBOUND);
+  EXPECT_EQ(opening.peer().inet().port(), full.port());
+  EXPECT_FALSE(opening.has_local());
+  EXPECT_GT(opening.create_time().seconds(), 0);
+  EXPECT_TRUE(Events().empty());
+  // There is room in the backlog, which the kernel tries again.
+  const PlainClient accepted = full.Accept();
+  const v1::Connection opened = call->ReadOpened();
+  EXPECT_EQ(opened.name(), opening.name());
+  EXPECT_EQ(opened.state(), v1::CONNECTION_STATE_OPEN);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].connection_accepted().connection().DebugString(),
+            opened.DebugString());
+}
+
+TEST_F(DialTest, CloseConnectionInterruptsOneThatIsUnderWay) {
+  const PlainListener full(0);
+  const PlainClient filler(full.port());
+  const auto call = Dial(DialFrame("127.0.0.1", full.port()));
+  WaitUntil([this] { return Connections().size() == 1; });
+  v1::CloseConnectionRequest request;
+  request.set_name(Connections()[0].name());
+  grpc::ClientContext context;
+  v1::Connection closed;
+  EXPECT_EQ(Shown(connections().CloseConnection(&context, request, &closed)),
+            "OK");
+  EXPECT_EQ(closed.name(), request.name());
+  EXPECT_EQ(closed.state(), v1::CONNECTION_STATE_CLOSED);
+  EXPECT_EQ(closed.close_reason(), v1::CLOSE_REASON_CALLED);
+  EXPECT_EQ(call->Rest(), "1 / CONNECT_INTERRUPTED");
   EXPECT_TRUE(Connections().empty());
   EXPECT_TRUE(Events().empty());
 }

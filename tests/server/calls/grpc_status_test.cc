@@ -59,7 +59,8 @@ TEST(GrpcStatusTest, ErrnoOfListening) {
                "NOT_A_SOCKET"},
            Row{EMFILE, "EMFILE", StatusCode::RESOURCE_EXHAUSTED, "FD_LIMIT"},
            Row{ENFILE, "ENFILE", StatusCode::RESOURCE_EXHAUSTED, "FD_LIMIT"},
-           Row{ENOENT, "ENOENT", StatusCode::INVALID_ARGUMENT, "INVALID_FIELD"},
+           Row{ENOENT, "ENOENT", StatusCode::FAILED_PRECONDITION,
+               "NO_SUCH_PATH"},
        }) {
     const grpc::Status status =
         ToGrpc(ErrnoError(row.error_number, "bind", kAddress));

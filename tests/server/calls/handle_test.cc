@@ -69,6 +69,32 @@ TEST_F(HandleTest, NothingIsAcceptedWithoutAWorker) {
   third.Expect("late");
 }
 
+TEST_F(HandleTest, WithoutAWorkerConnectionsAreDroppedAllTheSame) {
+  v1::ListenerSpec spec = RemoteSpec();
+  spec.set_drop_incoming_connections(true);
+  const int port = CreateWithoutWorker(spec);
+  PlainClient dropped(port);
+  EXPECT_EQ(dropped.Receive(), "EOF");
+  const auto set_drop = [this](bool drop) {
+    v1::UpdateListenerRequest request;
+    request.mutable_listener()->set_name("listeners/remote");
+    request.mutable_listener()->mutable_spec()->set_drop_incoming_connections(
+        drop);
+    request.mutable_update_mask()->add_paths("spec.drop_incoming_connections");
+    grpc::ClientContext context;
+    v1::Listener updated;
+    EXPECT_EQ(Shown(listeners().UpdateListener(&context, request, &updated)),
+              "OK");
+  };
+  set_drop(false);
+  PlainClient waits(port);
+  EXPECT_EQ(Get("listeners/remote").status().accepted_total(), 1);
+  // Also one that waited already.
+  set_drop(true);
+  EXPECT_EQ(waits.Receive(), "EOF");
+  EXPECT_EQ(Get("listeners/remote").status().dropped_total(), 2);
+}
+
 TEST_F(HandleTest, AnOfferTellsTheConnection) {
   CreateRemote();
   PlainClient peer(port());
@@ -152,11 +178,61 @@ TEST_F(HandleTest, WhatAWorkerServesOutlivesItsCall) {
   EXPECT_NE(worker->ReadOffered(), served.name);
 }
 
-TEST_F(HandleTest, AWorkerThatSendsNoMoreGetsItsOffers) {
+TEST_F(HandleTest, AWorkerThatSendsNoMoreLeaves) {
   CreateRemote();
+  const auto other = NewWorker();
+  const Served served = Attached();
+  const Served unclaimed = [&] {
+    Served offered;
+    offered.peer = std::make_unique<PlainClient>(port());
+    offered.name = other->ReadOffered();
+    return offered;
+  }();
+  other->EndSending();
+  EXPECT_EQ(other->Rest(), "OK");
+  // What it had not claimed goes on.
+  EXPECT_EQ(worker().ReadOffered(), unclaimed.name);
   worker().EndSending();
-  ExpectStillServing();
-  ExpectStillServing();
+  EXPECT_EQ(worker().Rest(), "OK");
+  EXPECT_EQ(unclaimed.peer->Receive(), "ECONNRESET");
+  // What is served already is served to its end.
+  served.peer->Send("x");
+  EXPECT_EQ(served.call->ReadData(1), "x");
+  const PlainClient waits(port());
+  EXPECT_EQ(Connections().size(), 1u);
+}
+
+TEST_F(HandleTest, AnotherHandlerEndsWithOk) {
+  CreateRemote();
+  const auto other = NewWorker();
+  const Served served = Attached();
+  const Served offered = [&] {
+    Served next;
+    next.peer = std::make_unique<PlainClient>(port());
+    next.name = other->ReadOffered();
+    return next;
+  }();
+  v1::UpdateListenerRequest request;
+  request.mutable_listener()->set_name("listeners/remote");
+  *request.mutable_listener()->mutable_spec() = EchoSpec();
+  request.mutable_update_mask()->add_paths("spec.handler");
+  grpc::ClientContext context;
+  v1::Listener updated;
+  ASSERT_EQ(Shown(listeners().UpdateListener(&context, request, &updated)),
+            "OK");
+  EXPECT_EQ(worker().Rest(), "OK");
+  EXPECT_EQ(other->Rest(), "OK");
+  EXPECT_EQ(Refusal("listeners/remote"), "9 / NOT_REMOTE");
+  // What was offered before may still be claimed.
+  SocketCall call(connections(), offered.name);
+  call.ReadOpened();
+  call.SendData("taken");
+  offered.peer->Expect("taken");
+  served.peer->Send("x");
+  EXPECT_EQ(served.call->ReadData(1), "x");
+  PlainClient echoed(port());
+  echoed.Send("echo");
+  echoed.Expect("echo");
 }
 
 TEST_F(HandleTest, AConnectionThatIsClosedUnclaimedIsNoError) {

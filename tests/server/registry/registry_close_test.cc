@@ -106,6 +106,24 @@ TEST_F(RegistryTest, ClosingAClosedListenerStillClosesItsConnections) {
             v1::CLOSE_REASON_LISTENER_CLOSED);
 }
 
+TEST_F(RegistryTest, WhoAwaitsTheBeginningAwaitsNoConnections) {
+  for (const auto existing :
+       {ExistingConnections::kClose, ExistingConnections::kReset}) {
+    const v1::Listener listener = Create("web");
+    RawClient client = Connect(listener);
+    RunUntil([&] { return num_connections() == 1; });
+    FloodUnread(client);
+    const auto begun =
+        registry_->Close("web", existing, v1::WAIT_FOR_CLOSE_STARTED);
+    ASSERT_TRUE(begun.ok());
+    EXPECT_TRUE(begun->until.determined());
+    EXPECT_EQ(begun->describe().status().state(), v1::LISTENER_STATE_CLOSING);
+    client.Close();
+    Close("web", ExistingConnections::kLeave, v1::WAIT_FOR_HANDLERS_DETERMINED);
+    EXPECT_TRUE(registry_->Delete("web").ok());
+  }
+}
+
 TEST_F(RegistryTest, DeleteFreesTheIdAndItsEndIsToldOnce) {
   const std::string uid = Create("web").uid();
   EXPECT_EQ(ReasonOf(registry_->Delete("web")), "LISTENER_OPEN");

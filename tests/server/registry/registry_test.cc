@@ -51,6 +51,26 @@ TEST_F(RegistryTest, SameRequestIdGivesTheStoredAnswer) {
   EXPECT_TRUE(TryCreate(request).ok());
 }
 
+TEST_F(RegistryTest, ARequestIdWhoseListenerWasDeletedIsSpent) {
+  v1::CreateListenerRequest request = Request("web");
+  request.set_request_id("once");
+  const auto first = TryCreate(request);
+  ASSERT_TRUE(first.ok());
+  Close("web");
+  // As long as it is remembered, it is there.
+  EXPECT_EQ(TryCreate(request)->DebugString(), first->DebugString());
+  EXPECT_TRUE(registry_->Delete("web").ok());
+  const absl::Status spent = TryCreate(request).status();
+  EXPECT_EQ(spent.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(spent), "LISTENER_CLOSED");
+  request.set_validate_only(true);
+  EXPECT_EQ(ReasonOf(TryCreate(request).status()), "LISTENER_CLOSED");
+  request.set_validate_only(false);
+  // Another one of the same name is not the one that was asked for.
+  Create("web");
+  EXPECT_EQ(ReasonOf(TryCreate(request).status()), "LISTENER_CLOSED");
+}
+
 TEST_F(RegistryTest, ARequestIdIsItsCallersOwn) {
   v1::CreateListenerRequest request = Request("anns");
   request.set_request_id("once");
@@ -176,6 +196,77 @@ TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {
   Close("web");
   EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
             "LISTENER_CLOSED");
+}
+
+TEST_F(RegistryTest, AStarIsAllOfTheSpec) {
+  v1::CreateListenerRequest create = Request("web");
+  create.mutable_spec()->set_max_connections(7);
+  (*create.mutable_spec()->mutable_labels())["a"] = "1";
+  ASSERT_TRUE(TryCreate(create).ok());
+  v1::UpdateListenerRequest request;
+  request.mutable_update_mask()->add_paths("*");
+  v1::ListenerSpec& spec = *request.mutable_listener()->mutable_spec();
+  // Without its address it is no spec.
+  spec.mutable_handler()->mutable_discard();
+  EXPECT_EQ(DetailOf(registry_->Update("web", request).status()).field,
+            "listener.spec.where_to_listen");
+  auto& inet = *spec.mutable_where_to_listen()->mutable_inet();
+  inet.set_address("127.0.0.2");
+  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+            "IMMUTABLE_FIELD");
+  inet.set_address("127.0.0.1");
+  inet.set_port(1);  // It is 0, whatever the OS chose.
+  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+            "IMMUTABLE_FIELD");
+  inet.set_port(0);
+  inet.set_reuse_address(true);  // As the default.
+  const auto updated = registry_->Update("web", request);
+  ASSERT_TRUE(updated.ok()) << updated.status();
+  EXPECT_EQ(updated->spec().max_connections(), DefaultMaxConnections());
+  EXPECT_TRUE(updated->spec().labels().empty());
+  EXPECT_TRUE(updated->spec().handler().has_discard());
+}
+
+TEST_F(RegistryTest, AnUpdateMayOnlyBeChecked) {
+  const v1::Listener before = Create("web");
+  const int64_t revision = events_.last_revision();
+  v1::UpdateListenerRequest request;
+  request.set_validate_only(true);
+  request.mutable_update_mask()->add_paths("spec.max_connections");
+  request.mutable_listener()->mutable_spec()->set_max_connections(7);
+  const auto would_be = registry_->Update("web", request);
+  ASSERT_TRUE(would_be.ok()) << would_be.status();
+  v1::Listener expected = before;
+  expected.mutable_spec()->set_max_connections(7);
+  EXPECT_EQ(would_be->DebugString(), expected.DebugString());
+  EXPECT_EQ(registry_->Get("web")->DebugString(), before.DebugString());
+  EXPECT_EQ(events_.last_revision(), revision);
+  request.mutable_listener()->mutable_spec()->set_max_connections(0);
+  EXPECT_EQ(DetailOf(registry_->Update("web", request).status()).field,
+            "listener.spec.max_connections");
+  EXPECT_EQ(ReasonOf(registry_->Update("other", request).status()),
+            "NOT_FOUND");
+  request.mutable_listener()->mutable_spec()->set_max_connections(7);
+  Close("web");
+  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+            "LISTENER_CLOSED");
+}
+
+TEST_F(RegistryTest, AnUpdateThatChangesNothingIsNotTold) {
+  v1::CreateListenerRequest create = Request("web");
+  for (int i = 0; i < 10; ++i) {
+    (*create.mutable_spec()->mutable_labels())[std::to_string(i)] = "x";
+  }
+  const auto created = TryCreate(create);
+  ASSERT_TRUE(created.ok());
+  const int64_t revision = events_.last_revision();
+  v1::UpdateListenerRequest request;
+  request.mutable_update_mask()->add_paths("*");
+  *request.mutable_listener() = *created;
+  const auto updated = registry_->Update("web", request);
+  ASSERT_TRUE(updated.ok()) << updated.status();
+  EXPECT_EQ(updated->DebugString(), created->DebugString());
+  EXPECT_EQ(events_.last_revision(), revision);
 }
 
 TEST_F(RegistryTest, TheMemoryOfListenersIsKnown) {

@@ -164,6 +164,7 @@ class Driven {
       buffer_.Write();
       policy_.OnWritten(kFrameBytes, buffer_.waiting);
     }
+    if (action.lost && !outcome_.closed) outcome_.reason = CloseReason::kForced;
     half_closed_ |= action.half_close;
     if (action.send_eof) outcome_.told += "e";
     if (action.close == StreamPolicy::Close::kReset) Reset(action.reason);
@@ -225,8 +226,9 @@ class Contract {
       case Event::kData:
         // "data after eof or done: ... counts as broken".
         if (said_eof_ || said_end_) return BreakRules();
-        // Closed under the client: `closed` will tell.
-        if (!asked_) buffer_.Write();
+        // Closed under the client: "frames that the daemon had not read are
+        // lost, and then the reason is FORCED".
+        asked_ ? void(lost_ = CloseReason::kForced) : buffer_.Write();
         break;
       case Event::kEof:
         said_eof_ = true;
@@ -276,12 +278,14 @@ class Contract {
         buffer_.Drain();
         break;
       case Event::kCallClose:
+        closing_ |= ended_.empty();
         Ask(CloseReason::kCalled);
         break;
       case Event::kCallReset:
         Cut(CloseReason::kCalled);
         break;
       case Event::kShutDown:
+        closing_ |= ended_.empty() && (asked_ || PeerHasAll());
         asked_ || PeerHasAll() ? Ask(CloseReason::kShutdown)
                                : Cut(CloseReason::kShutdown);
         break;
@@ -312,8 +316,8 @@ class Contract {
                      : causes_.empty()           ? CloseReason::kNone
                                                  : causes_.front();
     outcome.ended = ended_.empty() && outcome.closed ? "d" : ended_;
-    outcome.readable =
-        !failed_ && !broken_ && !ended_stream_ && (outcome.closed || !held_);
+    outcome.readable = !failed_ && !broken_ && !ended_stream_ &&
+                       (outcome.closed || closing_ || !held_);
     if (peer_ended_) outcome.told += "e";
     if (outcome.closed && !failed_) {
       if (outcome.reason == CloseReason::kPeerReset) outcome.told += "E";
@@ -360,6 +364,7 @@ class Contract {
   bool eof_taken_ = false;
   bool peer_ended_ = false;
   bool asked_ = false;
+  bool closing_ = false;  // By others, before the client has ended.
   bool cut_ = false;
   bool fin_was_sent_ = false;
   bool failed_ = false;

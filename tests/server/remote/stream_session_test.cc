@@ -529,6 +529,34 @@ TEST_F(StreamSessionTest, WhatThePeerHasGotIsNotCut) {
   EXPECT_TRUE(WrittenIs({"opened", "closed:SHUTDOWN"}));
 }
 
+// What the daemon has read is flushed; what it has not is lost, and told.
+TEST_F(StreamSessionTest, WhatIsUnreadAtACloseOfOthersIsLost) {
+  Hold();
+  const size_t read = sent_;
+  SendData(kFrameBytes);
+  SendData(kFrameBytes);
+  Settle();
+  EXPECT_EQ(stream_->unread(), 2u);
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  Settle();
+  EXPECT_EQ(stream_->unread(), 0u);
+  const RawClient::Drained drained = peer_.Drain();
+  EXPECT_EQ(drained.bytes, read);
+  EXPECT_EQ(drained.end, "EOF");
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:FORCED");
+  EXPECT_EQ(connection_->reason(), CloseReason::kForced);
+}
+
+TEST_F(StreamSessionTest, WhereNothingIsUnreadACloseOfOthersLosesNothing) {
+  Hold();
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  Settle();
+  ExpectAllAndEnd();
+  RunToEnd();
+  EXPECT_EQ(stream_->Written().back(), "closed:CALLED");
+}
+
 TEST_F(StreamSessionTest, WhatIsBeingFlushedIsNotCut) {
   HoldRest();
   SendDone();

@@ -29,8 +29,10 @@ struct FakeWorker : server::Worker {
   void AskForVerdict(const v1::HandleResponse::HandlerError& error) override {
     questions.push_back(error.id());
   }
+  void Dismiss() override { ++dismissals; }
   std::vector<std::string> offers;
   std::vector<std::string> questions;
+  int dismissals = 0;
 };
 
 class WorkerPoolTest : public LoopFixture {
@@ -146,6 +148,38 @@ TEST_F(WorkerPoolTest, WhatALeavingWorkerHadGoesToTheNextAtOnce) {
   pool_.Leave(b);
   Settle();
   EXPECT_EQ(offer->taken, false);
+}
+
+TEST_F(WorkerPoolTest, AnOfferOfADismissedWorkerStandsUntilItsTimeIsUp) {
+  pool_.Join(a_);
+  pool_.Join(b_);
+  const auto first = Offer("a1");
+  const auto second = Offer("a2");
+  pool_.DismissAll();
+  Settle();
+  EXPECT_EQ(a_.dismissals, 1);
+  EXPECT_EQ(b_.dismissals, 1);
+  EXPECT_FALSE(pool_.has_workers());
+  EXPECT_EQ(presence_changes_, 2);
+  EXPECT_EQ(first->taken, std::nullopt);
+  first->claim->Take();
+  Settle();
+  EXPECT_EQ(first->taken, true);
+  Advance(seconds(9));
+  EXPECT_EQ(second->taken, std::nullopt);
+  Advance(seconds(1));
+  EXPECT_EQ(second->taken, false);
+  EXPECT_EQ(a_.offers.size() + b_.offers.size(), 2u);
+}
+
+TEST_F(WorkerPoolTest, AQuestionToADismissedWorkerIsRaise) {
+  const int64_t number = pool_.Join(a_);
+  const auto returned = Ask(number);
+  pool_.DismissAll();
+  Settle();
+  EXPECT_EQ(*returned, false);
+  pool_.DismissAll();  // There is nobody.
+  EXPECT_EQ(a_.dismissals, 1);
 }
 
 TEST_F(WorkerPoolTest, WithoutWorkersNothingIsTaken) {
