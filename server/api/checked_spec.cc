@@ -91,7 +91,7 @@ absl::Status CheckLimits(v1::ListenerSpec& spec, ServerOptions& options) {
     spec.set_max_connections(DefaultMaxConnections());
   }
   if (!spec.has_max_pending_connections()) {
-    spec.set_max_pending_connections(defaults.max_pending_connections);
+    spec.set_max_pending_connections(kDefaultMaxPendingConnections);
   }
   if (!spec.has_max_accepts_per_batch()) {
     spec.set_max_accepts_per_batch(defaults.max_accepts_per_batch);

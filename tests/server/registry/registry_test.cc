@@ -20,7 +20,7 @@ TEST_F(RegistryTest, CreatedListenerListensAndShowsEveryDefault) {
   EXPECT_EQ(listener.status().state(), v1::LISTENER_STATE_LISTENING);
   EXPECT_EQ(listener.status().close_cause(), v1::CLOSE_CAUSE_UNSPECIFIED);
   EXPECT_FALSE(listener.status().has_close_time());
-  EXPECT_EQ(listener.spec().max_pending_connections(), 64);
+  EXPECT_EQ(listener.spec().max_pending_connections(), 4096);
   EXPECT_EQ(listener.spec().max_accepts_per_batch(), 1);
   EXPECT_EQ(listener.spec().max_connections(), DefaultMaxConnections());
   EXPECT_TRUE(listener.spec().where_to_listen().inet().reuse_address());
@@ -90,7 +90,7 @@ TEST_F(RegistryTest, ValidateOnlyChangesNothing) {
   EXPECT_EQ(checked->name(), "listeners/web");
   EXPECT_EQ(checked->uid(), "");
   EXPECT_FALSE(checked->has_status());
-  EXPECT_EQ(checked->spec().max_pending_connections(), 64);
+  EXPECT_EQ(checked->spec().max_pending_connections(), 4096);
   EXPECT_EQ(events_.last_revision(), 0);
   EXPECT_TRUE(registry_->listeners().empty());
   const v1::Listener held = Create("web");
