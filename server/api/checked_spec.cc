@@ -28,7 +28,7 @@ absl::Status CheckWhereToListen(v1::ListenerSpec& spec,
     if (filled.inet().address().empty()) {
       filled.mutable_inet()->set_address(inet.address.to_string());
     }
-  } else {
+  } else if (!IsAbstract(filled.unix_socket().path())) {
     const auto& unix_socket = std::get<WhereToListen<Unix>>(*where);
     filled.mutable_unix_socket()->set_mode(unix_socket.mode);
   }

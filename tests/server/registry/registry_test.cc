@@ -120,6 +120,50 @@ TEST_F(RegistryTest, AnAddressOfOursAlreadyExists) {
   EXPECT_TRUE(TryCreate(request).ok());
 }
 
+TEST_F(RegistryTest, ADualStackListenerShowsIpv4ClientsByIpv4Addresses) {
+  v1::CreateListenerRequest request = Request("both");
+  auto& inet =
+      *request.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+  inet.set_address("::");
+  inet.set_dual_stack(true);
+  const auto both = TryCreate(request);
+  ASSERT_TRUE(both.ok()) << both.status();
+  const v1::Address::Inet& on = both->status().listening_on().inet();
+  EXPECT_EQ(on.address(), "::");
+  EXPECT_TRUE(both->spec().where_to_listen().inet().dual_stack());
+  const auto port = static_cast<uint16_t>(on.port());
+  std::vector<testing::RawClient> clients;
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    testing::RawClient client(
+        loop(), [this](const auto& condition) { return RunUntil(condition); });
+    EXPECT_EQ(client.Connect(Inet::Address(asio::ip::make_address(host), port)),
+              "ok");
+    EXPECT_EQ(client.Send("hi"), "ok");
+    EXPECT_EQ(client.Receive(), "hi");
+    clients.push_back(std::move(client));
+  }
+  std::vector<std::string> seen;
+  for (const v1::Event& event : TakeEvents()) {
+    if (!event.has_connection_accepted()) continue;
+    const v1::Connection& connection = event.connection_accepted().connection();
+    seen.push_back(connection.peer().inet().address() + " to " +
+                   connection.local().inet().address());
+  }
+  EXPECT_EQ(seen,
+            (std::vector<std::string>{"127.0.0.1 to 127.0.0.1", "::1 to ::1"}));
+  // It is in the way of both families, and says so.
+  for (const char* address : {"0.0.0.0", "127.0.0.1", "::", "::1"}) {
+    v1::CreateListenerRequest other = Request("other");
+    auto& wanted =
+        *other.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+    wanted.set_address(address);
+    wanted.set_port(port);
+    EXPECT_EQ(TryCreate(other).status().code(),
+              absl::StatusCode::kAlreadyExists)
+        << address;
+  }
+}
+
 TEST_F(RegistryTest, AnAddressOfAnotherProcessIsAPrecondition) {
   asio::ip::tcp::acceptor other(
       loop(), Inet::Address(asio::ip::address_v4::loopback(), 0));
