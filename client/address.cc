@@ -20,7 +20,7 @@ struct HostAndPort {
 };
 
 struct Path {
-  std::string path;  // Absolute.
+  std::string path;  // Absolute; or an abstract name, after a NUL.
 };
 
 using Parsed = std::variant<HostAndPort, Path>;
@@ -28,8 +28,8 @@ using Parsed = std::variant<HostAndPort, Path>;
 absl::Status Wrong(const std::string& text, const std::string& why) {
   return absl::InvalidArgumentError(
       absl::StrCat("'", text, "': ", why,
-                   "; an address is tcp:HOST:PORT, tcp:[IPV6]:PORT or "
-                   "unix:/path"));
+                   "; an address is tcp:HOST:PORT, tcp:[IPV6]:PORT, "
+                   "unix:/path or unix:@name; tcp: may be left out"));
 }
 
 absl::StatusOr<int> ParsePort(const std::string& text,
@@ -87,10 +87,19 @@ absl::StatusOr<Parsed> Parse(const std::string& text,
     if (absl::StrContains(path, '\0')) {
       return Wrong(text, "no path has a NUL byte");
     }
+    if (path.front() == '@') {
+      if (path.size() == 1) return Wrong(text, "no name after the @");
+      return Path{absl::StrCat(std::string(1, '\0'), path.substr(1))};
+    }
     // Not normalised: what the user wrote is what the daemon shows.
     return Path{(std::filesystem::path(directory) / path).string()};
   }
-  return Wrong(text, "neither tcp: nor unix:");
+  if (!absl::StrContains(text, ":")) {
+    return Wrong(text, "neither HOST:PORT nor unix:");
+  }
+  absl::StatusOr<HostAndPort> inet = ParseHostAndPort(text, text);
+  if (!inet.ok()) return inet.status();
+  return *std::move(inet);
 }
 
 absl::StatusOr<Parsed> ParseReachable(const std::string& text,
@@ -114,8 +123,14 @@ std::string InetText(const std::string& host, int port) {
                       port);
 }
 
+bool IsAbstract(const std::string& path) {
+  return !path.empty() && path.front() == '\0';
+}
+
 std::string UnixText(const std::string& path) {
-  return absl::StrCat("unix:", path);
+  if (IsAbstract(path)) return absl::StrCat("unix:@", path.substr(1));
+  const bool looks_abstract = !path.empty() && path.front() == '@';
+  return absl::StrCat("unix:", looks_abstract ? "./" : "", path);
 }
 
 // gRPC reads a target as a URI, where `%`, `?` and `#` mean something.
@@ -166,17 +181,18 @@ absl::StatusOr<v1::WhereToConnect> ParseWhereToConnect(
 
 absl::StatusOr<ServerAddress> ParseServerAddress(const std::string& text,
                                                  const std::string& directory) {
-  const bool bare = !absl::StartsWith(text, "tcp:") &&
-                    !absl::StartsWith(text, "unix:") &&
-                    absl::StrContains(text, ":");
-  absl::StatusOr<Parsed> parsed =
-      ParseReachable(bare ? absl::StrCat("tcp:", text) : text, directory);
+  absl::StatusOr<Parsed> parsed = ParseReachable(text, directory);
   if (!parsed.ok()) return parsed.status();
   if (const auto* inet = std::get_if<HostAndPort>(&*parsed)) {
     const std::string written = InetText(inet->host, inet->port);
     return ServerAddress{written, absl::StrCat("dns:///", written.substr(4))};
   }
   const std::string& path = std::get<Path>(*parsed).path;
+  if (IsAbstract(path)) {
+    return ServerAddress{
+        UnixText(path),
+        absl::StrCat("unix-abstract:", PercentEncoded(path.substr(1)))};
+  }
   return ServerAddress{UnixText(path),
                        absl::StrCat("unix:", PercentEncoded(path))};
 }

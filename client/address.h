@@ -1,6 +1,7 @@
-// How people write addresses: "tcp:HOST:PORT", "tcp:*:0", "tcp:[::1]:80",
-// "unix:/path".  Brackets may stand around any host, and must stand around
-// IPv6.
+// How people write addresses: "tcp:HOST:PORT", "HOST:PORT", ":PORT",
+// "tcp:*:0", "tcp:[::1]:80", "unix:/path", and "unix:@name" for an abstract
+// socket ("unix:./@name" is a file).  Brackets may stand around any host, and
+// must stand around IPv6.  tests/texts/addresses.json has what each of them is.
 #ifndef PORTREEVE_CLIENT_ADDRESS_H_
 #define PORTREEVE_CLIENT_ADDRESS_H_
 
@@ -29,7 +30,7 @@ absl::StatusOr<v1::WhereToConnect> ParseWhereToConnect(
 // The address of a daemon's control plane.
 struct ServerAddress {
   // The complete form in which people write it: "tcp:127.0.0.1:50051",
-  // "unix:/run/p.sock".
+  // "unix:/run/p.sock", "unix:@p".
   std::string text;
   // The form that gRPC takes.
   std::string target;
@@ -38,7 +39,7 @@ struct ServerAddress {
 // The control address of a daemon that was started without one.
 inline constexpr char kDefaultServer[] = "tcp:127.0.0.1:50051";
 
-// Does what ParseWhereToConnect does, and takes HOST:PORT without `tcp:`, too.
+// Does what ParseWhereToConnect does.
 absl::StatusOr<ServerAddress> ParseServerAddress(const std::string& text,
                                                  const std::string& directory);
 

@@ -14,7 +14,7 @@ namespace portreeve::client {
 // Errors: INVALID_ARGUMENT for an empty ID and for a name of something else.
 absl::StatusOr<std::string> ListenerName(const std::string& text);
 
-// "7" and "connections/7" give "connections/7"; the errors are those of
+// "a7" and "connections/a7" give "connections/a7"; the errors are those of
 // ListenerName.
 absl::StatusOr<std::string> ConnectionName(const std::string& text);
 

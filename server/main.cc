@@ -62,11 +62,15 @@ void PrepareProcess() {
   LogTheLinesOfLibraries();
 }
 
+// Exit statuses; 0 is a stop in order.
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
 // Writes to stderr, while nothing else runs that its reader could hold up.
-int Fail(const absl::Status& status) {
+int Fail(const absl::Status& status, int exit_status = kFailed) {
   std::fprintf(stderr, "portreeved: %s\n",
                std::string(status.message()).c_str());
-  return 1;
+  return exit_status;
 }
 
 absl::Status Probe(const Flags& flags) {
@@ -103,7 +107,7 @@ int Main(int argc, char** argv) {
   auto signals = Signals::Take();
   if (!signals.ok()) return Fail(signals.status());
   auto parsed = ParseFlags(argc, argv, WorkingDirectory());
-  if (!parsed.ok()) return Fail(parsed.status());
+  if (!parsed.ok()) return Fail(parsed.status(), kWrongUsage);
   if (const auto* information = std::get_if<Information>(&*parsed)) {
     std::fputs(information->text.c_str(), stdout);
     return 0;

@@ -43,7 +43,7 @@ planted() {
 check || fail "the tree is wrong"
 
 mkdir "$COPY"
-cp -rL lib server client bench docs "$COPY"
+cp -rL lib server client command_line bench docs "$COPY"
 chmod -R u+w "$COPY"
 (cd "$COPY" && check) || fail "the copy is wrong"
 
@@ -62,6 +62,10 @@ planted server/calls/answers.h '#include "client/client.h"' \
   'includes client/client.h, on which server/calls does not stand'
 planted client/client.cc '#include "lib/net/address.h"' \
   'includes lib/net/address.h'
+planted command_line/nearest.cc '#include "client/client.h"' \
+  'includes client/client.h'
+planted server/registry/registry.cc '#include "command_line/nearest.h"' \
+  'includes command_line/nearest.h'
 planted bench/net.cc '#include "client/client.h"' 'includes client/client.h'
 
 # Headers of the system's.

@@ -43,6 +43,40 @@ std::string EndText(const v1::Listener& listener) {
                       status.handlers_determined() ? "yes" : "no", "\n");
 }
 
+std::string NumConnectionsText(int number) {
+  return number == 1 ? "1 connection" : absl::StrCat(number, " connections");
+}
+
+// What a listener lacks yet that somebody waits for.
+std::string StillText(const v1::Listener& listener) {
+  const v1::ListenerStatus& status = listener.status();
+  const std::string& name = listener.name();
+  if (!status.is_closed()) {
+    return absl::StrCat(name, " is ", EnumText(status.state()),
+                        ": nobody has closed it yet");
+  }
+  if (!status.close_finished()) {
+    return absl::StrCat(name, " is ", EnumText(status.state()),
+                        ": its socket is not closed yet");
+  }
+  return absl::StrCat(name, " is ", EnumText(status.state()), " with ",
+                      NumConnectionsText(status.num_connections()),
+                      " still open, which go on: portreeve connections ", name,
+                      " shows them");
+}
+
+// Gives what a wait has ended with; where that is --timeout, with a text that
+// says what is still open, if the daemon tells.
+absl::Status WithWhatIsOpen(Session& session, const std::string& name,
+                            const absl::Status& ended) {
+  constexpr absl::Duration kMost = absl::Seconds(1);
+  if (!absl::IsDeadlineExceeded(ended)) return ended;
+  const auto listener =
+      session.client.GetListener(name, client::CallOptions{.timeout = kMost});
+  if (!listener.ok()) return ended;
+  return absl::DeadlineExceededError(StillText(*listener));
+}
+
 // The arguments of the two that wait; they are the same fields of `request`.
 template <typename Request>
 void AddWaitArguments(CLI::App& verb, const std::shared_ptr<Request>& request) {
@@ -77,7 +111,10 @@ Verb AddClose(CLI::App& app) {
   return {verb, [request](Session& session) -> absl::StatusOr<ExitStatus> {
             const absl::StatusOr<v1::Listener> listener =
                 session.client.CloseListener(*request, session.Waiting());
-            if (!listener.ok()) return listener.status();
+            if (!listener.ok()) {
+              return WithWhatIsOpen(session, request->name(),
+                                    listener.status());
+            }
             const absl::Status printed =
                 session.Print(*listener, EndText(*listener));
             if (!printed.ok()) return printed;
@@ -92,7 +129,10 @@ Verb AddCloseFinished(CLI::App& app) {
   return {verb, [request](Session& session) -> absl::StatusOr<ExitStatus> {
             absl::StatusOr<v1::Listener> listener =
                 session.client.CloseFinished(*request, session.Waiting());
-            if (!listener.ok()) return listener.status();
+            if (!listener.ok()) {
+              return WithWhatIsOpen(session, request->name(),
+                                    listener.status());
+            }
             const std::string text = EndText(*listener);
             v1::CloseFinishedResponse response;
             *response.mutable_listener() = *std::move(listener);

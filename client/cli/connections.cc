@@ -12,6 +12,24 @@
 #include "client/name.h"
 
 namespace portreeve::cli {
+namespace {
+
+// Gives what a wait has ended with; where that is --timeout, with a text that
+// says what it waits for, if the daemon tells.
+absl::Status WithWhatItWaitsFor(Session& session, const std::string& name,
+                                const absl::Status& ended) {
+  constexpr absl::Duration kMost = absl::Seconds(1);
+  if (!absl::IsDeadlineExceeded(ended)) return ended;
+  const auto connection =
+      session.client.GetConnection(name, client::CallOptions{.timeout = kMost});
+  if (!connection.ok()) return ended;
+  return absl::DeadlineExceededError(absl::StrCat(
+      connection->name(), " is ", EnumText(connection->state()), ": ",
+      connection->bytes_to_write(),
+      " bytes wait for its peer, for 30s at most; --reset ends it at once"));
+}
+
+}  // namespace
 
 Verb AddConnections(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
@@ -40,7 +58,7 @@ Verb AddKill(CLI::App& app) {
       "kill",
       "Closes one connection. What was written to it is flushed first, for at\n"
       "most 30s. Waits until it is closed.\n"
-      "  $ portreeve kill 7");
+      "  $ portreeve kill a7");
   auto request = std::make_shared<v1::CloseConnectionRequest>();
   AddOption(*verb, "CONNECTION", "", "ID or connections/ID. Required",
             [request](const std::string& text) {
@@ -56,7 +74,10 @@ Verb AddKill(CLI::App& app) {
         request->set_mode(*reset ? v1::CLOSE_MODE_RESET : v1::CLOSE_MODE_CLOSE);
         const absl::StatusOr<v1::Connection> connection =
             session.client.CloseConnection(*request, session.Waiting());
-        if (!connection.ok()) return connection.status();
+        if (!connection.ok()) {
+          return WithWhatItWaitsFor(session, request->name(),
+                                    connection.status());
+        }
         const std::string text = absl::StrCat(
             Printable(connection->name()), " ", EnumText(connection->state()),
             " reason=", EnumText(connection->close_reason()),

@@ -81,6 +81,7 @@ constexpr Hint kFlags[] = {
     {"listener_id", "ID"},
     {"request_id", "--request-id"},
     {"spec.where_to_listen.inet.bind_to_interface", "--bind-to-interface"},
+    {"spec.where_to_listen.inet.dual_stack", "--dual-stack"},
     {"spec.where_to_listen.inet.reuse_address", "--reuse-address"},
     {"spec.where_to_listen.inet.reuse_port", "--reuse-port"},
     {"spec.where_to_listen.unix_socket.mode", "--mode"},
@@ -193,7 +194,24 @@ bool IsHandshake(const std::string& message) {
          absl::StrContains(message, "empty address list");
 }
 
-std::string UnreachableHint(const std::string& message) {
+// Whether `message` says no more than that the deadline has passed.
+bool IsGrpcsDeadline(const std::string& message) {
+  return message.empty() || message == "Deadline Exceeded";
+}
+
+std::string UnreachableHint(const std::string& message,
+                            const std::string& server) {
+  const bool is_unix = absl::StartsWith(server, "unix:");
+  if (is_unix && absl::StrContains(message, "Permission denied")) {
+    return "this user may not open the socket, which is its owner's alone: run "
+           "this as the user of the daemon, or as root";
+  }
+  if (is_unix && absl::StrContains(message, "No such file")) {
+    return absl::StrCat(
+        "there is no such file: start portreeved with "
+        "--control ",
+        server, ", or point to it with --server or PORTREEVE_SERVER");
+  }
   if (IsHandshake(message)) {
     return "check --tls-ca, --tls-cert, --tls-key and --tls-server-name "
            "against what the daemon was started with";
@@ -216,8 +234,11 @@ std::string ErrorText(const absl::Status& status, const std::string& server) {
   if (!details.reason.empty()) {
     text = RefusalText(status, details);
   } else if (client::IsUnreachable(status)) {
-    text = absl::StrCat("no connection to a daemon at ", server, " (",
-                        Cause(message), "); ", UnreachableHint(message));
+    text =
+        absl::StrCat("no connection to a daemon at ", server, " (",
+                     Cause(message), "); ", UnreachableHint(message, server));
+  } else if (absl::IsDeadlineExceeded(status) && !IsGrpcsDeadline(message)) {
+    text = absl::StrCat("--timeout has passed: ", message);
   } else if (absl::IsDeadlineExceeded(status)) {
     text = absl::StrCat("no answer from ", server,
                         " within --timeout; what was asked for may still "

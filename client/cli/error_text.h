@@ -10,7 +10,8 @@
 namespace portreeve::cli {
 
 // Gives one line without its end: the reason, what went wrong, and what to do.
-// `server` is the address that was called.
+// `server` is the address that was called.  A DEADLINE_EXCEEDED with a text of
+// its own says what was still awaited.
 std::string ErrorText(const absl::Status& status, const std::string& server);
 
 // Gives any status but kDone, kNotClosed and kUsage.

@@ -67,8 +67,9 @@ std::string WhereText(const v1::WhereToListen& where) {
     absl::StrAppend(
         &text, " reuse-address=", YesNo(where.inet().reuse_address()),
         " reuse-port=", YesNo(where.inet().reuse_port()),
+        " dual-stack=", YesNo(where.inet().dual_stack()),
         " bind-to-interface=", OrDash(where.inet().bind_to_interface()));
-  } else if (where.has_unix_socket()) {
+  } else if (where.unix_socket().has_mode()) {
     absl::StrAppend(&text,
                     absl::StrFormat(" mode=%04o", where.unix_socket().mode()));
   }

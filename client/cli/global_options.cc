@@ -34,7 +34,8 @@ void AddGlobalOptions(CLI::App& app, const Environment& environment,
                       GlobalOptions& options) {
   const std::string directory = environment.directory;
   AddOption(app, "--server", "ADDRESS",
-            absl::StrCat("The daemon: tcp:HOST:PORT, HOST:PORT or unix:/path. "
+            absl::StrCat("The daemon: tcp:HOST:PORT, HOST:PORT, unix:/path or "
+                         "unix:@name. "
                          "Default: PORTREEVE_SERVER, else ",
                          client::kDefaultServer),
             Into(options.server, [directory](const std::string& text) {

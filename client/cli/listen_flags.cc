@@ -13,8 +13,9 @@ namespace portreeve::cli {
 
 void ListenFlags::AddTo(CLI::App& app) {
   AddOption(app, "--listen", "ADDRESS",
-            "Where to listen: tcp:HOST:PORT, tcp:[IPV6]:PORT or unix:/path. "
-            "HOST is an IP literal, localhost, or * for every IPv4 address; "
+            "Where to listen: tcp:HOST:PORT, tcp:[IPV6]:PORT, unix:/path or "
+            "unix:@name, an abstract socket; tcp: may be left out. HOST is an "
+            "IP literal, localhost, or * or nothing for every IPv4 address; "
             "port 0 leaves the choice to the OS. Required",
             Into(where_,
                  [this](const std::string& text) {
@@ -28,6 +29,8 @@ void ListenFlags::AddTo(CLI::App& app) {
       ->excludes(reuse);
   app.add_flag("--reuse-port", reuse_port_,
                "Share the port with other sockets that say the same");
+  app.add_flag("--dual-stack", dual_stack_,
+               "Accept IPv4 clients, too; for --listen tcp:[::]:PORT only");
   AddOption(app, "--bind-to-interface", "NAME",
             "Accept from this network interface only, like eth0",
             [this](const std::string& text) {
@@ -35,18 +38,19 @@ void ListenFlags::AddTo(CLI::App& app) {
               return absl::OkStatus();
             });
   AddOption(app, "--mode", "OCTAL",
-            "Permission bits of the unix socket's file. Default: 0660",
+            "Permission bits of the unix socket's file; not for unix:@name. "
+            "Default: 0660",
             Into(mode_, ParseMode));
 }
 
 absl::StatusOr<v1::WhereToListen> ListenFlags::Where() const {
   v1::WhereToListen where = where_;
   const bool of_tcp = reuse_address_ || no_reuse_address_ || reuse_port_ ||
-                      bind_to_interface_.has_value();
+                      dual_stack_ || bind_to_interface_.has_value();
   if (where.has_unix_socket()) {
     if (of_tcp) {
       return absl::InvalidArgumentError(
-          "--reuse-address, --no-reuse-address, --reuse-port and "
+          "--reuse-address, --no-reuse-address, --reuse-port, --dual-stack and "
           "--bind-to-interface need --listen tcp:...");
     }
     if (mode_) where.mutable_unix_socket()->set_mode(*mode_);
@@ -60,6 +64,7 @@ absl::StatusOr<v1::WhereToListen> ListenFlags::Where() const {
     inet.set_reuse_address(reuse_address_);
   }
   inet.set_reuse_port(reuse_port_);
+  inet.set_dual_stack(dual_stack_);
   if (bind_to_interface_) inet.set_bind_to_interface(*bind_to_interface_);
   return where;
 }

@@ -38,6 +38,7 @@ class ListenFlags {
   bool reuse_address_ = false;
   bool no_reuse_address_ = false;
   bool reuse_port_ = false;
+  bool dual_stack_ = false;
   std::optional<std::string> bind_to_interface_;
   std::optional<int32_t> mode_;
 };

@@ -19,6 +19,7 @@
 #include "client/cli/verb.h"
 #include "client/client.h"
 #include "client/version.h"
+#include "command_line/unexpected.h"
 
 namespace portreeve::cli {
 namespace {
@@ -59,11 +60,11 @@ std::optional<ExitStatus> Parse(CLI::App& app,
     out.flush();
     return out ? ExitStatus::kDone : ExitStatus::kFailed;
   } catch (const CLI::ParseError& error) {
-    if (app.get_subcommands().empty() && !app.remaining().empty()) {
-      return UsageError(
-          app, absl::StrCat("'", app.remaining().front(), "' is no verb"), err);
-    }
-    if (app.get_subcommands().empty() && error.get_name() == "RequiredError") {
+    // What is missing, or wrong, may be so for what was misspelt.
+    const std::string unexpected = UnexpectedText(app);
+    if (!unexpected.empty()) return UsageError(app, unexpected, err);
+    const bool is_missing = error.get_name() == "RequiredError";
+    if (app.get_subcommands().empty() && is_missing) {
       return UsageError(app, "a verb is required", err);
     }
     return UsageError(app, error.what(), err);

@@ -44,9 +44,12 @@ void SettingFlags::AddLimitsTo(CLI::App& app) {
             "The most connections at a time; more wait in the backlog. "
             "Default: 10000, or 90 % of the daemon's limit of descriptors",
             Into(max_connections_, ParseInt32));
-  AddOption(app, "--max-pending-connections", "N",
-            "The backlog: connections that wait to be accepted. Default: 64",
-            Into(max_pending_connections_, ParseInt32));
+  AddOption(
+      app, "--max-pending-connections", "N",
+      "The backlog: connections that wait to be accepted; the kernel cuts "
+      "it to net.core.somaxconn, and get shows what is left. Default: "
+      "4096",
+      Into(max_pending_connections_, ParseInt32));
   AddOption(app, "--max-accepts-per-batch", "N",
             "The most connections accepted at one wake-up. Default: 1",
             Into(max_accepts_per_batch_, ParseInt32));

@@ -8,7 +8,7 @@
 const readline = require('node:readline');
 const portreeve = require('./portreeve.js');
 
-const [listener = 'listeners/chat', target = '127.0.0.1:50051'] =
+const [listener = 'chat', target] =
     process.argv.slice(2);
 const MAX_LINE = 64 * 1024;
 const sockets = new Set();

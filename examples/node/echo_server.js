@@ -7,7 +7,7 @@
 
 const portreeve = require('./portreeve.js');
 
-const [listener = 'listeners/echo', target = '127.0.0.1:50051'] =
+const [listener = 'echo', target] =
     process.argv.slice(2);
 
 async function main() {

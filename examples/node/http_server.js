@@ -9,7 +9,7 @@
 const http = require('node:http');
 const portreeve = require('./portreeve.js');
 
-const [listener = 'listeners/http', target = '127.0.0.1:50051'] =
+const [listener = 'http', target] =
     process.argv.slice(2);
 
 const web = http.createServer((request, response) => {

@@ -7,10 +7,12 @@
 // whose flow control carries the back-pressure to and from the peer's socket.
 
 const { EventEmitter } = require('node:events');
+const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
 const { openSocket } = require('./portreeve_socket.js');
+const text = require('./portreeve_text.js');
 
 const PROTO = process.env.PORTREEVE_PROTO ||
     path.join(__dirname, '..', '..', 'proto');
@@ -27,10 +29,40 @@ const definition = protoLoader.loadSync(
     });
 const v1 = grpc.loadPackageDefinition(definition).portreeve.v1;
 
-/** A channel to one daemon; serve() and dial() take it as `target`. */
+const DEFAULT_SERVER = 'tcp:127.0.0.1:50051';
+
+// As the CLI's, from PORTREEVE_TLS_CA, _CERT, _KEY and _SERVER_NAME.
+function credentialsOfEnvironment(options) {
+  const variable = (name) => process.env[`PORTREEVE_TLS_${name}`] || undefined;
+  const [ca, cert, key, name] =
+      ['CA', 'CERT', 'KEY', 'SERVER_NAME'].map(variable);
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError('PORTREEVE_TLS_CERT and PORTREEVE_TLS_KEY go together');
+  }
+  if (ca === undefined) {
+    if (cert !== undefined || name !== undefined) {
+      throw new TypeError('PORTREEVE_TLS_... need PORTREEVE_TLS_CA');
+    }
+    return grpc.credentials.createInsecure();
+  }
+  if (name !== undefined) options['grpc.ssl_target_name_override'] = name;
+  const read = (file) => file === undefined ? null : fs.readFileSync(file);
+  return grpc.credentials.createSsl(read(ca), read(key), read(cert));
+}
+
+/**
+ * A channel to one daemon; serve() and dial() take it as `target`. `address` is
+ * like "127.0.0.1:50051" or "unix:/run/p.sock"; by default PORTREEVE_SERVER,
+ * else tcp:127.0.0.1:50051. Without `credentials` they are those that
+ * PORTREEVE_TLS_CA and the others tell, else none. Throws TypeError for what is
+ * no address, and what the files of TLS give.
+ */
 class Daemon {
-  constructor(target, credentials = grpc.credentials.createInsecure()) {
+  constructor(address, credentials) {
     const options = { 'grpc.enable_retries': 0 };
+    credentials ??= credentialsOfEnvironment(options);
+    const target = text.target(
+        address || process.env.PORTREEVE_SERVER || DEFAULT_SERVER);
     this.connections = new v1.ConnectionService(target, credentials, options);
     const channel = { channelOverride: this.connections.getChannel() };
     this.handlers = new v1.HandlerService(target, credentials, channel);
@@ -65,7 +97,7 @@ class Server extends EventEmitter {
   /** Resolves once connections are offered. */
   start() {
     return new Promise((resolve, reject) => {
-      const { listener } = this.#options;
+      const listener = text.listenerName(this.#options.listener);
       this.#handle = this.#daemon.handlers.Handle();
       this.#handle.once('error', reject);
       this.#handle.on('error', (error) => this.#end(error));
@@ -163,7 +195,7 @@ class Server extends EventEmitter {
 
   #checkClosed() {
     if (!this.#ended || this.#opening > 0 || this.#sockets.size > 0) return;
-    if (typeof this.#options.target === 'string') this.#daemon.close();
+    if (this.#options.target !== this.#daemon) this.#daemon.close();
     this.emit('close');
   }
 }
@@ -175,8 +207,8 @@ function daemonOf(target) {
 /**
  * Serves connections of a listener whose handler is `remote`.
  *
- * `options`: target ("127.0.0.1:50051" or a Daemon), listener
- * ("listeners/ID"), allowHalfOpen (as net.createServer; default: false),
+ * `options`: target (as the address of a Daemon, or a Daemon), listener (its
+ * name or ID), allowHalfOpen (as net.createServer; default: false),
  * onHandlerError(connection, message), where the listener's policy is CALL: its
  * return lets the listener go on, its exception closes it, the default.
  *
@@ -193,22 +225,24 @@ function serve(options, handler) {
 /**
  * Connects from the daemon's machine; resolves to the socket.
  *
- * `options`: target, as of serve(); host and port, or path; timeout in
+ * `options`: target, as of serve(); host and port, or path, or address, like
+ * "tcp:example.org:80"; timeout in
  * milliseconds, the lookup of the name included; allowHalfOpen. Rejects with
  * the error of gRPC.
  */
 async function dial(options) {
-  const { target, host, port, path: unixPath, timeout } = options;
-  const where = unixPath === undefined ?
+  const { target, address, host, port, path: unixPath, timeout } = options;
+  let where = unixPath === undefined ?
       { inet: { host, port } } :
       { unix_socket: { path: unixPath } };
+  if (address !== undefined) where = text.whereToConnect(address);
   const frame = { where_to_connect: where };
   if (timeout !== undefined) {
     const seconds = Math.floor(timeout / 1000);
     frame.timeout = { seconds, nanos: (timeout - seconds * 1000) * 1e6 };
   }
   const daemon = daemonOf(target);
-  const close = () => typeof target === 'string' && daemon.close();
+  const close = () => target !== daemon && daemon.close();
   try {
     const call = daemon.connections.Dial();
     const socket = await openSocket(call, { dial: frame }, options);
@@ -220,4 +254,7 @@ async function dial(options) {
   }
 }
 
-module.exports = { Daemon, Server, dial, serve };
+module.exports = {
+  Daemon, Server, dial, serve,
+  whereToConnect: text.whereToConnect, whereToListen: text.whereToListen,
+};

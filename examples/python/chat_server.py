@@ -32,7 +32,7 @@ async def chat(reader, writer):
         tell(writers, f"* {name} has left\n".encode())
 
 
-async def main(listener="listeners/chat", daemon="127.0.0.1:50051"):
+async def main(listener="chat", daemon=None):
     async with await portreeve.serve(daemon, listener, chat) as server:
         print("serving", server.address, flush=True)
         await server.serve_forever()

@@ -17,7 +17,7 @@ async def echo(reader, writer):
         await writer.drain()
 
 
-async def main(listener="listeners/echo", daemon="127.0.0.1:50051"):
+async def main(listener="echo", daemon=None):
     async with await portreeve.serve(daemon, listener, echo) as server:
         print("serving", server.address, flush=True)
         await server.serve_forever()

@@ -67,7 +67,7 @@ async def http(reader, writer):
         await writer.drain()
 
 
-async def main(listener="listeners/http", daemon="127.0.0.1:50051"):
+async def main(listener="http", daemon=None):
     async with await portreeve.serve(daemon, listener, http) as server:
         print("serving", server.address, flush=True)
         await server.serve_forever()

@@ -43,6 +43,10 @@ Inet::Address InetFromEndpoint(
   const size_t size = std::min(endpoint.size(), address.capacity());
   std::memcpy(address.data(), endpoint.data(), size);
   address.resize(size);
+  const asio::ip::address unmapped = Unmapped(address.address());
+  if (unmapped.is_v4() && address.address().is_v6()) {
+    return Inet::Address(unmapped, address.port());
+  }
   return address;
 }
 
@@ -56,8 +60,8 @@ std::string ToString(const Inet::Address& address) {
 }
 
 std::string ToString(const Unix::Address& address) {
-  std::string text = "unix:";
-  for (const char c : address.path()) {
+  std::string text;
+  for (const char c : UnixPathText(address.path())) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
       absl::StrAppend(&text, "\\x", absl::Hex(c & 0x7f, absl::kZeroPad2));
     } else {
@@ -87,6 +91,17 @@ AnyAddress FromEndpoint(
       break;
   }
   return Inet::Address();
+}
+
+bool IsAbstract(std::string_view path) {
+  return !path.empty() && path.front() == '\0';
+}
+
+std::string UnixPathText(std::string_view path) {
+  if (IsAbstract(path))
+    return absl::StrCat("unix:@", std::string(path.substr(1)));
+  const bool looks_abstract = !path.empty() && path.front() == '@';
+  return absl::StrCat("unix:", looks_abstract ? "./" : "", std::string(path));
 }
 
 asio::ip::address Unmapped(const asio::ip::address& address) {

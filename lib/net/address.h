@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "absl/status/statusor.h"
@@ -22,7 +23,9 @@ struct Inet {
   using Protocol = asio::ip::tcp;
 };
 struct Unix {
-  using Address = asio::local::stream_protocol::endpoint;  // Path; may be "".
+  // A path; "" where there is none.  One that begins with a NUL byte is an
+  // abstract name, which is no file's (unix(7)).
+  using Address = asio::local::stream_protocol::endpoint;
   using Protocol = asio::local::stream_protocol;
 };
 
@@ -33,15 +36,18 @@ concept AddressKind = std::is_same_v<A, Inet> || std::is_same_v<A, Unix>;
 using AnyAddress = std::variant<Inet::Address, Unix::Address>;
 
 // Gives an address as the CLI writes and reads it: "tcp:127.0.0.1:80",
-// "tcp:[::1]:80", "unix:/run/x.sock".  An unnamed unix socket is "unix:".
-// Control characters in a path are written as "\xHH", for peers choose theirs.
+// "tcp:[::1]:80", "unix:/run/x.sock", "unix:@abstract".  An unnamed unix socket
+// is "unix:".  Control characters in a path are written as "\xHH", for peers
+// choose theirs.
 std::string ToString(const Inet::Address& address);
 std::string ToString(const Unix::Address& address);
 std::string ToString(const AnyAddress& address);
 
 // Converts an address that the kernel gave, as a peer may have chosen it: a
 // unix one may have no name, or a path of 108 bytes, one more than can be asked
-// for here.  What is neither inet, inet6 nor unix becomes 0.0.0.0:0.
+// for here.  An IPv4-mapped address, as IPv4 peers of a dual-stack listener
+// have, is the IPv4 one.  What is neither inet, inet6 nor unix becomes
+// 0.0.0.0:0.
 AnyAddress FromEndpoint(
     const asio::generic::stream_protocol::endpoint& endpoint);
 
@@ -54,7 +60,16 @@ asio::ip::address Unmapped(const asio::ip::address& address);
 // machine.
 asio::ip::address Effective(const asio::ip::address& address);
 
-// The longest path of a unix socket, in bytes (Linux: 107).
+// Whether a unix socket's path is an abstract name.
+bool IsAbstract(std::string_view path);
+
+// Gives a unix socket's path as people write it, control characters as they
+// are: "unix:/run/x", "unix:@name" for an abstract name, and "unix:./@name" for
+// the relative path of a file that looks like one.
+std::string UnixPathText(std::string_view path);
+
+// The longest path of a unix socket, in bytes (Linux: 107), an abstract name's
+// NUL included.
 inline constexpr size_t kMaxUnixPathBytes = 107;
 
 }  // namespace portreeve

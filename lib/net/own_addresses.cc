@@ -71,6 +71,10 @@ absl::Status OwnAddresses::Add(const AnyAddress& address) {
     return absl::OkStatus();
   }
   const std::string path = std::get<Unix::Address>(address).path();
+  if (IsAbstract(path)) {
+    abstract_names_.push_back(path);
+    return absl::OkStatus();
+  }
   struct stat file;
   if (stat(path.c_str(), &file) != 0) {
     return ErrnoError(errno, "stat", ToString(address));
@@ -97,6 +101,10 @@ bool OwnAddresses::ContainFile(const struct stat& file) const {
 }
 
 bool OwnAddresses::ContainPath(const std::string& path) const {
+  if (IsAbstract(path)) {
+    return std::find(abstract_names_.begin(), abstract_names_.end(), path) !=
+           abstract_names_.end();
+  }
   struct stat file;
   return has_files() && stat(path.c_str(), &file) == 0 && ContainFile(file);
 }

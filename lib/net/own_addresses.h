@@ -20,7 +20,8 @@ class OwnAddresses {
  public:
   // Adds `address`, at which the daemon listens, with the port that the OS gave
   // it.  A unix socket counts as the file that is at its path now, by whatever
-  // name it is found later.  Errors: those of stat(2).
+  // name it is found later; an abstract one by its name.  Errors: those of
+  // stat(2).
   absl::Status Add(const AnyAddress& address);
 
   // Whether connect(2) to `address` would reach one of them.  A wildcard, be it
@@ -31,12 +32,14 @@ class OwnAddresses {
 
   bool has_files() const { return !files_.empty(); }
   bool ContainFile(const struct stat& file) const;
-  // Whether the file to which `path` leads now is one of them.
+  // Whether the file to which `path` leads now is one of them, or `path` itself
+  // if that is an abstract name.
   bool ContainPath(const std::string& path) const;
 
  private:
   std::vector<Inet::Address> inet_;
   std::vector<std::pair<dev_t, ino_t>> files_;
+  std::vector<std::string> abstract_names_;
 };
 
 // Whether this machine has `address`, so that a connection to it stays here.

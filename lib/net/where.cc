@@ -18,8 +18,11 @@ absl::Status ValidatePort(const char* field, int port, int lowest) {
 
 absl::Status ValidatePath(const std::string& path) {
   if (path.empty()) return InvalidField("path", "must not be empty");
-  if (path.find('\0') != std::string::npos) {
+  if (path.find('\0', 1) != std::string::npos) {
     return InvalidField("path", "must not contain a NUL byte");
+  }
+  if (IsAbstract(path) && path.size() == 1) {
+    return InvalidField("path", "must have a name after the NUL byte");
   }
   if (path.size() > kMaxUnixPathBytes) {
     return InvalidField("path",
@@ -87,6 +90,11 @@ WhereToListen<Unix> WhereToListen<Unix>::OfFile(std::string path) {
   return where;
 }
 
+bool IsDualStack(const WhereToListen<Inet>& where) {
+  return !where.ipv6_only && where.address.is_v6() &&
+         where.address.is_unspecified();
+}
+
 absl::Status Validate(const WhereToConnect<Inet>& where) {
   if (where.host.empty()) return InvalidField("host", "must not be empty");
   // The longest name of the DNS is 253 bytes.
@@ -131,13 +139,13 @@ std::string ToString(const WhereToConnect<Inet>& where) {
   return HostAndPort(where.host, where.port);
 }
 std::string ToString(const WhereToConnect<Unix>& where) {
-  return absl::StrCat("unix:", where.path);
+  return UnixPathText(where.path);
 }
 std::string ToString(const WhereToListen<Inet>& where) {
   return HostAndPort(where.address.to_string(), where.port);
 }
 std::string ToString(const WhereToListen<Unix>& where) {
-  return absl::StrCat("unix:", where.path);
+  return UnixPathText(where.path);
 }
 
 }  // namespace portreeve

@@ -35,7 +35,8 @@ struct WhereToConnect<Inet> {
 
 template <>
 struct WhereToConnect<Unix> {
-  // The path of the socket's file; 1-107 bytes.
+  // The path of the socket's file, 1-107 bytes; or, if it begins with a NUL
+  // byte, an abstract name: 1-106 bytes after that, without another NUL.
   std::string path;
 
   static WhereToConnect OfFile(std::string path);
@@ -49,7 +50,8 @@ template <>
 struct WhereToListen<Inet> {
   // Default: every IPv4 address.  :: is every IPv6 address.
   asio::ip::address address = asio::ip::address_v4::any();
-  // IPV6_V6ONLY: :: is not every IPv4 address, too.
+  // IPV6_V6ONLY: :: is not every IPv4 address, too.  Without it, clients of
+  // IPv4 are told by their IPv4 addresses.
   bool ipv6_only = true;
   // 0-65535; 0: chosen by the OS.
   int port = 0;
@@ -71,16 +73,21 @@ struct WhereToListen<Inet> {
 
 template <>
 struct WhereToListen<Unix> {
-  // Where the socket's file will be; 1-107 bytes.
+  // Where the socket's file will be, 1-107 bytes; or an abstract name, as of
+  // WhereToConnect: there is no file then, and whoever is on the machine (in
+  // its network namespace) may connect.
   std::string path;
   // Permissions of the file, 0-0777, in force before the first client can
-  // connect.
+  // connect.  Of no effect for an abstract name.
   int mode = 0660;
 
   friend bool operator==(const WhereToListen&, const WhereToListen&) = default;
 
   static WhereToListen OfFile(std::string path);
 };
+
+// Whether it is every address of both IPv6 and IPv4.
+bool IsDualStack(const WhereToListen<Inet>& where);
 
 // Gives INVALID_FIELD, which names the field ("port", "path"), where a value is
 // outside of what is written above, else OK.
@@ -90,7 +97,7 @@ absl::Status Validate(const WhereToListen<Inet>& where);
 absl::Status Validate(const WhereToListen<Unix>& where);
 
 // Gives them as the CLI writes them: "tcp:example.org:80", "tcp:[::1]:80",
-// "unix:/path".
+// "unix:/path", "unix:@abstract".
 std::string ToString(const WhereToConnect<Inet>& where);
 std::string ToString(const WhereToConnect<Unix>& where);
 std::string ToString(const WhereToListen<Inet>& where);

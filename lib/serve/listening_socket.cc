@@ -105,6 +105,21 @@ absl::StatusOr<Descriptor> OpenInet(const WhereToListen<Inet>& where,
   return fd;
 }
 
+// Opens a socket that has no file.
+absl::StatusOr<Descriptor> OpenAbstract(const Unix::Address& address,
+                                        int backlog) {
+  Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return ErrnoError(errno, "socket", ToString(address));
+  if (bind(fd.get(), address.data(), static_cast<socklen_t>(address.size())) !=
+      0) {
+    return ErrnoError(errno, "bind", ToString(address));
+  }
+  if (listen(fd.get(), backlog) != 0) {
+    return ErrnoError(errno, "listen", ToString(address));
+  }
+  return fd;
+}
+
 absl::StatusOr<AnyAddress> AddressOf(int fd, const WhereToListen<Inet>& where) {
   asio::generic::stream_protocol::endpoint endpoint;
   auto size = static_cast<socklen_t>(endpoint.capacity());
@@ -151,6 +166,13 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
   if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
   // This may throw, and so comes before there is a file.
   Poller& poller = Poller::Of(LoopOf(executor));
+  if (IsAbstract(where.path)) {
+    const Unix::Address address(where.path);
+    auto fd = OpenAbstract(address, backlog);
+    if (!fd.ok()) return fd.status();
+    return ListeningSocket(poller, *std::move(fd), address, std::nullopt,
+                           std::min(backlog, SoMaxConn()));
+  }
   auto bound = UnixSocketFile::Listen(where.path, where.mode, backlog);
   if (!bound.ok()) return bound.status();
   return ListeningSocket(poller, std::move(bound->descriptor),

@@ -86,11 +86,19 @@ absl::StatusOr<Descriptor> LivePolicy::OpenSocket(
     const Unix::Address& address) const {
   const auto rules = Load();
   const bool is_bounded = rules->policy.bounds_sockets();
-  if (!is_bounded && !rules->own.has_files()) return Descriptor();
+  const bool is_abstract = IsAbstract(address.path());
+  if (!is_bounded && !is_abstract && !rules->own.has_files()) {
+    return Descriptor();
+  }
   const std::string text = ToString(address);
   // This is asked before the policy, which would say less.
-  if (is_bounded && rules->own.ContainPath(address.path())) {
+  if ((is_bounded || is_abstract) && rules->own.ContainPath(address.path())) {
     return SelfConnect("", text, text + " " + kIsOwn);
+  }
+  if (is_abstract) {
+    const auto allowed = rules->policy.ResolveSocket(address.path());
+    if (!allowed.ok()) return allowed.status();
+    return Descriptor();
   }
   absl::StatusOr<Descriptor> file;
   if (is_bounded) {

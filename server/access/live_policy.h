@@ -39,7 +39,7 @@ class LivePolicy {
 
   // Opens the file to connect to for `address` (ConnectOptions::open), which
   // stays the one that was checked, whoever moves or links files; gives none
-  // where every file may be connected to.
+  // where every file may be connected to, and for an abstract name that may be.
   // Errors: OUTSIDE_POLICY, SELF_CONNECT, those of lib/net/socket_file.h.
   absl::StatusOr<Descriptor> OpenSocket(const Unix::Address& address) const;
 

@@ -97,10 +97,17 @@ absl::StatusOr<std::optional<std::string>> SocketWithin(
 }
 
 absl::Status Check(const PolicyRules& rules, const WhereToListen<Inet>& where) {
-  if (!MayListenOn(rules.listen_networks, Unmapped(where.address))) {
+  const auto outside = [&where](const asio::ip::address& address) {
     return OutsidePolicy("inet.address", ToString(where),
-                         absl::StrCat(where.address.to_string(),
+                         absl::StrCat(address.to_string(),
                                       " is not in the policy's listen.cidrs"));
+  };
+  if (!MayListenOn(rules.listen_networks, Unmapped(where.address))) {
+    return outside(where.address);
+  }
+  const asio::ip::address every_v4 = asio::ip::address_v4::any();
+  if (IsDualStack(where) && !MayListenOn(rules.listen_networks, every_v4)) {
+    return outside(every_v4);
   }
   if (!HasPort(rules.listen_ports, where.port)) {
     return OutsidePolicy("inet.port", ToString(where),

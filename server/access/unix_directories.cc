@@ -5,6 +5,8 @@
 #include <optional>
 #include <system_error>
 
+#include "lib/net/address.h"
+
 namespace portreeve::server {
 namespace {
 
@@ -52,6 +54,7 @@ bool HasLinks(const fs::path& resolved) {
 }  // namespace
 
 bool UnixDirectories::ContainNew(const std::string& path) const {
+  if (IsAbstract(path)) return false;
   const fs::path name = fs::path(path).filename();
   if (name.empty() || name == "." || name == "..") return false;
   const fs::path parent = fs::path(path).parent_path();
@@ -62,6 +65,7 @@ bool UnixDirectories::ContainNew(const std::string& path) const {
 
 std::optional<std::string> UnixDirectories::TargetWithin(
     const std::string& path) const {
+  if (IsAbstract(path)) return std::nullopt;
   const auto resolved = Resolve(path);
   if (!resolved || HasLinks(*resolved)) return std::nullopt;
   if (!AnyContains(directories_, resolved)) return std::nullopt;

@@ -11,7 +11,8 @@ namespace portreeve::server {
 
 // The absolute paths of directories, which stand for those below, too.  It is a
 // plain value.  Answers are those of the file system at the time of the
-// question, in which a symbolic link counts as what it leads to.
+// question, in which a symbolic link counts as what it leads to.  An abstract
+// name, which is no file's, is in no directory.
 class UnixDirectories {
  public:
   void Add(std::string directory) {

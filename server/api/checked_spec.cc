@@ -28,7 +28,7 @@ absl::Status CheckWhereToListen(v1::ListenerSpec& spec,
     if (filled.inet().address().empty()) {
       filled.mutable_inet()->set_address(inet.address.to_string());
     }
-  } else {
+  } else if (!IsAbstract(filled.unix_socket().path())) {
     const auto& unix_socket = std::get<WhereToListen<Unix>>(*where);
     filled.mutable_unix_socket()->set_mode(unix_socket.mode);
   }
@@ -91,7 +91,7 @@ absl::Status CheckLimits(v1::ListenerSpec& spec, ServerOptions& options) {
     spec.set_max_connections(DefaultMaxConnections());
   }
   if (!spec.has_max_pending_connections()) {
-    spec.set_max_pending_connections(defaults.max_pending_connections);
+    spec.set_max_pending_connections(kDefaultMaxPendingConnections);
   }
   if (!spec.has_max_accepts_per_batch()) {
     spec.set_max_accepts_per_batch(defaults.max_accepts_per_batch);

@@ -21,6 +21,11 @@ inline constexpr size_t kMaxLabelKeyBytes = 128;
 inline constexpr size_t kMaxLabelValueBytes = 256;
 inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
 
+// The backlog of a listener that does not say its own; the kernel cuts it to
+// net.core.somaxconn.  The library's own default is the original's, which is
+// too little for clients that come all at once.
+inline constexpr int kDefaultMaxPendingConnections = 4096;
+
 class CheckedSpec;
 // A spec that somebody has never changes: an update of a listener makes another
 // one.

@@ -61,6 +61,12 @@ absl::StatusOr<WhereToListen<Inet>> FromInet(
   if (inet.has_reuse_address()) where.reuse_address = inet.reuse_address();
   where.reuse_port = inet.reuse_port();
   where.bind_to_interface = inet.bind_to_interface();
+  if (inet.dual_stack()) {
+    if (!where.address.is_v6() || !where.address.is_unspecified()) {
+      return InvalidField("dual_stack", "is for the address `::` only");
+    }
+    where.ipv6_only = false;
+  }
   if (auto s = Validate(where); !s.ok()) return s;
   return where;
 }
@@ -68,7 +74,12 @@ absl::StatusOr<WhereToListen<Inet>> FromInet(
 absl::StatusOr<WhereToListen<Unix>> FromUnix(
     const v1::WhereToListen::UnixSocket& unix_socket) {
   auto where = WhereToListen<Unix>::OfFile(unix_socket.path());
-  if (unix_socket.has_mode()) where.mode = unix_socket.mode();
+  if (unix_socket.has_mode()) {
+    if (IsAbstract(unix_socket.path())) {
+      return InvalidField("mode", "an abstract socket has no file");
+    }
+    where.mode = unix_socket.mode();
+  }
   if (auto s = Validate(where); !s.ok()) return s;
   return where;
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -63,6 +64,19 @@ std::optional<ucred> CredentialsOf(int fd) {
   return credentials;
 }
 
+// Refuses what the mode 0600 of a file refuses: whoever is neither the daemon's
+// own user nor root.
+absl::Status CheckUser(int fd, const std::string& address) {
+  const auto credentials = CredentialsOf(fd);
+  if (!credentials) return ErrnoError(errno, "getsockopt", address);
+  if (credentials->uid == 0 || credentials->uid == geteuid()) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat(address, ": user ", credentials->uid,
+                   " is neither the daemon's own nor root"));
+}
+
 // Does what gRPC does to sockets that it accepts itself.
 void PrepareTcp(int fd, std::chrono::milliseconds unacknowledged) {
   const int on = 1;
@@ -86,6 +100,11 @@ class ControlAcceptor::Address final : public Acceptor::Owner {
   const AnyAddress& address() const { return acceptor_.socket().address(); }
   bool is_unix() const {
     return std::holds_alternative<Unix::Address>(address());
+  }
+  // Whether there is no file whose mode keeps others out.
+  bool is_abstract() const {
+    const auto* name = std::get_if<Unix::Address>(&address());
+    return name != nullptr && IsAbstract(name->path());
   }
 
  private:
@@ -229,10 +248,13 @@ void ControlAcceptor::OnClient(Address& address, Descriptor fd,
   std::shared_ptr<ControlConnection> connection;
   absl::Status watched;
   try {
-    auto described = Describe(fd.get(), is_unix, peer);
-    watched = described.status();
+    if (address.is_abstract()) {
+      watched = CheckUser(fd.get(), ToString(address.address()));
+    }
     if (watched.ok()) {
-      watched = Watch(address, *described);
+      auto described = Describe(fd.get(), is_unix, peer);
+      watched = described.status();
+      if (watched.ok()) watched = Watch(address, *described);
       if (watched.ok()) connection = *std::move(described);
     }
     if (!watched.ok()) NoteDropped(watched);

@@ -1,5 +1,6 @@
 // How addresses are written on the command line: the parts of
-// "tcp:HOST:PORT", "tcp:[::1]:80" and "unix:PATH".
+// "tcp:HOST:PORT", "HOST:PORT", ":PORT", "tcp:[::1]:80", "unix:PATH" and
+// "unix:@name" (tests/texts/addresses.json).
 #ifndef PORTREEVE_SERVER_DAEMON_ADDRESS_TEXT_H_
 #define PORTREEVE_SERVER_DAEMON_ADDRESS_TEXT_H_
 
@@ -16,7 +17,8 @@ struct TcpText {
   int port;  // 0-65535
 };
 struct UnixText {
-  std::string path;  // Absolute, and not empty.
+  // Absolute, and not empty; or an abstract name, after a NUL byte.
+  std::string path;
 };
 using AddressText = std::variant<TcpText, UnixText>;
 

@@ -36,7 +36,7 @@ absl::StatusOr<AnyAddress> ParseControlAddress(const std::string& text,
   const std::string& path = std::get<UnixText>(*parsed).path;
   if (path.size() > kMaxUnixPathBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the path \"", path, "\" is too long for a unix socket"));
+        absl::StrCat("\"", text, "\" is too long for a unix socket"));
   }
   return AnyAddress(Unix::Address(path));
 }

@@ -9,9 +9,9 @@
 
 namespace portreeve::server {
 
-// Parses "tcp:HOST:PORT", where HOST is an IP literal, `localhost` (127.0.0.1),
-// or `*` or nothing (every address), and for port 0 the OS chooses one; or
-// "unix:PATH", relative to `directory`.
+// Parses "tcp:HOST:PORT" or "HOST:PORT", where HOST is an IP literal,
+// `localhost` (127.0.0.1), or `*` or nothing (every address), and for port 0
+// the OS chooses one; or "unix:PATH", relative to `directory`, or "unix:@name".
 // Errors: INVALID_ARGUMENT, one line.
 absl::StatusOr<AnyAddress> ParseControlAddress(const std::string& text,
                                                const std::string& directory);

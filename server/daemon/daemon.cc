@@ -70,7 +70,7 @@ int HandshakesOf(int max_control_connections) {
 
 // Gives an address as it is written on the command line.
 std::string ToText(const v1::Address& address) {
-  if (!address.has_inet()) return "unix:" + address.unix_socket().path();
+  if (!address.has_inet()) return UnixPathText(address.unix_socket().path());
   const std::string& host = address.inet().address();
   const bool is_v6 = absl::StrContains(host, ':');
   return absl::StrCat("tcp:", is_v6 ? "[" : "", host, is_v6 ? "]:" : ":",

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "command_line/unexpected.h"
 #include "server/daemon/control_address.h"
 #include "server/daemon/listen_flag.h"
 
@@ -72,8 +73,10 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
 
 void Declare(CLI::App& app, RawFlags& raw) {
   app.add_option("--control", raw.control,
-                 "Where gRPC clients connect, repeatable: tcp:HOST:PORT (port "
-                 "0: chosen by the OS) or unix:PATH (mode 0600). Default: " +
+                 "Where gRPC clients connect, repeatable: tcp:HOST:PORT or "
+                 "HOST:PORT (port 0: chosen by the OS), unix:PATH (mode 0600) "
+                 "or unix:@NAME, an abstract socket for root and the daemon's "
+                 "own user. Default: " +
                      std::string(kDefaultControl))
       ->type_name("ADDRESS")
       ->expected(1)
@@ -293,8 +296,10 @@ absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
   } catch (const CLI::CallForHelp&) {
     return Outcome(Information{app.help()});
   } catch (const CLI::ParseError& error) {
+    const std::string unexpected = UnexpectedText(app);
     return absl::InvalidArgumentError(
-        absl::StrCat(error.what(), " (see --help)"));
+        absl::StrCat(unexpected.empty() ? error.what() : unexpected.c_str(),
+                     " (see --help)"));
   }
   if (raw.version) return Outcome(Information{kVersion});
   auto flags = ToFlags(raw, directory);

@@ -195,8 +195,23 @@ class ForwardConnection final : public PumpedConnection,
     absl::StatusOr<Descriptor> file =
         options.open ? options.open(peer) : Descriptor();
     if (!file.ok() || file->is_open()) return file;
-    if (options.loops == nullptr || !options.loops->has_files()) return file;
+    if (options.loops == nullptr || !options.loops->has_files() ||
+        IsAbstract(peer.path())) {
+      return file;
+    }
     return OpenSocketFile(peer);
+  }
+
+  // Gives what a listener of the daemon's at `peer`, whose file is `file`,
+  // would be known by; nothing where there can be none.
+  std::optional<ForwardLoops::UnixSocket> MaybeListener(
+      const Unix::Address& peer, const Descriptor& file) const {
+    const ForwardLoops* const loops = route_->options.loops;
+    if (loops == nullptr || !loops->has_files()) return std::nullopt;
+    if (IsAbstract(peer.path())) return peer.path();
+    struct stat state;
+    if (!file.is_open() || fstat(file.get(), &state) != 0) return std::nullopt;
+    return ForwardLoops::Known(state);
   }
 
   void ConnectTo(const Unix::Address& peer) {
@@ -211,11 +226,9 @@ class ForwardConnection final : public PumpedConnection,
       });
     }
     std::function<int(int)> prepare;
-    struct stat state;
-    if (file->is_open() && route_->options.loops != nullptr &&
-        route_->options.loops->has_files() && fstat(file->get(), &state) == 0 &&
-        Trail().LeadsToListener(state)) {
-      if (Trail().LeadsBack(state)) return OnLedBack(peer);
+    const auto listener = MaybeListener(peer, *file);
+    if (listener && Trail().LeadsToListener(*listener)) {
+      if (Trail().LeadsBack(*listener)) return OnLedBack(peer);
       Trail().Clear();  // What the attempt before has noted.
       prepare = [this](int fd) { return Trail().GiveName(fd); };
     }

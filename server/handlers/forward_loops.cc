@@ -23,10 +23,11 @@ std::optional<Inet::Address> AddressOf(const WhereToConnect<Inet>& where) {
   return Inet::Address(Effective(address), static_cast<uint16_t>(where.port));
 }
 
-std::optional<std::pair<dev_t, ino_t>> FileAt(const std::string& path) {
+std::optional<ForwardLoops::UnixSocket> SocketAt(const std::string& path) {
+  if (IsAbstract(path)) return path;
   struct stat file;
   if (stat(path.c_str(), &file) != 0) return std::nullopt;
-  return std::pair(file.st_dev, file.st_ino);
+  return ForwardLoops::Known(file);
 }
 
 // Gives what `fd` is bound to; nothing where that cannot be known.
@@ -46,24 +47,29 @@ uint16_t PortOf(const AnyAddress& address) {
 constexpr size_t kMostElsewhere = 64;
 
 bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
+           Families families,
            absl::FunctionRef<bool(const asio::ip::address&)> is_local) {
   if (listening.port() != upstream.port() || upstream.port() == 0) return false;
   const asio::ip::address at = Unmapped(listening.address());
   const asio::ip::address to = Effective(upstream.address());
-  if (at.is_v4() != to.is_v4()) return false;
+  if (at.is_v4() != to.is_v4() &&
+      !(at.is_v6() && families == Families::kBoth)) {
+    return false;
+  }
   return at == to || (at.is_unspecified() && is_local(to));
 }
 
 }  // namespace
 
-bool Takes(const Inet::Address& listening, const Inet::Address& upstream) {
-  return Takes(listening, upstream, &IsOfThisMachine);
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
+           Families families) {
+  return Takes(listening, upstream, families, &IsOfThisMachine);
 }
 
-bool Takes(const Inet::Address& listening,
-           const WhereToConnect<Inet>& upstream) {
+bool Takes(const Inet::Address& listening, const WhereToConnect<Inet>& upstream,
+           Families families) {
   const auto address = AddressOf(upstream);
-  return address && Takes(listening, *address);
+  return address && Takes(listening, *address, families);
 }
 
 void ForwardLoops::SetPort(uint16_t port, bool has_listener) {
@@ -83,7 +89,8 @@ void ForwardLoops::Open(Id id, Listener listener) {
   Entry entry{std::move(listener), std::nullopt};
   const auto* const inet = std::get_if<Inet::Address>(&entry.listener.address);
   if (inet == nullptr) {
-    entry.file = FileAt(std::get<Unix::Address>(entry.listener.address).path());
+    entry.unix_socket =
+        SocketAt(std::get<Unix::Address>(entry.listener.address).path());
     listeners_.emplace(id, std::move(entry));
     ++num_files_;
     return;
@@ -128,17 +135,17 @@ ForwardLoops::Id ForwardLoops::Find(const Inet::Address& address,
   const auto [first, last] = by_port_.equal_range(address.port());
   for (auto it = first; it != last; ++it) {
     const Listener& listener = listeners_.at(it->second).listener;
-    if (listener.is_alone &&
-        Takes(std::get<Inet::Address>(listener.address), address, is_local)) {
+    if (listener.is_alone && Takes(std::get<Inet::Address>(listener.address),
+                                   address, listener.families, is_local)) {
       return it->second;
     }
   }
   return 0;
 }
 
-ForwardLoops::Id ForwardLoops::Find(const File& file) const {
+ForwardLoops::Id ForwardLoops::Find(const UnixSocket& socket) const {
   for (const auto& [id, entry] : listeners_) {
-    if (entry.file == file) return id;
+    if (entry.unix_socket == socket) return id;
   }
   return 0;
 }
@@ -149,8 +156,8 @@ ForwardLoops::Id ForwardLoops::Find(const Upstream& upstream) const {
     return address && HasPort(address->port()) ? Find(*address, is_local_) : 0;
   }
   if (!has_files()) return 0;
-  const auto file = FileAt(std::get<WhereToConnect<Unix>>(upstream).path);
-  return file ? Find(*file) : 0;
+  const auto socket = SocketAt(std::get<WhereToConnect<Unix>>(upstream).path);
+  return socket ? Find(*socket) : 0;
 }
 
 bool ForwardLoops::IsLocalOfLate(const asio::ip::address& address,
@@ -217,14 +224,15 @@ bool ForwardTrail::LeadsBack(const Inet::Address& peer, TimePoint now) const {
   return HasPassed(loops_.Find(peer, is_local));
 }
 
-bool ForwardTrail::LeadsBack(const struct stat& file) const {
+bool ForwardTrail::LeadsBack(const ForwardLoops::UnixSocket& socket) const {
   const MutexLock lock(loops_.mutex_);
-  return HasPassed(loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)));
+  return HasPassed(loops_.Find(socket));
 }
 
-bool ForwardTrail::LeadsToListener(const struct stat& file) const {
+bool ForwardTrail::LeadsToListener(
+    const ForwardLoops::UnixSocket& socket) const {
   const MutexLock lock(loops_.mutex_);
-  return loops_.Find(ForwardLoops::File(file.st_dev, file.st_ino)) != 0;
+  return loops_.Find(socket) != 0;
 }
 
 void ForwardTrail::Connect(const Inet::Address& peer,

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -26,12 +27,17 @@
 
 namespace portreeve::server {
 
+// What a wildcard address takes: its own family, or, as a dual-stack `::` does,
+// IPv4 too.
+enum class Families { kItsOwn, kBoth };
+
 // Whether what listens at `listening`, `0.0.0.0` and `::` being every address
 // of the machine, takes what connects to `upstream`.  It is never true for a
 // name, or for a port 0.
-bool Takes(const Inet::Address& listening, const Inet::Address& upstream);
-bool Takes(const Inet::Address& listening,
-           const WhereToConnect<Inet>& upstream);
+bool Takes(const Inet::Address& listening, const Inet::Address& upstream,
+           Families families = Families::kItsOwn);
+bool Takes(const Inet::Address& listening, const WhereToConnect<Inet>& upstream,
+           Families families = Families::kItsOwn);
 
 // The listeners of the daemon that forward, and those of its connections that
 // lead from one of them to another: by them a listener knows, of a client that
@@ -50,7 +56,15 @@ class ForwardLoops {
     // nobody, and takes clients of every interface.
     bool is_alone = true;
     Upstream upstream;
+    Families families = Families::kItsOwn;
   };
+
+  // What a unix socket is known by: its file, or its abstract name.
+  using File = std::pair<dev_t, ino_t>;
+  using UnixSocket = std::variant<File, std::string>;
+  static UnixSocket Known(const struct stat& file) {
+    return File(file.st_dev, file.st_ino);
+  }
 
   // What a connection has come through, the last one first.
   struct Passed {
@@ -84,7 +98,7 @@ class ForwardLoops {
   bool LeadsTo(Upstream upstream,
                absl::FunctionRef<bool(const Upstream&)> is_reached) const;
 
-  // Whether there is a listener with that port, or on some file.
+  // Whether there is a listener with that port, or on some unix socket.
   bool HasPort(uint16_t port) const {
     return (ports_[port / 64].load(std::memory_order_relaxed) >> port % 64 &
             1) != 0;
@@ -104,10 +118,9 @@ class ForwardLoops {
   // since several connections can have one of them in common.  A unix socket
   // has a name that it was given for this alone.
   using Ends = std::pair<AnyAddress, AnyAddress>;
-  using File = std::pair<dev_t, ino_t>;
   struct Entry {
     Listener listener;
-    std::optional<File> file;
+    std::optional<UnixSocket> unix_socket;
   };
 
   using IsLocalRef = absl::FunctionRef<bool(const asio::ip::address&)>;
@@ -116,7 +129,7 @@ class ForwardLoops {
   Id Find(const Upstream& upstream) const PORTREEVE_REQUIRES(mutex_);
   Id Find(const Inet::Address& address, IsLocalRef is_local) const
       PORTREEVE_REQUIRES(mutex_);
-  Id Find(const File& file) const PORTREEVE_REQUIRES(mutex_);
+  Id Find(const UnixSocket& socket) const PORTREEVE_REQUIRES(mutex_);
   // Gives what is_local_() says, or has said a moment ago.
   bool IsLocalOfLate(const asio::ip::address& address, TimePoint now)
       PORTREEVE_REQUIRES(mutex_);
@@ -153,12 +166,12 @@ class ForwardTrail {
 
   // Whether the connection has come back.
   bool is_loop() const;
-  // Whether `peer` or `file` is a listener that the connection has come
+  // Whether `peer` or `socket` is a listener that the connection has come
   // through, or its own.
   bool LeadsBack(const Inet::Address& peer, TimePoint now) const;
-  bool LeadsBack(const struct stat& file) const;
-  // Whether `file` is a listener at all.
-  bool LeadsToListener(const struct stat& file) const;
+  bool LeadsBack(const ForwardLoops::UnixSocket& socket) const;
+  // Whether `socket` is a listener at all.
+  bool LeadsToListener(const ForwardLoops::UnixSocket& socket) const;
 
   // Calls `connect`, which begins a connection to `peer` and gives its
   // descriptor, or -1; whoever accepts it knows where it has come from,

@@ -12,7 +12,10 @@ bool InetConflict(const WhereToListen<Inet>& wanted,
                   const WhereToListen<Inet>& held, int held_port) {
   if (wanted.port != held_port) return false;
   if (wanted.reuse_port && held.reuse_port) return false;
-  if (wanted.address.is_v4() != held.address.is_v4()) return false;
+  if (wanted.address.is_v4() != held.address.is_v4() && !IsDualStack(wanted) &&
+      !IsDualStack(held)) {
+    return false;
+  }
   const bool same_interface =
       wanted.bind_to_interface == held.bind_to_interface ||
       wanted.bind_to_interface.empty() || held.bind_to_interface.empty();
@@ -22,6 +25,7 @@ bool InetConflict(const WhereToListen<Inet>& wanted,
 }
 
 bool SameFile(const std::string& a, const std::string& b) {
+  if (IsAbstract(a) || IsAbstract(b)) return a == b;
   struct stat x, y;
   return a == b || (stat(a.c_str(), &x) == 0 && stat(b.c_str(), &y) == 0 &&
                     x.st_dev == y.st_dev && x.st_ino == y.st_ino);

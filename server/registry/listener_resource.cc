@@ -37,6 +37,12 @@ bool IsAlone(const AnyWhereToListen& where) {
          (!inet->reuse_port && inet->bind_to_interface.empty());
 }
 
+Families FamiliesOf(const AnyWhereToListen& where) {
+  const auto* const inet = std::get_if<WhereToListen<Inet>>(&where);
+  return inet != nullptr && IsDualStack(*inet) ? Families::kBoth
+                                               : Families::kItsOwn;
+}
+
 }  // namespace
 
 ListenerResource::ListenerResource(const Executor& executor,
@@ -143,8 +149,8 @@ void ListenerResource::UpdateForwardLoops() {
   const bool forwards = forward != nullptr && !is_closed();
   if (forwards) {
     shared_.loops.Open(
-        forward_id_,
-        {listening_on(), IsAlone(spec_->where_to_listen()), forward->upstream});
+        forward_id_, {listening_on(), IsAlone(spec_->where_to_listen()),
+                      forward->upstream, FamiliesOf(spec_->where_to_listen())});
   } else if (in_forward_loops_) {
     shared_.loops.Close(forward_id_);
   }

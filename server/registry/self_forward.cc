@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 // Whether there is or would be one file at both paths.
 bool IsOneFile(const std::string& a, const std::string& b) {
+  if (IsAbstract(a) || IsAbstract(b)) return a == b;
   struct stat x, y;
   if (stat(a.c_str(), &x) == 0 && stat(b.c_str(), &y) == 0) {
     return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
@@ -34,7 +35,8 @@ bool Reaches(const WhereToConnect<Inet>& upstream,
                        ? where.port
                        : std::get<Inet::Address>(*listening_on).port();
   return Takes(Inet::Address(where.address, static_cast<uint16_t>(port)),
-               upstream);
+               upstream,
+               IsDualStack(where) ? Families::kBoth : Families::kItsOwn);
 }
 
 bool Reaches(const WhereToConnect<Unix>& upstream,

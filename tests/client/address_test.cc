@@ -67,10 +67,10 @@ struct Bad {
 };
 
 const Bad kBad[] = {
-    {"", "neither tcp: nor unix:"},
-    {"tcp", "neither tcp: nor unix:"},
-    {"http:h:80", "neither tcp: nor unix:"},
-    {"TCP:h:80", "neither tcp: nor unix:"},
+    {"", "neither HOST:PORT nor unix:"},
+    {"tcp", "neither HOST:PORT nor unix:"},
+    {"http:h:80", "an IPv6 address needs brackets"},
+    {"TCP:h:80", "an IPv6 address needs brackets"},
     {"tcp:", "no port"},
     {"tcp:80", "no port"},
     {"tcp:h:", "port '' is no number"},
@@ -125,6 +125,7 @@ TEST(AddressTest, ReadsServers) {
       {"host:1", "tcp:host:1", "dns:///host:1"},
       {"[::1]:1", "tcp:[::1]:1", "dns:///[::1]:1"},
       {"unix:/run/p.sock", "unix:/run/p.sock", "unix:/run/p.sock"},
+      {"unix:@p", "unix:@p", "unix-abstract:p"},
       {"unix:a b%?#\xC3\xA9", "unix:/home/me/a b%?#\xC3\xA9",
        "unix:/home/me/a%20b%25%3f%23%c3%a9"},
   };

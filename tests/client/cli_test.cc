@@ -176,6 +176,88 @@ TEST_F(CliTest, CloseFinishedEndsAtItsTimeout) {
                                 "still happen\n"));
 }
 
+// What a wait that was given up has waited for.
+TEST_F(CliTest, AWaitThatIsGivenUpSaysWhatIsStillOpen) {
+  const auto wait = [this](const auto&, auto&) {
+    end_.WaitForNotification();
+    return Status::OK;
+  };
+  daemon_.close_listener.set_answer(wait);
+  daemon_.close_finished.set_answer(wait);
+  v1::Listener listener = Web();
+  daemon_.get_listener.set_answer(
+      [&listener](const v1::GetListenerRequest&, v1::Listener& answer) {
+        answer = listener;
+        return Status::OK;
+      });
+  v1::ListenerStatus& status = *listener.mutable_status();
+  const auto said = [this](const char* verb) {
+    EXPECT_EQ(Run({verb, "web", "--timeout", "20ms"}), ExitStatus::kTimedOut);
+    EXPECT_EQ(out(), "");
+    return err();
+  };
+  status.set_state(v1::LISTENER_STATE_LISTENING);
+  EXPECT_EQ(said("close-finished"),
+            "portreeve: close-finished: --timeout has passed: listeners/web is "
+            "LISTENING: nobody has closed it yet\n");
+  status.set_is_closed(true);
+  status.set_state(v1::LISTENER_STATE_CLOSING);
+  EXPECT_EQ(said("close"),
+            "portreeve: close: --timeout has passed: listeners/web is CLOSING: "
+            "its socket is not closed yet\n");
+  status.set_close_finished(true);
+  status.set_state(v1::LISTENER_STATE_CLOSED);
+  const std::string shows =
+      " still open, which go on: portreeve connections listeners/web shows "
+      "them\n";
+  EXPECT_EQ(said("close"),
+            "portreeve: close: --timeout has passed: listeners/web is CLOSED "
+            "with 2 connections" +
+                shows);
+  status.set_num_connections(1);
+  EXPECT_EQ(said("close-finished"),
+            "portreeve: close-finished: --timeout has passed: listeners/web is "
+            "CLOSED with 1 connection" +
+                shows);
+}
+
+TEST_F(CliTest, AKillThatIsGivenUpSaysWhatItWaitsFor) {
+  daemon_.close_connection.set_answer([this](const auto&, auto&) {
+    end_.WaitForNotification();
+    return Status::OK;
+  });
+  daemon_.get_connection.set_answer(
+      [](const v1::GetConnectionRequest&, v1::Connection& connection) {
+        connection.set_name("connections/a7");
+        connection.set_state(v1::CONNECTION_STATE_CLOSING);
+        connection.set_bytes_to_write(300);
+        return Status::OK;
+      });
+  EXPECT_EQ(Run({"kill", "a7", "--timeout", "20ms"}), ExitStatus::kTimedOut);
+  EXPECT_EQ(err(),
+            "portreeve: kill: --timeout has passed: connections/a7 is CLOSING: "
+            "300 bytes wait for its peer, for 30s at most; --reset ends it at "
+            "once\n");
+}
+
+TEST_F(CliTest, LabelsOfJsonAreInTheOrderOfTheirKeys) {
+  daemon_.get_listener.set_answer([](const v1::GetListenerRequest&,
+                                     v1::Listener& listener) {
+    for (char key = 'z'; key >= 'a'; --key) {
+      (*listener.mutable_spec()->mutable_labels())[std::string(1, key)] = "v";
+    }
+    return Status::OK;
+  });
+  std::string labels;
+  for (char key = 'a'; key <= 'z'; ++key) {
+    absl::StrAppend(&labels, key == 'a' ? "" : ",", "\"", std::string(1, key),
+                    "\":\"v\"");
+  }
+  EXPECT_EQ(Run({"get", "web", "-o", "json"}), ExitStatus::kDone);
+  EXPECT_NE(out().find("\"labels\":{" + labels + "}"), std::string::npos)
+      << out();
+}
+
 TEST_F(CliTest, DeleteForgets) {
   daemon_.delete_listener.set_answer(
       [](const auto&, auto&) { return Status::OK; });
@@ -304,10 +386,22 @@ TEST_F(CliTest, ADaemonThatIsNotThereIsNamed) {
 TEST_F(CliTest, WrongUsageAsksNothingOfTheDaemon) {
   const std::pair<Arguments, const char*> kWrong[] = {
       {{}, "portreeve: a verb is required; see portreeve --help\n"},
-      {{"lsit"}, "portreeve: 'lsit' is no verb; see portreeve --help\n"},
+      {{"lsit"},
+       "portreeve: 'lsit' is no verb; did you mean list?; see portreeve "
+       "--help\n"},
+      {{"frobnicate"},
+       "portreeve: 'frobnicate' is no verb; see portreeve --help\n"},
       {{"list", "x"},
-       "portreeve: list: The following argument was not expected: x; see "
-       "portreeve list --help\n"},
+       "portreeve: list: 'x' was not expected; see portreeve list --help\n"},
+      {{"list", "x", "y"},
+       "portreeve: list: 'x' 'y' were not expected; see portreeve list "
+       "--help\n"},
+      {{"create", "--lisen", "tcp::1", "--echo"},
+       "portreeve: create: there is no flag --lisen; did you mean --listen?; "
+       "see portreeve create --help\n"},
+      {{"--sevrer=x", "list"},
+       "portreeve: list: there is no flag --sevrer; did you mean --server?; "
+       "see portreeve list --help\n"},
       {{"list", "--timeout", "0"},
        "portreeve: list: --timeout: '0': expected more than 0; see portreeve "
        "list --help\n"},

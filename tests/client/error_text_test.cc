@@ -105,6 +105,42 @@ TEST(ErrorTextTest, ADaemonThatIsNotReachedIsNamed) {
   EXPECT_EQ(ExitStatusOf(status), ExitStatus::kUnreachable);
 }
 
+// These are gRPC's own texts.
+TEST(ErrorTextTest, AUnixSocketThatCannotBeOpenedSaysWhy) {
+  const std::string last =
+      "failed to connect to all addresses; last error: UNKNOWN: ";
+  EXPECT_EQ(ErrorText(absl::UnavailableError(
+                          last + "unix:/run/p.sock: Permission denied"),
+                      "unix:/run/p.sock"),
+            "no connection to a daemon at unix:/run/p.sock (unix:/run/p.sock: "
+            "Permission denied); this user may not open the socket, which is "
+            "its owner's alone: run this as the user of the daemon, or as "
+            "root");
+  EXPECT_EQ(ErrorText(absl::UnavailableError(
+                          last + "unix:/run/p.sock: No such file or directory"),
+                      "unix:/run/p.sock"),
+            "no connection to a daemon at unix:/run/p.sock (unix:/run/p.sock: "
+            "No such file or directory); there is no such file: start "
+            "portreeved with --control unix:/run/p.sock, or point to it with "
+            "--server or PORTREEVE_SERVER");
+  const std::string refused = ErrorText(
+      absl::UnavailableError(last + "unix-abstract:p: Connection refused"),
+      "unix:@p");
+  EXPECT_NE(refused.find("start one with portreeved"), std::string::npos);
+  // TCP has neither.
+  const std::string tcp = ErrorText(
+      absl::UnavailableError(last + "ipv4:127.0.0.1:1: Permission denied"),
+      "tcp:127.0.0.1:1");
+  EXPECT_EQ(tcp.find("this user"), std::string::npos) << tcp;
+}
+
+TEST(ErrorTextTest, ADeadlineSaysWhatWasAwaitedWhereThatIsKnown) {
+  const absl::Status late = absl::DeadlineExceededError("listeners/web is X");
+  EXPECT_EQ(ErrorText(late, "tcp:h:1"),
+            "--timeout has passed: listeners/web is X");
+  EXPECT_EQ(ExitStatusOf(late), ExitStatus::kTimedOut);
+}
+
 TEST(ErrorTextTest, HandshakesThatFailPointToTheFlagsOfTls) {
   for (const char* message :
        {"failed to connect to all addresses; last error: UNKNOWN: "

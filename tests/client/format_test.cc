@@ -93,7 +93,7 @@ uid:                       u-1
 state:                     CLOSED
 listening on:              tcp:127.0.0.1:40123
 asked for:                 tcp:127.0.0.1:0 reuse-address=yes reuse-port=no )"
-            R"(bind-to-interface=-
+            R"(dual-stack=no bind-to-interface=-
 handler:                   forward=tcp:up:80 connect-timeout=30s )"
             R"(bind-to-address=10.0.0.9 bind-to-port=99
 on handler error:          RAISE

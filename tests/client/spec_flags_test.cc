@@ -80,6 +80,10 @@ TEST(CreateFlagsTest, EveryFlagOfWhereToListen) {
        "inet { address: \"h\" port: 1 reuse_address: false }"},
       {{"tcp:h:1", "--reuse-port"},
        "inet { address: \"h\" port: 1 reuse_port: true }"},
+      {{"[::]:1", "--dual-stack"},
+       "inet { address: \"::\" port: 1 dual_stack: true }"},
+      {{":1"}, "inet { port: 1 }"},
+      {{"unix:@x"}, "unix_socket { path: \"\\000x\" }"},
       {{"tcp:h:1", "--bind-to-interface", "eth0"},
        "inet { address: \"h\" port: 1 bind_to_interface: \"eth0\" }"},
       {{"unix:/x", "--mode", "0600"}, "unix_socket { path: \"/x\" mode: 384 }"},
@@ -100,6 +104,7 @@ TEST(CreateFlagsTest, FlagsOfTheOtherKindOfAddressAreWrong) {
        std::vector<Arguments>{{"--reuse-address"},
                               {"--no-reuse-address"},
                               {"--reuse-port"},
+                              {"--dual-stack"},
                               {"--bind-to-interface", "lo"}}) {
     Arguments arguments = {"--echo", "--listen", "unix:/x"};
     arguments.insert(arguments.end(), flags.begin(), flags.end());

@@ -79,7 +79,8 @@ TEST_F(UnixNamesTest, AHandlerOfSocketsIsGivenTheName) {
   }
 }
 
-// The name of a client is no path to connect to, or may be none.
+// The name of a client may be none to connect to: no name at all, one byte too
+// long, or with a NUL inside.
 TEST_F(UnixNamesTest, WhatCannotBeConnectedToIsRefused) {
   Server<Unix>& server = Create(Steered());
   size_t count = 0;
@@ -89,7 +90,8 @@ TEST_F(UnixNamesTest, WhatCannotBeConnectedToIsRefused) {
         ConnectedUnixSocket(kind.name, server.listening_on());
     const Call& call = WaitForCall(count++);
     const auto where = WhereToConnect<Unix>::OfUnixAddress(call.address);
-    const bool is_path = !kind.name.empty() && kind.name.front() != '\0' &&
+    const bool is_path = !kind.name.empty() &&
+                         kind.name.find('\0', 1) == std::string::npos &&
                          kind.name.size() <= kMaxUnixPathBytes;
     EXPECT_EQ(Validate(where).ok(), is_path);
     try {

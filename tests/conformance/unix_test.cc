@@ -218,6 +218,23 @@ TEST_F(UnixTest, I2_BadPaths) {
   EXPECT_EQ(DetailOf(TryCreate(where)).field, "mode");
 }
 
+TEST_F(UnixTest, AnAbstractNameIsListenedOnWithoutAFile) {
+  const std::string name =
+      std::string(1, '\0') + "portreeve-test-" + std::to_string(getpid());
+  const auto where = WhereToListen<Unix>::OfFile(name);
+  Server<Unix>& server = CreateAt(where, Steered());
+  EXPECT_EQ(server.listening_on(), name);
+  RawClient client = ConnectedClient(server);
+  WaitForCall(0).writer->Write("hi");
+  EXPECT_EQ(client.Receive(), "hi");
+  const absl::Status second = TryCreate(where);
+  EXPECT_EQ(DetailOf(second).reason, Reason::kAddressInUse);
+  EXPECT_EQ(DetailOf(second).address, "unix:@" + name.substr(1));
+  RunUntil(server.Close());
+  // The name is free with its socket; no dead file can be in its way.
+  EXPECT_TRUE(TryCreate(where).ok());
+}
+
 TEST_F(UnixTest, I3_FullBacklog) {
   ServerOptions options;
   options.max_pending_connections = 0;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -21,10 +22,14 @@ void ExpectEcho(int port) {
   EXPECT_EQ(client.Receive(), "hello");
 }
 
-// What a start that fails leaves: status 1, and one line with `reason` in it.
-void ExpectRefused(DaemonProcess& daemon, const std::string& reason) {
+// What a start that fails leaves: its exit status, and one line with `reason`
+// in it.
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+void ExpectRefused(DaemonProcess& daemon, const std::string& reason,
+                   int exit_status = kFailed) {
   EXPECT_FALSE(daemon.WaitUntilReady());
-  EXPECT_EQ(daemon.WaitForExit(), 1);
+  EXPECT_EQ(daemon.WaitForExit(), exit_status);
   const std::string& error = daemon.error_output();
   EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1) << error;
   EXPECT_EQ(error.rfind("portreeved: ", 0), 0u) << error;
@@ -140,9 +145,33 @@ TEST_F(StartTest, LeavesASuccessorsControlSocketAlone) {
 
 TEST_F(StartTest, RefusesAnOpenAddressUnlessInsecureIsSaid) {
   DaemonProcess refused({"--control", "tcp:0.0.0.0:0"});
-  ExpectRefused(refused, "--insecure");
+  ExpectRefused(refused, "--insecure", kWrongUsage);
   DaemonProcess daemon({"--control", "tcp:0.0.0.0:0", "--insecure"});
   EXPECT_TRUE(daemon.WaitUntilReady());
+}
+
+// What is at fault is named, and no other address.
+TEST_F(StartTest, AUnixControlAddressThatFailsIsNamedWithItsError) {
+  const std::string file = folder_.File("none/control");
+  DaemonProcess daemon(
+      {"--control", "tcp:127.0.0.1:0", "--control", "unix:" + file});
+  ExpectRefused(daemon, "unix:" + file + ": No such file or directory");
+  EXPECT_EQ(daemon.error_output().find("tcp:"), std::string::npos);
+  const std::string folder = folder_.File("folder");
+  ASSERT_EQ(mkdir(folder.c_str(), 0700), 0);
+  DaemonProcess other(
+      {"--control", "tcp:127.0.0.1:0", "--control", "unix:" + folder});
+  ExpectRefused(other, "unix:" + folder + ": ");
+}
+
+TEST_F(StartTest, ServesOnAnAbstractControlAddress) {
+  const std::string name = "portreeve-test-" + std::to_string(getpid());
+  DaemonProcess daemon({"--control", "unix:@" + name});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  EXPECT_EQ(daemon.Printed("control ").at(0), "unix:@" + name);
+  EXPECT_EQ(DaemonClient("unix-abstract:" + name).List().listeners_size(), 0);
+  DaemonProcess second({"--control", "unix:@" + name});
+  ExpectRefused(second, "unix:@" + name + ": Address already in use");
 }
 
 TEST_F(StartTest, AListenerThatFailsStopsTheStart) {
@@ -159,9 +188,11 @@ TEST_F(StartTest, AListenerThatFailsStopsTheStart) {
 
 TEST_F(StartTest, AWrongFlagIsOneLine) {
   DaemonProcess daemon({"--drain", "soon"});
-  ExpectRefused(daemon, "--drain \"soon\"");
+  ExpectRefused(daemon, "--drain \"soon\"", kWrongUsage);
   DaemonProcess unknown({"--frobnicate"});
-  ExpectRefused(unknown, "--frobnicate");
+  ExpectRefused(unknown, "--frobnicate", kWrongUsage);
+  DaemonProcess misspelt({"--contrl", "tcp:127.0.0.1:0"});
+  ExpectRefused(misspelt, "did you mean --control?", kWrongUsage);
 }
 
 }  // namespace

@@ -14,12 +14,14 @@ namespace {
 
 using TlsStartTest = TlsFixture;
 
-// Status 1, and one line with `reason` in it.
+// One line with `reason` in it; status 2 where the command line is wrong.
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
 void ExpectRefused(const std::vector<std::string>& arguments,
-                   const std::string& reason) {
+                   const std::string& reason, int exit_status = kFailed) {
   DaemonProcess daemon(arguments);
   EXPECT_FALSE(daemon.WaitUntilReady());
-  EXPECT_EQ(daemon.WaitForExit(), 1);
+  EXPECT_EQ(daemon.WaitForExit(), exit_status);
   const std::string& error = daemon.error_output();
   EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1) << error;
   EXPECT_EQ(error.rfind("portreeved: " + reason, 0), 0u)
@@ -52,8 +54,9 @@ TEST_F(TlsStartTest, AnAuditThatCannotBeWrittenIsOneLine) {
 }
 
 TEST_F(TlsStartTest, TlsTakesThePlaceOfInsecure) {
-  ExpectRefused({"--control", "tcp:0.0.0.0:0"}, "--control \"tcp:0.0.0.0:0\"");
-  ExpectRefused(Arguments({"--insecure"}), "--insecure: ");
+  ExpectRefused({"--control", "tcp:0.0.0.0:0"}, "--control \"tcp:0.0.0.0:0\"",
+                kWrongUsage);
+  ExpectRefused(Arguments({"--insecure"}), "--insecure: ", kWrongUsage);
   DaemonProcess daemon(Arguments({"--control", "tcp:0.0.0.0:0"}));
   EXPECT_TRUE(daemon.WaitUntilReady());
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -10,11 +11,13 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "client/address.h"
+#include "lib/net/address.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/convert.h"
 #include "server/daemon/address_text.h"
 #include "server/daemon/control_address.h"
+#include "tests/texts/text_rows.h"
 
 namespace portreeve {
 namespace {
@@ -101,167 +104,67 @@ bool Agree(const Words& words) {
 
 // --- The texts ------------------------------------------------------------
 
-// To listen at and to connect to; the second where it is another.
-struct Row {
-  std::string text;
-  std::string listens;
-  std::string connects = "";
-};
-
-const std::string kLongPath = "/" + std::string(106, 'p');
-
-const std::vector<Row>& Rows() {
-  static const std::vector<Row> kRows = {
-      {"tcp:127.0.0.1:80", "127.0.0.1 80"},
-      {"tcp:127.0.0.1:0", "127.0.0.1 0", kRefused},
-      {"tcp:localhost:1", "localhost 1"},
-      {"tcp:example.org:65535", "example.org 65535"},
-      {"tcp:*:80", "* 80", kRefused},
-      {"tcp::80", " 80", kRefused},
-      // Brackets hold whatever stands without them, too.
-      {"tcp:[::1]:80", "::1 80"},
-      {"tcp:[::1]:0", "::1 0", kRefused},
-      {"tcp:[::]:80", ":: 80"},
-      {"tcp:[::ffff:127.0.0.1]:80", "::ffff:127.0.0.1 80"},
-      {"tcp:[127.0.0.1]:0", "127.0.0.1 0", kRefused},
-      {"tcp:[127.0.0.1]:80", "127.0.0.1 80"},
-      {"tcp:[localhost]:80", "localhost 80"},
-      {"tcp:[example.org]:80", "example.org 80"},
-      {"tcp:[*]:80", "* 80", kRefused},
-      {"tcp:[]:80", " 80", kRefused},
-      // Scopes stay as they are written.
-      {"tcp:[fe80::1%eth0]:80", "fe80::1%eth0 80"},
-      {"tcp:[fe80::1%25eth0]:80", "fe80::1%25eth0 80"},
-      {"tcp:[fe80::1%2]:80", "fe80::1%2 80"},
-      {"tcp:fe80::1%eth0:80", kRefused},
-      // Ports.
-      {"tcp:127.0.0.1:065", "127.0.0.1 65"},
-      {"tcp:127.0.0.1:00080", "127.0.0.1 80"},
-      {"tcp:127.0.0.1:000080", kRefused},
-      {"tcp:127.0.0.1:00000", "127.0.0.1 0", kRefused},
-      {"tcp:127.0.0.1:000000", kRefused},
-      {"tcp:127.0.0.1:65535", "127.0.0.1 65535"},
-      {"tcp:127.0.0.1:65536", kRefused},
-      {"tcp:127.0.0.1:99999", kRefused},
-      {"tcp:127.0.0.1:4294967376", kRefused},
-      {"tcp:127.0.0.1:18446744073709551696", kRefused},
-      {"tcp:127.0.0.1:", kRefused},
-      {"tcp:127.0.0.1:+80", kRefused},
-      {"tcp:127.0.0.1:-0", kRefused},
-      {"tcp:127.0.0.1:-80", kRefused},
-      {"tcp:127.0.0.1: 80", kRefused},
-      {"tcp:127.0.0.1:80 ", kRefused},
-      {"tcp:127.0.0.1:8 0", kRefused},
-      {"tcp:127.0.0.1:\t80", kRefused},
-      {"tcp:127.0.0.1:80\n", kRefused},
-      {"tcp:127.0.0.1:0x50", kRefused},
-      {"tcp:127.0.0.1:8e1", kRefused},
-      {"tcp:127.0.0.1:80.0", kRefused},
-      {"tcp:127.0.0.1:http", kRefused},
-      {"tcp:127.0.0.1:\xd9\xa8\xd9\xa0", kRefused},  // Digits of Arabic.
-      {"tcp:127.0.0.1:80/", kRefused},
-      {"tcp:[::1]:+80", kRefused},
-      {"tcp:[::1]80", kRefused},
-      {"tcp:[::1]: 80", kRefused},
-      // Brackets and colons that are none of an address.
-      {"tcp:::1:80", kRefused},
-      {"tcp:::80", kRefused},
-      {"tcp:a:b:80", kRefused},
-      {"tcp:[::1:80", kRefused},
-      {"tcp:::1]:80", kRefused},
-      {"tcp:[::1]", kRefused},
-      {"tcp:[:80", kRefused},
-      {"tcp:]:80", kRefused},
-      {"tcp:][:80", kRefused},
-      {"tcp:[[::1]]:80", kRefused},
-      {"tcp:a[::1]:80", kRefused},
-      {"tcp:[::1]a:80", kRefused},
-      {"tcp:[a]b]:80", kRefused},
-      // Hosts that are none.
-      {"tcp:a b:80", kRefused},
-      {"tcp: :80", kRefused},
-      {"tcp: 127.0.0.1:80", kRefused},
-      {"tcp:127.0.0.1 :80", kRefused},
-      {"tcp:[ ::1]:80", kRefused},
-      {"tcp:h/x:80", kRefused},
-      {"tcp://h:80", kRefused},
-      {std::string("tcp:127.0.0.1\0x:80", 18), kRefused},
-      {std::string("tcp:[::1\0]:80", 13), kRefused},
-      // Neither kind.
-      {"", kRefused},
-      {" ", kRefused},
-      {":", kRefused},
-      {"80", kRefused},
-      {"tcp", kRefused},
-      {"tcp:", kRefused},
-      {"tcp:80", kRefused},
-      {"tcp:h", kRefused},
-      {"tcp ::80", kRefused},
-      {" tcp:127.0.0.1:80", kRefused},
-      {"TCP:127.0.0.1:80", kRefused},
-      {"udp:127.0.0.1:80", kRefused},
-      {"http://h:80", kRefused},
-      {"127.0.0.1:80", kRefused},
-      {"[::1]:80", kRefused},
-      {"/run/x", kRefused},
-      // Files: what follows the colon, whatever it is.
-      {"unix:/run/x.sock", "/run/x.sock"},
-      {"unix:/", "/"},
-      {"unix:///run/x", "///run/x"},
-      {"unix:/run/../x/./y//z/", "/run/../x/./y//z/"},
-      {"unix:x", "/home/me/x"},
-      {"unix:./x", "/home/me/./x"},
-      {"unix:../x", "/home/me/../x"},
-      {"unix:~/x", "/home/me/~/x"},
-      {"unix:x:80", "/home/me/x:80"},
-      {"unix:tcp:h:80", "/home/me/tcp:h:80"},
-      {"unix: /x", "/home/me/ /x"},
-      {"unix:/x ", "/x "},
-      {"unix:/a b%20%?#\\x\"'", "/a b%20%?#\\x\"'"},
-      {"unix:/\xc3\xa9\n", "/\xc3\xa9\n"},
-      {"unix:@x", "/home/me/@x"},  // No abstract name.
-      {"unix:" + kLongPath, kLongPath},
-      {"unix:" + kLongPath + "x", kLongPath + "x"},  // The daemon refuses it.
-      {"unix:", kRefused},
-      {"unix", kRefused},
-      {"unix/x", kRefused},
-      {"UNIX:/x", kRefused},
-      {std::string("unix:/x\0y", 9), kRefused},
-      {std::string("unix:\0x", 7), kRefused},
-  };
-  return kRows;
+std::string Expected(const std::optional<std::string>& shown) {
+  return shown.value_or(kRefused);
 }
 
 TEST(AddressTextsTest, BothReadThemAlike) {
-  for (const Row& row : Rows()) {
+  for (const AddressRow& row : ReadAddressRows()) {
     SCOPED_TRACE(row.text);
     const Words on_listening = OnListening(row.text);
-    EXPECT_EQ(on_listening.client, row.listens);
+    EXPECT_EQ(on_listening.client, Expected(row.listens));
     EXPECT_TRUE(Agree(on_listening)) << on_listening.daemon.shown;
     const Words on_connecting = OnConnecting(row.text);
-    EXPECT_EQ(on_connecting.client,
-              row.connects.empty() ? row.listens : row.connects);
+    EXPECT_EQ(on_connecting.client, Expected(row.connects));
     EXPECT_TRUE(Agree(on_connecting)) << on_connecting.daemon.shown;
   }
 }
 
 TEST(AddressTextsTest, TheControlAddressIsReadAsTheyAre) {
   int num_taken = 0;
-  for (const Row& row : Rows()) {
+  for (const AddressRow& row : ReadAddressRows()) {
     SCOPED_TRACE(row.text);
     const bool is_taken =
         server::ParseControlAddress(row.text, kDirectory).ok();
     if (is_taken) {
       ++num_taken;
-      EXPECT_NE(row.listens, kRefused);
+      EXPECT_TRUE(row.listens.has_value());
       EXPECT_TRUE(client::ParseWhereToListen(row.text, kDirectory).ok());
     }
     // One that names one machine and one port is what clients are given.
-    if (is_taken && row.connects.empty()) {
-      EXPECT_TRUE(client::ParseServerAddress(row.text, kDirectory).ok());
-    }
+    EXPECT_EQ(client::ParseServerAddress(row.text, kDirectory).ok(),
+              row.connects.has_value());
   }
   EXPECT_GT(num_taken, 3);
+}
+
+// What is shown can be given back: of a file, of an abstract socket, and of a
+// file that looks like one.
+TEST(AddressTextsTest, WhatIsShownIsReadAsTheSame) {
+  for (const AddressRow& row : ReadAddressRows()) {
+    SCOPED_TRACE(row.text);
+    const auto listens = client::ParseWhereToListen(row.text, kDirectory);
+    if (!listens.ok()) continue;
+    const auto again =
+        client::ParseWhereToListen(client::ToText(*listens), kDirectory);
+    ASSERT_TRUE(again.ok()) << again.status();
+    if (listens->has_unix_socket()) {
+      EXPECT_EQ(Shown(*again), Shown(*listens));
+      EXPECT_EQ(client::ToText(*listens),
+                UnixPathText(listens->unix_socket().path()));
+    }
+  }
+  v1::WhereToListen where;
+  where.mutable_unix_socket()->set_path("@x");
+  EXPECT_EQ(client::ToText(where), "unix:./@x");
+  EXPECT_EQ(UnixPathText("@x"), "unix:./@x");
+}
+
+TEST(AddressTextsTest, AnAbstractServerIsReachedByItsName) {
+  const auto server = client::ParseServerAddress("unix:@a b", kDirectory);
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ(server->text, "unix:@a b");
+  EXPECT_EQ(server->target, "unix-abstract:a%20b");
 }
 
 // A path is written once, be the directory the root.
@@ -288,8 +191,12 @@ TEST(AddressTextsTest, NoTextIsReadInTwoWays) {
   while (digits.size() <= kMost) {
     std::string rest;
     for (const size_t digit : digits) rest += kPieces[digit];
+    // Without tcp: it is the same address, or refused.
     const std::string text = absl::StrCat("tcp:", rest);
     const Words on_listening = OnListening(text);
+    const Words bare = OnListening(rest);
+    ASSERT_TRUE(Agree(bare)) << rest << " is " << bare.daemon.shown;
+    ASSERT_EQ(bare.client, on_listening.client) << rest;
     ASSERT_TRUE(Agree(on_listening)) << text << ": " << on_listening.client
                                      << " is " << on_listening.daemon.shown;
     const Words on_connecting = OnConnecting(text);

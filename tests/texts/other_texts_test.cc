@@ -14,6 +14,7 @@
 #include "server/api/names.h"
 #include "server/api/utf8.h"
 #include "server/daemon/flags.h"
+#include "tests/texts/text_rows.h"
 
 namespace portreeve {
 namespace {
@@ -95,6 +96,21 @@ TEST(NameTextsTest, WhatTheDaemonCallsAConnectionTheClientDoes) {
     const auto daemons = server::ParseConnectionName(name, "name");
     ASSERT_TRUE(daemons.ok()) << daemons.status();
     EXPECT_EQ(*daemons, number);
+  }
+}
+
+// As of what has short and full names: both programs and both modules.
+TEST(NameTextsTest, TheClientTakesIdsAndNames) {
+  for (const NameRow& row : ReadNameRows()) {
+    SCOPED_TRACE(row.text);
+    const auto listener = client::ListenerName(row.text);
+    EXPECT_EQ(listener.ok(), row.listener.has_value());
+    if (listener.ok() && row.listener) EXPECT_EQ(*listener, *row.listener);
+    const auto connection = client::ConnectionName(row.text);
+    EXPECT_EQ(connection.ok(), row.connection.has_value());
+    if (connection.ok() && row.connection) {
+      EXPECT_EQ(*connection, *row.connection);
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import socket
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from portreeve.text import where_to_connect
 from portreeve.transport import make_streams, open_stream
 from portreeve.v1 import connection_pb2_grpc
 
@@ -16,12 +17,16 @@ async def open_connection(channel, host=None, port=None, *, path=None,
                           timeout=None, limit=64 * 1024):
     """As asyncio.open_connection(), but the daemon connects.
 
-    `path` is that of a Unix socket, instead of host and port; `timeout`, in
+    `host` without a port is a whole address, like "tcp:example.org:80" or
+    "unix:/path". `path` is that of a Unix socket, instead; `timeout`, in
     seconds, covers the lookup of the name. Raises the OSError that a local
     attempt would, and grpc.aio.AioRpcError where there was no attempt. `path`
     and names mean those of the daemon's machine.
     """
-    dial = {"where_to_connect": {"inet": {"host": host, "port": port}}}
+    if host is not None and port is None:
+        dial = {"where_to_connect": where_to_connect(host)}
+    else:
+        dial = {"where_to_connect": {"inet": {"host": host, "port": port}}}
     if path is not None:
         dial["where_to_connect"] = {"unix_socket": {"path": path}}
     if timeout is not None:

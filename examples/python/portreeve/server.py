@@ -4,25 +4,20 @@ import asyncio
 
 import grpc
 
+from portreeve.daemon_channel import channel
+from portreeve.text import listener_name
 from portreeve.transport import make_streams, open_stream
 from portreeve.v1 import connection_pb2_grpc
 from portreeve.v1 import handler_pb2, handler_pb2_grpc
 from portreeve.v1 import listener_pb2, listener_pb2_grpc
-
-# A window that grows would only move bytes from the peers into this process.
-_CHANNEL_OPTIONS = [("grpc.http2.bdp_probe", 0)]
-
-
-def channel(target):
-    """A channel to a daemon without TLS, like "127.0.0.1:50051"."""
-    return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
 
 
 async def serve(target, listener, callback, *, on_handler_error=None,
                 limit=64 * 1024):
     """Serves connections of a listener whose handler is `remote`.
 
-    `target` is that of channel(), or a grpc.aio.Channel. For each connection
+    `target` is the address that channel() takes, None included, or a
+    grpc.aio.Channel; `listener` its name or ID. For each connection
     `callback(reader, writer)`, a coroutine function, is run in a task. Its
     return flushes and closes the connection; an exception does so too, and then
     is a handler error of the listener, unless it is what the peer has caused by
@@ -49,10 +44,11 @@ class Server:
     """
 
     def __init__(self, target, listener, callback, on_handler_error, limit):
-        self._own_channel = channel(target) if isinstance(target, str) else None
+        self._name = listener_name(listener)
+        is_address = target is None or isinstance(target, str)
+        self._own_channel = channel(target) if is_address else None
         self._channel = self._own_channel or target
         self._streams = connection_pb2_grpc.ConnectionServiceStub(self._channel)
-        self._name = listener
         self._callback = callback
         self._on_handler_error = on_handler_error
         self._limit = limit

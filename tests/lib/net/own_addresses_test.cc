@@ -110,5 +110,18 @@ TEST(OwnAddressesTest, AFileIsItselfByEveryName) {
   EXPECT_TRUE(own.ContainPath(folder.File("moved")));
 }
 
+TEST(OwnAddressesTest, AnAbstractNameIsItselfAndNoFile) {
+  const std::string nul(1, '\0');
+  OwnAddresses own;
+  ASSERT_TRUE(own.Add(Unix::Address(nul + "control")).ok());
+  EXPECT_FALSE(own.has_files());
+  EXPECT_TRUE(own.ContainPath(nul + "control"));
+  for (const std::string& other :
+       {nul + "contro", nul + "control2", std::string("control"),
+        std::string("@control"), nul, std::string()}) {
+    EXPECT_FALSE(own.ContainPath(other));
+  }
+}
+
 }  // namespace
 }  // namespace portreeve::server

@@ -62,6 +62,33 @@ TEST(WhereToConnectTest, RefusesWrongFields) {
             "");
 }
 
+TEST(WhereToConnectTest, AnAbstractNameBeginsWithANul) {
+  const std::string nul(1, '\0');
+  for (const std::string& name :
+       {nul + "x", nul + "@", nul + " /", nul + std::string(106, 'n')}) {
+    EXPECT_EQ(WrongField(WhereToConnect<Unix>::OfFile(name)), "");
+    EXPECT_EQ(WrongField(WhereToListen<Unix>::OfFile(name)), "");
+  }
+  for (const std::string& name :
+       {nul, nul + nul, nul + "a" + nul, nul + std::string(107, 'n')}) {
+    EXPECT_EQ(WrongField(WhereToConnect<Unix>::OfFile(name)), "path");
+    EXPECT_EQ(WrongField(WhereToListen<Unix>::OfFile(name)), "path");
+  }
+  EXPECT_EQ(ToString(WhereToConnect<Unix>::OfFile(nul + "x")), "unix:@x");
+  EXPECT_EQ(ToString(WhereToListen<Unix>::OfFile("@x")), "unix:./@x");
+}
+
+TEST(WhereToListenTest, DualStackIsEveryAddressOfBothFamilies) {
+  auto where = WhereToListen<Inet>::OfAddress(asio::ip::address_v6::any(), 0);
+  EXPECT_FALSE(IsDualStack(where));
+  where.ipv6_only = false;
+  EXPECT_TRUE(IsDualStack(where));
+  where.address = asio::ip::address_v6::loopback();
+  EXPECT_FALSE(IsDualStack(where));
+  where.address = asio::ip::address_v4::any();
+  EXPECT_FALSE(IsDualStack(where));
+}
+
 TEST(WhereToListenTest, Defaults) {
   const auto where = WhereToListen<Inet>::OfPortChosenByOs();
   EXPECT_EQ(where.port, 0);

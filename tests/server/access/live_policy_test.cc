@@ -65,6 +65,29 @@ TEST(LivePolicyTest, IsAskedWhileItIsReplaced) {
   replaces.join();
 }
 
+TEST(LivePolicyTest, AbstractNamesAreCheckedWithoutAFile) {
+  const std::string nul(1, '\0');
+  const std::string own_name = nul + "own";
+  const std::string other = nul + "other";
+  LivePolicy policy;
+  OwnAddresses own;
+  ASSERT_TRUE(own.Add(Unix::Address(own_name)).ok());
+  policy.SetOwnAddresses(own);
+  EXPECT_EQ(Shown(policy.CheckConnect(ToFile(own_name))),
+            "SELF_CONNECT unix_socket.path");
+  EXPECT_EQ(Shown(policy.OpenSocket(Unix::Address(own_name)).status()),
+            "SELF_CONNECT");
+  EXPECT_TRUE(policy.CheckConnect(ToFile(other)).ok());
+  const auto file = policy.OpenSocket(Unix::Address(other));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_FALSE(file->is_open());
+  policy.Replace(ReadPolicy("unix_directories: '/'"));
+  EXPECT_EQ(Shown(policy.OpenSocket(Unix::Address(other)).status()),
+            "OUTSIDE_POLICY unix_socket.path");
+  EXPECT_EQ(Shown(policy.OpenSocket(Unix::Address(own_name)).status()),
+            "SELF_CONNECT");
+}
+
 TEST(LivePolicyTest, OwnAddressesHoldWhateverThePolicySays) {
   LivePolicy policy(ReadPolicy("dial { deny {} }"));
   OwnAddresses own;

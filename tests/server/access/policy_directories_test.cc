@@ -81,6 +81,22 @@ TEST_F(PolicyDirectoriesTest, DirectoriesAtTheirEdges) {
   }
 }
 
+TEST_F(PolicyDirectoriesTest, AnAbstractNameIsInNoDirectory) {
+  const std::string name = std::string(1, '\0') + In("app/s");
+  const Policy policy = Only(In("app"));
+  EXPECT_EQ(ListenFile(policy, name), kNoPath);
+  EXPECT_EQ(DialFile(policy, name), kNoPath);
+  EXPECT_EQ(ListenFile(Only("/"), name), kNoPath);
+  EXPECT_EQ(DialFile(Only("/"), name), kNoPath);
+  EXPECT_EQ(DialFile(ReadPolicy("dial { allow {} }"), name), kNoPath);
+  EXPECT_EQ(
+      DialFile(ReadPolicy("dial { allow { unix_directories: '/' } }"), name),
+      kNoPath);
+  // Without directories every name is allowed.
+  EXPECT_EQ(ListenFile(Policy(), name), "OK");
+  EXPECT_EQ(DialFile(Policy(), name), "OK");
+}
+
 TEST_F(PolicyDirectoriesTest, EachOfSeveralDirectoriesCounts) {
   const Policy policy = ReadPolicy("unix_directories: ['" + In("app") + "', '" +
                                    In("outside") + "']");

@@ -270,5 +270,24 @@ TEST(PolicyTest, TheHighestRoleOfACertificatesNames) {
   EXPECT_EQ(policy.RoleOf({"admin", "viewer"}), v1::ROLE_ADMIN);
 }
 
+TEST(PolicyTest, ADualStackListenerNeedsBothFamilies) {
+  v1::WhereToListen where;
+  where.mutable_inet()->set_address("::");
+  where.mutable_inet()->set_dual_stack(true);
+  const auto both = *FromProto(where);
+  where.mutable_inet()->set_dual_stack(false);
+  const auto one = *FromProto(where);
+  const auto may = [](const char* networks, const AnyWhereToListen& at) {
+    return ReadPolicy("listen { cidrs: [" + std::string(networks) + "] }")
+        .CheckListen(at)
+        .ok();
+  };
+  EXPECT_TRUE(may("'::/0', '0.0.0.0/0'", both));
+  EXPECT_TRUE(may("'::/128', '0.0.0.0/32'", both));
+  EXPECT_FALSE(may("'::/0'", both));
+  EXPECT_FALSE(may("'0.0.0.0/0'", both));
+  EXPECT_TRUE(may("'::/0'", one));
+}
+
 }  // namespace
 }  // namespace portreeve::server

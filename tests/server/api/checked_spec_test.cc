@@ -71,7 +71,7 @@ TEST(CheckedSpecTest, WhatIsUnsetHasItsDefaultInTheMessageAndInTheValues) {
   EXPECT_EQ(message.where_to_listen().inet().address(), "0.0.0.0");
   EXPECT_TRUE(message.where_to_listen().inet().reuse_address());
   EXPECT_EQ(message.max_connections(), DefaultMaxConnections());
-  EXPECT_EQ(message.max_pending_connections(), 64);
+  EXPECT_EQ(message.max_pending_connections(), 4096);
   EXPECT_EQ(message.max_accepts_per_batch(), 1);
   EXPECT_EQ(message.buffer_age_limit().at_most().seconds(), 120);
   EXPECT_EQ(message.on_handler_error(), v1::ON_HANDLER_ERROR_RAISE);
@@ -81,7 +81,7 @@ TEST(CheckedSpecTest, WhatIsUnsetHasItsDefaultInTheMessageAndInTheValues) {
   EXPECT_TRUE(inet.reuse_address);
   const ServerOptions& options = echo->options();
   EXPECT_EQ(options.max_connections, DefaultMaxConnections());
-  EXPECT_EQ(options.max_pending_connections, 64);
+  EXPECT_EQ(options.max_pending_connections, 4096);
   EXPECT_EQ(options.max_accepts_per_batch, 1);
   EXPECT_EQ(options.buffer_age_limit.at_most(), minutes(2));
   EXPECT_FALSE(options.drop_incoming_connections);

@@ -30,6 +30,39 @@ TEST(ConvertTest, ListenAddresses) {
   EXPECT_EQ(address("example.org"), "inet.address");
 }
 
+// "" where it is right; else the field.
+std::string WrongField(const v1::WhereToListen& where) {
+  const auto converted = FromProto(where);
+  return converted.ok() ? "" : DetailOf(converted.status()).field;
+}
+
+TEST(ConvertTest, DualStackIsForTheWildcardOfIpv6) {
+  v1::WhereToListen where;
+  where.mutable_inet()->set_dual_stack(true);
+  where.mutable_inet()->set_address("::");
+  EXPECT_EQ(WrongField(where), "");
+  EXPECT_TRUE(IsDualStack(std::get<WhereToListen<Inet>>(*FromProto(where))));
+  for (const char* address :
+       {"", "*", "0.0.0.0", "::1", "127.0.0.1", "localhost", "2001:db8::1"}) {
+    where.mutable_inet()->set_address(address);
+    EXPECT_EQ(WrongField(where), "inet.dual_stack") << address;
+  }
+  where.mutable_inet()->set_dual_stack(false);
+  where.mutable_inet()->set_address("::");
+  EXPECT_FALSE(IsDualStack(std::get<WhereToListen<Inet>>(*FromProto(where))));
+}
+
+TEST(ConvertTest, AnAbstractSocketHasNoMode) {
+  v1::WhereToListen where;
+  auto& socket = *where.mutable_unix_socket();
+  socket.set_path(std::string("\0x", 2));
+  EXPECT_EQ(WrongField(where), "");
+  socket.set_mode(0600);
+  EXPECT_EQ(WrongField(where), "unix_socket.mode");
+  socket.set_path("/x");
+  EXPECT_EQ(WrongField(where), "");
+}
+
 TEST(ConvertTest, HostsToConnectTo) {
   v1::WhereToConnect where;
   where.mutable_inet()->set_port(80);

@@ -157,8 +157,9 @@ TEST_F(UnixNamesTest, OfDropped) {
   }
 }
 
-// The daemon as the client: what it dials has the path that was asked for; a
-// name that is no path of 107 bytes is refused.
+// The daemon as the client: what it dials has the path that was asked for, or
+// the abstract name; one of more than 107 bytes, or with a NUL inside, is
+// refused.
 TEST_F(UnixNamesTest, OfUpstreams) {
   for (const UnixName& kind : UnixNames(folder_.path())) {
     if (kind.name.empty()) continue;
@@ -169,8 +170,8 @@ TEST_F(UnixNamesTest, OfUpstreams) {
       // No `string` field has it: gRPC refuses the call.
       continue;
     }
-    const bool is_path =
-        kind.name.front() != '\0' && kind.name.size() <= kMaxUnixPathBytes;
+    const bool is_path = kind.name.find('\0', 1) == std::string::npos &&
+                         kind.name.size() <= kMaxUnixPathBytes;
     SocketCall call(connections(), &SocketCall::Stub::Dial);
     v1::ClientFrame frame;
     auto& dial = *frame.mutable_dial();

@@ -5,8 +5,11 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -60,6 +63,59 @@ TEST_F(ControlSocketsTest, OnlyItsOwnerMayConnectToAFile) {
   struct stat file {};
   ASSERT_EQ(stat(folder_.File("control").c_str(), &file), 0);
   EXPECT_EQ(file.st_mode & 0777, 0600u);
+}
+
+// Connects to the abstract name as another user, in a child of fork(2).  Gives
+// 'y' where the other side then closes it, 'n' where it does not, and 's' where
+// there is no other user.
+char TurnsAway(const std::string& name,
+               const std::function<bool(const std::function<bool()>&)>& run) {
+  int ends[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const Unix::Address address(name);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    char answer = 's';
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    constexpr uid_t kNobody = 65534;
+    if (setuid(kNobody) == 0) {
+      char byte;
+      const bool is_closed =
+          connect(fd, address.data(), static_cast<socklen_t>(address.size())) ==
+              0 &&
+          recv(fd, &byte, 1, 0) == 0;
+      answer = is_closed ? 'y' : 'n';
+    }
+    (void)!write(ends[1], &answer, 1);
+    _exit(0);
+  }
+  char answer = 0;
+  run([&] { return recv(ends[0], &answer, 1, MSG_DONTWAIT) == 1; });
+  close(ends[0]);
+  close(ends[1]);
+  EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+  return answer;
+}
+
+TEST_F(ControlSocketsTest, AnAbstractNameIsForRootAndTheDaemonsOwnUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  const std::string name =
+      std::string(1, '\0') + "portreeve-test-" + std::to_string(getpid());
+  Make({});
+  Listen(Unix::Address(name));
+  Start();
+  ConnectAndAwait();
+  const char answer = TurnsAway(
+      name, [this](const auto& condition) { return RunUntil(condition); });
+  if (answer == 's') GTEST_SKIP() << "there is no other user here";
+  EXPECT_EQ(answer, 'y');
+  EXPECT_EQ(given_.size(), 1u);
+  const auto log = TakeLog();
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("user 65534 is neither the daemon's own nor root"),
+            std::string::npos)
+      << log[0];
+  ConnectAndAwait();
 }
 
 TEST_F(ControlSocketsTest, AHundredMaySayNothing) {

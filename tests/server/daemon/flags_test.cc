@@ -54,9 +54,11 @@ TEST(FlagsTest, Defaults) {
 TEST(FlagsTest, ControlMayBeRepeated) {
   const Flags flags =
       Good({"--control", "tcp:localhost:0", "--control", "tcp:[::1]:1",
-            "--control", "unix:/run/p", "--control=unix:p"});
-  EXPECT_EQ(Controls(flags), (Texts{"tcp:127.0.0.1:0", "tcp:[::1]:1",
-                                    "unix:/run/p", "unix:/srv/dir/p"}));
+            "--control", "unix:/run/p", "--control=unix:p", "--control",
+            "unix:@p", "--control=127.0.0.1:2"});
+  EXPECT_EQ(Controls(flags),
+            (Texts{"tcp:127.0.0.1:0", "tcp:[::1]:1", "unix:/run/p",
+                   "unix:/srv/dir/p", "unix:@p", "tcp:127.0.0.1:2"}));
 }
 
 TEST(FlagsTest, AnAddressThatOthersReachNeedsInsecure) {
@@ -130,10 +132,10 @@ TEST(FlagsTest, RefusesTlsThatIsNotWhole) {
 TEST(FlagsTest, RefusesWhatIsNoAddress) {
   const std::string long_path = "unix:/" + std::string(107, 'x');
   for (const char* address :
-       {"", "127.0.0.1:1", "tcp:", "tcp:1", "tcp:localhost:", "tcp:localhost:x",
+       {"", "127.0.0.1", "tcp:", "tcp:1", "tcp:localhost:", "tcp:localhost:x",
         "tcp:localhost:65536", "tcp:localhost:-1", "tcp:localhost:+1",
-        "tcp:example.org:1", "tcp:::1:1", "tcp:[::1:1",
-        "unix:", long_path.c_str()}) {
+        "tcp:example.org:1", "tcp:::1:1", "tcp:[::1:1", "unix:", "unix:@",
+        long_path.c_str()}) {
     EXPECT_EQ(Bad({"--control", address}).rfind("--control \"", 0), 0u)
         << address;
   }
@@ -238,8 +240,15 @@ TEST(FlagsTest, ControlMemoryIsASize) {
 }
 
 TEST(FlagsTest, RefusesWhatItDoesNotKnow) {
-  EXPECT_NE(Bad({"--frobnicate"}), "");
-  EXPECT_NE(Bad({"word"}), "");
+  EXPECT_EQ(Bad({"--frobnicate"}),
+            "there is no flag --frobnicate (see --help)");
+  EXPECT_EQ(Bad({"--lisen", "tcp::1 echo"}),
+            "there is no flag --lisen; did you mean --listen? (see --help)");
+  EXPECT_EQ(Bad({"--polcy=x"}),
+            "there is no flag --polcy; did you mean --policy? (see --help)");
+  EXPECT_EQ(Bad({"word"}), "'word' was not expected (see --help)");
+  EXPECT_EQ(Bad({"two", "words"}),
+            "'two' 'words' were not expected (see --help)");
   EXPECT_NE(Bad({"--control"}), "");
 }
 

@@ -245,9 +245,10 @@ TEST(ForwardLoopsTest, AUnixSocketIsKnownByItsName) {
   ForwardTrail trail(loops, loops.NewId(), nullptr);
   struct stat file;
   ASSERT_EQ(stat(path.c_str(), &file), 0);
-  EXPECT_TRUE(trail.LeadsToListener(file));
-  EXPECT_FALSE(trail.LeadsBack(file));
-  EXPECT_TRUE(ForwardTrail(loops, a, nullptr).LeadsBack(file));
+  EXPECT_TRUE(trail.LeadsToListener(ForwardLoops::Known(file)));
+  EXPECT_FALSE(trail.LeadsBack(ForwardLoops::Known(file)));
+  EXPECT_TRUE(
+      ForwardTrail(loops, a, nullptr).LeadsBack(ForwardLoops::Known(file)));
 
   const auto prepare = [&trail](int fd) { return trail.GiveName(fd); };
   const auto connected =
@@ -263,7 +264,7 @@ TEST(ForwardLoopsTest, AUnixSocketIsKnownByItsName) {
   EXPECT_EQ(loops.PassedBy(name, Unix::Address(path)), nullptr);
   loops.Close(a);
   EXPECT_FALSE(loops.has_files());
-  EXPECT_FALSE(trail.LeadsToListener(file));
+  EXPECT_FALSE(trail.LeadsToListener(ForwardLoops::Known(file)));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ TEST_F(RegistryTest, CreatedListenerListensAndShowsEveryDefault) {
   EXPECT_EQ(listener.status().state(), v1::LISTENER_STATE_LISTENING);
   EXPECT_EQ(listener.status().close_cause(), v1::CLOSE_CAUSE_UNSPECIFIED);
   EXPECT_FALSE(listener.status().has_close_time());
-  EXPECT_EQ(listener.spec().max_pending_connections(), 64);
+  EXPECT_EQ(listener.spec().max_pending_connections(), 4096);
   EXPECT_EQ(listener.spec().max_accepts_per_batch(), 1);
   EXPECT_EQ(listener.spec().max_connections(), DefaultMaxConnections());
   EXPECT_TRUE(listener.spec().where_to_listen().inet().reuse_address());
@@ -110,7 +110,7 @@ TEST_F(RegistryTest, ValidateOnlyChangesNothing) {
   EXPECT_EQ(checked->name(), "listeners/web");
   EXPECT_EQ(checked->uid(), "");
   EXPECT_FALSE(checked->has_status());
-  EXPECT_EQ(checked->spec().max_pending_connections(), 64);
+  EXPECT_EQ(checked->spec().max_pending_connections(), 4096);
   EXPECT_EQ(events_.last_revision(), 0);
   EXPECT_TRUE(registry_->listeners().empty());
   const v1::Listener held = Create("web");
@@ -138,6 +138,50 @@ TEST_F(RegistryTest, AnAddressOfOursAlreadyExists) {
   Close("web");
   inet.set_address("127.0.0.1");
   EXPECT_TRUE(TryCreate(request).ok());
+}
+
+TEST_F(RegistryTest, ADualStackListenerShowsIpv4ClientsByIpv4Addresses) {
+  v1::CreateListenerRequest request = Request("both");
+  auto& inet =
+      *request.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+  inet.set_address("::");
+  inet.set_dual_stack(true);
+  const auto both = TryCreate(request);
+  ASSERT_TRUE(both.ok()) << both.status();
+  const v1::Address::Inet& on = both->status().listening_on().inet();
+  EXPECT_EQ(on.address(), "::");
+  EXPECT_TRUE(both->spec().where_to_listen().inet().dual_stack());
+  const auto port = static_cast<uint16_t>(on.port());
+  std::vector<testing::RawClient> clients;
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    testing::RawClient client(
+        loop(), [this](const auto& condition) { return RunUntil(condition); });
+    EXPECT_EQ(client.Connect(Inet::Address(asio::ip::make_address(host), port)),
+              "ok");
+    EXPECT_EQ(client.Send("hi"), "ok");
+    EXPECT_EQ(client.Receive(), "hi");
+    clients.push_back(std::move(client));
+  }
+  std::vector<std::string> seen;
+  for (const v1::Event& event : TakeEvents()) {
+    if (!event.has_connection_accepted()) continue;
+    const v1::Connection& connection = event.connection_accepted().connection();
+    seen.push_back(connection.peer().inet().address() + " to " +
+                   connection.local().inet().address());
+  }
+  EXPECT_EQ(seen,
+            (std::vector<std::string>{"127.0.0.1 to 127.0.0.1", "::1 to ::1"}));
+  // It is in the way of both families, and says so.
+  for (const char* address : {"0.0.0.0", "127.0.0.1", "::", "::1"}) {
+    v1::CreateListenerRequest other = Request("other");
+    auto& wanted =
+        *other.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+    wanted.set_address(address);
+    wanted.set_port(port);
+    EXPECT_EQ(TryCreate(other).status().code(),
+              absl::StatusCode::kAlreadyExists)
+        << address;
+  }
 }
 
 TEST_F(RegistryTest, AnAddressOfAnotherProcessIsAPrecondition) {

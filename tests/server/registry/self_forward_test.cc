@@ -250,6 +250,50 @@ TEST_F(SelfForwardTest, APortOfOneInterfaceMayBeAnothers) {
   EXPECT_EQ(Shown(Update("self", To("127.0.0.1", port))), "OK");
 }
 
+TEST_F(SelfForwardTest, ADualStackListenerTakesIpv4Too) {
+  for (const char* upstream : {"127.0.0.1", "0.0.0.0", "::1"}) {
+    SCOPED_TRACE(upstream);
+    v1::CreateListenerRequest request = At("self", "::");
+    request.mutable_spec()
+        ->mutable_where_to_listen()
+        ->mutable_inet()
+        ->set_dual_stack(true);
+    const int port = MustCreate(request);
+    EXPECT_EQ(Shown(Update("self", To(upstream, port))),
+              "SELF_CONNECT listener.spec.handler.forward.upstream.inet.host");
+    EXPECT_EQ(Shown(TryCreate(
+                  Forwarding(At("other", "127.0.0.2"), To(upstream, port)))),
+              "OK");
+    // By way of the other.
+    const int other =
+        registry_->Get("other")->status().listening_on().inet().port();
+    EXPECT_EQ(Shown(Update("self", To("127.0.0.2", other))),
+              "SELF_CONNECT listener.spec.handler.forward.upstream.inet.host");
+    Close("self");
+    Close("other");
+    EXPECT_TRUE(registry_->Delete("self").ok());
+    EXPECT_TRUE(registry_->Delete("other").ok());
+  }
+}
+
+TEST_F(SelfForwardTest, AnAbstractNameIsItself) {
+  const std::string nul(1, '\0');
+  const std::string name = nul + folder_.path() + "/a";
+  const std::string other = nul + folder_.path() + "/b";
+  constexpr char kItself[] =
+      "SELF_CONNECT spec.handler.forward.upstream.unix_socket.path";
+  EXPECT_EQ(Shown(TryCreate(Forwarding(AtFile("self", name), ToFile(name)))),
+            kItself);
+  MustCreate(Forwarding(AtFile("a", name), ToFile(other)));
+  EXPECT_EQ(Shown(TryCreate(Forwarding(AtFile("b", other), ToFile(name)))),
+            kItself);
+  MustCreate(AtFile("b", other));
+  EXPECT_EQ(AskOnce("a"), "ping");
+  const absl::Status again = TryCreate(AtFile("again", other)).status();
+  EXPECT_EQ(again.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ReasonOf(again), "ADDRESS_IN_USE");
+}
+
 TEST_F(SelfForwardTest, AFileIsItselfByEveryName) {
   const std::string path = folder_.File("s");
   ASSERT_EQ(symlink(folder_.path().c_str(), folder_.File("here").c_str()), 0);
