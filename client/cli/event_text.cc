@@ -117,6 +117,7 @@ What Of(const v1::Event& event) {
     case v1::Event::kGap:
       return Missed(event.gap());
     case v1::Event::kSnapshotDone:
+    case v1::Event::kProgress:
     case v1::Event::KIND_NOT_SET:
       return {};
   }
