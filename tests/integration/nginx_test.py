@@ -24,7 +24,8 @@ http {{
     listen unix:{folder}/nginx http2;
     grpc_read_timeout 3s;
     grpc_send_timeout 3s;
-    client_header_timeout 1h;
+    # A worker that has no verdict to give sends nothing.
+    client_body_timeout 1h;
     location / {{ grpc_pass grpc://unix:{folder}/daemon; }}
   }}
 }}
