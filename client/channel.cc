@@ -15,6 +15,11 @@ namespace {
 
 // How long connecting to an address that does not answer may take.
 constexpr int kConnectTimeoutMs = 10'000;
+// How long after an attempt that failed the next may be made: calls until then
+// fail at once.  Who tries again has a backoff of its own (client/retry.h),
+// which this must not outlast.
+constexpr int kReconnectMs = 100;
+constexpr int kMostReconnectMs = 1'000;
 // When a connection without traffic is asked whether it lives, and how long the
 // answer may take: a stream that waits learns of a daemon that has vanished.
 constexpr int kKeepaliveTimeMs = 30'000;
@@ -27,6 +32,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMostReconnectMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   // Also where nobody says anything for long.

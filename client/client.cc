@@ -213,7 +213,14 @@ absl::StatusOr<Stream> Client::Dial(const v1::ClientFrame::Dial& dial,
 
 absl::StatusOr<Worker> Client::Handle(const std::string& listener,
                                       const CallOptions& options) {
-  return Worker::Start(impl_->channel, listener, options);
+  v1::HandleRequest::Start start;
+  start.set_listener(listener);
+  return Handle(start, options);
+}
+
+absl::StatusOr<Worker> Client::Handle(const v1::HandleRequest::Start& start,
+                                      const CallOptions& options) {
+  return Worker::Start(impl_->channel, start, options);
 }
 
 }  // namespace portreeve::client

@@ -25,6 +25,7 @@
 #include "client/worker.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/event.pb.h"
+#include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
 
 namespace portreeve::client {
@@ -124,6 +125,10 @@ class Client {
   // Makes this client a worker of a listener, by its name.  Returns once the
   // worker counts.
   absl::StatusOr<Worker> Handle(const std::string& listener,
+                                const CallOptions& options = {});
+
+  // Does the same with all that a worker may ask for, like a progress_interval.
+  absl::StatusOr<Worker> Handle(const v1::HandleRequest::Start& start,
                                 const CallOptions& options = {});
 
  private:

@@ -42,6 +42,29 @@ bool IsUnreachable(const absl::Status& status) {
   return absl::IsUnavailable(status) && DetailsOf(status).reason.empty();
 }
 
+bool IsLost(const absl::Status& status) {
+  const std::string reason = DetailsOf(status).reason;
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return reason.empty() || reason == "SHUTTING_DOWN";
+    case absl::StatusCode::kResourceExhausted:
+      return reason == "OVERLOADED";
+    // A stream that a proxy has cut off ends in one of these ways.
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+      return reason.empty();
+    default:
+      return false;
+  }
+}
+
+absl::Status Unreachable(absl::string_view message) {
+  return absl::UnavailableError(message);
+}
+
 void AttachDetails(const std::string& bytes, absl::Status& status) {
   if (!bytes.empty()) status.SetPayload(kPayloadUrl, absl::Cord(bytes));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace portreeve::client {
 
@@ -41,6 +42,17 @@ ErrorDetails DetailsOf(const absl::Status& status);
 // Whether the daemon was not reached, or the connection to it broke: what was
 // asked for may or may not have happened.
 bool IsUnreachable(const absl::Status& status);
+
+// Whether a stream that had begun and ended with `status` was lost, on the way
+// or with its daemon, and may be asked for again: the daemon was not reached,
+// shuts down or has no room at present; or what ended it was no daemon, but a
+// proxy, or gRPC itself, which give no reason.  A Cancel() and a deadline of
+// the caller's own are no loss, but look like one of a proxy's (CANCELLED,
+// DEADLINE_EXCEEDED): the caller knows.
+bool IsLost(const absl::Status& status);
+
+// Makes an error for which IsUnreachable holds.
+absl::Status Unreachable(absl::string_view message);
 
 // Attaches `bytes`, a serialized google.rpc.Status, for DetailsOf to read.
 // Bytes that are no such message carry no details; a reason of another domain

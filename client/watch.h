@@ -18,6 +18,12 @@ namespace portreeve::client {
 // One thread reads; any thread may cancel.  A watch may outlive the Client.  A
 // reader that does not call Next holds the stream up; what it misses for that
 // the daemon reports by a `gap` event, and never drops silently.
+//
+// A watch that broke does not come back by itself.  IsLost (client/error.h)
+// says whether to ask again, Retry (client/retry.h) when, and WatchPosition
+// (client/watch_position.h) for what.  One that is silent for long lives behind
+// proxies with idle limits if the request has a `progress_interval`; Next then
+// gives `progress` events, too.
 class Watch {
  public:
   Watch(Watch&&) noexcept;
@@ -30,7 +36,8 @@ class Watch {
   // down, and ever after.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
-  // UNAVAILABLE where the connection broke; the same ever after.
+  // UNAVAILABLE where the connection broke; what a proxy on the way makes of
+  // its limits; the same ever after.
   absl::StatusOr<std::vector<v1::Event>> Next();
 
   // Ends the stream; a Next that waits gives CANCELLED at once.  Idempotent.

@@ -22,11 +22,11 @@ class Worker::Impl {
         }) {}
 
   // Waits until the worker counts.
-  absl::Status Start(const std::string& listener) {
-    v1::HandleRequest start;
-    start.mutable_start()->set_listener(listener);
+  absl::Status Start(const v1::HandleRequest::Start& start) {
+    v1::HandleRequest request;
+    *request.mutable_start() = start;
     // A call that ends at once takes nothing; the reason is its status.
-    call_.Write(start);
+    call_.Write(request);
     if (call_.AwaitMetadata()) return absl::OkStatus();
     const absl::Status status = call_.Finish();
     if (!status.ok()) return status;
@@ -37,7 +37,7 @@ class Worker::Impl {
     v1::HandleResponse response;
     do {
       if (!call_.Read(response)) return Ended();
-    } while (response.kind_case() == v1::HandleResponse::KIND_NOT_SET);
+    } while (!response.has_offer() && !response.has_handler_error());
     return response;
   }
 
@@ -63,10 +63,10 @@ class Worker::Impl {
 };
 
 absl::StatusOr<Worker> Worker::Start(
-    const std::shared_ptr<grpc::Channel>& channel, const std::string& listener,
-    const CallOptions& options) {
+    const std::shared_ptr<grpc::Channel>& channel,
+    const v1::HandleRequest::Start& start, const CallOptions& options) {
   auto impl = std::make_unique<Impl>(channel, options);
-  const absl::Status started = impl->Start(listener);
+  const absl::Status started = impl->Start(start);
   if (!started.ok()) return started;
   return Worker(std::move(impl));
 }

@@ -29,12 +29,16 @@ class Worker {
 
   // Waits for the next `offer`, which is taken with Client::Attach before the
   // listener's claim_timeout, or `handler_error`, which is answered with Give.
-  // Gives nullopt once the listener is closed and no handler of it is left, and
-  // ever after.
+  // `progress` is not given.  Gives nullopt once the listener is closed and no
+  // handler of it is left, and ever after.  The daemon closes its listeners
+  // when it shuts down, too: GetListener then gives close_cause SHUTDOWN, or
+  // nothing any more.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
-  // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; the same
-  // ever after.
+  // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; what a proxy
+  // on the way makes of its limits; the same ever after.  A worker does not
+  // come back by itself: IsLost (client/error.h) says whether to make a new
+  // one, and Retry (client/retry.h) when.
   absl::StatusOr<std::optional<v1::HandleResponse>> Next();
 
   // Answers a `handler_error`, in time or not.
@@ -53,7 +57,7 @@ class Worker {
 
   static absl::StatusOr<Worker> Start(
       const std::shared_ptr<grpc::Channel>& channel,
-      const std::string& listener, const CallOptions& options);
+      const v1::HandleRequest::Start& start, const CallOptions& options);
 
   explicit Worker(std::unique_ptr<Impl> impl);
 

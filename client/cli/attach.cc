@@ -10,10 +10,12 @@
 #include "client/cli/command_server.h"
 #include "client/cli/notes.h"
 #include "client/cli/option.h"
+#include "client/cli/resume.h"
 #include "client/cli/stop_signals.h"
 #include "client/cli/terminal.h"
 #include "client/cli/value.h"
 #include "client/cli/verb.h"
+#include "client/cli/worker_loop.h"
 #include "client/error.h"
 #include "client/name.h"
 #include "client/worker.h"
@@ -38,7 +40,11 @@ constexpr char kAttachHelp[] =
     "it cannot write any more; the reason is told on stderr. Ends once the\n"
     "listener is closed and every command has ended, exit status 0. So it\n"
     "does at SIGINT or SIGTERM, after cutting the connections; a second one\n"
-    "ends it at once. Another worker's `raised` is answered with RAISE.";
+    "ends it at once. Another worker's `raised` is answered with RAISE.\n"
+    "When the daemon is lost or shuts down, its connections are cut; attach\n"
+    "says so on stderr and comes back as soon as the daemon and the listener\n"
+    "are there again, with waits of up to 10 s. It ends with exit status 3\n"
+    "once that has taken --retry-for, never with 0.";
 
 // How long a command may run on.
 constexpr absl::Duration kGrace = absl::Seconds(10);
@@ -48,6 +54,7 @@ struct AttachFlags {
   std::optional<std::vector<std::string>> command;
   std::optional<absl::Duration> grace;
   std::string directory;
+  ResumeFlags resume;
 
   void AddTo(CLI::App& verb);
   // After the parsing.
@@ -62,6 +69,7 @@ void AttachFlags::AddTo(CLI::App& verb) {
             "How long a command may run on after its connection has closed; "
             "then it gets SIGTERM. Default: 10s",
             Into(grace, ParseDuration));
+  resume.AddTo(verb);
 }
 
 void AttachFlags::Check() const {
@@ -70,29 +78,13 @@ void AttachFlags::Check() const {
   if (grace && !command) RefuseUsage("--grace needs a command: -- COMMAND");
 }
 
-// What the worker's next message asks for is done by `serve`; ends with the
-// worker, or once `serve` gives false.
-template <typename Serve>
-absl::Status TakeOffers(client::Worker& worker, Notes& notes, Serve serve) {
-  while (true) {
-    const auto next = worker.Next();
-    if (!next.ok()) return next.status();
-    if (!next->has_value()) return absl::OkStatus();
-    const v1::HandleResponse& message = **next;
-    if (message.has_offer()) {
-      if (!serve(message.offer().connection())) return absl::OkStatus();
-    } else {
-      // Nothing that is served here raises: it was a worker that has left.
-      const auto& error = message.handler_error();
-      notes.Say(absl::StrCat(error.connection(), ": a handler raised: ",
-                             error.message(), "; the answer is RAISE"));
-      worker.Give(error.id(), v1::HANDLER_VERDICT_RAISE).IgnoreError();
-    }
+v1::HandleRequest::Start StartOf(const AttachFlags& flags) {
+  v1::HandleRequest::Start start;
+  start.set_listener(flags.listener);
+  if (flags.resume.progress_interval) {
+    *start.mutable_progress_interval() = *flags.resume.progress_interval;
   }
-}
-
-void SayThatItCounts(const AttachFlags& flags, Notes& notes) {
-  notes.Say(absl::StrCat("waiting for connections of ", flags.listener));
+  return start;
 }
 
 absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
@@ -100,10 +92,9 @@ absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
   std::optional<client::Stream> stream;
   {
     Notes notes("attach", session.err);
-    auto worker = session.client.Handle(flags.listener, session.Waiting());
-    if (!worker.ok()) return worker.status();
-    SayThatItCounts(flags, notes);
-    const auto attach = [&](const v1::Connection& offered) {
+    Resume resume(flags.resume, session, notes);
+    WorkerLoop worker(StartOf(flags), session, resume, notes);
+    const absl::Status ended = worker.Run([&](const v1::Connection& offered) {
       auto attached = session.client.Attach(offered.name(), session.Waiting());
       if (attached.ok()) {
         stream = *std::move(attached);
@@ -113,8 +104,7 @@ absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
       notes.Say(absl::StrCat(offered.name(),
                              ": not attached: ", attached.status().message()));
       return true;
-    };
-    const absl::Status ended = TakeOffers(*worker, notes, attach);
+    });
     if (!ended.ok()) return ended;
     if (!stream) {
       notes.Say(absl::StrCat(flags.listener, " is closed"));
@@ -130,8 +120,8 @@ absl::StatusOr<ExitStatus> ServeEach(const AttachFlags& flags,
   const absl::Status runnable = CheckRunnable(line);
   if (!runnable.ok()) return runnable;
   Notes notes("attach", session.err);
-  auto worker = session.client.Handle(flags.listener, session.Waiting());
-  if (!worker.ok()) return worker.status();
+  Resume resume(flags.resume, session, notes);
+  WorkerLoop worker(StartOf(flags), session, resume, notes);
   CommandServer server(session.client,
                        {.line = line,
                         .grace = flags.grace.value_or(kGrace),
@@ -139,14 +129,12 @@ absl::StatusOr<ExitStatus> ServeEach(const AttachFlags& flags,
                        notes);
   const StopSignals signals([&] {
     server.Stop();
-    worker->Cancel();
+    worker.Stop();
   });
-  SayThatItCounts(flags, notes);
-  const absl::Status ended =
-      TakeOffers(*worker, notes, [&](const v1::Connection& offered) {
-        server.Serve(offered);
-        return true;
-      });
+  const absl::Status ended = worker.Run([&](const v1::Connection& offered) {
+    server.Serve(offered);
+    return true;
+  });
   server.AwaitAll();
   if (!ended.ok() && !signals.stopped()) return ended;
   return ExitStatus::kDone;

@@ -104,6 +104,8 @@ constexpr Hint kFlags[] = {
     {"dial.timeout", "--connect-timeout"},
     {"dial.buffer_age_limit", "--buffer-age-limit"},
     {"start.listener", "LISTENER"},
+    {"start.progress_interval", "--progress-interval"},
+    {"progress_interval", "--progress-interval"},
     {"start_revision", "--from-revision"},
     {"instance_id", "--instance-id"},
     {"initial_snapshot", "--snapshot"},

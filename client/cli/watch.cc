@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
+#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -10,10 +11,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/event_text.h"
+#include "client/cli/notes.h"
 #include "client/cli/option.h"
+#include "client/cli/resume.h"
 #include "client/cli/value.h"
 #include "client/cli/verb.h"
+#include "client/error.h"
 #include "client/name.h"
+#include "client/watch_position.h"
 
 namespace portreeve::cli {
 namespace {
@@ -22,13 +27,26 @@ constexpr char kWatchHelp[] =
     "Prints events as they happen. One a line, flushed at once: revision,\n"
     "time (UTC), kind, subject, details. -o json prints one Event a line.\n"
     "Once the watch counts, so that nothing that follows is missed, it says\n"
-    "`portreeve: watching ADDRESS` on stderr. Ends with Ctrl-C, with\n"
-    "--timeout (exit status 5), or when the daemon shuts down (exit status\n"
-    "0). A watch that broke goes on where it was with --from-revision, the\n"
-    "last revision printed plus 1, and --instance-id; what is not kept any\n"
-    "more, or came faster than it was read, is told by `gap`.\n"
+    "`portreeve: watching ADDRESS` on stderr. When the daemon is lost or "
+    "shuts\n"
+    "down, it says so on stderr, tries again with waits of up to 10 s, and\n"
+    "goes on where it was. A daemon that was started anew counts its "
+    "revisions\n"
+    "anew: that is told, too, and the watch goes on with the first of its\n"
+    "events, or with a snapshot where --snapshot was given; with "
+    "--instance-id\n"
+    "it ends instead (exit status 4). What is not kept any more, or came\n"
+    "faster than it was read, is told by `gap`. A listener that is not there\n"
+    "is waited for. Ends with Ctrl-C, with --timeout (exit status 5, and\n"
+    "nothing is said), or when the daemon has been lost for --retry-for (exit\n"
+    "status 3), never with 0.\n"
     "  $ portreeve watch --listener web --kind connection-accepted\n"
     "  $ portreeve watch --from-revision 1 -o json";
+
+struct WatchFlags {
+  v1::WatchEventsRequest request;
+  ResumeFlags resume;
+};
 
 constexpr char kFromRevisionHelp[] =
     "Begin with the event of this number. The daemon keeps the newest 100000, "
@@ -50,33 +68,91 @@ constexpr char kKindHelp[] =
     "listener-close-finished, listener-handlers-determined, listener-deleted, "
     "connection-accepted, connection-dropped, connection-closed, "
     "handler-error, limit-reached, accept-failed, snapshot-done, gap (the last "
-    "two always come)";
+    "two always come), progress (which comes only if it is named)";
 
-absl::StatusOr<ExitStatus> Run(const v1::WatchEventsRequest& request,
-                               Session& session) {
-  absl::StatusOr<client::Watch> watch =
-      session.client.WatchEvents(request, session.Waiting());
-  if (!watch.ok()) return watch.status();
-  session.err << absl::StrCat("portreeve: watching ",
-                              session.options.server->text, "\n")
-              << std::flush;
+// Whether an event is for the user: `progress` is for this program, unless it
+// was asked for.
+bool IsShown(const v1::Event& event, const v1::WatchEventsRequest& request) {
+  if (!event.has_progress()) return true;
+  return std::find(request.kinds().begin(), request.kinds().end(),
+                   v1::EVENT_KIND_PROGRESS) != request.kinds().end();
+}
+
+// Prints what comes until the watch ends, which never is OK.
+absl::Status PrintAll(client::Watch& watch, client::WatchPosition& position,
+                      Session& session) {
   while (true) {
-    const absl::StatusOr<std::vector<v1::Event>> events = watch->Next();
+    const absl::StatusOr<std::vector<v1::Event>> events = watch.Next();
     if (!events.ok()) return events.status();
-    if (events->empty()) break;
+    if (events->empty()) return client::Unreachable("it shuts down");
     for (const v1::Event& event : *events) {
-      const absl::Status printed =
-          session.Print(event, absl::StrCat(EventText(event), "\n"));
-      if (!printed.ok()) return printed;
+      if (IsShown(event, position.request())) {
+        const absl::Status printed =
+            session.Print(event, absl::StrCat(EventText(event), "\n"));
+        if (!printed.ok()) return printed;
+      }
+      position.Take(event);
     }
   }
-  session.err << "portreeve: watch: ended by the daemon, which shuts down\n";
-  return ExitStatus::kDone;
+}
+
+// Whoever has mistyped a name waits for ever.
+void SayWhatIsNotThere(const v1::WatchEventsRequest& request, Session& session,
+                       Notes& notes) {
+  for (const std::string& name : request.listeners()) {
+    const auto listener = session.client.GetListener(name, session.Ordinary());
+    if (absl::IsNotFound(listener.status())) {
+      notes.Say(absl::StrCat("there is no ", name, "; waiting for one"));
+    }
+  }
+}
+
+bool IsAnotherDaemon(const absl::Status& status) {
+  const std::string reason = client::DetailsOf(status).reason;
+  return reason == "INSTANCE_CHANGED" || reason == "REVISION_UNKNOWN";
+}
+
+absl::StatusOr<ExitStatus> Run(const WatchFlags& flags, Session& session) {
+  Notes notes("watch", session.err);
+  Resume resume(flags.resume, session, notes);
+  v1::WatchEventsRequest first = flags.request;
+  if (flags.resume.progress_interval) {
+    *first.mutable_progress_interval() = *flags.resume.progress_interval;
+  }
+  client::WatchPosition position(first);
+  bool is_new_daemon = true;
+  while (true) {
+    auto watch = session.client.WatchEvents(position.request(), resume.Call());
+    absl::Status ended = watch.status();
+    if (watch.ok()) {
+      if (!resume.has_started()) {
+        session.err << absl::StrCat("portreeve: watching ",
+                                    session.options.server->text, "\n")
+                    << std::flush;
+      }
+      resume.OnStart("watching on");
+      if (is_new_daemon) SayWhatIsNotThere(first, session, notes);
+      is_new_daemon = false;
+      ended = PrintAll(*watch, position, session);
+    }
+    if (!resume.has_started()) return ended;
+    if (resume.IsTimeout(ended)) return ExitStatus::kTimedOut;
+    if (IsAnotherDaemon(ended) && first.instance_id().empty()) {
+      notes.Say("the daemon was started anew: revisions begin at 1 again");
+      position.StartAnew();
+      is_new_daemon = true;
+      continue;
+    }
+    if (!client::IsLost(ended)) return ended;
+    ended = resume.AwaitNext(ended);
+    if (resume.IsTimeout(ended)) return ExitStatus::kTimedOut;
+    if (!ended.ok()) return ended;
+  }
 }
 
 // Where the watch begins.
-void AddStart(CLI::App& verb,
-              const std::shared_ptr<v1::WatchEventsRequest>& request) {
+void AddStart(CLI::App& verb, const std::shared_ptr<WatchFlags>& flags) {
+  v1::WatchEventsRequest* const request = &flags->request;
   AddOption(verb, "--from-revision", "N", kFromRevisionHelp,
             [request](const std::string& text) {
               auto revision = ParseInt64(text);
@@ -91,7 +167,8 @@ void AddStart(CLI::App& verb,
   verb.add_flag_callback(
       "--snapshot", [request] { request->set_initial_snapshot(true); },
       kSnapshotHelp);
-  verb.callback([request] {
+  verb.callback([flags] {
+    const v1::WatchEventsRequest* const request = &flags->request;
     if (request->initial_snapshot() && request->start_revision() != 0) {
       RefuseUsage("--snapshot and --from-revision do not go together");
     }
@@ -102,7 +179,8 @@ void AddStart(CLI::App& verb,
 
 Verb AddWatch(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("watch", kWatchHelp);
-  auto request = std::make_shared<v1::WatchEventsRequest>();
+  auto flags = std::make_shared<WatchFlags>();
+  v1::WatchEventsRequest* const request = &flags->request;
   AddRepeatedOption(*verb, "--listener", "LISTENER",
                     "Events of this listener and its connections only; may be "
                     "repeated. Default: all",
@@ -117,8 +195,9 @@ Verb AddWatch(CLI::App& app) {
                       if (kind.ok()) request->add_kinds(*kind);
                       return kind.status();
                     });
-  AddStart(*verb, request);
-  return {verb, [request](Session& session) { return Run(*request, session); }};
+  AddStart(*verb, flags);
+  flags->resume.AddTo(*verb);
+  return {verb, [flags](Session& session) { return Run(*flags, session); }};
 }
 
 }  // namespace portreeve::cli

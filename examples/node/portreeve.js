@@ -11,6 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
+const { Retry } = require('./portreeve_retry.js');
 const { openSocket } = require('./portreeve_socket.js');
 const text = require('./portreeve_text.js');
 
@@ -50,6 +51,19 @@ function credentialsOfEnvironment(options) {
   return grpc.credentials.createSsl(read(ca), read(key), read(cert));
 }
 
+// With these a stream ends that was lost, on the way or with its daemon. A
+// listener that is not there once it has been there is waited for, too.
+const LOST = [
+  'ABORTED', 'CANCELLED', 'DEADLINE_EXCEEDED', 'INTERNAL', 'NOT_FOUND',
+  'RESOURCE_EXHAUSTED', 'UNAVAILABLE', 'UNKNOWN',
+].map((name) => grpc.status[name]);
+
+/** Whether the daemon's details have this reason. */
+function hasReason(error, reason) {
+  return (error.metadata?.get('grpc-status-details-bin') ?? [])
+      .some((details) => details.includes(reason));
+}
+
 /**
  * A channel to one daemon; serve() and dial() take it as `target`. `address` is
  * like "127.0.0.1:50051" or "unix:/run/p.sock"; by default PORTREEVE_SERVER,
@@ -59,7 +73,13 @@ function credentialsOfEnvironment(options) {
  */
 class Daemon {
   constructor(address, credentials) {
-    const options = { 'grpc.enable_retries': 0 };
+    const options = {
+      'grpc.enable_retries': 0,
+      // How long calls fail at once after a connection could not be made:
+      // shorter than the waits of Retry.
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 1000,
+    };
     credentials ??= credentialsOfEnvironment(options);
     const target = text.target(
         address || process.env.PORTREEVE_SERVER || DEFAULT_SERVER);
@@ -76,7 +96,7 @@ class Daemon {
 
 /**
  * What serve() resolves to. Emits 'connection' (socket); 'error' when the
- * daemon is lost; 'close' when no connection is offered any more and none is
+ * daemon has been lost for `retryFor`, or refuses when it is back; 'close' when no connection is offered any more and none is
  * left, as after close() or when the listener has closed.
  */
 class Server extends EventEmitter {
@@ -85,34 +105,83 @@ class Server extends EventEmitter {
   #options;
   #sockets = new Set();
   #opening = 0;
-  #ended = false; // Whether the Handle stream has.
+  #ended = false; // Whether the last Handle stream has.
   #closing = false;
+  #retry;
+  #waiting = null; // For the next try.
 
   constructor(daemon, options) {
     super();
     this.#daemon = daemon;
-    this.#options = options;
+    this.#options = {
+      ...options,
+      listener: text.listenerName(options.listener),
+    };
+    this.#retry = new Retry(options.retryFor);
   }
 
   /** Resolves once connections are offered. */
-  start() {
+  async start() {
+    try {
+      await this.#join();
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    return this;
+  }
+
+  /** Makes this a worker of the listener; what ends that then is #lose()d. */
+  #join() {
     return new Promise((resolve, reject) => {
-      const listener = text.listenerName(this.#options.listener);
-      this.#handle = this.#daemon.handlers.Handle();
-      this.#handle.once('error', reject);
-      this.#handle.on('error', (error) => this.#end(error));
-      this.#handle.on('end', () => this.#end());
-      this.#handle.on('data', (answer) => this.#receive(answer));
-      this.#handle.once('metadata', () => {
+      let joined = false;
+      let over = false; // An 'end' comes before the 'error' that explains it.
+      const handle = this.#daemon.handlers.Handle();
+      this.#handle = handle;
+      const end = (error) => {
+        if (over) return;
+        over = true;
+        if (joined) this.#lose(error);
+        else reject(error ?? new Error('the daemon shuts down'));
+      };
+      handle.on('error', () => {}); // 'status' tells it, too.
+      handle.on('status', ({ code, details, metadata }) => {
+        const isOk = code === grpc.status.OK;
+        end(isOk ? null : Object.assign(
+            new Error(`${code} ${grpc.status[code]}: ${details}`),
+            { code, details, metadata }));
+      });
+      handle.on('data', (answer) => this.#receive(handle, answer));
+      handle.once('metadata', () => {
         // A refusal has arrived before the answer to a later request.
-        const request = { name: listener };
-        this.#daemon.listeners.GetListener(request, (error, answer) => {
+        this.#getListener().then((answer) => {
+          if (over) return;
+          joined = true;
           this.listener = answer;
-          if (error) reject(error);
-          else resolve(this);
+          this.#retry.onStart();
+          resolve();
+        }, (error) => {
+          handle.cancel();
+          reject(error);
         });
       });
-      this.#handle.write({ start: { listener } });
+      handle.write({ start: this.#startMessage() });
+    });
+  }
+
+  #startMessage() {
+    const { listener, progressInterval = 20_000 } = this.#options;
+    if (progressInterval === null) return { listener };
+    const seconds = Math.floor(progressInterval / 1000);
+    const nanos = Math.round((progressInterval - seconds * 1000) * 1e6);
+    return { listener, progress_interval: { seconds, nanos } };
+  }
+
+  #getListener() {
+    return new Promise((resolve, reject) => {
+      this.#daemon.listeners.GetListener(
+          { name: this.#options.listener },
+          (error, answer) => error ? reject(error) : resolve(answer));
     });
   }
 
@@ -126,6 +195,10 @@ class Server extends EventEmitter {
   close(callback) {
     if (callback) this.once('close', callback);
     this.#closing = true;
+    if (this.#waiting !== null) {
+      clearTimeout(this.#waiting);
+      this.#end();
+    }
     this.#handle.cancel();
     return this;
   }
@@ -135,11 +208,11 @@ class Server extends EventEmitter {
     for (const socket of this.#sockets) socket.cancel();
   }
 
-  #receive(answer) {
+  #receive(handle, answer) {
     if (answer.kind === 'offer') {
       this.#open(answer.offer.connection.name);
-    } else {
-      this.#judge(answer.handler_error);
+    } else if (answer.kind === 'handler_error') {
+      this.#judge(handle, answer.handler_error);
     }
   }
 
@@ -173,7 +246,7 @@ class Server extends EventEmitter {
     }
   }
 
-  async #judge({ id, connection, message }) {
+  async #judge(handle, { id, connection, message }) {
     const { onHandlerError } = this.#options;
     let verdict = 'HANDLER_VERDICT_RAISE';
     try {
@@ -182,7 +255,45 @@ class Server extends EventEmitter {
     } catch (error) {
       process.emitWarning(error);
     }
-    this.#handle.write({ verdict: { handler_error_id: id, verdict } });
+    // Who has asked may be lost: then this goes nowhere.
+    handle.write({ verdict: { handler_error_id: id, verdict } });
+  }
+
+  /** The Handle stream has ended, or none could be had. */
+  async #lose(error) {
+    if (this.#closing || (error && hasReason(error, 'LISTENER_CLOSED'))) {
+      return this.#end();
+    }
+    if (error && !LOST.includes(error.code)) return this.#end(error);
+    if (!error && await this.#isClosedForGood()) return this.#end();
+    if (this.#closing) return this.#end();
+    const wait = this.#retry.onEnd();
+    const why = error ? error.message : 'it shuts down';
+    if (wait === null) {
+      return this.#end(error ?? new Error('the daemon has shut down'));
+    }
+    process.emitWarning(`${this.#options.listener}: the daemon was lost ` +
+        `(${why}); trying again in ${Math.round(wait)} ms`, 'PortreeveWarning');
+    this.#waiting = setTimeout(() => {
+      this.#waiting = null;
+      this.#join().then(
+          () => process.emitWarning(
+              `${this.#options.listener}: back`, 'PortreeveWarning'),
+          (failed) => this.#lose(failed));
+    }, wait);
+  }
+
+  /**
+   * Of a stream that ended in order; the daemon's own end closes its listeners,
+   * too.
+   */
+  async #isClosedForGood() {
+    try {
+      const { status } = await this.#getListener();
+      return status.close_cause !== 'CLOSE_CAUSE_SHUTDOWN';
+    } catch (error) {
+      return error.code === grpc.status.NOT_FOUND;
+    }
   }
 
   #end(error) {
@@ -210,7 +321,15 @@ function daemonOf(target) {
  * `options`: target (as the address of a Daemon, or a Daemon), listener (its
  * name or ID), allowHalfOpen (as net.createServer; default: false),
  * onHandlerError(connection, message), where the listener's policy is CALL: its
- * return lets the listener go on, its exception closes it, the default.
+ * return lets the listener go on, its exception closes it, the default;
+ * progressInterval: the daemon gives a sign of life after so many milliseconds
+ * without an offer, 1000 to 3 600 000, default 20 000, null: it does not, so
+ * that proxies that cut idle streams let this one live; retryFor.
+ *
+ * When the daemon is lost or shuts down, its connections are cut, and the
+ * server comes back as soon as the daemon and the listener are there again, with
+ * waits of up to 10 s, for `retryFor` milliseconds, by default for ever; 0: not
+ * at all. Warnings of the process say so, on stderr.
  *
  * What `handler` throws or rejects with is a handler error of the listener,
  * unless the peer has ended or reset the connection; see PortreeveSocket.

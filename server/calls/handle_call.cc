@@ -4,9 +4,11 @@
 #include <boost/asio/bind_executor.hpp>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/api/progress_interval.h"
 
 namespace portreeve::server {
 namespace {
@@ -44,14 +46,25 @@ void HandleCall::OnMessage(grpc::ByteBuffer message) {
 
 absl::Status HandleCall::TakeFirst(const v1::HandleRequest& request) {
   if (!request.has_start()) return NotStart();
-  return Join(request.start().listener());
+  return Join(request.start());
 }
 
-absl::Status HandleCall::Join(const std::string& listener) {
-  const auto id = ParseListenerName(listener, "start.listener");
+absl::Status HandleCall::Join(const v1::HandleRequest::Start& start) {
+  const auto id = ParseListenerName(start.listener(), "start.listener");
   if (!id.ok()) return id.status();
+  std::optional<Duration> progress_interval;
+  if (start.has_progress_interval()) {
+    const auto interval =
+        ProgressInterval(start.progress_interval(), "start.progress_interval");
+    if (!interval.ok()) return interval.status();
+    progress_interval = *interval;
+  }
   auto found = registry_.FindRemote(*id);
   if (!found.ok()) return found.status();
+  if (progress_interval) {
+    progress_.emplace(TimeSource::Of(loop().context()), *progress_interval,
+                      [this] { TellProgress(); });
+  }
   number_ = (*found)->workers().Join(*this);
   listener_ = *std::move(found);
   return absl::OkStatus();
@@ -127,13 +140,31 @@ void HandleCall::Tell(const v1::HandleResponse& response) {
     return;
   }
   unread_bytes_ += bytes;
+  if (progress_) progress_->OnSend();
+  absl::Cleanup undo = [this] {
+    if (progress_) progress_->OnSent();
+  };
   Send(std::move(message), [this, bytes, counts](bool) {
     unread_bytes_ -= bytes;
     if (counts) unread_.Remove(peer_, bytes);
+    if (progress_) progress_->OnSent();
   });
+  std::move(undo).Cancel();
+}
+
+// There is one on its way at most, and then nothing else is.
+void HandleCall::TellProgress() noexcept {
+  try {
+    v1::HandleResponse response;
+    response.mutable_progress();
+    Tell(response);
+  } catch (...) {
+    // Out of memory: the next one comes.
+  }
 }
 
 void HandleCall::Leave() {
+  progress_.reset();
   if (!listener_) return;
   stop_waiting_.emit(asio::cancellation_type::terminal);
   const auto listener = std::move(listener_);

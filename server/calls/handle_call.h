@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "lib/base/time_source.h"
 #include "portreeve/v1/handler.pb.h"
 #include "server/access/audit_log.h"
 #include "server/calls/bidi_call.h"
+#include "server/calls/progress_timer.h"
 #include "server/calls/unread_answers.h"
 #include "server/registry/registry.h"
 #include "server/remote/worker_pool.h"
@@ -45,9 +48,10 @@ class HandleCall final : public BidiCall, private Worker {
 
   // Errors: those of the call.
   absl::Status TakeFirst(const v1::HandleRequest& request);
-  absl::Status Join(const std::string& listener);
+  absl::Status Join(const v1::HandleRequest::Start& start);
   absl::Status TakeLater(const v1::HandleRequest& request);
   void Tell(const v1::HandleResponse& response);
+  void TellProgress() noexcept;
   // Confirms to the client that it is a worker, and awaits the listener's end.
   void Begin();
   void Leave();
@@ -61,6 +65,7 @@ class HandleCall final : public BidiCall, private Worker {
   bool started_ = false;
   size_t unread_bytes_ = 0;  // Of what was told and is not sent yet.
   bool overloaded_ = false;
+  std::optional<ProgressTimer> progress_;   // While it is a worker that asked.
   int64_t number_ = 0;                      // In the listener's pool.
   asio::cancellation_signal stop_waiting_;  // For the listener's end.
 };

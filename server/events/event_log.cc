@@ -84,6 +84,12 @@ std::string EventLog::MakeGap(int64_t first, int64_t last) const {
   return Stamp(std::move(event), last);
 }
 
+std::string EventLog::MakeProgress(int64_t revision) const {
+  v1::Event event;
+  event.mutable_progress();
+  return Stamp(std::move(event), revision);
+}
+
 EventLog::Subscription::Subscription(EventLog& log,
                                      std::function<void()> on_append)
     : log_(log),

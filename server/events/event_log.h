@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <set>
 #include <string>
 
 #include "portreeve/v1/event.pb.h"
 #include "server/events/connection_record.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
+#include "server/events/lost_events.h"
 
 namespace portreeve::server {
 
@@ -69,6 +71,13 @@ class EventLog {
   // Gives an event.  `revision` is one of first_revision() to last_revision().
   EventRing::Entry at(int64_t revision) const { return ring_.at(revision); }
 
+  // Gives whether, from revision `first` to first_revision() - 1, there was an
+  // event that passes a filter (server/events/event_ring.h).
+  bool HasLost(int64_t first, const std::set<std::string>& listeners,
+               const EventKinds& kinds) const {
+    return ring_.HasLost(first, listeners, kinds);
+  }
+
   // Adds at(revision) to `message`, as an element of
   // WatchEventsResponse.events: tag, length, event.
   void AppendTo(std::string& message, int64_t revision) const;
@@ -86,6 +95,10 @@ class EventLog {
   // Gives the event that says that [first, last] are missing, with the revision
   // `last`.
   std::string MakeGap(int64_t first, int64_t last) const;
+
+  // Gives the event that says that the watcher has all up to `revision` behind
+  // it.
+  std::string MakeProgress(int64_t revision) const;
 
   // Calls `on_append` within each append, from now until the Subscription is
   // destroyed.  `on_append` must neither append nor subscribe nor unsubscribe.

@@ -51,6 +51,7 @@ EventRing::Chunk& EventRing::Open() {
     chunk = std::make_unique<Chunk>();
     memory_ += chunk->MemoryUse();
   } else if (last_ % kChunk == 0) {  // Its events are too old to be kept.
+    NoteLost((oldest_chunk_ + 1) * kChunk);
     memory_ -= chunk->MemoryUse();
     chunk->used = 0;
     chunk->listeners.clear();
@@ -79,10 +80,12 @@ void EventRing::ForgetOldest() {
   std::unique_ptr<Chunk>& oldest = At(oldest_chunk_);
   memory_ -= oldest->MemoryUse();
   if (oldest_chunk_ < newest) {
+    NoteLost((oldest_chunk_ + 1) * kChunk);
     oldest.reset();
     ++oldest_chunk_;
     first_ = std::max(first_, oldest_chunk_ * kChunk + 1);
   } else {
+    NoteLost(last_ - 1);
     ForgetAllButNewest(*oldest);
     memory_ += oldest->MemoryUse();
     first_ = last_;
@@ -103,8 +106,33 @@ void EventRing::ForgetAllButNewest(Chunk& chunk) {
   place.listener = 0;
 }
 
+void EventRing::NoteLost(int64_t last) noexcept {
+  for (; noted_ < last; ++noted_) {
+    const Entry entry = EntryOf(noted_ + 1);
+    lost_.Add(noted_ + 1, entry.kind, entry.listener_name);
+  }
+}
+
+bool EventRing::HasLost(int64_t first, const std::set<std::string>& listeners,
+                        const EventKinds& kinds) const {
+  if (lost_.Has(first, listeners, kinds)) return true;
+  const int64_t end = this->first();
+  for (int64_t i = std::max(first, noted_ + 1); i < end; ++i) {
+    const Entry entry = EntryOf(i);
+    if ((kinds.none() || kinds.test(static_cast<size_t>(entry.kind))) &&
+        (listeners.empty() || listeners.count(entry.listener_name) > 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 EventRing::Entry EventRing::at(int64_t number) const {
   PORTREEVE_CHECK(number >= first() && number <= last_);
+  return EntryOf(number);
+}
+
+EventRing::Entry EventRing::EntryOf(int64_t number) const {
   static const std::string* const kNone = new std::string();
   const auto slot = static_cast<size_t>(ChunkOf(number)) % chunks_.size();
   const Chunk& chunk = *chunks_[slot];

@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "portreeve/v1/event.pb.h"
+#include "server/events/lost_events.h"
 
 namespace portreeve::server {
 
@@ -63,8 +65,16 @@ class EventRing {
   // the next Add().
   Entry at(int64_t number) const;
 
-  // Gives the bytes of memory that it holds, roughly: at most `max_bytes`,
-  // unless one event has about as many.
+  // Gives whether an event with a number from `first` to this->first() - 1
+  // passes a filter: is one of `kinds` (none: all) and about one of `listeners`
+  // (none: all, and about none).  Of listeners that have been silent for long
+  // it may say so wrongly (server/events/lost_events.h), but never the
+  // opposite.
+  bool HasLost(int64_t first, const std::set<std::string>& listeners,
+               const EventKinds& kinds) const;
+
+  // Gives the bytes of memory that it holds for events, roughly: at most
+  // `max_bytes`, unless one event has about as many.
   size_t MemoryUse() const { return memory_; }
 
  private:
@@ -91,6 +101,10 @@ class EventRing {
   // newest event.
   void ForgetOldest();
   static void ForgetAllButNewest(Chunk& chunk);
+  // Notes in `lost_` the events up to `last`.
+  void NoteLost(int64_t last) noexcept;
+  // at(), for an event that is not kept any more, too, as long as its place is.
+  Entry EntryOf(int64_t number) const;
   // The chunks are numbered from 0 on.
   static int64_t ChunkOf(int64_t number) { return (number - 1) / kChunk; }
   std::unique_ptr<Chunk>& At(int64_t chunk) {
@@ -103,6 +117,10 @@ class EventRing {
   int64_t first_ = 1;         // The first that did not go early.
   int64_t oldest_chunk_ = 0;  // The oldest that has memory.
   size_t memory_ = 0;
+  // Those that are lost; but the last of them still have their places, and are
+  // not noted yet.
+  LostEvents lost_;
+  int64_t noted_ = 0;
   // There is one more than the capacity needs, since the oldest is in use in
   // part.  Each is null until it is needed.
   std::vector<std::unique_ptr<Chunk>> chunks_;

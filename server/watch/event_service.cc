@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
 #include "server/api/errors.h"
+#include "server/api/progress_interval.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/refused_call.h"
 #include "server/calls/unary.h"
@@ -67,14 +68,21 @@ EventService::Stream* EventService::WatchEvents(
   if (!filter.ok()) return refuse(filter.status());
   const auto checked = CheckStart(request, log_.instance_id());
   if (!checked.ok()) return refuse(checked);
+  std::optional<Duration> progress_interval;
+  if (request.has_progress_interval()) {
+    const auto interval =
+        ProgressInterval(request.progress_interval(), "progress_interval");
+    if (!interval.ok()) return refuse(interval.status());
+    progress_interval = *interval;
+  }
   auto on_done = [this](WatchCall* stream) { calls_.Remove(stream); };
   const WatchCall::Shared shared{loop_, log_, schedule_, unread_};
   auto stream =
       std::make_shared<WatchCall>(shared, *context, std::move(on_done));
   loop_.Post([this, stream, filter = *std::move(filter),
-              request = std::move(request)] {
+              request = std::move(request), progress_interval] {
     try {
-      Start(stream, filter, request);
+      Start(stream, filter, request, progress_interval);
     } catch (...) {
       stream->Close(ToGrpcOrLess(AnswerToException()));
     }
@@ -84,15 +92,19 @@ EventService::Stream* EventService::WatchEvents(
 
 void EventService::Start(const std::shared_ptr<WatchCall>& stream,
                          const WatchFilter& filter,
-                         const v1::WatchEventsRequest& request) {
+                         const v1::WatchEventsRequest& request,
+                         std::optional<Duration> progress_interval) {
   if (!calls_.Add(stream)) return;
   const auto first = FirstRevision(request);
   if (!first.ok()) return stream->Close(ToGrpc(first.status()));
-  EventMessages snapshot;
+  WatchCall::Wish wish;
+  wish.events = filters_.Of(filter);
+  wish.first = *first;
   if (request.initial_snapshot()) {
-    snapshot = TakeSnapshot(registry_, log_, filter);
+    wish.snapshot = TakeSnapshot(registry_, log_, filter);
   }
-  stream->Start(filters_.Of(filter), *first, std::move(snapshot));
+  wish.progress_interval = progress_interval;
+  stream->Start(std::move(wish));
 }
 
 absl::StatusOr<int64_t> EventService::FirstRevision(

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
 #include "lib/base/loop.h"
+#include "lib/base/time_source.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "server/access/gate.h"
 #include "server/calls/open_calls.h"
@@ -52,7 +54,8 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
 
  private:
   void Start(const std::shared_ptr<WatchCall>& stream,
-             const WatchFilter& filter, const v1::WatchEventsRequest& request);
+             const WatchFilter& filter, const v1::WatchEventsRequest& request,
+             std::optional<Duration> progress_interval);
   // The first revision that the watcher gets, after a snapshot.
   // Errors: REVISION_UNKNOWN.
   absl::StatusOr<int64_t> FirstRevision(

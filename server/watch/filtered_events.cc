@@ -33,7 +33,10 @@ FilteredEvents::Batch FilteredEvents::Make(int64_t first) const {
   std::string message;
   if (first < log_.first_revision()) {
     batch.end = log_.first_revision();
-    message = log_.MakeGap(first, batch.end - 1);
+    // What the filter keeps out is not missing.
+    if (log_.HasLost(first, filter_.listeners, filter_.kinds)) {
+      message = log_.MakeGap(first, batch.end - 1);
+    }
   }
   const int64_t last = std::min(log_.last_revision(), batch.end + kMaxScan - 1);
   for (; batch.end <= last; ++batch.end) {

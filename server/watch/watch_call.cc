@@ -28,19 +28,26 @@ WatchCall::WatchCall(const Shared& shared,
       connection_(ConnectionOf(context)),
       on_done_(std::move(on_done)) {}
 
-void WatchCall::Start(std::shared_ptr<FilteredEvents> events, int64_t first,
-                      EventMessages snapshot) {
+void WatchCall::Start(Wish wish) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
-  PORTREEVE_CHECK(first <= shared_.log.last_revision() + 1);
-  if (const size_t bytes = SizeOf(snapshot); bytes > 0) {
+  PORTREEVE_CHECK(wish.first <= shared_.log.last_revision() + 1);
+  if (const size_t bytes = SizeOf(wish.snapshot); bytes > 0) {
     if (!shared_.unread.TryAdd(peer_, bytes)) {
       return Close(ToGrpc(TooMuchUnread()));
     }
     snapshot_bytes_ = bytes;
   }
-  events_ = std::move(events);
-  next_ = first;
-  snapshot_ = std::move(snapshot);
+  if (wish.progress_interval) {
+    progress_.emplace(TimeSource::Of(shared_.loop.context()),
+                      *wish.progress_interval, [this] {
+                        silent_ = true;
+                        PumpLater();
+                      });
+    if (wish.snapshot.empty()) catch_up_to_ = shared_.log.last_revision();
+  }
+  events_ = std::move(wish.events);
+  next_ = wish.first;
+  snapshot_ = std::move(wish.snapshot);
   StartSendInitialMetadata();
   Continue();
 }
@@ -56,6 +63,7 @@ void WatchCall::Close(const grpc::Status& status) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (!status_) status_ = status;
   shared_.schedule.Forget(*this);
+  progress_.reset();
   UncountSnapshot(SizeOf(snapshot_));
   snapshot_.clear();
   FinishIfIdle();
@@ -65,6 +73,7 @@ void WatchCall::OnWriteDone(bool ok) {
   shared_.loop.Post([this, ok] {
     write_in_flight_ = false;
     message_.Clear();
+    if (progress_) progress_->OnSent();
     UncountSnapshot(snapshot_bytes_ - SizeOf(snapshot_));
     if (!ok) Close(grpc::Status::CANCELLED);
     if (status_) return FinishIfIdle();
@@ -84,7 +93,9 @@ void WatchCall::OnDone() {
 // Looks together with the others, unless there is much to send.
 void WatchCall::Continue() {
   const int64_t behind = shared_.log.last_revision() - next_ + 1;
-  if (ending_ || !snapshot_.empty() || behind >= WatchSchedule::kManyEvents) {
+  const bool has_caught_up = catch_up_to_ && next_ > *catch_up_to_;
+  if (ending_ || !snapshot_.empty() || has_caught_up ||
+      behind >= WatchSchedule::kManyEvents) {
     PumpLater();
   } else {
     shared_.schedule.Wait(*this);
@@ -117,12 +128,17 @@ void WatchCall::Pump() {
 void WatchCall::Send(const Message& message) {
   message_ = grpc::ByteBuffer(message.data(), message.size());
   write_in_flight_ = true;
+  if (progress_) progress_->OnSend();
   if (connection_ != nullptr) connection_->AddSent();
   StartWrite(&message_);
 }
 
 WatchCall::Message WatchCall::TakeMessage() {
-  if (snapshot_.empty()) return TakeEvents();
+  if (snapshot_.empty()) {
+    Message message = TakeEvents();
+    if (progress_) AddProgress(message);
+    return message;
+  }
   Message message = {grpc::Slice(snapshot_.front())};
   snapshot_.pop_front();
   return message;
@@ -142,6 +158,14 @@ WatchCall::Message WatchCall::TakeEvents() {
     next_ = batch.end;
   }
   return message;
+}
+
+void WatchCall::AddProgress(Message& message) {
+  const bool was_silent = std::exchange(silent_, false) && message.empty();
+  const bool has_caught_up = catch_up_to_ && next_ > *catch_up_to_;
+  if (!was_silent && !has_caught_up) return;
+  if (has_caught_up) catch_up_to_.reset();
+  message.push_back(grpc::Slice(shared_.log.MakeProgress(next_ - 1)));
 }
 
 void WatchCall::UncountSnapshot(size_t bytes) {

@@ -16,7 +16,9 @@
 #include <vector>
 
 #include "lib/base/loop.h"
+#include "lib/base/time_source.h"
 #include "server/calls/open_calls.h"
+#include "server/calls/progress_timer.h"
 #include "server/calls/unread_answers.h"
 #include "server/control/control_connection.h"
 #include "server/events/event_log.h"
@@ -53,11 +55,20 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   WatchCall(const Shared& shared, const grpc::CallbackServerContext& context,
             std::function<void(WatchCall*)> on_done);
 
-  // Sends initial metadata, `snapshot`, and every one of `events` from revision
-  // `first` on, which is at most the log's last + 1.  Where there is no room
-  // for the snapshot it closes with OVERLOADED instead. Threads: loop thread.
-  void Start(std::shared_ptr<FilteredEvents> events, int64_t first,
-             EventMessages snapshot);
+  // What the client has asked for.
+  struct Wish {
+    std::shared_ptr<FilteredEvents> events;
+    int64_t first = 0;  // At most the log's last revision + 1.
+    EventMessages snapshot;
+    // After so long a silence it gets `progress`, and once it has all that
+    // there was at the start; but a snapshot says that by itself.
+    std::optional<Duration> progress_interval;
+  };
+
+  // Sends initial metadata, the snapshot, and every one of the events from
+  // revision `first` on.  Where there is no room for the snapshot it closes
+  // with OVERLOADED instead. Threads: loop thread.
+  void Start(Wish wish);
 
   // Ends the call with OK, once the events of the log until now are sent; with
   // SHUTTING_DOWN before Start().  Idempotent.  Loop thread.
@@ -85,6 +96,8 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // The next of the snapshot, or the next events.
   Message TakeMessage();
   Message TakeEvents();
+  // Adds `progress` if it is due.
+  void AddProgress(Message& message);
   bool AtEnd() const {
     return snapshot_.empty() && next_ > shared_.log.last_revision();
   }
@@ -103,6 +116,10 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   size_t snapshot_bytes_ =
       0;              // That are counted: these, and the one in flight.
   int64_t next_ = 0;  // The revision to look at next.
+  std::optional<ProgressTimer> progress_;  // If it was asked for.
+  bool silent_ = false;                    // For too long.
+  // To be told when all up to here is behind it; none once that is done.
+  std::optional<int64_t> catch_up_to_;
   bool pump_posted_ = false;
   bool write_in_flight_ = false;
   bool ending_ = false;

@@ -2,12 +2,12 @@
 #ifndef PORTREEVE_SERVER_WATCH_WATCH_FILTER_H_
 #define PORTREEVE_SERVER_WATCH_WATCH_FILTER_H_
 
-#include <bitset>
 #include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "portreeve/v1/event.pb.h"
+#include "server/events/lost_events.h"
 
 namespace portreeve::server {
 
@@ -16,7 +16,7 @@ struct WatchFilter {
   static constexpr int kMaxListeners = 1000;
 
   std::set<std::string> listeners;  // Names; empty: all, and dialled ones.
-  std::bitset<v1::EventKind_ARRAYSIZE> kinds;  // None: all.
+  EventKinds kinds;                 // None: all.
 
   // `listener_name` is that of the listener that the event is about, and empty
   // for dialled connections.

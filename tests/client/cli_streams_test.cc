@@ -358,14 +358,15 @@ TEST_F(CliStreamsTest, WatchSaysWhereItBegins) {
     events.SendInitialMetadata();
     return Status::OK;
   });
-  EXPECT_EQ(
-      Run({"watch", "--from-revision", "9000000000", "--instance-id", "abc"}),
-      ExitStatus::kDone);
-  EXPECT_EQ(Run({"watch", "--snapshot"}), ExitStatus::kDone);
+  EXPECT_EQ(Run({"watch", "--from-revision", "9000000000", "--instance-id",
+                 "abc", "--retry-for", "0s", "--progress-interval", "off"}),
+            ExitStatus::kUnreachable);
+  EXPECT_EQ(Run({"watch", "--snapshot", "--retry-for", "0s"}),
+            ExitStatus::kUnreachable);
   EXPECT_EQ(daemon_.watch_events.requests()[0].ShortDebugString(),
             "start_revision: 9000000000 instance_id: \"abc\"");
   EXPECT_EQ(daemon_.watch_events.requests()[1].ShortDebugString(),
-            "initial_snapshot: true");
+            "initial_snapshot: true progress_interval { seconds: 20 }");
   EXPECT_EQ(Run({"watch", "--snapshot", "--from-revision", "1"}),
             ExitStatus::kUsage);
   EXPECT_EQ(err(),
@@ -386,10 +387,94 @@ TEST_F(CliStreamsTest, WatchTellsOfGapsAndSnapshots) {
     events.Write(burst);
     return Status::OK;
   });
-  EXPECT_EQ(Run({"watch", "--snapshot"}), ExitStatus::kDone);
+  EXPECT_EQ(Run({"watch", "--snapshot", "--retry-for", "0s"}),
+            ExitStatus::kUnreachable);
   EXPECT_EQ(out(),
             "0 1970-01-01T00:00:00.000Z snapshot_done -\n"
             "9 1970-01-01T00:00:00.000Z gap - first=7 last=9 count=3\n");
+}
+
+// One event of revision `revision`, and then the end.
+void Tell(FakeDaemon::Events& events, int64_t revision) {
+  v1::WatchEventsResponse response;
+  v1::Event& event = *response.add_events();
+  event.set_revision(revision);
+  event.set_instance_id(revision < 10 ? "one" : "two");
+  event.mutable_limit_reached();
+  v1::Event& progress = *response.add_events();
+  progress = event;
+  progress.set_revision(revision + 1);
+  progress.mutable_progress();
+  events.Write(response);
+}
+
+TEST_F(CliStreamsTest, WatchGoesOnBehindWhatItKnows) {
+  int call = 0;
+  daemon_.watch_events.set_answer(
+      [&call](const auto&, FakeDaemon::Events& events) {
+        switch (++call) {
+          case 1:  // A proxy cuts it.
+            Tell(events, 5);
+            return Status(grpc::StatusCode::INTERNAL, "cut");
+          case 2:  // The daemon ends.
+            Tell(events, 8);
+            return Status::OK;
+          case 3:
+            return Refusal(grpc::StatusCode::FAILED_PRECONDITION, "another",
+                           "INSTANCE_CHANGED");
+          case 4:
+            Tell(events, 11);
+            return Status(grpc::StatusCode::UNAVAILABLE, "cut");
+          default:
+            return Refusal(grpc::StatusCode::PERMISSION_DENIED, "no more",
+                           "ROLE_REQUIRED");
+        }
+      });
+  daemon_.get_listener.set_answer([](const auto&, auto&) {
+    return Refusal(grpc::StatusCode::NOT_FOUND, "none", "NOT_FOUND");
+  });
+  EXPECT_EQ(Run({"watch", "--listener", "a", "--progress-interval", "1m"}),
+            ExitStatus::kRefused);
+  const std::string same =
+      "listeners: \"listeners/a\" progress_interval { seconds: 60 }";
+  const auto requests = daemon_.watch_events.requests();
+  ASSERT_EQ(requests.size(), 5u);
+  EXPECT_EQ(requests[0].ShortDebugString(), same);
+  EXPECT_EQ(requests[1].ShortDebugString(),
+            "start_revision: 7 instance_id: \"one\" " + same);
+  EXPECT_EQ(requests[2].ShortDebugString(),
+            "start_revision: 10 instance_id: \"one\" " + same);
+  EXPECT_EQ(requests[3].ShortDebugString(), "start_revision: 1 " + same);
+  EXPECT_EQ(requests[4].ShortDebugString(),
+            "start_revision: 13 instance_id: \"two\" " + same);
+  EXPECT_EQ(out(),
+            "5 1970-01-01T00:00:00.000Z limit_reached  limit=0\n"
+            "8 1970-01-01T00:00:00.000Z limit_reached  limit=0\n"
+            "11 1970-01-01T00:00:00.000Z limit_reached  limit=0\n");
+  EXPECT_EQ(err(),
+            "portreeve: watching " + daemon_.address() +
+                "\n"
+                "portreeve: watch: there is no listeners/a; waiting for one\n"
+                "portreeve: watch: lost (cut); trying again\n"
+                "portreeve: watch: back: watching on\n"
+                "portreeve: watch: lost (it shuts down); trying again\n"
+                "portreeve: watch: the daemon was started anew: revisions "
+                "begin at 1 again\n"
+                "portreeve: watch: back: watching on\n"
+                "portreeve: watch: there is no listeners/a; waiting for one\n"
+                "portreeve: watch: lost (cut); trying again\n"
+                "portreeve: watch: ROLE_REQUIRED: no more; show a certificate "
+                "(--tls-cert) that the daemon's --policy file gives that role, "
+                "or ask its operator\n");
+}
+
+TEST_F(CliStreamsTest, WhereTheDaemonNeverWasNothingIsTriedAgain) {
+  for (const Arguments& verb : {Arguments{"watch"}, Arguments{"attach", "a"}}) {
+    EXPECT_EQ(Run(verb, {.server = "tcp:127.0.0.1:1", .directory = "/"}),
+              ExitStatus::kUnreachable);
+  }
+  EXPECT_EQ(Run({"watch", "--retry-for", "-1s"}), ExitStatus::kUsage);
+  EXPECT_EQ(Run({"watch", "--progress-interval", "never"}), ExitStatus::kUsage);
 }
 
 TEST_F(CliStreamsTest, TlsFlagsThatDoNotGoTogetherAreWrongUsage) {

@@ -310,23 +310,30 @@ Status TwoBursts(const v1::WatchEventsRequest&, FakeDaemon::Events& events) {
 
 TEST_F(CliTest, WatchPrintsALineForEachEventAndFlushesIt) {
   daemon_.watch_events.set_answer(TwoBursts);
-  EXPECT_EQ(Run({"watch", "--listener", "a", "--listener", "listeners/b",
-                 "--kind", "gap", "--kind", "listener_created"}),
-            ExitStatus::kDone);
+  EXPECT_EQ(
+      Run({"watch", "--listener", "a", "--listener", "listeners/b", "--kind",
+           "gap", "--kind", "listener_created", "--retry-for", "0s"}),
+      ExitStatus::kUnreachable);
   const std::string line = "0 1970-01-01T00:00:00.000Z snapshot_done -\n";
   EXPECT_EQ(out(), line + line + line);
   EXPECT_EQ(out_.flushes(), 3);
   EXPECT_EQ(err(), absl::StrCat("portreeve: watching ", daemon_.address(),
-                                "\nportreeve: watch: ended by the daemon, "
-                                "which shuts down\n"));
+                                "\nportreeve: watch: no connection to a daemon "
+                                "at ",
+                                daemon_.address(),
+                                " (it shuts down); start one with portreeved, "
+                                "or point to it with --server or "
+                                "PORTREEVE_SERVER\n"));
   EXPECT_EQ(daemon_.watch_events.requests()[0].ShortDebugString(),
             "listeners: \"listeners/a\" listeners: \"listeners/b\" kinds: "
-            "EVENT_KIND_GAP kinds: EVENT_KIND_LISTENER_CREATED");
+            "EVENT_KIND_GAP kinds: EVENT_KIND_LISTENER_CREATED "
+            "progress_interval { seconds: 20 }");
 }
 
 TEST_F(CliTest, WatchPrintsAnObjectALine) {
   daemon_.watch_events.set_answer(TwoBursts);
-  EXPECT_EQ(Run({"watch", "-o", "json"}), ExitStatus::kDone);
+  EXPECT_EQ(Run({"watch", "-o", "json", "--retry-for", "0s"}),
+            ExitStatus::kUnreachable);
   const std::string line =
       "{\"revision\":\"0\",\"instanceId\":\"\",\"snapshotDone\":{}}\n";
   EXPECT_EQ(out(), line + line + line);

@@ -70,11 +70,11 @@ class Process:
 
 
 class Daemon(Process):
-    """A portreeved on a port of the OS."""
+    """A portreeved on a port of the OS, or at the target of an earlier one."""
 
-    def __init__(self, **more):
+    def __init__(self, target="127.0.0.1:0", **more):
         super().__init__(
-            ["server/portreeved", "--control", "tcp:127.0.0.1:0"], **more)
+            ["server/portreeved", "--control", f"tcp:{target}"], **more)
         self.target = self.line("portreeved: control tcp:")
         self.line("portreeved: ready")
         self.channel = grpc.insecure_channel(self.target)

@@ -54,10 +54,29 @@ class ServerTest(unittest.TestCase):
         self.assertEqual(peer.read(1), b"")
         self.assertEqual(worker.process.wait(TIMEOUT), 0)
 
-    def test_ends_with_its_daemon(self):
-        worker = self.worker()
-        self.daemon.kill()
-        self.assertEqual(worker.process.wait(TIMEOUT), 1)
+    def test_ends_with_its_daemon_if_it_is_to(self):
+        for ending in signal.SIGKILL, signal.SIGTERM:
+            with self.subTest(ending=ending):
+                worker = self.enterContext(
+                    Worker("worker", self.daemon, "a", RETRY_FOR="0"))
+                self.daemon.process.send_signal(ending)
+                self.assertEqual(worker.process.wait(TIMEOUT), 1)
+                self.daemon.process.wait(TIMEOUT)
+                self.setUp()
+
+    def test_comes_back_to_the_next_daemon(self):
+        for ending in signal.SIGKILL, signal.SIGTERM:
+            with self.subTest(ending=ending):
+                worker = self.worker()
+                self.daemon.process.send_signal(ending)
+                self.daemon.process.wait(TIMEOUT)
+                self.daemon = self.enterContext(
+                    Daemon(target=self.daemon.target))
+                # It has found none until now.
+                self.address = self.daemon.create("a")
+                self.assertEqual(self.peer().echo(b"again"), b"again")
+                worker.process.send_signal(signal.SIGINT)
+                worker.process.wait(TIMEOUT)
 
     def test_refused(self):
         self.close_listener()

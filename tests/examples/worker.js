@@ -233,7 +233,10 @@ function onHandlerError(connection, message) {
 
 async function main() {
   const allowHalfOpen = process.env.HALF_OPEN !== 'no';
-  const options = { target, listener, allowHalfOpen, onHandlerError };
+  const { RETRY_FOR } = process.env;
+  const retryFor = RETRY_FOR && 1000 * RETRY_FOR;
+  const options =
+      { target, listener, allowHalfOpen, onHandlerError, retryFor };
   await portreeve.serve(options, handle);
   console.log('serving');
 }

@@ -3,6 +3,7 @@
     worker.py LISTENER DAEMON
 
 What only the worker can see it prints, as a line "report JSON".
+RETRY_FOR in the environment is how long it tries again, in seconds.
 VERDICT=return in the environment lets the listener go on after an error.
 """
 
@@ -17,6 +18,7 @@ sys.path.insert(0, os.environ["EXAMPLES_PYTHON"])
 import portreeve
 
 CHUNK = bytes(64 * 1024)
+RETRY_FOR = float(os.environ["RETRY_FOR"]) if "RETRY_FOR" in os.environ else None
 # As Node names them.
 CODES = {ConnectionResetError: "ECONNRESET",
          ConnectionAbortedError: "ECONNABORTED"}
@@ -225,7 +227,8 @@ async def main(listener, daemon):
     go = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     async with await portreeve.serve(channel, listener, handle,
-                                     on_handler_error=judge) as server:
+                                     on_handler_error=judge,
+                                     retry_for=RETRY_FOR) as server:
         print("serving", flush=True)
         await server.serve_forever()
 

@@ -150,18 +150,19 @@ TEST_F(CliStreamsTest, WatchFromTheFirstRevisionTellsAllThatWas) {
         0);
     EXPECT_EQ(worker.WaitForExit(), 0);
   }
-  CliProcess all(With({"watch", "--from-revision", "1", "--listener", "web"}));
+  CliProcess all(With({"watch", "--from-revision", "1", "--listener", "web",
+                       "--retry-for", "0s"}));
   ASSERT_TRUE(all.WaitForNote("watching"));
-  CliProcess snapshot(With({"watch", "--snapshot"}));
+  CliProcess snapshot(With({"watch", "--snapshot", "--retry-for", "0s"}));
   ASSERT_TRUE(snapshot.WaitForNote("watching"));
   daemon_.Signal(SIGTERM);
   EXPECT_EQ(daemon_.WaitForExit(), 0);
-  EXPECT_EQ(all.WaitForExit(), 0);
+  EXPECT_EQ(all.WaitForExit(), 3);
   EXPECT_EQ(Kinds(all.output()),
             (Words{"listener_created", "connection_accepted",
                    "connection_closed", "listener_close_started",
                    "listener_close_finished", "listener_handlers_determined"}));
-  EXPECT_EQ(snapshot.WaitForExit(), 0);
+  EXPECT_EQ(snapshot.WaitForExit(), 3);
   EXPECT_EQ(Kinds(snapshot.output()),
             (Words{"listener_created", "snapshot_done"}));
 }

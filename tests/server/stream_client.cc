@@ -176,6 +176,11 @@ v1::Connection WorkerCall::ReadOffer() {
   return response.offer().connection();
 }
 
+void WorkerCall::ReadProgress() {
+  const v1::HandleResponse response = Read();
+  EXPECT_TRUE(response.has_progress()) << response.ShortDebugString();
+}
+
 v1::HandleResponse::HandlerError WorkerCall::ReadQuestion() {
   const v1::HandleResponse response = Read();
   EXPECT_TRUE(response.has_handler_error()) << response.ShortDebugString();

@@ -81,6 +81,8 @@ class WorkerCall {
   v1::Connection ReadOffer();
   // Its name.
   std::string ReadOffered() { return ReadOffer().name(); }
+  // The next message, which must be a sign of life.
+  void ReadProgress();
   // The next message, which must be a question.
   v1::HandleResponse::HandlerError ReadQuestion();
 

@@ -70,12 +70,17 @@ class Tour:
         script.write_text(block)
         self.watch = subprocess.Popen(
             ["bash", script], cwd=self.folder, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True)
         assert "watching" in self.watch.stderr.readline()
 
     def end(self):
         """Ctrl-C on the daemon: what the watch had to say, and the status."""
         self.daemon.send_signal(signal.SIGINT)
+        # The watch would go on with the next daemon.
+        while "lost" not in (line := self.watch.stderr.readline()):
+            assert line, "the watch has ended"
+        os.killpg(self.watch.pid, signal.SIGINT)
         events = self.watch.stdout.read()
         self.watch.wait()
         return events, self.daemon.wait()

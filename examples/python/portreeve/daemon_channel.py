@@ -9,7 +9,13 @@ from portreeve.text import target
 _DEFAULT_SERVER = "tcp:127.0.0.1:50051"
 
 # A window that grows would only move bytes from the peers into this process.
-_OPTIONS = [("grpc.http2.bdp_probe", 0)]
+_OPTIONS = [
+    ("grpc.http2.bdp_probe", 0),
+    # How long calls fail at once after a connection could not be made: shorter
+    # than the waits of Retry.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
 
 
 def channel(address=None):

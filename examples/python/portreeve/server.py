@@ -1,19 +1,32 @@
 """A worker of a listener, in the shape of asyncio.start_server()."""
 
 import asyncio
+import contextlib
+import logging
 
 import grpc
 
 from portreeve.daemon_channel import channel
+from portreeve.retry import Retry
 from portreeve.text import listener_name
 from portreeve.transport import make_streams, open_stream
 from portreeve.v1 import connection_pb2_grpc
 from portreeve.v1 import handler_pb2, handler_pb2_grpc
 from portreeve.v1 import listener_pb2, listener_pb2_grpc
 
+# With these a stream ends that was lost, on the way or with its daemon. A
+# listener that is not there once it has been there is waited for, too.
+_LOST = (grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED,
+         grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL,
+         grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED,
+         grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN)
+
+# Python prints warnings of a logger that nobody has set up on stderr.
+_log = logging.getLogger("portreeve")
+
 
 async def serve(target, listener, callback, *, on_handler_error=None,
-                limit=64 * 1024):
+                limit=64 * 1024, progress_interval=20, retry_for=None):
     """Serves connections of a listener whose handler is `remote`.
 
     `target` is the address that channel() takes, None included, or a
@@ -29,10 +42,18 @@ async def serve(target, listener, callback, *, on_handler_error=None,
     CALL, may be a coroutine function: its return lets the listener go on, its
     exception closes it, which is the default.
 
+    The daemon gives a sign of life after `progress_interval` seconds without an
+    offer, 1 to 3600, so that proxies that cut idle streams let this one live;
+    None: it does not. When the daemon is lost or shuts down, its connections are
+    cut, and the Server comes back as soon as the daemon and the listener are
+    there again, with waits of up to 10 s, for `retry_for` seconds; None: for
+    ever; 0: not at all. The logger "portreeve" says so, by default on stderr.
+
     Returns a Server once connections are offered to it. Raises
-    grpc.aio.AioRpcError where the daemon refuses.
+    grpc.aio.AioRpcError where the daemon refuses, or is not there.
     """
-    server = Server(target, listener, callback, on_handler_error, limit)
+    server = Server(target, listener, callback, on_handler_error, limit,
+                    progress_interval, retry_for)
     await server._start()
     return server
 
@@ -43,7 +64,8 @@ class Server:
     `async with` closes it at the end, and waits for the handlers.
     """
 
-    def __init__(self, target, listener, callback, on_handler_error, limit):
+    def __init__(self, target, listener, callback, on_handler_error, limit,
+                 progress_interval, retry_for):
         self._name = listener_name(listener)
         is_address = target is None or isinstance(target, str)
         self._own_channel = channel(target) if is_address else None
@@ -52,6 +74,15 @@ class Server:
         self._callback = callback
         self._on_handler_error = on_handler_error
         self._limit = limit
+        self._start_message = {"listener": listener}
+        if progress_interval is not None:
+            seconds = int(progress_interval)
+            self._start_message["progress_interval"] = {
+                "seconds": seconds,
+                "nanos": int((progress_interval - seconds) * 1e9),
+            }
+        self._retry = Retry(retry_for)
+        self._stop = asyncio.Event()
         self._tasks = set()
         self._verdicts = asyncio.Lock()  # One write at a time.
         self._handle = None
@@ -60,23 +91,35 @@ class Server:
         self.listener = None  # The Listener, as it was when serving began.
 
     async def _start(self):
+        try:
+            await self._join()
+        except BaseException:
+            await self._close_channel()
+            raise
+        self._offers = asyncio.create_task(self._take_offers())
+
+    async def _join(self):
+        """Becomes a worker of the listener."""
         stub = handler_pb2_grpc.HandlerServiceStub(self._channel)
         self._handle = stub.Handle()
         try:
-            await self._handle.write(handler_pb2.HandleRequest(
-                start={"listener": self._name}))
+            with contextlib.suppress(asyncio.InvalidStateError):
+                await self._handle.write(handler_pb2.HandleRequest(
+                    start=self._start_message))
             await self._handle.initial_metadata()
             # A refusal has arrived before the answer to a later request.
-            self.listener = await listener_pb2_grpc.ListenerServiceStub(
-                self._channel).GetListener(
-                    listener_pb2.GetListenerRequest(name=self._name))
+            self.listener = await self._get_listener()
             if self._handle.done():
                 await self._handle.read()  # Raises.
         except BaseException:
             self._handle.cancel()
-            await self._close_channel()
             raise
-        self._offers = asyncio.create_task(self._take_offers())
+        self._retry.on_start()
+
+    async def _get_listener(self):
+        return await listener_pb2_grpc.ListenerServiceStub(
+            self._channel).GetListener(
+                listener_pb2.GetListenerRequest(name=self._name))
 
     @property
     def address(self):
@@ -91,8 +134,9 @@ class Server:
 
     async def serve_forever(self):
         """Returns when the daemon says that the listener and its handlers have
-        ended. Raises grpc.aio.AioRpcError where the daemon is lost. Cancelled,
-        it resets the connections.
+        ended. Raises grpc.aio.AioRpcError or ConnectionError where the daemon
+        has been lost for `retry_for`, or refuses when it is back. Cancelled, it
+        resets the connections.
         """
         try:
             await asyncio.shield(self._offers)
@@ -106,6 +150,7 @@ class Server:
     def close(self):
         """Takes no more connections; those that there are live on."""
         self._closed = True
+        self._stop.set()
         self._handle.cancel()
 
     def abort_clients(self):
@@ -133,14 +178,57 @@ class Server:
 
     async def _take_offers(self):
         try:
-            while (answer := await self._handle.read()) is not grpc.aio.EOF:
-                if answer.WhichOneof("kind") == "offer":
-                    self._run(self._serve(answer.offer.connection.name))
-                else:
-                    self._run(self._judge(answer.handler_error))
+            while not await self._take_offers_once():
+                if self._closed:
+                    return
         except (asyncio.CancelledError, grpc.aio.AioRpcError):
             if not self._closed:
                 raise
+
+    async def _take_offers_once(self):
+        """With one Handle stream, and then a new one; True: that was all."""
+        lost = None
+        try:
+            if self._handle.done():  # It was lost.
+                await self._join()
+                _log.warning("%s: back", self._name)
+            while (answer := await self._handle.read()) is not grpc.aio.EOF:
+                self._take(answer)
+            if await self._is_closed_for_good():
+                return True
+        except grpc.aio.AioRpcError as error:
+            if self._closed or error.code() not in _LOST:
+                if _has_reason(error, b"LISTENER_CLOSED"):
+                    return True  # While nobody was there to be told.
+                raise
+            lost = error
+        wait = self._retry.on_end()
+        if wait is None:
+            raise lost or ConnectionError("the daemon has shut down")
+        _log.warning("%s: the daemon was lost (%s); trying again in %.1f s",
+                     self._name, lost.details() if lost else "it shuts down",
+                     wait)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), wait)
+        return False
+
+    def _take(self, answer):
+        kind = answer.WhichOneof("kind")
+        if kind == "offer":
+            self._run(self._serve(answer.offer.connection.name))
+        elif kind == "handler_error":
+            self._run(self._judge(self._handle, answer.handler_error))
+
+    async def _is_closed_for_good(self):
+        """Of a stream that ended in order; the daemon's own end closes its
+        listeners, too.
+        """
+        try:
+            listener = await self._get_listener()
+        except grpc.aio.AioRpcError as error:
+            return error.code() == grpc.StatusCode.NOT_FOUND
+        return (listener.status.close_cause !=
+                listener_pb2.CLOSE_CAUSE_SHUTDOWN)
 
     def _run(self, coroutine):
         task = asyncio.create_task(coroutine)
@@ -176,7 +264,7 @@ class Server:
             "transport": transport,
         })
 
-    async def _judge(self, error):
+    async def _judge(self, handle, error):
         verdict = handler_pb2.HANDLER_VERDICT_RAISE
         if self._on_handler_error is not None:
             try:
@@ -190,10 +278,19 @@ class Server:
                     "exception": raised,
                 })
         async with self._verdicts:
-            await self._handle.write(handler_pb2.HandleRequest(verdict={
-                "handler_error_id": error.id,
-                "verdict": verdict,
-            }))
+            # Who has asked may be lost.
+            with contextlib.suppress(grpc.aio.AioRpcError,
+                                     asyncio.InvalidStateError):
+                await handle.write(handler_pb2.HandleRequest(verdict={
+                    "handler_error_id": error.id,
+                    "verdict": verdict,
+                }))
+
+
+def _has_reason(error, reason):
+    """Whether the daemon's details have it."""
+    return any(key == "grpc-status-details-bin" and reason in value
+               for key, value in error.trailing_metadata() or ())
 
 
 def _handlers_own(error, reader, transport):

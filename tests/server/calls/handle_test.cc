@@ -95,6 +95,35 @@ TEST_F(HandleTest, WithoutAWorkerConnectionsAreDroppedAllTheSame) {
   EXPECT_EQ(Get("listeners/remote").status().dropped_total(), 2);
 }
 
+// A worker with a progress_interval.
+v1::HandleRequest StartWithProgress(int64_t seconds, int32_t nanos = 0) {
+  v1::HandleRequest first;
+  first.mutable_start()->set_listener("listeners/remote");
+  auto& interval = *first.mutable_start()->mutable_progress_interval();
+  interval.set_seconds(seconds);
+  interval.set_nanos(nanos);
+  return first;
+}
+
+TEST_F(HandleTest, AWorkerThatAsksGetsASignOfLifeAfterEachSilence) {
+  const int port = CreateWithoutWorker();
+  WorkerCall worker(handlers(), StartWithProgress(1));
+  for (int i = 0; i < 3; ++i) worker.ReadProgress();
+  WorkerCall seldom(handlers(), StartWithProgress(3600));
+  worker.Cancel();
+  worker.Rest();
+  PlainClient peer(port);
+  seldom.ReadOffered();
+}
+
+TEST_F(HandleTest, ProgressIntervalHasLimits) {
+  CreateWithoutWorker();
+  const std::string refused = "3 / INVALID_FIELD / start.progress_interval";
+  EXPECT_EQ(RefusalOfFirst(StartWithProgress(0)), refused);
+  EXPECT_EQ(RefusalOfFirst(StartWithProgress(0, 999'999'999)), refused);
+  EXPECT_EQ(RefusalOfFirst(StartWithProgress(3600, 1)), refused);
+}
+
 TEST_F(HandleTest, AnOfferTellsTheConnection) {
   CreateRemote();
   PlainClient peer(port());
