@@ -5,7 +5,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "lib/lane/lane.h"
@@ -137,16 +136,6 @@ class NoMemoryTest : public LoopFixture,
   DescriptorBudget budget_{kBudget};
   asio::io_context away_{1};
   LaneSet lanes_;
-
- private:
-  static bool PollOne(asio::io_context& context) {
-    context.restart();
-    try {
-      return context.poll_one() > 0;
-    } catch (const std::bad_alloc&) {
-      return true;
-    }
-  }
 };
 
 TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {

@@ -31,18 +31,8 @@ bool IsRefused(int given, F&& f) {
 
 class NoMemoryBaseTest : public LoopFixture {
  protected:
-  // Runs whatever is ready, as a loop whose thread survives what is thrown;
-  // memory is given `given` times.  False if that was enough.
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given);
   }
 
   static Task<> Note(bool& ran) {

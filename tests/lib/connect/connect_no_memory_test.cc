@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,26 +25,8 @@ int NumFree(DescriptorPart& part) {
   return count;
 }
 
-// Runs whatever is ready, as a loop whose thread survives what is thrown.
-void RunReadyOf(asio::io_context& loop) {
-  for (bool ran = true; ran;) {
-    loop.restart();
-    try {
-      ran = loop.poll() > 0;
-    } catch (const std::bad_alloc&) {
-    }
-  }
-}
-
 class ConnectNoMemoryTest : public ConnectSockTest {
  protected:
-  // Runs whatever is ready, with memory that is given `given` times.  False if
-  // that was enough.
-  bool RunReadyWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    RunReadyOf(loop_);
-    return GiveMemoryAgain();
-  }
   // Ends what has lost its way.
   void LetTimePass() {
     for (int i = 0; i < 4; ++i) {
@@ -67,7 +48,7 @@ class ConnectNoMemoryTest : public ConnectSockTest {
       ASSERT_LT(given, 1'000);
       {
         TaskRunner<T> runner(loop_, begin());
-        refused = RunReadyWithMemory(given);
+        refused = SettleWithMemory(loop_, given);
         RunReady();
         if (!runner.ended()) LetTimePass();
         ASSERT_TRUE(runner.ended());
@@ -136,7 +117,7 @@ TEST_F(ConnectNoMemoryTest, WhatAConnectionIsServedByIsJoined) {
           loop_, WithConnection<Inet>(
                      WhereToConnect<Inet>::OfHostAndPort("127.0.0.1", port),
                      Options(), serve));
-      refused = RunReadyWithMemory(given);
+      refused = SettleWithMemory(loop_, given);
       runner.Cancel();
       RunReady();
       if (!runner.ended()) LetTimePass();
@@ -169,7 +150,7 @@ TEST_F(ConnectNoMemoryTest, WhatIsCancelledIsJoined) {
                      Options(), serve));
       RunReady();
       runner.Cancel();
-      refused = RunReadyWithMemory(given);
+      refused = SettleWithMemory(loop_, given);
       RunReady();
       if (!runner.ended()) LetTimePass();
       ASSERT_TRUE(runner.ended());
@@ -198,7 +179,7 @@ TEST(ResolverNoMemoryTest, ALookupLeavesNothing) {
   };
   const auto run_both = [&] {
     for (bool ran = true; ran;) {
-      RunReadyOf(loop);
+      SettleWithoutMemory(loop);
       const GivenMemory given;
       server_loop.restart();
       ran = server_loop.poll() > 0;
@@ -227,7 +208,7 @@ TEST(ResolverNoMemoryTest, ALookupLeavesNothing) {
       run_both();
       ASSERT_TRUE(lookup.ended());
     }
-    RunReadyOf(loop);
+    SettleWithoutMemory(loop);
     EXPECT_EQ(NumFree(DescriptorPart::OfLookups()), free);
     EXPECT_EQ(CountDescriptors(), descriptors);
   }

@@ -1,7 +1,6 @@
 // ServeAttach() where there is no memory, once, anywhere between the call and
 // the end of the connection.
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,22 +16,9 @@ namespace portreeve::server {
 namespace {
 
 using testing::FakeClientStream;
-using testing::GiveMemoryAgain;
-using testing::GivenMemory;
 using testing::RawClient;
-using testing::RefuseMemoryAfter;
 
-// Those who wait for it are woken: it is no part of what is tested.
-class Stream final : public FakeClientStream {
- public:
-  using FakeClientStream::FakeClientStream;
-
- private:
-  void Change() override {
-    const GivenMemory given;
-    FakeClientStream::Change();
-  }
-};
+using Stream = testing::StreamWithMemory<FakeClientStream>;
 
 class AttachNoMemoryTest : public RegistryTest, public Worker {
  protected:
@@ -61,15 +47,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   }
 
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given);
   }
 
   std::string AwaitOffer() {

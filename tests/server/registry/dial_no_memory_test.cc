@@ -1,7 +1,6 @@
 // A dial where there is no memory, once, anywhere between its call and the end
 // of its connection.
 #include <memory>
-#include <new>
 #include <string>
 
 #include "server/registry/registry.h"
@@ -14,22 +13,9 @@ namespace portreeve::server {
 namespace {
 
 using testing::FakeClientStream;
-using testing::GiveMemoryAgain;
-using testing::GivenMemory;
 using testing::RawListener;
-using testing::RefuseMemoryAfter;
 
-// Those who wait for it are woken: it is no part of what is tested.
-class Stream final : public FakeClientStream {
- public:
-  using FakeClientStream::FakeClientStream;
-
- private:
-  void Change() override {
-    const GivenMemory given;
-    FakeClientStream::Change();
-  }
-};
+using Stream = testing::StreamWithMemory<FakeClientStream>;
 
 class DialNoMemoryTest : public RegistryTest {
  protected:
@@ -41,17 +27,8 @@ class DialNoMemoryTest : public RegistryTest {
   }
   ~DialNoMemoryTest() override { listener_.Close(); }
 
-  // Runs whatever is ready, as a loop whose thread survives what is thrown.
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given);
   }
 
   // As the service does it.
