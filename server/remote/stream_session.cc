@@ -14,6 +14,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/gate.h"
 #include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "lib/base/task_scope.h"
@@ -137,6 +138,7 @@ class Session {
   Task<> Carry() {
     const Executor executor = co_await asio::this_coro::executor;
     const Ivar<> over(executor);
+    Gate joined(executor);
     TaskScope carriers(executor);
     int num_left = 4;
     std::exception_ptr error;
@@ -163,13 +165,8 @@ class Session {
     }
     over.FillIfEmpty();
     carriers.Cancel();
-    while (!carriers.empty()) {
-      try {
-        co_await carriers.Join();
-      } catch (...) {
-        // Whatever happens here: they refer to this.
-      }
-    }
+    carriers.OpenWhenEmpty(joined);  // They refer to this.
+    co_await joined.Wait();
     co_await asio::this_coro::throw_if_cancelled(throws);
     if (error) std::rethrow_exception(error);
     if (state.cancelled() != asio::cancellation_type::none) {
