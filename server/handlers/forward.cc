@@ -13,6 +13,7 @@
 
 #include "lib/base/delay_queue.h"
 #include "lib/base/doubling_delay.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "lib/connect/connect.h"
 #include "lib/connect/connect_attempt.h"
@@ -281,8 +282,11 @@ class ForwardConnection final : public PumpedConnection,
   void OnConnected(std::shared_ptr<const AnyAddress> peer) {
     state_ = State::kConnected;
     if (route_->options.on_connected) {
-      TellHome([route = route_, id = id(), peer = std::move(peer)] {
-        route->options.on_connected(id, peer);
+      // Without memory for that the connection lacks a name, and goes on.
+      Guarded([&] {
+        TellHome([route = route_, id = id(), peer = std::move(peer)] {
+          route->options.on_connected(id, peer);
+        });
       });
     }
     Advance();
@@ -302,7 +306,7 @@ class ForwardConnection final : public PumpedConnection,
   }
   void TellOfLoop() {
     if (finished() || !route_->options.on_loop) return;
-    TellHome([route = route_] { route->options.on_loop(); });
+    Guarded([&] { TellHome([route = route_] { route->options.on_loop(); }); });
   }
 
   // These carry bytes.
