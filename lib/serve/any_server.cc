@@ -1,5 +1,7 @@
 #include "lib/serve/any_server.h"
 
+#include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <new>
@@ -142,12 +144,13 @@ Deferred<> AnyServer::AllClosed(const Connections& connections) {
 }
 
 void AnyServer::OnIdle() {
-  // Never in the step of the Close().
-  asio::post(executor_, [this] {
-    close_finished_.Fill();
-    Tell([](auto& observer) { observer.OnCloseFinished(); });
-    CheckHandlersDetermined();
-  });
+  // Never in the step of the Close().  It has to come whatever memory there is.
+  asio::post(executor_.inner(),
+             asio::bind_allocator(idle_memory_.allocator(), [this] {
+               close_finished_.Fill();
+               Tell([](auto& observer) { observer.OnCloseFinished(); });
+               CheckHandlersDetermined();
+             }));
 }
 
 void AnyServer::OnBroken(absl::Status error) {

@@ -17,6 +17,7 @@
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
 #include "lib/base/guarded.h"
+#include "lib/base/handler_memory.h"
 #include "lib/base/task_scope.h"
 #include "lib/lane/direct_connection.h"
 #include "lib/lane/lane.h"
@@ -242,6 +243,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   const Ivar<> close_finished_;
   const Ivar<> handlers_determined_;
 
+  HandlerMemory idle_memory_;  // Of what OnIdle() posts.
   Acceptor acceptor_;
   TaskScope scope_;
 };
