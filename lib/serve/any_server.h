@@ -108,6 +108,9 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t accepted_total() const { return accepted_total_; }
   int64_t dropped_total() const { return dropped_total_; }
   int64_t handler_errors_total() const { return handler_errors_total_; }
+  // How many clients were closed since their handler, a coroutine, found no
+  // memory.
+  int64_t out_of_memory_total() const { return out_of_memory_total_; }
   // The bytes are those of all clients, of the connected ones, too.
   int64_t bytes_received_total() const;
   int64_t bytes_sent_total() const;
@@ -227,6 +230,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t accepted_total_ = 0;
   int64_t dropped_total_ = 0;
   int64_t handler_errors_total_ = 0;
+  int64_t out_of_memory_total_ = 0;
   int64_t closed_bytes_received_ = 0;
   int64_t closed_bytes_sent_ = 0;
   Connections connections_;
