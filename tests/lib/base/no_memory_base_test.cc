@@ -1,12 +1,15 @@
 // What a loop keeps where it gets no memory, once, anywhere in a call.
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
 
 #include "lib/base/deferred.h"
+#include "lib/base/gate.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
@@ -38,6 +41,14 @@ class NoMemoryBaseTest : public LoopFixture {
   static Task<> Note(bool& ran) {
     ran = true;
     co_return;
+  }
+  static Task<> PostOften() {
+    const Executor executor = co_await asio::this_coro::executor;
+    for (int i = 0; i < 4; ++i) co_await asio::post(executor, kAwait);
+  }
+  static Task<> Pass(Gate& gate, bool& passed) {
+    co_await gate.Wait();
+    passed = true;
   }
   static Task<> WaitForBoth(Deferred<> first, Deferred<> second) {
     co_await first.Wait();
@@ -111,6 +122,59 @@ TEST_F(NoMemoryBaseTest, ATaskThatCouldNotWaitHasEnded) {
       EXPECT_TRUE(joined || refused);
     }
   }
+}
+
+// What takes a coroutine apart that finds no memory to wait finds none either.
+TEST_F(NoMemoryBaseTest, ATaskIsTakenApartWithoutAny) {
+  for (const int num_refusals : {2, 3, 10}) {
+    SCOPED_TRACE(num_refusals);
+    bool refused = true;
+    for (int given = 0; refused; ++given) {
+      SCOPED_TRACE(given);
+      ASSERT_LT(given, 100);
+      TaskScope scope(executor());
+      int num_ends = 0;
+      scope.Spawn(PostOften(), [&](std::exception_ptr) { ++num_ends; });
+      refused = testing::SettleWithMemory(loop(), given, num_refusals);
+      EXPECT_TRUE(scope.empty());
+      EXPECT_EQ(num_ends, 1);
+      (void)TakeErrors();
+      (void)TakeLog();
+    }
+  }
+}
+
+TEST_F(NoMemoryBaseTest, AGateIsPassedWithoutAny) {
+  Gate gate(executor());
+  bool passed = false;
+  tasks().Spawn(Pass(gate, passed));
+  Settle();
+  EXPECT_FALSE(passed);
+  RefuseMemoryAfter(0, kUntilGivenAgain);
+  gate.Open();
+  SettleWithoutMemory(loop());
+  EXPECT_FALSE(GiveMemoryAgain());
+  EXPECT_TRUE(passed);
+}
+
+TEST_F(NoMemoryBaseTest, TasksAreJoinedWithoutAny) {
+  Gate joined(executor());
+  TaskScope scope(executor());
+  const Ivar<> never(executor());
+  scope.Spawn(WaitForBoth(never.deferred(), never.deferred()));
+  bool passed = false;
+  tasks().Spawn(Pass(joined, passed));
+  scope.OpenWhenEmpty(joined);
+  Settle();
+  EXPECT_FALSE(passed);
+  RefuseMemoryAfter(0, kUntilGivenAgain);
+  scope.Cancel();
+  SettleWithoutMemory(loop());
+  (void)GiveMemoryAgain();
+  EXPECT_TRUE(passed);
+  EXPECT_TRUE(scope.empty());
+  (void)TakeErrors();
+  (void)TakeLog();
 }
 
 // Whoever pauses for want of memory waits with one.

@@ -39,6 +39,13 @@ class ConnectNoMemoryTest : public ConnectSockTest {
   // and checks that it ends.
   template <typename T, typename Begin>
   void RefuseEverywhere(Begin begin) {
+    for (const int num_refusals : {1, 2, 10}) {
+      SCOPED_TRACE(num_refusals);
+      RefuseEverywhere<T>(num_refusals, begin);
+    }
+  }
+  template <typename T, typename Begin>
+  void RefuseEverywhere(int num_refusals, Begin begin) {
     const int descriptors = CountDescriptors();
     const int attempts = NumFree(DescriptorPart::OfAttempts());
     bool refused = true;
@@ -48,7 +55,7 @@ class ConnectNoMemoryTest : public ConnectSockTest {
       ASSERT_LT(given, 1'000);
       {
         TaskRunner<T> runner(loop_, begin());
-        refused = SettleWithMemory(loop_, given);
+        refused = SettleWithMemory(loop_, given, num_refusals);
         RunReady();
         if (!runner.ended()) LetTimePass();
         ASSERT_TRUE(runner.ended());
@@ -126,6 +133,34 @@ TEST_F(ConnectNoMemoryTest, WhatAConnectionIsServedByIsJoined) {
     RunReady();
     EXPECT_EQ(num_running, 0);
     EXPECT_EQ(CountDescriptors(), descriptors);
+  }
+}
+
+// Whoever waits tries again after a pause, and not at once.
+TEST_F(ConnectNoMemoryTest, TheLoopGoesOnWhileMemoryStaysAway) {
+  Acceptor acceptor = Listen("127.0.0.1");
+  acceptor.listen(1'000);
+  const int port = acceptor.local_endpoint().port();
+  const auto serve = [](Socket<Inet>, Reader& reader, Writer&) -> Task<bool> {
+    co_await reader.WaitUntilReadable();
+    co_return true;
+  };
+  bool refused = true;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 1'000);
+    TaskRunner<bool> runner(
+        loop_, WithConnection<Inet>(
+                   WhereToConnect<Inet>::OfHostAndPort("127.0.0.1", port),
+                   Options(), serve));
+    RefuseMemoryAfter(given, kUntilGivenAgain);
+    SettleWithoutMemory(loop_);
+    runner.Cancel();
+    SettleWithoutMemory(loop_);
+    refused = GiveMemoryAgain();
+    RunReady();
+    if (!runner.ended()) LetTimePass();
+    ASSERT_TRUE(runner.ended());
   }
 }
 

@@ -1,5 +1,5 @@
-// ServeAttach() where there is no memory, once, anywhere between the call and
-// the end of the connection.
+// ServeAttach() where there is no memory, once or several times in a row,
+// anywhere between the call and the end of the connection.
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +20,10 @@ using testing::RawClient;
 
 using Stream = testing::StreamWithMemory<FakeClientStream>;
 
-class AttachNoMemoryTest : public RegistryTest, public Worker {
+// How many times memory is refused in a row.
+class AttachNoMemoryTest : public RegistryTest,
+                           public Worker,
+                           public ::testing::WithParamInterface<int> {
  protected:
   void SetUp() override {
     v1::CreateListenerRequest request = Request("remote");
@@ -47,7 +50,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   }
 
   bool SettleWithMemory(int given) {
-    return testing::SettleWithMemory(loop(), given);
+    return testing::SettleWithMemory(loop(), given, GetParam());
   }
 
   std::string AwaitOffer() {
@@ -115,7 +118,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   size_t num_taken_ = 0;
 };
 
-TEST_F(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
+TEST_P(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
   ExpectAnAttach();
   bool refused = true;
   int num_given_up = 0;
@@ -154,7 +157,7 @@ TEST_F(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
 }
 
 // A listener whose only client is lost serves the next one.
-TEST_F(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
+TEST_P(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
   offered_.reserve(10'000);
   bool refused = true;
   for (int given = 0; refused; ++given) {
@@ -179,6 +182,8 @@ TEST_F(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
     if (HasFailure()) return;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(, AttachNoMemoryTest, ::testing::Values(1, 2, 10));
 
 }  // namespace
 }  // namespace portreeve::server

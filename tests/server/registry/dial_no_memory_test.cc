@@ -1,5 +1,5 @@
-// A dial where there is no memory, once, anywhere between its call and the end
-// of its connection.
+// A dial where there is no memory, once or several times in a row, anywhere
+// between its call and the end of its connection.
 #include <memory>
 #include <string>
 
@@ -17,7 +17,9 @@ using testing::RawListener;
 
 using Stream = testing::StreamWithMemory<FakeClientStream>;
 
-class DialNoMemoryTest : public RegistryTest {
+// How many times memory is refused in a row.
+class DialNoMemoryTest : public RegistryTest,
+                         public ::testing::WithParamInterface<int> {
  protected:
   DialNoMemoryTest()
       : listener_(loop(), [this](const auto& f) { return RunUntil(f); }) {
@@ -28,7 +30,7 @@ class DialNoMemoryTest : public RegistryTest {
   ~DialNoMemoryTest() override { listener_.Close(); }
 
   bool SettleWithMemory(int given) {
-    return testing::SettleWithMemory(loop(), given);
+    return testing::SettleWithMemory(loop(), given, GetParam());
   }
 
   // As the service does it.
@@ -84,7 +86,7 @@ class DialNoMemoryTest : public RegistryTest {
   v1::ClientFrame::Dial request_;
 };
 
-TEST_F(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
+TEST_P(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
   ExpectADial();
   bool refused = true;
   int num_given_up = 0;
@@ -119,7 +121,7 @@ TEST_F(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
 }
 
 // The same where it is refused at the end.
-TEST_F(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
+TEST_P(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
   bool refused = true;
   for (int given = 0; refused; ++given) {
     SCOPED_TRACE(given);
@@ -139,6 +141,8 @@ TEST_F(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
     if (HasFailure()) return;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(, DialNoMemoryTest, ::testing::Values(1, 2, 10));
 
 }  // namespace
 }  // namespace portreeve::server
