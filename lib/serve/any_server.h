@@ -19,6 +19,7 @@
 #include "lib/base/guarded.h"
 #include "lib/base/handler_memory.h"
 #include "lib/base/task_scope.h"
+#include "lib/base/time_source.h"
 #include "lib/lane/direct_connection.h"
 #include "lib/lane/lane.h"
 #include "lib/net/any_connection.h"
@@ -73,7 +74,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   //
   // Gives close_finished(), or with kClose or kReset a Deferred of its own that
   // also waits for the descriptors of these connections.  Idempotent; the first
-  // `cause` stays.
+  // `cause` stays.  Where there is no memory for that Deferred it throws
+  // std::bad_alloc, and all is closed.
   Deferred<> Close(ExistingConnections existing = ExistingConnections::kLeave,
                    CloseCause cause = CloseCause::kCalled);
 
@@ -215,6 +217,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void TellOfError(const CoroutineClient& client, std::exception_ptr error,
                    HandlerErrorOutcome outcome);
   void CheckHandlersDetermined();
+  void CloseConnections(ExistingConnections existing, CloseReason reason);
   Deferred<> AllClosed(const Connections& connections);
 
   const Executor executor_;
@@ -249,6 +252,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
 
   HandlerMemory idle_memory_;  // Of what OnIdle() posts.
   Acceptor acceptor_;
+  Timer close_timer_;  // Of CloseConnections().
   TaskScope scope_;
 };
 
