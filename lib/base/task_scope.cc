@@ -122,7 +122,7 @@ void TaskScope::OnTaskExit(RunningTasks::iterator it) {
   running_.erase(it);
   unwind_memory_.GiveBack();
   if (!running_.empty()) return;
-  if (Gate* const gate = std::exchange(gate_, nullptr)) gate->Open();
+  if (Latch* const latch = std::exchange(latch_, nullptr)) latch->Open();
   for (const Ivar<>& joiner : std::exchange(joiners_, {})) joiner.Fill();
 }
 
@@ -137,10 +137,10 @@ void TaskScope::Cancel() {
   }
 }
 
-void TaskScope::OpenWhenEmpty(Gate& gate) {
-  PORTREEVE_CHECK(gate_ == nullptr);
-  if (running_.empty()) return gate.Open();
-  gate_ = &gate;
+void TaskScope::OpenWhenEmpty(Latch& latch) {
+  PORTREEVE_CHECK(latch_ == nullptr);
+  if (running_.empty()) return latch.Open();
+  latch_ = &latch;
 }
 
 Task<> TaskScope::Join() {

@@ -31,7 +31,7 @@
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
-#include "lib/base/gate.h"
+#include "lib/base/latch.h"
 #include "lib/base/unwind_memory.h"
 
 namespace portreeve {
@@ -72,10 +72,10 @@ class TaskScope {
   // Completes when no task is left.  It cancels none.
   // Cancellation: ends the wait only.
   Task<> Join();
-  // Opens `gate` once no task is left, which may be now: for whoever has to be
-  // sure to join, whatever memory there is.  There is one gate at a time.
-  // Lifetime: `gate` must outlive the tasks.
-  void OpenWhenEmpty(Gate& gate);
+  // Opens `latch` once no task is left, which may be now: for whoever has to be
+  // sure to join, whatever memory there is.  There is one latch at a time.
+  // Lifetime: `latch` must outlive the tasks.
+  void OpenWhenEmpty(Latch& latch);
 
   bool empty() const { return running_.empty(); }
   bool cancelled() const { return cancelled_; }
@@ -98,7 +98,7 @@ class TaskScope {
   bool cancelled_ = false;
   RunningTasks running_;
   std::list<Ivar<>> joiners_;
-  Gate* gate_ = nullptr;  // Of OpenWhenEmpty().
+  Latch* latch_ = nullptr;  // Of OpenWhenEmpty().
 };
 
 // Whether `error` is what a cancelled operation throws.

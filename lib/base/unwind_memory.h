@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_LIB_BASE_UNWIND_MEMORY_H_
 #define PORTREEVE_LIB_BASE_UNWIND_MEMORY_H_
 
+#include <boost/asio/detail/bind_handler.hpp>
 #include <cstddef>
 #include <new>
 #include <type_traits>
@@ -101,12 +102,22 @@ class UnwindMemory {
   int num_coroutines_ = 0;
 };
 
+// What an executor is given is wrapped, by what claims that it can be copied.
+template <typename F>
+struct Posted {
+  using type = F;
+};
+template <typename F>
+struct Posted<boost::asio::detail::binder0<F>> {
+  using type = F;
+};
+
 // Whether F may be what Asio posts to take a coroutine apart: its type has no
 // name, but it holds a coroutine and nothing else.
 template <typename F>
 inline constexpr bool kMayUnwind =
-    !std::is_copy_constructible_v<std::decay_t<F>> &&
-    sizeof(std::decay_t<F>) == sizeof(void*);
+    !std::is_copy_constructible_v<typename Posted<std::decay_t<F>>::type> &&
+    sizeof(typename Posted<std::decay_t<F>>::type) == sizeof(void*);
 
 }  // namespace portreeve::internal
 

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "lib/base/deferred.h"
-#include "lib/base/gate.h"
 #include "lib/base/guarded.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 #include "lib/net/any_connection.h"
 
@@ -75,7 +75,7 @@ struct ConnectionScope::State {
   const std::shared_ptr<SocketCore> socket;
   Monitor monitor;
   std::exception_ptr error;
-  Gate joined;  // Open once f has ended.
+  Latch joined;  // Open once f has ended.
   Pause pause;
   Reader reader;
   Writer writer;

@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "lib/base/gate.h"
+#include "lib/base/latch.h"
 #include "lib/base/status.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
@@ -333,7 +333,7 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   const Executor executor = co_await asio::this_coro::executor;
   const auto race =
       std::make_shared<Race>(executor, std::move(where), std::move(options));
-  Gate joined(executor);
+  Latch joined(executor);
   // Until all has ended that refers to the race, cancellation ends only the
   // wait.
   const bool throws = co_await asio::this_coro::throw_if_cancelled();

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "lib/base/deferred.h"
-#include "lib/base/gate.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 
 namespace portreeve::server {
@@ -15,7 +15,7 @@ namespace portreeve::server {
 Task<> FirstOf(Task<> a, Task<> b, Task<> c) {
   const Executor executor = co_await asio::this_coro::executor;
   const Ivar<> over(executor);
-  Gate joined(executor);
+  Latch joined(executor);
   TaskScope tasks(executor);
   std::exception_ptr error;
   const auto on_exit = [&](std::exception_ptr e) {

@@ -14,8 +14,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "lib/base/gate.h"
 #include "lib/base/guarded.h"
+#include "lib/base/latch.h"
 #include "lib/base/status.h"
 #include "lib/base/task_scope.h"
 #include "lib/net/peer_reset.h"
@@ -138,7 +138,7 @@ class Session {
   Task<> Carry() {
     const Executor executor = co_await asio::this_coro::executor;
     const Ivar<> over(executor);
-    Gate joined(executor);
+    Latch joined(executor);
     TaskScope carriers(executor);
     int num_left = 4;
     std::exception_ptr error;

@@ -9,7 +9,7 @@
 #include <new>
 
 #include "lib/base/deferred.h"
-#include "lib/base/gate.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
@@ -46,8 +46,8 @@ class NoMemoryBaseTest : public LoopFixture {
     const Executor executor = co_await asio::this_coro::executor;
     for (int i = 0; i < 4; ++i) co_await asio::post(executor, kAwait);
   }
-  static Task<> Pass(Gate& gate, bool& passed) {
-    co_await gate.Wait();
+  static Task<> Pass(Latch& latch, bool& passed) {
+    co_await latch.Wait();
     passed = true;
   }
   static Task<> WaitForBoth(Deferred<> first, Deferred<> second) {
@@ -144,21 +144,21 @@ TEST_F(NoMemoryBaseTest, ATaskIsTakenApartWithoutAny) {
   }
 }
 
-TEST_F(NoMemoryBaseTest, AGateIsPassedWithoutAny) {
-  Gate gate(executor());
+TEST_F(NoMemoryBaseTest, ALatchIsPassedWithoutAny) {
+  Latch latch(executor());
   bool passed = false;
-  tasks().Spawn(Pass(gate, passed));
+  tasks().Spawn(Pass(latch, passed));
   Settle();
   EXPECT_FALSE(passed);
   RefuseMemoryAfter(0, kUntilGivenAgain);
-  gate.Open();
+  latch.Open();
   SettleWithoutMemory(loop());
   EXPECT_FALSE(GiveMemoryAgain());
   EXPECT_TRUE(passed);
 }
 
 TEST_F(NoMemoryBaseTest, TasksAreJoinedWithoutAny) {
-  Gate joined(executor());
+  Latch joined(executor());
   TaskScope scope(executor());
   const Ivar<> never(executor());
   scope.Spawn(WaitForBoth(never.deferred(), never.deferred()));

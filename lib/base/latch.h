@@ -1,6 +1,6 @@
-// Gate: what a coroutine can always wait for.
-#ifndef PORTREEVE_LIB_BASE_GATE_H_
-#define PORTREEVE_LIB_BASE_GATE_H_
+// Latch: what a coroutine can always wait for.
+#ifndef PORTREEVE_LIB_BASE_LATCH_H_
+#define PORTREEVE_LIB_BASE_LATCH_H_
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/bind_allocator.hpp>
@@ -19,10 +19,10 @@ namespace portreeve {
 
 // To wait for a Deferred takes memory, and whoever finds none goes on with an
 // error.  A coroutine to which others refer must not go on before they have
-// ended: it makes a Gate while it still may fail, and waits for that in the
+// ended: it makes a Latch while it still may fail, and waits for that in the
 // end.
 //
-//   Gate joined(executor);
+//   Latch joined(executor);
 //   ...
 //   tasks.OpenWhenEmpty(joined);
 //   co_await joined.Wait();
@@ -32,12 +32,12 @@ namespace portreeve {
 // is set it must not have come before.
 //
 // Threads: loop thread only.  Lifetime: it must outlive the wait.
-class Gate {
+class Latch {
  public:
-  explicit Gate(const Executor& executor) : inner_(executor.inner()) {}
-  Gate(const Gate&) = delete;
-  Gate& operator=(const Gate&) = delete;
-  ~Gate() {
+  explicit Latch(const Executor& executor) : inner_(executor.inner()) {}
+  Latch(const Latch&) = delete;
+  Latch& operator=(const Latch&) = delete;
+  ~Latch() {
     if (drop_ != nullptr) drop_(*this);
   }
 
@@ -52,22 +52,22 @@ class Gate {
 
   class Waiting {
    public:
-    explicit Waiting(Gate& gate) : gate_(gate) {}
+    explicit Waiting(Latch& latch) : latch_(latch) {}
     template <typename Token>
     requires(!std::is_pointer_v<std::decay_t<Token>>) auto operator()(
         Token&& token) {
       return asio::async_initiate<Token, void()>(
-          [gate = &gate_](auto&& handler) {
-            gate->Begin(std::forward<decltype(handler)>(handler));
+          [latch = &latch_](auto&& handler) {
+            latch->Begin(std::forward<decltype(handler)>(handler));
           },
           token);
     }
 
    private:
-    Gate& gate_;
+    Latch& latch_;
   };
 
-  // `co_await gate.Wait()` returns once it is open.  It takes no memory, and
+  // `co_await latch.Wait()` returns once it is open.  It takes no memory, and
   // not even a frame.
   Waiting Wait() { return Waiting(*this); }
 
@@ -75,8 +75,8 @@ class Gate {
   static constexpr std::size_t kHandlerBytes = 64;
 
   template <typename Handler>
-  static Handler& HandlerOf(Gate& gate) {
-    return *std::launder(reinterpret_cast<Handler*>(gate.handler_));
+  static Handler& HandlerOf(Latch& latch) {
+    return *std::launder(reinterpret_cast<Handler*>(latch.handler_));
   }
 
   template <typename H>
@@ -85,24 +85,24 @@ class Gate {
     static_assert(sizeof(Handler) <= kHandlerBytes);
     PORTREEVE_CHECK(resume_ == nullptr);
     new (handler_) Handler(std::forward<H>(given));
-    drop_ = [](Gate& gate) { HandlerOf<Handler>(gate).~Handler(); };
-    resume_ = [](Gate& gate) {
-      gate.resume_ = nullptr;
-      gate.drop_ = nullptr;
-      auto resume = [handler = std::move(HandlerOf<Handler>(gate))]() mutable {
+    drop_ = [](Latch& latch) { HandlerOf<Handler>(latch).~Handler(); };
+    resume_ = [](Latch& latch) {
+      latch.resume_ = nullptr;
+      latch.drop_ = nullptr;
+      auto resume = [handler = std::move(HandlerOf<Handler>(latch))]() mutable {
         std::move(handler)();
       };
-      HandlerOf<Handler>(gate).~Handler();
-      asio::post(gate.inner_, asio::bind_allocator(gate.memory_.allocator(),
-                                                   std::move(resume)));
+      HandlerOf<Handler>(latch).~Handler();
+      asio::post(latch.inner_, asio::bind_allocator(latch.memory_.allocator(),
+                                                    std::move(resume)));
     };
     if (is_open_) resume_(*this);
   }
 
   const asio::io_context::executor_type inner_;
   bool is_open_ = false;
-  void (*resume_)(Gate&) = nullptr;  // Null: nobody waits.
-  void (*drop_)(Gate&) = nullptr;
+  void (*resume_)(Latch&) = nullptr;  // Null: nobody waits.
+  void (*drop_)(Latch&) = nullptr;
   alignas(std::max_align_t) std::byte handler_[kHandlerBytes];
   HandlerMemory memory_;
 };
@@ -120,19 +120,19 @@ class Pause {
   static constexpr std::chrono::milliseconds kLength{10};
 
   explicit Pause(const Executor& executor)
-      : gate_(executor), timer_(TimeSource::Of(executor)) {}
+      : latch_(executor), timer_(TimeSource::Of(executor)) {}
 
-  Gate::Waiting Take() {
-    gate_.Shut();
-    timer_.StartAfter(kLength, [this] { gate_.Open(); });
-    return gate_.Wait();
+  Latch::Waiting Take() {
+    latch_.Shut();
+    timer_.StartAfter(kLength, [this] { latch_.Open(); });
+    return latch_.Wait();
   }
 
  private:
-  Gate gate_;
+  Latch latch_;
   Timer timer_;
 };
 
 }  // namespace portreeve
 
-#endif  // PORTREEVE_LIB_BASE_GATE_H_
+#endif  // PORTREEVE_LIB_BASE_LATCH_H_
