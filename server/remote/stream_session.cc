@@ -87,7 +87,8 @@ class Session {
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
         options_(std::move(options)),
-        policy_(options_.broken) {}
+        policy_(options_.broken),
+        given_up_(GivenUp()) {}
 
   Task<> Run() {
     stream_->BeginConnection();
@@ -102,13 +103,22 @@ class Session {
     co_await Conclude();
   }
 
+  // None of it may keep the rest from being done.
   void Abandon() {
-    connection_->Close(ExistingConnections::kReset, options_.broken);
-    Do(policy_.OnClosed());
-    stream_->Finish(absl::InternalError("the connection was given up"));
+    Guarded([this] {
+      connection_->Close(ExistingConnections::kReset, options_.broken);
+    });
+    Guarded([this] { Do(policy_.OnClosed()); });
+    Guarded([this] { stream_->Finish(given_up_); });
   }
 
  private:
+  static const absl::Status& GivenUp() {
+    static const auto* const given_up =
+        new absl::Status(absl::InternalError("the connection was given up"));
+    return *given_up;
+  }
+
   SocketCore& socket() { return *connection_->socket(); }
   Writer& writer() { return connection_->writer(); }
 
@@ -312,7 +322,8 @@ class Session {
   const std::shared_ptr<StreamConnection> connection_;
   const StreamSessionOptions options_;
   StreamPolicy policy_;
-  absl::Status violation_;  // What the client did against the contract.
+  const absl::Status given_up_;  // It is said where there is no memory.
+  absl::Status violation_;       // What the client did against the contract.
   std::string tail_;
 };
 
@@ -323,7 +334,7 @@ Task<> ServeStream(std::shared_ptr<ClientStream> stream,
                    StreamSessionOptions options) {
   Session session(std::move(stream), std::move(connection), std::move(options));
   // By what is thrown, or by its destruction where there is no memory to wait.
-  absl::Cleanup abandon = [&session] { Guarded([&] { session.Abandon(); }); };
+  absl::Cleanup abandon = [&session] { session.Abandon(); };
   co_await session.Run();
   std::move(abandon).Cancel();
 }
