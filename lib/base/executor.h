@@ -8,10 +8,13 @@
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
+#include <new>
 #include <type_traits>
 #include <utility>
 
+#include "lib/base/loop_service.h"
 #include "lib/base/monitor.h"
+#include "lib/base/unwind_memory.h"
 
 namespace portreeve {
 
@@ -43,7 +46,20 @@ class MonitoredExecutor {
 
   template <typename F>
   void execute(F&& f) const {
-    inner_.execute(std::forward<F>(f));
+    if constexpr (internal::kMayUnwind<F>) {
+      try {
+        inner_.execute(std::forward<F>(f));
+      } catch (const std::bad_alloc&) {
+        // Asio has not taken `f` then.
+        auto& memory = OfLoop<internal::UnwindMemory>(
+            asio::query(inner_, asio::execution::context));
+        asio::require(inner_, asio::execution::allocator(
+                                  internal::UnwindMemory::Allocator<>(memory)))
+            .execute(std::forward<F>(f));
+      }
+    } else {
+      inner_.execute(std::forward<F>(f));
+    }
   }
 
   template <typename Property>

@@ -4,6 +4,9 @@
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -37,7 +40,8 @@ Poller& Poller::Of(asio::io_context& loop) { return OfLoop<Poller>(loop); }
 Poller::Poller(asio::io_context& loop)
     : memory_(OfLoop<Memory>(loop)),
       epoll_(loop.get_executor()),
-      mailbox_(loop) {
+      mailbox_(loop, memory_.mail) {
+  kept_.reserve(kKeptAtLeast);
   Descriptor fd = OpenEpoll();
   epoll_.assign(fd.get());
   fd.Release();
@@ -138,8 +142,21 @@ void Poller::CallAfterRound(Watch& watch, int tag) {
   if (!in_step_) StepSoon();
 }
 
-void Poller::KeepForThisStep(std::shared_ptr<void> object) {
-  if (in_step_) kept_.push_back(std::move(object));
+void Poller::KeepForThisStep(std::shared_ptr<void> object) noexcept {
+  if (!in_step_) return;
+  if (kept_.size() == kept_.capacity()) {
+    try {
+      kept_.reserve(2 * kept_.capacity());
+    } catch (const std::bad_alloc&) {
+      // Whoever calls it in this round must find it, so that it is never let
+      // go.
+      alignas(std::shared_ptr<void>) static thread_local std::byte
+          lost[sizeof object];
+      new (lost) std::shared_ptr<void>(std::move(object));
+      return;
+    }
+  }
+  kept_.push_back(std::move(object));
 }
 
 // Waits if there is something to wait for; else nothing keeps the loop running.

@@ -7,6 +7,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -118,8 +119,10 @@ class Poller {
   Mailbox& mailbox() { return mailbox_; }
 
   // Keeps `object`, whose descriptor was removed, for as long as this round may
-  // still call it.
-  void KeepForThisStep(std::shared_ptr<void> object);
+  // still call it; where there is no memory for more than kKeptAtLeast of them,
+  // for ever.
+  void KeepForThisStep(std::shared_ptr<void> object) noexcept;
+  static constexpr size_t kKeptAtLeast = 256;
 
  private:
   using AsioDescriptor =
@@ -127,7 +130,7 @@ class Poller {
   // What the poller waits with, and is called again with.  It lives until the
   // loop has forgotten what it had to call, which is after the Poller.
   struct Memory {
-    HandlerMemory wait, again, step;
+    HandlerMemory wait, again, step, mail;
   };
   struct Again {
     Watch* watch;

@@ -9,10 +9,13 @@
 
 #include "lib/base/check.h"
 #include "lib/base/guarded.h"
+#include "lib/base/loop_service.h"
 
 namespace portreeve {
 
-TaskScope::TaskScope(Executor executor) : executor_(std::move(executor)) {}
+TaskScope::TaskScope(Executor executor)
+    : executor_(std::move(executor)),
+      unwind_memory_(OfLoop<internal::UnwindMemory>(LoopOf(executor_))) {}
 
 TaskScope::~TaskScope() { PORTREEVE_CHECK(running_.empty()); }
 
@@ -92,7 +95,14 @@ Task<> TaskScope::RunTask(TaskScope* scope, Running* running, Task<> task) {
 
 bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
   if (cancelled_) return false;
-  const auto running = running_.emplace(running_.end());
+  unwind_memory_.Reserve();
+  RunningTasks::iterator running;
+  try {
+    running = running_.emplace(running_.end());
+  } catch (...) {
+    unwind_memory_.GiveBack();
+    throw;
+  }
   try {
     asio::co_spawn(executor, RunTask(this, &*running, std::move(task)),
                    ExitHandler(*this, running, std::move(on_exit)));
@@ -102,6 +112,7 @@ bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
     // it by then may go later.
     if (running->exit_handler != nullptr) running->exit_handler->Forget();
     running_.erase(running);
+    unwind_memory_.GiveBack();
     throw;
   }
   return true;
@@ -109,7 +120,9 @@ bool TaskScope::SpawnOn(Executor executor, Task<> task, OnExit on_exit) {
 
 void TaskScope::OnTaskExit(RunningTasks::iterator it) {
   running_.erase(it);
+  unwind_memory_.GiveBack();
   if (!running_.empty()) return;
+  if (Latch* const latch = std::exchange(latch_, nullptr)) latch->Open();
   for (const Ivar<>& joiner : std::exchange(joiners_, {})) joiner.Fill();
 }
 
@@ -122,6 +135,12 @@ void TaskScope::Cancel() {
     // Without memory for it the operation, and the task with it, is destroyed.
     Guarded([&] { running.signal.emit(asio::cancellation_type::terminal); });
   }
+}
+
+void TaskScope::OpenWhenEmpty(Latch& latch) {
+  PORTREEVE_CHECK(latch_ == nullptr);
+  if (running_.empty()) return latch.Open();
+  latch_ = &latch;
 }
 
 Task<> TaskScope::Join() {

@@ -31,6 +31,8 @@
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/latch.h"
+#include "lib/base/unwind_memory.h"
 
 namespace portreeve {
 
@@ -70,6 +72,10 @@ class TaskScope {
   // Completes when no task is left.  It cancels none.
   // Cancellation: ends the wait only.
   Task<> Join();
+  // Opens `latch` once no task is left, which may be now: for whoever has to be
+  // sure to join, whatever memory there is.  There is one latch at a time.
+  // Lifetime: `latch` must outlive the tasks.
+  void OpenWhenEmpty(Latch& latch);
 
   bool empty() const { return running_.empty(); }
   bool cancelled() const { return cancelled_; }
@@ -88,9 +94,11 @@ class TaskScope {
   void OnTaskExit(RunningTasks::iterator it);
 
   const Executor executor_;
+  internal::UnwindMemory& unwind_memory_;
   bool cancelled_ = false;
   RunningTasks running_;
   std::list<Ivar<>> joiners_;
+  Latch* latch_ = nullptr;  // Of OpenWhenEmpty().
 };
 
 // Whether `error` is what a cancelled operation throws.

@@ -93,34 +93,30 @@ TimeSource& TimeSource::Of(asio::io_context& loop) {
   return *source;
 }
 
-TimeSource::~TimeSource() {
-  for (auto& [when, timer] : queue_) timer->armed_ = false;
-}
+TimeSource::~TimeSource() { queue_.clear(); }
 
 TimePoint TimeSource::earliest() const {
-  return queue_.empty() ? TimePoint::max() : queue_.begin()->first;
+  return queue_.empty() ? TimePoint::max() : queue_.begin()->when_;
 }
 
 void TimeSource::FireDue() {
   const TimePoint now = Now();
-  while (!queue_.empty() && queue_.begin()->first <= now) {
-    Timer* const timer = queue_.begin()->second;
+  while (!queue_.empty() && queue_.begin()->when_ <= now) {
+    Timer& timer = *queue_.begin();
     queue_.erase(queue_.begin());
-    timer->armed_ = false;
     // A copy on the stack, since the function may destroy the timer.
-    const std::function<void()> function = std::move(timer->function_);
+    const std::function<void()> function = std::move(timer.function_);
     Guarded(function);  // Those that are due after it have their turn.
   }
   Arm();
 }
 
 void Timer::StartAt(TimePoint when, std::function<void()> f) {
-  // This comes first, since it may find no memory, and all is as before then.
-  const auto position = time_source_.queue_.emplace(when, this);
-  if (armed_) time_source_.queue_.erase(position_);
-  armed_ = true;
+  auto& queue = time_source_.queue_;
+  if (armed()) queue.erase(queue.iterator_to(*this));
+  when_ = when;
   function_ = std::move(f);
-  position_ = position;
+  queue.insert(*this);
   time_source_.Arm();
 }
 
@@ -129,10 +125,9 @@ void Timer::StartAfter(Duration delay, std::function<void()> f) {
 }
 
 void Timer::Cancel() {
-  if (!armed_) return;
-  armed_ = false;
+  if (!armed()) return;
   function_ = nullptr;
-  time_source_.queue_.erase(position_);
+  time_source_.queue_.erase(time_source_.queue_.iterator_to(*this));
   time_source_.Arm();
 }
 

@@ -5,9 +5,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/set.hpp>
 #include <chrono>
 #include <functional>
-#include <map>
 
 #include "lib/base/asio.h"
 
@@ -20,9 +20,47 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 // earlier.
 TimePoint After(TimePoint time, Duration delay);
 
-class Timer;
+class TimeSource;
 
-// All timers of a loop, held in one ordered map behind one timer of the
+// Calls a function once at a time that was set.  Destroying it cancels it.
+//
+// Memory: setting it takes none but what copying the function takes, which is
+// none for a lambda that holds two pointers at most.  So whoever has a timer
+// can always wait.
+// Threads: loop thread only.
+class Timer : public boost::intrusive::set_base_hook<
+                  boost::intrusive::optimize_size<true>> {
+ public:
+  explicit Timer(TimeSource& time_source) : time_source_(time_source) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { Cancel(); }
+
+  // Calls `f` on the loop at `when`, or soon if that is past; a call that was
+  // set before is forgotten.  `f` may destroy the timer.  It must not throw.
+  void StartAt(TimePoint when, std::function<void()> f);
+
+  // Does the same `delay` from now.  With a delay past the end of time `f` is
+  // never called.
+  void StartAfter(Duration delay, std::function<void()> f);
+
+  void Cancel();
+
+  bool armed() const { return is_linked(); }
+
+ private:
+  friend class TimeSource;
+  struct When {
+    using type = TimePoint;
+    TimePoint operator()(const Timer& timer) const { return timer.when_; }
+  };
+
+  TimeSource& time_source_;
+  TimePoint when_;  // While it is armed.
+  std::function<void()> function_;
+};
+
+// All timers of a loop, held in one ordered tree behind one timer of the
 // system, so that an idle loop with thousands of timers wakes only for the
 // earliest.  One for each io_context: Of() finds it, or makes one that follows
 // the steady clock.  A test installs a FakeTimeSource before anything else.
@@ -59,37 +97,10 @@ class TimeSource {
 
  private:
   friend class Timer;
-  using Queue = std::multimap<TimePoint, Timer*>;
-  Queue queue_;
-};
-
-// Calls a function once at a time that was set.  Destroying it cancels it.
-// Threads: loop thread only.
-class Timer {
- public:
-  explicit Timer(TimeSource& time_source) : time_source_(time_source) {}
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-  ~Timer() { Cancel(); }
-
-  // Calls `f` on the loop at `when`, or soon if that is past; a call that was
-  // set before is forgotten.  `f` may destroy the timer.  It must not throw.
-  void StartAt(TimePoint when, std::function<void()> f);
-
-  // Does the same `delay` from now.  With a delay past the end of time `f` is
-  // never called.
-  void StartAfter(Duration delay, std::function<void()> f);
-
-  void Cancel();
-
-  bool armed() const { return armed_; }
-
- private:
-  friend class TimeSource;
-  TimeSource& time_source_;
-  TimeSource::Queue::iterator position_;
-  bool armed_ = false;
-  std::function<void()> function_;
+  // Those with equal times in the order in which they were set.
+  boost::intrusive::multiset<Timer, boost::intrusive::key_of_value<Timer::When>,
+                             boost::intrusive::constant_time_size<false>>
+      queue_;
 };
 
 // Waits for `delay`.  Cancellation of any type ends it with operation_aborted.

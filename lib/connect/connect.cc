@@ -4,7 +4,9 @@
 #include <new>
 #include <utility>
 
+#include "lib/base/deferred.h"
 #include "lib/base/guarded.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 #include "lib/net/any_connection.h"
 
@@ -36,7 +38,8 @@ struct ConnectionScope::State {
         socket(std::move(s)),
         monitor(caller.monitor(), "with_connection",
                 [this](std::exception_ptr error) { OnError(error); }),
-        ended(caller),
+        joined(caller),
+        pause(caller),
         reader(socket),
         writer(socket, monitor, OptionsOf(limit)),
         scope(caller.With(monitor)) {}
@@ -66,14 +69,14 @@ struct ConnectionScope::State {
     }
     // From here on nobody awaits what goes wrong (f10).
     monitor.Detach();
-    ended.Fill();
   }
 
   const Executor caller;
   const std::shared_ptr<SocketCore> socket;
   Monitor monitor;
   std::exception_ptr error;
-  const Ivar<> ended;
+  Latch joined;  // Open once f has ended.
+  Pause pause;
   Reader reader;
   Writer writer;
   TaskScope scope;
@@ -94,59 +97,53 @@ Reader& ConnectionScope::reader() { return state_->reader; }
 
 Writer& ConnectionScope::writer() { return state_->writer; }
 
-// Waits for `deferred`; false if the caller was cancelled, before or meanwhile.
-// Where there is no memory to wait, it is tried again.
-Task<bool> WaitUnlessCancelled(Deferred<> deferred) {
-  const auto state = co_await asio::this_coro::cancellation_state;
-  while (state.cancelled() == asio::cancellation_type::none) {
-    try {
-      const auto [ec] = co_await deferred.Wait(kTuple);
-      if (ec != asio::error::no_memory) break;
-    } catch (const std::bad_alloc&) {
-    }
-  }
-  co_return state.cancelled() == asio::cancellation_type::none;
-}
-
 Task<> ConnectionScope::Run(Task<> body) {
   State& state = *state_;
-  auto on_exit = [&state](std::exception_ptr error) { state.OnExit(error); };
+  const Ivar<> ended(state.caller);
+  auto on_exit = [&state, ended](std::exception_ptr error) {
+    state.OnExit(error);
+    ended.Fill();
+  };
   state.scope.Spawn(std::move(body), on_exit);
+  state.scope.OpenWhenEmpty(state.joined);
   // A cancellation is dealt with here, where f can be joined, and thrown at the
-  // end; and so is what is thrown where there is no memory.
+  // end.
   const bool throw_if_cancelled =
       co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
-  bool cancelled = false;
-  std::exception_ptr no_memory;
-  try {
-    cancelled = !co_await WaitUnlessCancelled(state.ended.deferred());
-    if (!cancelled) {
-      state.writer.Close(kForceCloseAfter);
-      cancelled = !co_await WaitUnlessCancelled(state.socket->closed());
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
+  // First for f's end, and then for that of the close.
+  bool closing = false;
+  while (!cancelled) {
+    const Deferred<> next = closing ? state.socket->closed() : ended.deferred();
+    bool has_memory = true;
+    if (!next.determined()) {
+      try {
+        const auto [ec] = co_await next.Wait(kTuple);
+        has_memory = ec != asio::error::no_memory;
+      } catch (const std::bad_alloc&) {
+        has_memory = false;
+      }
     }
-  } catch (...) {
-    no_memory = std::current_exception();
+    if (!has_memory) co_await state.pause.Take();
+    cancelled = cancellation.cancelled() != asio::cancellation_type::none;
+    if (cancelled || !next.determined()) continue;
+    if (closing) break;
+    closing = true;
+    Guarded(state.caller.monitor(),
+            [&] { state.writer.Close(kForceCloseAfter); });
   }
-  if (cancelled || no_memory) {
+  if (cancelled) {
     state.scope.Cancel();
     Guarded(state.caller.monitor(), [&] { state.writer.Abort(); });
-    // Whatever happens here, for f refers to what goes with this.
-    do {
-      try {
-        (void)co_await state.ended.deferred().Wait(kTuple);
-      } catch (const std::bad_alloc&) {
-      }
-    } while (!state.ended.determined());
+    co_await state.joined.Wait();  // For f refers to what goes with this.
     co_await asio::this_coro::reset_cancellation_state();
   }
   co_await asio::this_coro::throw_if_cancelled(throw_if_cancelled);
   // An error of f's own is not lost in a cancellation.
-  if (!state.error || ((cancelled || no_memory) && IsCancelled(state.error))) {
-    if (no_memory) std::rethrow_exception(no_memory);
-    if (cancelled) {
-      throw boost::system::system_error(asio::error::operation_aborted);
-    }
+  if (cancelled && (!state.error || IsCancelled(state.error))) {
+    throw boost::system::system_error(asio::error::operation_aborted);
   }
   if (state.error) std::rethrow_exception(state.error);
 }

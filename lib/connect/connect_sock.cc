@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/latch.h"
 #include "lib/base/status.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
@@ -332,6 +333,7 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
   const Executor executor = co_await asio::this_coro::executor;
   const auto race =
       std::make_shared<Race>(executor, std::move(where), std::move(options));
+  Latch joined(executor);
   // Until all has ended that refers to the race, cancellation ends only the
   // wait.
   const bool throws = co_await asio::this_coro::throw_if_cancelled();
@@ -346,14 +348,8 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
     no_memory = std::current_exception();
   }
   race->Cancel();
-  // This waits for the race's end whatever happens, also cancelled or out of
-  // memory, and then once more.
-  while (!race->scope().empty()) {
-    try {
-      co_await race->scope().Join();
-    } catch (...) {
-    }
-  }
+  race->scope().OpenWhenEmpty(joined);
+  co_await joined.Wait();
   co_await asio::this_coro::throw_if_cancelled(throws);
   if (no_memory) std::rethrow_exception(no_memory);
   const auto cancellation = co_await asio::this_coro::cancellation_state;

@@ -22,11 +22,16 @@ bool Lingers(CloseStep step) {
 // The descriptors that are not closed yet because they linger.
 class DirectConnection::Lingering {
  public:
-  explicit Lingering(DirectConnection& connection)
-      : own_(connection, false), other_(connection, true) {}
+  // Takes the memory for those that linger.
+  Lingering(DirectConnection& connection, bool own, bool other)
+      : own_(connection, false), other_(connection, true) {
+    if (own) own_.Make();
+    if (other) other_.Make();
+  }
 
-  void Add(bool is_other, Descriptor fd, bool is_watched, CloseStep step,
-           TimePoint deadline) {
+  // Each of those that linger begins, by this.
+  void Begin(bool is_other, Descriptor fd, bool is_watched, CloseStep step,
+             TimePoint deadline) {
     (is_other ? other_ : own_).Begin(std::move(fd), is_watched, step, deadline);
   }
 
@@ -39,13 +44,16 @@ class DirectConnection::Lingering {
   struct One final : LingeringSocket::Owner {
     One(DirectConnection& c, bool other) : connection(c), is_other(other) {}
 
+    void Make() {
+      Lane& lane = connection.lane();
+      socket.emplace(lane.poller(), lane.time(), *this);
+    }
+
     void Begin(Descriptor fd, bool is_watched, CloseStep step,
                TimePoint deadline) {
-      Lane& lane = connection.lane();
       LingeringSocket::Registered registered;
       if (is_watched) registered = {&connection, is_other ? 1 : 0};
-      socket.emplace(lane.poller(), lane.time(), *this, std::move(fd),
-                     registered, step, deadline);
+      socket->Begin(std::move(fd), registered, step, deadline);
     }
 
     Descriptor Take() {
@@ -208,9 +216,23 @@ void DirectConnection::Finish(How how, Other other) {
   finished_ = true;
   timer_.reset();
   const bool is_unix = std::holds_alternative<Unix::Address>(peer_);
-  const CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
-  const CloseStep other_step =
+  CloseStep step = BeginToClose(fd_, how, is_unix, bytes_received());
+  CloseStep other_step =
       BeginToClose(other.fd, other.how, other.is_unix, other.bytes_received);
+  if (Lingers(step) || Lingers(other_step)) {
+    try {
+      lingering_ = std::make_unique<Lingering>(*this, Lingers(step),
+                                               Lingers(other_step));
+    } catch (const std::bad_alloc&) {
+      if (Lingers(step)) {
+        NoteEnd(LingeringSocket::EndAtOnce(fd(), step), false);
+      }
+      if (Lingers(other_step)) {
+        NoteEnd(LingeringSocket::EndAtOnce(other.fd.get(), other_step), true);
+      }
+      step = other_step = CloseStep::kClose;
+    }
+  }
   if (!Lingers(step) && std::exchange(watched_, false)) {
     lane_.poller().Remove(*this);
   }
@@ -220,14 +242,13 @@ void DirectConnection::Finish(How how, Other other) {
   }
   const TimePoint deadline =
       closing_ ? force_close_at_ : After(lane_.time().Now(), kForceCloseAfter);
-  lingering_ = std::make_unique<Lingering>(*this);
   if (Lingers(step)) {
-    lingering_->Add(false, std::move(fd_), std::exchange(watched_, false), step,
-                    deadline);
+    lingering_->Begin(false, std::move(fd_), std::exchange(watched_, false),
+                      step, deadline);
   }
   if (Lingers(other_step)) {
-    lingering_->Add(true, std::move(other.fd), other.is_watched, other_step,
-                    deadline);
+    lingering_->Begin(true, std::move(other.fd), other.is_watched, other_step,
+                      deadline);
   }
   // A descriptor that does not linger is closed here, though the server learns
   // of it later.
@@ -237,15 +258,19 @@ void DirectConnection::Finish(How how, Other other) {
 void DirectConnection::OnLingeringEnded(Descriptor fd,
                                         const LingerResult& result,
                                         bool is_other) {
+  NoteEnd(result, is_other);
+  if (!lingering_->empty()) return;  // The other one lingers on.
+  lane_.poller().KeepForThisStep(shared_from_this());
+  lingering_.reset();
+  CloseAndTell(Descriptor(), std::move(fd), 0);
+}
+
+void DirectConnection::NoteEnd(const LingerResult& result, bool is_other) {
   const bool is_forced = result.end == LingerPolicy::End::kForced;
   const bool has_lost =
       is_forced || result.end == LingerPolicy::End::kPeerReset;
   if (is_forced) OverruleReason(CloseReason::kForced);
   if (has_lost && !is_other) SetSent(bytes_sent() - result.unsent);
-  if (!lingering_->empty()) return;  // The other one lingers on.
-  lane_.poller().KeepForThisStep(shared_from_this());
-  lingering_.reset();
-  CloseAndTell(Descriptor(), std::move(fd), 0);
 }
 
 // The server knows that `last` is closed before whatever a peer does that sees
@@ -266,8 +291,9 @@ void DirectConnection::CloseAndTell(Descriptor first, Descriptor last,
     first = Descriptor();
     last = Descriptor();
   };
-  owner_.home().poller().mailbox().Send(close_all,
-                                        [self] { self->OnClosed(); });
+  // The server has this among its connections until it arrives.
+  Message& closed = *this;
+  owner_.home().poller().mailbox().Send(close_all, closed);
 }
 
 void DirectConnection::OnClosed() {
@@ -278,6 +304,15 @@ void DirectConnection::OnClosed() {
 
 void DirectConnection::NoteReason(CloseReason reason) {
   if (Load(reason_) == CloseReason::kNone) Store(reason_, reason);
+}
+
+bool DirectConnection::CallAgain(int tag) {
+  try {
+    lane_.poller().CallAgain(*this, tag);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 bool DirectConnection::WatchWritable() {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lib/base/descriptor.h"
+#include "lib/base/mailbox.h"
 #include "lib/base/poller.h"
 #include "lib/base/time_source.h"
 #include "lib/lane/lane.h"
@@ -35,6 +36,7 @@ namespace portreeve {
 class DirectConnection : public AnyConnection,
                          public std::enable_shared_from_this<DirectConnection>,
                          protected Poller::Watch,
+                         private Mailbox::Message,
                          private Outbox::Closer {
  public:
   // The server.  It is called on its loop, and outlives the connection.
@@ -151,7 +153,13 @@ class DirectConnection : public AnyConnection,
   // is due.
   void RingAt(TimePoint when);
 
+  // Has OnReady(0, tag) called in the next step.  Gives false where there is no
+  // memory for that: the connection cannot go on then.
+  bool CallAgain(int tag = 0);
+
   // Calls `f` on the server's loop: within this call, if that is the lane's.
+  // Throws std::bad_alloc, and has no effect, where there is no memory to send
+  // it there.
   template <typename F>
   void TellHome(F f) {
     if (at_home()) return f();
@@ -185,9 +193,12 @@ class DirectConnection : public AnyConnection,
                                 int64_t bytes_received);
   void OnLingeringEnded(Descriptor fd, const LingerResult& result,
                         bool is_other);
+  void NoteEnd(const LingerResult& result, bool is_other);
   void CloseAndTell(Descriptor first, Descriptor last, int error_number);
   // Is Outbox::Closer's.  Called on the server's loop.
   void OnClosed() override;
+  // Is Mailbox::Message's, for a lane that is not the server's.
+  void OnArrival() override { OnClosed(); }
 
   Owner& owner_;
   Lane& lane_;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
+#include <optional>
 #include <utility>
 
 #include "lib/base/socket_calls.h"
@@ -76,32 +78,27 @@ class LingeringSocket::State final
     : public Poller::Watch,
       public std::enable_shared_from_this<LingeringSocket::State> {
  public:
-  State(Poller& poller, TimeSource& time, Owner& owner, Descriptor fd,
-        CloseStep begun, TimePoint deadline)
-      : poller_(poller),
-        time_(time),
-        owner_(owner),
-        fd_(std::move(fd)),
-        policy_(time.Now(), deadline, begun == CloseStep::kLingerAfterInput),
-        timer_(time) {}
+  State(Poller& poller, TimeSource& time, Owner& owner)
+      : poller_(poller), time_(time), owner_(owner), timer_(time) {}
 
-  void Begin(Registered registered) {
-    // Epoll reports an acknowledged FIN as EPOLLOUT.
-    constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    // Where the socket cannot be watched, the timer has to do.
-    if (registered.watch == nullptr) {
-      watched_ = poller_.Add(fd_.get(), kEvents, *this) == 0;
-    } else if (poller_.Move(fd_.get(), kEvents, *registered.watch,
-                            registered.tag, *this) == 0) {
-      watched_ = true;
-    } else {
-      poller_.Remove(*registered.watch, registered.tag);
+  void Begin(Descriptor fd, Registered registered, CloseStep begun,
+             TimePoint deadline) {
+    fd_ = std::move(fd);
+    policy_.emplace(time_.Now(), deadline,
+                    begun == CloseStep::kLingerAfterInput);
+    try {
+      BeginToWatch(registered);
+    } catch (const std::bad_alloc&) {
+      // The timer has to do.
+      if (registered.watch != nullptr) {
+        poller_.Remove(*registered.watch, registered.tag);
+      }
     }
     SetTimer();
   }
 
   void EndBy(TimePoint deadline) {
-    policy_.EndBy(deadline);
+    policy_->EndBy(deadline);
     if (fd_.is_open()) SetTimer();
   }
 
@@ -117,26 +114,41 @@ class LingeringSocket::State final
   }
 
  private:
+  void BeginToWatch(Registered registered) {
+    // Epoll reports an acknowledged FIN as EPOLLOUT.
+    constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    // Where the socket cannot be watched, the timer has to do.
+    if (registered.watch == nullptr) {
+      watched_ = poller_.Add(fd_.get(), kEvents, *this) == 0;
+    } else if (poller_.Move(fd_.get(), kEvents, *registered.watch,
+                            registered.tag, *this) == 0) {
+      watched_ = true;
+    } else {
+      poller_.Remove(*registered.watch, registered.tag);
+    }
+  }
+
   void OnReady(uint32_t events, int) override {
     if (events == 0) called_again_ = false;
     if (fd_.is_open()) Look();
   }
 
   void SetTimer() {
-    timer_.StartAt(policy_.next_look(), [this] { Look(); });
+    timer_.StartAt(policy_->next_look(), [this] { Look(); });
   }
 
   void Look() {
     const Discarded discarded = Discard(fd_.get());
     const End end =
-        policy_.OnLook(time_.Now(), discarded.bytes, discarded.input,
-                       UnacknowledgedBytes(fd_.get()));
+        policy_->OnLook(time_.Now(), discarded.bytes, discarded.input,
+                        UnacknowledgedBytes(fd_.get()));
     if (end == End::kNone) {
-      if (discarded.input == Input::kMore && watched_ &&
-          !std::exchange(called_again_, true)) {
+      SetTimer();  // This comes first, since the rest may find no memory.
+      if (discarded.input == Input::kMore && watched_ && !called_again_) {
         poller_.CallAgain(*this);
+        called_again_ = true;
       }
-      return SetTimer();
+      return;
     }
     if (end == End::kForced) MakeCloseReset(fd_.get());
     // The FIN, behind the unsent bytes, counts as one.
@@ -148,7 +160,7 @@ class LingeringSocket::State final
   TimeSource& time_;
   Owner& owner_;
   Descriptor fd_;
-  LingerPolicy policy_;
+  std::optional<LingerPolicy> policy_;  // From Begin() on.
   bool watched_ = false;
   bool called_again_ = false;  // The poller calls this in the next step.
   Timer timer_;
@@ -157,9 +169,23 @@ class LingeringSocket::State final
 LingeringSocket::LingeringSocket(Poller& poller, TimeSource& time, Owner& owner,
                                  Descriptor fd, Registered registered,
                                  CloseStep begun, TimePoint deadline)
-    : state_(std::make_shared<State>(poller, time, owner, std::move(fd), begun,
-                                     deadline)) {
-  state_->Begin(registered);
+    : LingeringSocket(poller, time, owner) {
+  Begin(std::move(fd), registered, begun, deadline);
+}
+
+LingeringSocket::LingeringSocket(Poller& poller, TimeSource& time, Owner& owner)
+    : state_(std::make_shared<State>(poller, time, owner)) {}
+
+void LingeringSocket::Begin(Descriptor fd, Registered registered,
+                            CloseStep begun, TimePoint deadline) {
+  state_->Begin(std::move(fd), registered, begun, deadline);
+}
+
+LingerResult LingeringSocket::EndAtOnce(int fd, CloseStep begun) {
+  const bool peer_sends = begun == CloseStep::kLingerAfterInput;
+  if (peer_sends) MakeCloseReset(fd);
+  return {peer_sends ? End::kForced : End::kLeftToKernel,
+          std::max<int64_t>(0, UnsentBytes(fd) - 1)};
 }
 
 LingeringSocket::~LingeringSocket() { state_->Abandon(); }

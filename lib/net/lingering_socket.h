@@ -72,12 +72,24 @@ class LingeringSocket {
     int tag = 0;
   };
 
-  // `begun` is what BeginCloseOfTcp() gave, and one of those that linger.
+  // Takes the memory that it needs, and does nothing yet.
+  LingeringSocket(Poller& poller, TimeSource& time, Owner& owner);
+  // Calls Begin(), too.
   LingeringSocket(Poller& poller, TimeSource& time, Owner& owner, Descriptor fd,
                   Registered registered, CloseStep begun, TimePoint deadline);
   LingeringSocket(const LingeringSocket&) = delete;
   LingeringSocket& operator=(const LingeringSocket&) = delete;
   ~LingeringSocket();
+
+  // Begins to throw away.  `begun` is what BeginCloseOfTcp() gave, and one of
+  // those that linger.  It must be called once, and never throws.
+  void Begin(Descriptor fd, Registered registered, CloseStep begun,
+             TimePoint deadline);
+
+  // Ends a socket for which there is no memory to linger as one whose deadline
+  // has come: the caller has to close `fd` right after, which is prepared to be
+  // reset where the peer sends on.
+  static LingerResult EndAtOnce(int fd, CloseStep begun);
 
   // Sets another deadline; the earliest of several holds.
   void EndBy(TimePoint deadline);

@@ -68,10 +68,15 @@ void SocketCore::CloseInOrder(TimePoint deadline) {
       break;
   }
   asio::io_context& loop = LoopOf(executor_);
-  lingering_ = std::make_unique<LingeringSocket>(
-      Poller::Of(loop), TimeSource::Of(loop),
-      static_cast<LingeringSocket::Owner&>(*this), Release(),
-      LingeringSocket::Registered(), begun, deadline);
+  try {
+    lingering_ = std::make_unique<LingeringSocket>(
+        Poller::Of(loop), TimeSource::Of(loop),
+        static_cast<LingeringSocket::Owner&>(*this));
+  } catch (const std::bad_alloc&) {
+    const LingerResult result = LingeringSocket::EndAtOnce(fd, begun);
+    return OnLingeringEnded(Release(), result);
+  }
+  lingering_->Begin(Release(), LingeringSocket::Registered(), begun, deadline);
 }
 
 void SocketCore::OnLingeringEnded(Descriptor fd, const LingerResult& result) {

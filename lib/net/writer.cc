@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,10 @@ namespace {
 // The most that one step of the loop gives to the kernel, so that one fast peer
 // does not hold up the others.
 constexpr size_t kBytesPerStep = 1 << 20;
+
+// The pause before it is tried again to wait for the socket, or for the next
+// step, where there was no memory for that.
+constexpr std::chrono::milliseconds kRetryPause{10};
 
 // Writes this close to one another share the time of the first; so the age
 // limit may be exceeded by as much.
@@ -36,7 +41,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
         time_(TimeSource::Of(socket_->executor())),
         consumer_left_(socket_->executor()),
         age_timer_(time_),
-        force_timer_(time_) {}
+        force_timer_(time_),
+        retry_timer_(time_) {}
 
   // This is apart from the constructor, since it takes a weak reference.
   void Watch() {
@@ -186,9 +192,25 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void ScheduleFlush() {
     if (flush_scheduled_) return;
     flush_scheduled_ = true;
-    asio::post(socket_->executor(), [self = shared_from_this()] {
-      self->flush_scheduled_ = false;
-      self->Flush();
+    try {
+      asio::post(socket_->executor(), [self = shared_from_this()] {
+        self->flush_scheduled_ = false;
+        self->Flush();
+      });
+    } catch (const std::bad_alloc&) {
+      FlushLater();
+    }
+  }
+
+  // There is no memory to be called by the loop: what was written is flushed a
+  // moment later.
+  void FlushLater() {
+    kept_ = shared_from_this();  // As by what the loop would call.
+    retry_timer_.StartAfter(kRetryPause, [this] {
+      const auto self = std::move(kept_);
+      flush_scheduled_ = false;
+      SetHeldBack(false);
+      Flush();
     });
   }
 
@@ -249,12 +271,16 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void WaitWritable() {
     flush_scheduled_ = true;
     SetHeldBack(holds_back_);
-    socket_->socket().async_wait(asio::socket_base::wait_write,
-                                 [self = shared_from_this()](error_code) {
-                                   self->flush_scheduled_ = false;
-                                   self->SetHeldBack(false);
-                                   self->Flush();
-                                 });
+    try {
+      socket_->socket().async_wait(asio::socket_base::wait_write,
+                                   [self = shared_from_this()](error_code) {
+                                     self->flush_scheduled_ = false;
+                                     self->SetHeldBack(false);
+                                     self->Flush();
+                                   });
+    } catch (const std::bad_alloc&) {
+      FlushLater();
+    }
   }
 
   // Ends the wait if the kernel takes more, since it reports that then.
@@ -392,6 +418,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
     closing_ = true;
     age_timer_.Cancel();
     force_timer_.Cancel();
+    retry_timer_.Cancel();
+    kept_.reset();
     for (FlushWaiter& waiter : std::exchange(flush_waiters_, {})) {
       waiter.flushed.Fill(FlushResult::kLost);
     }
@@ -425,6 +453,8 @@ class Writer::State : public std::enable_shared_from_this<State> {
   bool has_dropped_ = false;       // Bytes that were not even buffered.
   Timer age_timer_;
   Timer force_timer_;
+  Timer retry_timer_;            // Of FlushLater().
+  std::shared_ptr<State> kept_;  // While that is set.
   TimePoint force_at_;
 };
 

@@ -1,7 +1,10 @@
 #include "lib/serve/any_server.h"
 
+#include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <chrono>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -12,6 +15,9 @@
 
 namespace portreeve {
 namespace {
+
+// The pause before connections are closed that could not be told to.
+constexpr std::chrono::milliseconds kClosePause{10};
 
 ServerObserver& DefaultObserver() {
   static auto* const observer = new ServerObserver;
@@ -96,6 +102,7 @@ AnyServer::AnyServer(Executor executor, ListeningSocket socket,
       acceptor_(*this, executor_, std::move(socket), LimitsOf(options_),
                 options_.descriptor_budget,
                 options_.descriptors_per_connection),
+      close_timer_(home_.time()),
       scope_(executor_) {
   policy().SetDropIncoming(options_.drop_incoming_connections);
   // Accepted sockets inherit it, which saves four system calls for each.
@@ -119,12 +126,30 @@ Deferred<> AnyServer::CloseAs(ExistingConnections existing, CloseCause cause,
     Tell([cause](auto& observer) { observer.OnCloseStarted(cause); });
   }
   if (existing == ExistingConnections::kLeave) return close_finished();
-  // A copy: a connection that closes leaves the map.
-  const auto connections = connections_;
-  for (const auto& [id, connection] : connections) {
-    connection->Close(existing, reason);
+  CloseConnections(existing, reason);
+  return AllClosed(connections_);  // Others have left by now.
+}
+
+// Those that could not be told for want of memory, since another loop carries
+// their bytes, are told a moment later.
+void AnyServer::CloseConnections(ExistingConnections existing,
+                                 CloseReason reason) {
+  bool all_told = true;
+  for (auto it = connections_.begin(); it != connections_.end();) {
+    // A connection that closes leaves the map.
+    const int64_t id = it->first;
+    const std::shared_ptr<AnyConnection> connection = it->second;
+    try {
+      connection->Close(existing, reason);
+    } catch (const std::bad_alloc&) {
+      all_told = false;
+    }
+    it = connections_.upper_bound(id);
   }
-  return AllClosed(connections);
+  if (all_told) return;
+  close_timer_.StartAfter(kClosePause, [this, existing, reason] {
+    CloseConnections(existing, reason);
+  });
 }
 
 // Determined when the listening socket and all of `connections` are closed.
@@ -142,12 +167,13 @@ Deferred<> AnyServer::AllClosed(const Connections& connections) {
 }
 
 void AnyServer::OnIdle() {
-  // Never in the step of the Close().
-  asio::post(executor_, [this] {
-    close_finished_.Fill();
-    Tell([](auto& observer) { observer.OnCloseFinished(); });
-    CheckHandlersDetermined();
-  });
+  // Never in the step of the Close().  It has to come whatever memory there is.
+  asio::post(executor_.inner(),
+             asio::bind_allocator(idle_memory_.allocator(), [this] {
+               close_finished_.Fill();
+               Tell([](auto& observer) { observer.OnCloseFinished(); });
+               CheckHandlersDetermined();
+             }));
 }
 
 void AnyServer::OnBroken(absl::Status error) {
@@ -234,7 +260,11 @@ void AnyServer::SetAccepting(bool accepting) {
 }
 
 Task<> AnyServer::TearDown() {
-  Close(ExistingConnections::kReset);
+  try {
+    Close(ExistingConnections::kReset);
+  } catch (const std::bad_alloc&) {
+    // All are closed; what Close() gives to wait for is not needed.
+  }
   scope_.Cancel();
   co_await scope_.Join();
   co_await close_finished_and_handlers_determined().Wait();

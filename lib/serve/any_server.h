@@ -17,7 +17,9 @@
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
 #include "lib/base/guarded.h"
+#include "lib/base/handler_memory.h"
 #include "lib/base/task_scope.h"
+#include "lib/base/time_source.h"
 #include "lib/lane/direct_connection.h"
 #include "lib/lane/lane.h"
 #include "lib/net/any_connection.h"
@@ -72,7 +74,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   //
   // Gives close_finished(), or with kClose or kReset a Deferred of its own that
   // also waits for the descriptors of these connections.  Idempotent; the first
-  // `cause` stays.
+  // `cause` stays.  Where there is no memory for that Deferred it throws
+  // std::bad_alloc, and all is closed.
   Deferred<> Close(ExistingConnections existing = ExistingConnections::kLeave,
                    CloseCause cause = CloseCause::kCalled);
 
@@ -107,6 +110,9 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t accepted_total() const { return accepted_total_; }
   int64_t dropped_total() const { return dropped_total_; }
   int64_t handler_errors_total() const { return handler_errors_total_; }
+  // How many clients were closed since their handler, a coroutine, found no
+  // memory.
+  int64_t out_of_memory_total() const { return out_of_memory_total_; }
   // The bytes are those of all clients, of the connected ones, too.
   int64_t bytes_received_total() const;
   int64_t bytes_sent_total() const;
@@ -211,6 +217,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void TellOfError(const CoroutineClient& client, std::exception_ptr error,
                    HandlerErrorOutcome outcome);
   void CheckHandlersDetermined();
+  void CloseConnections(ExistingConnections existing, CloseReason reason);
   Deferred<> AllClosed(const Connections& connections);
 
   const Executor executor_;
@@ -226,6 +233,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t accepted_total_ = 0;
   int64_t dropped_total_ = 0;
   int64_t handler_errors_total_ = 0;
+  int64_t out_of_memory_total_ = 0;
   int64_t closed_bytes_received_ = 0;
   int64_t closed_bytes_sent_ = 0;
   Connections connections_;
@@ -242,7 +250,9 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   const Ivar<> close_finished_;
   const Ivar<> handlers_determined_;
 
+  HandlerMemory idle_memory_;  // Of what OnIdle() posts.
   Acceptor acceptor_;
+  Timer close_timer_;  // Of CloseConnections().
   TaskScope scope_;
 };
 

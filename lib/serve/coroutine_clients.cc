@@ -243,10 +243,11 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
   if (error) error = WithoutLeaving(*client, error);
   if (error && IsNoMemory(error)) {
     // It costs the client, whose handler may not have run on, and not the
-    // listener.
+    // listener (ServerOptions says so of both kinds of handlers).
     executor_.monitor().Send(std::exchange(error, nullptr));
     if (client->begun) {
-      Determine(client, CloseReason::kHandlerError, nullptr);
+      ++out_of_memory_total_;
+      Determine(client, CloseReason::kForced, nullptr);
     }
   }
   if (!client->begun && !client->through) {
@@ -363,8 +364,17 @@ void AnyServer::Raise(const CoroutineClient& client, std::exception_ptr error) {
   // Where this was the last handler, handlers_determined comes now, and those
   // who wait for it are resumed in the next step: before the error (m5).
   auto send = [monitor = executor_.monitor(), error] { monitor.Send(error); };
-  asio::post(executor_,
-             [executor = executor_, send] { asio::post(executor, send); });
+  try {
+    asio::post(executor_, [executor = executor_, send] {
+      try {
+        asio::post(executor, send);
+      } catch (const std::bad_alloc&) {
+        send();  // A step earlier.
+      }
+    });
+  } catch (const std::bad_alloc&) {
+    send();  // Two steps earlier.
+  }
 }
 
 void AnyServer::TellOfError(const CoroutineClient& client,

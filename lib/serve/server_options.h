@@ -140,6 +140,12 @@ using AnyHandler = std::variant<CoroutineHandler, DirectHandler>;
 
 // What is done about the error of a handler, after its connection has been
 // flushed, closed and counted out (d4, e4).
+//
+// A want of memory is the error of no handler, of whichever kind, for a client
+// that comes at the wrong moment could close the listener for everybody: where
+// std::bad_alloc, or Asio's no_memory, is thrown, that client is closed, with
+// the reason kForced.  The creator's monitor gets what was thrown, and nothing
+// of this is done.
 // Raising closes the server, and sends the error to the creator's monitor; an
 // error that f throws is raised.
 struct RaiseHandlerError {};

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "lib/base/guarded.h"
 #include "lib/base/monitor.h"
 #include "lib/base/task_scope.h"
 #include "server/api/convert.h"
@@ -96,6 +97,9 @@ ConnectionService::Stream* ConnectionService::Dial(
 
 ConnectionService::Stream* ConnectionService::StartStream(
     CallbackServerContext& context, std::string_view method, Serve* serve) {
+  // It is made beforehand, for it is said where there is no memory.
+  static const auto* const given_up =
+      new absl::Status(absl::InternalError("the call was given up"));
   auto caller = gate_.Admit(context, method);
   if (!caller.ok()) return new RefusedCall<Stream>(context, caller.status());
   AuditFunction audit = gate_.Auditor(*std::move(caller));
@@ -110,12 +114,13 @@ ConnectionService::Stream* ConnectionService::StartStream(
         if (!error || IsCancelled(error)) return;
         Monitor::TopLevel().Send(error);
         // Unless it is finished.
-        stream->Finish(absl::InternalError("the call was given up"));
+        stream->Finish(*given_up);
       };
       if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
       not_begun = ShuttingDown();
     } catch (...) {
-      not_begun = AnswerToException();
+      not_begun = *given_up;
+      Guarded([&] { not_begun = AnswerToException(); });
     }
     stream->Finish(not_begun);
   });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/base/guarded.h"
 #include "lib/base/log.h"
 
 namespace portreeve::server {
@@ -78,16 +79,18 @@ void ControlTable::OnCallBegun() {
   if (--pending_ == 0) most_pending_ = kMostPending;
 }
 
-void ControlTable::ShutDown(ControlConnection& connection,
-                            const std::string& why) {
+void ControlTable::ShutDown(ControlConnection& connection, const char* why) {
   if (!connection.ShutDown()) return;
   const int64_t count = ++num_shut_down_;
   if (!MayLog()) return;
-  // Who() might block for a unix socket.
-  const std::string client =
-      connection.is_unix() ? connection.Identity() : connection.Who();
-  Log(absl::StrCat("OVERLOADED: the control connection of ", client,
-                   " is shut down: ", why, " (", count, " since the start)"));
+  // The others that are to be ended are ended without memory for this, too.
+  Guarded([&] {
+    // Who() might block for a unix socket.
+    const std::string client =
+        connection.is_unix() ? connection.Identity() : connection.Who();
+    Log(absl::StrCat("OVERLOADED: the control connection of ", client,
+                     " is shut down: ", why, " (", count, " since the start)"));
+  });
 }
 
 bool ControlTable::MayLog() {
@@ -117,7 +120,7 @@ std::vector<ControlTable::Busy> ControlTable::Found(Whom whom) const {
   return {};
 }
 
-void ControlTable::ShutDownBusiest(Whom whom, const std::string& why) {
+void ControlTable::ShutDownBusiest(Whom whom, const char* why) {
   const std::vector<Busy> busy = Found(whom);
   for (const Busy& one : busy) {
     if (one.activity < busy.front().activity / kAsBusy) break;

@@ -66,8 +66,9 @@ class ControlTable {
   // FloodWatch has looked for clients that ask for too much.
   void OnLooked() { unseen_ = 0; }
 
-  // Ends `connection`, and says why in the log, at most once a second.
-  void ShutDown(ControlConnection& connection, const std::string& why);
+  // Ends `connection`, and says why in the log, at most once a second, where
+  // there is memory for it.
+  void ShutDown(ControlConnection& connection, const char* why);
 
   // The same as kLeastActivity for kEvenThoseThatCarry, where the process is
   // too large: that may be the fault of somebody who is silent by now, and is
@@ -102,7 +103,7 @@ class ControlTable {
     kWhoSendsMuch,
     kEvenThoseThatCarry
   };
-  void ShutDownBusiest(Whom whom, const std::string& why);
+  void ShutDownBusiest(Whom whom, const char* why);
 
   // Gives how many calls carry a connection.
   int64_t num_carrying() const;

@@ -67,18 +67,11 @@ void FloodWatch::GoOn() {
   const TimePoint next =
       active_.empty() ? *next_trim : After(time_.Now(), interval);
   if (timer_.armed() && next_look_ <= next) return;
-  try {
-    timer_.StartAt(next, [this] {
-      Guarded([this] { Look(); });
-      GoOn();
-    });
-    next_look_ = next;
-  } catch (...) {
-    // There is no memory.  Whoever sends goes on to do so, and is reported
-    // again.
-    for (Client* client : active_) client->TellOfBytes(true);
-    active_.clear();
-  }
+  next_look_ = next;
+  timer_.StartAt(next, [this] {
+    Guarded([this] { Look(); });
+    GoOn();
+  });
 }
 
 void FloodWatch::Look() {
@@ -87,8 +80,10 @@ void FloodWatch::Look() {
   for (auto it = active_.begin(); it != active_.end();) {
     it = LookAt(**it, now) ? std::next(it) : active_.erase(it);
   }
-  LookAtAll(now);
-  LookAtMemory(now);
+  // Each may find no memory to end the busiest with; what frees memory is done
+  // all the same.
+  Guarded([&] { LookAtAll(now); });
+  Guarded([&] { LookAtMemory(now); });
   Trim(now);
 }
 

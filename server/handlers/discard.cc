@@ -31,7 +31,9 @@ class DiscardConnection final : public DirectConnection {
     for (int i = 0; i < kReadsPerStep; ++i) {
       if (finished() || !ReadOnce()) return;
     }
-    lane().poller().CallAgain(*this);
+    if (CallAgain()) return;
+    NoteReason(CloseReason::kForced);
+    Finish(How::kReset);
   }
 
   // Gives false when there is nothing more now.

@@ -365,8 +365,11 @@ class ForwardConnection final : public PumpedConnection,
   void OnConnected(SharedAddress peer) {
     state_ = State::kConnected;
     if (route_->options.on_connected) {
-      TellHome([route = route_, id = id(), peer = std::move(peer)] {
-        route->options.on_connected(id, peer);
+      // Without memory for that the connection lacks a name, and goes on.
+      Guarded([&] {
+        TellHome([route = route_, id = id(), peer = std::move(peer)] {
+          route->options.on_connected(id, peer);
+        });
       });
     }
     Advance();

@@ -72,7 +72,8 @@ void PumpedConnection::OnState(size_t flow, Pump::State state) {
     case Pump::State::kAwaitsTarget:
       return OnBlocked(flow);
     case Pump::State::kHasMore:
-      return lane().poller().CallAgain(*this, static_cast<int>(flow));
+      if (CallAgain(static_cast<int>(flow))) return;
+      return EndWith(CloseReason::kForced);
     case Pump::State::kEnded:
       return OnEnded(flow);
     case Pump::State::kSourceFailed:

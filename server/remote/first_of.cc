@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lib/base/deferred.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 
 namespace portreeve::server {
@@ -14,6 +15,7 @@ namespace portreeve::server {
 Task<> FirstOf(Task<> a, Task<> b, Task<> c) {
   const Executor executor = co_await asio::this_coro::executor;
   const Ivar<> over(executor);
+  Latch joined(executor);
   TaskScope tasks(executor);
   std::exception_ptr error;
   const auto on_exit = [&](std::exception_ptr e) {
@@ -37,13 +39,8 @@ Task<> FirstOf(Task<> a, Task<> b, Task<> c) {
   }
   over.FillIfEmpty();
   tasks.Cancel();
-  while (!tasks.empty()) {
-    try {
-      co_await tasks.Join();
-    } catch (...) {
-      // Whatever happens here: they refer to this.
-    }
-  }
+  tasks.OpenWhenEmpty(joined);  // They refer to this.
+  co_await joined.Wait();
   co_await asio::this_coro::throw_if_cancelled(throws);
   if (error) std::rethrow_exception(error);
   if (no_memory) std::rethrow_exception(no_memory);

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/guarded.h"
+#include "lib/base/latch.h"
 #include "lib/base/status.h"
 #include "lib/base/task_scope.h"
 #include "lib/net/peer_reset.h"
@@ -86,7 +87,8 @@ class Session {
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
         options_(std::move(options)),
-        policy_(options_.broken) {
+        policy_(options_.broken),
+        given_up_(GivenUp()) {
     connection_->SetOnCloseBegun([this] {
       if (holder_) holder_->FillIfEmpty();
     });
@@ -108,13 +110,22 @@ class Session {
     co_await Conclude();
   }
 
+  // None of it may keep the rest from being done.
   void Abandon() {
-    connection_->Close(ExistingConnections::kReset, options_.broken);
-    Do(policy_.OnClosed());
-    stream_->Finish(absl::InternalError("the connection was given up"));
+    Guarded([this] {
+      connection_->Close(ExistingConnections::kReset, options_.broken);
+    });
+    Guarded([this] { Do(policy_.OnClosed()); });
+    Guarded([this] { stream_->Finish(given_up_); });
   }
 
  private:
+  static const absl::Status& GivenUp() {
+    static const auto* const given_up =
+        new absl::Status(absl::InternalError("the connection was given up"));
+    return *given_up;
+  }
+
   SocketCore& socket() { return *connection_->socket(); }
   Writer& writer() { return connection_->writer(); }
 
@@ -144,6 +155,7 @@ class Session {
   Task<> Carry() {
     const Executor executor = co_await asio::this_coro::executor;
     const Ivar<> over(executor);
+    Latch joined(executor);
     TaskScope carriers(executor);
     int num_left = 4;
     std::exception_ptr error;
@@ -170,13 +182,8 @@ class Session {
     }
     over.FillIfEmpty();
     carriers.Cancel();
-    while (!carriers.empty()) {
-      try {
-        co_await carriers.Join();
-      } catch (...) {
-        // Whatever happens here: they refer to this.
-      }
-    }
+    carriers.OpenWhenEmpty(joined);  // They refer to this.
+    co_await joined.Wait();
     co_await asio::this_coro::throw_if_cancelled(throws);
     if (error) std::rethrow_exception(error);
     if (state.cancelled() != asio::cancellation_type::none) {
@@ -337,7 +344,8 @@ class Session {
   const std::shared_ptr<StreamConnection> connection_;
   const StreamSessionOptions options_;
   StreamPolicy policy_;
-  absl::Status violation_;  // What the client did against the contract.
+  const absl::Status given_up_;  // It is said where there is no memory.
+  absl::Status violation_;       // What the client did against the contract.
   std::string tail_;
   std::optional<Ivar<>> holder_;  // While a frame is held.
 };
@@ -349,7 +357,7 @@ Task<> ServeStream(std::shared_ptr<ClientStream> stream,
                    StreamSessionOptions options) {
   Session session(std::move(stream), std::move(connection), std::move(options));
   // By what is thrown, or by its destruction where there is no memory to wait.
-  absl::Cleanup abandon = [&session] { Guarded([&] { session.Abandon(); }); };
+  absl::Cleanup abandon = [&session] { session.Abandon(); };
   co_await session.Run();
   std::move(abandon).Cancel();
 }

@@ -127,8 +127,8 @@ class NoMemoryTest : public LoopFixture,
 
   // Runs whatever is ready, as loops whose thread survives what is thrown.
   // False if memory was asked for no more than `given` times.
-  bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
+  bool SettleWithMemory(int given, int num_refusals = 1) {
+    RefuseMemoryAfter(given, num_refusals);
     while (PollOne(loop()) || PollOne(away_)) {
     }
     return GiveMemoryAgain();
@@ -138,28 +138,23 @@ class NoMemoryTest : public LoopFixture,
   asio::io_context away_{1};
   LaneSet lanes_;
 
- private:
-  static bool PollOne(asio::io_context& context) {
-    context.restart();
-    try {
-      return context.poll_one() > 0;
-    } catch (const std::bad_alloc&) {
-      return true;
-    }
-  }
+  // Memory is refused `num_refusals` times in a row, each time later.  Gives
+  // how many clients were lost.
+  int LoseOneAfterTheOther(int num_refusals);
 };
 
-TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
+int NoMemoryTest::LoseOneAfterTheOther(int num_refusals) {
   bool refused = true;
   int num_lost = 0;
   for (int given = 0; refused; ++given) {
     SCOPED_TRACE(given);
-    ASSERT_LT(given, 1000);
+    EXPECT_LT(given, 1000);
+    if (HasFailure()) break;
     const std::unique_ptr<AnyServer> server = NewServer();
     Settle();
     {
       RawClient client = ClientOf(*server);
-      refused = SettleWithMemory(given);
+      refused = SettleWithMemory(given, num_refusals);
       if (server->connections().empty()) {
         ++num_lost;
         EXPECT_TRUE(refused);
@@ -180,6 +175,11 @@ TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
     (void)TakeErrors();
     (void)TakeLog();
   }
+  return num_lost;
+}
+
+TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
+  const int num_lost = LoseOneAfterTheOther(1);
   switch (GetParam()) {
     // Of those that were not even begun, and of one that was; on the way to
     // another loop there is one more.
@@ -192,6 +192,42 @@ TEST_P(NoMemoryTest, OneClientIsLostAndTheNextOneServed) {
     default:
       EXPECT_GT(num_lost, 0);
   }
+}
+
+TEST_P(NoMemoryTest, SoItIsWhereMemoryIsRefusedAgain) {
+  for (const int num_refusals : {2, 3, 10}) {
+    SCOPED_TRACE(num_refusals);
+    EXPECT_GT(LoseOneAfterTheOther(num_refusals), 0);
+  }
+}
+
+// It is nobody's error, whatever is done about errors.
+class HandlerNoMemoryTest : public LoopFixture {};
+
+TEST_F(HandlerNoMemoryTest,
+       AHandlerWithoutMemoryCostsItsClientAndNotTheListener) {
+  CoroutineHandler handler;
+  bool has_memory = false;
+  handler.run = [&has_memory](StreamConnection&) -> Task<> {
+    if (!has_memory) throw std::bad_alloc();
+    co_return;
+  };
+  auto server =
+      AnyServer::Create(executor(), WhereToListen<Inet>::OfLocalhost(0),
+                        RaiseHandlerError(), handler, ServerOptions());
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto run = [this](const auto& f) { return RunUntil(f); };
+  for (int i = 0; i < 2; ++i) {
+    RawClient client(loop(), run);
+    EXPECT_EQ(client.Connect((*server)->listening_on()), "ok");
+    EXPECT_EQ(client.Receive(), "EOF");
+    EXPECT_FALSE((*server)->is_closed());
+    EXPECT_EQ((*server)->out_of_memory_total(), 1);
+    EXPECT_EQ((*server)->handler_errors_total(), 0);
+    has_memory = true;
+  }
+  EXPECT_EQ(TakeErrors().size(), 1u);
+  Run((*server)->TearDown());
 }
 
 // Where the server's own loop carries the clients, and where another one does;

@@ -12,9 +12,12 @@
 
 namespace {
 
-// How many times memory is given before it is refused, once.  -1: always given.
+// How many times memory is given before it is refused; -1: always given.  And
+// how many times it is refused then.
 // Of the thread that asked for it: those of others get what they want.
 thread_local int num_given = -1;
+thread_local int num_refusals = 0;
+thread_local bool was_refused = false;
 
 // Where the code of a library lies.
 struct Range {
@@ -67,8 +70,14 @@ bool IsAskedByOthers() {
 
 bool IsRefused() {
   if (num_given < 0) return false;
-  if (num_given == 0 && IsAskedByOthers()) return false;
-  return num_given-- == 0;
+  if (num_given > 0) {
+    --num_given;
+    return false;
+  }
+  if (IsAskedByOthers()) return false;
+  was_refused = true;
+  if (--num_refusals == 0) num_given = -1;
+  return true;
 }
 
 }  // namespace
@@ -88,12 +97,19 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace portreeve::testing {
 
-void RefuseMemoryAfter(int times) { num_given = times; }
+void RefuseMemoryAfter(int times, int refusals) {
+  num_given = times;
+  num_refusals = refusals;
+  was_refused = false;
+}
 
 GivenMemory::GivenMemory() : before_(std::exchange(num_given, -1)) {}
 
 GivenMemory::~GivenMemory() { num_given = before_; }
 
-bool GiveMemoryAgain() { return std::exchange(num_given, -1) < 0; }
+bool GiveMemoryAgain() {
+  num_given = -1;
+  return was_refused;
+}
 
 }  // namespace portreeve::testing

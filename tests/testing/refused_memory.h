@@ -1,15 +1,22 @@
-// RefuseMemoryAfter(): operator new that gives no memory, once.
+// RefuseMemoryAfter(): operator new that gives no memory for a while.
 #ifndef PORTREEVE_TESTS_TESTING_REFUSED_MEMORY_H_
 #define PORTREEVE_TESTS_TESTING_REFUSED_MEMORY_H_
 
+#include <boost/asio/io_context.hpp>
+#include <limits>
+#include <new>
+
 namespace portreeve::testing {
 
-// From now on memory is given `times` times, refused once, and given again: to
-// operator new, and to aligned_alloc(), which Asio takes its memory by; but to
-// gRPC and protobuf it is always given.
+// From now on memory is given `times` times, refused `num_refusals` times, and
+// given again: to operator new, and to aligned_alloc(), which Asio takes its
+// memory by; but to gRPC and protobuf it is always given.
 // Whoever links this has both; the sanitizers' own are not replaced.
 // Threads: one.
-void RefuseMemoryAfter(int times);
+void RefuseMemoryAfter(int times, int num_refusals = 1);
+
+// It stays away until GiveMemoryAgain().
+inline constexpr int kUntilGivenAgain = std::numeric_limits<int>::max();
 
 // While there is one, memory is given to this thread, and not counted: for what
 // is none of the code under test.
@@ -26,6 +33,46 @@ class GivenMemory {
 
 // Refuses none any more.  Whether one was refused since RefuseMemoryAfter().
 bool GiveMemoryAgain();
+
+// Runs one function of `loop` if one is ready, as a loop whose thread survives
+// what is thrown.  False if none was.
+inline bool PollOne(boost::asio::io_context& loop) {
+  loop.restart();
+  try {
+    return loop.poll_one() > 0;
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
+}
+
+// Runs whatever is ready, likewise.
+inline void SettleWithoutMemory(boost::asio::io_context& loop) {
+  while (PollOne(loop)) {
+  }
+}
+
+// Does so after RefuseMemoryAfter().  False if memory was asked for no more
+// than `given` times.
+inline bool SettleWithMemory(boost::asio::io_context& loop, int given,
+                             int num_refusals = 1) {
+  RefuseMemoryAfter(given, num_refusals);
+  SettleWithoutMemory(loop);
+  return GiveMemoryAgain();
+}
+
+// A `Base`, a FakeClientStream, that wakes those who wait for it whatever
+// memory there is, for it is no part of what is tested.
+template <typename Base>
+class StreamWithMemory final : public Base {
+ public:
+  using Base::Base;
+
+ private:
+  void Change() override {
+    const GivenMemory given;
+    Base::Change();
+  }
+};
 
 }  // namespace portreeve::testing
 

@@ -1,12 +1,15 @@
 // What a loop keeps where it gets no memory, once, anywhere in a call.
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
 
 #include "lib/base/deferred.h"
+#include "lib/base/latch.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
@@ -31,23 +34,21 @@ bool IsRefused(int given, F&& f) {
 
 class NoMemoryBaseTest : public LoopFixture {
  protected:
-  // Runs whatever is ready, as a loop whose thread survives what is thrown;
-  // memory is given `given` times.  False if that was enough.
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given);
   }
 
   static Task<> Note(bool& ran) {
     ran = true;
     co_return;
+  }
+  static Task<> PostOften() {
+    const Executor executor = co_await asio::this_coro::executor;
+    for (int i = 0; i < 4; ++i) co_await asio::post(executor, kAwait);
+  }
+  static Task<> Pass(Latch& latch, bool& passed) {
+    co_await latch.Wait();
+    passed = true;
   }
   static Task<> WaitForBoth(Deferred<> first, Deferred<> second) {
     co_await first.Wait();
@@ -123,28 +124,73 @@ TEST_F(NoMemoryBaseTest, ATaskThatCouldNotWaitHasEnded) {
   }
 }
 
-TEST_F(NoMemoryBaseTest, ATimerThatCouldNotBeSetIsAsBefore) {
-  bool refused = true;
-  for (int given = 0; refused; ++given) {
-    SCOPED_TRACE(given);
-    ASSERT_LT(given, 100);
-    Timer unset(time());
-    Timer set(time());
-    int num_old = 0;
-    int num_new = 0;
-    set.StartAfter(milliseconds(1), [&] { ++num_old; });
-    refused = IsRefused(
-        given, [&] { unset.StartAfter(milliseconds(2), [&] { ++num_new; }); });
-    EXPECT_EQ(unset.armed(), !refused);
-    const bool also_refused = IsRefused(
-        given, [&] { set.StartAfter(milliseconds(2), [&] { ++num_new; }); });
-    EXPECT_TRUE(set.armed());
-    time().Advance(milliseconds(2));
-    EXPECT_EQ(num_new, (refused ? 0 : 1) + (also_refused ? 0 : 1));
-    EXPECT_EQ(num_old, also_refused ? 1 : 0);
-    unset.Cancel();
-    refused = refused || also_refused;
+// What takes a coroutine apart that finds no memory to wait finds none either.
+TEST_F(NoMemoryBaseTest, ATaskIsTakenApartWithoutAny) {
+  for (const int num_refusals : {2, 3, 10}) {
+    SCOPED_TRACE(num_refusals);
+    bool refused = true;
+    for (int given = 0; refused; ++given) {
+      SCOPED_TRACE(given);
+      ASSERT_LT(given, 100);
+      TaskScope scope(executor());
+      int num_ends = 0;
+      scope.Spawn(PostOften(), [&](std::exception_ptr) { ++num_ends; });
+      refused = testing::SettleWithMemory(loop(), given, num_refusals);
+      EXPECT_TRUE(scope.empty());
+      EXPECT_EQ(num_ends, 1);
+      (void)TakeErrors();
+      (void)TakeLog();
+    }
   }
+}
+
+TEST_F(NoMemoryBaseTest, ALatchIsPassedWithoutAny) {
+  Latch latch(executor());
+  bool passed = false;
+  tasks().Spawn(Pass(latch, passed));
+  Settle();
+  EXPECT_FALSE(passed);
+  RefuseMemoryAfter(0, kUntilGivenAgain);
+  latch.Open();
+  SettleWithoutMemory(loop());
+  EXPECT_FALSE(GiveMemoryAgain());
+  EXPECT_TRUE(passed);
+}
+
+TEST_F(NoMemoryBaseTest, TasksAreJoinedWithoutAny) {
+  Latch joined(executor());
+  TaskScope scope(executor());
+  const Ivar<> never(executor());
+  scope.Spawn(WaitForBoth(never.deferred(), never.deferred()));
+  bool passed = false;
+  tasks().Spawn(Pass(joined, passed));
+  scope.OpenWhenEmpty(joined);
+  Settle();
+  EXPECT_FALSE(passed);
+  RefuseMemoryAfter(0, kUntilGivenAgain);
+  scope.Cancel();
+  SettleWithoutMemory(loop());
+  (void)GiveMemoryAgain();
+  EXPECT_TRUE(passed);
+  EXPECT_TRUE(scope.empty());
+  (void)TakeErrors();
+  (void)TakeLog();
+}
+
+// Whoever pauses for want of memory waits with one.
+TEST_F(NoMemoryBaseTest, ATimerIsSetWithoutAny) {
+  Timer unset(time());
+  Timer set(time());
+  int num_old = 0;
+  int num_new = 0;
+  set.StartAfter(milliseconds(1), [&] { ++num_old; });
+  RefuseMemoryAfter(0, kUntilGivenAgain);
+  unset.StartAfter(milliseconds(2), [&] { ++num_new; });
+  set.StartAfter(milliseconds(2), [&] { ++num_new; });
+  time().Advance(milliseconds(2));
+  EXPECT_FALSE(GiveMemoryAgain());
+  EXPECT_EQ(num_new, 2);
+  EXPECT_EQ(num_old, 0);
 }
 
 TEST_F(NoMemoryBaseTest, WhoeverCouldNotJoinDoesNotStandInTheQueue) {

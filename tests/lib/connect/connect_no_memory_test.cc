@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,26 +25,8 @@ int NumFree(DescriptorPart& part) {
   return count;
 }
 
-// Runs whatever is ready, as a loop whose thread survives what is thrown.
-void RunReadyOf(asio::io_context& loop) {
-  for (bool ran = true; ran;) {
-    loop.restart();
-    try {
-      ran = loop.poll() > 0;
-    } catch (const std::bad_alloc&) {
-    }
-  }
-}
-
 class ConnectNoMemoryTest : public ConnectSockTest {
  protected:
-  // Runs whatever is ready, with memory that is given `given` times.  False if
-  // that was enough.
-  bool RunReadyWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    RunReadyOf(loop_);
-    return GiveMemoryAgain();
-  }
   // Ends what has lost its way.
   void LetTimePass() {
     for (int i = 0; i < 4; ++i) {
@@ -58,6 +39,13 @@ class ConnectNoMemoryTest : public ConnectSockTest {
   // and checks that it ends.
   template <typename T, typename Begin>
   void RefuseEverywhere(Begin begin) {
+    for (const int num_refusals : {1, 2, 10}) {
+      SCOPED_TRACE(num_refusals);
+      RefuseEverywhere<T>(num_refusals, begin);
+    }
+  }
+  template <typename T, typename Begin>
+  void RefuseEverywhere(int num_refusals, Begin begin) {
     const int descriptors = CountDescriptors();
     const int attempts = NumFree(DescriptorPart::OfAttempts());
     bool refused = true;
@@ -67,7 +55,7 @@ class ConnectNoMemoryTest : public ConnectSockTest {
       ASSERT_LT(given, 1'000);
       {
         TaskRunner<T> runner(loop_, begin());
-        refused = RunReadyWithMemory(given);
+        refused = SettleWithMemory(loop_, given, num_refusals);
         RunReady();
         if (!runner.ended()) LetTimePass();
         ASSERT_TRUE(runner.ended());
@@ -136,7 +124,7 @@ TEST_F(ConnectNoMemoryTest, WhatAConnectionIsServedByIsJoined) {
           loop_, WithConnection<Inet>(
                      WhereToConnect<Inet>::OfHostAndPort("127.0.0.1", port),
                      Options(), serve));
-      refused = RunReadyWithMemory(given);
+      refused = SettleWithMemory(loop_, given);
       runner.Cancel();
       RunReady();
       if (!runner.ended()) LetTimePass();
@@ -145,6 +133,34 @@ TEST_F(ConnectNoMemoryTest, WhatAConnectionIsServedByIsJoined) {
     RunReady();
     EXPECT_EQ(num_running, 0);
     EXPECT_EQ(CountDescriptors(), descriptors);
+  }
+}
+
+// Whoever waits tries again after a pause, and not at once.
+TEST_F(ConnectNoMemoryTest, TheLoopGoesOnWhileMemoryStaysAway) {
+  Acceptor acceptor = Listen("127.0.0.1");
+  acceptor.listen(1'000);
+  const int port = acceptor.local_endpoint().port();
+  const auto serve = [](Socket<Inet>, Reader& reader, Writer&) -> Task<bool> {
+    co_await reader.WaitUntilReadable();
+    co_return true;
+  };
+  bool refused = true;
+  for (int given = 0; refused; ++given) {
+    SCOPED_TRACE(given);
+    ASSERT_LT(given, 1'000);
+    TaskRunner<bool> runner(
+        loop_, WithConnection<Inet>(
+                   WhereToConnect<Inet>::OfHostAndPort("127.0.0.1", port),
+                   Options(), serve));
+    RefuseMemoryAfter(given, kUntilGivenAgain);
+    SettleWithoutMemory(loop_);
+    runner.Cancel();
+    SettleWithoutMemory(loop_);
+    refused = GiveMemoryAgain();
+    RunReady();
+    if (!runner.ended()) LetTimePass();
+    ASSERT_TRUE(runner.ended());
   }
 }
 
@@ -169,7 +185,7 @@ TEST_F(ConnectNoMemoryTest, WhatIsCancelledIsJoined) {
                      Options(), serve));
       RunReady();
       runner.Cancel();
-      refused = RunReadyWithMemory(given);
+      refused = SettleWithMemory(loop_, given);
       RunReady();
       if (!runner.ended()) LetTimePass();
       ASSERT_TRUE(runner.ended());
@@ -198,7 +214,7 @@ TEST(ResolverNoMemoryTest, ALookupLeavesNothing) {
   };
   const auto run_both = [&] {
     for (bool ran = true; ran;) {
-      RunReadyOf(loop);
+      SettleWithoutMemory(loop);
       const GivenMemory given;
       server_loop.restart();
       ran = server_loop.poll() > 0;
@@ -227,7 +243,7 @@ TEST(ResolverNoMemoryTest, ALookupLeavesNothing) {
       run_both();
       ASSERT_TRUE(lookup.ended());
     }
-    RunReadyOf(loop);
+    SettleWithoutMemory(loop);
     EXPECT_EQ(NumFree(DescriptorPart::OfLookups()), free);
     EXPECT_EQ(CountDescriptors(), descriptors);
   }

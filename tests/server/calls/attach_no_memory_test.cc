@@ -1,7 +1,6 @@
-// ServeAttach() where there is no memory, once, anywhere between the call and
-// the end of the connection.
+// ServeAttach() where there is no memory, once or several times in a row,
+// anywhere between the call and the end of the connection.
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,24 +16,14 @@ namespace portreeve::server {
 namespace {
 
 using testing::FakeClientStream;
-using testing::GiveMemoryAgain;
-using testing::GivenMemory;
 using testing::RawClient;
-using testing::RefuseMemoryAfter;
 
-// Those who wait for it are woken: it is no part of what is tested.
-class Stream final : public FakeClientStream {
- public:
-  using FakeClientStream::FakeClientStream;
+using Stream = testing::StreamWithMemory<FakeClientStream>;
 
- private:
-  void Change() override {
-    const GivenMemory given;
-    FakeClientStream::Change();
-  }
-};
-
-class AttachNoMemoryTest : public RegistryTest, public Worker {
+// How many times memory is refused in a row.
+class AttachNoMemoryTest : public RegistryTest,
+                           public Worker,
+                           public ::testing::WithParamInterface<int> {
  protected:
   void SetUp() override {
     v1::CreateListenerRequest request = Request("remote");
@@ -62,15 +51,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   void Dismiss() override { ADD_FAILURE() << "the handler stays remote"; }
 
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given, GetParam());
   }
 
   std::string AwaitOffer() {
@@ -138,7 +119,7 @@ class AttachNoMemoryTest : public RegistryTest, public Worker {
   size_t num_taken_ = 0;
 };
 
-TEST_F(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
+TEST_P(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
   ExpectAnAttach();
   bool refused = true;
   int num_given_up = 0;
@@ -177,7 +158,7 @@ TEST_F(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
 }
 
 // A listener whose only client is lost serves the next one.
-TEST_F(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
+TEST_P(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
   offered_.reserve(10'000);
   bool refused = true;
   for (int given = 0; refused; ++given) {
@@ -202,6 +183,8 @@ TEST_F(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
     if (HasFailure()) return;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(, AttachNoMemoryTest, ::testing::Values(1, 2, 10));
 
 }  // namespace
 }  // namespace portreeve::server

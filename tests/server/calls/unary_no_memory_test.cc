@@ -60,15 +60,7 @@ class UnaryNoMemoryTest : public ::testing::Test {
   }
   ~UnaryNoMemoryTest() override { SetLogSink(nullptr); }
 
-  void Settle() {
-    for (bool ran = true; ran;) {
-      loop_.restart();
-      try {
-        ran = loop_.poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-  }
+  void Settle() { testing::SettleWithoutMemory(loop_); }
 
   // Calls `begin` with two calls of one step of the loop, and `then`, in the
   // midst of which memory is refused.  Each has its answer: what `is_whole`

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
@@ -34,16 +33,6 @@ AnyHandler Coroutine() {
   return handler;
 }
 
-void RunReady(asio::io_context& loop) {
-  for (bool ran = true; ran;) {
-    loop.restart();
-    try {
-      ran = loop.poll() > 0;
-    } catch (const std::bad_alloc&) {
-    }
-  }
-}
-
 // In a process that ends without tearing anything down.
 void ExpectPlaces(AnyHandler (*make_handler)()) {
   constexpr int kMost = 60;
@@ -61,7 +50,7 @@ void ExpectPlaces(AnyHandler (*make_handler)()) {
     ASSERT_TRUE(created.ok()) << created.status();
     servers.push_back(created->release());
   }
-  RunReady(*loop);
+  SettleWithoutMemory(*loop);
   ASSERT_TRUE(RefuseToWatch(ENOSPC));
   bool refused = true;
   for (int given = 0; refused; ++given) {
@@ -69,10 +58,8 @@ void ExpectPlaces(AnyHandler (*make_handler)()) {
     ASSERT_LT(given, kMost);
     const AnyServer& server = *servers[given];
     const Descriptor client = ConnectedTo(server.listening_on());
-    RefuseMemoryAfter(given);
-    RunReady(*loop);
-    refused = GiveMemoryAgain();
-    RunReady(*loop);
+    refused = SettleWithMemory(*loop, given);
+    SettleWithoutMemory(*loop);
     EXPECT_EQ(server.num_connections(), 0);
     EXPECT_EQ(budget.num_free(), 10);
     EXPECT_EQ(server.dropped_total(), server.accepted_total());

@@ -1,7 +1,6 @@
-// A dial where there is no memory, once, anywhere between its call and the end
-// of its connection.
+// A dial where there is no memory, once or several times in a row, anywhere
+// between its call and the end of its connection.
 #include <memory>
-#include <new>
 #include <string>
 
 #include "server/registry/registry.h"
@@ -14,24 +13,13 @@ namespace portreeve::server {
 namespace {
 
 using testing::FakeClientStream;
-using testing::GiveMemoryAgain;
-using testing::GivenMemory;
 using testing::RawListener;
-using testing::RefuseMemoryAfter;
 
-// Those who wait for it are woken: it is no part of what is tested.
-class Stream final : public FakeClientStream {
- public:
-  using FakeClientStream::FakeClientStream;
+using Stream = testing::StreamWithMemory<FakeClientStream>;
 
- private:
-  void Change() override {
-    const GivenMemory given;
-    FakeClientStream::Change();
-  }
-};
-
-class DialNoMemoryTest : public RegistryTest {
+// How many times memory is refused in a row.
+class DialNoMemoryTest : public RegistryTest,
+                         public ::testing::WithParamInterface<int> {
  protected:
   DialNoMemoryTest()
       : listener_(loop(), [this](const auto& f) { return RunUntil(f); }) {
@@ -41,17 +29,8 @@ class DialNoMemoryTest : public RegistryTest {
   }
   ~DialNoMemoryTest() override { listener_.Close(); }
 
-  // Runs whatever is ready, as a loop whose thread survives what is thrown.
   bool SettleWithMemory(int given) {
-    RefuseMemoryAfter(given);
-    for (bool ran = true; ran;) {
-      loop().restart();
-      try {
-        ran = loop().poll() > 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return GiveMemoryAgain();
+    return testing::SettleWithMemory(loop(), given, GetParam());
   }
 
   // As the service does it.
@@ -107,7 +86,7 @@ class DialNoMemoryTest : public RegistryTest {
   v1::ClientFrame::Dial request_;
 };
 
-TEST_F(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
+TEST_P(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
   ExpectADial();
   bool refused = true;
   int num_given_up = 0;
@@ -142,7 +121,7 @@ TEST_F(DialNoMemoryTest, ADialThatIsGivenUpLeavesNothing) {
 }
 
 // The same where it is refused at the end.
-TEST_F(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
+TEST_P(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
   bool refused = true;
   for (int given = 0; refused; ++given) {
     SCOPED_TRACE(given);
@@ -162,6 +141,8 @@ TEST_F(DialNoMemoryTest, TheEndOfADialLeavesNothing) {
     if (HasFailure()) return;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(, DialNoMemoryTest, ::testing::Values(1, 2, 10));
 
 }  // namespace
 }  // namespace portreeve::server
