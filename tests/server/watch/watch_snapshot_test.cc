@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "tests/server/service_fixture.h"
-#include "tests/server/stream_client.h"
 #include "tests/server/watch_fixture.h"
 
 namespace portreeve::testing {
@@ -56,21 +55,6 @@ TEST_F(WatchSnapshotTest, OfNothing) {
   EXPECT_EQ(events[0].revision(), 0);
   EXPECT_EQ(events[0].instance_id(), instance_id());
   EXPECT_TRUE(events[0].has_time());
-}
-
-// It has had no event, and gets one when it is connected.
-TEST_F(WatchSnapshotTest, ADialThatIsUnderWayIsNotInIt) {
-  const PlainListener full(0);
-  const PlainClient filler(full.port());
-  SocketCall call(connections(), &SocketCall::Stub::Dial);
-  v1::ClientFrame frame;
-  auto& inet =
-      *frame.mutable_dial()->mutable_where_to_connect()->mutable_inet();
-  inet.set_host("127.0.0.1");
-  inet.set_port(full.port());
-  call.Send(frame);
-  WaitUntil([this] { return Connections().size() == 1; });
-  EXPECT_EQ(Shown(Snapshot(WithSnapshot())), Texts{"snapshot_done"});
 }
 
 TEST_F(WatchSnapshotTest, HasEveryListenerAndLiveConnection) {
