@@ -77,7 +77,10 @@ class Daemon(Process):
             ["server/portreeved", "--control", f"tcp:{target}"], **more)
         self.target = self.line("portreeved: control tcp:")
         self.line("portreeved: ready")
-        self.channel = grpc.insecure_channel(self.target)
+        # With connections of its own: those to the daemon before, which had the
+        # same address, may not have been found dead yet.
+        self.channel = grpc.insecure_channel(
+            self.target, options=[("grpc.use_local_subchannel_pool", 1)])
         self.listeners = listener_pb2_grpc.ListenerServiceStub(self.channel)
 
     def __exit__(self, *arguments):

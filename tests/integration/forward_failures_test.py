@@ -233,8 +233,8 @@ def connect_once(daemon, name):
         limit = (daemon.with_one_descriptor_left()
                  if name == "no-descriptors" else contextlib.nullcontext())
         with limit:
-            client.connect((on["address"], on["port"]))
             try:
+                client.connect((on["address"], on["port"]))
                 got = client.recv(1)
             except ConnectionResetError:
                 return

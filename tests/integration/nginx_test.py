@@ -13,12 +13,17 @@ TIMEOUT = 30
 MINUTE = 60
 CONFIGURATION = """
 daemon off;
+user root root;
 pid {folder}/pid;
 error_log stderr;
 events {{}}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
   server {{
     # A unix socket: its name is nobody else's.
     listen unix:{folder}/nginx http2;

@@ -157,10 +157,13 @@ class Judgement {
            (has_reason(v1::CLOSE_REASON_FORCED) && !frames_were_cut());
   }
   // CLOSE has cut what the daemon had not read of a client's stream: that is
-  // FORCED, and a FIN all the same.
+  // FORCED, and a FIN all the same, behind all that was sent.
   bool frames_were_cut() const {
     return has_reason(v1::CLOSE_REASON_FORCED) && pair_.close_called &&
-           far_.kind == Kind::kStream && pair_.lasted < kForcedAfter;
+           far_.kind == Kind::kStream &&
+           (pair_.lasted < kForcedAfter ||
+            (near_.end == End::kFin &&
+             near_.received == pair_.connection->bytes_sent));
   }
   bool lost_towards_near() const {
     if (!lost_some() || !has_far_side()) return false;

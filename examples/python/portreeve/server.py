@@ -74,7 +74,7 @@ class Server:
         self._callback = callback
         self._on_handler_error = on_handler_error
         self._limit = limit
-        self._start_message = {"listener": listener}
+        self._start_message = {"listener": self._name}
         if progress_interval is not None:
             seconds = int(progress_interval)
             self._start_message["progress_interval"] = {

@@ -72,15 +72,28 @@ TEST_F(WatchStallTest, AnotherGetsEverything) {
             last - kBurst - kCapacity);
 }
 
-TEST_F(WatchStallTest, AGapPassesEveryFilter) {
-  v1::WatchEventsRequest request;
-  request.add_listeners("listeners/other");
-  request.add_kinds(v1::EVENT_KIND_LISTENER_CREATED);
-  Call watch(*this, request);
-  Append(kCapacity + 10);  // In one step: the watcher cannot look meanwhile.
-  const auto events = watch.ReadMessage();
+TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
+  v1::WatchEventsRequest wanted;
+  wanted.add_listeners("listeners/a");
+  wanted.add_kinds(v1::EVENT_KIND_LIMIT_REACHED);
+  v1::WatchEventsRequest of_another = wanted;
+  of_another.set_listeners(0, "listeners/other");
+  v1::WatchEventsRequest of_another_kind = wanted;
+  of_another_kind.add_kinds(v1::EVENT_KIND_LISTENER_DELETED);
+  of_another_kind.mutable_kinds()->erase(of_another_kind.kinds().begin());
+  Call wants(*this, wanted);
+  Call wants_another(*this, of_another);
+  Call wants_another_kind(*this, of_another_kind);
+  Append(kCapacity + 10);  // In one step: the watchers cannot look meanwhile.
+  EXPECT_EQ(CheckComplete(wants.ReadUntil(kCapacity + 10), 1, kCapacity + 10),
+            10);
+  Append(1, "listeners/other");
+  const auto events = wants_another.ReadMessage();
   ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(CheckComplete(events, 1, 10), 10);
+  EXPECT_TRUE(events[0].has_limit_reached());
+  EXPECT_EQ(events[0].revision(), kCapacity + 11);
+  EndWatches();
+  EXPECT_TRUE(wants_another_kind.ReadMessage().empty());
 }
 
 // A log that keeps one burst only.
@@ -105,13 +118,16 @@ TEST_F(SmallLogTest, OvertakenAgainAndAgain) {
   }
 }
 
-// The count is that of what was not kept, wanted or not.
+// The count is that of what was not kept, wanted or not, once there was
+// something wanted among it.
 TEST_F(SmallLogTest, OvertakenWithAFilter) {
   v1::WatchEventsRequest request;
   request.add_listeners("listeners/a");
   Call watch(*this, request);
   AppendAndStall(kBurst, kLarge);
-  Append(kBurst / 2, "listeners/b");  // Not wanted, and missed all the same.
+  Append(1, "listeners/a");
+  // Not wanted, and missed all the same.
+  Append(kBurst / 2 - 1, "listeners/b");
   Append(kBurst, "listeners/b");
   Append(5, "listeners/a");
   EXPECT_EQ(CheckComplete(watch.ReadMessage(), 1, kBurst), 0);
