@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
+#include "lib/net/address.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/spec.h"
@@ -43,13 +44,17 @@ absl::Status ListenerOpen(const std::string& id) {
 // Gives the errno with which bind(2) of a socket's file would fail, where the
 // file system shows that before; 0 where it does not.
 int BindErrorOf(const std::string& path) {
+  if (IsAbstract(path)) return 0;
   struct stat file;
   if (lstat(path.c_str(), &file) == 0) {
     return S_ISSOCK(file.st_mode) ? 0 : ENOTSOCK;
   }
   const std::string directory =
       std::filesystem::path(path).parent_path().string();
-  if (directory.empty() || stat(directory.c_str(), &file) == 0) return 0;
+  if (directory.empty()) return 0;
+  if (stat(directory.c_str(), &file) == 0) {
+    return S_ISDIR(file.st_mode) ? 0 : ENOTDIR;
+  }
   return errno == ENOENT || errno == ENOTDIR ? errno : 0;
 }
 

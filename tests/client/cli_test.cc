@@ -416,7 +416,7 @@ TEST_F(CliTest, WrongUsageAsksNothingOfTheDaemon) {
        "portreeve: list: -o,--output: 'yaml': expected table or json; see "
        "portreeve list --help\n"},
       {{"get", "a/b"},
-       "portreeve: get: LISTENER: 'a/b' is no name: expected ID or "
+       "portreeve: get: NAME: 'a/b' is no name: expected ID or "
        "listeners/ID; see portreeve get --help\n"},
       {{"get", "\xFF"},
        "portreeve: arguments must be UTF-8; see portreeve --help\n"},

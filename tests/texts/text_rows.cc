@@ -35,7 +35,8 @@ std::optional<std::string> Field(const Struct& row, const std::string& name) {
 
 std::vector<AddressRow> ReadAddressRows() {
   std::vector<AddressRow> rows;
-  for (const auto& value : Read("addresses.json").values()) {
+  const ListValue table = Read("addresses.json");
+  for (const auto& value : table.values()) {
     const Struct& row = value.struct_value();
     // Left out where it is the same.
     const bool differ = row.fields().contains("connects");
@@ -47,7 +48,8 @@ std::vector<AddressRow> ReadAddressRows() {
 
 std::vector<NameRow> ReadNameRows() {
   std::vector<NameRow> rows;
-  for (const auto& value : Read("names.json").values()) {
+  const ListValue table = Read("names.json");
+  for (const auto& value : table.values()) {
     const Struct& row = value.struct_value();
     rows.push_back({*Field(row, "text"), Field(row, "listener"),
                     Field(row, "connection")});

@@ -155,7 +155,11 @@ TEST_F(ConnectNoMemoryTest, TheLoopGoesOnWhileMemoryStaysAway) {
                    Options(), serve));
     RefuseMemoryAfter(given, kUntilGivenAgain);
     SettleWithoutMemory(loop_);
-    runner.Cancel();
+    {
+      // To post it to the loop.
+      const GivenMemory for_the_post;
+      runner.Cancel();
+    }
     SettleWithoutMemory(loop_);
     refused = GiveMemoryAgain();
     RunReady();

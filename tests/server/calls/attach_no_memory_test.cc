@@ -69,8 +69,9 @@ class AttachNoMemoryTest : public RegistryTest,
     stream->Send(frame);
     const auto audit = [](const std::string&, const absl::Status&) {};
     tasks().Spawn(ServeAttach(*registry_, stream, audit),
-                  [stream](std::exception_ptr error) {
-                    if (error) stream->Finish(absl::InternalError("given up"));
+                  [stream, given_up = absl::InternalError("given up")](
+                      std::exception_ptr error) {
+                    if (error) stream->Finish(given_up);
                   });
     return stream;
   }
@@ -147,7 +148,9 @@ TEST_P(AttachNoMemoryTest, AConnectionWhoseAttachIsGivenUpLeavesItsPlace) {
     Settle();
     const std::string seen = client.Peek();
     EXPECT_NE(seen, "nothing");
-    if (is_cut) EXPECT_EQ(seen, "ECONNRESET");
+    // Refused several times in a row, the reset may find none either: then the
+    // connection is closed in order, with what was sent.
+    if (is_cut && GetParam() == 1) EXPECT_EQ(seen, "ECONNRESET");
     ExpectNothingLeft(*stream);
     (void)TakeErrors();
     (void)TakeLog();

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -68,7 +69,7 @@ TEST_F(ControlSocketsTest, OnlyItsOwnerMayConnectToAFile) {
 // Connects to the abstract name as another user, in a child of fork(2).  Gives
 // 'y' where the other side then closes it, 'n' where it does not, and 's' where
 // there is no other user.
-char TurnsAway(const std::string& name,
+char TurnsAway(const std::string& name, asio::io_context& loop,
                const std::function<bool(const std::function<bool()>&)>& run) {
   int ends[2];
   EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
@@ -89,9 +90,13 @@ char TurnsAway(const std::string& name,
     (void)!write(ends[1], &answer, 1);
     _exit(0);
   }
+  bool has_answer = false;
+  asio::posix::stream_descriptor end(loop, ends[0]);
+  end.async_wait(asio::posix::stream_descriptor::wait_read,
+                 [&](error_code) { has_answer = true; });
+  EXPECT_TRUE(run([&] { return has_answer; }));
   char answer = 0;
-  run([&] { return recv(ends[0], &answer, 1, MSG_DONTWAIT) == 1; });
-  close(ends[0]);
+  EXPECT_EQ(recv(ends[0], &answer, 1, MSG_DONTWAIT), 1);
   close(ends[1]);
   EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
   return answer;
@@ -105,8 +110,9 @@ TEST_F(ControlSocketsTest, AnAbstractNameIsForRootAndTheDaemonsOwnUser) {
   Listen(Unix::Address(name));
   Start();
   ConnectAndAwait();
-  const char answer = TurnsAway(
-      name, [this](const auto& condition) { return RunUntil(condition); });
+  const char answer = TurnsAway(name, loop(), [this](const auto& condition) {
+    return RunUntil(condition);
+  });
   if (answer == 's') GTEST_SKIP() << "there is no other user here";
   EXPECT_EQ(answer, 'y');
   EXPECT_EQ(given_.size(), 1u);

@@ -38,8 +38,9 @@ class DialNoMemoryTest : public RegistryTest,
     const auto stream = std::make_shared<Stream>(executor());
     const auto audit = [](const std::string&, const absl::Status&) {};
     tasks().Spawn(registry_->dialler().Serve(stream, request_, audit),
-                  [stream](std::exception_ptr error) {
-                    if (error) stream->Finish(absl::InternalError("given up"));
+                  [stream, given_up = absl::InternalError("given up")](
+                      std::exception_ptr error) {
+                    if (error) stream->Finish(given_up);
                   });
     return stream;
   }

@@ -75,7 +75,7 @@ TEST_F(WatchStallTest, AnotherGetsEverything) {
 TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
   v1::WatchEventsRequest wanted;
   wanted.add_listeners("listeners/a");
-  wanted.add_kinds(v1::EVENT_KIND_LIMIT_REACHED);
+  wanted.add_kinds(v1::EVENT_KIND_HANDLER_ERROR);
   v1::WatchEventsRequest of_another = wanted;
   of_another.set_listeners(0, "listeners/other");
   v1::WatchEventsRequest of_another_kind = wanted;
@@ -90,7 +90,7 @@ TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
   Append(1, "listeners/other");
   const auto events = wants_another.ReadMessage();
   ASSERT_EQ(events.size(), 1u);
-  EXPECT_TRUE(events[0].has_limit_reached());
+  EXPECT_TRUE(events[0].has_handler_error());
   EXPECT_EQ(events[0].revision(), kCapacity + 11);
   EndWatches();
   EXPECT_TRUE(wants_another_kind.ReadMessage().empty());
