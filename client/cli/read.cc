@@ -4,7 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "client/cli/format.h"
 #include "client/cli/option.h"
 #include "client/cli/verb.h"
@@ -21,6 +24,18 @@ constexpr char kIsClosedHelp[] =
 
 bool IsConnectionName(const std::string& text) {
   return absl::StartsWith(text, "connections/");
+}
+
+// Gives the name of a listener, or of a connection where the text says so.
+absl::StatusOr<std::string> AnyName(const std::string& text) {
+  absl::StatusOr<std::string> name = IsConnectionName(text)
+                                         ? client::ConnectionName(text)
+                                         : client::ListenerName(text);
+  if (name.ok()) return name;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text,
+                   "' is no name: expected ID, listeners/ID or "
+                   "connections/ID"));
 }
 
 // Adds the positional argument of a verb about one listener.
@@ -46,13 +61,10 @@ Verb AddGet(CLI::App& app) {
       "  $ portreeve get web\n"
       "  $ portreeve get connections/a7");
   auto name = std::make_shared<std::string>();
-  AddOption(*verb, "NAME", "",
-            "ID or listeners/ID of a listener, or connections/ID. Required",
-            [name](const std::string& text) {
-              return Into(*name, IsConnectionName(text)
-                                     ? client::ConnectionName
-                                     : client::ListenerName)(text);
-            })
+  AddOption(
+      *verb, "NAME", "",
+      "ID or listeners/ID of a listener, or connections/ID. Required",
+      [name](const std::string& text) { return Into(*name, AnyName)(text); })
       ->required();
   return {verb, [name](Session& session) -> absl::StatusOr<ExitStatus> {
             if (IsConnectionName(*name)) {

@@ -416,8 +416,14 @@ TEST_F(CliTest, WrongUsageAsksNothingOfTheDaemon) {
        "portreeve: list: -o,--output: 'yaml': expected table or json; see "
        "portreeve list --help\n"},
       {{"get", "a/b"},
-       "portreeve: get: NAME: 'a/b' is no name: expected ID or "
-       "listeners/ID; see portreeve get --help\n"},
+       "portreeve: get: NAME: 'a/b' is no name: expected ID, listeners/ID or "
+       "connections/ID; see portreeve get --help\n"},
+      {{"get", "connections/"},
+       "portreeve: get: NAME: 'connections/' is no name: expected ID, "
+       "listeners/ID or connections/ID; see portreeve get --help\n"},
+      {{"is-closed", "connections/a7"},
+       "portreeve: is-closed: LISTENER: 'connections/a7' is no name: expected "
+       "ID or listeners/ID; see portreeve is-closed --help\n"},
       {{"get", "\xFF"},
        "portreeve: arguments must be UTF-8; see portreeve --help\n"},
       {{"update", "web"},
