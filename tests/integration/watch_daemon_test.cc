@@ -12,14 +12,18 @@
 #include <thread>
 #include <vector>
 
+#include "lib/base/descriptor.h"
 #include "portreeve/v1/connection.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "tests/integration/control_fixture.h"
 #include "tests/integration/daemon_client.h"
 #include "tests/integration/watcher.h"
 #include "tests/server/event_sequence.h"
 #include "tests/server/service_fixture.h"
 #include "tests/testing/connected_channel.h"
 #include "tests/testing/daemon_process.h"
+#include "tests/testing/full_unix_listener.h"
+#include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
 namespace {
@@ -153,6 +157,49 @@ TEST_F(WatchDaemonTest, DialledConnectionsAreAmongTheEvents) {
     EXPECT_EQ(event.kind_case(), kind);
     EXPECT_EQ(ListenerOf(event), "listeners/echo");
   }
+}
+
+// What is being connected is listed, and is no event yet.
+TEST_F(WatchDaemonTest, ADialThatIsUnderWayIsInNoSnapshot) {
+  DaemonClient client(daemon_.Target());
+  DaemonClient::Watch watch(client);
+  const TemporaryFolder folder;
+  FullUnixListener full(folder.File("full"));
+  const auto connections = v1::ConnectionService::NewStub(channel_);
+  grpc::ClientContext context;
+  const auto dial = connections->Dial(&context);
+  v1::ClientFrame frame;
+  frame.mutable_dial()
+      ->mutable_where_to_connect()
+      ->mutable_unix_socket()
+      ->set_path(folder.File("full"));
+  ASSERT_TRUE(dial->Write(frame));
+  v1::ListConnectionsResponse listed;
+  ASSERT_TRUE(Await([&] {
+    grpc::ClientContext list;
+    EXPECT_EQ(Shown(connections->ListConnections(&list, {}, &listed)), "OK");
+    return listed.connections_size() == 1;
+  }));
+  EXPECT_EQ(listed.connections(0).state(), v1::CONNECTION_STATE_OPENING);
+
+  v1::WatchEventsRequest request;
+  request.set_initial_snapshot(true);
+  DaemonClient::Watch snapshot(client, request);
+  v1::Event event;
+  ASSERT_TRUE(snapshot.Next(event));
+  EXPECT_TRUE(event.has_snapshot_done()) << event.DebugString();
+
+  // There is room, which the daemon finds when it tries again.
+  const Descriptor filler = full.Accept();
+  v1::ServerFrame opened;
+  ASSERT_TRUE(dial->Read(&opened));
+  for (DaemonClient::Watch* each : {&watch, &snapshot}) {
+    ASSERT_TRUE(each->Next(event));
+    EXPECT_EQ(event.connection_accepted().connection().name(),
+              listed.connections(0).name())
+        << event.DebugString();
+  }
+  context.TryCancel();
 }
 
 // A daemon of its own folder, where it is found again after a restart.
