@@ -32,8 +32,8 @@ constexpr int kOtherDescriptors = 7;
 constexpr int kReservedDescriptors = 8;
 
 // gRPC's threads, without those that grow with the number of CPUs: two
-// executors, two of timers, and those of reflection.
-constexpr int kOtherThreads = 6;
+// executors, and two of timers; and the one that writes the logs.
+constexpr int kOtherThreads = 5;
 constexpr int kReservedThreads = 4;
 
 // This is twice what a daemon has that was just asked something.
