@@ -297,6 +297,8 @@ void DirectConnection::CloseAndTell(Descriptor first, Descriptor last,
 }
 
 void DirectConnection::OnClosed() {
+  // The server forgets it, and nobody else need have it.
+  const std::shared_ptr<DirectConnection> self = shared_from_this();
   closed_ = true;
   if (closed_ivar_) closed_ivar_->Fill();
   owner_.OnDirectClosed(*this, error_number_);
