@@ -49,6 +49,15 @@ class Loop {
     asio::post(context_, std::move(f));
   }
 
+  // Calls `f` after all that has been posted before, by any thread.  Post()
+  // does not promise that: what the loop's own thread posts in a step is queued
+  // only at the end of the step, and so behind what other threads post
+  // meanwhile.
+  template <typename F>
+  void PostAfterAll(F f) {
+    Post([this, f = std::move(f)]() mutable { Post(std::move(f)); });
+  }
+
   // Calls `f` in a later step of the loop.  The future gets what `f` returns or
   // throws.  Do not wait for the future on the loop.
   template <typename F>

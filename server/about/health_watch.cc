@@ -57,9 +57,9 @@ void HealthWatch::OnCancel() {
   });
 }
 
-// gRPC's last call: what was posted before it runs before it.
+// gRPC's last call.
 void HealthWatch::OnDone() {
-  loop_.Post([this] { on_done_(this); });
+  loop_.PostAfterAll([this] { on_done_(this); });
 }
 
 }  // namespace portreeve::server

@@ -27,7 +27,8 @@ void ReflectionCall::OnMessage(grpc::ByteBuffer message) {
   if (counts && !unread_.TryAdd(peer_, bytes)) return Close(TooMuchUnread());
   Send(std::move(answer), [this, bytes, counts](bool ok) {
     if (counts) unread_.Remove(peer_, bytes);
-    // This must not use the call before Send() is through with it.
+    // This must not use the call before Send() is through with it.  That may
+    // finish the call; its owner keeps it until this has run all the same.
     if (ok) loop().Post([this] { ReadNext(); });
   });
 }

@@ -220,9 +220,9 @@ void BidiCall::FinishIfIdle() {
   Finish(std::move(status));
 }
 
-// gRPC's last call: what was posted before it runs before it.
+// gRPC's last call.
 void BidiCall::OnDone() {
-  loop_.Post([this] {
+  loop_.PostAfterAll([this] {
     SetCarries(Carries::kNothing);
     on_done_(this);
   });

@@ -85,9 +85,9 @@ void WatchCall::OnCancel() {
   shared_.loop.Post([this] { Close(grpc::Status::CANCELLED); });
 }
 
-// gRPC's last call: what was posted before it runs before it.
+// gRPC's last call.
 void WatchCall::OnDone() {
-  shared_.loop.Post([this] { on_done_(this); });
+  shared_.loop.PostAfterAll([this] { on_done_(this); });
 }
 
 // Looks together with the others, unless there is much to send.

@@ -70,6 +70,22 @@ TEST(LoopTest, WhatIsPostedThrowsIntoTheLogAndTheLoopGoesOn) {
   EXPECT_NE(logged.find("a fault"), std::string::npos);
 }
 
+TEST(LoopTest, PostAfterAllComesAfterWhatTheLoopHasPostedItself) {
+  std::vector<std::string> seen;
+  {
+    Loop loop;
+    loop.Run([&] {
+          loop.Post([&] { seen.push_back("the loop's"); });
+          // Before this step ends.
+          std::thread([&] {
+            loop.PostAfterAll([&] { seen.push_back("another's"); });
+          }).join();
+        })
+        .get();
+  }
+  EXPECT_EQ(seen, (std::vector<std::string>{"the loop's", "another's"}));
+}
+
 TEST(LoopTest, ThreadsPostInTheirOrder) {
   constexpr int kThreads = 4, kPosts = 1000;
   std::vector<std::vector<int>> seen(kThreads);
