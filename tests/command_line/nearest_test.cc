@@ -84,6 +84,10 @@ TEST(NearestTest, IsWhatMayHaveBeenMeant) {
     EXPECT_EQ(Nearest(word, kVerbs), meant) << word.substr(0, 20);
   }
   EXPECT_EQ(Nearest("list", {}), "");
+  // Of one letter anything might be made.
+  EXPECT_EQ(Nearest("l", {"ls"}), "");
+  EXPECT_EQ(Nearest("ls", {"l"}), "");
+  EXPECT_EQ(Nearest("lx", {"ls"}), "ls");
 }
 
 TEST(NearestTest, OfEquallyNearOnesIsTheFirst) {

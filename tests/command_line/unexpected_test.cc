@@ -47,6 +47,7 @@ TEST(UnexpectedTest, VerbsAndFlagsThatAreNoneAreNamedWithWhatMayBeMeant) {
 
 TEST(UnexpectedTest, WordsAreToldInTheirOrder) {
   EXPECT_EQ(Of({"list", "a"}), "'a' was not expected");
+  EXPECT_EQ(Of({"list", "-"}), "'-' was not expected");  // No flag.
   EXPECT_EQ(Of({"list", "a", "b", "c"}), "'a' 'b' 'c' were not expected");
 }
 
