@@ -86,6 +86,14 @@ TEST(FormatTest, ListsConnections) {
             "  -         1         2     3        2023-11-14T22:13:20.000Z\n");
 }
 
+TEST(FormatTest, ShowsThatAListenerIsDualStack) {
+  auto listener = Of<v1::Listener>(kWeb);
+  auto& inet =
+      *listener.mutable_spec()->mutable_where_to_listen()->mutable_inet();
+  inet.set_dual_stack(true);
+  EXPECT_NE(ListenerView(listener).find(" dual-stack=yes "), std::string::npos);
+}
+
 TEST(FormatTest, ShowsEverythingOfAListener) {
   EXPECT_EQ(ListenerView(Of<v1::Listener>(kWeb)),
             R"(name:                      listeners/web
