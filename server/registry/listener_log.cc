@@ -45,6 +45,13 @@ void ListenerLog::OnHandlerError(int64_t connection, std::exception_ptr error) {
        absl::StrCat("HANDLER_ERROR: ", DescribeException(error)));
 }
 
+void ListenerLog::OnRaised(int64_t connection, std::exception_ptr error) {
+  const std::string message = absl::StrCat(
+      "HANDLER_ERROR: ", DescribeException(error), "; the listener closes");
+  Log({LogLevel::kError, message, *listener_, ConnectionName(connection)});
+  raised_ = error;
+}
+
 void ListenerLog::OnLimitReached(int limit) {
   const std::string message =
       absl::StrCat("at the limit: max_connections ", limit,
@@ -63,6 +70,7 @@ void ListenerLog::OnAcceptFailed(const AnyAddress& listening_on,
 }
 
 void ListenerLog::OnError(std::exception_ptr error) {
+  if (error == std::exchange(raised_, nullptr)) return;
   Log({LogLevel::kError, DescribeException(error), *listener_});
 }
 

@@ -32,12 +32,14 @@ class ListenerLog {
   void OnResetAtOnce(int64_t connection, const AnyAddress& upstream);
   // A connection's handler raised, and the listener goes on.
   void OnHandlerError(int64_t connection, std::exception_ptr error);
+  // A connection's handler raised, and the listener closes for it.
+  void OnRaised(int64_t connection, std::exception_ptr error);
   void OnLimitReached(int limit);
   // accept(2) has failed `count` times.
   void OnAcceptFailed(const AnyAddress& listening_on, int error_number,
                       int64_t count);
-  // `error` has come to the listener, which closes for it, or nobody else is
-  // told of it.
+  // `error` has come to the listener's monitor.  One that OnRaised() has told
+  // is not told again.
   void OnError(std::exception_ptr error);
 
  private:
@@ -48,6 +50,7 @@ class ListenerLog {
   const TimeSource& time_;
   const SharedName listener_;
   FailureReports reports_;
+  std::exception_ptr raised_;  // What OnRaised() has told.
 };
 
 }  // namespace portreeve::server

@@ -345,10 +345,13 @@ void ListenerResource::CountClose(const AnyConnection& connection,
 void ListenerResource::OnHandlerError(const StreamConnection& connection,
                                       std::exception_ptr error,
                                       HandlerErrorOutcome outcome) {
-  // One that is raised closes the listener, and is told as the cause of that.
-  if (outcome != HandlerErrorOutcome::kRaised) {
-    Guarded([&] { log_.OnHandlerError(connection.id(), error); });
-  }
+  Guarded([&] {
+    if (outcome == HandlerErrorOutcome::kRaised) {
+      log_.OnRaised(connection.id(), error);
+    } else {
+      log_.OnHandlerError(connection.id(), error);
+    }
+  });
   v1::Event event;
   v1::Event::HandlerError& message = *event.mutable_handler_error();
   message.set_listener(*name_);

@@ -60,10 +60,13 @@ TEST_F(AttachErrorTest, RaiseClosesTheListenerAndLeavesTheOthers) {
   Create(v1::ON_HANDLER_ERROR_RAISE);
   const LogLines log;
   const Served other = Attached();
-  ExpectHandlerError(Raised(), v1::HANDLER_VERDICT_RAISE);
+  const Served raised = Raised();
+  ExpectHandlerError(raised, v1::HANDLER_VERDICT_RAISE);
   ExpectListenerCloses();
   EXPECT_EQ(log.lines(),
-            std::vector<std::string>{"error: listeners/remote: disk full"});
+            std::vector<std::string>{
+                "error: listeners/remote " + raised.name +
+                ": HANDLER_ERROR: disk full; the listener closes"});
   other.peer->Send("ping");
   EXPECT_EQ(other.call->ReadData(4), "ping");
   other.call->Send(DoneFrame());

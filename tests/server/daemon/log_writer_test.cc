@@ -228,7 +228,7 @@ TEST_F(LogWriterTest, NobodyWaitsForWhoDoesNotRead) {
 size_t BytesBeforeNote(LineReader& lines, const std::string& note) {
   size_t bytes = 0;
   for (;;) {
-    const auto line = lines.Next();
+    const auto line = lines.NextWithTime();
     if (!line || line->find(note) != line->npos) return bytes;
     bytes += line->size() + 1;
   }

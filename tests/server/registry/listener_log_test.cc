@@ -44,9 +44,17 @@ TEST_F(ListenerLogTest, ErrorsOfHandlersAreToldOnceAMinute) {
                   "(2 times)"));
 }
 
-TEST_F(ListenerLogTest, WhatClosesAListenerIsAnError) {
+TEST_F(ListenerLogTest, WhatClosesAListenerIsAnErrorAndToldOnce) {
   log().OnError(Error("boom"));
   EXPECT_THAT(TakeLog(), ElementsAre("error: listeners/a: boom"));
+  const std::exception_ptr raised = Error("raised");
+  log().OnRaised(1, raised);
+  log().OnError(raised);
+  EXPECT_THAT(TakeLog(),
+              ElementsAre("error: listeners/a connections/a1: HANDLER_ERROR: "
+                          "raised; the listener closes"));
+  log().OnError(Error("another"));
+  EXPECT_THAT(TakeLog(), ElementsAre("error: listeners/a: another"));
 }
 
 TEST_F(ListenerLogTest, LimitsAreWarnings) {
