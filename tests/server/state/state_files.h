@@ -22,7 +22,8 @@ namespace portreeve::testing {
 class TemporaryDirectory {
  public:
   explicit TemporaryDirectory(const std::string& in = ::testing::TempDir()) {
-    std::string path = in + "/state-XXXXXX";
+    // SQLite names files by their real paths, and so do we.
+    std::string path = std::filesystem::canonical(in) / "state-XXXXXX";
     path_ = mkdtemp(path.data());
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
