@@ -109,6 +109,10 @@ absl::StatusOr<std::string> SqliteConnection::TextOf(const char* sql) {
 absl::Status SqliteConnection::Checkpoint(int mode) {
   const int code =
       sqlite3_wal_checkpoint_v2(handle_, "main", mode, nullptr, nullptr);
+  // Another program does the same.
+  if (mode == SQLITE_CHECKPOINT_PASSIVE && (code & 0xff) == SQLITE_BUSY) {
+    return absl::OkStatus();
+  }
   if (code != SQLITE_OK) return Error(code, "checkpoint");
   wal_pages_ = 0;
   return absl::OkStatus();

