@@ -364,10 +364,12 @@ void StateStore::NoteHealth(const absl::Status& status) {
   status_.healthy = healthy;
   if (healthy) {
     status_.message.clear();
-    Log(absl::StrCat("state: ", directory_.path(),
+    Log(LogLevel::kInfo,
+        absl::StrCat("state: ", directory_.path(),
                      " is written again, and has all changes"));
   } else {
-    Log(absl::StrCat("state: changes are refused: ", status.message()));
+    Log(LogLevel::kError,
+        absl::StrCat("state: changes are refused: ", status.message()));
   }
   if (owner_.on_health) {
     Guarded(executor_.monitor(), [&] { owner_.on_health(healthy); });
