@@ -4,62 +4,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <map>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/descriptor.h"
 #include "server/api/uuid.h"
-#include "server/state/crc32c.h"
+#include "server/state/database_reading.h"
+#include "server/state/database_schema.h"
 #include "server/state/state_errors.h"
 
 namespace portreeve::server {
 namespace {
 
-struct Table {
-  std::string_view name;
-  const char* sql;
-};
-
-// In the order in which they are made.
-constexpr std::array<Table, 3> kTables = {{
-    {"meta",
-     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, "
-     "crc INTEGER NOT NULL) WITHOUT ROWID"},
-    {"listeners",
-     "CREATE TABLE listeners(id TEXT PRIMARY KEY, record BLOB NOT NULL, "
-     "crc INTEGER NOT NULL) WITHOUT ROWID"},
-    {"requests",
-     "CREATE TABLE requests(seq INTEGER PRIMARY KEY, "
-     "request_id TEXT NOT NULL, record BLOB NOT NULL, crc INTEGER NOT NULL)"},
-}};
-
-constexpr char kSchema[] = "schema";
-constexpr char kDaemonId[] = "daemon_id";
-constexpr char kWrittenBy[] = "written_by";
-constexpr char kClean[] = "clean";
-constexpr char kListeners[] = "listeners";
-constexpr char kRequests[] = "requests";
-
 constexpr char kPutMeta[] = "INSERT OR REPLACE INTO meta VALUES(?, ?, ?)";
-
-uint32_t MetaCrc(std::string_view key, std::string_view value) {
-  return Crc32c({"meta", key, value});
-}
-
-uint32_t ListenerCrc(std::string_view id, std::string_view record) {
-  return Crc32c({"listeners", id, record});
-}
-
-uint32_t RequestCrc(int64_t seq, std::string_view request_id,
-                    std::string_view record) {
-  return Crc32c({"requests", std::to_string(seq), request_id, record});
-}
 
 absl::Status Put(SqliteStatement& put_meta, std::string_view key,
                  std::string_view value) {
@@ -131,124 +92,6 @@ absl::Status FillNew(SqliteConnection& connection, const std::string& version) {
 }
 
 }  // namespace
-
-// Reads everything, and notes what does not check.
-class Database::Reading {
- public:
-  explicit Reading(SqliteConnection& connection) : connection_(connection) {}
-
-  absl::StatusOr<StateContents> Run() {
-    const auto check = connection_.TextOf("PRAGMA quick_check(1)");
-    if (!check.ok()) return check.status();
-    if (*check != "ok") Note(*check);
-    for (auto part : {&Reading::ReadMeta, &Reading::ReadListeners,
-                      &Reading::ReadRequests}) {
-      if (auto s = (this->*part)(); !s.ok()) return s;
-    }
-    const auto& rows = contents_.rows;
-    ExpectMeta(kSchema, std::to_string(kSchemaVersion));
-    ExpectMeta(kListeners, std::to_string(rows.listeners.size()));
-    ExpectMeta(kRequests, std::to_string(rows.requests.size()));
-    contents_.daemon_id = TakeMeta(kDaemonId);
-    contents_.written_by = TakeMeta(kWrittenBy);
-    contents_.clean = TakeMeta(kClean) == "1";
-    if (damage_.empty()) return std::move(contents_);
-    return connection_.Damaged(
-        absl::StrCat(damage_, "; ", rows.listeners.size(), " listeners and ",
-                     rows.requests.size(), " requests check"));
-  }
-
- private:
-  void Note(absl::string_view what) {
-    if (damage_.empty()) damage_ = std::string(what);
-  }
-
-  absl::Status ReadMeta() {
-    auto rows = SqliteStatement::Prepare(connection_, "SELECT * FROM meta");
-    if (!rows.ok()) return rows.status();
-    for (;;) {
-      const auto has_row = rows->Next();
-      if (!has_row.ok()) return has_row.status();
-      if (!*has_row) return absl::OkStatus();
-      std::string key = rows->Bytes(0);
-      std::string value = rows->Bytes(1);
-      if (Types(*rows, {SQLITE_TEXT, SQLITE_TEXT, SQLITE_INTEGER}) &&
-          rows->Integer(2) == MetaCrc(key, value)) {
-        meta_.emplace(std::move(key), std::move(value));
-      } else {
-        Note(absl::StrCat("meta/", key, " is damaged"));
-      }
-    }
-  }
-
-  absl::Status ReadListeners() {
-    auto rows = SqliteStatement::Prepare(connection_,
-                                         "SELECT * FROM listeners ORDER BY id");
-    if (!rows.ok()) return rows.status();
-    std::vector<ListenerRow>& all = contents_.rows.listeners;
-    for (;;) {
-      const auto has_row = rows->Next();
-      if (!has_row.ok()) return has_row.status();
-      if (!*has_row) return absl::OkStatus();
-      ListenerRow row{rows->Bytes(0), rows->Bytes(1)};
-      if (Types(*rows, {SQLITE_TEXT, SQLITE_BLOB, SQLITE_INTEGER}) &&
-          rows->Integer(2) == ListenerCrc(row.id, row.record) &&
-          (all.empty() || all.back().id < row.id)) {
-        all.push_back(std::move(row));
-      } else {
-        Note(absl::StrCat("listeners/", row.id, " is damaged"));
-      }
-    }
-  }
-
-  absl::Status ReadRequests() {
-    auto rows = SqliteStatement::Prepare(connection_,
-                                         "SELECT * FROM requests ORDER BY seq");
-    if (!rows.ok()) return rows.status();
-    std::vector<RequestRow>& all = contents_.rows.requests;
-    for (;;) {
-      const auto has_row = rows->Next();
-      if (!has_row.ok()) return has_row.status();
-      if (!*has_row) return absl::OkStatus();
-      RequestRow row{rows->Integer(0), rows->Bytes(1), rows->Bytes(2)};
-      if (Types(*rows,
-                {SQLITE_INTEGER, SQLITE_TEXT, SQLITE_BLOB, SQLITE_INTEGER}) &&
-          rows->Integer(3) == RequestCrc(row.seq, row.request_id, row.record) &&
-          (all.empty() || all.back().seq < row.seq)) {
-        all.push_back(std::move(row));
-      } else {
-        Note(absl::StrCat("requests/", row.seq, " is damaged"));
-      }
-    }
-  }
-
-  static bool Types(const SqliteStatement& row,
-                    std::initializer_list<int> types) {
-    int column = 0;
-    for (const int type : types) {
-      if (row.TypeOf(column++) != type) return false;
-    }
-    return true;
-  }
-
-  std::string TakeMeta(const char* key) {
-    const auto it = meta_.find(key);
-    if (it != meta_.end()) return it->second;
-    Note(absl::StrCat("meta/", key, " is missing"));
-    return "";
-  }
-
-  void ExpectMeta(const char* key, const std::string& value) {
-    const std::string found = TakeMeta(key);
-    if (found == value) return;
-    Note(absl::StrCat("meta/", key, " is ", found, " and should be ", value));
-  }
-
-  SqliteConnection& connection_;
-  StateContents contents_;
-  std::map<std::string, std::string> meta_;  // Those that check.
-  std::string damage_;                       // The first.
-};
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     const std::string& directory, const std::string& version,
@@ -389,7 +232,7 @@ void Database::Drop() {
 }
 
 absl::StatusOr<StateContents> Database::Read() {
-  auto contents = Reading(*connection_).Run();
+  auto contents = ReadAll(*connection_);
   if (contents.ok()) {
     daemon_id_ = contents->daemon_id;
     counts_.listeners = static_cast<int64_t>(contents->rows.listeners.size());

@@ -16,14 +16,6 @@
 
 namespace portreeve::server {
 
-// What a database holds.
-struct StateContents {
-  std::string daemon_id;   // A UUID, given when the database was made.
-  std::string written_by;  // The version that has written to it last.
-  bool clean = false;      // The last run has ended as it should.
-  StateRows rows;
-};
-
 // One file of SQLite, which has its WAL and the index of that beside it.  Every
 // row carries a CRC-32C over its table, key and record; the numbers of rows are
 // kept, too.
@@ -104,7 +96,6 @@ class Database {
     SqliteStatement update_listener, insert_listener, erase_listener;
     SqliteStatement update_request, insert_request, erase_request;
   };
-  class Reading;
 
   Database(std::string path, std::string version,
            std::chrono::milliseconds busy)

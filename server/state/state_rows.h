@@ -32,6 +32,14 @@ struct StateRows {
   friend bool operator==(const StateRows&, const StateRows&) = default;
 };
 
+// What a database holds.
+struct StateContents {
+  std::string daemon_id;   // A UUID, given when the database was made.
+  std::string written_by;  // The version that has written to it last.
+  bool clean = false;      // The last run has ended as it should.
+  StateRows rows;
+};
+
 // One change.  A row that is there already is replaced by another one with its
 // key; to erase one that is not there has no effect.
 struct EraseListener {
