@@ -88,14 +88,14 @@ absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
     }
     audit = *std::move(file);
   }
-  return LogWriter::Start(LogOutput::Inherited(STDERR_FILENO),
-                          std::move(audit));
+  return LogWriter::Start(LogOutput::Inherited(STDERR_FILENO), std::move(audit),
+                          flags.log_format);
 }
 
 int Serve(const Flags& flags, const Daemon::Process& process) {
   const auto daemon = Daemon::Start(flags, process);
   if (!daemon.ok()) {
-    process.log.Log(std::string(daemon.status().message()));
+    process.log.LogFailedStart(std::string(daemon.status().message()));
     return 1;
   }
   KeepRunningWithoutMemory();
@@ -118,10 +118,11 @@ int Main(int argc, char** argv) {
   }
   auto log = StartLog(flags);
   if (!log.ok()) return Fail(log.status());
-  SetLogSink([&log](std::string_view line) { (*log)->Log(line); });
+  SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
+             flags.log_level);
   const int status = Serve(flags, {*signals, **log, stdout});
   // gRPC's own threads, which stay, are not heard any more.
-  SetLogSink([](std::string_view) {});
+  SetLogSink([](const LogLine&) {});
   log->reset();
   return status;
 }

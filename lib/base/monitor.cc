@@ -48,9 +48,9 @@ void Monitor::Send(std::exception_ptr error) const {
     }
   }
   try {
-    Log("unhandled error: " + DescribeException(error));
+    Log(LogLevel::kError, "unhandled error: " + DescribeException(error));
   } catch (const std::bad_alloc&) {
-    Log("unhandled error, and no memory for its text");
+    Log(LogLevel::kError, "unhandled error, and no memory for its text");
   }
 }
 

@@ -15,7 +15,8 @@
 //       loop.get_executor(), WhereToListen<Inet>::OfPortChosenByOs(),
 //       RaiseHandlerError(), Echo);
 //   if (!server.ok()) return server.status();
-//   Log(absl::StrCat("listening on port ", (*server)->listening_on()));
+//   Log(LogLevel::kInfo,
+//       absl::StrCat("listening on port ", (*server)->listening_on()));
 //   loop.run();  // Until Close() was called, and the last handler has ended.
 #ifndef PORTREEVE_LIB_SERVE_SERVER_H_
 #define PORTREEVE_LIB_SERVE_SERVER_H_

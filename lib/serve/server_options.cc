@@ -20,15 +20,17 @@ absl::Status AtLeast(const char* field, int value, int lowest) {
 }  // namespace
 
 void ServerObserver::OnLimitReached(const AnyAddress& listening_on, int limit) {
-  Log(absl::StrCat("at limit of ", ToString(listening_on), ": max_connections ",
+  Log(LogLevel::kWarning,
+      absl::StrCat("at limit of ", ToString(listening_on), ": max_connections ",
                    limit, "; new connections wait until one is closed"));
 }
 
 void ServerObserver::OnAcceptFailed(const AnyAddress& listening_on,
                                     int error_number, int64_t count) {
-  Log(absl::StrCat(
-      ErrnoError(error_number, "accept", ToString(listening_on)).message(),
-      " (", count, " times); accepting pauses and is tried again"));
+  Log(LogLevel::kWarning,
+      absl::StrCat(
+          ErrnoError(error_number, "accept", ToString(listening_on)).message(),
+          " (", count, " times); accepting pauses and is tried again"));
 }
 
 absl::Status Validate(const ServerOptions& options) {

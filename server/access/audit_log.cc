@@ -1,6 +1,5 @@
 #include "server/access/audit_log.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -8,8 +7,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/api/errors.h"
+#include "server/api/json_line.h"
 #include "server/api/utf8.h"
-#include "server/api/visible_text.h"
 
 namespace portreeve::server {
 namespace {
@@ -17,22 +16,9 @@ namespace {
 // The texts are bounded, since clients choose some of them.
 constexpr size_t kMaxTextBytes = 512;
 
-// Whether `c` stands for itself in JSON.
-bool IsPlain(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
-
-// Gives `text`, which need not be UTF-8, as a string of JSON (RFC 8259).
-std::string JsonString(const std::string& text) {
-  if (text.size() <= kMaxTextBytes &&
-      std::all_of(text.begin(), text.end(), IsPlain)) {
-    return absl::StrCat("\"", text, "\"");
-  }
-  const std::string utf8 = EscapeNonUtf8(text);
-  std::string quoted;
-  for (const char c : ClipUtf8(utf8, kMaxTextBytes)) {
-    if (c == '"' || c == '\\') quoted.push_back('\\');
-    quoted.push_back(c);
-  }
-  return absl::StrCat("\"", EscapeInvisible(quoted), "\"");
+std::string Clipped(const std::string& text) {
+  if (text.size() <= kMaxTextBytes) return text;
+  return std::string(ClipUtf8(EscapeNonUtf8(text), kMaxTextBytes));
 }
 
 // Gives the time by RFC 3339, in UTC, to the millisecond.
@@ -56,14 +42,21 @@ AuditLog::AuditLog(std::function<void(std::string_view)> write)
 
 void AuditLog::Write(const std::string& who, const std::string& method,
                      const std::string& name, const absl::Status& result) {
-  write_(absl::StrCat(
-      "{\"time\":\"", Now(), "\",\"who\":", JsonString(who),
-      ",\"method\":", JsonString(method), ",\"name\":", JsonString(name),
-      ",\"result\":", JsonString(result.ok() ? "OK" : ReasonOf(result)), "}"));
+  const std::string time = Now();
+  const std::string clipped_who = Clipped(who);
+  const std::string clipped_method = Clipped(method);
+  const std::string clipped_name = Clipped(name);
+  const std::string outcome = result.ok() ? "OK" : Clipped(ReasonOf(result));
+  write_(JsonLine({{"time", time},
+                   {"who", clipped_who},
+                   {"method", clipped_method},
+                   {"name", clipped_name},
+                   {"result", outcome}}));
 }
 
 std::string AuditLog::LineOfDropped(int64_t lines) {
-  return absl::StrCat("{\"time\":\"", Now(), "\",\"dropped\":", lines, "}");
+  const std::string time = Now();
+  return JsonLine({{"time", time}, {"dropped", lines}});
 }
 
 }  // namespace portreeve::server

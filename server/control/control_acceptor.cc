@@ -113,7 +113,8 @@ class ControlAcceptor::Address final : public Acceptor::Owner {
     owner_.OnClient(*this, std::move(fd), peer);
   }
   void OnLimitReached(int limit) override {
-    Log(absl::StrCat("the limit of --max-control-connections (", limit,
+    Log(LogLevel::kWarning,
+        absl::StrCat("the limit of --max-control-connections (", limit,
                      ") is reached: further clients wait"));
   }
   void OnAcceptFailed(int error_number, int64_t count) override {
@@ -122,11 +123,13 @@ class ControlAcceptor::Address final : public Acceptor::Owner {
     }
     const absl::Status error =
         ErrnoError(error_number, "accept", ToString(address()));
-    Log(absl::StrCat("control: ", std::string(error.message()), ", ", count,
+    Log(LogLevel::kWarning,
+        absl::StrCat("control: ", std::string(error.message()), ", ", count,
                      " times; it is tried again"));
   }
   void OnBroken(absl::Status error) override {
-    Log(absl::StrCat("control: ", std::string(error.message()),
+    Log(LogLevel::kError,
+        absl::StrCat("control: ", std::string(error.message()),
                      "; nobody can connect any more"));
   }
   void OnIdle() override {}
@@ -293,7 +296,8 @@ void ControlAcceptor::NoteDropped(const absl::Status& why) {
   const TimePoint now = time_.Now();
   if (drop_logged_ && now - *drop_logged_ < kDropLogInterval) return;
   drop_logged_ = now;
-  Log(absl::StrCat("control: a client is dropped: ", std::string(why.message()),
+  Log(LogLevel::kWarning,
+      absl::StrCat("control: a client is dropped: ", std::string(why.message()),
                    " (", num_dropped_, " since the start)"));
 }
 
@@ -304,7 +308,8 @@ void ControlAcceptor::EndNamesake(const ControlConnection& connection) const {
   if (!connection.is_secure()) return;
   if (const auto older = table_.Find(connection.key())) {
     if (!older->ShutDown()) return;
-    Log(absl::StrCat("control: another connection has the address ",
+    Log(LogLevel::kWarning,
+        absl::StrCat("control: another connection has the address ",
                      connection.Identity(),
                      " and the same port: the older one is ended"));
   }

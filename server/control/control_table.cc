@@ -88,7 +88,8 @@ void ControlTable::ShutDown(ControlConnection& connection, const char* why) {
     // Who() might block for a unix socket.
     const std::string client =
         connection.is_unix() ? connection.Identity() : connection.Who();
-    Log(absl::StrCat("OVERLOADED: the control connection of ", client,
+    Log(LogLevel::kWarning,
+        absl::StrCat("OVERLOADED: the control connection of ", client,
                      " is shut down: ", why, " (", count, " since the start)"));
   });
 }

@@ -14,6 +14,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "lib/base/deferred.h"
 #include "lib/base/log.h"
 #include "lib/lane/loop_group.h"
@@ -113,19 +116,42 @@ absl::StatusOr<OwnAddresses> OwnAddressesOf(
   return own;
 }
 
+std::string Count(size_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
+std::string ToText(Duration duration) {
+  return absl::FormatDuration(absl::FromChrono(duration));
+}
+
+void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control) {
+  std::vector<std::string> addresses;
+  for (const AnyAddress& address : control) {
+    addresses.push_back(ToString(address));
+  }
+  Log(LogLevel::kInfo,
+      absl::StrCat("started: ", kVersion, ", process ", getpid(), ", control ",
+                   absl::StrJoin(addresses, " "), ", ",
+                   Count(flags.listen.size(), "listener"), ", ",
+                   Count(static_cast<size_t>(flags.loops), "loop")));
+}
+
 // Warns of what is allowed, and seldom meant.
 void Warn(const Flags& flags, const Policy& policy) {
   const bool has_policy = !flags.policy.empty();
   if (geteuid() == 0 && !has_policy) {
-    Log("warning: running as root without --policy: whoever reaches a control "
+    Log(LogLevel::kWarning,
+        "running as root without --policy: whoever reaches a control "
         "address can listen and connect as root");
   }
   if (flags.tls && !has_policy) {
-    Log("warning: TLS without --policy: every certificate from "
+    Log(LogLevel::kWarning,
+        "TLS without --policy: every certificate from "
         "--tls-client-ca is an admin");
   }
   if (flags.tls && has_policy && !policy.has_identities()) {
-    Log("warning: the policy has no identities: no certificate may do "
+    Log(LogLevel::kWarning,
+        "the policy has no identities: no certificate may do "
         "anything");
   }
 }
@@ -261,6 +287,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   for (const Flags::Listen& listen : flags.listen) {
     if (auto s = daemon->Listen(listen, out); !s.ok()) return s;
   }
+  LogStarted(flags, state.plane->addresses());
   Warn(flags, *policy);
   PrintLine(out, "ready");
   return daemon;
@@ -292,12 +319,16 @@ absl::Status Daemon::ReloadPolicy() {
 }
 
 void Daemon::OnHangup() {
+  Log(LogLevel::kInfo,
+      "SIGHUP: the audit log is opened anew, and the policy is read again, if "
+      "there are files of them");
   process_.log.Reopen();
   (void)ReloadPolicy();  // It logs what is wrong.
 }
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();
+  Log(LogLevel::kInfo, absl::StrCat("SIG", sigabbrev_np(number)));
   loop_.Post([this] {
     if (!state_->first_signal.FillIfEmpty()) {
       state_->second_signal.FillIfEmpty();
@@ -326,14 +357,19 @@ Task<> Daemon::AwaitFirstSignal() {
 
 void Daemon::Cut(const std::string& what) {
   if (std::exchange(cut_, true)) return;
-  Log("a second signal cuts what has not ended: " + what);
+  Log(LogLevel::kWarning, "a second signal cuts what has not ended: " + what);
 }
 
 void Daemon::CutIfHurried(const Deferred<>& all_ended) {
   if (!state_->second_signal.determined() || all_ended.determined()) return;
-  const size_t open = state_->registry.connections().entries().size();
-  if (open == 0) return;  // Only calls are left, which have a while yet.
-  Cut(absl::StrCat(open, open == 1 ? " connection" : " connections"));
+  if (state_->registry.connections().entries().empty()) {
+    return;  // Only calls are left, which have a while yet.
+  }
+  Cut(NumOpen());
+}
+
+std::string Daemon::NumOpen() const {
+  return Count(state_->registry.connections().entries().size(), "connection");
 }
 
 Task<> Daemon::Drain(Duration drain) {
@@ -341,8 +377,15 @@ Task<> Daemon::Drain(Duration drain) {
   const Deferred<> hurry = state_->second_signal.deferred();
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
+  const std::string most = ToText(drain);
+  Log(LogLevel::kInfo, absl::StrCat("draining: nothing is accepted any more; ",
+                                    NumOpen(), " may go on for ", most));
   co_await AwaitAtMost(drain, Await(all_ended), hurry);
   CutIfHurried(all_ended);
+  Log(LogLevel::kInfo,
+      all_ended.determined()
+          ? "drained: every connection has ended"
+          : absl::StrCat("the drain is over: ", NumOpen(), " to be closed"));
   registry.CloseAllConnections(ExistingConnections::kClose);
   co_await AwaitAtMost(kFlush, Await(all_ended), hurry);
   CutIfHurried(all_ended);
@@ -368,6 +411,7 @@ bool Daemon::Run(Duration drain) {
   loop_.Run([this] { state_->health_service.AnnounceShutdown(); }).get();
   RunAndObey(Drain(drain));
   End(kStreamsEnd);
+  Log(LogLevel::kInfo, "stopped");
   return !cut_;
 }
 

@@ -86,6 +86,8 @@ class Daemon {
   // Logs, once, that a second signal cuts `what`.
   void Cut(const std::string& what);
   void CutIfHurried(const Deferred<>& all_ended);
+  // Gives how many connections are open, in words.
+  std::string NumOpen() const;
   Task<> Drain(Duration drain);
   Task<> TearDown(Duration streams_end);
   void End(Duration streams_end);

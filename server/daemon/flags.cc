@@ -22,7 +22,6 @@
 namespace portreeve::server {
 namespace {
 
-constexpr char kVersion[] = "portreeved 0.1.0\n";
 constexpr char kDefaultControl[] = "tcp:127.0.0.1:50051";
 
 struct RawFlags {
@@ -37,6 +36,8 @@ struct RawFlags {
   std::optional<std::string> tls_client_ca;
   std::optional<std::string> policy;
   std::optional<std::string> audit;
+  std::string log_format = "text";
+  std::string log_level = "info";
   bool insecure = false;
   bool version = false;
 };
@@ -66,6 +67,15 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
               "makes or tries. Default: stderr");
+  app.add_option("--log-format", raw.log_format,
+                 "How the lines of the log, on stderr, are written: text, or "
+                 "json, an object each. Default: text")
+      ->type_name("FORMAT");
+  app.add_option("--log-level", raw.log_level,
+                 "Which lines are written: those of this level and above; "
+                 "debug (each connection's end, too), info, warning or error. "
+                 "Default: info")
+      ->type_name("LEVEL");
   app.add_flag("--insecure", raw.insecure,
                "Allow a --control address that other machines reach, without "
                "any authentication: who reaches it commands this daemon");
@@ -156,6 +166,26 @@ absl::StatusOr<Duration> DrainOf(const RawFlags& raw) {
     return Wrong("--drain", raw.drain, error);
   }
   return absl::ToChronoNanoseconds(drain);
+}
+
+absl::Status SetLog(const RawFlags& raw, Flags& flags) {
+  if (raw.log_format == "json") {
+    flags.log_format = LogFormat::kJson;
+  } else if (raw.log_format != "text") {
+    return Wrong("--log-format", raw.log_format,
+                 absl::InvalidArgumentError("expected text or json"));
+  }
+  for (const auto& [name, level] : {std::pair("debug", LogLevel::kDebug),
+                                    {"info", LogLevel::kInfo},
+                                    {"warning", LogLevel::kWarning},
+                                    {"error", LogLevel::kError}}) {
+    if (raw.log_level != name) continue;
+    flags.log_level = level;
+    return absl::OkStatus();
+  }
+  return Wrong(
+      "--log-level", raw.log_level,
+      absl::InvalidArgumentError("expected debug, info, warning or error"));
 }
 
 // Parses "192MiB", or bytes: from 1 MiB to 1024 GiB.
@@ -264,6 +294,7 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   auto audit = FileOf("--audit", raw.audit, directory);
   if (!audit.ok()) return audit.status();
   flags.audit = *std::move(audit);
+  if (auto s = SetLog(raw, flags); !s.ok()) return s;
   auto control = ControlOf(raw, directory);
   if (!control.ok()) return control.status();
   flags.control = *std::move(control);
@@ -301,7 +332,7 @@ absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
         absl::StrCat(unexpected.empty() ? error.what() : unexpected.c_str(),
                      " (see --help)"));
   }
-  if (raw.version) return Outcome(Information{kVersion});
+  if (raw.version) return Outcome(Information{absl::StrCat(kVersion, "\n")});
   auto flags = ToFlags(raw, directory);
   if (!flags.ok()) return flags.status();
   return Outcome(*std::move(flags));

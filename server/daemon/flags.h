@@ -10,12 +10,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/base/log.h"
 #include "lib/base/time_source.h"
 #include "lib/net/address.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/daemon/log_format.h"
 #include "server/daemon/tls_files.h"
 
 namespace portreeve::server {
+
+inline constexpr char kVersion[] = "portreeved 0.1.0";
 
 struct Flags {
   // One address at least.  One that is not loopback is there only with TLS, or
@@ -28,6 +32,10 @@ struct Flags {
   // Absolute paths; "" if not given.
   std::string policy;
   std::string audit;
+
+  // How the log is written, and its lines of which levels.
+  LogFormat log_format = LogFormat::kText;
+  LogLevel log_level = LogLevel::kInfo;
 
   // A request as a client would send it, and the text that it was written as.
   // `listen` has them in the order of the command line.

@@ -26,6 +26,31 @@ void WriteNow(const std::string& line) {
       write(STDERR_FILENO, line.data(), line.size());
 }
 
+LogLevel LevelOf(gpr_log_severity severity) {
+  switch (severity) {
+    case GPR_LOG_SEVERITY_DEBUG:
+      return LogLevel::kDebug;
+    case GPR_LOG_SEVERITY_INFO:
+      return LogLevel::kInfo;
+    case GPR_LOG_SEVERITY_ERROR:
+      break;
+  }
+  return LogLevel::kError;
+}
+
+LogLevel LevelOf(google::protobuf::LogLevel level) {
+  switch (level) {
+    case google::protobuf::LOGLEVEL_INFO:
+      return LogLevel::kInfo;
+    case google::protobuf::LOGLEVEL_WARNING:
+      return LogLevel::kWarning;
+    case google::protobuf::LOGLEVEL_ERROR:
+    case google::protobuf::LOGLEVEL_FATAL:
+      break;
+  }
+  return LogLevel::kError;
+}
+
 void LogOfGrpc(gpr_log_func_args* args) {
   // This is the line of GPR_ASSERT(), which calls abort(3) next.
   const bool is_last = absl::StartsWith(args->message, "assertion failed");
@@ -33,7 +58,7 @@ void LogOfGrpc(gpr_log_func_args* args) {
   const std::string line =
       absl::StrCat("gRPC: ", args->file, ":", args->line, ": ", args->message);
   if (is_last) return WriteNow(absl::StrCat("portreeved: ", line, "\n"));
-  Log(line);
+  Log(LevelOf(args->severity), line);
 }
 
 // Whether the line is about a request.  Clients can cause as many of those as
@@ -42,10 +67,11 @@ bool IsAboutARequest(const std::string& message) {
   return absl::StrContains(message, "invalid UTF-8 data when parsing");
 }
 
-void LogOfProtobuf(google::protobuf::LogLevel, const char* file, int line,
+void LogOfProtobuf(google::protobuf::LogLevel level, const char* file, int line,
                    const std::string& message) {
   if (IsAboutARequest(message)) return;
-  Log(absl::StrCat("protobuf: ", file, ":", line, ": ", message));
+  Log(LevelOf(level),
+      absl::StrCat("protobuf: ", file, ":", line, ": ", message));
 }
 
 }  // namespace

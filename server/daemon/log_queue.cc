@@ -1,6 +1,7 @@
 #include "server/daemon/log_queue.h"
 
 #include <algorithm>
+#include <new>
 
 namespace portreeve::server {
 namespace {
@@ -26,6 +27,12 @@ void LogQueue::Add(std::string_view line) {
     return;
   }
   const size_t at = queued_.size();
+  try {
+    queued_.reserve(at + line.size() + 1);
+  } catch (const std::bad_alloc&) {
+    ++dropped_;
+    return;
+  }
   queued_.append(line);
   std::replace(queued_.begin() + static_cast<ptrdiff_t>(at), queued_.end(),
                '\n', ' ');
@@ -35,8 +42,12 @@ void LogQueue::Add(std::string_view line) {
 void LogQueue::TakeBatch() {
   batch_.swap(queued_);
   if (dropped_ == 0) return;
-  batch_.append(note_(dropped_)).push_back('\n');
-  dropped_ = 0;
+  try {
+    batch_.append(note_(dropped_) + '\n');
+    dropped_ = 0;
+  } catch (const std::bad_alloc&) {
+    // The next batch tells it.
+  }
 }
 
 std::string_view LogQueue::Next(size_t most) {

@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace portreeve::server {
 
@@ -19,16 +21,19 @@ namespace portreeve::server {
 class LogQueue {
  public:
   // Gives the line, without a line feed, that says how many were dropped.
-  using Note = std::string (*)(int64_t dropped);
+  using Note = std::function<std::string(int64_t dropped)>;
 
   // The queue keeps at most `capacity` bytes, and one note.
-  LogQueue(size_t capacity, Note note) : capacity_(capacity), note_(note) {}
+  LogQueue(size_t capacity, Note note)
+      : capacity_(capacity), note_(std::move(note)) {}
 
   // Adds `line`, which has no line feed at its end; line feeds within it become
   // spaces.  A line that does not fit is dropped and counted, and so are those
   // that follow it until what waits has gone out; the note goes out in their
-  // place.
+  // place.  One for which there is no memory does not fit.
   void Add(std::string_view line);
+  // Counts a line as dropped that nobody could make.
+  void AddDropped() { ++dropped_; }
 
   // False if there is something to write.
   bool empty() const { return InBetween() && queued_.empty() && dropped_ == 0; }

@@ -9,19 +9,17 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "lib/base/descriptor.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "server/access/audit_log.h"
-#include "server/api/utf8.h"
-#include "server/api/visible_text.h"
 #include "server/daemon/log_queue.h"
 
 namespace portreeve::server {
@@ -29,21 +27,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr char kPrefix[] = "portreeved: ";
 // The least time between two writes of the thread.
 constexpr std::chrono::milliseconds kPause{5};
 // How long the destructor waits for the thread beyond kFlush.
 constexpr std::chrono::milliseconds kGrace{300};
-
-std::string LogNote(int64_t dropped) {
-  return absl::StrCat(kPrefix, dropped,
-                      " lines were dropped here: stderr did not take them");
-}
-
-std::string Visible(std::string_view line) {
-  const absl::string_view text(line.data(), line.size());
-  return EscapeInvisible(EscapeNonUtf8(text));
-}
 
 // What waits for an output.
 struct Waiting {
@@ -56,7 +43,7 @@ struct Waiting {
 class Channel {
  public:
   Channel(LogOutput to, size_t capacity, LogQueue::Note note)
-      : output(std::move(to)), waiting_{LogQueue(capacity, note)} {}
+      : output(std::move(to)), waiting_{LogQueue(capacity, std::move(note))} {}
 
   // `mutex` is the LogWriter's.  What the queue's Next() has given may be used
   // without it.
@@ -78,10 +65,12 @@ class Channel {
 
 class LogWriter::Thread {
  public:
-  Thread(Descriptor wake, LogOutput log, std::optional<LogOutput> audit)
+  Thread(Descriptor wake, LogOutput log, std::optional<LogOutput> audit,
+         LogFormat format)
       : wake_(std::move(wake)),
+        formatter_(format),
         log_(std::move(log), audit ? kMaxWaitingBytes / 2 : kMaxWaitingBytes,
-             &LogNote) {
+             [this](int64_t lines) { return formatter_.DroppedLines(lines); }) {
     channels_.push_back(&log_);
     if (!audit) return;
     audit_.emplace(*std::move(audit), kMaxWaitingBytes / 2,
@@ -90,8 +79,13 @@ class LogWriter::Thread {
   }
 
   // Threads: any.
-  void Log(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
-    Add(log_, kPrefix + Visible(line));
+  void Log(const LogLine& line) PORTREEVE_EXCLUDES(mutex_) {
+    AddMade(log_, [&] { return formatter_.Format(line); });
+  }
+  void LogFailedStart(std::string_view reason) PORTREEVE_EXCLUDES(mutex_) {
+    AddMade(log_, [&] {
+      return formatter_.FailedStart({reason.data(), reason.size()});
+    });
   }
   void Audit(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
     Add(audit_ ? *audit_ : log_, line);
@@ -138,12 +132,30 @@ class LogWriter::Thread {
   }
 
  private:
-  void Add(Channel& channel, std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
+  // Adds the line that `make` gives; one for which it finds no memory is
+  // dropped and counted.
+  template <typename Make>
+  void AddMade(Channel& channel, const Make& make) PORTREEVE_EXCLUDES(mutex_) {
+    std::optional<std::string> line;
+    try {
+      line = make();
+    } catch (const std::bad_alloc&) {
+      // It stays without.
+    }
+    Add(channel, line);
+  }
+
+  void Add(Channel& channel, std::optional<std::string_view> line)
+      PORTREEVE_EXCLUDES(mutex_) {
     bool wake;
     {
       const MutexLock lock(mutex_);
       Waiting& waiting = channel.waiting(mutex_);
-      waiting.queue.Add(line);
+      if (line) {
+        waiting.queue.Add(*line);
+      } else {
+        waiting.queue.AddDropped();
+      }
       waiting.due = true;
       wake = !waiting.blocked && std::exchange(asleep_, false);
     }
@@ -220,7 +232,7 @@ class LogWriter::Thread {
     if (!fails || failed || &channel == &log_) return;
     const auto error =
         ErrnoError(result.error_number, "write", "the audit log");
-    Log(std::string(error.message()));
+    Log({LogLevel::kError, {error.message().data(), error.message().size()}});
   }
 
   // Opens the file anew if it must be, once for a batch, and for a try after a
@@ -239,8 +251,9 @@ class LogWriter::Thread {
     const bool failed = std::exchange(audit_->open_fails, !opened.ok());
     if (!opened.ok()) {
       if (failed && !always) return;
-      Log(absl::StrCat("the audit log goes on in the old file: ",
-                       opened.status().message()));
+      const std::string message = absl::StrCat(
+          "the audit log goes on in the old file: ", opened.status().message());
+      Log({LogLevel::kError, message});
       return;
     }
     if (*opened == LogOutput::Opened::kNotAnew) return;
@@ -251,7 +264,9 @@ class LogWriter::Thread {
       waiting.blocked = false;
       waiting.due = !waiting.queue.empty();
     }
-    Log(absl::StrCat("the audit log was opened anew: ", audit_->output.path()));
+    const std::string message =
+        absl::StrCat("the audit log was opened anew: ", audit_->output.path());
+    Log({LogLevel::kInfo, message});
   }
 
   // Lets the lines of a burst come together: whoever adds one finds the thread
@@ -299,6 +314,7 @@ class LogWriter::Thread {
   }
 
   const Descriptor wake_;  // An eventfd.
+  const LogFormatter formatter_;
 
   Mutex mutex_;
   CondVar end_;
@@ -315,13 +331,13 @@ class LogWriter::Thread {
 };
 
 absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Start(
-    LogOutput log, std::optional<LogOutput> audit) {
+    LogOutput log, std::optional<LogOutput> audit, LogFormat format) {
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.is_open()) {
     return ErrnoError(errno, "open", "a descriptor for the log");
   }
   auto shared = std::make_shared<Thread>(std::move(wake), std::move(log),
-                                         std::move(audit));
+                                         std::move(audit), format);
   std::unique_ptr<LogWriter> writer(new LogWriter(std::move(shared)));
   try {
     writer->thread_ =
@@ -345,7 +361,10 @@ LogWriter::~LogWriter() {
   }
 }
 
-void LogWriter::Log(std::string_view line) { shared_->Log(line); }
+void LogWriter::Log(const LogLine& line) { shared_->Log(line); }
+void LogWriter::LogFailedStart(std::string_view reason) {
+  shared_->LogFailedStart(reason);
+}
 void LogWriter::Audit(std::string_view line) { shared_->Audit(line); }
 void LogWriter::Reopen() { shared_->Reopen(); }
 

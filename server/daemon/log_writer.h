@@ -10,6 +10,8 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "lib/base/log.h"
+#include "server/daemon/log_format.h"
 #include "server/daemon/log_output.h"
 
 namespace portreeve::server {
@@ -35,7 +37,7 @@ class LogWriter {
   // Without an output of its own the audit goes to that of the log.
   // Errors: no descriptor or no thread is left; one line.
   static absl::StatusOr<std::unique_ptr<LogWriter>> Start(
-      LogOutput log, std::optional<LogOutput> audit);
+      LogOutput log, std::optional<LogOutput> audit, LogFormat format);
 
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
@@ -44,10 +46,10 @@ class LogWriter {
   // the process.
   ~LogWriter();
 
-  // Adds one line, which has no line feed at its end, to the log, with
-  // "portreeved: " before it.  What of the line does not show itself is escaped
-  // (server/api/visible_text.h), since there may be texts of clients in it.
-  void Log(std::string_view line);
+  // Adds one line to the log, as LogFormatter writes it.
+  void Log(const LogLine& line);
+  // Adds the line of a start that has failed.
+  void LogFailedStart(std::string_view reason);
   // Adds one line, which has no line feed at its end, to the audit.
   void Audit(std::string_view line);
 

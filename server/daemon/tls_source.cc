@@ -72,7 +72,8 @@ void TlsSource::Reload() {
       return Reject(std::string(checked.message()), *std::move(contents));
     }
     good_ = std::make_shared<const TlsContents>(*std::move(contents));
-    Log(absl::StrCat("TLS: reloaded ", files_.certificate, ", ", files_.key,
+    Log(LogLevel::kInfo,
+        absl::StrCat("TLS: reloaded ", files_.certificate, ", ", files_.key,
                      " and ", files_.client_ca));
   }
   rejected_error_.clear();
@@ -81,7 +82,8 @@ void TlsSource::Reload() {
 
 void TlsSource::Reject(const std::string& error, TlsContents contents) {
   if (error == rejected_error_ && contents == rejected_) return;
-  Log(absl::StrCat("TLS: still using the old files: ", error));
+  Log(LogLevel::kError,
+      absl::StrCat("TLS: still using the old files: ", error));
   rejected_error_ = error;
   rejected_ = std::move(contents);
 }

@@ -1,7 +1,10 @@
 #include "server/events/event_ring.h"
 
 #include <limits>
+#include <new>
+#include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/check.h"
 
 namespace portreeve::server {
@@ -31,18 +34,27 @@ EventRing::EventRing(int64_t capacity, size_t max_bytes)
 void EventRing::Add(v1::EventKind kind, EventForm form,
                     const SharedName& listener, absl::string_view bytes) {
   Chunk& chunk = Open();
-  memory_ -= chunk.MemoryUse();
-  chunk.bytes.append(bytes.data(), bytes.size());
-  PORTREEVE_CHECK(chunk.bytes.size() <= std::numeric_limits<uint32_t>::max());
-  Place& place = chunk.places[static_cast<size_t>(chunk.used++)];
-  place.end = static_cast<uint32_t>(chunk.bytes.size());
-  place.kind = static_cast<uint8_t>(kind);
-  place.listener = IndexOf(chunk, listener);
-  place.form = form;
-  ++last_;
-  if (chunk.used == kChunk) chunk.bytes.shrink_to_fit();
-  memory_ += chunk.MemoryUse();
-  while (memory_ > max_bytes_ && first_ < last_) ForgetOldest();
+  {
+    memory_ -= chunk.MemoryUse();
+    const absl::Cleanup add = [&] { memory_ += chunk.MemoryUse(); };
+    // First what may find no memory: then there is no such event.
+    chunk.bytes.reserve(chunk.bytes.size() + bytes.size());
+    const uint8_t index = IndexOf(chunk, listener);
+    chunk.bytes.append(bytes.data(), bytes.size());
+    PORTREEVE_CHECK(chunk.bytes.size() <= std::numeric_limits<uint32_t>::max());
+    Place& place = chunk.places[static_cast<size_t>(chunk.used++)];
+    place.end = static_cast<uint32_t>(chunk.bytes.size());
+    place.kind = static_cast<uint8_t>(kind);
+    place.listener = index;
+    place.form = form;
+    ++last_;
+    if (chunk.used == kChunk) chunk.bytes.shrink_to_fit();
+  }
+  try {
+    while (memory_ > max_bytes_ && first_ < last_) ForgetOldest();
+  } catch (const std::bad_alloc&) {
+    // The next event makes them go.
+  }
 }
 
 EventRing::Chunk& EventRing::Open() {
@@ -50,7 +62,8 @@ EventRing::Chunk& EventRing::Open() {
   if (!chunk) {
     chunk = std::make_unique<Chunk>();
     memory_ += chunk->MemoryUse();
-  } else if (last_ % kChunk == 0) {  // Its events are too old to be kept.
+  } else if (last_ % kChunk == 0 && chunk->used > 0) {
+    // Its events are too old to be kept.
     NoteLost((oldest_chunk_ + 1) * kChunk);
     memory_ -= chunk->MemoryUse();
     chunk->used = 0;
@@ -78,16 +91,14 @@ uint8_t EventRing::IndexOf(Chunk& chunk, const SharedName& listener) {
 void EventRing::ForgetOldest() {
   const int64_t newest = ChunkOf(last_);
   std::unique_ptr<Chunk>& oldest = At(oldest_chunk_);
-  memory_ -= oldest->MemoryUse();
   if (oldest_chunk_ < newest) {
+    memory_ -= oldest->MemoryUse();
     NoteLost((oldest_chunk_ + 1) * kChunk);
     oldest.reset();
     ++oldest_chunk_;
     first_ = std::max(first_, oldest_chunk_ * kChunk + 1);
   } else {
-    NoteLost(last_ - 1);
     ForgetAllButNewest(*oldest);
-    memory_ += oldest->MemoryUse();
     first_ = last_;
   }
 }
@@ -95,15 +106,20 @@ void EventRing::ForgetOldest() {
 void EventRing::ForgetAllButNewest(Chunk& chunk) {
   const auto newest = static_cast<size_t>(chunk.used - 1);
   const size_t begin = newest == 0 ? 0 : chunk.places[newest - 1].end;
-  // It is not assigned, since that may keep the buffer.
-  std::string bytes = chunk.bytes.substr(begin);
-  chunk.bytes.swap(bytes);
-  for (size_t i = 0; i < newest; ++i) chunk.places[i].end = 0;
   Place& place = chunk.places[newest];
-  place.end = static_cast<uint32_t>(chunk.bytes.size());
-  chunk.listeners = {chunk.listeners[place.listener]};
+  // First what may find no memory: then nothing is forgotten.  Neither is
+  // assigned, since that may keep the buffer.
+  std::string bytes = chunk.bytes.substr(begin);
+  std::vector<SharedName> listeners = {chunk.listeners[place.listener]};
+  NoteLost(last_ - 1);
+  memory_ -= chunk.MemoryUse();
+  chunk.bytes.swap(bytes);
+  chunk.listeners.swap(listeners);
   chunk.name_bytes = NameBytes(chunk.listeners.front());
+  for (size_t i = 0; i < newest; ++i) chunk.places[i].end = 0;
+  place.end = static_cast<uint32_t>(chunk.bytes.size());
   place.listener = 0;
+  memory_ += chunk.MemoryUse();
 }
 
 void EventRing::NoteLost(int64_t last) noexcept {

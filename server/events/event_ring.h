@@ -43,7 +43,8 @@ class EventRing {
   EventRing(int64_t capacity, size_t max_bytes);
 
   // Adds an event, in place of the oldest one if the ring is full, or of the
-  // oldest ones if it holds too many bytes.
+  // oldest ones if it holds too many bytes.  Throws std::bad_alloc where there
+  // is no memory for it; then there is no such event, and the others are kept.
   void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
            absl::string_view bytes);
 
@@ -100,7 +101,7 @@ class EventRing {
   // Forgets the oldest chunk that is kept; of the last chunk everything but its
   // newest event.
   void ForgetOldest();
-  static void ForgetAllButNewest(Chunk& chunk);
+  void ForgetAllButNewest(Chunk& chunk);
   // Notes in `lost_` the events up to `last`.
   void NoteLost(int64_t last) noexcept;
   // at(), for an event that is not kept any more, too, as long as its place is.

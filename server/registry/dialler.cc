@@ -12,6 +12,7 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/registry/connection_log.h"
 #include "server/registry/opening_connection.h"
 #include "server/remote/cut_stream.h"
 
@@ -144,8 +145,8 @@ StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
   options.describe = [live = dial.live] { return Describe(*live); };
   options.on_end = [connection = dial.connection](std::exception_ptr error) {
     if (error) {
-      Log(absl::StrCat(ConnectionName(connection->id()), ": ",
-                       DescribeException(error)));
+      Log({LogLevel::kWarning, DescribeException(error), "",
+           ConnectionName(connection->id())});
     }
     connection->Close(
         ExistingConnections::kClose,
@@ -218,6 +219,7 @@ void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
   const auto live = shared_.connections.Remove(dial->connection->id());
   if (live != nullptr) {
+    Guarded([&] { LogEnd(*live->connection, live->facts); });
     Guarded([&] {
       shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                       RecordOf(*live), nullptr);

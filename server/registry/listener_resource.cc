@@ -5,7 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/log.h"
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "server/api/convert.h"
 #include "server/api/errors.h"
@@ -13,7 +13,7 @@
 #include "server/api/timestamp.h"
 #include "server/api/utf8.h"
 #include "server/api/uuid.h"
-#include "server/api/visible_text.h"
+#include "server/registry/connection_log.h"
 #include "server/registry/listener_setup.h"
 #include "server/remote/cut_stream.h"
 
@@ -61,7 +61,7 @@ ListenerResource::ListenerResource(const Executor& executor,
       monitor_(executor.monitor(), *name_,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
       workers_(executor, uid_, [this] { UpdateAccepting(); }),
-      upstream_log_(TimeSource::Of(executor), name_),
+      log_(TimeSource::Of(executor), name_),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
@@ -106,8 +106,7 @@ absl::Status ListenerResource::Start() {
 }
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
-  return HandlerOf(spec, shared_,
-                   {executor_, forward_id_, workers_, upstream_log_});
+  return HandlerOf(spec, shared_, {executor_, forward_id_, workers_, log_});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -273,8 +272,7 @@ void ListenerResource::AppendListener(v1::EventKind kind) {
 }
 
 void ListenerResource::OnMonitorError(std::exception_ptr error) {
-  Log(absl::StrCat(*name_, ": ",
-                   EscapeInvisible(EscapeNonUtf8(DescribeException(error)))));
+  log_.OnError(error);
   const absl::Status status = StatusOf(error);
   const int error_number = DetailOf(status).error_number;
   // The other errors have events of their own.
@@ -310,10 +308,12 @@ void ListenerResource::OnAccepted(
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
   closes_.Count(v1::CLOSE_REASON_DROPPED);
-  if (deleted_) return;
   ConnectionFacts facts;
+  facts.listener = name_;
   facts.create_time = UnixNanosNow();
   facts.close_time = facts.create_time;
+  Guarded([&] { LogEnd(connection, facts); });
+  if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
                                   RecordOf(connection, facts), name_);
 }
@@ -322,12 +322,14 @@ void ListenerResource::OnClosed(
     const std::shared_ptr<AnyConnection>& connection) {
   const auto live = shared_.connections.Remove(connection->id());
   CountClose(*connection, live ? live->facts.failure.get() : nullptr);
-  if (live == nullptr || deleted_) return;
+  if (live == nullptr) return;
+  Guarded([&] { LogEnd(*connection, live->facts); });
+  if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                   RecordOf(*live), name_);
   if (connection->reason() == CloseReason::kUpstreamReset &&
       connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
-    upstream_log_.OnResetAtOnce(*live->facts.upstream);
+    log_.OnResetAtOnce(connection->id(), *live->facts.upstream);
   }
 }
 
@@ -343,6 +345,13 @@ void ListenerResource::CountClose(const AnyConnection& connection,
 void ListenerResource::OnHandlerError(const StreamConnection& connection,
                                       std::exception_ptr error,
                                       HandlerErrorOutcome outcome) {
+  Guarded([&] {
+    if (outcome == HandlerErrorOutcome::kRaised) {
+      log_.OnRaised(connection.id(), error);
+    } else {
+      log_.OnHandlerError(connection.id(), error);
+    }
+  });
   v1::Event event;
   v1::Event::HandlerError& message = *event.mutable_handler_error();
   message.set_listener(*name_);
@@ -352,9 +361,8 @@ void ListenerResource::OnHandlerError(const StreamConnection& connection,
   Append(std::move(event));
 }
 
-void ListenerResource::OnLimitReached(const AnyAddress& listening_on,
-                                      int limit) {
-  ServerObserver::OnLimitReached(listening_on, limit);  // Logs.
+void ListenerResource::OnLimitReached(const AnyAddress&, int limit) {
+  log_.OnLimitReached(limit);
   v1::Event event;
   event.mutable_limit_reached()->set_listener(*name_);
   event.mutable_limit_reached()->set_limit(limit);
@@ -363,7 +371,7 @@ void ListenerResource::OnLimitReached(const AnyAddress& listening_on,
 
 void ListenerResource::OnAcceptFailed(const AnyAddress& listening_on,
                                       int error_number, int64_t count) {
-  ServerObserver::OnAcceptFailed(listening_on, error_number, count);  // Logs.
+  log_.OnAcceptFailed(listening_on, error_number, count);
   const absl::Status status =
       ErrnoError(error_number, "accept", ToString(listening_on));
   AppendAcceptFailed(error_number,

@@ -19,8 +19,8 @@
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
-#include "server/registry/upstream_log.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -141,7 +141,7 @@ class ListenerResource final : private ServerObserver {
   const Ivar<> handlers_determined_;
   Monitor monitor_;  // The creator's, which logs.
   WorkerPool workers_;
-  UpstreamLog upstream_log_;
+  ListenerLog log_;
   CloseCounts closes_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;

@@ -34,19 +34,19 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   };
   options.loops = &shared.loops;
   options.listener = listener.forward_id;
-  options.on_unreached =
-      [&connections = shared.connections, log = &listener.upstream_log,
-       where = options.upstream](int64_t id, const absl::Status& why,
-                                 std::shared_ptr<const AnyAddress> tried) {
-        auto owned = std::make_unique<const ConnectionFailure>(FailureOf(why));
-        const ConnectionFailure& failure = *owned;
-        const auto live = connections.Find(id);
-        if (live != nullptr) {
-          live->facts.upstream = std::move(tried);
-          live->facts.failure = std::move(owned);
-        }
-        log->OnUnreached(where, failure);
-      };
+  options.on_unreached = [&connections = shared.connections,
+                          log = &listener.log, where = options.upstream](
+                             int64_t id, const absl::Status& why,
+                             std::shared_ptr<const AnyAddress> tried) {
+    auto owned = std::make_unique<const ConnectionFailure>(FailureOf(why));
+    const ConnectionFailure& failure = *owned;
+    const auto live = connections.Find(id);
+    if (live != nullptr) {
+      live->facts.upstream = std::move(tried);
+      live->facts.failure = std::move(owned);
+    }
+    log->OnUnreached(id, where, failure);
+  };
   return options;
 }
 

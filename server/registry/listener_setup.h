@@ -7,8 +7,8 @@
 #include "lib/serve/any_server.h"
 #include "server/api/checked_spec.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
-#include "server/registry/upstream_log.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -19,7 +19,7 @@ struct ListenerParts {
   ForwardLoops::Id forward_id;
   // These must outlive the handlers.
   WorkerPool& workers;
-  UpstreamLog& upstream_log;
+  ListenerLog& log;
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);

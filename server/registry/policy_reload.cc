@@ -45,22 +45,25 @@ absl::Status ReloadPolicy(const std::string& path, LivePolicy& policy,
                           Loop& loop, const Registry& registry) {
   auto read = ReadAgain(path);
   if (!read.ok()) {
-    Log(absl::StrCat("--policy: ", absl::string_view(read.status().message()),
+    Log(LogLevel::kError,
+        absl::StrCat("--policy: ", absl::string_view(read.status().message()),
                      "; the policy that was read before stays in force"));
     return read.status();
   }
   const bool loses_identities =
       policy.Now().has_identities() && !read->has_identities();
   policy.Replace(*std::move(read));
-  Log(absl::StrCat("--policy: ", path, " was read again"));
+  Log(LogLevel::kInfo, absl::StrCat("--policy: ", path, " was read again"));
   if (loses_identities) {
-    Log("warning: the policy has no identities any more: no certificate may do "
+    Log(LogLevel::kWarning,
+        "the policy has no identities any more: no certificate may do "
         "anything");
   }
   const auto find = [&registry] { return registry.OutsidePolicy(); };
   const std::vector<std::string> outside = loop.Run(find).get();
   if (!outside.empty()) {
-    Log(absl::StrCat("outside of the policy now, but open: ", List(outside)));
+    Log(LogLevel::kWarning,
+        absl::StrCat("outside of the policy now, but open: ", List(outside)));
   }
   return absl::OkStatus();
 }

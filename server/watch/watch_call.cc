@@ -1,10 +1,12 @@
 #include "server/watch/watch_call.h"
 
+#include <new>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "server/api/errors.h"
 #include "server/calls/grpc_status.h"
+#include "server/calls/unary.h"
 #include "server/control/control_calls.h"
 
 namespace portreeve::server {
@@ -106,11 +108,15 @@ void WatchCall::Continue() {
 void WatchCall::PumpLater() {
   if (pump_posted_ || write_in_flight_ || status_) return;
   shared_.schedule.Forget(*this);
-  pump_posted_ = true;
-  shared_.loop.Post([this] {
-    pump_posted_ = false;
-    Pump();
-  });
+  try {
+    shared_.loop.Post([this] {
+      pump_posted_ = false;
+      Pump();
+    });
+    pump_posted_ = true;
+  } catch (const std::bad_alloc&) {
+    Close(ToGrpcOrLess(AnswerToException()));
+  }
 }
 
 void WatchCall::Pump() {

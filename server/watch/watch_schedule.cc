@@ -1,6 +1,7 @@
 #include "server/watch/watch_schedule.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -41,11 +42,16 @@ void WatchSchedule::Schedule() {
     }
   }
   // In a later step, so that what happens in one step travels together.
-  look_posted_ = true;
-  loop_.Post([this] {
-    look_posted_ = false;
-    Look();
-  });
+  try {
+    loop_.Post([this] {
+      look_posted_ = false;
+      Look();
+    });
+    look_posted_ = true;
+  } catch (const std::bad_alloc&) {
+    // The timer has its memory.
+    pause_->StartAfter(kPause, [this] { OnPause(); });
+  }
 }
 
 void WatchSchedule::OnPause() {

@@ -251,7 +251,7 @@ TEST_F(ServerTest, D11_RaiseWithNobodyToHandleItIsLogged) {
   EXPECT_EQ(c1.Send("boom\n"), "ok");
   RunUntil(server.close_finished());
   Settle();
-  EXPECT_EQ(TakeLog(), Texts({"unhandled error: boom"}));
+  EXPECT_EQ(TakeLog(), Texts({"error: unhandled error: boom"}));
   ExpectEnd(c1);
   ExpectEcho(c2, "alive\n");
 }

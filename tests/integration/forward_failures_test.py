@@ -88,7 +88,7 @@ class Daemon:
         while True:
             line = self._lines.get(timeout=DEADLINE)
             self.all_lines.append(line)
-            if f"listeners/{listener}:" in line and line[0] != "{":
+            if f" listeners/{listener} connections/" in line and line[0] != "{":
                 return line
 
     def end(self):
@@ -320,7 +320,7 @@ def main(folder):
 
         log = "".join(daemon.end())
         for name in [*table, "reset-at-once"]:
-            assert log.count(f"listeners/{name}: upstream ") == 1, (name, log)
+            assert log.count(f" listeners/{name} connections/") == 1, (name, log)
     finally:
         daemon.kill()
 

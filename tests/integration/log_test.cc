@@ -1,5 +1,8 @@
 // Where the lines of portreeved's log and audit go, and that nothing waits for
 // them.
+#include <gmock/gmock.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -22,6 +25,9 @@
 namespace portreeve::testing {
 namespace {
 
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using Stderr = DaemonProcess::Stderr;
 using Lines = std::vector<std::string>;
 
@@ -117,7 +123,7 @@ TEST(LogTest, NothingWaitsForWhoReadsStderr) {
   daemon.Signal(SIGTERM);
   EXPECT_EQ(daemon.WaitForExit(), 1);
   // Else the pipe was not full.
-  EXPECT_EQ(daemon.error_output().find("portreeved"), std::string::npos);
+  EXPECT_EQ(daemon.error_output().find("started"), std::string::npos);
 }
 
 TEST(LogTest, DroppedLinesAreCountedOnceStderrIsRead) {
@@ -134,10 +140,11 @@ TEST(LogTest, DroppedLinesAreCountedOnceStderrIsRead) {
   EXPECT_EQ(daemon.WaitForExit(), 0);
   int next = 0;
   for (const std::string& line : LinesOf(daemon.error_output())) {
-    if (line.find("filler") != line.npos || line.find("warning:") != line.npos)
-      continue;
-    if (line.find(note) != line.npos) {
-      next += std::stoi(line.substr(line.find(' ')));
+    if (line.find("filler") != line.npos) continue;
+    if (const size_t at = line.find(note); at != line.npos) {
+      next += std::stoi(line.substr(line.rfind(' ', at - 1)));
+    } else if (line.front() != '{') {
+      continue;  // Not one of the audit.
     } else if (next < refusals.made()) {
       ASSERT_NE(line.find("\"" + LongName(next) + "\""), line.npos) << line;
       ++next;
@@ -174,10 +181,112 @@ TEST(LogTest, AFullDiskHoldsUpNothing) {
   ASSERT_TRUE(daemon.WaitUntilReady());
   Refusals refusals(daemon.Target());
   refusals.Make(3);
-  EXPECT_EQ(daemon.WaitForErrorLine("audit log"),
-            "portreeved: write the audit log: No space left on device");
+  EXPECT_THAT(daemon.WaitForErrorLine("write the audit log"),
+              EndsWith(" error write the audit log: No space left on device"));
   daemon.Signal(SIGTERM);
   EXPECT_EQ(daemon.WaitForExit(), 0);
+}
+
+// A run with one client, a SIGHUP and a SIGTERM; what it has logged, without
+// the audit.
+Lines LogOfARun(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--listen", "tcp:127.0.0.1:0 echo",
+                                     "--drain", "10m", "--audit", "/dev/null"});
+  DaemonProcess daemon(std::move(arguments));
+  EXPECT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  PlainClient client(daemon.ListenerPort(0));
+  ExpectEcho(client);
+  daemon.Signal(SIGHUP);
+  EXPECT_NE(daemon.WaitForErrorLine("opened anew: /dev/null"), "");
+  daemon.Signal(SIGTERM);
+  control.WaitUntilNotServing();
+  client.Close();
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+  return LinesOf(daemon.error_output());
+}
+
+// The lines of a run at least of level info, but for the warning of root.
+std::vector<std::string> Milestones() {
+  return {
+      "started: portreeved [0-9.]+, process [0-9]+, control "
+      "tcp:127.0.0.1:[0-9]+, 1 listener, [0-9]+ loops?",
+      "SIGHUP: .*",
+      "the audit log was opened anew: /dev/null",
+      "SIGTERM",
+      "draining: nothing is accepted any more; 1 connection may go on for "
+      "10m",
+      "drained: every connection has ended",
+      "stopped"};
+}
+
+#define TIME "2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z"
+
+TEST(LogTest, ARunIsToldFromItsStartToItsEnd) {
+  Lines log = LogOfARun({});
+  if (log.size() > 1 && log[1].find("running as root") != log[1].npos) {
+    EXPECT_THAT(log[1], MatchesRegex(TIME " warning running as root .*"));
+    log.erase(log.begin() + 1);
+  }
+  const std::vector<std::string> milestones = Milestones();
+  ASSERT_EQ(log.size(), milestones.size());
+  for (size_t i = 0; i < log.size(); ++i) {
+    EXPECT_THAT(log[i], MatchesRegex(TIME " info " + milestones[i]));
+  }
+}
+
+std::string Field(const google::protobuf::Struct& line, const char* name) {
+  const auto it = line.fields().find(name);
+  return it == line.fields().end() ? "" : it->second.string_value();
+}
+
+TEST(LogTest, AsJsonEachLineIsAnObject) {
+  const Lines log = LogOfARun({"--log-format", "json", "--log-level", "debug"});
+  std::vector<std::string> infos;
+  int num_ends = 0;
+  for (const std::string& text : log) {
+    google::protobuf::Struct line;
+    ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(text, &line).ok())
+        << text;
+    EXPECT_THAT(Field(line, "time"), MatchesRegex(TIME));
+    const std::string message = Field(line, "message");
+    if (Field(line, "level") == "info") infos.push_back(message);
+    if (Field(line, "level") != "debug") continue;
+    ++num_ends;
+    EXPECT_THAT(message, HasSubstr("ended: PEER_CLOSED after "));
+    EXPECT_THAT(Field(line, "listener"), MatchesRegex("listeners/.+"));
+    EXPECT_THAT(Field(line, "connection"), MatchesRegex("connections/.+"));
+  }
+  EXPECT_EQ(num_ends, 1);
+  const std::vector<std::string> milestones = Milestones();
+  ASSERT_EQ(infos.size(), milestones.size());
+  for (size_t i = 0; i < infos.size(); ++i) {
+    EXPECT_THAT(infos[i], MatchesRegex(milestones[i]));
+  }
+}
+
+TEST(LogTest, LinesBelowTheLevelAreLeftOut) {
+  DaemonProcess daemon({"--log-level", "error", "--audit", "/dev/null"});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+  EXPECT_EQ(daemon.error_output(), "");
+}
+
+TEST(LogTest, AStartThatFailsIsOneObjectAsJson) {
+  DaemonProcess first;
+  ASSERT_TRUE(first.WaitUntilReady());
+  DaemonProcess second(
+      {"--log-format", "json", "--control", first.Printed("control ").at(0)});
+  EXPECT_FALSE(second.WaitUntilReady());
+  EXPECT_EQ(second.WaitForExit(), 1);
+  google::protobuf::Struct line;
+  ASSERT_TRUE(
+      google::protobuf::util::JsonStringToMessage(second.error_output(), &line)
+          .ok())
+      << second.error_output();
+  EXPECT_EQ(Field(line, "level"), "error");
+  EXPECT_THAT(Field(line, "message"), HasSubstr("Address already in use"));
 }
 
 }  // namespace

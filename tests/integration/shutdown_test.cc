@@ -110,7 +110,7 @@ TEST(ShutdownTest, ASecondSignalIsAtOnce) {
   EXPECT_EQ(daemon.WaitForExit(), 1);
   const std::string& log = daemon.error_output();
   const std::string line =
-      "portreeved: a second signal cuts what has not ended: 1 connection\n";
+      " warning a second signal cuts what has not ended: 1 connection\n";
   EXPECT_NE(log.find(line), std::string::npos) << log;
   EXPECT_EQ(log.find(line), log.rfind(line)) << log;
 }
@@ -140,7 +140,7 @@ TEST(ShutdownTest, ASecondSignalCutsTheWatchOfWhoDoesNotRead) {
   daemon.Signal(SIGTERM);
   EXPECT_EQ(daemon.WaitForExit(), 1);
   const std::string& log = daemon.error_output();
-  EXPECT_NE(log.find("portreeved: a second signal cuts what has not ended: "
+  EXPECT_NE(log.find(" warning a second signal cuts what has not ended: "
                      "calls whose clients do not read\n"),
             std::string::npos)
       << log;

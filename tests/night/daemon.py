@@ -13,7 +13,7 @@ import grpc
 
 PREFIX = "portreeved: "
 DROPPED = re.compile(
-    r"portreeved: (\d+) lines? (?:was|were) dropped here: stderr did not take")
+    r" warning (\d+) lines? (?:was|were) dropped here: stderr did not take")
 # What bounds the memory of the TCP sockets of a cgroup, and how much it is.
 SOCKET_MEMORY = "memory.kmem.tcp.limit_in_bytes"
 SOCKET_MEMORY_USED = "memory.kmem.tcp.usage_in_bytes"
@@ -264,10 +264,10 @@ class Daemon:
                 self._take(line.decode())
 
     def _take(self, line):
-        dropped = DROPPED.match(line)
+        dropped = DROPPED.search(line)
         if dropped:
             self.dropped += int(dropped[1])
-        elif line == f"{PREFIX}--policy: {self.policy} was read again":
+        elif line.endswith(f" info --policy: {self.policy} was read again"):
             self.rereads += 1
         else:
             self.lines.append(line)

@@ -6,6 +6,12 @@
 
 namespace portreeve::testing {
 
+std::string LoggedText(const LogLine& line) {
+  static constexpr const char* kLevels[] = {"debug", "info", "warning",
+                                            "error"};
+  return kLevels[static_cast<int>(line.level)] + (": " + TextOf(line));
+}
+
 LoopFixture::LoopFixture()
     : descriptors_before_(CountDescriptors()),
       loop_(std::make_unique<asio::io_context>(1)),
@@ -15,7 +21,7 @@ LoopFixture::LoopFixture()
                  errors_.push_back(DescribeException(error));
                }),
       tasks_(std::make_unique<TaskScope>(executor())) {
-  SetLogSink([this](std::string_view line) { log_.emplace_back(line); });
+  SetLogSink([this](const LogLine& line) { log_.push_back(LoggedText(line)); });
 }
 
 LoopFixture::~LoopFixture() {

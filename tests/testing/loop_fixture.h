@@ -14,12 +14,16 @@
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/log.h"
 #include "lib/base/monitor.h"
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "tests/testing/descriptors.h"
 
 namespace portreeve::testing {
+
+// Gives a line of log with its level before it: "warning: TEXT".
+std::string LoggedText(const LogLine& line);
 
 // The test is the loop's thread.  At the end the loop has to run dry, every
 // descriptor that was opened has to be closed, and no error may have reached
@@ -64,7 +68,8 @@ class LoopFixture : public ::testing::Test {
   // Takes the texts of the errors that the monitor of executor() has seen.
   std::vector<std::string> TakeErrors();
 
-  // Takes the lines that were logged so far.
+  // Takes the lines that were logged so far, as LoggedText() gives them.  Those
+  // of kDebug are none of them.
   std::vector<std::string> TakeLog();
 
  private:

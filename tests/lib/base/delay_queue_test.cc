@@ -66,7 +66,8 @@ TEST_F(DelayQueueTest, WhatOneThrowsIsNoneOfTheOthersBusiness) {
   queue_.Join(c_);
   time().Advance(milliseconds(600));
   EXPECT_EQ(calls_, "ab");
-  EXPECT_EQ(TakeLog(), std::vector<std::string>{"unhandled error: thrown"});
+  EXPECT_EQ(TakeLog(),
+            std::vector<std::string>{"error: unhandled error: thrown"});
   time().Advance(milliseconds(400));
   EXPECT_EQ(calls_, "abc");
 }

@@ -56,9 +56,9 @@ TEST(LoopTest, JoinWaitsForWhatRuns) {
 TEST(LoopTest, WhatIsPostedThrowsIntoTheLogAndTheLoopGoesOn) {
   std::mutex mutex;
   std::string logged;
-  SetLogSink([&](std::string_view line) {
+  SetLogSink([&](const LogLine& line) {
     const std::lock_guard lock(mutex);
-    logged += line;
+    logged += TextOf(line);
   });
   {
     Loop loop;

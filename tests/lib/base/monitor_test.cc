@@ -32,7 +32,7 @@ class MonitorTest : public LoopFixture {
 
 TEST_F(MonitorTest, TheTopLevelLogs) {
   Monitor::TopLevel().Send(Error("lost"));
-  EXPECT_EQ(TakeLog(), Texts{"unhandled error: lost"});
+  EXPECT_EQ(TakeLog(), Texts{"error: unhandled error: lost"});
   EXPECT_EQ(Monitor(), Monitor::TopLevel());
 }
 
@@ -83,7 +83,7 @@ TEST_F(MonitorTest, AHandlerOfTheRootsChildThatThrowsIsLogged) {
       Monitor::TopLevel(), "thrower",
       [](std::exception_ptr error) { std::rethrow_exception(error); });
   monitor.Send(Error("boom"));
-  EXPECT_EQ(TakeLog(), Texts{"unhandled error: boom"});
+  EXPECT_EQ(TakeLog(), Texts{"error: unhandled error: boom"});
 }
 
 // Who reports an error does it where nothing may be thrown.
@@ -91,10 +91,10 @@ TEST_F(MonitorTest, NothingIsThrownWhereThereIsNoMemoryForTheReport) {
   const Monitor monitor(Monitor::TopLevel(), "short of memory",
                         [](std::exception_ptr) { throw std::bad_alloc(); });
   EXPECT_NO_THROW(monitor.Send(Error("first")));
-  EXPECT_EQ(TakeLog(), Texts{"unhandled error: std::bad_alloc"});
+  EXPECT_EQ(TakeLog(), Texts{"error: unhandled error: std::bad_alloc"});
 
   int num_lines = 0;
-  SetLogSink([&num_lines](std::string_view) {
+  SetLogSink([&num_lines](const LogLine&) {
     ++num_lines;
     throw std::bad_alloc();
   });
@@ -125,7 +125,7 @@ TEST_F(MonitorTest, AHandlerMayDetachItself) {
   monitor->Send(Error("first"));
   monitor->Send(Error("second"));
   EXPECT_EQ(texts, Texts{"first"});
-  EXPECT_EQ(TakeLog(), Texts{"unhandled error: second"});
+  EXPECT_EQ(TakeLog(), Texts{"error: unhandled error: second"});
 }
 
 TEST_F(MonitorTest, CopiesAreEqual) {

@@ -49,8 +49,8 @@ class PollerErrorsTest : public testing::LoopFixture {
 
   // That `count` errors were logged, and nothing else.
   void ExpectErrors(size_t count) {
-    EXPECT_EQ(TakeLog(),
-              std::vector<std::string>(count, "unhandled error: thrown"));
+    EXPECT_EQ(TakeLog(), std::vector<std::string>(
+                             count, "error: unhandled error: thrown"));
   }
 
   // That the poller still tells of what becomes ready.

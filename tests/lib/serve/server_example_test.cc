@@ -46,7 +46,8 @@ absl::Status Serve(std::string* echo) {
       loop.get_executor(), WhereToListen<Inet>::OfPortChosenByOs(),
       RaiseHandlerError(), Echo);
   if (!server.ok()) return server.status();
-  Log(absl::StrCat("listening on port ", (*server)->listening_on()));
+  Log(LogLevel::kInfo,
+      absl::StrCat("listening on port ", (*server)->listening_on()));
   TaskScope tasks(loop.get_executor());
   tasks.Spawn(UseAndClose(**server, echo));
   loop.run();  // Until Close() was called, and the last handler has ended.

@@ -1,7 +1,9 @@
 // Attach: `raised`, and what the listener makes of it.
 #include <string>
+#include <vector>
 
 #include "tests/server/remote_fixture.h"
+#include "tests/testing/log_lines.h"
 
 namespace portreeve::testing {
 namespace {
@@ -56,9 +58,15 @@ class AttachErrorTest : public RemoteFixture {
 
 TEST_F(AttachErrorTest, RaiseClosesTheListenerAndLeavesTheOthers) {
   Create(v1::ON_HANDLER_ERROR_RAISE);
+  const LogLines log;
   const Served other = Attached();
-  ExpectHandlerError(Raised(), v1::HANDLER_VERDICT_RAISE);
+  const Served raised = Raised();
+  ExpectHandlerError(raised, v1::HANDLER_VERDICT_RAISE);
   ExpectListenerCloses();
+  EXPECT_EQ(log.lines(),
+            std::vector<std::string>{
+                "error: listeners/remote " + raised.name +
+                ": HANDLER_ERROR: disk full; the listener closes"});
   other.peer->Send("ping");
   EXPECT_EQ(other.call->ReadData(4), "ping");
   other.call->Send(DoneFrame());
@@ -68,7 +76,13 @@ TEST_F(AttachErrorTest, RaiseClosesTheListenerAndLeavesTheOthers) {
 
 TEST_F(AttachErrorTest, IgnoreGoesOn) {
   Create(v1::ON_HANDLER_ERROR_IGNORE);
-  ExpectHandlerError(Raised(), v1::HANDLER_VERDICT_RETURN);
+  const LogLines log;
+  const Served served = Raised();
+  ExpectHandlerError(served, v1::HANDLER_VERDICT_RETURN);
+  // Who does not watch finds it there.
+  EXPECT_EQ(log.lines(), std::vector<std::string>{
+                             "warning: listeners/remote " + served.name +
+                             ": HANDLER_ERROR: disk full"});
   EXPECT_EQ(Get("listeners/remote").status().handler_errors_total(), 1);
   ExpectStillServing();
 }

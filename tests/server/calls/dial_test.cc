@@ -10,6 +10,7 @@
 #include "lib/base/descriptor.h"
 #include "tests/server/remote_fixture.h"
 #include "tests/testing/full_unix_listener.h"
+#include "tests/testing/log_lines.h"
 
 namespace portreeve::testing {
 namespace {
@@ -188,6 +189,7 @@ TEST_F(DialTest, CloseConnectionIsToldAsCalled) {
 }
 
 TEST_F(DialTest, RaisedClosesTheConnection) {
+  const LogLines log(LogLevel::kDebug);
   const Dialled dialled = Connected();
   dialled.call->SendData("last");
   dialled.call->Send(RaisedFrame("disk full"));
@@ -197,6 +199,11 @@ TEST_F(DialTest, RaisedClosesTheConnection) {
             v1::CLOSE_REASON_HANDLER_ERROR);
   // Nobody's handler has raised.
   EXPECT_FALSE(HasEvent(v1::Event::kHandlerError));
+  const std::string& name = dialled.connection.name();
+  ASSERT_EQ(log.lines().size(), 2u);
+  EXPECT_EQ(log.lines()[0], "warning: " + name + ": disk full");
+  const std::string end = "debug: " + name + ": ended: HANDLER_ERROR after ";
+  EXPECT_EQ(log.lines()[1].rfind(end, 0), 0u) << log.lines()[1];
 }
 
 TEST_F(DialTest, ATimeoutOfZeroIsAtOnce) {

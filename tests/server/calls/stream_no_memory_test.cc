@@ -15,7 +15,7 @@ namespace {
 class StreamNoMemoryTest : public RemoteFixture {
  protected:
   StreamNoMemoryTest() {
-    SetLogSink([](std::string_view) {});
+    SetLogSink([](const LogLine&) {});
     CreateRemote();
     free_ = NumFree();
   }

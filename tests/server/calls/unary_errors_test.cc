@@ -58,9 +58,9 @@ class ThrowingService final : public v1::ListenerService::CallbackService {
 class UnaryErrorsTest : public ::testing::Test {
  protected:
   UnaryErrorsTest() {
-    SetLogSink([this](std::string_view line) {
+    SetLogSink([this](const LogLine& line) {
       const std::lock_guard lock(mutex_);
-      log_.emplace_back(line);
+      log_.push_back(TextOf(line));
     });
     int port = 0;
     grpc::ServerBuilder builder;

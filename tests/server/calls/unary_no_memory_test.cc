@@ -56,7 +56,7 @@ class FakeCall final : public grpc::ServerCallbackUnary {
 class UnaryNoMemoryTest : public ::testing::Test {
  protected:
   UnaryNoMemoryTest() {
-    SetLogSink([](std::string_view) {});
+    SetLogSink([](const LogLine&) {});
   }
   ~UnaryNoMemoryTest() override { SetLogSink(nullptr); }
 

@@ -98,10 +98,11 @@ TEST_F(ControlAcceptorTest, WithTlsOneNameIsOfOneConnection) {
   EXPECT_NE(table_.Find(name), first);
   EXPECT_TRUE(first->is_shut_down());
   EXPECT_FALSE(table_.Find(name)->is_shut_down());
-  EXPECT_EQ(TakeLog(),
-            std::vector<std::string>{
-                "control: another connection has the address ipv4:127.0.0.1 "
-                "and the same port: the older one is ended"});
+  EXPECT_EQ(
+      TakeLog(),
+      std::vector<std::string>{
+          "warning: control: another connection has the address ipv4:127.0.0.1 "
+          "and the same port: the older one is ended"});
 }
 
 // Where there is no memory for it, on the way to gRPC.
@@ -122,11 +123,12 @@ TEST_F(ControlAcceptorTest, OneThatIsHalfTakenInIsEndedAndLeavesItsPlace) {
   EXPECT_EQ(lost.Receive(), "ECONNRESET");
   Connect();
   EXPECT_TRUE(AwaitGiven(1));
-  EXPECT_EQ(TakeLog(),
-            (std::vector<std::string>{
-                "unhandled error: std::bad_alloc",
-                "the limit of --max-control-connections (1) is reached: "
-                "further clients wait"}));
+  EXPECT_EQ(
+      TakeLog(),
+      (std::vector<std::string>{
+          "error: unhandled error: std::bad_alloc",
+          "warning: the limit of --max-control-connections (1) is reached: "
+          "further clients wait"}));
 }
 
 TEST_F(ControlAcceptorTest, EveryAddressTakesIpv4Too) {
@@ -157,7 +159,8 @@ TEST_F(ControlAcceptorTest, ClientsBeyondTheLimitWaitForOneThatLeaves) {
   EXPECT_EQ(given_.size(), 2u);
   EXPECT_EQ(Seen(*clients_[2]), "nothing");
   const std::string line =
-      "the limit of --max-control-connections (2) is reached: further clients "
+      "warning: the limit of --max-control-connections (2) is reached: further "
+      "clients "
       "wait";
   EXPECT_EQ(TakeLog(), std::vector<std::string>{line});
   EndGiven(0);

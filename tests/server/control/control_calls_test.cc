@@ -120,9 +120,9 @@ class ClientCall {
 class ControlCallsTest : public ::testing::Test {
  protected:
   ControlCallsTest() {
-    SetLogSink([this](std::string_view line) {
+    SetLogSink([this](const LogLine& line) {
       const std::lock_guard<std::mutex> lock(mutex_);
-      log_.emplace_back(line);
+      log_.push_back(TextOf(line));
     });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;

@@ -43,7 +43,7 @@ TEST_F(ControlFloodTest, WhoSendsWhatNoCallExplainsIsEnded) {
   EXPECT_EQ(Seen(other), "nothing");
   const auto log = TakeLog();
   ASSERT_EQ(log.size(), 1u);
-  EXPECT_EQ(log[0], "OVERLOADED: the control connection of " +
+  EXPECT_EQ(log[0], "warning: OVERLOADED: the control connection of " +
                         connection->Who() +
                         " is shut down: too many bytes that are no calls (1 "
                         "since the start)");

@@ -81,7 +81,7 @@ void Carry(ControlConnection& connection, int calls) {
 class ControlTableTest : public ::testing::Test {
  protected:
   ControlTableTest() {
-    SetLogSink([this](std::string_view line) { log_.emplace_back(line); });
+    SetLogSink([this](const LogLine& line) { log_.push_back(TextOf(line)); });
   }
   ~ControlTableTest() override { SetLogSink(nullptr); }
 

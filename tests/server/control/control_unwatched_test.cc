@@ -18,7 +18,7 @@ using testing::CountDescriptors;
 using testing::PlainClient;
 
 TEST(ControlUnwatchedTest, OneThatIsNotWatchedIsDroppedAndLeavesNothing) {
-  SetLogSink([](std::string_view) {});
+  SetLogSink([](const LogLine&) {});
   // What is refused is so for good, to this thread.
   std::thread([] {
     asio::io_context loop(1);

@@ -239,6 +239,21 @@ TEST(FlagsTest, ControlMemoryIsASize) {
   }
 }
 
+TEST(FlagsTest, TheLogHasAFormatAndALevel) {
+  EXPECT_EQ(Good({}).log_format, LogFormat::kText);
+  EXPECT_EQ(Good({"--log-format", "text"}).log_format, LogFormat::kText);
+  EXPECT_EQ(Good({"--log-format=json"}).log_format, LogFormat::kJson);
+  EXPECT_EQ(Bad({"--log-format", "JSON"}),
+            "--log-format \"JSON\": expected text or json");
+  EXPECT_EQ(Good({}).log_level, LogLevel::kInfo);
+  EXPECT_EQ(Good({"--log-level", "debug"}).log_level, LogLevel::kDebug);
+  EXPECT_EQ(Good({"--log-level", "info"}).log_level, LogLevel::kInfo);
+  EXPECT_EQ(Good({"--log-level", "warning"}).log_level, LogLevel::kWarning);
+  EXPECT_EQ(Good({"--log-level", "error"}).log_level, LogLevel::kError);
+  EXPECT_EQ(Bad({"--log-level", ""}),
+            "--log-level \"\": expected debug, info, warning or error");
+}
+
 TEST(FlagsTest, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(Bad({"--frobnicate"}),
             "there is no flag --frobnicate (see --help)");
@@ -258,8 +273,8 @@ TEST(FlagsTest, HelpAndVersionAreInformation) {
   const std::string& text = std::get<Information>(*help).text;
   for (const char* flag :
        {"--control", "--listen", "--drain", "--insecure", "--tls-cert",
-        "--tls-key", "--tls-client-ca", "--policy", "--audit",
-        "--max-control-connections", "--max-control-memory"}) {
+        "--tls-key", "--tls-client-ca", "--policy", "--audit", "--log-format",
+        "--log-level", "--max-control-connections", "--max-control-memory"}) {
     EXPECT_NE(text.find(flag), text.npos) << flag;
   }
   const auto version = Parse({"--version"});

@@ -14,10 +14,12 @@
 #include <vector>
 
 #include "lib/base/log.h"
+#include "tests/testing/loop_fixture.h"
 
 namespace portreeve::server {
 namespace {
 
+using ::portreeve::testing::LoggedText;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
@@ -25,7 +27,8 @@ using ::testing::StartsWith;
 
 TEST(LibraryLogsTest, TheirLinesAreTheDaemons) {
   std::vector<std::string> lines;
-  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  SetLogSink(
+      [&lines](const LogLine& line) { lines.push_back(LoggedText(line)); });
   ::testing::internal::CaptureStderr();
   setenv("GRPC_VERBOSITY", "ERROR", 1);
   LogTheLinesOfLibraries();
@@ -36,13 +39,15 @@ TEST(LibraryLogsTest, TheirLinesAreTheDaemons) {
   SetLogSink(nullptr);
   EXPECT_THAT(
       lines,
-      ElementsAre(AllOf(StartsWith("gRPC: "), EndsWith(": number 1")),
-                  AllOf(StartsWith("protobuf: "), EndsWith(": number 2"))));
+      ElementsAre(
+          AllOf(StartsWith("error: gRPC: "), EndsWith(": number 1")),
+          AllOf(StartsWith("error: protobuf: "), EndsWith(": number 2"))));
 }
 
 TEST(LibraryLogsTest, WithoutItsVerbosityNothingOfGrpcIsLogged) {
   std::vector<std::string> lines;
-  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  SetLogSink(
+      [&lines](const LogLine& line) { lines.push_back(LoggedText(line)); });
   unsetenv("GRPC_VERBOSITY");
   LogTheLinesOfLibraries();
   grpc_init();
@@ -55,7 +60,8 @@ TEST(LibraryLogsTest, WithoutItsVerbosityNothingOfGrpcIsLogged) {
 
 TEST(LibraryLogsTest, RequestsThatAreNotUtf8FillNoLog) {
   std::vector<std::string> lines;
-  SetLogSink([&lines](std::string_view line) { lines.emplace_back(line); });
+  SetLogSink(
+      [&lines](const LogLine& line) { lines.push_back(LoggedText(line)); });
   LogTheLinesOfLibraries();
   google::protobuf::StringValue request;
   EXPECT_FALSE(request.ParseFromString("\x0a\x01\xff"));
@@ -68,12 +74,12 @@ void FailAnAssertion() {
   LogTheLinesOfLibraries();
   grpc_init();
   // Nobody writes what waits for its turn: the process is gone by then.
-  SetLogSink([](std::string_view) {});
+  SetLogSink([](const LogLine&) {});
   GPR_ASSERT(1 + 1 == 3);
 }
 
 TEST(LibraryLogsDeathTest, GrpcSaysWhyItEndsTheProcess) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
   EXPECT_DEATH(FailAnAssertion(),
                "portreeved: gRPC: .*assertion failed: 1 \\+ 1 == 3");
 }

@@ -33,10 +33,23 @@ using Lines = std::vector<std::string>;
 // Lines that are read from a descriptor, which may be blocking.
 class LineReader {
  public:
-  explicit LineReader(int fd) : fd_(fd) {}
+  enum class Times { kNone, kBeforeText };
 
-  // Waits for the next one; nothing at the end.
+  explicit LineReader(int fd, Times times = Times::kNone)
+      : fd_(fd), times_(times) {}
+
+  // Waits for the next one, and gives it without its time; nothing at the end.
   std::optional<std::string> Next() {
+    auto line = NextWithTime();
+    if (times_ == Times::kNone || !line || line->front() == '{') return line;
+    constexpr size_t kTimeBytes = sizeof("2026-11-28T06:00:00.000Z");
+    EXPECT_THAT(line->substr(0, kTimeBytes),
+                MatchesRegex("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:"
+                             "[0-9]{2}\\.[0-9]{3}Z "));
+    return line->substr(kTimeBytes);
+  }
+
+  std::optional<std::string> NextWithTime() {
     for (;;) {
       const size_t end = text_.find('\n', begin_);
       if (end != text_.npos) {
@@ -67,6 +80,7 @@ class LineReader {
 
  private:
   const int fd_;
+  const Times times_;
   std::string text_;
   size_t begin_ = 0;
 };
@@ -99,9 +113,12 @@ class LogWriterTest : public ::testing::Test {
       audit = *std::move(file);
     }
     auto writer = LogWriter::Start(LogOutput::Inherited(pipe_.write_end.get()),
-                                   std::move(audit));
+                                   std::move(audit), LogFormat::kText);
     ASSERT_TRUE(writer.ok()) << writer.status();
     writer_ = *std::move(writer);
+  }
+  void Log(const std::string& message) {
+    writer_->Log({LogLevel::kInfo, message});
   }
   // Ends the writer; what was logged and not read yet.
   Lines End() {
@@ -113,7 +130,7 @@ class LogWriterTest : public ::testing::Test {
   std::string audit_file() const { return folder_.File("audit"); }
   std::string old_file() const { return folder_.File("audit.1"); }
   std::string OpenedAnew() const {
-    return "portreeved: the audit log was opened anew: " + audit_file();
+    return "info the audit log was opened anew: " + audit_file();
   }
   void MoveAway() {
     ASSERT_EQ(std::rename(audit_file().c_str(), old_file().c_str()), 0);
@@ -121,30 +138,30 @@ class LogWriterTest : public ::testing::Test {
 
   const TemporaryFolder folder_;
   Pipe pipe_;
-  LineReader log_{pipe_.read_end.get()};
+  LineReader log_{pipe_.read_end.get(), LineReader::Times::kBeforeText};
   std::unique_ptr<LogWriter> writer_;
 };
 
-TEST_F(LogWriterTest, TheLogHasAPrefixAndTheAuditIsAsItIs) {
+TEST_F(LogWriterTest, TheLogHasTimesAndLevelsAndTheAuditIsAsItIs) {
   Start("");
-  writer_->Log("one");
+  Log("one");
   writer_->Audit("{two}");
-  EXPECT_THAT(End(), ElementsAre("portreeved: one", "{two}"));
+  EXPECT_THAT(End(), ElementsAre("info one", "{two}"));
 }
 
 // Whoever logs may have got a part of it from a client.
 TEST_F(LogWriterTest, WhatDoesNotShowItselfIsEscapedInTheLog) {
   Start("");
-  writer_->Log("a\x1b[31m\u202e\nportreeved: b\xff");
-  EXPECT_THAT(End(), ElementsAre("portreeved: a\\u001b[31m\\u202e\\u000a"
+  Log("a\x1b[31m\u202e\nportreeved: b\xff");
+  EXPECT_THAT(End(), ElementsAre("info a\\u001b[31m\\u202e\\u000a"
                                  "portreeved: b\\xff"));
 }
 
 TEST_F(LogWriterTest, TheAuditMayHaveAFile) {
   Start(audit_file());
-  writer_->Log("one");
+  Log("one");
   writer_->Audit("{two}");
-  EXPECT_THAT(End(), ElementsAre("portreeved: one"));
+  EXPECT_THAT(End(), ElementsAre("info one"));
   EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{two}"));
 }
 
@@ -168,7 +185,7 @@ TEST_F(LogWriterTest, LinesOfManyThreadsDoNotMix) {
 // How many lines a note counts; 0 for another line.
 int DroppedOf(const std::string& line) {
   constexpr char kAfter[] = " lines were dropped here: ";
-  const std::string prefix = "portreeved: ";
+  const std::string prefix = "warning ";
   return line.find(kAfter) == line.npos ? 0
                                         : std::stoi(line.substr(prefix.size()));
 }
@@ -190,7 +207,7 @@ void ExpectAll(LineReader& log, int count) {
       ++notes;
       next += dropped;
     } else {
-      ASSERT_EQ(*line, "portreeved: " + Numbered(next));
+      ASSERT_EQ(*line, "info " + Numbered(next));
       ++next;
     }
   }
@@ -201,17 +218,17 @@ void ExpectAll(LineReader& log, int count) {
 TEST_F(LogWriterTest, NobodyWaitsForWhoDoesNotRead) {
   Start("");
   constexpr int kCount = 3000;  // 3 MB.
-  for (int i = 0; i < kCount; ++i) writer_->Log(Numbered(i));
+  for (int i = 0; i < kCount; ++i) Log(Numbered(i));
   ExpectAll(log_, kCount);
-  writer_->Log("and on");
-  EXPECT_THAT(End(), ElementsAre("portreeved: and on"));
+  Log("and on");
+  EXPECT_THAT(End(), ElementsAre("info and on"));
 }
 
 // How many bytes come before the note that others were dropped.
 size_t BytesBeforeNote(LineReader& lines, const std::string& note) {
   size_t bytes = 0;
   for (;;) {
-    const auto line = lines.Next();
+    const auto line = lines.NextWithTime();
     if (!line || line->find(note) != line->npos) return bytes;
     bytes += line->size() + 1;
   }
@@ -227,7 +244,7 @@ size_t SizeOf(const Descriptor& pipe) {
 
 TEST_F(LogWriterTest, AMebibyteWaits) {
   Start("");
-  for (int i = 0; i < kMoreThanWaits; ++i) writer_->Log(Numbered(i));
+  for (int i = 0; i < kMoreThanWaits; ++i) Log(Numbered(i));
   const size_t waited = BytesBeforeNote(log_, kNoteOfLog);
   EXPECT_GE(waited, LogWriter::kMaxWaitingBytes - kOneLine);
   EXPECT_LE(waited, LogWriter::kMaxWaitingBytes + SizeOf(pipe_.read_end));
@@ -241,7 +258,7 @@ TEST_F(LogWriterTest, AHalfOfItIsOfAnAuditThatHasAFile) {
   LineReader audit(fifo.get());
   Start(audit_file());
   for (int i = 0; i < kMoreThanWaits; ++i) {
-    writer_->Log(Numbered(i));
+    Log(Numbered(i));
     writer_->Audit(Numbered(i));
   }
   const size_t of_log = BytesBeforeNote(log_, kNoteOfLog);
@@ -254,7 +271,7 @@ TEST_F(LogWriterTest, AHalfOfItIsOfAnAuditThatHasAFile) {
 
 TEST_F(LogWriterTest, TheEndWaitsForNobodyEither) {
   Start(audit_file());
-  for (int i = 0; i < 3000; ++i) writer_->Log(Numbered(i));
+  for (int i = 0; i < 3000; ++i) Log(Numbered(i));
   writer_->Audit("{last}");
   writer_.reset();
   EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{last}"));
@@ -266,14 +283,14 @@ TEST_F(LogWriterTest, OneThatIsBlockedDoesNotHoldUpTheOther) {
       open(audit_file().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   LineReader audit(fifo.get());
   Start(audit_file());
-  for (int i = 0; i < 3000; ++i) writer_->Log(Numbered(i));
+  for (int i = 0; i < 3000; ++i) Log(Numbered(i));
   writer_->Audit("{one}");
   EXPECT_EQ(audit.Next(), "{one}");
   // The other way round.
   for (int i = 0; i < 3000; ++i) writer_->Audit(Numbered(i));
   ExpectAll(log_, 3000);
-  writer_->Log("on");
-  EXPECT_EQ(log_.Next(), "portreeved: on");
+  Log("on");
+  EXPECT_EQ(log_.Next(), "info on");
   // What the audit says of dropped lines is an object, too.
   int next = 0;
   while (next < 3000) {
@@ -293,8 +310,7 @@ TEST_F(LogWriterTest, OneThatIsBlockedDoesNotHoldUpTheOther) {
 TEST_F(LogWriterTest, AFullDiskIsSaidOnce) {
   Start("/dev/full");
   for (int i = 0; i < 3; ++i) writer_->Audit("line");
-  EXPECT_EQ(log_.Next(),
-            "portreeved: write the audit log: No space left on device");
+  EXPECT_EQ(log_.Next(), "error write the audit log: No space left on device");
   for (int i = 0; i < 3; ++i) writer_->Audit("line");
   EXPECT_THAT(End(), ElementsAre());
 }
@@ -303,8 +319,7 @@ TEST_F(LogWriterTest, WhatCouldNotBeWrittenIsTriedOnceMoreAtTheEnd) {
   ASSERT_EQ(symlink("/dev/full", audit_file().c_str()), 0);
   Start(audit_file());
   writer_->Audit("{one}");
-  EXPECT_EQ(log_.Next(),
-            "portreeved: write the audit log: No space left on device");
+  EXPECT_EQ(log_.Next(), "error write the audit log: No space left on device");
   ASSERT_EQ(unlink(audit_file().c_str()), 0);
   EXPECT_THAT(End(), ElementsAre(OpenedAnew()));
   EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{one}"));
@@ -331,7 +346,7 @@ TEST_F(LogWriterTest, ALineThatIsTornIsEndedAndWrittenAgain) {
     const FileSizeLimit limit(10);
     writer_->Audit("{first}");
     writer_->Audit("{second}");
-    EXPECT_EQ(log_.Next(), "portreeved: write the audit log: File too large");
+    EXPECT_EQ(log_.Next(), "error write the audit log: File too large");
   }
   writer_->Audit("{third}");
   EXPECT_THAT(End(), ElementsAre());
@@ -367,9 +382,8 @@ TEST_F(LogWriterTest, WhatCannotBeOpenedAnewIsSaidOnceAndTheOldFileGoesOn) {
   MoveAway();
   ASSERT_EQ(mkdir(audit_file().c_str(), 0700), 0);
   writer_->Audit("{one}");
-  EXPECT_EQ(log_.Next(),
-            "portreeved: the audit log goes on in the old file: open " +
-                audit_file() + ": Is a directory");
+  EXPECT_EQ(log_.Next(), "error the audit log goes on in the old file: open " +
+                             audit_file() + ": Is a directory");
   writer_->Audit("{two}");
   EXPECT_THAT(End(), ElementsAre());
   EXPECT_THAT(LinesOf(old_file()), ElementsAre("{one}", "{two}"));
@@ -380,7 +394,7 @@ TEST_F(LogWriterTest, AFullDiskMayBeLeftByMovingTheFile) {
   {
     const FileSizeLimit limit(4);
     writer_->Audit("{first}");
-    EXPECT_EQ(log_.Next(), "portreeved: write the audit log: File too large");
+    EXPECT_EQ(log_.Next(), "error write the audit log: File too large");
     MoveAway();
   }
   writer_->Audit("{second}");

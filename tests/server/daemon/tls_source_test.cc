@@ -30,7 +30,9 @@ class TlsSourceTest : public ::testing::Test {
       : files_{folder_.File("cert"), folder_.File("key"), folder_.File("ca")} {
     WritePair(good_);
     Write(files_.client_ca, ca_.certificate());
-    SetLogSink([this](std::string_view line) { log_.emplace_back(line); });
+    SetLogSink([this](const LogLine& line) {
+      log_.push_back(testing::LoggedText(line));
+    });
   }
   ~TlsSourceTest() override { SetLogSink(nullptr); }
 

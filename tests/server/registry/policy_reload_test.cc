@@ -40,9 +40,9 @@ class PolicyReloadTest : public ::testing::Test {
               loop_.executor(), lanes_->set(), events_, budget_, policy_);
         })
         .get();
-    SetLogSink([this](std::string_view line) {
+    SetLogSink([this](const LogLine& line) {
       const std::lock_guard lock(mutex_);
-      log_.emplace_back(line);
+      log_.push_back(testing::LoggedText(line));
     });
   }
   ~PolicyReloadTest() override {
@@ -60,7 +60,10 @@ class PolicyReloadTest : public ::testing::Test {
     return std::exchange(log_, {});
   }
   std::string Said(const std::string& text) const {
-    return "--policy: " + file_ + text;
+    return "info: --policy: " + file_ + text;
+  }
+  std::string WrongAt(const std::string& text) const {
+    return "error: --policy: " + file_ + text;
   }
 
   // Listens on 127.0.0.1; forwards to `upstream`, or is an echo if that is 0.
@@ -106,7 +109,7 @@ TEST_F(PolicyReloadTest, ANewOneHoldsForWhatFollowsAndNamesWhatIsOutside) {
   ASSERT_TRUE(Create("b").ok());
   EXPECT_TRUE(Reload(kElsewhere).ok());
   EXPECT_EQ(TakeLog(), (Lines{Said(" was read again"),
-                              "outside of the policy now, but open: "
+                              "warning: outside of the policy now, but open: "
                               "listeners/a, listeners/b"}));
   EXPECT_EQ(ReasonOfCreate("c"), "OUTSIDE_POLICY");
   EXPECT_FALSE(IsClosed("a"));
@@ -122,7 +125,7 @@ TEST_F(PolicyReloadTest, AWrongFileKeepsTheOneOfBefore) {
             absl::StatusCode::kInvalidArgument);
   const Lines log = TakeLog();
   ASSERT_EQ(log.size(), 1u);
-  EXPECT_EQ(log[0].substr(0, Said(":2:2: ").size()), Said(":2:2: "));
+  EXPECT_EQ(log[0].substr(0, WrongAt(":2:2: ").size()), WrongAt(":2:2: "));
   const std::string end = "; the policy that was read before stays in force";
   EXPECT_EQ(log[0].substr(log[0].size() - end.size()), end);
   EXPECT_EQ(ReasonOfCreate("a"), "OUTSIDE_POLICY");
@@ -154,7 +157,7 @@ TEST_F(PolicyReloadTest, WhatIsOpenAsksTheNewOneAtItsNextConnect) {
   through.Expect("ping");
   ASSERT_TRUE(Reload("dial { deny { cidrs: '127.0.0.0/8' } }").ok());
   EXPECT_EQ(TakeLog().back(),
-            "outside of the policy now, but open: listeners/front");
+            "warning: outside of the policy now, but open: listeners/front");
   PlainClient after(port);
   EXPECT_EQ(after.Receive(), "ECONNRESET");
   EXPECT_FALSE(upstream.HasClient());

@@ -325,14 +325,17 @@ TEST_F(SelfForwardTest, ByNameAClientIsResetAndNothingIsLeft) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(AskOnce("self"), "ECONNRESET");
   EXPECT_EQ(AcceptedInTheEnd({"self"}), (Accepted{{"self", 3}}));
   std::vector<v1::CloseReason> reasons;
+  std::string first;
   for (const v1::Event& event : TakeEvents()) {
     if (!event.has_connection_closed()) continue;
+    if (first.empty()) first = event.connection_closed().connection().name();
     reasons.push_back(event.connection_closed().connection().close_reason());
   }
   EXPECT_EQ(reasons, std::vector<v1::CloseReason>(
                          3, v1::CLOSE_REASON_UPSTREAM_UNREACHABLE));
   EXPECT_EQ(TakeLog(), std::vector<std::string>{absl::StrCat(
-                           "listeners/self: upstream tcp:localhost:", port,
+                           "warning: listeners/self ", first,
+                           ": upstream tcp:localhost:", port,
                            ": SELF_CONNECT: connect tcp:127.0.0.1:", port,
                            ": it leads back to a listener that the client "
                            "has come through")});

@@ -107,16 +107,23 @@ TEST_F(UpstreamFailureTest, ClosesAreCountedByReasonAndKept) {
 TEST_F(UpstreamFailureTest, TheLogTellsTheFirstAndThenOneAMinute) {
   const int port = ClosedPort();
   const std::string address = absl::StrCat("tcp:127.0.0.1:", port);
-  const std::string line = absl::StrCat("listeners/front: upstream ", address,
-                                        ": CONNECT_REFUSED: connect ", address,
-                                        ": Connection refused");
+  const std::string text =
+      absl::StrCat(": upstream ", address, ": CONNECT_REFUSED: connect ",
+                   address, ": Connection refused");
   const v1::Listener front = CreateForward("front", "127.0.0.1", port);
   TakeLog();
   for (int i = 0; i < 3; ++i) ConnectInVain(front);
-  EXPECT_EQ(TakeLog(), std::vector<std::string>{line});
+  std::vector<v1::Connection> closed = TakeClosed();
+  ASSERT_EQ(closed.size(), 3u);
+  const std::string prefix = "warning: listeners/front ";
+  EXPECT_EQ(TakeLog(),
+            std::vector<std::string>{prefix + closed[0].name() + text});
   time().Advance(std::chrono::minutes(1));
   ConnectInVain(front);
-  EXPECT_EQ(TakeLog(), std::vector<std::string>{line + " (3 times)"});
+  closed = TakeClosed();
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_EQ(TakeLog(), std::vector<std::string>{prefix + closed[0].name() +
+                                                text + " (3 times)"});
 }
 
 TEST_F(UpstreamFailureTest, AnUpstreamThatIsReachedIsNoFailure) {

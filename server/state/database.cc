@@ -1,0 +1,387 @@
+#include "server/state/database.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/descriptor.h"
+#include "server/api/uuid.h"
+#include "server/state/database_reading.h"
+#include "server/state/database_schema.h"
+#include "server/state/state_errors.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr char kPutMeta[] = "INSERT OR REPLACE INTO meta VALUES(?, ?, ?)";
+
+absl::Status Put(SqliteStatement& put_meta, std::string_view key,
+                 std::string_view value) {
+  return put_meta.BindText(1, {key.data(), key.size()})
+      .BindText(2, {value.data(), value.size()})
+      .Bind(3, MetaCrc(key, value))
+      .Run();
+}
+
+// The settings of each connection.  What was deleted need not be overwritten:
+// there are no secrets.
+constexpr char kSettings[] =
+    "PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; "
+    "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; "
+    "PRAGMA journal_size_limit=4194304";
+
+absl::Status UseWal(SqliteConnection& connection) {
+  const auto mode = connection.TextOf("PRAGMA journal_mode=WAL");
+  if (!mode.ok()) return mode.status();
+  if (*mode != "wal") return connection.Damaged("it has no WAL");
+  return connection.Run(kSettings);
+}
+
+absl::Status Sync(const std::string& path, int flags) {
+  const Descriptor file(open(path.c_str(), flags | O_CLOEXEC));
+  if (!file.is_open()) return StateUnavailable(errno, "open", path);
+  if (fsync(file.get()) != 0) return StateUnavailable(errno, "sync", path);
+  return absl::OkStatus();
+}
+
+bool Exists(const std::string& path) {
+  struct stat file;
+  return lstat(path.c_str(), &file) == 0;
+}
+
+int64_t SizeOf(const std::string& path) {
+  struct stat file;
+  return stat(path.c_str(), &file) == 0 ? file.st_size : 0;
+}
+
+absl::Status FillNew(SqliteConnection& connection, const std::string& version) {
+  for (const std::string& pragma :
+       {absl::StrCat("PRAGMA application_id=", Database::kApplicationId),
+        absl::StrCat("PRAGMA user_version=", Database::kSchemaVersion)}) {
+    if (auto s = connection.Run(pragma.c_str()); !s.ok()) return s;
+  }
+  if (auto s = UseWal(connection); !s.ok()) return s;
+  if (auto s = connection.Run("BEGIN IMMEDIATE"); !s.ok()) return s;
+  for (const Table& table : kTables) {
+    if (auto s = connection.Run(table.sql); !s.ok()) return s;
+  }
+  {
+    auto put = SqliteStatement::Prepare(connection, kPutMeta);
+    if (!put.ok()) return put.status();
+    const std::map<std::string, std::string> all = {
+        {kSchema, std::to_string(Database::kSchemaVersion)},
+        {kDaemonId, NewUuid()},
+        {kWrittenBy, version},
+        {kClean, "1"},
+        {kListeners, "0"},
+        {kRequests, "0"},
+    };
+    for (const auto& [key, value] : all) {
+      if (auto s = Put(*put, key, value); !s.ok()) return s;
+    }
+  }
+  if (auto s = connection.Run("COMMIT"); !s.ok()) return s;
+  return connection.Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(
+    const std::string& directory, const std::string& version,
+    std::chrono::milliseconds busy) {
+  const std::string path = absl::StrCat(directory, "/", kFileName);
+  if (!Exists(path)) {
+    // Its changes would be taken for those of the new one.
+    if (Exists(path + "-wal")) {
+      return StateDamaged(absl::StrCat(path, " is missing beside its WAL"));
+    }
+    if (auto s = Create(path, version); !s.ok()) return s;
+    if (auto s = Sync(directory, O_RDONLY | O_DIRECTORY); !s.ok()) return s;
+  }
+  std::unique_ptr<Database> database(new Database(path, version, busy));
+  if (auto s = database->Connect(); !s.ok()) return s;
+  return database;
+}
+
+// The file has its name only once it is whole, so that one that is empty is
+// damage.
+absl::Status Database::Create(const std::string& path,
+                              const std::string& version) {
+  const std::string draft = path + ".new";
+  // What a start that was interrupted has left.
+  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
+    (void)unlink((draft + suffix).c_str());
+  }
+  {
+    // SQLite would give it another mode; its other files have that of this one.
+    const Descriptor file(
+        open(draft.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+             S_IRUSR | S_IWUSR));
+    if (!file.is_open()) return StateUnavailable(errno, "create", draft);
+  }
+  {
+    auto connection = SqliteConnection::Open(draft, kBusy);
+    if (!connection.ok()) return connection.status();
+    if (auto s = FillNew(**connection, version); !s.ok()) return s;
+    (*connection)->RemoveWalOnClose();
+  }
+  if (Exists(draft + "-wal")) {
+    return StateUnavailable(absl::StrCat(draft, ": its WAL does not go away"));
+  }
+  if (auto s = Sync(draft, O_RDONLY); !s.ok()) return s;
+  if (std::rename(draft.c_str(), path.c_str()) != 0) {
+    return StateUnavailable(errno, "rename", draft);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::Connect() {
+  auto connection = SqliteConnection::Open(path_, busy_);
+  if (!connection.ok()) return connection.status();
+  if (auto s = CheckHeader(**connection); !s.ok()) return s;
+  if (auto s = UseWal(**connection); !s.ok()) return s;
+  if (auto s = CheckSchema(**connection); !s.ok()) return s;
+  auto statements = PrepareAll(**connection);
+  if (!statements.ok()) return statements.status();
+  statements_ = std::make_unique<Statements>(*std::move(statements));
+  connection_ = *std::move(connection);
+  return absl::OkStatus();
+}
+
+absl::Status Database::CheckHeader(SqliteConnection& connection) const {
+  if (SizeOf(path_) == 0) return connection.Damaged("it is empty");
+  const auto id = connection.IntegerOf("PRAGMA application_id");
+  if (!id.ok()) return id.status();
+  if (*id != kApplicationId) {
+    return StateForeign(absl::StrCat(path_, ": it is no state of portreeved"));
+  }
+  const auto schema = connection.IntegerOf("PRAGMA user_version");
+  if (!schema.ok()) return schema.status();
+  if (*schema > kSchemaVersion) {
+    const auto writer =
+        connection.TextOf("SELECT value FROM meta WHERE key = 'written_by'");
+    return StateNewer(
+        absl::StrCat(path_, ": written by ",
+                     writer.ok() ? *writer : std::string("an unknown version"),
+                     ", which is newer (schema ", *schema,
+                     ") than this one (schema ", kSchemaVersion, ")"));
+  }
+  if (*schema < kSchemaVersion) {
+    return connection.Damaged(absl::StrCat("there is no schema ", *schema));
+  }
+  return absl::OkStatus();
+}
+
+// One bit of a table's definition may change what is written to it.
+absl::Status Database::CheckSchema(SqliteConnection& connection) const {
+  auto rows = SqliteStatement::Prepare(
+      connection, "SELECT name, sql FROM sqlite_schema ORDER BY rowid");
+  if (!rows.ok()) return rows.status();
+  size_t count = 0;
+  for (;; ++count) {
+    const auto has_row = rows->Next();
+    if (!has_row.ok()) return has_row.status();
+    if (!*has_row) break;
+    if (count == kTables.size() || rows->Bytes(0) != kTables[count].name ||
+        rows->Bytes(1) != kTables[count].sql) {
+      return connection.Damaged("its schema is damaged");
+    }
+  }
+  if (count < kTables.size()) return connection.Damaged("a table is missing");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Database::Statements> Database::PrepareAll(
+    SqliteConnection& connection) {
+  absl::Status error;
+  std::vector<SqliteStatement> all;
+  for (const char* sql :
+       {"BEGIN IMMEDIATE", "COMMIT", kPutMeta,
+        "UPDATE listeners SET record = ?2, crc = ?3 WHERE id = ?1",
+        "INSERT INTO listeners VALUES(?1, ?2, ?3)",
+        "DELETE FROM listeners WHERE id = ?1",
+        "UPDATE requests SET request_id = ?2, record = ?3, crc = ?4 "
+        "WHERE seq = ?1",
+        "INSERT INTO requests VALUES(?1, ?2, ?3, ?4)",
+        "DELETE FROM requests WHERE seq = ?1"}) {
+    auto statement = SqliteStatement::Prepare(connection, sql);
+    if (!statement.ok()) return statement.status();
+    all.push_back(*std::move(statement));
+  }
+  auto next = all.begin();
+  const auto take = [&next] { return std::move(*next++); };
+  // The members of a braced list are made in their order.
+  return Statements{take(), take(), take(), take(), take(),
+                    take(), take(), take(), take()};
+}
+
+absl::Status Database::HasFailed() const {
+  return StateUnavailable(absl::StrCat(path_, ": it has failed before"));
+}
+
+void Database::Drop() {
+  statements_ = nullptr;
+  connection_ = nullptr;
+}
+
+absl::StatusOr<StateContents> Database::Read() {
+  auto contents = ReadAll(*connection_);
+  if (contents.ok()) {
+    daemon_id_ = contents->daemon_id;
+    counts_.listeners = static_cast<int64_t>(contents->rows.listeners.size());
+    counts_.requests = static_cast<int64_t>(contents->rows.requests.size());
+  }
+  return contents;
+}
+
+template <typename F>
+absl::Status Database::InTransaction(F change) {
+  if (connection_ == nullptr) {
+    return HasFailed();
+  }
+  absl::Status status = statements_->begin.Run();
+  if (status.ok()) status = change();
+  if (status.ok()) status = statements_->commit.Run();
+  // A transaction that is open still is taken back.
+  if (!status.ok()) Drop();
+  return status;
+}
+
+absl::Status Database::PutMeta(const char* key, const std::string& value) {
+  return Put(statements_->put_meta, key, value);
+}
+
+absl::Status Database::PutCounts() {
+  const Counts counts = counts_;
+  if (auto s = PutMeta(kListeners, std::to_string(counts.listeners)); !s.ok()) {
+    return s;
+  }
+  return PutMeta(kRequests, std::to_string(counts.requests));
+}
+
+absl::Status Database::Commit(const std::vector<StateChange>& changes) {
+  return InTransaction([&]() -> absl::Status {
+    const Counts before = counts_;
+    for (const StateChange& change : changes) {
+      auto status =
+          std::visit([this](const auto& c) { return Apply(c); }, change);
+      if (!status.ok()) return status;
+    }
+    const bool same = counts_.listeners == before.listeners &&
+                      counts_.requests == before.requests;
+    return same ? absl::OkStatus() : PutCounts();
+  });
+}
+
+absl::Status Database::Apply(const ListenerRow& row) {
+  const uint32_t crc = ListenerCrc(row.id, row.record);
+  for (SqliteStatement* const put :
+       {&statements_->update_listener, &statements_->insert_listener}) {
+    auto status =
+        put->BindText(1, row.id).BindBlob(2, row.record).Bind(3, crc).Run();
+    if (!status.ok()) return status;
+    if (put == &statements_->insert_listener) ++counts_.listeners;
+    if (connection_->changes() > 0) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::Apply(const EraseListener& erase) {
+  auto status = statements_->erase_listener.BindText(1, erase.id).Run();
+  if (status.ok()) counts_.listeners -= connection_->changes();
+  return status;
+}
+
+absl::Status Database::Apply(const RequestRow& row) {
+  const uint32_t crc = RequestCrc(row.seq, row.request_id, row.record);
+  for (SqliteStatement* const put :
+       {&statements_->update_request, &statements_->insert_request}) {
+    auto status = put->Bind(1, row.seq)
+                      .BindText(2, row.request_id)
+                      .BindBlob(3, row.record)
+                      .Bind(4, crc)
+                      .Run();
+    if (!status.ok()) return status;
+    if (put == &statements_->insert_request) ++counts_.requests;
+    if (connection_->changes() > 0) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::Apply(const EraseRequest& erase) {
+  auto status = statements_->erase_request.Bind(1, erase.seq).Run();
+  if (status.ok()) counts_.requests -= connection_->changes();
+  return status;
+}
+
+absl::Status Database::Begin() {
+  return InTransaction([&]() -> absl::Status {
+    if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
+    return PutMeta(kClean, "0");
+  });
+}
+
+absl::Status Database::End() {
+  return InTransaction([&] { return PutMeta(kClean, "1"); });
+}
+
+absl::Status Database::Recover(const StateRows& rows) {
+  Drop();
+  if (auto s = Connect(); !s.ok()) return s;
+  auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
+  if (!status.ok()) {
+    Drop();
+    return status;
+  }
+  return InTransaction([&] { return ReplaceAll(rows); });
+}
+
+absl::Status Database::ReplaceAll(const StateRows& rows) {
+  for (const char* sql :
+       {"DELETE FROM meta", "DELETE FROM listeners", "DELETE FROM requests"}) {
+    if (auto s = connection_->Run(sql); !s.ok()) return s;
+  }
+  counts_ = {};
+  for (const ListenerRow& row : rows.listeners) {
+    if (auto s = Apply(row); !s.ok()) return s;
+  }
+  for (const RequestRow& row : rows.requests) {
+    if (auto s = Apply(row); !s.ok()) return s;
+  }
+  const std::string schema = std::to_string(kSchemaVersion);
+  if (auto s = PutMeta(kSchema, schema); !s.ok()) return s;
+  if (auto s = PutMeta(kDaemonId, daemon_id_); !s.ok()) return s;
+  if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
+  if (auto s = PutMeta(kClean, "0"); !s.ok()) return s;
+  return PutCounts();
+}
+
+absl::Status Database::TrimWal() {
+  if (connection_ == nullptr) return HasFailed();
+  auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+  if (!status.ok()) Drop();
+  return status;
+}
+
+absl::Status Database::Close() {
+  if (connection_ == nullptr) {
+    return HasFailed();
+  }
+  auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
+  if (status.ok()) connection_->RemoveWalOnClose();
+  Drop();
+  return status;
+}
+
+int64_t Database::Bytes() const {
+  return SizeOf(path_) + SizeOf(path_ + "-wal");
+}
+
+}  // namespace portreeve::server

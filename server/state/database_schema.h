@@ -1,0 +1,46 @@
+// The tables of the database, and the checksums of their rows.
+#ifndef PORTREEVE_SERVER_STATE_DATABASE_SCHEMA_H_
+#define PORTREEVE_SERVER_STATE_DATABASE_SCHEMA_H_
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace portreeve::server {
+
+struct Table {
+  std::string_view name;
+  const char* sql;
+};
+
+// In the order in which they are made.
+inline constexpr std::array<Table, 3> kTables = {{
+    {"meta",
+     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, "
+     "crc INTEGER NOT NULL) WITHOUT ROWID"},
+    {"listeners",
+     "CREATE TABLE listeners(id TEXT PRIMARY KEY, record BLOB NOT NULL, "
+     "crc INTEGER NOT NULL) WITHOUT ROWID"},
+    {"requests",
+     "CREATE TABLE requests(seq INTEGER PRIMARY KEY, "
+     "request_id TEXT NOT NULL, record BLOB NOT NULL, crc INTEGER NOT NULL)"},
+}};
+
+// The keys of `meta`; those of the tables' names have the numbers of their
+// rows.
+inline constexpr char kSchema[] = "schema";
+inline constexpr char kDaemonId[] = "daemon_id";
+inline constexpr char kWrittenBy[] = "written_by";
+inline constexpr char kClean[] = "clean";
+inline constexpr char kListeners[] = "listeners";
+inline constexpr char kRequests[] = "requests";
+
+// Give what the column `crc` of a row has to be.
+uint32_t MetaCrc(std::string_view key, std::string_view value);
+uint32_t ListenerCrc(std::string_view id, std::string_view record);
+uint32_t RequestCrc(int64_t seq, std::string_view request_id,
+                    std::string_view record);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_STATE_DATABASE_SCHEMA_H_
