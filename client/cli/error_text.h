@@ -14,7 +14,7 @@ namespace portreeve::cli {
 // its own says what was still awaited.
 std::string ErrorText(const absl::Status& status, const std::string& server);
 
-// Gives any status but kDone, kNotClosed and kUsage.
+// Gives any status but kDone, kNotClosed, kDiffers and kUsage.
 ExitStatus ExitStatusOf(const absl::Status& status);
 
 }  // namespace portreeve::cli

@@ -7,6 +7,7 @@ namespace portreeve::cli {
 enum class ExitStatus {
   kDone = 0,
   kNotClosed = 1,  // Only is-closed gives it.
+  kDiffers = 1,    // Only diff gives it.
   kUsage = 2,
   kUnreachable = 3,
   kRefused = 4,
@@ -19,9 +20,9 @@ enum class ExitStatus {
 inline constexpr char kExitStatusHelp[] =
     "Exit status:\n"
     "  0  done; is-closed: closed\n"
-    "  1  is-closed only: not closed\n"
-    "  2  wrong usage, nothing was asked of the daemon; another try ends so, "
-    "too\n"
+    "  1  is-closed: not closed; diff: something differs; from no other verb\n"
+    "  2  wrong usage, or a wrong file; nothing was asked of the daemon, and\n"
+    "     another try ends so, too\n"
     "  3  the daemon was not reached, or the connection to it broke\n"
     "  4  the daemon refused; the reason, in capitals, is on stderr\n"
     "  5  --timeout passed\n"

@@ -149,7 +149,10 @@ std::vector<Verb> AddVerbs(
           AddKill(app),
           AddWatch(app),
           AddAttach(app, environment, command),
-          AddDial(app, environment)};
+          AddDial(app, environment),
+          AddApply(app, environment),
+          AddDiff(app, environment),
+          AddExport(app)};
 }
 
 }  // namespace portreeve::cli

@@ -42,6 +42,9 @@ Verb AddWatch(CLI::App& app);
 Verb AddAttach(CLI::App& app, const Environment& environment,
                const std::optional<std::vector<std::string>>& command);
 Verb AddDial(CLI::App& app, const Environment& environment);
+Verb AddApply(CLI::App& app, const Environment& environment);
+Verb AddDiff(CLI::App& app, const Environment& environment);
+Verb AddExport(CLI::App& app);
 
 // Adds all of them, in the order of --help.
 std::vector<Verb> AddVerbs(

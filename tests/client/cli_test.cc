@@ -446,9 +446,10 @@ TEST_F(CliTest, ListenersMayBeNamedLikeVerbs) {
 }
 
 TEST_F(CliTest, EveryVerbHasHelpWithItsExitStatuses) {
-  for (const char* verb : {"create", "list", "get", "update", "close",
-                           "is-closed", "close-finished", "delete",
-                           "connections", "kill", "watch", "attach", "dial"}) {
+  for (const char* verb :
+       {"create", "list", "get", "update", "close", "is-closed",
+        "close-finished", "delete", "connections", "kill", "watch", "attach",
+        "dial", "apply", "diff", "export"}) {
     EXPECT_EQ(Run({verb, "--help"}), ExitStatus::kDone);
     EXPECT_NE(out().find(absl::StrCat("Usage: portreeve ", verb)),
               std::string::npos);
