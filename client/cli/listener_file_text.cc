@@ -9,7 +9,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/listener_file.h"
-#include "client/cli/printable.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
 
@@ -29,14 +28,14 @@ v1::ListListenersResponse NamesAndSpecs(
   return list;
 }
 
-std::string ToJson(const v1::ListListenersResponse& list) {
+json Parsed(const v1::ListListenersResponse& list) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string text;
   // It fails only for messages that no daemon sends, like a duration beyond
   // its range; then the text is what there is of it.
   (void)google::protobuf::util::MessageToJsonString(list, &text, options);
-  return text;
+  return json::parse(text, nullptr, false);
 }
 
 // Whether `text` needs no quotes, for our reader or any other of YAML.
@@ -80,7 +79,7 @@ void Emit(const json& value, YAML::Emitter& out) {
 }
 
 std::string ToYaml(const v1::ListListenersResponse& list) {
-  const json parsed = json::parse(ToJson(list));
+  const json parsed = Parsed(list);
   std::string text;
   for (const json& listener : parsed.value("listeners", json::array())) {
     YAML::Emitter out;
@@ -109,7 +108,8 @@ std::string ListenersText(const std::vector<v1::Listener>& listeners,
     case FileFormat::kYaml:
       return ToYaml(list);
     case FileFormat::kJson:
-      return absl::StrCat(PrintableJson(ToJson(list)), "\n");
+      // The library keeps keys in order, and escapes what is not ASCII.
+      return absl::StrCat(Parsed(list).dump(-1, ' ', true), "\n");
     case FileFormat::kTextproto:
       return ToTextproto(list);
   }

@@ -45,7 +45,11 @@ class CliApplyTest : public ::testing::Test {
     EXPECT_EQ(result.exit_status, 0) << result.notes;
     return result.output;
   }
-  std::string State() const { return Run({"list", "-o", "json"}).output; }
+  // All listeners, with their uids; without the revision.
+  std::string State() const {
+    const std::string list = Run({"list", "-o", "json"}).output;
+    return list.substr(0, list.find("\"nextPageToken\""));
+  }
 
   DaemonProcess daemon_;
 };
@@ -167,7 +171,8 @@ TEST_F(CliApplyTest, PruneTakesWhatIsSelectedAndNotInTheFile) {
 
 // So a listener can be renamed.
 TEST_F(CliApplyTest, WhatIsPrunedLeavesItsAddress) {
-  const std::string path = std::string(std::getenv("TEST_TMPDIR")) + "/renamed";
+  const std::string path =
+      "\"\\0portreeve-renamed-" + std::to_string(getpid()) + "\"";
   const auto on_path = [&path](const std::string& id) {
     return "name: " + id +
            "\nspec:\n  where_to_listen: {unix_socket: {path: " + path +
