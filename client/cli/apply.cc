@@ -33,9 +33,11 @@ constexpr char kApplyHelp[] =
     "  $ portreeve apply -f team.yaml --prune --selector team=blue";
 
 constexpr char kDiffHelp[] =
-    "Shows what apply would change: the listeners that are missing or differ,\n"
-    "with the fields in which they do, once the daemon has filled in all\n"
-    "defaults. Nothing changes. The exit status is 1 where anything differs.\n"
+    "Shows what apply would change. It tells the listeners that are missing "
+    "or\n"
+    "differ, with the fields in which they do, once the daemon has filled in\n"
+    "all defaults. Nothing changes. The exit status is 1 where anything "
+    "differs.\n"
     "  $ portreeve diff -f all.yaml\n"
     "  listeners/web differs\n"
     "    modified: spec.max_connections: 10000 -> 100";
