@@ -13,9 +13,8 @@ namespace portreeve::cli {
 namespace {
 
 constexpr char kExportHelp[] =
-    "Prints all open listeners as apply takes them: their names, and what "
-    "they\n"
-    "shall be, with every default. Where the OS chose a port it is 0.\n"
+    "Prints all open listeners as apply takes them. That is, their names, and\n"
+    "what they shall be, with every default; a port that the OS chose is 0.\n"
     "  $ portreeve export > all.yaml";
 
 }  // namespace

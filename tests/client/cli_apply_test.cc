@@ -126,6 +126,23 @@ TEST_F(CliApplyTest, WhatIsGoneMeanwhileIsDeleted) {
   EXPECT_EQ(err(), "");
 }
 
+TEST_F(CliApplyTest, WhatIsClosedButHasConnectionsIsToldAndNotCreated) {
+  AddPresent("listeners/web", true);
+  daemon_.create_listener.set_answer(
+      [](const auto&, auto&) { return Status::OK; });
+  daemon_.delete_listener.set_answer([](const auto&, auto&) {
+    return Refusal(grpc::StatusCode::FAILED_PRECONDITION, "has connections",
+                   "LISTENER_OPEN");
+  });
+  EXPECT_EQ(Run({"apply", "-f", file_}), ExitStatus::kRefused);
+  EXPECT_EQ(out(), "");
+  EXPECT_NE(err().find("LISTENER_OPEN: has connections"), std::string::npos);
+  // It was asked about without its name, which is taken.
+  ASSERT_EQ(daemon_.create_listener.requests().size(), 1u);
+  EXPECT_EQ(daemon_.create_listener.requests()[0].listener_id(), "");
+  EXPECT_TRUE(daemon_.create_listener.requests()[0].validate_only());
+}
+
 TEST_F(CliApplyTest, WrongUsageAsksNothing) {
   const std::vector<Arguments> kWrong = {
       {"apply"},
