@@ -35,7 +35,8 @@ ConnectionRecord RecordOf(const AnyConnection& connection,
                           const ConnectionFacts& facts) {
   ConnectionRecord record;
   record.id = connection.id();
-  record.direction = facts.direction;
+  record.direction = facts.listener != nullptr ? v1::DIRECTION_INBOUND
+                                               : v1::DIRECTION_OUTBOUND;
   record.state = StateOf(connection, facts);
   record.close_reason = ToProto(connection.reason());
   if (facts.is_opening) {

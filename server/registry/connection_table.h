@@ -28,11 +28,10 @@ struct ConnectionFacts {
   std::shared_ptr<const AnyAddress> upstream;
   std::shared_ptr<Claim> claim;  // Of a remote listener's only.
   std::unique_ptr<const ConnectionFailure> failure;  // Null: none.
-  int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
-  int64_t close_time = 0;   // 0: not closed yet.
-  v1::Direction direction = v1::DIRECTION_INBOUND;
-  bool close_called = false;  // Somebody has called for its close.
-  bool is_opening = false;    // `connection` is an OpeningConnection.
+  int64_t create_time : 63 = 0;   // Nanoseconds since 1970, as close_time.
+  bool close_called : 1 = false;  // Somebody has called for its close.
+  int64_t close_time : 63 = 0;    // 0: not closed yet.
+  bool is_opening : 1 = false;    // `connection` is an OpeningConnection.
 };
 
 // Gives the listener's name; "" for a dialled connection.
@@ -42,6 +41,8 @@ struct LiveConnection {
   std::shared_ptr<AnyConnection> connection;
   ConnectionFacts facts;
 };
+// The allocator gives 16 bytes more for a larger one.
+static_assert(sizeof(LiveConnection) <= 88);
 
 // Gives what clients learn of a connection, for answers.
 v1::Connection Describe(const AnyConnection& connection,

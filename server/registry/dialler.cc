@@ -113,7 +113,6 @@ Task<> Dialler::Serve(
   absl::Status connected;
   try {
     ConnectionFacts facts;
-    facts.direction = v1::DIRECTION_OUTBOUND;
     facts.is_opening = true;
     (void)shared_.connections.Add(dial->opening, std::move(facts));
     connected = co_await Connect(dial, stream->broken());
