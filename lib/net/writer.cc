@@ -420,8 +420,11 @@ class Writer::State : public std::enable_shared_from_this<State> {
     force_timer_.Cancel();
     retry_timer_.Cancel();
     kept_.reset();
-    for (FlushWaiter& waiter : std::exchange(flush_waiters_, {})) {
-      waiter.flushed.Fill(FlushResult::kLost);
+    // An empty deque takes memory, and there may be none.
+    while (!flush_waiters_.empty()) {
+      const Ivar<FlushResult> flushed = flush_waiters_.front().flushed;
+      flush_waiters_.pop_front();
+      flushed.Fill(FlushResult::kLost);
     }
     if (unexpected) {
       monitor_.Send(std::make_exception_ptr(StatusError(absl::DataLossError(

@@ -247,6 +247,9 @@ void AnyServer::OnHandlerExit(const std::shared_ptr<CoroutineClient>& client,
     executor_.monitor().Send(std::exchange(error, nullptr));
     if (client->begun) {
       ++out_of_memory_total_;
+      // What it has not sent must not pass for nothing.
+      client->connection->Close(ExistingConnections::kReset,
+                                CloseReason::kForced);
       Determine(client, CloseReason::kForced, nullptr);
     }
   }

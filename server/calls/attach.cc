@@ -30,21 +30,23 @@ Task<> ServeAttach(Registry& registry, std::shared_ptr<ClientStream> stream,
   const std::optional<ClientMessage> message =
       co_await stream->Read(ClientStream::Carrier::kCaller);
   const auto live = Take(registry, message);
+  // What was taken may end before there is a session, by what is thrown or,
+  // where there is no memory to wait, by its destruction.  That is no error of
+  // the handler, which could close the listener.
+  absl::Cleanup end = [&live] {
+    if (!live.ok()) return;
+    Guarded([&] {
+      (*live)->connection->Close(ExistingConnections::kReset,
+                                 CloseReason::kCancelled);
+    });
+    Guarded([&] { (*live)->facts.claim->End(nullptr); });
+  };
   audit(message ? message->frame.attach().connection() : "", live.status());
   if (!live.ok()) {
     stream->Finish(live.status());
     co_return;
   }
   const auto claim = (*live)->facts.claim;
-  // It may end before there is a session, by what is thrown or, where there is
-  // no memory to wait, by its destruction.  That is no error of the handler,
-  // which could close the listener.
-  absl::Cleanup end = [claim, connection = (*live)->connection] {
-    Guarded([&] {
-      connection->Close(ExistingConnections::kReset, CloseReason::kCancelled);
-    });
-    Guarded([&] { claim->End(nullptr); });
-  };
   StreamSessionOptions options;
   options.describe = [live = *live] { return Describe(*live); };
   options.on_end = [claim](std::exception_ptr error) { claim->End(error); };

@@ -220,7 +220,8 @@ TEST_F(HandlerNoMemoryTest,
   for (int i = 0; i < 2; ++i) {
     RawClient client(loop(), run);
     EXPECT_EQ(client.Connect((*server)->listening_on()), "ok");
-    EXPECT_EQ(client.Receive(), "EOF");
+    // What is cut does not look whole.
+    EXPECT_EQ(client.Receive(), has_memory ? "EOF" : "ECONNRESET");
     EXPECT_FALSE((*server)->is_closed());
     EXPECT_EQ((*server)->out_of_memory_total(), 1);
     EXPECT_EQ((*server)->handler_errors_total(), 0);

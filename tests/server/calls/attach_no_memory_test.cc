@@ -187,7 +187,7 @@ TEST_P(AttachNoMemoryTest, AClientThatIsLostBeforeItIsOfferedLeavesItsPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, AttachGivenUpTest, ::testing::Values(1));
+INSTANTIATE_TEST_SUITE_P(, AttachGivenUpTest, ::testing::Values(1, 2, 10));
 INSTANTIATE_TEST_SUITE_P(, AttachNoMemoryTest, ::testing::Values(1, 2, 10));
 
 }  // namespace
