@@ -1,6 +1,5 @@
 #include "server/calls/progress_timer.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace portreeve::server {
@@ -27,11 +26,11 @@ void ProgressTimer::Arm(TimePoint when) {
 
 void ProgressTimer::OnTime() {
   if (time_.Now() < silence_.due()) return Arm(silence_.due());
-  on_silence_();
-  // Where nothing could be sent, the next try is as far away.
-  if (!timer_.armed()) {
-    Arm(std::max(silence_.due(), After(time_.Now(), interval_)));
-  }
+  // First, for this may be destroyed then.  Where nothing can be sent, the next
+  // try is as far away.
+  Arm(After(time_.Now(), interval_));
+  const std::function<void()> on_silence = on_silence_;
+  on_silence();
 }
 
 }  // namespace portreeve::server

@@ -16,7 +16,7 @@ namespace portreeve::server {
 class ProgressTimer {
  public:
   // `on_silence` is called after each `interval` without a message; it should
-  // have one sent, and must neither throw nor destroy the timer.
+  // have one sent, must not throw, and may destroy the timer.
   ProgressTimer(TimeSource& time, Duration interval,
                 std::function<void()> on_silence);
 

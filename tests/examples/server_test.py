@@ -78,6 +78,18 @@ class ServerTest(unittest.TestCase):
                 worker.process.send_signal(signal.SIGINT)
                 worker.process.wait(TIMEOUT)
 
+    def test_ends_where_its_listener_was_closed_meanwhile(self):
+        worker = self.worker()
+        # It sees nothing until there is the next daemon.
+        worker.process.send_signal(signal.SIGSTOP)
+        self.daemon.process.send_signal(signal.SIGKILL)
+        self.daemon.process.wait(TIMEOUT)
+        self.daemon = self.enterContext(Daemon(target=self.daemon.target))
+        self.daemon.create("a")
+        self.close_listener()
+        worker.process.send_signal(signal.SIGCONT)
+        self.assertEqual(worker.process.wait(TIMEOUT), 0)
+
     def test_refused(self):
         self.close_listener()
         for listener_id, reason in ("a", "closed"), ("b", "NOT_FOUND|5"):

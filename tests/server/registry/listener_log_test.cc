@@ -103,6 +103,16 @@ TEST_F(ConnectionLogTest, AtDebugEachEndIsALineWithItsReason) {
                   "tcp:127\\.0\\.0\\.1:[0-9]+, received 4, sent 4")));
 }
 
+TEST_F(ConnectionLogTest, WhatWasReceivedIsNotWhatWasSent) {
+  v1::CreateListenerRequest request = Request("discard");
+  request.mutable_spec()->mutable_handler()->mutable_discard();
+  const auto discard = TryCreate(request);
+  ASSERT_TRUE(discard.ok()) << discard.status();
+  const testing::LogLines log(LogLevel::kDebug);
+  Pass(*discard);
+  EXPECT_THAT(log.lines(), ElementsAre(HasSubstr(", received 4, sent 0")));
+}
+
 TEST_F(ConnectionLogTest, WithoutDebugNoEndIsALine) {
   const v1::Listener echo = Create("echo");
   const testing::LogLines log;
