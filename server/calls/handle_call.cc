@@ -134,21 +134,20 @@ void HandleCall::Tell(const v1::HandleResponse& response) {
   const size_t bytes = message.Length() + kMessageBytes;
   const bool counts = unread_bytes_ + bytes > UnreadAnswers::kSmallBytes;
   if (counts && !unread_.TryAdd(peer_, bytes)) {
-    overloaded_ = true;
     // The pool is busy with this worker.
     loop().Post([this] { Fail(TooMuchUnread()); });
+    overloaded_ = true;
     return;
   }
   unread_bytes_ += bytes;
   if (progress_) progress_->OnSend();
-  absl::Cleanup undo = [this] {
-    if (progress_) progress_->OnSent();
-  };
-  Send(std::move(message), [this, bytes, counts](bool) {
+  const auto count_out = [this, bytes, counts] {
     unread_bytes_ -= bytes;
     if (counts) unread_.Remove(peer_, bytes);
     if (progress_) progress_->OnSent();
-  });
+  };
+  absl::Cleanup undo = count_out;
+  Send(std::move(message), [count_out](bool) { count_out(); });
   std::move(undo).Cancel();
 }
 

@@ -96,6 +96,15 @@ class HealthServiceTest : public ::testing::Test {
   std::unique_ptr<Health::Stub> stub_;
 };
 
+// AddressSanitizer sees it where one that has ended is told all the same.
+TEST_F(HealthServiceTest, WhoHasLeftIsNotTold) {
+  Watch watch(stub(), "");
+  EXPECT_EQ(watch.Next(), "SERVING");
+  EndStreams();
+  AnnounceShutdown();
+  EXPECT_EQ(watch.Next(), "0");
+}
+
 TEST_F(HealthServiceTest, EachServiceServesUntilTheShutdown) {
   for (const char* name : {"", "a.Service", "b.Service"}) {
     EXPECT_EQ(Check(name), "SERVING") << name;

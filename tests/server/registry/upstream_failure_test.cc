@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/server/plain_socket.h"
 #include "tests/server/registry_fixture.h"
 
 namespace portreeve::server {
@@ -124,6 +125,34 @@ TEST_F(UpstreamFailureTest, TheLogTellsTheFirstAndThenOneAMinute) {
   ASSERT_EQ(closed.size(), 1u);
   EXPECT_EQ(TakeLog(), std::vector<std::string>{prefix + closed[0].name() +
                                                 text + " (3 times)"});
+}
+
+TEST_F(UpstreamFailureTest, AnUpstreamThatResetsAtOnceIsToldOthersAreNot) {
+  testing::PlainListener upstream;
+  const v1::Listener front =
+      CreateForward("front", "127.0.0.1", upstream.port());
+  // Whether `greeting` is sent before the reset; the lines of the log then.
+  const auto reset_after = [&](const std::string& greeting) {
+    TakeLog();
+    RawClient client = Connect(front);
+    RunUntil([&] { return upstream.HasClient(); });
+    testing::PlainClient accepted = upstream.Accept();
+    if (!greeting.empty()) {
+      accepted.Send(greeting);
+      EXPECT_EQ(client.ReceiveExactly(greeting.size()), greeting);
+    }
+    accepted.Reset();
+    EXPECT_EQ(client.Receive(), "ECONNRESET");
+    RunUntil([this] { return num_connections() == 0; });
+    return TakeLog();
+  };
+  EXPECT_EQ(reset_after("hello").size(), 0u);
+  const std::vector<std::string> log = reset_after("");
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find(": UPSTREAM_RESET: the upstream has reset"),
+            std::string::npos)
+      << log[0];
+  EXPECT_EQ(ClosesOf("front"), (Closes{{"UPSTREAM_RESET", 2}}));
 }
 
 TEST_F(UpstreamFailureTest, AnUpstreamThatIsReachedIsNoFailure) {
