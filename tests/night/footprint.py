@@ -22,6 +22,9 @@ HEAP = sum((
     # "Events": as many, and of one kind, but 256 together have room for the
     # names of those listeners that they once were of (server/events/event_ring.h).
     100_000 // 256 * 16 * 16,
+    # "What is known of events that are lost"
+    # (server/events/lost_events.h).
+    2 * MIB,
     # "A message of events", encoded for whoever asks next.
     256 * KIB,
     # "Lines that wait": two outputs, each with what is being written and what
