@@ -1,11 +1,11 @@
 #include "server/daemon/daemon.h"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <csignal>
+#include <cstring>
 #include <future>
 #include <limits>
 #include <optional>
@@ -14,8 +14,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/base/deferred.h"
 #include "lib/base/log.h"
@@ -33,6 +31,7 @@
 #include "server/control/control_acceptor.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
+#include "server/daemon/start_log.h"
 #include "server/events/event_log.h"
 #include "server/handlers/pump.h"
 #include "server/registry/policy_reload.h"
@@ -114,46 +113,6 @@ absl::StatusOr<OwnAddresses> OwnAddressesOf(
     if (auto s = own.Add(address); !s.ok()) return WithFlag("--control", s);
   }
   return own;
-}
-
-std::string Count(size_t count, absl::string_view what) {
-  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
-}
-
-std::string ToText(Duration duration) {
-  return absl::FormatDuration(absl::FromChrono(duration));
-}
-
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control) {
-  std::vector<std::string> addresses;
-  for (const AnyAddress& address : control) {
-    addresses.push_back(ToString(address));
-  }
-  Log(LogLevel::kInfo,
-      absl::StrCat("started: ", kVersion, ", process ", getpid(), ", control ",
-                   absl::StrJoin(addresses, " "), ", ",
-                   Count(flags.listen.size(), "listener"), ", ",
-                   Count(static_cast<size_t>(flags.loops), "loop")));
-}
-
-// Warns of what is allowed, and seldom meant.
-void Warn(const Flags& flags, const Policy& policy) {
-  const bool has_policy = !flags.policy.empty();
-  if (geteuid() == 0 && !has_policy) {
-    Log(LogLevel::kWarning,
-        "running as root without --policy: whoever reaches a control "
-        "address can listen and connect as root");
-  }
-  if (flags.tls && !has_policy) {
-    Log(LogLevel::kWarning,
-        "TLS without --policy: every certificate from "
-        "--tls-client-ca is an admin");
-  }
-  if (flags.tls && has_policy && !policy.has_identities()) {
-    Log(LogLevel::kWarning,
-        "the policy has no identities: no certificate may do "
-        "anything");
-  }
 }
 
 }  // namespace
@@ -288,7 +247,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     if (auto s = daemon->Listen(listen, out); !s.ok()) return s;
   }
   LogStarted(flags, state.plane->addresses());
-  Warn(flags, *policy);
+  WarnOfWhatIsOpen(flags, *policy);
   PrintLine(out, "ready");
   return daemon;
 }
@@ -369,7 +328,8 @@ void Daemon::CutIfHurried(const Deferred<>& all_ended) {
 }
 
 std::string Daemon::NumOpen() const {
-  return Count(state_->registry.connections().entries().size(), "connection");
+  return CountText(state_->registry.connections().entries().size(),
+                   "connection");
 }
 
 Task<> Daemon::Drain(Duration drain) {
@@ -377,7 +337,7 @@ Task<> Daemon::Drain(Duration drain) {
   const Deferred<> hurry = state_->second_signal.deferred();
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
-  const std::string most = ToText(drain);
+  const std::string most = absl::FormatDuration(absl::FromChrono(drain));
   Log(LogLevel::kInfo, absl::StrCat("draining: nothing is accepted any more; ",
                                     NumOpen(), " may go on for ", most));
   co_await AwaitAtMost(drain, Await(all_ended), hurry);
