@@ -124,6 +124,9 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void SetMaxAcceptsPerBatch(int max_accepts_per_batch);
   absl::Status SetMaxPendingConnections(int max_pending_connections);
   void SetDropIncomingConnections(bool drop);
+  bool is_dropping_incoming_connections() const {
+    return policy().drop_incoming();
+  }
   void SetOnHandlerError(AnyOnHandlerError on_handler_error);
   // These two are for clients that are accepted afterwards.
   void SetHandler(AnyHandler handler, int descriptors_per_connection);

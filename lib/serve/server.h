@@ -118,6 +118,9 @@ class Server {
   void SetDropIncomingConnections(bool drop) {
     any_->SetDropIncomingConnections(drop);
   }
+  bool is_dropping_incoming_connections() const {
+    return any_->is_dropping_incoming_connections();
+  }
   Task<> TearDown() { return any_->TearDown(); }
 
   AnyServer& any_server() { return *any_; }
