@@ -33,6 +33,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/connect/resolver.h"
 #include "lib/net/buffer_age_limit.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/reader.h"
 #include "lib/net/socket.h"
 #include "lib/net/where.h"
@@ -76,6 +77,9 @@ struct ConnectOptions {
 
   // The limit of the Writer that Connect and WithConnection make.
   BufferAgeLimit buffer_age_limit;
+  // What BufferSizes says, for the Reader and the Writer that they make.
+  size_t reader_buffer_size = BufferSizes().reader;
+  size_t writer_buffer_size = BufferSizes().writer;
 
   SocketOptions socket_options;
 };
@@ -102,9 +106,10 @@ Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options);
 // once.
 template <AddressKind A>
 struct Connection {
-  Connection(Socket<A> s, Monitor monitor, const WriterOptions& options)
+  Connection(Socket<A> s, Monitor monitor, const WriterOptions& options,
+             size_t reader_buffer_size = BufferSizes().reader)
       : socket(std::move(s)),
-        reader(socket.core()),
+        reader(socket.core(), reader_buffer_size),
         writer(socket.core(), std::move(monitor), options) {}
   ~Connection() { socket.core()->CloseNow(); }
 
@@ -127,7 +132,7 @@ namespace internal {
 class ConnectionScope {
  public:
   ConnectionScope(Executor caller, std::shared_ptr<SocketCore> socket,
-                  BufferAgeLimit buffer_age_limit);
+                  const ConnectOptions& options);
   ~ConnectionScope();
 
   Reader& reader();
@@ -143,7 +148,8 @@ class ConnectionScope {
 
 }  // namespace internal
 
-// Connects and runs f(socket, reader, writer), a coroutine.  When f has ended
+// Connects, as ConnectSock does, and runs f(socket, reader, writer), a
+// coroutine.  When f has ended
 // or thrown, it flushes, closes the writer, the reader and the socket, and only
 // then gives f's result or throws f's error (f1, f2, f9, f11).
 //
@@ -164,10 +170,9 @@ template <AddressKind A, typename F,
                                                      Writer&>::value_type>
 Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f) {
   const Executor caller = co_await asio::this_coro::executor;
-  const BufferAgeLimit limit = options.buffer_age_limit;
   const Socket<A> socket =
-      co_await ConnectSock<A>(std::move(where), std::move(options));
-  internal::ConnectionScope scope(caller, socket.core(), limit);
+      co_await ConnectSock<A>(std::move(where), options);
+  internal::ConnectionScope scope(caller, socket.core(), options);
   if constexpr (std::is_void_v<T>) {
     co_await scope.Run(f(socket, scope.reader(), scope.writer()));
   } else {

@@ -48,6 +48,9 @@ template <AddressKind A>
 absl::Status CheckBeforehand(const WhereToConnect<A>& where,
                              const ConnectOptions& options) {
   if (absl::Status s = Validate(where); !s.ok()) return s;
+  const BufferSizes sizes{options.reader_buffer_size,
+                          options.writer_buffer_size};
+  if (absl::Status s = Validate(sizes); !s.ok()) return s;
   if (options.interrupt && options.interrupt->determined()) {
     return ConnectInterruptedError(ToString(where));
   }

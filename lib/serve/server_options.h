@@ -18,6 +18,7 @@
 #include "lib/net/address.h"
 #include "lib/net/any_connection.h"
 #include "lib/net/buffer_age_limit.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/net/socket.h"
 #include "lib/net/writer.h"
@@ -86,6 +87,11 @@ struct ServerOptions {
 
   // How long what is sent to a client may wait until the client takes it.
   BufferAgeLimit buffer_age_limit;
+
+  // What BufferSizes says, for the Reader and the Writer of each client. Direct
+  // handlers and those on the bare socket have neither.
+  size_t reader_buffer_size = BufferSizes().reader;
+  size_t writer_buffer_size = BufferSizes().writer;
 
   // Clients are accepted and closed at once.
   bool drop_incoming_connections = false;
