@@ -98,6 +98,13 @@ struct ServerOptions {
 
   SocketOptions socket_options;
 
+  // Whether a close shuts the socket down that the server was given at its
+  // creation, so that nobody can connect though others hold copies of it; its
+  // backlog is reset.  Default: it is closed only, and whoever holds a copy
+  // (systemd, a parent, a sibling) takes the clients that come, and those that
+  // wait.  A socket of the server's own is always shut down.
+  bool shut_down_given_socket = false;
+
   // A bound that several servers share, and how many descriptors of it a client
   // takes while connected.  Null: there is none.  It must outlive the server.
   DescriptorBudget* descriptor_budget = nullptr;
