@@ -24,21 +24,22 @@ WriterOptions WriterOptionsOf(const ConnectOptions& options) {
 
 template <AddressKind A>
 Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
-                                             ConnectOptions options) {
+                                             ConnectOptions options,
+                                             std::optional<Descriptor> given) {
   const Executor executor = co_await asio::this_coro::executor;
   const WriterOptions writer_options = WriterOptionsOf(options);
   const size_t reader_buffer_size = options.reader_buffer_size;
-  Socket<A> socket =
-      co_await ConnectSock<A>(std::move(where), std::move(options));
+  Socket<A> socket = co_await ConnectSock<A>(
+      std::move(where), std::move(options), std::move(given));
   co_return std::make_unique<Connection<A>>(std::move(socket),
                                             executor.monitor(), writer_options,
                                             reader_buffer_size);
 }
 
-template Task<std::unique_ptr<Connection<Inet>>> Connect(WhereToConnect<Inet>,
-                                                         ConnectOptions);
-template Task<std::unique_ptr<Connection<Unix>>> Connect(WhereToConnect<Unix>,
-                                                         ConnectOptions);
+template Task<std::unique_ptr<Connection<Inet>>> Connect(
+    WhereToConnect<Inet>, ConnectOptions, std::optional<Descriptor>);
+template Task<std::unique_ptr<Connection<Unix>>> Connect(
+    WhereToConnect<Unix>, ConnectOptions, std::optional<Descriptor>);
 
 namespace internal {
 

@@ -90,6 +90,16 @@ struct ConnectOptions {
 // the oldest one is given up for the next.  A file whose server has a full
 // backlog is tried again.
 //
+// With a `socket` it connects that one, which may be bound, in place of one of
+// its own.  It is to be a stream socket of kind A that neither is connected nor
+// listens; a wrong one is refused, by INVALID_FIELD, or NOT_A_SOCKET, about
+// "socket", which says what is wrong with it.  One socket makes one attempt: to
+// the first address of a name that is of the socket's family and admitted.  A
+// `where` with a source is refused for a socket that is bound.  The socket
+// becomes non-blocking, also for others who have a copy, and close-on-exec, and
+// gets `socket_options`.  Where this fails it is closed; whoever wants to keep
+// it passes a dup(2).
+//
 // Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
 // timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";
 // DNS_FAILURE; CONNECT_REFUSED, NO_ROUTE and other errors of connect(2) and
@@ -99,7 +109,8 @@ struct ConnectOptions {
 // Cancellation: terminal; it gives up the attempt, with operation_aborted.
 // Lifetime: `where` and `options` are copied.
 template <AddressKind A>
-Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options);
+Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options,
+                            std::optional<Descriptor> socket = std::nullopt);
 
 // A connection that the caller owns.  To have everything flushed, close the
 // Writer first, then the Reader (g2).  The destructor closes the socket at
@@ -122,8 +133,9 @@ struct Connection {
 // descriptor.  Later errors of the Writer go to the monitor that is current at
 // this call (g1, g9).
 template <AddressKind A>
-Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
-                                             ConnectOptions options);
+Task<std::unique_ptr<Connection<A>>> Connect(
+    WhereToConnect<A> where, ConnectOptions options,
+    std::optional<Descriptor> socket = std::nullopt);
 
 namespace internal {
 
@@ -168,10 +180,11 @@ class ConnectionScope {
 template <AddressKind A, typename F,
           typename T = typename std::invoke_result_t<F&, Socket<A>, Reader&,
                                                      Writer&>::value_type>
-Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f) {
+Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f,
+                       std::optional<Descriptor> given = std::nullopt) {
   const Executor caller = co_await asio::this_coro::executor;
   const Socket<A> socket =
-      co_await ConnectSock<A>(std::move(where), options);
+      co_await ConnectSock<A>(std::move(where), options, std::move(given));
   internal::ConnectionScope scope(caller, socket.core(), options);
   if constexpr (std::is_void_v<T>) {
     co_await scope.Run(f(socket, scope.reader(), scope.writer()));
