@@ -116,6 +116,14 @@ absl::Status ConnectInterruptedError(const std::string& address) {
                    absl::StrCat("connection attempt aborted ", address));
 }
 
+absl::Status NoAddressError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kDnsFailure;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kUnavailable, detail,
+                   absl::StrCat("resolve ", address, ": no address"));
+}
+
 absl::StatusOr<Descriptor> OpenAndConnect(
     const Inet::Address& peer, const std::optional<Inet::Address>& source,
     const SocketOptions& options) {

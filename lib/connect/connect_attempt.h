@@ -19,6 +19,7 @@ namespace portreeve {
 // attempts were.
 absl::Status ConnectTimeoutError(const std::string& address);
 absl::Status ConnectInterruptedError(const std::string& address);
+absl::Status NoAddressError(const std::string& address);
 
 // Opens a non-blocking socket and begins to connect it to `peer`, from `source`
 // if there is one.  The attempt has ended when the socket is writable; closing

@@ -34,14 +34,6 @@ namespace {
 using Family = Resolver::Family;
 using Addresses = std::vector<asio::ip::address>;
 
-absl::Status NoAddressError(const std::string& address) {
-  ErrorDetail detail;
-  detail.reason = Reason::kDnsFailure;
-  detail.address = address;
-  return MakeError(absl::StatusCode::kUnavailable, detail,
-                   absl::StrCat("resolve ", address, ": no address"));
-}
-
 absl::Status NoMemoryError(const std::string& address) {
   return ErrnoError(ENOMEM, "connect", address);
 }
