@@ -274,6 +274,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     opened.emplace(*std::move(state_of_before));
   }
   std::vector<std::string> lines;
+  size_t num_listeners = 0;
   ControlPlane::Options options;
   options.addresses = flags.control;
   options.tls = flags.tls;
@@ -290,6 +291,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     auto opened_lines = daemon->OpenListeners(flags, std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
     lines = *std::move(opened_lines);
+    const auto count = [&state] { return state.registry.num_wanted(); };
+    num_listeners = static_cast<size_t>(daemon->loop_.Run(count).get());
     return absl::OkStatus();
   };
   auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
@@ -299,7 +302,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     PrintLine(out, "control " + ToString(address));
   }
   for (const std::string& line : lines) PrintLine(out, line);
-  LogStarted(flags, state.plane->addresses());
+  LogStarted(flags, state.plane->addresses(), num_listeners);
   WarnOfWhatIsOpen(flags, *read);
   PrintLine(out, "ready");
   return daemon;
