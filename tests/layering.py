@@ -17,6 +17,8 @@ KNOW_GRPC = re.compile(
     r"|server/access/gate\.(h|cc)"
     r"|server/control/control_calls\.(h|cc)"
     r"|server/control/control_memory\.cc")
+# Headers of ours that bring gRPC's along, in wings that do not know it.
+BRING_GRPC = ("server/access/gate.h", "server/control/control_calls.h")
 # Who may not see those of protobuf.
 NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control)/.*")
 
@@ -68,7 +70,8 @@ def fault_of(path, wing, name, rows):
     if name is None:
         return "includes what is no path from the root"
     if top in ("lib", "server"):
-        if GRPC.fullmatch(name) and not KNOW_GRPC.fullmatch(path):
+        if ((GRPC.fullmatch(name) or name in BRING_GRPC)
+                and not KNOW_GRPC.fullmatch(path)):
             return f"includes {name}, and may not know gRPC"
         if PROTOBUF.fullmatch(name) and NO_PROTOBUF.fullmatch(path):
             return f"includes {name}, and may not know protobuf"
