@@ -24,6 +24,7 @@ void WriteEntry(int field, absl::string_view key, int64_t count,
 }  // namespace
 
 void CloseCounts::Write(int field, BackwardWriter& writer) const {
+  if (!any_) return;
   for (size_t i = 0; i < failures_.size(); ++i) {
     if (failures_[i] == 0) continue;
     WriteEntry(field,

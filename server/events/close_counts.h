@@ -18,7 +18,10 @@ namespace portreeve::server {
 class CloseCounts {
  public:
   // Counts a connection.
-  void Count(v1::CloseReason reason) { ++counts_[static_cast<size_t>(reason)]; }
+  void Count(v1::CloseReason reason) {
+    ++counts_[static_cast<size_t>(reason)];
+    any_ = true;
+  }
   // Counts one that had no upstream, with UPSTREAM_UNREACHABLE and for
   // `failure`, the reason of its ConnectionFailure.
   void CountFailure(Reason failure) {
@@ -30,6 +33,7 @@ class CloseCounts {
   void Write(int field, BackwardWriter& writer) const;
 
  private:
+  bool any_ = false;  // Each event of a listener writes this.
   std::array<int64_t, v1::CloseReason_ARRAYSIZE> counts_{};
   std::array<int64_t, static_cast<size_t>(Reason::kOther) + 1> failures_{};
 };
