@@ -67,7 +67,7 @@ absl::StatusOr<std::vector<WantedListener>> ReadWanted(
                         *text);
 }
 
-// 32 hexadecimal digits.
+// Gives 32 hexadecimal digits.
 std::string NewRequestId() {
   std::random_device random;
   std::string id;
@@ -85,7 +85,7 @@ bool IsOfEveryCall(const absl::Status& status) {
   return !status.ok() && client::DetailsOf(status).reason.empty();
 }
 
-// The fields in which they differ, a line each, indented.
+// Gives the fields in which they differ, a line each, indented.
 std::string ChangesText(const v1::ListenerSpec& from,
                         const v1::ListenerSpec& to) {
   std::string report;
@@ -149,7 +149,7 @@ class Applier {
     if (failed_ == ExitStatus::kDone) failed_ = ExitStatusOf(status);
   }
 
-  // Points into the file where the daemon names fields.
+  // Says why, and where in the file, if the daemon names fields.
   std::string Why(const Step& step, const absl::Status& status) const {
     const client::ErrorDetails details = client::DetailsOf(status);
     const std::string text = ErrorText(status, session_.options.server->text);
