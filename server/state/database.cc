@@ -243,9 +243,7 @@ absl::StatusOr<StateContents> Database::Read() {
 
 template <typename F>
 absl::Status Database::InTransaction(F change) {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   absl::Status status = statements_->begin.Run();
   if (status.ok()) status = change();
   if (status.ok()) status = statements_->commit.Run();
@@ -371,9 +369,7 @@ absl::Status Database::TrimWal() {
 }
 
 absl::Status Database::Close() {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
   if (status.ok()) connection_->RemoveWalOnClose();
   Drop();
