@@ -75,7 +75,8 @@ class Loop {
   std::future<void> RunTask(Task<> task);
 
   // Lets the loop end once it has no work left, and waits for that.
-  // Idempotent.  Threads: the one that made the loop.
+  // Idempotent.
+  // Threads: the one that made the loop.
   void Join();
 
  private:
