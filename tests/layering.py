@@ -27,6 +27,8 @@ INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|import)\b[ \t]*(.*)$", re.M)
 NAME = re.compile(r'(?:"([^"]+)"|<([^>]+)>)')
 GRPC = re.compile(r"grpc(pp|\+\+)?/.*|.*\.grpc\.pb\.h")
 PROTOBUF = re.compile(r"google/.*|proto/.*|.*\.pb\.h")
+# What lib stands below.
+NAMESPACE_ABOVE = re.compile(r"^namespace portreeve::(server|client|cli)\b", re.M)
 
 
 def read_table():
@@ -62,6 +64,13 @@ def includes(path):
                 yield None  # It counts from the file's own folder.
             else:
                 yield os.path.normpath(name[1] or name[2])
+
+
+def is_in_namespace_above(path):
+    if not path.startswith("lib/"):
+        return False
+    with open(path, encoding="utf-8") as file:
+        return NAMESPACE_ABOVE.search(file.read()) is not None
 
 
 def fault_of(path, wing, name, rows):
@@ -103,6 +112,8 @@ def main():
             wing = "server/daemon"  # It may include what that may.
         elif path.startswith(("lib/", "server/")) and wing not in rows:
             faults.append(f"{path}: lies in no wing")
+        if is_in_namespace_above(path):
+            faults.append(f"{path}: is in a namespace above lib")
         for name in includes(path):
             fault = fault_of(path, wing, name, rows)
             if fault:

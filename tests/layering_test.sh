@@ -90,6 +90,8 @@ planted lib/base/log.cc '#include "log.h"' \
 planted server/watch/snapshot.cc '#include SNAPSHOT_HEADER' \
   'includes what is no path from the root'
 planted server/util.cc '' 'lies in no wing'
+planted lib/net/where.h 'namespace portreeve::server {}' \
+  'is in a namespace above lib'
 
 # A table that is no longer true.
 sed -i 's,^\(| `lib/net` .*\)| `lib/base` |$,\1| `lib/base`\, `lib/lane` |,' \
