@@ -152,7 +152,8 @@ std::vector<Verb> AddVerbs(
           AddDial(app, environment),
           AddApply(app, environment),
           AddDiff(app, environment),
-          AddExport(app)};
+          AddExport(app),
+          AddDaemon(app)};
 }
 
 }  // namespace portreeve::cli

@@ -3,9 +3,12 @@
 #ifndef PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
 #define PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
 
+#include <google/protobuf/map.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "lib/base/status.h"
 #include "portreeve/v1/connection.pb.h"
@@ -28,6 +31,10 @@ class CloseCounts {
     Count(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE);
     ++failures_[static_cast<size_t>(failure)];
   }
+
+  // Takes the counts that Write() has written, in place of all that were
+  // counted; those of reasons that this version does not know are left out.
+  void Restore(const google::protobuf::Map<std::string, int64_t>& counts);
 
   // Writes the counts that are not 0 as the entries of the map `field`.
   void Write(int field, BackwardWriter& writer) const;
