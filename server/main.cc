@@ -96,10 +96,10 @@ int Serve(const Flags& flags, const Daemon::Process& process) {
   const auto daemon = Daemon::Start(flags, process);
   if (!daemon.ok()) {
     process.log.LogFailedStart(std::string(daemon.status().message()));
-    return 1;
+    return kFailed;
   }
   KeepRunningWithoutMemory();
-  return (*daemon)->Run(flags.drain) ? 0 : 1;
+  return (*daemon)->Run(flags.drain) ? 0 : kFailed;
 }
 
 int Main(int argc, char** argv) {

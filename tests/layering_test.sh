@@ -73,6 +73,10 @@ planted lib/base/log.cc '#include <grpcpp/alarm.h>' \
   'includes grpcpp/alarm.h, and may not know gRPC'
 planted server/control/control_table.cc '#include <grpc/grpc.h>' \
   'includes grpc/grpc.h, and may not know gRPC'
+planted server/registry/registry.h '#include "server/access/gate.h"' \
+  'includes server/access/gate.h, and may not know gRPC'
+planted server/registry/registry.cc '#include "server/control/control_calls.h"' \
+  'includes server/control/control_calls.h, and may not know gRPC'
 planted server/access/policy.h '#include "portreeve/v1/event.grpc.pb.h"' \
   'includes portreeve/v1/event.grpc.pb.h, and may not know gRPC'
 planted lib/net/where.h '#include "portreeve/v1/listener.pb.h"' \
@@ -86,6 +90,8 @@ planted lib/base/log.cc '#include "log.h"' \
 planted server/watch/snapshot.cc '#include SNAPSHOT_HEADER' \
   'includes what is no path from the root'
 planted server/util.cc '' 'lies in no wing'
+planted lib/net/where.h 'namespace portreeve::server {}' \
+  'is in a namespace above lib'
 
 # A table that is no longer true.
 sed -i 's,^\(| `lib/net` .*\)| `lib/base` |$,\1| `lib/base`\, `lib/lane` |,' \
