@@ -136,6 +136,7 @@ void Registry::OpenKept() {
 void Registry::FinishStart() {
   starting_ = false;
   for (const auto& [listener, kind] : std::exchange(to_announce_, {})) {
+    if (kind == v1::EVENT_KIND_LISTENER_FAILED) LogFailure(*listener);
     listener->Announce(kind);
   }
 }
@@ -192,14 +193,19 @@ void Registry::OnFailed(const Resource& listener, const absl::Status& status) {
   const bool is_news = former != failure.reason();
   listener->SetFailure(failure);
   if (is_news) {
-    const std::string name = ListenerName(id);
-    const std::string message =
-        absl::StrCat("cannot be opened: ", failure.message(),
-                     retries_.next(id) ? "; it is tried again" : "");
-    Log({LogLevel::kError, message, name});
+    // A start that --require-listeners ends says it once.
+    if (!starting_) LogFailure(*listener);
     Announce(listener, v1::EVENT_KIND_LISTENER_FAILED);
   }
   ArmRetries();
+}
+
+void Registry::LogFailure(const ListenerResource& listener) const {
+  const std::string name = ListenerName(listener.id());
+  const std::string message = absl::StrCat(
+      "cannot be opened: ", listener.Describe().status().failure().message(),
+      retries_.next(listener.id()) ? "; it is tried again" : "");
+  Log({LogLevel::kError, message, name});
 }
 
 void Registry::ArmRetries() {
