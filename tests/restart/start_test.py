@@ -4,7 +4,7 @@ who is unlucky."""
 import errno
 import os
 import random
-import re
+import resource
 import shutil
 import signal
 import socket
@@ -16,9 +16,10 @@ import unittest
 import grpc
 from portreeve.v1 import daemon_pb2
 
-from daemon import (DEADLINE, FAILED, LISTENING, PREFIX, Daemon, echo, echoes,
-                    listening_ports, port_of, reason_of)
+from daemon import (CLOSED, DEADLINE, FAILED, LISTENING, PREFIX, Daemon, echo,
+                    echoes, listening_ports, port_of, reason_of)
 
+MOST_CLOSED = 1000  # Registry::kMaxClosed.
 RETRIED_WITHIN = 30  # Seconds.
 DATABASE = "portreeved.db"
 
@@ -197,6 +198,26 @@ class StartTest(unittest.TestCase):
         self.assertEqual({name: shown.uid
                           for name, shown in client.all().items()},
                          {web.name: web.uid, mail.name: mail.uid})
+
+    def test_an_end_forgets_none_of_many(self):
+        # The end of the daemon closes them all, and of those that are closed it
+        # remembers only so many.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE,
+                        (soft, hard))
+        daemon, client = self.start()
+        made = {}
+        for i in range(MOST_CLOSED + 10):
+            listener = client.create(echo(f"web{i}"))
+            made[listener.name] = (listener.uid, port_of(listener), LISTENING)
+        closed = client.create(echo("closed"))
+        client.close(closed.name)
+        made[closed.name] = (closed.uid, port_of(closed), CLOSED)
+        self.assertEqual(daemon.end(), 0)
+        _, client = self.start()
+        self.assertEqual({name: (shown.uid, port_of(shown), shown.status.state)
+                          for name, shown in client.all().items()}, made)
 
     # As someone who is unlucky.
 
