@@ -3,15 +3,17 @@ them: an answer comes after the disk, and without a state there are none."""
 
 import os
 import re
-import signal
 import tempfile
 import unittest
 
-from daemon import Daemon, echo
+import grpc
+
+from daemon import Daemon, echo, reason_of
 
 TRACED = ("execve,openat,open,creat,mkdir,unlink,rename,fsync,fdatasync,"
           "sync_file_range,ftruncate,pwrite64,pwritev,sendmsg,sendto,write,"
           "writev")
+CREATES = 30
 SYNCS = ("fsync", "fdatasync", "sync_file_range")
 CALL = re.compile(r"^(\d+) +([\d.]+) (?:<\.\.\. )?(\w+)(.*)$")
 
@@ -43,21 +45,17 @@ class CallsTest(unittest.TestCase):
 
     def traced(self, work, **options):
         """Gives the calls, and the threads' names while it worked."""
-        # The daemon is the child.
         with Daemon(self.folder, before=[
-                "strace", "-f", "-ttt", "-s", "8192", "-y", "-o", self.trace,
+                "strace", "-D", "-f", "-ttt", "-s", "8192", "-y", "-o", self.trace,
                 "-e", f"trace={TRACED}"], **options) as daemon:
             daemon.wait_until_ready()
-            with open(f"/proc/{daemon.pid}/task/{daemon.pid}/children") as f:
-                pid = int(f.read().split()[0])
             with daemon.client() as client:
                 work(client)
             names = []
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{thread}/comm") as comm:
+            for thread in os.listdir(f"/proc/{daemon.pid}/task"):
+                with open(f"/proc/{daemon.pid}/task/{thread}/comm") as comm:
                     names.append(comm.read().strip())
-            os.kill(pid, signal.SIGTERM)
-            self.assertEqual(daemon.wait(), 0, daemon.errors)
+            self.assertEqual(daemon.end(), 0, daemon.errors)
         return Calls(self.trace), names
 
     def change(self, client):
@@ -93,6 +91,31 @@ class CallsTest(unittest.TestCase):
         # answer, with nothing of the answer before that.
         for marker in [made[0].uid, *(f"updated{i}" for i in range(8))]:
             self.ordered(calls, marker)
+
+    def test_a_sync_that_fails(self):
+        made, refused = {}, 0
+        with Daemon(self.folder) as daemon:  # It makes the file.
+            daemon.wait_until_ready()
+        with Daemon(self.folder, before=[
+                "strace", "-D", "-f", "-o", self.trace, "-e", "trace=fdatasync",
+                "-e", "inject=fdatasync:error=EIO:when=7"]) as daemon:
+            daemon.wait_until_ready()
+            client = daemon.client()
+            for i in range(CREATES):
+                try:
+                    listener = client.create(echo(f"web{i}"))
+                    made[listener.name] = listener.uid
+                except grpc.RpcError as error:
+                    self.assertEqual(reason_of(error), "STATE_UNAVAILABLE")
+                    refused += 1
+            # It was written anew at once.
+            self.assertEqual((len(made), refused), (CREATES - 1, 1))
+            self.assertEqual({name: shown.uid
+                              for name, shown in client.all().items()}, made)
+        with Daemon(self.folder) as daemon:
+            client = daemon.wait_until_ready().client()
+            self.assertEqual({name: shown.uid
+                              for name, shown in client.all().items()}, made)
 
     def ordered(self, calls, marker):
         recorded = synced = False

@@ -121,6 +121,21 @@ class StartTest(unittest.TestCase):
         self.assertTrue(events[0].daemon_started.clean)
         self.assertEqual(set(client.all()), set(made))
 
+    def test_a_unix_socket_whose_file_is_still_there(self):
+        daemon, client = self.start()
+        request = echo("local")
+        path = f"{self.folder}/socket"
+        request.spec.where_to_listen.unix_socket.path = path
+        local = client.create(request)
+        daemon.kill()
+        self.assertTrue(os.path.exists(path))
+        _, client = self.start()
+        self.assertEqual(client.get(local.name).status.state, LISTENING)
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(path)
+            peer.sendall(b"?")
+            self.assertEqual(peer.recv(1), b"?")
+
     def test_a_port_that_is_taken(self):
         web, mail = self.create("web", "mail")
         taken = self.take(port_of(web))
