@@ -148,6 +148,7 @@ void Registry::Announce(const Resource& listener, v1::EventKind kind) {
 }
 
 void Registry::TryOpen(const Resource& listener) {
+  const bool had_address = listener->Describe().status().has_listening_on();
   const absl::Status status = OpenWithin(listener);
   if (!status.ok()) return OnFailed(listener, status);
   retries_.Remove(listener->id());
@@ -156,8 +157,8 @@ void Registry::TryOpen(const Resource& listener) {
     const std::string name = ListenerName(listener->id());
     Log({LogLevel::kInfo, "listens again", name});
   }
-  // The kernel may have chosen a port, where there was none before.
-  state_.NoteListener(listener);
+  // The kernel may have chosen a port; what is kept already is not written.
+  if (!had_address) state_.NoteListener(listener);
 }
 
 absl::Status Registry::OpenWithin(const Resource& listener) {

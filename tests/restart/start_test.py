@@ -114,6 +114,9 @@ class StartTest(unittest.TestCase):
                          (2, 0, False))
         self.assertEqual([e.WhichOneof("kind") for e in events[1:3]],
                          ["listener_restored"] * 2)
+        # What is as it was is not written again.
+        last = client.daemon.GetDaemon(daemon_pb2.GetDaemonRequest()).store
+        self.assertFalse(last.HasField("last_commit_time"))
 
         self.assertEqual(daemon.end(), 0)
         daemon, client = self.start()
