@@ -50,8 +50,7 @@ class Database {
   ~Database() { Drop(); }
 
   // Reads and checks everything.
-  // Errors: STATE_DAMAGED names what does not check first, and how many records
-  // do.
+  // Errors: STATE_DAMAGED names what does not check first.
   absl::StatusOr<StateContents> Read();
 
   // Makes the changes, in their order, in one transaction, which is on disk
@@ -105,8 +104,6 @@ class Database {
                              const std::string& version);
   // Opens the file, and sees that it is ours.
   absl::Status Connect();
-  absl::Status CheckHeader(SqliteConnection& connection) const;
-  absl::Status CheckSchema(SqliteConnection& connection) const;
   static absl::StatusOr<Statements> PrepareAll(SqliteConnection& connection);
   absl::Status HasFailed() const;
   void Drop();
