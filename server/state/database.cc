@@ -57,6 +57,13 @@ bool Exists(const std::string& path) {
   return lstat(path.c_str(), &file) == 0;
 }
 
+// Removes what somebody who was interrupted has left.
+void RemoveAll(const std::string& draft) {
+  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
+    (void)unlink((draft + suffix).c_str());
+  }
+}
+
 int64_t SizeOf(const std::string& path) {
   struct stat file;
   return stat(path.c_str(), &file) == 0 ? file.st_size : 0;
@@ -117,10 +124,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
 absl::Status Database::Create(const std::string& path,
                               const std::string& version) {
   const std::string draft = path + ".new";
-  // What a start that was interrupted has left.
-  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
-    (void)unlink((draft + suffix).c_str());
-  }
+  RemoveAll(draft);
   {
     // SQLite would give it another mode; its other files have that of this one.
     const Descriptor file(
@@ -142,6 +146,29 @@ absl::Status Database::Create(const std::string& path,
     return StateUnavailable(errno, "rename", draft);
   }
   return absl::OkStatus();
+}
+
+absl::Status Database::Replace(const std::string& directory,
+                               const StateContents& contents) {
+  const std::string path = absl::StrCat(directory, "/", kFileName);
+  const std::string draft = path + ".repaired";
+  RemoveAll(draft);
+  if (auto s = Create(draft, contents.written_by); !s.ok()) return s;
+  {
+    Database database(draft, contents.written_by, kBusy);
+    if (auto s = database.Connect(); !s.ok()) return s;
+    database.daemon_id_ = contents.daemon_id;
+    if (auto s = database.Recover(contents.rows); !s.ok()) return s;
+    if (auto s = database.Close(); !s.ok()) return s;
+  }
+  if (Exists(draft + "-wal")) {
+    return StateUnavailable(absl::StrCat(draft, ": its WAL does not go away"));
+  }
+  if (auto s = Sync(draft, O_RDONLY); !s.ok()) return s;
+  if (std::rename(draft.c_str(), path.c_str()) != 0) {
+    return StateUnavailable(errno, "rename", draft);
+  }
+  return Sync(directory, O_RDONLY | O_DIRECTORY);
 }
 
 absl::Status Database::Connect() {

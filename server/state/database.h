@@ -44,6 +44,12 @@ class Database {
       const std::string& directory, const std::string& version,
       std::chrono::milliseconds busy = kBusy);
 
+  // Puts a new file with `contents`, as of a run that has not ended as it
+  // should, in the place of the one in `directory`, if there is any, all at
+  // once.  A WAL that lies there must not be for another file.
+  static absl::Status Replace(const std::string& directory,
+                              const StateContents& contents);
+
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   // Leaves the WAL to the next start.
