@@ -14,6 +14,7 @@
 #include "client/channel.h"
 #include "client/grpc_call.h"
 #include "portreeve/v1/connection.grpc.pb.h"
+#include "portreeve/v1/daemon.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
 
 namespace portreeve::client {
@@ -79,13 +80,18 @@ Request Named(const std::string& name) {
 struct Client::Impl {
   using ListenerStub = v1::ListenerService::Stub;
   using ConnectionStub = v1::ConnectionService::Stub;
+  using DaemonStub = v1::DaemonService::Stub;
 
   explicit Impl(std::shared_ptr<grpc::Channel> to)
-      : channel(std::move(to)), listeners(channel), connections(channel) {}
+      : channel(std::move(to)),
+        listeners(channel),
+        connections(channel),
+        daemon(channel) {}
 
   const std::shared_ptr<grpc::Channel> channel;
   ListenerStub listeners;
   ConnectionStub connections;
+  DaemonStub daemon;
 };
 
 absl::StatusOr<Client> Client::ForAddress(
@@ -182,6 +188,11 @@ absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
   return AllPages<v1::ListConnectionsResponse>(
       request, [&] { return ListConnections(request, options); },
       [](const auto& page) { return page.connections_size(); });
+}
+
+absl::StatusOr<v1::Daemon> Client::GetDaemon(const CallOptions& options) {
+  return Call(impl_->daemon, &Impl::DaemonStub::GetDaemon,
+              v1::GetDaemonRequest(), options);
 }
 
 absl::StatusOr<v1::Connection> Client::GetConnection(

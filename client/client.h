@@ -24,6 +24,7 @@
 #include "client/watch.h"
 #include "client/worker.h"
 #include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/daemon.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
@@ -84,6 +85,8 @@ class Client {
   // Waits until someone else closes the listener.
   absl::StatusOr<v1::Listener> CloseFinished(
       const v1::CloseFinishedRequest& request, const CallOptions& options = {});
+
+  absl::StatusOr<v1::Daemon> GetDaemon(const CallOptions& options = {});
 
   absl::Status DeleteListener(const std::string& name,
                               const CallOptions& options = {});

@@ -51,6 +51,22 @@ What Ended(const v1::Listener& listener) {
                        " connections=", listener.status().num_connections())};
 }
 
+What NotOpened(const v1::Listener& listener) {
+  return {listener.name(),
+          absl::StrCat("address=", ListeningText(listener),
+                       " failure=", FailureText(listener.status()))};
+}
+
+What Started(const v1::Event::DaemonStarted& started) {
+  return {
+      "-",
+      absl::StrCat(
+          "version=", started.daemon().version(), " previous-version=",
+          started.previous_version().empty() ? "-" : started.previous_version(),
+          " restored=", started.restored(), " failed=", started.failed(),
+          " clean=", started.clean() ? "yes" : "no")};
+}
+
 What OnConnection(const v1::Connection& connection) {
   What what{connection.name(), ""};
   if (!connection.listener().empty()) {
@@ -119,6 +135,12 @@ What Of(const v1::Event& event) {
               absl::StrCat("limit=", event.limit_reached().limit())};
     case v1::Event::kAcceptFailed:
       return Failed(event.accept_failed());
+    case v1::Event::kDaemonStarted:
+      return Started(event.daemon_started());
+    case v1::Event::kListenerRestored:
+      return Opened(event.listener_restored().listener());
+    case v1::Event::kListenerFailed:
+      return NotOpened(event.listener_failed().listener());
     case v1::Event::kGap:
       return Missed(event.gap());
     case v1::Event::kSnapshotDone:

@@ -190,6 +190,22 @@ std::string ListeningText(const v1::Listener& listener) {
              : OrDash(client::ToText(listener.spec().where_to_listen()));
 }
 
+std::string StateText(const v1::ListenerStatus& status) {
+  std::string state = EnumText(status.state());
+  if (!status.has_failure()) return state;
+  return absl::StrCat(state, "(", status.failure().reason(), ")");
+}
+
+std::string FailureText(const v1::ListenerStatus& status) {
+  if (!status.has_failure()) return "-";
+  const v1::ListenerFailure& failure = status.failure();
+  return absl::StrCat(
+      failure.reason(), ": ", failure.message(),
+      " (attempts: ", failure.attempts(), ", next: ",
+      TimeOrDash(failure.has_next_attempt_time(), failure.next_attempt_time()),
+      ")");
+}
+
 std::string ListenerTable(const v1::ListListenersResponse& response) {
   std::vector<Row> rows = {{"NAME", "STATE", "ADDRESS", "HANDLER",
                             "CONNECTIONS", "MAX", "ACCEPTED", "LABELS"}};
@@ -197,7 +213,7 @@ std::string ListenerTable(const v1::ListListenersResponse& response) {
     const v1::ListenerSpec& spec = listener.spec();
     const v1::ListenerStatus& status = listener.status();
     rows.push_back(
-        {Cell(listener.name()), EnumText(status.state()),
+        {Cell(listener.name()), Cell(StateText(status)),
          Cell(ListeningText(listener)), Cell(HandlerText(spec.handler())),
          absl::StrCat(status.num_connections()),
          absl::StrCat(spec.max_connections()),
@@ -232,6 +248,8 @@ std::string ListenerView(const v1::Listener& listener) {
       {"name", listener.name()},
       {"uid", OrDash(listener.uid())},
       {"state", EnumText(status.state())},
+      {"failure", FailureText(status)},
+      {"source", EnumText(status.source())},
       {"listening on", ListeningText(listener)},
       {"asked for", WhereText(spec.where_to_listen())},
       {"handler", HandlerView(spec.handler())},
@@ -252,6 +270,7 @@ std::string ListenerView(const v1::Listener& listener) {
       {"bytes received", absl::StrCat(status.bytes_received_total())},
       {"bytes sent", absl::StrCat(status.bytes_sent_total())},
       {"created", TimeOrDash(status.has_create_time(), status.create_time())},
+      {"opened", TimeOrDash(status.has_opened_time(), status.opened_time())},
       {"closed", TimeOrDash(status.has_close_time(), status.close_time())},
       {"close cause", CauseText(status.close_cause())},
       {"is closed", YesNo(status.is_closed())},
@@ -278,6 +297,27 @@ std::string ConnectionView(const v1::Connection& connection) {
       {"closed",
        TimeOrDash(connection.has_close_time(), connection.close_time())},
       {"close reason", ReasonText(connection.close_reason())},
+  });
+}
+
+std::string DaemonView(const v1::Daemon& daemon) {
+  const v1::Daemon::Store& store = daemon.store();
+  return View({
+      {"daemon id", OrDash(daemon.daemon_id())},
+      {"instance id", daemon.instance_id()},
+      {"pid", absl::StrCat(daemon.pid())},
+      {"version", daemon.version()},
+      {"started", TimeOrDash(daemon.has_start_time(), daemon.start_time())},
+      {"listeners failed", absl::StrCat(daemon.listeners_failed())},
+      {"state", OrDash(store.directory())},
+      {"state healthy",
+       daemon.has_store() ? std::string(YesNo(store.healthy())) : "-"},
+      {"state failure", OrDash(store.message())},
+      {"state bytes", daemon.has_store() ? absl::StrCat(store.bytes()) : "-"},
+      {"state records",
+       daemon.has_store() ? absl::StrCat(store.records()) : "-"},
+      {"state written",
+       TimeOrDash(store.has_last_commit_time(), store.last_commit_time())},
   });
 }
 

@@ -9,6 +9,7 @@
 #include "google/protobuf/generated_enum_reflection.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/daemon.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
 
@@ -22,6 +23,14 @@ std::string ConnectionTable(const v1::ListConnectionsResponse& response);
 // Give every field as a line "key: value".
 std::string ListenerView(const v1::Listener& listener);
 std::string ConnectionView(const v1::Connection& connection);
+std::string DaemonView(const v1::Daemon& daemon);
+
+// Gives "LISTENING", and "FAILED(ADDRESS_IN_USE)".
+std::string StateText(const v1::ListenerStatus& status);
+
+// Gives why the listener is not open, and when it is tried again; "-" where it
+// has not failed.
+std::string FailureText(const v1::ListenerStatus& status);
 
 // Gives "CLOSED" for LISTENER_STATE_CLOSED; the number where this program does
 // not know the value.

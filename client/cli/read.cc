@@ -1,4 +1,4 @@
-// get, list and is-closed.
+// get, list, daemon and is-closed.
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
@@ -97,6 +97,24 @@ Verb AddList(CLI::App& app) {
             if (!response.ok()) return response.status();
             const absl::Status printed =
                 session.Print(*response, ListenerTable(*response));
+            if (!printed.ok()) return printed;
+            return ExitStatus::kDone;
+          }};
+}
+
+Verb AddDaemon(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand(
+      "daemon",
+      "Shows the daemon: its version and process, since when it runs, and "
+      "where\n"
+      "it keeps its listeners (--state), and whether it can.\n"
+      "  $ portreeve daemon");
+  return {verb, [](Session& session) -> absl::StatusOr<ExitStatus> {
+            const absl::StatusOr<v1::Daemon> daemon =
+                session.client.GetDaemon(session.Ordinary());
+            if (!daemon.ok()) return daemon.status();
+            const absl::Status printed =
+                session.Print(*daemon, DaemonView(*daemon));
             if (!printed.ok()) return printed;
             return ExitStatus::kDone;
           }};

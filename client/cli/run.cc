@@ -159,6 +159,7 @@ std::vector<Verb> AddVerbs(
           AddApply(app, environment),
           AddDiff(app, environment),
           AddExport(app),
+          AddDaemon(app),
           AddState(app, environment)};
 }
 

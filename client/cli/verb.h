@@ -35,6 +35,7 @@ Verb AddCreate(CLI::App& app, const Environment& environment);
 Verb AddUpdate(CLI::App& app, const Environment& environment);
 Verb AddGet(CLI::App& app);
 Verb AddList(CLI::App& app);
+Verb AddDaemon(CLI::App& app);
 Verb AddIsClosed(CLI::App& app);
 Verb AddClose(CLI::App& app);
 Verb AddCloseFinished(CLI::App& app);

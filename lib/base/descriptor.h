@@ -1,4 +1,5 @@
 // Descriptor: the owner of a file descriptor that Asio does not own (yet).
+// Public: for programs outside of this repository, too.
 #ifndef PORTREEVE_LIB_BASE_DESCRIPTOR_H_
 #define PORTREEVE_LIB_BASE_DESCRIPTOR_H_
 

@@ -11,44 +11,50 @@
 #include "lib/net/any_connection.h"
 
 namespace portreeve {
+namespace {
+
+WriterOptions WriterOptionsOf(const ConnectOptions& options) {
+  WriterOptions writer_options;
+  writer_options.buffer_age_limit = options.buffer_age_limit;
+  writer_options.buffer_size = options.writer_buffer_size;
+  return writer_options;
+}
+
+}  // namespace
 
 template <AddressKind A>
 Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
-                                             ConnectOptions options) {
+                                             ConnectOptions options,
+                                             std::optional<Descriptor> given) {
   const Executor executor = co_await asio::this_coro::executor;
-  WriterOptions writer_options;
-  writer_options.buffer_age_limit = options.buffer_age_limit;
-  Socket<A> socket =
-      co_await ConnectSock<A>(std::move(where), std::move(options));
+  const WriterOptions writer_options = WriterOptionsOf(options);
+  const size_t reader_buffer_size = options.reader_buffer_size;
+  Socket<A> socket = co_await ConnectSock<A>(
+      std::move(where), std::move(options), std::move(given));
   co_return std::make_unique<Connection<A>>(std::move(socket),
-                                            executor.monitor(), writer_options);
+                                            executor.monitor(), writer_options,
+                                            reader_buffer_size);
 }
 
-template Task<std::unique_ptr<Connection<Inet>>> Connect(WhereToConnect<Inet>,
-                                                         ConnectOptions);
-template Task<std::unique_ptr<Connection<Unix>>> Connect(WhereToConnect<Unix>,
-                                                         ConnectOptions);
+template Task<std::unique_ptr<Connection<Inet>>> Connect(
+    WhereToConnect<Inet>, ConnectOptions, std::optional<Descriptor>);
+template Task<std::unique_ptr<Connection<Unix>>> Connect(
+    WhereToConnect<Unix>, ConnectOptions, std::optional<Descriptor>);
 
 namespace internal {
 
 struct ConnectionScope::State {
   State(Executor caller_executor, std::shared_ptr<SocketCore> s,
-        BufferAgeLimit limit)
+        const ConnectOptions& options)
       : caller(std::move(caller_executor)),
         socket(std::move(s)),
         monitor(caller.monitor(), "with_connection",
                 [this](std::exception_ptr error) { OnError(error); }),
         joined(caller),
         pause(caller),
-        reader(socket),
-        writer(socket, monitor, OptionsOf(limit)),
+        reader(socket, options.reader_buffer_size),
+        writer(socket, monitor, WriterOptionsOf(options)),
         scope(caller.With(monitor)) {}
-
-  static WriterOptions OptionsOf(BufferAgeLimit limit) {
-    WriterOptions options;
-    options.buffer_age_limit = limit;
-    return options;
-  }
 
   // An error in the background while f runs: f is cancelled.
   void OnError(std::exception_ptr e) {
@@ -84,9 +90,9 @@ struct ConnectionScope::State {
 
 ConnectionScope::ConnectionScope(Executor caller,
                                  std::shared_ptr<SocketCore> socket,
-                                 BufferAgeLimit buffer_age_limit)
+                                 const ConnectOptions& options)
     : state_(std::make_shared<State>(std::move(caller), std::move(socket),
-                                     buffer_age_limit)) {}
+                                     options)) {}
 
 ConnectionScope::~ConnectionScope() {
   state_->monitor.Detach();

@@ -33,6 +33,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/connect/resolver.h"
 #include "lib/net/buffer_age_limit.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/reader.h"
 #include "lib/net/socket.h"
 #include "lib/net/where.h"
@@ -76,6 +77,9 @@ struct ConnectOptions {
 
   // The limit of the Writer that Connect and WithConnection make.
   BufferAgeLimit buffer_age_limit;
+  // What BufferSizes says, for the Reader and the Writer that they make.
+  size_t reader_buffer_size = BufferSizes().reader;
+  size_t writer_buffer_size = BufferSizes().writer;
 
   SocketOptions socket_options;
 };
@@ -86,6 +90,16 @@ struct ConnectOptions {
 // the oldest one is given up for the next.  A file whose server has a full
 // backlog is tried again.
 //
+// With a `socket` it connects that one, which may be bound, in place of one of
+// its own.  It is to be a stream socket of kind A that neither is connected nor
+// listens; a wrong one is refused, by INVALID_FIELD, or NOT_A_SOCKET, about
+// "socket", which says what is wrong with it.  One socket makes one attempt: to
+// the first address of a name that is of the socket's family and admitted.  A
+// `where` with a source is refused for a socket that is bound.  The socket
+// becomes non-blocking, also for others who have a copy, and close-on-exec, and
+// gets `socket_options`.  Where this fails it is closed; whoever wants to keep
+// it passes a dup(2).
+//
 // Throws StatusError: INVALID_FIELD; CONNECT_TIMEOUT "connection attempt
 // timeout ADDRESS"; CONNECT_INTERRUPTED "connection attempt aborted ADDRESS";
 // DNS_FAILURE; CONNECT_REFUSED, NO_ROUTE and other errors of connect(2) and
@@ -95,16 +109,18 @@ struct ConnectOptions {
 // Cancellation: terminal; it gives up the attempt, with operation_aborted.
 // Lifetime: `where` and `options` are copied.
 template <AddressKind A>
-Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options);
+Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options,
+                            std::optional<Descriptor> socket = std::nullopt);
 
 // A connection that the caller owns.  To have everything flushed, close the
 // Writer first, then the Reader (g2).  The destructor closes the socket at
 // once.
 template <AddressKind A>
 struct Connection {
-  Connection(Socket<A> s, Monitor monitor, const WriterOptions& options)
+  Connection(Socket<A> s, Monitor monitor, const WriterOptions& options,
+             size_t reader_buffer_size = BufferSizes().reader)
       : socket(std::move(s)),
-        reader(socket.core()),
+        reader(socket.core(), reader_buffer_size),
         writer(socket.core(), std::move(monitor), options) {}
   ~Connection() { socket.core()->CloseNow(); }
 
@@ -117,8 +133,9 @@ struct Connection {
 // descriptor.  Later errors of the Writer go to the monitor that is current at
 // this call (g1, g9).
 template <AddressKind A>
-Task<std::unique_ptr<Connection<A>>> Connect(WhereToConnect<A> where,
-                                             ConnectOptions options);
+Task<std::unique_ptr<Connection<A>>> Connect(
+    WhereToConnect<A> where, ConnectOptions options,
+    std::optional<Descriptor> socket = std::nullopt);
 
 namespace internal {
 
@@ -127,7 +144,7 @@ namespace internal {
 class ConnectionScope {
  public:
   ConnectionScope(Executor caller, std::shared_ptr<SocketCore> socket,
-                  BufferAgeLimit buffer_age_limit);
+                  const ConnectOptions& options);
   ~ConnectionScope();
 
   Reader& reader();
@@ -143,7 +160,8 @@ class ConnectionScope {
 
 }  // namespace internal
 
-// Connects and runs f(socket, reader, writer), a coroutine.  When f has ended
+// Connects, as ConnectSock does, and runs f(socket, reader, writer), a
+// coroutine.  When f has ended
 // or thrown, it flushes, closes the writer, the reader and the socket, and only
 // then gives f's result or throws f's error (f1, f2, f9, f11).
 //
@@ -162,12 +180,12 @@ class ConnectionScope {
 template <AddressKind A, typename F,
           typename T = typename std::invoke_result_t<F&, Socket<A>, Reader&,
                                                      Writer&>::value_type>
-Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f) {
+Task<T> WithConnection(WhereToConnect<A> where, ConnectOptions options, F f,
+                       std::optional<Descriptor> given = std::nullopt) {
   const Executor caller = co_await asio::this_coro::executor;
-  const BufferAgeLimit limit = options.buffer_age_limit;
   const Socket<A> socket =
-      co_await ConnectSock<A>(std::move(where), std::move(options));
-  internal::ConnectionScope scope(caller, socket.core(), limit);
+      co_await ConnectSock<A>(std::move(where), options, std::move(given));
+  internal::ConnectionScope scope(caller, socket.core(), options);
   if constexpr (std::is_void_v<T>) {
     co_await scope.Run(f(socket, scope.reader(), scope.writer()));
   } else {

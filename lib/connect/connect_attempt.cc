@@ -71,6 +71,33 @@ absl::Status Bind(int fd, const Inet::Address& source) {
   return ErrnoError(errno, "bind", ToString(source));
 }
 
+// Begins to connect `fd`.
+absl::Status ConnectFrom(int fd, const Inet::Address& peer,
+                         const std::optional<Inet::Address>& source,
+                         const SocketOptions& options) {
+  if (source) {
+    if (absl::Status s = Bind(fd, *source); !s.ok()) return s;
+  }
+  ApplySocketOptions(fd, options);
+  const int result = Connect(fd, peer);
+  // The connect goes on in the kernel after EINTR, too.
+  if (result != 0 && result != EINPROGRESS && result != EINTR) {
+    return ErrnoError(result, "connect", ToString(peer));
+  }
+  return absl::OkStatus();
+}
+
+// Connects `fd` to `file` or, where that is not open, to `peer`.
+absl::Status ConnectTo(int fd, const Unix::Address& peer,
+                       const Descriptor& file) {
+  const int result = file.is_open() ? Connect(fd, Unix::Address(NameOf(file)))
+                                    : Connect(fd, peer);
+  if (result == 0) return absl::OkStatus();
+  // A file that is open has its name in /proc, even if it has none elsewhere.
+  if (file.is_open() && result == ENOENT) return NoProcError(peer);
+  return ErrnoError(result, "connect", ToString(peer));
+}
+
 }  // namespace
 
 absl::Status ConnectTimeoutError(const std::string& address) {
@@ -89,26 +116,32 @@ absl::Status ConnectInterruptedError(const std::string& address) {
                    absl::StrCat("connection attempt aborted ", address));
 }
 
+absl::Status NoAddressError(const std::string& address) {
+  ErrorDetail detail;
+  detail.reason = Reason::kDnsFailure;
+  detail.address = address;
+  return MakeError(absl::StatusCode::kUnavailable, detail,
+                   absl::StrCat("resolve ", address, ": no address"));
+}
+
 absl::StatusOr<Descriptor> OpenAndConnect(
     const Inet::Address& peer, const std::optional<Inet::Address>& source,
     const SocketOptions& options) {
   Descriptor fd(OpenSocket(peer.protocol().family()));
   if (fd.get() < 0) return ErrnoError(errno, "socket", ToString(peer));
-  if (source) {
-    if (absl::Status s = Bind(fd.get(), *source); !s.ok()) return s;
-  }
-  ApplySocketOptions(fd.get(), options);
-  const int result = Connect(fd.get(), peer);
-  // The connect goes on in the kernel after EINTR, too.
-  if (result != 0 && result != EINPROGRESS && result != EINTR) {
-    return ErrnoError(result, "connect", ToString(peer));
-  }
+  if (auto s = ConnectFrom(fd.get(), peer, source, options); !s.ok()) return s;
   return fd;
 }
 
 absl::StatusOr<StreamSocket> BeginConnect(
     asio::io_context& loop, const Inet::Address& peer,
-    const std::optional<Inet::Address>& source, const SocketOptions& options) {
+    const std::optional<Inet::Address>& source, const SocketOptions& options,
+    Descriptor given) {
+  if (given.is_open()) {
+    auto s = ConnectFrom(given.get(), peer, source, options);
+    if (!s.ok()) return s;
+    return ToSocket(loop, given, peer, ToString(peer));
+  }
   auto fd = OpenAndConnect(peer, source, options);
   if (!fd.ok()) return fd.status();
   return ToSocket(loop, *fd, peer, ToString(peer));
@@ -163,13 +196,8 @@ absl::StatusOr<Descriptor> OpenAndConnect(
     const int error = prepare(fd.get());
     if (error != 0) return ErrnoError(error, "bind", ToString(peer));
   }
-  const int result = file.is_open()
-                         ? Connect(fd.get(), Unix::Address(NameOf(file)))
-                         : Connect(fd.get(), peer);
-  if (result == 0) return fd;
-  // A file that is open has its name in /proc, even if it has none elsewhere.
-  if (file.is_open() && result == ENOENT) return NoProcError(peer);
-  return ErrnoError(result, "connect", ToString(peer));
+  if (auto s = ConnectTo(fd.get(), peer, file); !s.ok()) return s;
+  return fd;
 }
 
 bool IsBacklogFull(const absl::Status& error) {
@@ -178,7 +206,12 @@ bool IsBacklogFull(const absl::Status& error) {
 
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
                                          const Unix::Address& peer,
-                                         const Descriptor& file) {
+                                         const Descriptor& file,
+                                         Descriptor& given) {
+  if (given.is_open()) {
+    if (auto s = ConnectTo(given.get(), peer, file); !s.ok()) return s;
+    return ToSocket(loop, given, peer, ToString(peer));
+  }
   auto fd = OpenAndConnect(peer, file);
   if (!fd.ok()) return fd.status();
   return ToSocket(loop, *fd, peer, ToString(peer));

@@ -19,6 +19,7 @@ namespace portreeve {
 // attempts were.
 absl::Status ConnectTimeoutError(const std::string& address);
 absl::Status ConnectInterruptedError(const std::string& address);
+absl::Status NoAddressError(const std::string& address);
 
 // Opens a non-blocking socket and begins to connect it to `peer`, from `source`
 // if there is one.  The attempt has ended when the socket is writable; closing
@@ -57,11 +58,13 @@ absl::StatusOr<Descriptor> OpenAndConnect(
 // again.
 bool IsBacklogFull(const absl::Status& error);
 
-// Does what OpenAndConnect() does, for Asio.  EndConnect() says how the attempt
-// ended.
+// Does what OpenAndConnect() does, for Asio; with `given`, a non-blocking
+// socket, if that is open, in place of a new one.  EndConnect() says how the
+// attempt ended.
 absl::StatusOr<StreamSocket> BeginConnect(
     asio::io_context& loop, const Inet::Address& peer,
-    const std::optional<Inet::Address>& source, const SocketOptions& options);
+    const std::optional<Inet::Address>& source, const SocketOptions& options,
+    Descriptor given = Descriptor());
 
 // Gives how the attempt ended; nothing while it has not.  It must not be called
 // again after that.  Where the attempt succeeded and the peer has reset the
@@ -71,9 +74,12 @@ absl::StatusOr<StreamSocket> BeginConnect(
 std::optional<absl::Status> EndConnect(StreamSocket& socket,
                                        const Inet::Address& peer, int* failure);
 
+// Does the same; where `given` is open it is taken if this succeeds, and stays
+// for another attempt if not.
 absl::StatusOr<StreamSocket> ConnectUnix(asio::io_context& loop,
                                          const Unix::Address& peer,
-                                         const Descriptor& file);
+                                         const Descriptor& file,
+                                         Descriptor& given);
 
 }  // namespace portreeve
 

@@ -1,5 +1,7 @@
 // ConnectSock: DNS, Happy Eyeballs, timeout and interrupt over the attempts of
 // connect_attempt.h.
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>
@@ -24,20 +26,13 @@
 #include "lib/connect/extra_attempts.h"
 #include "lib/connect/happy_eyeballs.h"
 #include "lib/net/close_socket.h"
+#include "lib/net/given_socket.h"
 
 namespace portreeve {
 namespace {
 
 using Family = Resolver::Family;
 using Addresses = std::vector<asio::ip::address>;
-
-absl::Status NoAddressError(const std::string& address) {
-  ErrorDetail detail;
-  detail.reason = Reason::kDnsFailure;
-  detail.address = address;
-  return MakeError(absl::StatusCode::kUnavailable, detail,
-                   absl::StrCat("resolve ", address, ": no address"));
-}
 
 absl::Status NoMemoryError(const std::string& address) {
   return ErrnoError(ENOMEM, "connect", address);
@@ -48,6 +43,9 @@ template <AddressKind A>
 absl::Status CheckBeforehand(const WhereToConnect<A>& where,
                              const ConnectOptions& options) {
   if (absl::Status s = Validate(where); !s.ok()) return s;
+  const BufferSizes sizes{options.reader_buffer_size,
+                          options.writer_buffer_size};
+  if (absl::Status s = Validate(sizes); !s.ok()) return s;
   if (options.interrupt && options.interrupt->determined()) {
     return ConnectInterruptedError(ToString(where));
   }
@@ -60,6 +58,40 @@ Family FamilyOf(const asio::ip::address& address) {
   return address.is_v6() ? Family::kV6 : Family::kV4;
 }
 
+Family FamilyOf(const GivenSocket& socket) {
+  return socket.family() == AF_INET6 ? Family::kV6 : Family::kV4;
+}
+
+// Gives the error that there is where a socket is given that has to be bound.
+absl::Status CheckSource(const WhereToConnect<Inet>& where,
+                         const GivenSocket& given) {
+  if (!where.bind_to_address && !where.bind_to_port) return absl::OkStatus();
+  if (given.is_bound()) {
+    return InvalidField(
+        where.bind_to_address ? "bind_to_address" : "bind_to_port",
+        absl::StrCat("must not be set for a socket that is bound, to ",
+                     ToString(given.address())));
+  }
+  if (where.bind_to_address &&
+      FamilyOf(Unmapped(*where.bind_to_address)) != FamilyOf(given)) {
+    return InvalidField("bind_to_address", "is not of the socket's family");
+  }
+  return absl::OkStatus();
+}
+absl::Status CheckSource(const WhereToConnect<Unix>&, const GivenSocket&) {
+  return absl::OkStatus();
+}
+
+template <AddressKind A>
+absl::StatusOr<GivenSocket> CheckGiven(const WhereToConnect<A>& where,
+                                       Descriptor socket) {
+  auto given =
+      GivenSocket::Check<A>(std::move(socket), GivenSocket::Use::kConnect);
+  if (!given.ok()) return given;
+  if (absl::Status s = CheckSource(where, *given); !s.ok()) return s;
+  return given;
+}
+
 // One ConnectSock<Inet>: the lookups and attempts that run, until one of them,
 // the timeout or the interrupt decides.
 //
@@ -68,10 +100,13 @@ Family FamilyOf(const asio::ip::address& address) {
 // interrupt) are in `scope_`, and have to be joined before the race goes.
 class Race : public std::enable_shared_from_this<Race> {
  public:
-  Race(Executor executor, WhereToConnect<Inet> where, ConnectOptions options)
+  Race(Executor executor, WhereToConnect<Inet> where, ConnectOptions options,
+       std::optional<GivenSocket> given)
       : executor_(executor),
         where_(std::move(where)),
         options_(std::move(options)),
+        given_(std::move(given)),
+        one_attempt_(given_.has_value()),
         address_(ToString(where_)),
         machine_(Families()),
         result_(ConnectTimeoutError(address_)),
@@ -127,12 +162,17 @@ class Race : public std::enable_shared_from_this<Race> {
   using Attempts = std::list<Attempt>;  // In the order of their beginnings.
 
   std::set<Family> Families() const {
+    if (given_) return {FamilyOf(*given_)};
     if (!where_.bind_to_address) return {Family::kV4, Family::kV6};
     return {FamilyOf(Unmapped(*where_.bind_to_address))};
   }
 
   void StartWithLiteral(const asio::ip::address& address) {
     const Family family = FamilyOf(address);
+    if (given_) {
+      const absl::Status s = given_->CheckFamilyOf(EndpointOf(address));
+      if (!s.ok()) return Decide(s);
+    }
     if (Families().count(family) == 0) {
       Decide(InvalidField("bind_to_address",
                           absl::StrCat("is not of the family of ", address_)));
@@ -173,6 +213,7 @@ class Race : public std::enable_shared_from_this<Race> {
       const absl::Status verdict = Admit(address);
       if (verdict.ok()) {
         admitted.push_back(address);
+        if (one_attempt_) break;
       } else {
         machine_.NoteRefused(verdict);
       }
@@ -242,10 +283,16 @@ class Race : public std::enable_shared_from_this<Race> {
   }
 
   absl::Status Begin(const Inet::Address& peer) {
+    Descriptor given;
+    if (given_) {
+      auto taken = std::move(*given_).Take();
+      if (!taken.ok()) return taken.status();
+      given = *std::move(taken);
+    }
     absl::StatusOr<StreamSocket> socket;
     const auto connect = [&] {
       socket = BeginConnect(LoopOf(executor_), peer, SourceFor(peer),
-                            options_.socket_options);
+                            options_.socket_options, std::move(given));
       return socket.ok() ? socket->native_handle() : -1;
     };
     if (options_.around_connect) {
@@ -308,6 +355,7 @@ class Race : public std::enable_shared_from_this<Race> {
     }
     attempts_.clear();
     GiveBackExtra();
+    given_.reset();
     timeout_.Cancel();
     timer_.Cancel();
     scope_.Cancel();
@@ -316,6 +364,8 @@ class Race : public std::enable_shared_from_this<Race> {
   const Executor executor_;
   WhereToConnect<Inet> where_;
   const ConnectOptions options_;
+  std::optional<GivenSocket> given_;
+  const bool one_attempt_;  // Since a socket is given.
   const std::string address_;
   HappyEyeballs machine_;
   absl::StatusOr<Attempt> result_;
@@ -329,10 +379,11 @@ class Race : public std::enable_shared_from_this<Race> {
 };
 
 Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
-                               ConnectOptions options) {
+                               ConnectOptions options,
+                               std::optional<GivenSocket> given) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto race =
-      std::make_shared<Race>(executor, std::move(where), std::move(options));
+  const auto race = std::make_shared<Race>(
+      executor, std::move(where), std::move(options), std::move(given));
   Latch joined(executor);
   // Until all has ended that refers to the race, cancellation ends only the
   // wait.
@@ -363,17 +414,28 @@ Task<Socket<Inet>> ConnectInet(WhereToConnect<Inet> where,
 }  // namespace
 
 template <AddressKind A>
-Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options) {
+Task<Socket<A>> ConnectSock(WhereToConnect<A> where, ConnectOptions options,
+                            std::optional<Descriptor> socket) {
   const absl::Status status = CheckBeforehand(where, options);
   if (!status.ok()) throw StatusError(status);
+  std::optional<GivenSocket> given;
+  if (socket) {
+    auto checked = CheckGiven(where, *std::move(socket));
+    if (!checked.ok()) throw StatusError(checked.status());
+    given = *std::move(checked);
+  }
   if constexpr (std::is_same_v<A, Unix>) {
-    co_return co_await ConnectToFile(std::move(where), std::move(options));
+    co_return co_await ConnectToFile(std::move(where), std::move(options),
+                                     std::move(given));
   } else {
-    co_return co_await ConnectInet(std::move(where), std::move(options));
+    co_return co_await ConnectInet(std::move(where), std::move(options),
+                                   std::move(given));
   }
 }
 
-template Task<Socket<Inet>> ConnectSock(WhereToConnect<Inet>, ConnectOptions);
-template Task<Socket<Unix>> ConnectSock(WhereToConnect<Unix>, ConnectOptions);
+template Task<Socket<Inet>> ConnectSock(WhereToConnect<Inet>, ConnectOptions,
+                                        std::optional<Descriptor>);
+template Task<Socket<Unix>> ConnectSock(WhereToConnect<Unix>, ConnectOptions,
+                                        std::optional<Descriptor>);
 
 }  // namespace portreeve

@@ -14,9 +14,6 @@
 namespace portreeve {
 namespace {
 
-// How much one recv(2) asks for.
-constexpr size_t kChunkBytes = 16 * 1024;
-
 absl::Status CanNotRead(const char* why) {
   return absl::FailedPreconditionError(
       absl::StrCat("can not read from reader: ", why));
@@ -45,8 +42,8 @@ class Reader::InUse {
   Reader& reader_;
 };
 
-Reader::Reader(std::shared_ptr<SocketCore> socket)
-    : socket_(std::move(socket)) {}
+Reader::Reader(std::shared_ptr<SocketCore> socket, size_t buffer_size)
+    : socket_(std::move(socket)), buffer_size_(buffer_size) {}
 
 std::optional<size_t> Reader::TryReceive(std::span<char> space) {
   if (at_eof_) return 0;
@@ -79,9 +76,9 @@ Task<> Reader::WaitReadable() {
 Task<bool> Reader::Fill() {
   while (true) {
     const size_t old_size = buffer_.size();
-    buffer_.resize(old_size + kChunkBytes);
+    buffer_.resize(old_size + buffer_size_);
     const std::optional<size_t> received =
-        TryReceive(std::span<char>(buffer_.data() + old_size, kChunkBytes));
+        TryReceive(std::span<char>(buffer_.data() + old_size, buffer_size_));
     buffer_.resize(old_size + received.value_or(0));
     if (received) co_return *received > 0;
     if (buffer_.empty()) buffer_.shrink_to_fit();

@@ -12,6 +12,7 @@
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/socket.h"
 
 namespace portreeve {
@@ -33,7 +34,9 @@ namespace portreeve {
 // Threads: loop thread only.  Lifetime: it must outlive its reads.
 class Reader {
  public:
-  explicit Reader(std::shared_ptr<SocketCore> socket);
+  // `buffer_size` is BufferSizes::reader.
+  explicit Reader(std::shared_ptr<SocketCore> socket,
+                  size_t buffer_size = BufferSizes().reader);
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
@@ -100,6 +103,7 @@ class Reader {
   }
 
   const std::shared_ptr<SocketCore> socket_;
+  const size_t buffer_size_;
   bool closed_ = false;
   bool in_use_ = false;
   bool at_eof_ = false;

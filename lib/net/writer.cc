@@ -54,6 +54,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void Write(std::string_view data) {
     if (!accepts_writes()) return Refuse({&data, 1});
     if (data.empty()) return;
+    ReserveAtLeast(data.size());
     buffer_.append(data);
     written_ += static_cast<int64_t>(data.size());
     Stamp();
@@ -74,7 +75,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
     size_t size = buffer_.size() - taken;
     for (const std::string_view piece : pieces) size += piece.size();
     // Growing piece by piece would copy, and hold, up to twice as much.
-    buffer_.reserve(size);
+    if (size > 0) buffer_.reserve(std::max(size, options_.buffer_size));
     for (const std::string_view piece : pieces) {
       const size_t skipped = std::min(taken, piece.size());
       taken -= skipped;
@@ -176,6 +177,13 @@ class Writer::State : public std::enable_shared_from_this<State> {
     for (const std::string_view piece : pieces) {
       if (!piece.empty()) has_dropped_ = true;
     }
+  }
+
+  // An empty buffer takes memory for `size` bytes, and as much as was asked
+  // for.
+  void ReserveAtLeast(size_t size) {
+    if (!buffer_.empty() || options_.buffer_size <= size) return;
+    buffer_.reserve(options_.buffer_size);
   }
 
   bool accepts_writes() const {

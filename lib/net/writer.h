@@ -43,6 +43,9 @@ struct WriterOptions {
   bool raise_when_consumer_leaves = true;
 
   OnLoss on_loss = OnLoss::kClose;
+
+  // BufferSizes::writer.
+  size_t buffer_size = 0;
 };
 
 // The writing side of a connection.

@@ -55,6 +55,7 @@ class AcceptPolicy {
   // Changes the verdict from the next OnStart() on.
   void SetDropIncoming(bool drop) { drop_incoming_ = drop; }
 
+  bool drop_incoming() const { return drop_incoming_; }
   bool closed() const { return closed_; }
   bool waiting_for_socket() const { return wait_pending_; }
   int num_connections() const { return num_connections_; }

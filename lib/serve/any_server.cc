@@ -51,11 +51,11 @@ template <AddressKind A>
 absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
     Executor executor, const WhereToListen<A>& where,
     AnyOnHandlerError on_handler_error, AnyHandler handler,
-    ServerOptions options) {
+    ServerOptions options, std::optional<Descriptor> socket) {
   try {
     return CreateOrThrow<A>(std::move(executor), where,
                             std::move(on_handler_error), std::move(handler),
-                            std::move(options));
+                            std::move(options), std::move(socket));
   } catch (...) {
     return CreateError(std::current_exception(), ToString(where));
   }
@@ -65,13 +65,16 @@ template <AddressKind A>
 absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::CreateOrThrow(
     Executor executor, const WhereToListen<A>& where,
     AnyOnHandlerError on_handler_error, AnyHandler handler,
-    ServerOptions options) {
+    ServerOptions options, std::optional<Descriptor> socket) {
   if (auto s = Validate(options); !s.ok()) return s;
-  auto socket =
-      ListeningSocket::Open(executor, where, options.max_pending_connections);
-  if (!socket.ok()) return socket.status();
+  const int backlog = options.max_pending_connections;
+  auto listening = socket ? ListeningSocket::Adopt(
+                                executor, where, backlog, *std::move(socket),
+                                options.shut_down_given_socket)
+                          : ListeningSocket::Open(executor, where, backlog);
+  if (!listening.ok()) return listening.status();
   std::unique_ptr<AnyServer> server(new AnyServer(
-      std::move(executor), *std::move(socket), std::move(on_handler_error),
+      std::move(executor), *std::move(listening), std::move(on_handler_error),
       std::move(handler), std::move(options)));
   if (const int error = server->acceptor_.Start(); error != 0) {
     server->handlers_determined_.Fill();  // It never was one.
@@ -82,10 +85,10 @@ absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::CreateOrThrow(
 
 template absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
     Executor, const WhereToListen<Inet>&, AnyOnHandlerError, AnyHandler,
-    ServerOptions);
+    ServerOptions, std::optional<Descriptor>);
 template absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
     Executor, const WhereToListen<Unix>&, AnyOnHandlerError, AnyHandler,
-    ServerOptions);
+    ServerOptions, std::optional<Descriptor>);
 
 AnyServer::AnyServer(Executor executor, ListeningSocket socket,
                      AnyOnHandlerError on_handler_error, AnyHandler handler,

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/guarded.h"
 #include "lib/base/handler_memory.h"
 #include "lib/base/task_scope.h"
@@ -41,11 +42,30 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // Errors: INVALID_FIELD for an option or for `where`, before anything is
   // bound; ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, BIND_NOT_PERMITTED,
   // NOT_A_SOCKET, NO_SUCH_PATH, FD_LIMIT.
+  //
+  // With a `socket` it listens on that, in place of one of its own: one that
+  // was inherited from a parent or from systemd, or has options that are not in
+  // `where`.  It is to be a stream socket of kind A that is not connected; a
+  // wrong one is refused, by INVALID_FIELD, or NOT_A_SOCKET, about "socket",
+  // which says what is wrong with it.
+  // - One that is not bound is bound to `where`, as a socket of the server's
+  //   own is, but a port is asked for once only.
+  // - One that is bound stays bound where it is, listening_on() is what the
+  //   kernel says of that, and nothing of `where` counts but its kind.
+  // - One that listens already goes on, and who is in its backlog is served; it
+  //   gets the backlog that is asked for.
+  // SO_REUSEADDR and the like are the caller's to set, not those of `where`; a
+  // bind_to_interface, which would bind nothing, is refused.  Keepalive is set,
+  // for its clients inherit it.  The socket becomes non-blocking, also for
+  // others who have a copy, and close-on-exec.  A close leaves its file where
+  // it is, unless that was made here, and does what
+  // ServerOptions::shut_down_given_socket says.  Where the creation fails, the
+  // socket is closed; whoever wants to keep it passes a dup(2).
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> Create(
       Executor executor, const WhereToListen<A>& where,
       AnyOnHandlerError on_handler_error, AnyHandler handler,
-      ServerOptions options);
+      ServerOptions options, std::optional<Descriptor> socket = std::nullopt);
 
   AnyServer(const AnyServer&) = delete;
   AnyServer& operator=(const AnyServer&) = delete;
@@ -124,6 +144,9 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void SetMaxAcceptsPerBatch(int max_accepts_per_batch);
   absl::Status SetMaxPendingConnections(int max_pending_connections);
   void SetDropIncomingConnections(bool drop);
+  bool is_dropping_incoming_connections() const {
+    return policy().drop_incoming();
+  }
   void SetOnHandlerError(AnyOnHandlerError on_handler_error);
   // These two are for clients that are accepted afterwards.
   void SetHandler(AnyHandler handler, int descriptors_per_connection);
@@ -144,7 +167,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   static absl::StatusOr<std::unique_ptr<AnyServer>> CreateOrThrow(
       Executor executor, const WhereToListen<A>& where,
       AnyOnHandlerError on_handler_error, AnyHandler handler,
-      ServerOptions options);
+      ServerOptions options, std::optional<Descriptor> socket);
   AnyServer(Executor executor, ListeningSocket socket,
             AnyOnHandlerError on_handler_error, AnyHandler handler,
             ServerOptions options);

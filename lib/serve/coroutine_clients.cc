@@ -131,7 +131,8 @@ int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
   client->connection = std::make_shared<StreamConnection>(
       std::make_shared<SocketCore>(executor_, std::move(socket), peer),
       WriterMonitor(client), client->handler->streams,
-      options_.buffer_age_limit, client->handler->on_loss);
+      options_.buffer_age_limit, client->handler->on_loss,
+      BufferSizes{options_.reader_buffer_size, options_.writer_buffer_size});
   clients_.emplace(client->connection->id(), client);
 
   auto on_exit = [this, client](std::exception_ptr error) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/descriptor.h"
 #include "lib/base/status.h"
+#include "lib/net/given_socket.h"
 #include "lib/serve/unix_socket_file.h"
 
 namespace portreeve {
@@ -43,6 +44,19 @@ int EffectiveBacklog(int fd, int backlog) {
     return static_cast<int>(info.tcpi_sacked);
   }
   return std::min(backlog, SoMaxConn());
+}
+
+absl::Status ListenOn(int fd, const AnyAddress& address, int backlog) {
+  if (listen(fd, backlog) == 0) return absl::OkStatus();
+  return ErrnoError(errno, "listen", ToString(address));
+}
+
+template <typename Address>
+absl::Status BindAndListen(int fd, const Address& address, int backlog) {
+  if (bind(fd, address.data(), static_cast<socklen_t>(address.size())) != 0) {
+    return ErrnoError(errno, "bind", ToString(address));
+  }
+  return ListenOn(fd, address, backlog);
 }
 
 // Gives the error, by errno, of a call that was about `where`.
@@ -90,18 +104,18 @@ absl::Status SetInetOptions(int fd, const WhereToListen<Inet>& where) {
   return absl::OkStatus();
 }
 
+Inet::Address AddressOf(const WhereToListen<Inet>& where) {
+  return Inet::Address(where.address, static_cast<uint16_t>(where.port));
+}
+
 absl::StatusOr<Descriptor> OpenInet(const WhereToListen<Inet>& where,
                                     int backlog) {
-  const Inet::Address address(where.address, static_cast<uint16_t>(where.port));
+  const Inet::Address address = AddressOf(where);
   Descriptor fd(socket(address.protocol().family(),
                        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.is_open()) return LastError("socket", where);
   if (auto s = SetInetOptions(fd.get(), where); !s.ok()) return s;
-  if (bind(fd.get(), address.data(), static_cast<socklen_t>(address.size())) !=
-      0) {
-    return LastError("bind", where);
-  }
-  if (listen(fd.get(), backlog) != 0) return LastError("listen", where);
+  if (auto s = BindAndListen(fd.get(), address, backlog); !s.ok()) return s;
   return fd;
 }
 
@@ -110,17 +124,13 @@ absl::StatusOr<Descriptor> OpenAbstract(const Unix::Address& address,
                                         int backlog) {
   Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.is_open()) return ErrnoError(errno, "socket", ToString(address));
-  if (bind(fd.get(), address.data(), static_cast<socklen_t>(address.size())) !=
-      0) {
-    return ErrnoError(errno, "bind", ToString(address));
-  }
-  if (listen(fd.get(), backlog) != 0) {
-    return ErrnoError(errno, "listen", ToString(address));
-  }
+  if (auto s = BindAndListen(fd.get(), address, backlog); !s.ok()) return s;
   return fd;
 }
 
-absl::StatusOr<AnyAddress> AddressOf(int fd, const WhereToListen<Inet>& where) {
+// Gives where the kernel has it listen.
+absl::StatusOr<AnyAddress> LocalAddressOf(int fd,
+                                          const WhereToListen<Inet>& where) {
   asio::generic::stream_protocol::endpoint endpoint;
   auto size = static_cast<socklen_t>(endpoint.capacity());
   if (getsockname(fd, endpoint.data(), &size) != 0) {
@@ -152,7 +162,7 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     fd = OpenInet(where, backlog);
   }
   if (!fd.ok()) return fd.status();
-  const auto address = AddressOf(fd->get(), where);
+  const auto address = LocalAddressOf(fd->get(), where);
   if (!address.ok()) return address.status();
   const int effective_backlog = EffectiveBacklog(fd->get(), backlog);
   return ListeningSocket(poller, *std::move(fd), *address, std::nullopt,
@@ -180,15 +190,88 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
                          std::min(backlog, SoMaxConn()));
 }
 
+template <>
+absl::StatusOr<ListeningSocket> ListeningSocket::Adopt(
+    const Executor& executor, const WhereToListen<Inet>& where, int backlog,
+    Descriptor socket, bool shut_down) {
+  auto given =
+      GivenSocket::Check<Inet>(std::move(socket), GivenSocket::Use::kListen);
+  if (!given.ok()) return given.status();
+  if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  if (!where.bind_to_interface.empty()) {
+    return InvalidField("bind_to_interface",
+                        "must be empty for a socket that is given");
+  }
+  Inet::Address address;
+  const bool is_bound = given->is_bound();
+  if (!is_bound) {
+    if (auto s = Validate(where); !s.ok()) return s;
+    address = AddressOf(where);
+    if (auto s = given->CheckFamilyOf(address); !s.ok()) return s;
+  }
+  Poller& poller = Poller::Of(LoopOf(executor));
+  auto fd = std::move(*given).Take();
+  if (!fd.ok()) return fd.status();
+  if (auto s = is_bound ? ListenOn(fd->get(), given->address(), backlog)
+                        : BindAndListen(fd->get(), address, backlog);
+      !s.ok()) {
+    return s;
+  }
+  const auto local = LocalAddressOf(fd->get(), where);
+  if (!local.ok()) return local.status();
+  const int effective_backlog = EffectiveBacklog(fd->get(), backlog);
+  return ListeningSocket(poller, *std::move(fd), *local, std::nullopt,
+                         effective_backlog, shut_down);
+}
+
+template <>
+absl::StatusOr<ListeningSocket> ListeningSocket::Adopt(
+    const Executor& executor, const WhereToListen<Unix>& where, int backlog,
+    Descriptor socket, bool shut_down) {
+  auto given =
+      GivenSocket::Check<Unix>(std::move(socket), GivenSocket::Use::kListen);
+  if (!given.ok()) return given.status();
+  if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
+  const bool is_bound = given->is_bound();
+  if (!is_bound) {
+    if (auto s = Validate(where); !s.ok()) return s;
+  }
+  // This may throw, and so comes before there is a file.
+  Poller& poller = Poller::Of(LoopOf(executor));
+  auto fd = std::move(*given).Take();
+  if (!fd.ok()) return fd.status();
+  AnyAddress address = given->address();
+  std::optional<UnixSocketFile> file;
+  if (is_bound) {
+    // Its file is somebody else's, and may be at another path by now.
+    if (auto s = ListenOn(fd->get(), address, backlog); !s.ok()) return s;
+  } else {
+    address = Unix::Address(where.path);
+    if (IsAbstract(where.path)) {
+      auto s = BindAndListen(fd->get(), Unix::Address(where.path), backlog);
+      if (!s.ok()) return s;
+    } else {
+      auto made =
+          UnixSocketFile::ListenOn(fd->get(), where.path, where.mode, backlog);
+      if (!made.ok()) return made.status();
+      file = *std::move(made);
+    }
+  }
+  return ListeningSocket(poller, *std::move(fd), std::move(address),
+                         std::move(file), std::min(backlog, SoMaxConn()),
+                         shut_down);
+}
+
 ListeningSocket::ListeningSocket(Poller& poller, Descriptor descriptor,
                                  AnyAddress address,
                                  std::optional<UnixSocketFile> file,
-                                 int effective_backlog)
+                                 int effective_backlog, bool shut_down)
     : poller_(&poller),
       descriptor_(std::move(descriptor)),
       address_(std::move(address)),
       effective_backlog_(effective_backlog),
-      file_(std::move(file)) {}
+      file_(std::move(file)),
+      shut_down_(shut_down) {}
 
 ListeningSocket::~ListeningSocket() { Close(); }
 
@@ -230,9 +313,7 @@ std::optional<ListeningSocket::Accepted> ListeningSocket::Accept(
 
 absl::Status ListeningSocket::Listen(int backlog) {
   if (auto s = ValidateBacklog(backlog); !s.ok()) return s;
-  if (listen(native_handle(), backlog) != 0) {
-    return ErrnoError(errno, "listen", ToString(address_));
-  }
+  if (auto s = ListenOn(native_handle(), address_, backlog); !s.ok()) return s;
   effective_backlog_ = EffectiveBacklog(native_handle(), backlog);
   return absl::OkStatus();
 }
@@ -244,8 +325,9 @@ void ListeningSocket::Close() {
   if (file_) file_->RemoveIfOurs();
   StopWatching();
   // Where a child of fork(2) holds a copy, close(2) alone would leave a socket
-  // that clients connect to and that nobody accepts from.
-  (void)shutdown(native_handle(), SHUT_RD);
+  // that clients connect to and that nobody accepts from.  Who has given it may
+  // hold one to accept from.
+  if (shut_down_) (void)shutdown(native_handle(), SHUT_RD);
   descriptor_ = Descriptor();
 }
 

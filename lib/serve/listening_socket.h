@@ -32,6 +32,16 @@ class ListeningSocket {
                                               const WhereToListen<A>& where,
                                               int backlog);
 
+  // Listens on `socket`, which somebody else has made; AnyServer::Create() says
+  // what it has to be, and what is done to it.  `shut_down` is
+  // ServerOptions::shut_down_given_socket.  Errors: those of Open(), and
+  // INVALID_FIELD or NOT_A_SOCKET about "socket".
+  template <AddressKind A>
+  static absl::StatusOr<ListeningSocket> Adopt(const Executor& executor,
+                                               const WhereToListen<A>& where,
+                                               int backlog, Descriptor socket,
+                                               bool shut_down);
+
   ListeningSocket(ListeningSocket&& other) = default;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
@@ -57,8 +67,9 @@ class ListeningSocket {
   absl::Status Listen(int backlog);
 
   // Closes the descriptor; nobody can connect any more, even if another process
-  // holds a copy of it.  A unix socket's file is removed if it still is the one
-  // that was made here.  Idempotent.
+  // holds a copy of it, unless it was adopted without `shut_down`.  A unix
+  // socket's file is removed if it still is the one that was made here.
+  // Idempotent.
   void Close();
 
   bool is_open() const { return descriptor_.is_open(); }
@@ -70,7 +81,8 @@ class ListeningSocket {
 
  private:
   ListeningSocket(Poller& poller, Descriptor descriptor, AnyAddress address,
-                  std::optional<UnixSocketFile> file, int effective_backlog);
+                  std::optional<UnixSocketFile> file, int effective_backlog,
+                  bool shut_down = true);
 
   Poller* poller_;
   Poller::Watch* watch_ = nullptr;  // Not null once it is registered.
@@ -79,6 +91,7 @@ class ListeningSocket {
   AnyAddress address_;
   int effective_backlog_;
   std::optional<UnixSocketFile> file_;
+  bool shut_down_;
 };
 
 }  // namespace portreeve

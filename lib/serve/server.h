@@ -23,6 +23,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -62,35 +63,38 @@ class Server {
   // handler.
   using SockHandler = std::function<Task<>(typename A::Address, Socket<A>)>;
 
-  // Binds, listens, and accepts from the next step of the loop on.  Errors:
-  // those of AnyServer::Create().
+  // Binds, listens, and accepts from the next step of the loop on; on `socket`,
+  // if there is one.  AnyServer::Create() says what that has to be and what
+  // becomes of it, and has the errors.
   static absl::StatusOr<std::unique_ptr<Server>> Create(
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, Handler handler,
-      ServerOptions options = {}) {
+      ServerOptions options = {},
+      std::optional<Descriptor> socket = std::nullopt) {
     CoroutineHandler any;
     any.run = [handler = std::move(handler)](StreamConnection& client) {
       return handler(std::get<typename A::Address>(client.peer()),
                      client.reader(), client.writer());
     };
-    return Wrap(AnyServer::Create(std::move(executor), where,
-                                  ToAny(std::move(on_handler_error)),
-                                  std::move(any), std::move(options)));
+    return Wrap(AnyServer::Create(
+        std::move(executor), where, ToAny(std::move(on_handler_error)),
+        std::move(any), std::move(options), std::move(socket)));
   }
 
   static absl::StatusOr<std::unique_ptr<Server>> CreateSock(
       Executor executor, const WhereToListen<A>& where,
       OnHandlerError<A> on_handler_error, SockHandler handler,
-      ServerOptions options = {}) {
+      ServerOptions options = {},
+      std::optional<Descriptor> socket = std::nullopt) {
     CoroutineHandler any;
     any.run = [handler = std::move(handler)](StreamConnection& client) {
       return handler(std::get<typename A::Address>(client.peer()),
                      Socket<A>(client.socket()));
     };
     any.streams = StreamConnection::Streams::kNo;
-    return Wrap(AnyServer::Create(std::move(executor), where,
-                                  ToAny(std::move(on_handler_error)),
-                                  std::move(any), std::move(options)));
+    return Wrap(AnyServer::Create(
+        std::move(executor), where, ToAny(std::move(on_handler_error)),
+        std::move(any), std::move(options), std::move(socket)));
   }
 
   // Gives the port, or the path, on which it listens.  It can be called after
@@ -117,6 +121,9 @@ class Server {
   int num_connections() const { return any_->num_connections(); }
   void SetDropIncomingConnections(bool drop) {
     any_->SetDropIncomingConnections(drop);
+  }
+  bool is_dropping_incoming_connections() const {
+    return any_->is_dropping_incoming_connections();
   }
   Task<> TearDown() { return any_->TearDown(); }
 

@@ -43,7 +43,13 @@ absl::Status Validate(const ServerOptions& options) {
       !s.ok()) {
     return s;
   }
-  return AtLeast("max_accepts_per_batch", options.max_accepts_per_batch, 1);
+  if (auto s =
+          AtLeast("max_accepts_per_batch", options.max_accepts_per_batch, 1);
+      !s.ok()) {
+    return s;
+  }
+  return Validate(
+      BufferSizes{options.reader_buffer_size, options.writer_buffer_size});
 }
 
 int DefaultMaxConnections() {

@@ -18,6 +18,7 @@
 #include "lib/net/address.h"
 #include "lib/net/any_connection.h"
 #include "lib/net/buffer_age_limit.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/net/socket.h"
 #include "lib/net/writer.h"
@@ -87,10 +88,22 @@ struct ServerOptions {
   // How long what is sent to a client may wait until the client takes it.
   BufferAgeLimit buffer_age_limit;
 
+  // What BufferSizes says, for the Reader and the Writer of each client. Direct
+  // handlers and those on the bare socket have neither.
+  size_t reader_buffer_size = BufferSizes().reader;
+  size_t writer_buffer_size = BufferSizes().writer;
+
   // Clients are accepted and closed at once.
   bool drop_incoming_connections = false;
 
   SocketOptions socket_options;
+
+  // Whether a close shuts the socket down that the server was given at its
+  // creation, so that nobody can connect though others hold copies of it; its
+  // backlog is reset.  Default: it is closed only, and whoever holds a copy
+  // (systemd, a parent, a sibling) takes the clients that come, and those that
+  // wait.  A socket of the server's own is always shut down.
+  bool shut_down_given_socket = false;
 
   // A bound that several servers share, and how many descriptors of it a client
   // takes while connected.  Null: there is none.  It must outlive the server.

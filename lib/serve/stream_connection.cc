@@ -8,10 +8,11 @@ namespace portreeve {
 StreamConnection::StreamConnection(std::shared_ptr<SocketCore> socket,
                                    Monitor monitor, Streams streams,
                                    const BufferAgeLimit& buffer_age_limit,
-                                   OnLoss on_loss)
+                                   OnLoss on_loss,
+                                   const BufferSizes& buffer_sizes)
     : socket_(std::move(socket)) {
   if (streams == Streams::kNo) return;
-  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss, buffer_sizes);
 }
 
 StreamConnection::StreamConnection(int64_t id,
@@ -20,17 +21,19 @@ StreamConnection::StreamConnection(int64_t id,
                                    const BufferAgeLimit& buffer_age_limit,
                                    OnLoss on_loss)
     : AnyConnection(id), socket_(std::move(socket)) {
-  MakeStreams(std::move(monitor), buffer_age_limit, on_loss);
+  MakeStreams(std::move(monitor), buffer_age_limit, on_loss, BufferSizes());
 }
 
 void StreamConnection::MakeStreams(Monitor monitor,
                                    const BufferAgeLimit& buffer_age_limit,
-                                   OnLoss on_loss) {
-  reader_.emplace(socket_);
+                                   OnLoss on_loss,
+                                   const BufferSizes& buffer_sizes) {
+  reader_.emplace(socket_, buffer_sizes.reader);
   WriterOptions options;
   options.buffer_age_limit = buffer_age_limit;
   options.raise_when_consumer_leaves = false;
   options.on_loss = on_loss;
+  options.buffer_size = buffer_sizes.writer;
   writer_.emplace(socket_, std::move(monitor), std::move(options));
 }
 

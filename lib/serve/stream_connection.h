@@ -11,6 +11,7 @@
 
 #include "lib/base/asio.h"
 #include "lib/net/any_connection.h"
+#include "lib/net/buffer_sizes.h"
 #include "lib/net/reader.h"
 #include "lib/net/socket.h"
 #include "lib/net/writer.h"
@@ -29,7 +30,8 @@ class StreamConnection final : public AnyConnection {
 
   StreamConnection(std::shared_ptr<SocketCore> socket, Monitor monitor,
                    Streams streams, const BufferAgeLimit& buffer_age_limit,
-                   OnLoss on_loss = OnLoss::kClose);
+                   OnLoss on_loss = OnLoss::kClose,
+                   const BufferSizes& buffer_sizes = BufferSizes());
   // Takes over the id of the connection that it replaces, whatever that was.
   StreamConnection(int64_t id, std::shared_ptr<SocketCore> socket,
                    Monitor monitor, const BufferAgeLimit& buffer_age_limit,
@@ -70,7 +72,7 @@ class StreamConnection final : public AnyConnection {
 
  private:
   void MakeStreams(Monitor monitor, const BufferAgeLimit& buffer_age_limit,
-                   OnLoss on_loss);
+                   OnLoss on_loss, const BufferSizes& buffer_sizes);
 
   const std::shared_ptr<SocketCore> socket_;
   std::optional<Reader> reader_;

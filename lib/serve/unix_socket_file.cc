@@ -120,13 +120,20 @@ absl::StatusOr<UnixSocketFile::Bound> UnixSocketFile::Listen(
     const std::string& path, int mode, int backlog) {
   Descriptor fd = NewSocket();
   if (!fd.is_open()) return ErrnoError(errno, "socket", NameOf(path));
-  auto file = BindAndListen(fd.get(), path, mode, backlog);
-  if (DetailOf(file.status()).reason == Reason::kAddressInUse) {
-    if (auto s = RemoveDead(path); !s.ok()) return s;
-    file = BindAndListen(fd.get(), path, mode, backlog);
-  }
+  auto file = ListenOn(fd.get(), path, mode, backlog);
   if (!file.ok()) return file.status();
   return Bound{std::move(fd), *std::move(file)};
+}
+
+absl::StatusOr<UnixSocketFile> UnixSocketFile::ListenOn(int fd,
+                                                        const std::string& path,
+                                                        int mode, int backlog) {
+  auto file = BindAndListen(fd, path, mode, backlog);
+  if (DetailOf(file.status()).reason == Reason::kAddressInUse) {
+    if (auto s = RemoveDead(path); !s.ok()) return s;
+    file = BindAndListen(fd, path, mode, backlog);
+  }
+  return file;
 }
 
 absl::StatusOr<UnixSocketFile> UnixSocketFile::Of(const std::string& path) {

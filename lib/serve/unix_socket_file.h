@@ -31,6 +31,11 @@ class UnixSocketFile {
   static absl::StatusOr<Bound> Listen(const std::string& path, int mode,
                                       int backlog);
 
+  // Does the same with `fd`, a unix stream socket that is not bound.
+  static absl::StatusOr<UnixSocketFile> ListenOn(int fd,
+                                                 const std::string& path,
+                                                 int mode, int backlog);
+
   // Gives the socket's file at `path`, which somebody else has made;
   // NO_SUCH_PATH if there is none.
   static absl::StatusOr<UnixSocketFile> Of(const std::string& path);

@@ -22,8 +22,9 @@ HealthWatch::Status HealthService::StatusOf(const std::string& service) const {
   if (!service.empty() && services_.count(service) == 0) {
     return HealthCheckResponse::SERVICE_UNKNOWN;
   }
-  return serving_ ? HealthCheckResponse::SERVING
-                  : HealthCheckResponse::NOT_SERVING;
+  return serving_ && not_serving_.count(service) == 0
+             ? HealthCheckResponse::SERVING
+             : HealthCheckResponse::NOT_SERVING;
 }
 
 grpc::ServerUnaryReactor* HealthService::Check(
@@ -62,6 +63,19 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
 
 void HealthService::AnnounceShutdown() {
   serving_ = false;
+  TellAll();
+}
+
+void HealthService::SetServing(const std::string& service, bool serving) {
+  if (serving) {
+    not_serving_.erase(service);
+  } else {
+    not_serving_.insert(service);
+  }
+  TellAll();
+}
+
+void HealthService::TellAll() {
   for (HealthWatch* const watch : watches_) {
     watch->Tell(StatusOf(watch->service()));
   }

@@ -15,7 +15,8 @@
 namespace portreeve::server {
 
 // Knows the names of services and "", the daemon, which are all SERVING until
-// AnnounceShutdown(), and NOT_SERVING from then on.  Check() of another name is
+// AnnounceShutdown(), and NOT_SERVING from then on, or while SetServing() says
+// so.  Check() of another name is
 // NOT_FOUND, Watch() tells SERVICE_UNKNOWN and goes on.  A loop that hangs does
 // not answer, which is as it should be.
 //
@@ -36,16 +37,22 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
 
   void AnnounceShutdown();
 
+  // Makes a service, one of those that are known, NOT_SERVING by itself, or not
+  // any more.
+  void SetServing(const std::string& service, bool serving);
+
   // Ends the watches with OK and refuses later ones.  Determined when none is
   // left.  Idempotent.
   Deferred<> EndStreams() { return calls_.End(); }
 
  private:
   HealthWatch::Status StatusOf(const std::string& service) const;
+  void TellAll();
 
   Loop& loop_;
   const std::set<std::string> services_;
   bool serving_ = true;
+  std::set<std::string> not_serving_;
   std::set<HealthWatch*> watches_;
   OpenCalls calls_;
 };

@@ -8,6 +8,7 @@ namespace portreeve::server {
 namespace {
 
 constexpr std::string_view kConnections = "portreeve.v1.ConnectionService";
+constexpr std::string_view kDaemon = "portreeve.v1.DaemonService";
 constexpr std::string_view kEvents = "portreeve.v1.EventService";
 constexpr std::string_view kHandlers = "portreeve.v1.HandlerService";
 constexpr std::string_view kListeners = "portreeve.v1.ListenerService";
@@ -21,6 +22,7 @@ constexpr MethodAccess kTable[] = {
     {kConnections, "CloseConnection", v1::ROLE_OPERATOR, kChanges},
     {kConnections, "Attach", v1::ROLE_OPERATOR, kChanges},
     {kConnections, "Dial", v1::ROLE_OPERATOR, kChanges},
+    {kDaemon, "GetDaemon", v1::ROLE_VIEWER, kReads},
     {kEvents, "WatchEvents", v1::ROLE_VIEWER, kReads},
     {kHandlers, "Handle", v1::ROLE_OPERATOR, kChanges},
     {kListeners, "CreateListener", v1::ROLE_OPERATOR, kChanges},

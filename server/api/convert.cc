@@ -131,6 +131,21 @@ v1::CloseCause ToProto(CloseCause cause) {
   return v1::CLOSE_CAUSE_UNSPECIFIED;
 }
 
+std::optional<CloseCause> FromProto(v1::CloseCause cause) {
+  switch (cause) {
+    case v1::CLOSE_CAUSE_CALLED:
+      return CloseCause::kCalled;
+    case v1::CLOSE_CAUSE_HANDLER_ERROR:
+      return CloseCause::kHandlerError;
+    case v1::CLOSE_CAUSE_ACCEPT_FAILED:
+      return CloseCause::kAcceptFailed;
+    case v1::CLOSE_CAUSE_SHUTDOWN:
+      return CloseCause::kShutdown;
+    default:
+      return std::nullopt;
+  }
+}
+
 v1::HandlerVerdict ToProto(HandlerErrorOutcome outcome) {
   return outcome == HandlerErrorOutcome::kRaised ? v1::HANDLER_VERDICT_RAISE
                                                  : v1::HANDLER_VERDICT_RETURN;

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/duration.pb.h>
 
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -47,6 +48,8 @@ absl::StatusOr<Duration> FromProto(const google::protobuf::Duration& duration,
 // know.
 absl::StatusOr<ExistingConnections> FromProto(v1::ExistingConnections existing);
 absl::StatusOr<ExistingConnections> FromProto(v1::CloseMode mode);
+// Gives nullopt for a value that this version does not know.
+std::optional<CloseCause> FromProto(v1::CloseCause cause);
 // Gives `wait_for`, or the default in place of UNSPECIFIED.
 absl::StatusOr<v1::WaitFor> CheckWaitFor(v1::WaitFor wait_for);
 

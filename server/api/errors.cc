@@ -37,6 +37,11 @@ absl::Status NotFound(absl::string_view name) {
                      absl::StrCat(name, ": no such resource"));
 }
 
+absl::Status ListenerClosed(absl::string_view name) {
+  return ServerError(absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
+                     absl::StrCat(name, " is closed"));
+}
+
 absl::Status NotRemote(absl::string_view name, absl::string_view what) {
   return ServerError(absl::StatusCode::kFailedPrecondition, "NOT_REMOTE",
                      absl::StrCat(name, " ", what));

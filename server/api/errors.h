@@ -18,6 +18,9 @@ absl::Status ServerError(absl::StatusCode code, absl::string_view reason,
 // Makes NOT_FOUND / NOT_FOUND about the resource `name`.
 absl::Status NotFound(absl::string_view name);
 
+// Makes FAILED_PRECONDITION / LISTENER_CLOSED about the listener `name`.
+absl::Status ListenerClosed(absl::string_view name);
+
 // Makes FAILED_PRECONDITION / NOT_REMOTE with the message "NAME WHAT".
 absl::Status NotRemote(absl::string_view name, absl::string_view what);
 

@@ -1,24 +1,62 @@
 #include "server/api/json_line.h"
 
-#include <nlohmann/json.hpp>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
 
 #include "server/api/utf8.h"
 #include "server/api/visible_text.h"
 
 namespace portreeve::server {
+namespace {
+
+// RapidJSON's own allocator is malloc(3), and nobody looks at what that gives.
+class ThrowingAllocator {
+ public:
+  void* Malloc(size_t size) {
+    return size == 0 ? nullptr : ::operator new(size);
+  }
+  void* Realloc(void* old, size_t old_size, size_t size) {
+    void* const place = Malloc(size);
+    if (place != nullptr && old != nullptr) {
+      std::memcpy(place, old, std::min(old_size, size));
+    }
+    Free(old);
+    return place;
+  }
+  static void Free(void* place) { ::operator delete(place); }
+};
+
+using Buffer =
+    rapidjson::GenericStringBuffer<rapidjson::UTF8<>, ThrowingAllocator>;
+using Writer = rapidjson::Writer<Buffer, rapidjson::UTF8<>, rapidjson::UTF8<>,
+                                 ThrowingAllocator>;
+
+void WriteText(absl::string_view text, Writer& writer) {
+  writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+}
+
+}  // namespace
 
 std::string JsonLine(const std::vector<JsonField>& fields) {
-  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  Buffer line;
+  Writer writer(line);
+  writer.StartObject();
   for (const JsonField& field : fields) {
-    auto& value = object[std::string(field.key)];
+    WriteText(field.key, writer);
     if (const auto* number = std::get_if<int64_t>(&field.value)) {
-      value = *number;
+      writer.Int64(*number);
     } else {
-      value = EscapeNonUtf8(std::get<absl::string_view>(field.value));
+      WriteText(EscapeNonUtf8(std::get<absl::string_view>(field.value)),
+                writer);
     }
   }
+  writer.EndObject();
   // What is left to escape stands in texts only, where JSON takes the escape.
-  return EscapeInvisible(object.dump());
+  return EscapeInvisible({line.GetString(), line.GetSize()});
 }
 
 }  // namespace portreeve::server

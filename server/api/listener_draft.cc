@@ -2,7 +2,9 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <openssl/sha.h>
 
+#include <array>
 #include <utility>
 
 #include "lib/base/status.h"
@@ -13,8 +15,8 @@
 namespace portreeve::server {
 namespace {
 
-// Gives a text that is equal for equal requests only: maps are sorted, and
-// fields that this version does not know, which have no effect, are left out.
+// Gives what is equal for equal requests only: maps are sorted, and fields that
+// this version does not know, which have no effect, are left out.
 std::string FingerprintOf(v1::CreateListenerRequest request) {
   request.clear_request_id();
   request.clear_validate_only();
@@ -25,7 +27,10 @@ std::string FingerprintOf(v1::CreateListenerRequest request) {
   out.SetSerializationDeterministic(true);
   request.SerializeToCodedStream(&out);
   out.Trim();
-  return bytes;
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+         digest.data());
+  return std::string(digest.begin(), digest.end());
 }
 
 }  // namespace

@@ -15,10 +15,12 @@ struct ListenerDraft {
   SharedSpec spec;          // Never null.
   std::string caller;       // Caller::identity of server/access/gate.h.
   std::string request_id;   // That caller's; empty: none.
-  // What a request with the same request_id has to have in common with this
-  // one: everything but that id and validate_only.  Empty without one.
+  // The SHA-256 of what a request with the same request_id has to have in
+  // common with this one: everything but that id and validate_only.  Empty
+  // without one.
   std::string fingerprint;
   bool validate_only = false;
+  v1::ListenerSource source = v1::LISTENER_SOURCE_CLIENT;
 };
 
 // Checks all that can be checked without looking at what there is.

@@ -30,6 +30,10 @@ google::protobuf::Timestamp TimestampOf(int64_t unix_nanos) {
   return timestamp;
 }
 
+int64_t UnixNanosOf(const google::protobuf::Timestamp& time) {
+  return time.seconds() * kNanosPerSecond + time.nanos();
+}
+
 void WriteTimestamp(int field, int64_t unix_nanos, BackwardWriter& writer) {
   using Message = google::protobuf::Timestamp;
   const size_t end = writer.size();

@@ -14,6 +14,7 @@ namespace portreeve::server {
 int64_t UnixNanosNow();
 
 google::protobuf::Timestamp TimestampOf(int64_t unix_nanos);
+int64_t UnixNanosOf(const google::protobuf::Timestamp& time);
 
 inline google::protobuf::Timestamp TimestampNow() {
   return TimestampOf(UnixNanosNow());

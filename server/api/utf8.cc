@@ -8,6 +8,13 @@
 namespace portreeve::server {
 namespace {
 
+// Nearly every text is.  It looks at all of them, which is done by the dozen.
+bool IsAscii(absl::string_view text) {
+  char bits = 0;
+  for (const char c : text) bits = static_cast<char>(bits | c);
+  return (bits & 0x80) == 0;
+}
+
 bool IsContinuation(char c) { return (c & 0xc0) == 0x80; }
 
 // Gives how long the character is that begins with `lead`; 0 if none does.
@@ -40,6 +47,7 @@ size_t CharacterAt(absl::string_view text) {
 }  // namespace
 
 std::string EscapeNonUtf8(absl::string_view text) {
+  if (IsAscii(text)) return std::string(text);
   std::string result;
   size_t at = 0;  // All of `text` before this is UTF-8.
   while (at < text.size()) {

@@ -29,6 +29,14 @@ constexpr Range kInvisible[] = {
     {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
 };
 
+// Whether it is of printable ASCII only, as nearly every text is.  It looks at
+// all characters, which is done by the dozen.
+bool IsPlain(absl::string_view text) {
+  bool plain = true;
+  for (const char c : text) plain &= c >= 0x20 && c < 0x7f;
+  return plain;
+}
+
 bool IsInvisible(uint32_t code) {
   const auto* range = std::lower_bound(
       std::begin(kInvisible), std::end(kInvisible), code,
@@ -58,10 +66,7 @@ void AppendEscape(std::string& out, uint32_t code) {
 }  // namespace
 
 std::string EscapeInvisible(absl::string_view text) {
-  // Nearly every text is of such characters only, and each line of the audit
-  // comes through here.
-  const auto shows = [](char c) { return c >= 0x20 && c < 0x7f; };
-  if (std::all_of(text.begin(), text.end(), shows)) return std::string(text);
+  if (IsPlain(text)) return std::string(text);
   std::string result;
   result.reserve(text.size());
   while (!text.empty()) {

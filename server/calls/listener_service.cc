@@ -57,18 +57,23 @@ ServerUnaryReactor* ListenerService::CreateListener(
     return Refuse(context, *caller, NameAskedFor(*request), draft.status());
   }
   draft->caller = caller->identity;
-  auto work = [this, caller = *caller, draft = *std::move(draft), request,
-               response]() mutable {
-    const absl::Status status =
-        Put(registry_.Create(std::move(draft)), response);
-    if (!request->validate_only()) {
-      gate_.Audit(caller,
-                  status.ok() ? response->name() : NameAskedFor(*request),
-                  status);
-    }
-    return status;
+  auto begin = [this, caller = *caller, draft = *std::move(draft), request,
+                response](const SharedAnswer& answer) mutable {
+    auto then = [this, caller, request, response,
+                 answer](absl::StatusOr<v1::Listener> listener) {
+      answer->GiveBy([&] {
+        const absl::Status status = Put(std::move(listener), response);
+        if (!request->validate_only()) {
+          gate_.Audit(caller,
+                      status.ok() ? response->name() : NameAskedFor(*request),
+                      status);
+        }
+        return status;
+      });
+    };
+    registry_.Create(std::move(draft), std::move(then));
   };
-  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
+  return AnswerLater(loop_.context(), context, response, std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::GetListener(
@@ -110,14 +115,21 @@ ServerUnaryReactor* ListenerService::UpdateListener(
   if (auto s = CheckUpdateMask(request->update_mask()); !s.ok()) {
     return refuse(s);
   }
-  auto work = [this, caller = *caller, id = *std::move(id), request, response] {
-    const absl::Status status = Put(registry_.Update(id, *request), response);
-    if (!request->validate_only()) {
-      gate_.Audit(caller, request->listener().name(), status);
-    }
-    return status;
+  auto begin = [this, caller = *caller, id = *std::move(id), request,
+                response](const SharedAnswer& answer) {
+    auto then = [this, caller, request, response,
+                 answer](absl::StatusOr<v1::Listener> listener) {
+      answer->GiveBy([&] {
+        const absl::Status status = Put(std::move(listener), response);
+        if (!request->validate_only()) {
+          gate_.Audit(caller, request->listener().name(), status);
+        }
+        return status;
+      });
+    };
+    registry_.Update(id, *request, std::move(then));
   };
-  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
+  return AnswerLater(loop_.context(), context, response, std::move(begin));
 }
 
 ServerUnaryReactor* ListenerService::CloseListener(
@@ -181,12 +193,18 @@ ServerUnaryReactor* ListenerService::DeleteListener(
   if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
   if (!id.ok()) return Refuse(context, *caller, request->name(), id.status());
-  auto work = [this, caller = *caller, id = *std::move(id)] {
-    const absl::Status status = registry_.Delete(id);
-    gate_.Audit(caller, ListenerName(id), status);
-    return status;
+  auto begin = [this, caller = *caller,
+                id = *std::move(id)](const SharedAnswer& answer) {
+    auto then = [this, caller, id,
+                 answer](const absl::StatusOr<google::protobuf::Empty>& done) {
+      answer->GiveBy([&] {
+        gate_.Audit(caller, ListenerName(id), done.status());
+        return done.status();
+      });
+    };
+    registry_.Delete(id, std::move(then));
   };
-  return AnswerOnLoop(loop_.context(), context, response, std::move(work));
+  return AnswerLater(loop_.context(), context, response, std::move(begin));
 }
 
 }  // namespace portreeve::server

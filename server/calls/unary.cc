@@ -76,6 +76,10 @@ void LoopReactor::OnDone() {
   answers.Give();
 }
 
+PendingAnswer::~PendingAnswer() {
+  GiveBy([] { return absl::InternalError("the call was not answered"); });
+}
+
 WaitReactor::WaitReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
                          const google::protobuf::MessageLite& response)
@@ -119,8 +123,8 @@ void WaitReactor::Await(Wait wait) {
     }
     absl::Status status;
     try {
-      respond();
-      status = self->unread_.Count();
+      status = respond();
+      if (status.ok()) status = self->unread_.Count();
     } catch (...) {
       status = AnswerToException();
     }

@@ -111,8 +111,60 @@ grpc::ServerUnaryReactor* AnswerOnLoop(
   return reactor;
 }
 
-// Does the same for a page of a list, which is large: it is not even made for a
-// client that leaves too much unread by then.
+// The answer to an RPC that a step of the loop begins and a later one may
+// answer.  A call without an answer would wait for ever, and so the last that
+// lets go of one which was not given answers, too.
+// Threads: the loop's.
+class PendingAnswer {
+ public:
+  explicit PendingAnswer(LoopReactor& reactor) : reactor_(&reactor) {}
+  PendingAnswer(const PendingAnswer&) = delete;
+  PendingAnswer& operator=(const PendingAnswer&) = delete;
+  ~PendingAnswer();
+
+  // Answers with what `work`, an absl::Status(), gives or throws.  `work` may
+  // use the request and the response.  After the first time it does nothing.
+  template <typename Work>
+  void GiveBy(Work work) {
+    if (reactor_ == nullptr) return;
+    absl::Status status;
+    try {
+      status = work();
+    } catch (...) {
+      status = AnswerToException();
+    }
+    std::exchange(reactor_, nullptr)->Answer(std::move(status));
+  }
+
+ private:
+  LoopReactor* reactor_;  // Null: it was given.
+};
+using SharedAnswer = std::shared_ptr<PendingAnswer>;
+
+// Runs `begin`, a void(SharedAnswer), on the loop.  It gives the answer, or
+// sees to it that it is given; what it throws is an answer, too.
+template <typename Begin>
+grpc::ServerUnaryReactor* AnswerLater(
+    asio::io_context& loop, const grpc::CallbackServerContext* context,
+    const google::protobuf::MessageLite* response, Begin begin) {
+  auto* reactor =
+      new LoopReactor(loop, *context, *response);  // Until OnDone().
+  asio::post(loop, [reactor, begin = std::move(begin)]() mutable {
+    SharedAnswer answer;
+    try {
+      answer = std::make_shared<PendingAnswer>(*reactor);
+      begin(answer);
+    } catch (...) {
+      const auto give = [] { return AnswerToException(); };
+      if (answer == nullptr) return reactor->Answer(give());
+      answer->GiveBy(give);
+    }
+  });
+  return reactor;
+}
+
+// Does the same as AnswerOnLoop() for a page of a list, which is large: it is
+// not even made for a client that leaves too much unread by then.
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerPageOnLoop(
     asio::io_context& loop, const grpc::CallbackServerContext* context,
@@ -134,7 +186,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
  public:
   struct Wait {
     Deferred<> until;
-    std::function<void()> respond;  // Fills the response.
+    std::function<absl::Status()> respond;  // Fills the response.
   };
   // Called once, on the loop, also for a call that was cancelled.  An error is
   // the answer, and so is what it or `respond` throws.
@@ -181,7 +233,7 @@ grpc::ServerUnaryReactor* AnswerWhen(
     absl::StatusOr<Awaited<Message>> awaited = begin();
     if (!awaited.ok()) return awaited.status();
     auto respond = [place, describe = std::move(awaited->describe)] {
-      *place = describe();
+      return Put(describe(), place);
     };
     return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
   };

@@ -1,6 +1,7 @@
 #include "server/daemon/daemon.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -25,7 +26,10 @@
 #include "server/about/reflection_service.h"
 #include "server/access/gate.h"
 #include "server/api/listener_draft.h"
+#include "server/api/timestamp.h"
+#include "server/api/utf8.h"
 #include "server/calls/connection_service.h"
+#include "server/calls/daemon_service.h"
 #include "server/calls/handler_service.h"
 #include "server/calls/listener_service.h"
 #include "server/control/control_acceptor.h"
@@ -53,10 +57,14 @@ DescriptorShares SharesOf(const Flags& flags) {
 // Gives the names of the services that do what the daemon is for.
 std::vector<std::string> ServiceNames() {
   return {v1::ConnectionService::service_full_name(),
+          v1::DaemonService::service_full_name(),
           v1::EventService::service_full_name(),
           v1::HandlerService::service_full_name(),
           v1::ListenerService::service_full_name()};
 }
+
+// The name by which health tells whether the state can be written.
+constexpr char kStateService[] = "portreeve.state";
 
 std::vector<std::string> WithHealth(std::vector<std::string> services) {
   services.push_back(grpc::health::v1::Health::service_full_name());
@@ -120,7 +128,7 @@ absl::StatusOr<OwnAddresses> OwnAddressesOf(
 struct Daemon::State {
   State(Loop& loop, int num_loops, const DescriptorShares& shares,
         const LivePolicy& policy, Gate::Certificates certificates,
-        AuditLog& audit)
+        AuditLog& audit, bool has_state)
       : loops(loop, num_loops),
         budget(shares.connections),
         registry(loop.executor(), loops.lanes(), events, budget, policy,
@@ -130,16 +138,49 @@ struct Daemon::State {
         gate(policy, certificates, &audit),
         listener_service(loop, registry, gate),
         connection_service(loop, registry, gate),
+        daemon_service(loop, gate, [this] { return Describe(); }),
         handler_service(loop, registry, gate),
         event_service(loop, events, registry, gate),
-        health_service(loop, NamesOfHealth()),
+        health_service(loop, NamesOfHealth(has_state)),
         reflection_service(loop, WithHealth(ServiceNames()),
                            // What errors are made of.
                            {"google.rpc.Status", "google.rpc.ErrorInfo"}) {}
 
-  static std::set<std::string> NamesOfHealth() {
-    const auto names = WithHealth(ServiceNames());
-    return {names.begin(), names.end()};
+  static std::set<std::string> NamesOfHealth(bool has_state) {
+    const auto list = WithHealth(ServiceNames());
+    std::set<std::string> names(list.begin(), list.end());
+    if (has_state) names.insert(kStateService);
+    return names;
+  }
+
+  v1::Daemon Describe() const {
+    v1::Daemon daemon;
+    daemon.set_daemon_id(daemon_id);
+    daemon.set_instance_id(events.instance_id());
+    daemon.set_pid(getpid());
+    daemon.set_version(kVersionNumber);
+    *daemon.mutable_start_time() = start_time;
+    daemon.set_listeners_failed(registry.num_failed());
+    if (!registry.has_state()) return daemon;
+    const StoreStatus& status = registry.state_status();
+    v1::Daemon::Store& store = *daemon.mutable_store();
+    store.set_directory(status.directory);
+    store.set_healthy(status.healthy);
+    store.set_message(ErrorText(status.message));
+    store.set_bytes(status.bytes);
+    store.set_records(status.listeners + status.requests);
+    if (status.last_commit_time != 0) {
+      *store.mutable_last_commit_time() = TimestampOf(status.last_commit_time);
+    }
+    return daemon;
+  }
+
+  // Takes up what an earlier life of the daemon has left.
+  absl::Status BeginStart(OpenedState opened) {
+    daemon_id = opened.contents.daemon_id;
+    return registry.BeginStart(std::move(opened), [this](bool healthy) {
+      health_service.SetServing(kStateService, healthy);
+    });
   }
 
   // Gives the bytes that are kept for listeners, connections and their history,
@@ -172,13 +213,10 @@ struct Daemon::State {
   }
 
   std::vector<grpc::Service*> services() {
-    return {&listener_service,
-            &connection_service,
-            &handler_service,
-            &event_service,
-            &health_service,
-            reflection_service.v1(),
-            reflection_service.v1alpha()};
+    return {&listener_service,       &connection_service,
+            &daemon_service,         &handler_service,
+            &event_service,          &health_service,
+            reflection_service.v1(), reflection_service.v1alpha()};
   }
 
   // Loop thread only.
@@ -189,10 +227,13 @@ struct Daemon::State {
   Ivar<> first_signal;
   Ivar<> second_signal;
   bool streams_ended = false;
+  std::string daemon_id;  // "" without a state.
+  const google::protobuf::Timestamp start_time = TimestampNow();
 
   Gate gate;
   ListenerService listener_service;
   ConnectionService connection_service;
+  DaemonService daemon_service;
   HandlerService handler_service;
   EventService event_service;
   HealthService health_service;
@@ -209,7 +250,8 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
     state_ = std::make_unique<State>(loop_, flags.loops, shares, policy_,
-                                     CertificatesOf(flags), audit_);
+                                     CertificatesOf(flags), audit_,
+                                     !flags.state.empty());
   };
   loop_.Run(make).get();
 }
@@ -218,12 +260,20 @@ Daemon::~Daemon() { End(Duration::zero()); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
                                                       const Process& process) {
-  const auto policy = PolicyOf(flags);
-  if (!policy.ok()) return policy.status();
+  const auto read = PolicyOf(flags);
+  if (!read.ok()) return read.status();
   const DescriptorShares shares = SharesOf(flags);
-  std::unique_ptr<Daemon> daemon(new Daemon(flags, shares, *policy, process));
+  std::unique_ptr<Daemon> daemon(new Daemon(flags, shares, *read, process));
   State& state = *daemon->state_;
   std::FILE* const out = process.out;
+  std::optional<OpenedState> opened;
+  if (!flags.state.empty()) {
+    auto state_of_before = OpenState(flags.state, kVersionNumber);
+    if (!state_of_before.ok())
+      return WithFlag("state", state_of_before.status());
+    opened.emplace(*std::move(state_of_before));
+  }
+  std::vector<std::string> lines;
   ControlPlane::Options options;
   options.addresses = flags.control;
   options.tls = flags.tls;
@@ -232,44 +282,90 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   options.max_memory = flags.max_control_memory;
   options.accounted = [&state] { return state.AccountedMemory(); };
   options.on_bound =
-      [&policy = daemon->policy_](const std::vector<AnyAddress>& addresses) {
-        auto own = OwnAddressesOf(addresses);
-        if (own.ok()) policy.SetOwnAddresses(*std::move(own));
-        return own.status();
-      };
+      [&](const std::vector<AnyAddress>& addresses) -> absl::Status {
+    LivePolicy& policy = daemon->policy_;
+    auto own = OwnAddressesOf(addresses);
+    if (!own.ok()) return own.status();
+    policy.SetOwnAddresses(*std::move(own));
+    auto opened_lines = daemon->OpenListeners(flags, std::move(opened));
+    if (!opened_lines.ok()) return opened_lines.status();
+    lines = *std::move(opened_lines);
+    return absl::OkStatus();
+  };
   auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
   for (const AnyAddress& address : state.plane->addresses()) {
     PrintLine(out, "control " + ToString(address));
   }
-  for (const Flags::Listen& listen : flags.listen) {
-    if (auto s = daemon->Listen(listen, out); !s.ok()) return s;
-  }
+  for (const std::string& line : lines) PrintLine(out, line);
   LogStarted(flags, state.plane->addresses());
-  WarnOfWhatIsOpen(flags, *policy);
+  WarnOfWhatIsOpen(flags, *read);
   PrintLine(out, "ready");
   return daemon;
 }
 
-absl::StatusOr<v1::Listener> Daemon::Create(
-    const v1::CreateListenerRequest& request) {
-  const auto draft = CheckCreate(request);
-  if (!draft.ok()) return draft.status();
-  const auto create = [&] { return state_->registry.Create(*draft); };
-  return loop_.Run(create).get();
+absl::StatusOr<std::vector<std::string>> Daemon::OpenListeners(
+    const Flags& flags, std::optional<OpenedState> opened) {
+  // One step, so that no client sees the half of it.
+  const auto open = [&] { return OpenListenersOnLoop(flags, opened); };
+  return loop_.Run(open).get();
 }
 
-absl::Status Daemon::Listen(const Flags::Listen& listen, std::FILE* out) {
-  const auto listener = Create(listen.request);
+absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
+    const Flags& flags, std::optional<OpenedState>& opened) {
+  Registry& registry = state_->registry;
+  v1::Event event;
+  v1::Event::DaemonStarted& started = *event.mutable_daemon_started();
+  if (opened) {
+    started.set_previous_version(opened->contents.written_by);
+    started.set_clean(opened->contents.clean);
+    if (auto s = state_->BeginStart(*std::move(opened)); !s.ok()) {
+      return WithFlag("state", s);
+    }
+  }
+  const int wanted = registry.num_wanted();
+  std::vector<std::string> lines;
+  for (const Flags::Listen& listen : flags.listen) {
+    auto line = Listen(listen);
+    if (!line.ok()) return line.status();
+    lines.push_back(*std::move(line));
+  }
+  if (!registry.has_state()) return lines;
+  registry.OpenKept();
+  const int failed = registry.num_failed();
+  if (flags.require_listeners && failed > 0) {
+    return WithFlag("--require-listeners", registry.FirstFailure());
+  }
+  started.set_restored(wanted - failed);
+  started.set_failed(failed);
+  *started.mutable_daemon() = state_->Describe();
+  state_->events.Append(std::move(event), "");
+  registry.FinishStart();
+  lines.push_back(absl::StrCat("state ", flags.state, ": ",
+                               CountText(wanted, "listener"), ", ", failed,
+                               " failed"));
+  return lines;
+}
+
+absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
+  auto draft = CheckCreate(listen.request);
+  absl::StatusOr<v1::Listener> listener = draft.status();
+  if (draft.ok()) {
+    draft->source = v1::LISTENER_SOURCE_FLAG;
+    // What is not kept is answered at once.
+    state_->registry.Create(*std::move(draft),
+                            [&listener](absl::StatusOr<v1::Listener> created) {
+                              listener = std::move(created);
+                            });
+  }
   if (!listener.ok()) {
     return absl::Status(listener.status().code(),
                         absl::StrCat("--listen \"", listen.text,
                                      "\": ", listener.status().message()));
   }
-  PrintLine(out, absl::StrCat("listener ", listener->name(), " ",
-                              ToText(listener->status().listening_on())));
-  return absl::OkStatus();
+  return absl::StrCat("listener ", listener->name(), " ",
+                      ToText(listener->status().listening_on()));
 }
 
 absl::Status Daemon::ReloadPolicy() {
@@ -280,9 +376,10 @@ absl::Status Daemon::ReloadPolicy() {
 void Daemon::OnHangup() {
   Log(LogLevel::kInfo,
       "SIGHUP: the audit log is opened anew, and the policy is read again, if "
-      "there are files of them");
+      "there are files of them; listeners that have failed are tried again");
   process_.log.Reopen();
   (void)ReloadPolicy();  // It logs what is wrong.
+  loop_.Post([this] { state_->registry.RetryFailed(); });
 }
 
 void Daemon::OnSignal(int number) {

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,6 +23,7 @@
 #include "server/daemon/flags.h"
 #include "server/daemon/log_writer.h"
 #include "server/daemon/signals.h"
+#include "server/state/state_store.h"
 
 namespace portreeve::server {
 
@@ -73,8 +76,13 @@ class Daemon {
   Daemon(const Flags& flags, const DescriptorShares& shares,
          const Policy& policy, const Process& process);
 
-  absl::StatusOr<v1::Listener> Create(const v1::CreateListenerRequest& request);
-  absl::Status Listen(const Flags::Listen& listen, std::FILE* out);
+  // Opens the listeners of the state and of the flags.  Gives the lines to
+  // print about them.
+  absl::StatusOr<std::vector<std::string>> OpenListeners(
+      const Flags& flags, std::optional<OpenedState> opened);
+  absl::StatusOr<std::vector<std::string>> OpenListenersOnLoop(
+      const Flags& flags, std::optional<OpenedState>& opened);
+  absl::StatusOr<std::string> Listen(const Flags::Listen& listen);
   // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();
   void OnSignal(int number);

@@ -36,6 +36,8 @@ struct RawFlags {
   std::optional<std::string> tls_client_ca;
   std::optional<std::string> policy;
   std::optional<std::string> audit;
+  std::optional<std::string> state;
+  bool require_listeners = false;
   std::string log_format = "text";
   std::string log_level = "info";
   bool insecure = false;
@@ -81,6 +83,17 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
                "any authentication: who reaches it commands this daemon");
 }
 
+void DeclareState(CLI::App& app, RawFlags& raw) {
+  app.add_option("--state", raw.state,
+                 "Keep the listeners of clients in this directory, which is "
+                 "made if its parent is there: a start opens them again, after "
+                 "a crash, too. Default: nothing is kept")
+      ->type_name("DIR");
+  app.add_flag("--require-listeners", raw.require_listeners,
+               "With --state: exit where one of them cannot be opened. "
+               "Default: it is FAILED, and is tried again");
+}
+
 void Declare(CLI::App& app, RawFlags& raw) {
   app.add_option("--control", raw.control,
                  "Where gRPC clients connect, repeatable: tcp:HOST:PORT or "
@@ -106,6 +119,7 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "Default: the number of CPUs that the daemon may use")
       ->type_name("N");
   DeclareAccess(app, raw);
+  DeclareState(app, raw);
   app.add_option("--max-control-connections", raw.max_control_connections,
                  "How many gRPC clients may be connected at a time, 1 to "
                  "100000; more wait. At most a sixteenth of the descriptors "
@@ -250,10 +264,12 @@ absl::Status SetControlLimits(const RawFlags& raw, Flags& flags) {
 // Gives "" if the flag was not given.
 absl::StatusOr<std::string> FileOf(const char* flag,
                                    const std::optional<std::string>& file,
-                                   const std::string& directory) {
+                                   const std::string& directory,
+                                   absl::string_view what = "a file") {
   if (!file) return "";
   if (file->empty()) {
-    return Wrong(flag, *file, absl::InvalidArgumentError("expected a file"));
+    return Wrong(flag, *file,
+                 absl::InvalidArgumentError(absl::StrCat("expected ", what)));
   }
   return file->front() == '/' ? *file : absl::StrCat(directory, "/", *file);
 }
@@ -294,6 +310,14 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   auto audit = FileOf("--audit", raw.audit, directory);
   if (!audit.ok()) return audit.status();
   flags.audit = *std::move(audit);
+  auto state = FileOf("--state", raw.state, directory, "a directory");
+  if (!state.ok()) return state.status();
+  flags.state = *std::move(state);
+  flags.require_listeners = raw.require_listeners;
+  if (flags.require_listeners && flags.state.empty()) {
+    return absl::InvalidArgumentError(
+        "--require-listeners: there is nothing to require without --state");
+  }
   if (auto s = SetLog(raw, flags); !s.ok()) return s;
   auto control = ControlOf(raw, directory);
   if (!control.ok()) return control.status();

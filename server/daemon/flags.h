@@ -19,6 +19,7 @@
 
 namespace portreeve::server {
 
+inline constexpr char kVersionNumber[] = "0.1.0";
 inline constexpr char kVersion[] = "portreeved 0.1.0";
 
 struct Flags {
@@ -32,6 +33,11 @@ struct Flags {
   // Absolute paths; "" if not given.
   std::string policy;
   std::string audit;
+
+  // The directory of the state, an absolute path; "" where nothing is kept.
+  std::string state;
+  // A listener of the state that cannot be opened is a failed start.
+  bool require_listeners = false;
 
   // How the log is written, and its lines of which levels.
   LogFormat log_format = LogFormat::kText;

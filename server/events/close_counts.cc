@@ -23,7 +23,27 @@ void WriteEntry(int field, absl::string_view key, int64_t count,
 
 }  // namespace
 
+void CloseCounts::Restore(
+    const google::protobuf::Map<std::string, int64_t>& counts) {
+  *this = CloseCounts();
+  const std::string prefix =
+      absl::StrCat(NameOf(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE), "/");
+  for (size_t i = 0; i < failures_.size(); ++i) {
+    const auto found = counts.find(
+        absl::StrCat(prefix, FailureReasonName(static_cast<Reason>(i))));
+    if (found != counts.end()) failures_[i] = found->second;
+  }
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    const auto found =
+        counts.find(std::string(NameOf(static_cast<v1::CloseReason>(i))));
+    if (found == counts.end()) continue;
+    counts_[i] = found->second;
+    any_ = true;
+  }
+}
+
 void CloseCounts::Write(int field, BackwardWriter& writer) const {
+  if (!any_) return;
   for (size_t i = 0; i < failures_.size(); ++i) {
     if (failures_[i] == 0) continue;
     WriteEntry(field,

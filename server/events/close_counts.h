@@ -3,9 +3,12 @@
 #ifndef PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
 #define PORTREEVE_SERVER_EVENTS_CLOSE_COUNTS_H_
 
+#include <google/protobuf/map.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "lib/base/status.h"
 #include "portreeve/v1/connection.pb.h"
@@ -18,7 +21,10 @@ namespace portreeve::server {
 class CloseCounts {
  public:
   // Counts a connection.
-  void Count(v1::CloseReason reason) { ++counts_[static_cast<size_t>(reason)]; }
+  void Count(v1::CloseReason reason) {
+    ++counts_[static_cast<size_t>(reason)];
+    any_ = true;
+  }
   // Counts one that had no upstream, with UPSTREAM_UNREACHABLE and for
   // `failure`, the reason of its ConnectionFailure.
   void CountFailure(Reason failure) {
@@ -26,10 +32,15 @@ class CloseCounts {
     ++failures_[static_cast<size_t>(failure)];
   }
 
+  // Takes the counts that Write() has written, in place of all that were
+  // counted; those of reasons that this version does not know are left out.
+  void Restore(const google::protobuf::Map<std::string, int64_t>& counts);
+
   // Writes the counts that are not 0 as the entries of the map `field`.
   void Write(int field, BackwardWriter& writer) const;
 
  private:
+  bool any_ = false;  // Each event of a listener writes this.
   std::array<int64_t, v1::CloseReason_ARRAYSIZE> counts_{};
   std::array<int64_t, static_cast<size_t>(Reason::kOther) + 1> failures_{};
 };

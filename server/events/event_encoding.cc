@@ -13,8 +13,10 @@ constexpr int kEventsField = v1::WatchEventsResponse::kEventsFieldNumber;
 constexpr uint32_t kEventsTag = kEventsField << 3 | 2;
 
 // The kinds of Event and EventKind are in the same order (event.proto).
-static_assert(v1::Event::kGap - v1::Event::kListenerCreated ==
-              v1::EVENT_KIND_GAP - v1::EVENT_KIND_LISTENER_CREATED);
+static_assert(v1::Event::kProgress - v1::Event::kListenerCreated ==
+              v1::EVENT_KIND_PROGRESS - v1::EVENT_KIND_LISTENER_CREATED);
+static_assert(v1::Event::kListenerFailed - v1::Event::kListenerCreated ==
+              v1::EVENT_KIND_LISTENER_FAILED - v1::EVENT_KIND_LISTENER_CREATED);
 constexpr int kFieldOverKind =
     int{v1::Event::kListenerCreated} - int{v1::EVENT_KIND_LISTENER_CREATED};
 
@@ -26,7 +28,7 @@ static_assert(v1::Event::ConnectionDropped::kConnectionFieldNumber ==
 static_assert(v1::Event::ConnectionClosed::kConnectionFieldNumber ==
               kConnectionField);
 
-// The messages of the six kinds are alike, too.
+// The messages of the eight kinds are alike, too.
 constexpr int kListenerField = v1::Event::ListenerCreated::kListenerFieldNumber;
 static_assert(v1::Event::ListenerUpdated::kListenerFieldNumber ==
               kListenerField);
@@ -37,6 +39,10 @@ static_assert(v1::Event::ListenerCloseFinished::kListenerFieldNumber ==
 static_assert(v1::Event::ListenerHandlersDetermined::kListenerFieldNumber ==
               kListenerField);
 static_assert(v1::Event::ListenerDeleted::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerRestored::kListenerFieldNumber ==
+              kListenerField);
+static_assert(v1::Event::ListenerFailed::kListenerFieldNumber ==
               kListenerField);
 
 // Puts what `writer` has, a field of the kind's message, into its event.

@@ -30,8 +30,8 @@ void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
                           absl::string_view listener_name,
                           absl::string_view packed, BackwardWriter& writer);
 
-// Writes an event of a listener, listener_created to listener_deleted,
-// likewise.
+// Writes an event of a listener, whose message has the listener and nothing
+// else, likewise.
 void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
                         const ListenerRecord& record, BackwardWriter& writer);
 

@@ -44,8 +44,8 @@ class EventLog {
   // for dialled connections.
   void Append(v1::Event event, const std::string& listener_name);
 
-  // Does the same for an event of a listener, listener_created to
-  // listener_deleted, which is as `record` says.
+  // Does the same for an event of a listener whose message has the listener and
+  // nothing else (listener_created, listener_restored): it is as `record` says.
   void AppendListener(v1::EventKind kind, const ListenerRecord& record,
                       const SharedName& listener);
 

@@ -8,6 +8,13 @@ namespace {
 
 void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
   using Message = v1::ListenerStatus;
+  writer.Int(Message::kSourceFieldNumber, record.source);
+  if (record.opened_time != 0) {
+    WriteTimestamp(Message::kOpenedTimeFieldNumber, record.opened_time, writer);
+  }
+  if (!record.failure.empty()) {
+    writer.Encoded(Message::kFailureFieldNumber, record.failure);
+  }
   if (record.closes != nullptr) {
     record.closes->Write(Message::kClosedByReasonFieldNumber, writer);
   }
@@ -25,7 +32,9 @@ void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
   writer.Int(Message::kAcceptedTotalFieldNumber, record.accepted_total);
   writer.Int(Message::kEffectiveBacklogFieldNumber, record.effective_backlog);
   writer.Int(Message::kNumConnectionsFieldNumber, record.num_connections);
-  writer.Encoded(Message::kListeningOnFieldNumber, record.listening_on);
+  if (!record.listening_on.empty()) {
+    writer.Encoded(Message::kListeningOnFieldNumber, record.listening_on);
+  }
   writer.Int(Message::kHandlersDeterminedFieldNumber,
              record.handlers_determined);
   writer.Int(Message::kCloseFinishedFieldNumber, record.close_finished);

@@ -16,7 +16,7 @@ struct ListenerRecord {
   absl::string_view name;
   absl::string_view uid;
   absl::string_view spec;          // Encoded: a v1::ListenerSpec.
-  absl::string_view listening_on;  // Encoded: a v1::Address.
+  absl::string_view listening_on;  // Encoded: a v1::Address; empty: none.
   v1::ListenerState state = v1::LISTENER_STATE_UNSPECIFIED;
   bool is_closed = false;
   bool close_finished = false;
@@ -30,7 +30,10 @@ struct ListenerRecord {
   int64_t bytes_sent_total = 0;
   int64_t create_time = 0;  // Nanoseconds since 1970, as close_time.
   int64_t close_time = 0;   // 0: not closed yet.
+  int64_t opened_time = 0;  // 0: not opened in this life of the daemon.
   v1::CloseCause close_cause = v1::CLOSE_CAUSE_UNSPECIFIED;
+  v1::ListenerSource source = v1::LISTENER_SOURCE_UNSPECIFIED;
+  absl::string_view failure;  // Encoded: a v1::ListenerFailure; empty: none.
   const CloseCounts* closes = nullptr;  // Null: none.
 };
 

@@ -4,15 +4,22 @@
 
 #include <functional>
 
+#include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
 
 namespace portreeve::server {
 
 template <typename Message>
 struct Awaited {
-  Deferred<> until;                   // When.
-  std::function<Message()> describe;  // What, then.  Keeps what it needs.
+  Deferred<> until;  // When.
+  // What, then.  Keeps what it needs.
+  std::function<absl::StatusOr<Message>()> describe;
 };
+
+// Takes the answer to a change, once it is known: in the call that was given
+// this, or in a later step of the loop.
+template <typename T>
+using Then = std::function<void(absl::StatusOr<T>)>;
 
 }  // namespace portreeve::server
 

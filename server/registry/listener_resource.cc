@@ -46,42 +46,30 @@ Families FamiliesOf(const AnyWhereToListen& where) {
 }  // namespace
 
 ListenerResource::ListenerResource(const Executor& executor,
-                                   const Shared& shared, const std::string& id,
-                                   SharedSpec spec)
+                                   const Shared& shared,
+                                   ListenerIdentity identity, SharedSpec spec)
     : executor_(executor),
       shared_(shared),
-      id_(id),
-      name_(std::make_shared<const std::string>(ListenerName(id))),
-      uid_(NewUuid()),
-      create_time_(UnixNanosNow()),
+      identity_(std::move(identity)),
+      name_(std::make_shared<const std::string>(ListenerName(id()))),
       spec_(std::move(spec)),
       close_started_(executor),
       close_finished_(executor),
       handlers_determined_(executor),
       monitor_(executor.monitor(), *name_,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
-      workers_(executor, uid_, [this] { UpdateAccepting(); }),
+      workers_(executor, uid(), [this] { UpdateAccepting(); }),
       log_(TimeSource::Of(executor), name_),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
-absl::StatusOr<std::shared_ptr<ListenerResource>> ListenerResource::Open(
-    const Executor& executor, const Shared& shared, const std::string& id,
-    SharedSpec spec) {
-  std::shared_ptr<ListenerResource> resource(
-      new ListenerResource(executor, shared, id, std::move(spec)));
-  if (auto s = resource->Start(); !s.ok()) return s;
-  return resource;
-}
-
-absl::Status ListenerResource::Start() {
+absl::Status ListenerResource::Open(const AnyWhereToListen& where) {
   ServerOptions options = spec_->options();
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
   options.lanes = &shared_.lanes;
-  const AnyWhereToListen& where = spec_->where_to_listen();
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
                              MakeOnHandlerError(*spec_), MakeHandler(*spec_),
@@ -98,11 +86,49 @@ absl::Status ListenerResource::Start() {
     return WithListenField(server.status(), where);
   }
   server_ = *std::move(server);
-  encoded_listening_on_ = ToProto(listening_on()).SerializeAsString();
-  UpdateAccepting();
+  encoded_listening_on_ = ToProto(server_->listening_on()).SerializeAsString();
+  opened_time_ = UnixNanosNow();
+  encoded_failure_.clear();
   UpdateForwardLoops();
-  AppendListener(v1::EVENT_KIND_LISTENER_CREATED);
   return absl::OkStatus();
+}
+
+void ListenerResource::Announce(v1::EventKind kind) {
+  announced_ = true;
+  UpdateAccepting();
+  AppendListener(kind);
+}
+
+void ListenerResource::Hold() { server_->SetAccepting(false); }
+
+void ListenerResource::Abandon() {
+  deleted_ = true;
+  Close(ExistingConnections::kReset, CloseCause::kCalled,
+        CloseReason::kListenerClosed);
+}
+
+void ListenerResource::Restore(const v1::ListenerStatus& status) {
+  announced_ = true;
+  if (status.has_listening_on()) {
+    encoded_listening_on_ = status.listening_on().SerializeAsString();
+  }
+  if (!status.is_closed()) return;
+  kept_ = std::make_unique<const v1::ListenerStatus>(status);
+  closes_.Restore(status.closed_by_reason());
+  close_time_ = UnixNanosOf(status.close_time());
+  unopened_cause_ =
+      FromProto(status.close_cause()).value_or(CloseCause::kCalled);
+  close_started_.Fill();
+  close_finished_.Fill();
+  handlers_determined_.Fill();
+}
+
+void ListenerResource::SetFailure(const v1::ListenerFailure& failure) {
+  encoded_failure_ = failure.SerializeAsString();
+}
+
+Task<> ListenerResource::TearDown() {
+  if (server_ != nullptr) co_await server_->TearDown();
 }
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
@@ -138,18 +164,22 @@ Task<> ListenerResource::AskWorkers(int64_t connection_id,
 }
 
 void ListenerResource::UpdateAccepting() {
-  server_->SetAccepting(spec_->remote() == nullptr ||
-                        spec_->options().drop_incoming_connections ||
-                        workers_.has_workers());
+  if (server_ == nullptr) return;
+  const bool may_serve = spec_->remote() == nullptr ||
+                         spec_->options().drop_incoming_connections ||
+                         workers_.has_workers();
+  server_->SetAccepting(announced_ && may_serve);
 }
 
 void ListenerResource::UpdateForwardLoops() {
   const CheckedSpec::Forward* const forward = spec_->forward();
-  const bool forwards = forward != nullptr && !is_closed();
+  const bool forwards =
+      forward != nullptr && server_ != nullptr && !is_closed();
   if (forwards) {
     shared_.loops.Open(
-        forward_id_, {listening_on(), IsAlone(spec_->where_to_listen()),
-                      forward->upstream, FamiliesOf(spec_->where_to_listen())});
+        forward_id_,
+        {server_->listening_on(), IsAlone(spec_->where_to_listen()),
+         forward->upstream, FamiliesOf(spec_->where_to_listen())});
   } else if (in_forward_loops_) {
     shared_.loops.Close(forward_id_);
   }
@@ -159,7 +189,7 @@ void ListenerResource::UpdateForwardLoops() {
 ListenerRecord ListenerResource::Record() const {
   ListenerRecord record;
   record.name = *name_;
-  record.uid = uid_;
+  record.uid = identity_.uid;
   record.spec = spec_->encoded();
   record.listening_on = encoded_listening_on_;
   record.is_closed = is_closed();
@@ -167,21 +197,37 @@ ListenerRecord ListenerResource::Record() const {
   record.handlers_determined = handlers_determined_.determined();
   record.state = record.close_finished ? v1::LISTENER_STATE_CLOSED
                  : record.is_closed    ? v1::LISTENER_STATE_CLOSING
+                 : is_failed()         ? v1::LISTENER_STATE_FAILED
                                        : v1::LISTENER_STATE_LISTENING;
-  record.num_connections = static_cast<int64_t>(server_->connections().size());
-  record.effective_backlog = server_->effective_backlog();
-  record.accepted_total = server_->accepted_total();
-  record.dropped_total = server_->dropped_total();
-  record.handler_errors_total = server_->handler_errors_total();
-  record.bytes_received_total = server_->bytes_received_total();
-  record.bytes_sent_total = server_->bytes_sent_total();
-  record.create_time = create_time_;
+  CountTotals(record);
+  record.create_time = identity_.create_time;
+  record.opened_time = opened_time_;
   record.close_time = close_time_;
-  if (const auto cause = server_->close_cause()) {
-    record.close_cause = ToProto(*cause);
-  }
+  if (const auto cause = close_cause()) record.close_cause = ToProto(*cause);
+  record.source = identity_.source;
+  if (is_failed()) record.failure = encoded_failure_;
   record.closes = &closes_;
   return record;
+}
+
+void ListenerResource::CountTotals(ListenerRecord& record) const {
+  if (server_ != nullptr) {
+    record.num_connections =
+        static_cast<int64_t>(server_->connections().size());
+    record.effective_backlog = server_->effective_backlog();
+    record.accepted_total = server_->accepted_total();
+    record.dropped_total = server_->dropped_total();
+    record.handler_errors_total = server_->handler_errors_total();
+    record.bytes_received_total = server_->bytes_received_total();
+    record.bytes_sent_total = server_->bytes_sent_total();
+  } else if (kept_ != nullptr) {
+    record.effective_backlog = kept_->effective_backlog();
+    record.accepted_total = kept_->accepted_total();
+    record.dropped_total = kept_->dropped_total();
+    record.handler_errors_total = kept_->handler_errors_total();
+    record.bytes_received_total = kept_->bytes_received_total();
+    record.bytes_sent_total = kept_->bytes_sent_total();
+  }
 }
 
 v1::Listener ListenerResource::DescribeWith(const CheckedSpec& spec) const {
@@ -199,6 +245,12 @@ size_t ListenerResource::MemoryUse() const {
 }
 
 absl::Status ListenerResource::Update(SharedSpec spec) {
+  if (server_ == nullptr) {
+    spec_ = std::move(spec);
+    if (spec_->remote() == nullptr) workers_.DismissAll();
+    AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
+    return absl::OkStatus();
+  }
   const ServerOptions& options = spec->options();
   // First what may find no memory: then all is as before.
   AnyOnHandlerError on_handler_error = MakeOnHandlerError(*spec);
@@ -224,6 +276,15 @@ absl::Status ListenerResource::Update(SharedSpec spec) {
 
 Deferred<> ListenerResource::Close(ExistingConnections existing,
                                    CloseCause cause, CloseReason reason) {
+  if (server_ == nullptr) {
+    if (!unopened_cause_) {
+      unopened_cause_ = cause;
+      OnCloseStarted(cause);
+      OnCloseFinished();
+      OnHandlersDetermined();
+    }
+    return close_finished();
+  }
   if (existing != ExistingConnections::kLeave) {
     for (const auto& [id, connection] : server_->connections()) {
       if (const auto live = shared_.connections.Find(id)) {
@@ -386,7 +447,7 @@ void ListenerResource::OnCloseStarted(CloseCause) {
 }
 
 void ListenerResource::OnCloseFinished() {
-  shared_.descriptors.GiveBack();
+  if (server_ != nullptr) shared_.descriptors.GiveBack();
   close_finished_.Fill();
   close_time_ = UnixNanosNow();
   AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_FINISHED);

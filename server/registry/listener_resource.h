@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,32 +26,67 @@
 
 namespace portreeve::server {
 
+// What tells a listener from every other one.
+struct ListenerIdentity {
+  std::string id;
+  std::string uid;
+  int64_t create_time = 0;  // Nanoseconds since 1970.
+  v1::ListenerSource source = v1::LISTENER_SOURCE_CLIENT;
+};
+
 // Owns the server, describes it, and turns what happens in it into events.
 //
+// It is open from the success of Open() until it is closed.  One that is
+// neither open nor closed is wanted all the same, and FAILED.
+//
 // Threads: loop thread only.
-// Lifetime: destroying it before handlers_determined or the end of TearDown()
-// is a CHECK failure.
+// Lifetime: destroying one that was opened before handlers_determined or the
+// end of TearDown() is a CHECK failure.
 class ListenerResource final : private ServerObserver {
  public:
-  // Binds and listens.
-  // Errors: those of AnyServer::Create(), with fields from `where_to_listen`.
-  static absl::StatusOr<std::shared_ptr<ListenerResource>> Open(
-      const Executor& executor, const Shared& shared, const std::string& id,
-      SharedSpec spec);
+  // Makes one that is not open.
+  ListenerResource(const Executor& executor, const Shared& shared,
+                   ListenerIdentity identity, SharedSpec spec);
+
+  // Binds and listens at `where`: that of the spec, or the same with the port
+  // that the kernel has chosen before.  In the same step Announce() or Hold()
+  // has to be called.  It must not be open or closed.
+  // Errors: those of AnyServer::Create(), with fields from `where_to_listen`;
+  // then Describe() shows nothing of it.
+  absl::Status Open(const AnyWhereToListen& where);
+
+  // Accepts from now on, and appends the event `kind`, of a listener.
+  void Announce(v1::EventKind kind);
+
+  // Accepts nothing, and tells nobody of it, until Announce() or Abandon().
+  void Hold();
+
+  // Closes one that nobody has been told of, and whatever has come to it.  No
+  // event tells of that.
+  void Abandon();
+
+  // Makes one that is not open show what it was like in an earlier life of the
+  // daemon: `status` of a closed listener, or else where it listened.
+  void Restore(const v1::ListenerStatus& status);
+
+  // Shows why it is not open; the listener must be FAILED.
+  void SetFailure(const v1::ListenerFailure& failure);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
   ~ListenerResource() override;
 
-  const std::string& id() const { return id_; }
-  const std::string& uid() const { return uid_; }
+  const std::string& id() const { return identity_.id; }
+  const std::string& uid() const { return identity_.uid; }
+  v1::ListenerSource source() const { return identity_.source; }
   const CheckedSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
   // Gives the same with `spec` in the place of spec().
   v1::Listener DescribeWith(const CheckedSpec& spec) const;
 
   // Makes `spec` hold, whose where_to_listen must be the present one.  On an
-  // error, which only listen(2) can give, nothing has changed.
+  // error, which only listen(2) can give, nothing has changed.  One that is
+  // FAILED stays so.
   absl::Status Update(SharedSpec spec);
 
   // Does what AnyServer::CloseAs() does; the Deferred is determined when
@@ -61,9 +97,19 @@ class ListenerResource final : private ServerObserver {
   // Gives the bytes of memory that it takes, roughly, without its connections.
   size_t MemoryUse() const;
 
-  bool is_closed() const { return server_->is_closed(); }
-  bool has_connections() const { return !server_->connections().empty(); }
-  const AnyAddress& listening_on() const { return server_->listening_on(); }
+  bool is_closed() const {
+    return server_ != nullptr ? server_->is_closed()
+                              : unopened_cause_.has_value();
+  }
+  bool is_failed() const { return server_ == nullptr && !unopened_cause_; }
+  bool has_connections() const {
+    return server_ != nullptr && !server_->connections().empty();
+  }
+  // Gives the address that the kernel gave it, also once it is closed; null
+  // where it was not open in this life of the daemon.
+  const AnyAddress* listening_on() const {
+    return server_ != nullptr ? &server_->listening_on() : nullptr;
+  }
 
   // These are the server's, but each is determined when Describe() shows it.
   Deferred<> close_started() const { return close_started_.deferred(); }
@@ -80,17 +126,18 @@ class ListenerResource final : private ServerObserver {
   void OnDeleted();
   bool is_deleted() const { return deleted_; }
 
+  // A client has asked for the close, whatever has caused it.
+  void WantClosed() { close_wanted_ = true; }
+  bool is_close_wanted() const { return close_wanted_; }
+
   // Gives its place in the order of all closes, from 1 on; 0 until it has one.
   int64_t close_number() const { return close_number_; }
   void set_close_number(int64_t number) { close_number_ = number; }
 
   // Ends everything.
-  Task<> TearDown() { return server_->TearDown(); }
+  Task<> TearDown();
 
  private:
-  ListenerResource(const Executor& executor, const Shared& shared,
-                   const std::string& id, SharedSpec spec);
-  absl::Status Start();
   AnyHandler MakeHandler(const CheckedSpec& spec);
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
@@ -105,6 +152,10 @@ class ListenerResource final : private ServerObserver {
   // `failure` is null where there is none, or was no memory for it.
   void CountClose(const AnyConnection& connection,
                   const ConnectionFailure* failure);
+  void CountTotals(ListenerRecord& record) const;
+  std::optional<CloseCause> close_cause() const {
+    return server_ != nullptr ? server_->close_cause() : unopened_cause_;
+  }
   void OnMonitorError(std::exception_ptr error);
   // Gives what it is like now; the record refers to this object.
   ListenerRecord Record() const;
@@ -127,13 +178,15 @@ class ListenerResource final : private ServerObserver {
 
   const Executor executor_;
   const Shared shared_;
-  const std::string id_;
+  const ListenerIdentity identity_;
   const SharedName name_;
-  const std::string uid_;
-  const int64_t create_time_;  // Nanoseconds since 1970, as close_time_.
   SharedSpec spec_;
   std::string encoded_listening_on_;
+  std::string encoded_failure_;
+  int64_t opened_time_ = 0;  // Nanoseconds since 1970, as close_time_.
+  bool announced_ = false;
   bool deleted_ = false;
+  bool close_wanted_ = false;
   int64_t close_number_ = 0;
   int64_t close_time_ = 0;  // 0: not closed yet.
   const Ivar<> close_started_;
@@ -145,7 +198,11 @@ class ListenerResource final : private ServerObserver {
   CloseCounts closes_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;
-  std::unique_ptr<AnyServer> server_;
+  std::unique_ptr<AnyServer> server_;  // Null: it was never open.
+  // Where there is no server: why it is closed, and what it had counted by then
+  // in an earlier life.
+  std::optional<CloseCause> unopened_cause_;
+  std::unique_ptr<const v1::ListenerStatus> kept_;
 };
 
 }  // namespace portreeve::server

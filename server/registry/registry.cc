@@ -1,6 +1,5 @@
 #include "server/registry/registry.h"
 
-#include <google/protobuf/util/message_differencer.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 #include "server/api/errors.h"
@@ -23,22 +23,9 @@
 namespace portreeve::server {
 namespace {
 
-using google::protobuf::util::MessageDifferencer;
-
 absl::Status ListenerExists(const std::string& id) {
   return ServerError(absl::StatusCode::kAlreadyExists, "LISTENER_EXISTS",
                      absl::StrCat(ListenerName(id), ": the id is taken"));
-}
-
-absl::Status ListenerClosed(const std::string& id) {
-  return ServerError(absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
-                     absl::StrCat(ListenerName(id), " is closed"));
-}
-
-absl::Status ListenerOpen(const std::string& id) {
-  return ServerError(
-      absl::StatusCode::kFailedPrecondition, "LISTENER_OPEN",
-      absl::StrCat(ListenerName(id), " is not closed or has connections"));
 }
 
 // Gives the errno with which bind(2) of a socket's file would fail, where the
@@ -58,24 +45,6 @@ int BindErrorOf(const std::string& path) {
   return errno == ENOENT || errno == ENOTDIR ? errno : 0;
 }
 
-Deferred<> WaitDeferred(const ListenerResource& listener,
-                        v1::WaitFor wait_for) {
-  switch (wait_for) {
-    case v1::WAIT_FOR_CLOSE_STARTED:
-      return listener.close_started();
-    case v1::WAIT_FOR_HANDLERS_DETERMINED:
-      return listener.handlers_determined();
-    default:
-      return listener.close_finished();
-  }
-}
-
-Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
-                            Deferred<> until) {
-  return {std::move(until),
-          [listener = std::move(listener)] { return listener->Describe(); }};
-}
-
 }  // namespace
 
 Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
@@ -87,48 +56,14 @@ Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
       shared_{lanes,        events,  budget, listener_descriptors_,
               connections_, policy_, loops_},
       all_handlers_determined_(executor_),
-      dialler_(executor_, shared_, [this] { CheckAllDetermined(); }) {}
+      dialler_(executor_, shared_, [this] { CheckAllDetermined(); }),
+      state_(executor_),
+      retry_timer_(TimeSource::Of(executor_)) {}
 
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   const auto it = listeners_.find(id);
   if (it == listeners_.end()) return NotFound(ListenerName(id));
   return it->second;
-}
-
-absl::StatusOr<v1::Listener> Registry::Create(ListenerDraft draft) {
-  const RequestKey key{draft.caller, draft.request_id};
-  if (!draft.request_id.empty()) {
-    auto answer = requests_.Find(key, draft.fingerprint);
-    if (!answer.ok()) return answer.status();
-    if (*answer && !Remembers(**answer)) {
-      return ServerError(
-          absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
-          absl::StrCat((*answer)->name(),
-                       ", which this request has created, is deleted"));
-    }
-    if (*answer && draft.validate_only) {
-      (*answer)->clear_uid();
-      (*answer)->clear_status();
-    }
-    if (*answer) return **std::move(answer);
-  }
-  if (auto s = CheckCreatable(draft); !s.ok()) return s;
-  if (draft.validate_only) {
-    if (auto s = CheckBindable(draft.spec->where_to_listen()); !s.ok()) {
-      return s;
-    }
-    v1::Listener listener;
-    if (!draft.listener_id.empty()) {
-      listener.set_name(ListenerName(draft.listener_id));
-    }
-    *listener.mutable_spec() = draft.spec->message();
-    return listener;
-  }
-  auto listener = Open(draft.listener_id, std::move(draft.spec));
-  if (listener.ok() && !draft.request_id.empty()) {
-    requests_.Remember(key, std::move(draft.fingerprint), *listener);
-  }
-  return listener;
 }
 
 bool Registry::Remembers(const v1::Listener& listener) const {
@@ -139,7 +74,8 @@ bool Registry::Remembers(const v1::Listener& listener) const {
 
 absl::Status Registry::CheckCreatable(const ListenerDraft& draft) const {
   if (shutting_down_) return ShuttingDown();
-  if (listeners_.count(draft.listener_id) > 0) {
+  if (listeners_.count(draft.listener_id) > 0 ||
+      creating_.count(draft.listener_id) > 0) {
     return ListenerExists(draft.listener_id);
   }
   if (auto s = CheckPolicy(*draft.spec, "spec"); !s.ok()) return s;
@@ -168,27 +104,21 @@ std::vector<std::string> Registry::OutsidePolicy() const {
   return names;
 }
 
-absl::StatusOr<v1::Listener> Registry::Open(const std::string& wanted_id,
-                                            SharedSpec spec) {
-  const std::string id = wanted_id.empty() ? ChooseId() : wanted_id;
-  auto opened = ListenerResource::Open(executor_, shared_, id, spec);
-  if (!opened.ok()) {
-    return WithFieldPrefix(
-        ExplainAddressInUse(opened.status(), spec->where_to_listen()),
-        "spec.where_to_listen");
-  }
-  Add(*opened);
-  return (*opened)->Describe();
-}
-
 void Registry::Add(const Resource& resource) {
   listeners_.emplace(resource->id(), resource);
   listener_memory_ += resource->MemoryUse();
-  const auto running = running_.insert(running_.end(), resource);
+  AddRunning(resource);
   // The number is given when close begins, so that the order is that of the
   // closes.
   resource->close_started().Upon(
       [this, resource] { resource->set_close_number(++last_closed_); });
+  if (!state_.Keeps(*resource)) return;
+  resource->close_finished().Upon(
+      [this, resource] { state_.NoteListener(resource); });
+}
+
+void Registry::AddRunning(const Resource& resource) {
+  const auto running = running_.insert(running_.end(), resource);
   resource->handlers_determined().Upon(
       [this, running] { OnHandlersDetermined(running); });
 }
@@ -197,15 +127,16 @@ std::string Registry::ChooseId() const {
   for (;;) {
     // The first part of a UUID: 8 hexadecimal digits.
     std::string id = absl::StrCat("listener-", NewUuid().substr(0, 8));
-    if (listeners_.count(id) == 0) return id;
+    if (listeners_.count(id) == 0 && creating_.count(id) == 0) return id;
   }
 }
 
 Registry::Resource Registry::HolderOf(const AnyWhereToListen& wanted) const {
   for (const auto& [id, listener] : listeners_) {
-    if (!listener->close_finished().determined() &&
+    if (listener->listening_on() != nullptr &&
+        !listener->close_finished().determined() &&
         Conflicts(wanted, listener->spec().where_to_listen(),
-                  listener->listening_on())) {
+                  *listener->listening_on())) {
       return listener;
     }
   }
@@ -246,78 +177,15 @@ absl::StatusOr<bool> Registry::IsClosed(const std::string& id) const {
   return (*listener)->is_closed();
 }
 
-absl::StatusOr<v1::Listener> Registry::Update(
-    const std::string& id, const v1::UpdateListenerRequest& request) {
-  const auto listener = Find(id);
-  if (!listener.ok()) return listener.status();
-  const auto& mask = request.update_mask();
-  if (auto s = CheckMutable(mask); !s.ok()) return s;
-  v1::ListenerSpec wanted =
-      Merge((*listener)->spec().message(), request.listener().spec(), mask);
-  DropUnknownFields(wanted);
-  const auto spec = CheckAndFill(std::move(wanted));
-  if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
-  if (ReplacesAll(mask) &&
-      (*spec)->where_to_listen() != (*listener)->spec().where_to_listen()) {
-    return ImmutableField();
-  }
-  if (auto s = CheckPolicy(**spec, "listener.spec"); !s.ok()) return s;
-  if ((*listener)->is_closed()) return ListenerClosed(id);
-  if (auto s = CheckNoLoop(**spec, &(*listener)->listening_on(), loops_);
-      !s.ok()) {
-    return WithFieldPrefix(s, "listener.spec.handler.forward.upstream");
-  }
-  if (request.validate_only()) return (*listener)->DescribeWith(**spec);
-  if (MessageDifferencer::Equals((*spec)->message(),
-                                 (*listener)->spec().message())) {
-    return (*listener)->Describe();
-  }
-  listener_memory_ -= (*listener)->MemoryUse();
-  absl::Cleanup count = [&] { listener_memory_ += (*listener)->MemoryUse(); };
-  if (auto s = (*listener)->Update(*spec); !s.ok()) return s;
-  std::move(count).Invoke();
-  return (*listener)->Describe();
-}
-
 absl::StatusOr<Registry::Resource> Registry::FindRemote(
     const std::string& id) const {
   auto listener = Find(id);
   if (!listener.ok()) return listener;
-  if ((*listener)->is_closed()) return ListenerClosed(id);
+  if ((*listener)->is_closed()) return ListenerClosed(ListenerName(id));
   if ((*listener)->spec().remote() == nullptr) {
     return NotRemote(ListenerName(id), "has another handler");
   }
   return listener;
-}
-
-absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
-    const std::string& id, ExistingConnections existing, v1::WaitFor wait_for) {
-  const auto listener = Find(id);
-  if (!listener.ok()) return listener.status();
-  const Deferred<> closed = (*listener)->Close(existing, CloseCause::kCalled,
-                                               CloseReason::kListenerClosed);
-  // If connections have to be closed, `closed` waits for them, too.
-  return Await(*listener, wait_for == v1::WAIT_FOR_CLOSE_FINISHED
-                              ? closed
-                              : WaitDeferred(**listener, wait_for));
-}
-
-absl::StatusOr<Awaited<v1::Listener>> Registry::CloseFinished(
-    const std::string& id, v1::WaitFor wait_for) const {
-  const auto listener = Find(id);
-  if (!listener.ok()) return listener.status();
-  return Await(*listener, WaitDeferred(**listener, wait_for));
-}
-
-absl::Status Registry::Delete(const std::string& id) {
-  const auto listener = Find(id);
-  if (!listener.ok()) return listener.status();
-  if (!(*listener)->close_finished().determined() ||
-      (*listener)->has_connections()) {
-    return ListenerOpen(id);
-  }
-  Forget(*listener);
-  return absl::OkStatus();
 }
 
 void Registry::Forget(Resource resource) {
@@ -325,19 +193,25 @@ void Registry::Forget(Resource resource) {
   listener_memory_ -= resource->MemoryUse();
   listeners_.erase(resource->id());
   closed_determined_.erase(resource->close_number());
+  state_.OnForgotten(*resource);
 }
 
 void Registry::OnHandlersDetermined(Running::iterator running) {
   const Resource resource = std::move(*running);
   running_.erase(running);
   if (!resource->is_deleted()) {
+    if (state_.is_on()) state_.NoteListener(resource);
     closed_determined_.emplace(resource->close_number(), resource);
     if (closed_determined_.size() > kMaxClosed) ForgetOldest();
   }
   CheckAllDetermined();
 }
 
-void Registry::ForgetOldest() { Forget(closed_determined_.begin()->second); }
+void Registry::ForgetOldest() {
+  const Resource oldest = closed_determined_.begin()->second;
+  Forget(oldest);
+  if (state_.is_on()) state_.NoteForgotten(*oldest);
+}
 
 void Registry::BeginShutdown() {
   shutting_down_ = true;
@@ -362,13 +236,32 @@ void Registry::CloseAllConnections(ExistingConnections how) {
   dialler_.CloseAll(how);
 }
 
+Task<> Registry::AllAnswered() {
+  while (num_waiting_ > 0) {
+    all_answered_.emplace(executor_);
+    const Deferred<> answered = all_answered_->deferred();
+    co_await answered.Wait();
+  }
+}
+
 Task<> Registry::TearDown() {
   BeginShutdown();
+  co_await AllAnswered();
   dialler_.CloseAll(ExistingConnections::kReset);
   const std::list<Resource> running = running_;
   for (const Resource& resource : running) co_await resource->TearDown();
   // The last of what is posted to this object determines this.
   co_await AllHandlersDetermined().Wait();
+  if (!state_.is_on()) co_return;
+  const Ivar<> stopped(executor_);
+  state_.Stop([stopped](const absl::Status& status) {
+    if (!status.ok()) {
+      Log(LogLevel::kError, absl::StrCat("state: not all changes are on disk: ",
+                                         absl::string_view(status.message())));
+    }
+    stopped.Fill();
+  });
+  co_await stopped.deferred().Wait();
 }
 
 }  // namespace portreeve::server

@@ -2,19 +2,26 @@
 #ifndef PORTREEVE_SERVER_REGISTRY_REGISTRY_H_
 #define PORTREEVE_SERVER_REGISTRY_REGISTRY_H_
 
+#include <google/protobuf/empty.pb.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <list>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/time_source.h"
 #include "lib/lane/lane.h"
 #include "lib/net/descriptor_budget.h"
 #include "portreeve/v1/connection.pb.h"
@@ -31,8 +38,11 @@
 #include "server/registry/connection_table.h"
 #include "server/registry/dialler.h"
 #include "server/registry/listener_resource.h"
+#include "server/registry/registry_state.h"
 #include "server/registry/request_cache.h"
+#include "server/registry/retry_schedule.h"
 #include "server/registry/shared.h"
+#include "server/state/state_store.h"
 
 namespace portreeve::server {
 
@@ -57,6 +67,36 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
+  // Takes up the state that an earlier life of the daemon has left, and keeps
+  // all that follows on disk.  Until FinishStart() no event is appended.
+  // `on_health` is told when the state cannot be written, and can be again.
+  // Errors: those of StateStore::Start(), and of a record that is no listener.
+  absl::Status BeginStart(OpenedState state,
+                          std::function<void(bool)> on_health);
+  // Opens the listeners that were open in that life; those that cannot be are
+  // FAILED, and are tried again.
+  void OpenKept();
+  // Appends the events of the listeners that there are.
+  void FinishStart();
+
+  // Tries every listener that is FAILED, at once.
+  void RetryFailed();
+  int num_failed() const { return retries_.size(); }
+  // Gives the error, with the listener's name, of one that is FAILED.
+  absl::Status FirstFailure() const;
+  // How many listeners are not closed.
+  int num_wanted() const;
+
+  // Whether there is a state on disk, and how it is.
+  bool has_state() const { return state_.is_on(); }
+  const StoreStatus& state_status() const { return state_.status(); }
+
+  // With a state, what these three change is on disk before it is answered; the
+  // answers of one listener come in the order of the calls.  Their errors are,
+  // beyond those that are named, STATE_UNAVAILABLE and STATE_FULL: nothing has
+  // changed.  Each calls `then` once, or throws std::bad_alloc and does
+  // nothing.
+
   // Opens a listener within the policy, or only checks that it could be
   // (validate_only): then the answer has no uid and no status, and a name only
   // if an id was asked for.
@@ -64,7 +104,7 @@ class Registry {
   // deleted), SHUTTING_DOWN, LISTENER_EXISTS, OUTSIDE_POLICY,
   // SELF_CONNECT, and those of bind and listen, with fields from the request's
   // root.
-  absl::StatusOr<v1::Listener> Create(ListenerDraft draft);
+  void Create(ListenerDraft draft, Then<v1::Listener> then);
 
   // All methods that follow have the error NOT_FOUND.
   absl::StatusOr<v1::Listener> Get(const std::string& id) const;
@@ -75,13 +115,16 @@ class Registry {
       const v1::ListListenersRequest& request) const;
 
   // The request's mask is checked (server/api/spec.h).  With validate_only it
-  // gives what would be; an update that changes nothing makes no event.
+  // gives what would be; an update that changes nothing makes no event.  One
+  // that is FAILED is tried with the new spec.
   // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, SELF_CONNECT,
   // LISTENER_CLOSED.
-  absl::StatusOr<v1::Listener> Update(const std::string& id,
-                                      const v1::UpdateListenerRequest& request);
+  void Update(const std::string& id, const v1::UpdateListenerRequest& request,
+              Then<v1::Listener> then);
 
-  // Closes at once, and answers when `wait_for` says.
+  // Closes at once, and answers when `wait_for` says; with a state also not
+  // before the close is on disk, or with STATE_UNAVAILABLE or STATE_FULL where
+  // it cannot be.
   absl::StatusOr<Awaited<v1::Listener>> Close(const std::string& id,
                                               ExistingConnections existing,
                                               v1::WaitFor wait_for);
@@ -89,7 +132,7 @@ class Registry {
       const std::string& id, v1::WaitFor wait_for) const;
 
   // Errors: LISTENER_OPEN.
-  absl::Status Delete(const std::string& id);
+  void Delete(const std::string& id, Then<google::protobuf::Empty> then);
 
   // `listener` is an id, or empty for all.
   // Errors: INVALID_FIELD of page_size and page_token.
@@ -131,7 +174,8 @@ class Registry {
   // BeginShutdown().
   void CloseAllConnections(ExistingConnections how);
 
-  // Ends and joins everything.
+  // Ends and joins everything; what changes wait for the disk have their
+  // answers then, and the state is closed.
   Task<> TearDown();
 
   // Gives the bytes of the answers that are kept for their request_id.
@@ -153,10 +197,48 @@ class Registry {
   absl::StatusOr<Resource> Find(const std::string& id) const;
   // Whether it is that very listener, and not another one of its name.
   bool Remembers(const v1::Listener& listener) const;
+  // Gives the answer that the same request has had; nullopt if there was none.
+  absl::StatusOr<std::optional<v1::Listener>> FormerAnswer(
+      const ListenerDraft& draft) const;
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
-  // With an empty id it chooses one.
-  absl::StatusOr<v1::Listener> Open(const std::string& wanted_id,
-                                    SharedSpec spec);
+  absl::StatusOr<v1::Listener> Validate(const ListenerDraft& draft) const;
+  // Makes a listener, open; with an empty id it chooses one.  It is not entered
+  // yet.
+  absl::StatusOr<Resource> Open(const ListenerDraft& draft);
+  // Creates where nothing is kept.
+  absl::StatusOr<v1::Listener> CreateNow(const ListenerDraft& draft);
+  void CreateKept(const ListenerDraft& draft, const Then<v1::Listener>& then);
+  struct Creation;
+  void OnCreated(const std::shared_ptr<Creation>& creation,
+                 const absl::Status& status);
+  void Remember(const RequestKey& key, RequestCache::Entry entry);
+  // Closes a listener that was opened and is not entered.
+  void Abandon(const Resource& resource);
+
+  // What an update would make of a listener; null where nothing changes.
+  absl::StatusOr<SharedSpec> CheckUpdate(
+      const ListenerResource& listener,
+      const v1::UpdateListenerRequest& request) const;
+  absl::StatusOr<v1::Listener> ApplyUpdate(const Resource& listener,
+                                           SharedSpec spec);
+  // Whether another change of the listener waits for the disk; then `again` is
+  // called after that.
+  bool IsChanging(const std::string& id, std::function<void()> again);
+  void BeginChange(const std::string& id);
+  void EndChange(const std::string& id);
+  void EndOfWait();
+
+  // Tries to open a FAILED listener, and shows what came of it.
+  void TryOpen(const Resource& listener);
+  absl::Status OpenWithin(const Resource& listener);
+  void OnFailed(const Resource& listener, const absl::Status& status);
+  void TryThose(const std::vector<std::string>& ids);
+  void ArmRetries();
+  // Tells of a listener, at the end of the start if that is under way.
+  void Announce(const Resource& listener, v1::EventKind kind);
+  absl::Status TakeKept(const ListenerRow& row);
+  absl::Status TakeKept(const RequestRow& row);
+  StateRows Rows() const;
   std::string ChooseId() const;
   // Gives an open listener that keeps `wanted` from being bound; null if there
   // is none.
@@ -169,10 +251,12 @@ class Registry {
   absl::Status ExplainAddressInUse(const absl::Status& status,
                                    const AnyWhereToListen& wanted) const;
   void Add(const Resource& resource);
+  void AddRunning(const Resource& resource);
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);
   void ForgetOldest();
   void Forget(Resource resource);  // By value: it leaves the maps.
+  Task<> AllAnswered();
   void CheckAllDetermined();
 
   const Executor executor_;
@@ -183,6 +267,7 @@ class Registry {
   const Shared shared_;  // Those four, and what the constructor was given.
   bool shutting_down_ = false;
   RequestCache requests_;
+  int64_t last_request_ = 0;  // The highest of its numbers.
   const PageTokens page_tokens_;
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
@@ -195,6 +280,21 @@ class Registry {
   // The listeners whose handlers are not determined, deleted ones included.
   Running running_;
   size_t listener_memory_ = 0;  // What listeners_ take.
+
+  RegistryState state_;
+  // What waits for the disk, and what waits for that: creations by id and by
+  // whose request they are, changes by the listener's id.
+  using Waiting = std::vector<std::function<void()>>;
+  std::set<std::string> creating_;
+  std::map<std::pair<std::string, std::string>, Waiting> creating_requests_;
+  std::map<std::string, Waiting> changing_;
+  int num_waiting_ = 0;
+  std::optional<Ivar<>> all_answered_;
+  // The start, and what is to be told at its end.
+  bool starting_ = false;
+  std::vector<std::pair<Resource, v1::EventKind>> to_announce_;
+  RetrySchedule retries_;
+  Timer retry_timer_;
 };
 
 }  // namespace portreeve::server

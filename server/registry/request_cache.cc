@@ -13,6 +13,11 @@ std::string RequestCache::Joined(const RequestKey& key) {
   return absl::StrCat(key.request_id, std::string(1, '\0'), key.caller);
 }
 
+RequestKey RequestCache::Split(const std::string& joined) {
+  const size_t end = joined.find('\0');
+  return {joined.substr(end + 1), joined.substr(0, end)};
+}
+
 size_t RequestCache::MemoryOf(const std::string& key, const Entry& entry) {
   // What the node takes, and its places in the table and in the queue.
   constexpr size_t kFrame = sizeof(Entries::value_type) + 6 * sizeof(void*);
@@ -35,27 +40,30 @@ absl::StatusOr<std::optional<v1::Listener>> RequestCache::Find(
   return std::optional<v1::Listener>(std::move(answer));
 }
 
-void RequestCache::Remember(const RequestKey& key, std::string fingerprint,
-                            const v1::Listener& answer) {
-  Entry entry{std::move(fingerprint), answer.SerializeAsString()};
+std::vector<int64_t> RequestCache::Remember(const RequestKey& key,
+                                            Entry entry) {
   std::string joined = Joined(key);
   const size_t memory = MemoryOf(joined, entry);
-  if (memory > max_bytes_) return;
+  if (memory > max_bytes_) return {entry.seq};
+  std::vector<int64_t> forgotten;
   while (entries_.size() >= kCapacity || memory_ + memory > max_bytes_) {
-    ForgetOldest();
+    forgotten.push_back(ForgetOldest());
   }
   const auto [it, is_new] =
       entries_.emplace(std::move(joined), std::move(entry));
   PORTREEVE_CHECK(is_new);
   by_age_.push_back(&it->first);
   memory_ += MemoryOf(it->first, it->second);
+  return forgotten;
 }
 
-void RequestCache::ForgetOldest() {
+int64_t RequestCache::ForgetOldest() {
   const auto it = entries_.find(*by_age_.front());
+  const int64_t seq = it->second.seq;
   by_age_.pop_front();
   memory_ -= MemoryOf(it->first, it->second);
   entries_.erase(it);
+  return seq;
 }
 
 }  // namespace portreeve::server

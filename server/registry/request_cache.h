@@ -3,10 +3,12 @@
 #define PORTREEVE_SERVER_REGISTRY_REQUEST_CACHE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "portreeve/v1/listener.pb.h"
@@ -21,10 +23,16 @@ struct RequestKey {
 };
 
 // Remembers the newest successes by their keys.
-// Threads: loop thread only.  A creation is one step of the loop, so that one
-// of two simultaneous requests finds the answer of the other.
+// Threads: loop thread only.
 class RequestCache {
  public:
+  // One success.
+  struct Entry {
+    int64_t seq = 0;          // Numbers them in the order of their age.
+    std::string fingerprint;  // ListenerDraft::fingerprint.
+    std::string answer;       // Encoded, which is smaller.
+  };
+
   static constexpr size_t kCapacity = 10'000;
   static constexpr size_t kMaxBytes = size_t{16} << 20;
 
@@ -35,25 +43,31 @@ class RequestCache {
   absl::StatusOr<std::optional<v1::Listener>> Find(
       const RequestKey& key, const std::string& fingerprint) const;
 
-  // Remembers an answer; `key` must be new.  The oldest beyond kCapacity and
-  // beyond `max_bytes` are forgotten; an answer that is larger than that by
-  // itself is not remembered.
-  void Remember(const RequestKey& key, std::string fingerprint,
-                const v1::Listener& answer);
+  // Remembers an answer; `key` must be new, and `entry.seq` above all others.
+  // The oldest beyond kCapacity and beyond `max_bytes` are forgotten: it gives
+  // their numbers.  An answer that is larger than that by itself is not
+  // remembered, and its own number is given.
+  std::vector<int64_t> Remember(const RequestKey& key, Entry entry);
+
+  // Calls `f(key, entry)` for all that are remembered, the oldest first.
+  template <typename F>
+  void ForEach(F f) const {
+    for (const std::string* const joined : by_age_) {
+      f(Split(*joined), entries_.find(*joined)->second);
+    }
+  }
 
   // Gives the bytes of memory that it holds, roughly: at most `max_bytes`.
   size_t MemoryUse() const { return memory_; }
 
  private:
-  struct Entry {
-    std::string fingerprint;
-    std::string answer;  // Encoded, which is smaller.
-  };
   using Entries = std::unordered_map<std::string, Entry>;
 
   static std::string Joined(const RequestKey& key);
+  static RequestKey Split(const std::string& joined);
   static size_t MemoryOf(const std::string& key, const Entry& entry);
-  void ForgetOldest();
+  // Gives its number.
+  int64_t ForgetOldest();
 
   const size_t max_bytes_;
   size_t memory_ = 0;

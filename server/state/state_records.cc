@@ -2,8 +2,6 @@
 
 #include <openssl/sha.h>
 
-#include <array>
-
 #include "absl/strings/str_cat.h"
 #include "server/api/names.h"
 #include "server/state/state_errors.h"
@@ -95,13 +93,6 @@ absl::StatusOr<StateRequest> ParseRow(const RequestRow& row) {
         absl::StrCat("requests/", row.seq, ": it is no request"));
   }
   return record;
-}
-
-std::string DigestOf(absl::string_view fingerprint) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(fingerprint.data()),
-         fingerprint.size(), digest.data());
-  return std::string(digest.begin(), digest.end());
 }
 
 }  // namespace portreeve::server

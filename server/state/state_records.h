@@ -37,10 +37,6 @@ RequestRow RowOf(int64_t seq, const StateRequest& record);
 absl::StatusOr<StateListener> ParseRow(const ListenerRow& row);
 absl::StatusOr<StateRequest> ParseRow(const RequestRow& row);
 
-// Gives the SHA-256 of what the same request has to have in common with the
-// first (ListenerDraft::fingerprint).
-std::string DigestOf(absl::string_view fingerprint);
-
 }  // namespace portreeve::server
 
 #endif  // PORTREEVE_SERVER_STATE_STATE_RECORDS_H_

@@ -99,6 +99,8 @@ TEST(FormatTest, ShowsEverythingOfAListener) {
             R"(name:                      listeners/web
 uid:                       u-1
 state:                     CLOSED
+failure:                   -
+source:                    UNSPECIFIED
 listening on:              tcp:127.0.0.1:40123
 asked for:                 tcp:127.0.0.1:0 reuse-address=yes reuse-port=no )"
             R"(dual-stack=no bind-to-interface=-
@@ -120,6 +122,7 @@ closed by reason:          PEER_CLOSED=4 UPSTREAM_UNREACHABLE=3 )"
 bytes received:            11
 bytes sent:                12
 created:                   2023-11-14T22:13:20.250Z
+opened:                    -
 closed:                    2023-11-14T22:13:21.000Z
 close cause:               CALLED
 is closed:                 yes

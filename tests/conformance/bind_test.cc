@@ -5,6 +5,7 @@
 #include "lib/base/status.h"
 #include "lib/connect/connect.h"
 #include "tests/testing/server_fixture.h"
+#include "tests/testing/sockets.h"
 
 namespace portreeve::testing {
 namespace {
@@ -44,6 +45,43 @@ TEST_F(BindTest, J1_PortInUse) {
     EXPECT_EQ(status.message(),
               "bind " + ToString(where) + ": Address already in use");
   }
+}
+
+// Its options are the caller's; what would be left undone is refused.
+TEST_F(BindTest, S2_WhatASocketThatIsGivenIsNotFor) {
+  const auto error_on = [&](const Descriptor& fd,
+                            const WhereToListen<Inet>& where) {
+    const absl::Status error = TryCreate(where, CopyOf(fd));
+    EXPECT_FALSE(IsListening(fd));
+    EXPECT_FALSE(IsNonBlocking(fd));
+    return error;
+  };
+  WhereToListen<Inet> where = Where();
+  const Descriptor v6 = NewSocket(AF_INET6);
+  EXPECT_EQ(error_on(v6, where).message(),
+            "socket: must be an IPv4 socket for tcp:127.0.0.1:0, but is an "
+            "IPv6 one");
+  const Descriptor v4 = NewSocket(AF_INET);
+  where.port = -1;
+  EXPECT_EQ(DetailOf(error_on(v4, where)).field, "port");
+  where = Where();
+  where.bind_to_interface = "lo";
+  EXPECT_EQ(DetailOf(error_on(v4, where)).field, "bind_to_interface");
+  EXPECT_EQ(DetailOf(error_on(BoundSocket(AddressOf(Where())), where)).field,
+            "bind_to_interface");
+}
+
+TEST_F(BindTest, S2_ABoundSocketThatIsGivenMayBeOfTheOtherFamily) {
+  const Inet::Address address(asio::ip::address_v6::loopback(), 0);
+  auto server =
+      Server<Inet>::Create(executor(), Where(), RaiseHandlerError(), Echo(),
+                           ServerOptions(), BoundSocket(address));
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->listening_on_address().address(), address.address());
+  RawClient client = ConnectedClient(**server);
+  Adopt(*std::move(server));
+  EXPECT_EQ(client.Send("hello\n"), "ok");
+  EXPECT_EQ(client.Receive(), "hello\n");
 }
 
 TEST_F(BindTest, J1_AddressOfNoLocalInterface) {

@@ -147,6 +147,7 @@ TEST_F(ExistingConnectionsTest, M4_DropIncomingConnections) {
   ServerOptions options;
   options.drop_incoming_connections = true;
   auto& server = Create(Echo(), options);
+  EXPECT_TRUE(server.is_dropping_incoming_connections());
   RawClient c1 = ConnectedClient(server);
   EXPECT_EQ(c1.Receive(), "EOF");
   Settle();
@@ -156,6 +157,7 @@ TEST_F(ExistingConnectionsTest, M4_DropIncomingConnections) {
   EXPECT_EQ(server.any_server().dropped_total(), 1);
 
   server.SetDropIncomingConnections(false);
+  EXPECT_FALSE(server.is_dropping_incoming_connections());
   RawClient c2 = ConnectedClient(server);
   EXPECT_EQ(c2.Send("hi\n"), "ok");
   EXPECT_EQ(c2.Receive(), "hi\n");

@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include "lib/base/status.h"
 #include "lib/connect/connect.h"
 #include "tests/testing/descriptors.h"
 #include "tests/testing/server_fixture.h"
+#include "tests/testing/sockets.h"
 
 namespace portreeve::testing {
 namespace {
@@ -28,6 +31,22 @@ class UnixTest : public UnixServerTest {
               0);
     ASSERT_EQ(listen(fd, 1), 0);
     close(fd);
+  }
+
+  // Creates a server on `socket`, and closes it.
+  Unix::Address CreateAndClose(const WhereToListen<Unix>& where,
+                               Descriptor socket, bool shut_down = false) {
+    ServerOptions options;
+    options.shut_down_given_socket = shut_down;
+    auto server = Server<Unix>::Create(executor(), where, RaiseHandlerError(),
+                                       Steered(), options, std::move(socket));
+    EXPECT_TRUE(server.ok()) << server.status();
+    if (!server.ok()) return Unix::Address();
+    const Unix::Address address = (*server)->listening_on_address();
+    EXPECT_TRUE(Exists(address.path()));
+    RunUntil((*server)->Close());
+    Adopt(*std::move(server));
+    return address;
   }
 };
 
@@ -63,20 +82,26 @@ TEST_F(UnixTest, S12_ARelativePathIsRemovedWhereverOneIsByThen) {
 TEST_F(UnixTest, S12_AServerThatCannotBeCreatedLeavesNoFile) {
   const WhereToListen<Unix> where =
       WhereToListen<Unix>::OfFile(folder().File("few"));
-  bool succeeds = false;
-  for (int left = 0; !succeeds; ++left) {
-    SCOPED_TRACE(left);
-    ASSERT_LT(left, 20);
-    asio::io_context loop{1};
-    const FewDescriptors few(left);
-    auto server = Server<Unix>::Create(loop.get_executor(), where,
-                                       RaiseHandlerError(), Steered());
-    succeeds = server.ok();
-    EXPECT_EQ(Exists(where.path), succeeds);
-    if (!succeeds) continue;
-    TaskScope scope{Executor(loop.get_executor())};
-    scope.Spawn((*server)->TearDown());
-    loop.run();
+  for (const bool is_given : {false, true}) {
+    SCOPED_TRACE(is_given);
+    bool succeeds = false;
+    for (int left = 0; !succeeds; ++left) {
+      SCOPED_TRACE(left);
+      ASSERT_LT(left, 20);
+      asio::io_context loop{1};
+      std::optional<Descriptor> socket;
+      if (is_given) socket = NewSocket(AF_UNIX);
+      const FewDescriptors few(left);
+      auto server =
+          Server<Unix>::Create(loop.get_executor(), where, RaiseHandlerError(),
+                               Steered(), ServerOptions(), std::move(socket));
+      succeeds = server.ok();
+      EXPECT_EQ(Exists(where.path), succeeds);
+      if (!succeeds) continue;
+      TaskScope scope{Executor(loop.get_executor())};
+      scope.Spawn((*server)->TearDown());
+      loop.run();
+    }
   }
 }
 
@@ -155,6 +180,54 @@ TEST_F(UnixTest, S12_ModeIsInForce) {
   CreateAt(where, Steered());
   EXPECT_EQ(mode_of(where.path), 0601u);
   umask(old_mask);
+}
+
+// Whoever has made it, such as systemd, keeps it with its socket.
+TEST_F(UnixTest, S12_TheFileOfASocketThatIsGivenStays) {
+  for (const bool shut_down : {false, true}) {
+    const std::string path = Where().path;
+    for (const bool listens : {false, true}) {
+      const Unix::Address address(path + (listens ? "l" : "b"));
+      EXPECT_EQ(CreateAndClose(WhereToListen<Unix>(),
+                               listens ? ListeningSocketAt(address, 1)
+                                       : BoundSocket(address),
+                               shut_down),
+                address);
+      EXPECT_TRUE(Exists(address.path()));
+    }
+  }
+}
+
+TEST_F(UnixTest, S12_TheFileThatIsMadeForOneThatIsGivenIsOurs) {
+  WhereToListen<Unix> where = Where();
+  LeaveDeadSocket(where.path);
+  EXPECT_EQ(CreateAndClose(where, NewSocket(AF_UNIX)).path(), where.path);
+  EXPECT_FALSE(Exists(where.path));
+}
+
+TEST_F(UnixTest, S2_ASocketThatIsGivenMayHaveAnAbstractName) {
+  const std::string name =
+      std::string(1, '\0') + "portreeve-given-" + std::to_string(getpid());
+  for (const bool is_bound : {false, true}) {
+    auto server = Server<Unix>::Create(
+        executor(),
+        is_bound ? WhereToListen<Unix>() : WhereToListen<Unix>::OfFile(name),
+        RaiseHandlerError(), Steered(), ServerOptions(),
+        is_bound ? BoundSocket(Unix::Address(name)) : NewSocket(AF_UNIX));
+    ASSERT_TRUE(server.ok()) << server.status();
+    EXPECT_EQ((*server)->listening_on(), name);
+    RawClient client = ConnectedClient(**server);
+    WaitForCall(is_bound);
+    RunUntil((*server)->Close());
+    Adopt(*std::move(server));
+  }
+}
+
+TEST_F(UnixTest, S2_ASocketThatIsGivenWithoutAnAddressIsLeft) {
+  const Descriptor fd = NewSocket(AF_UNIX);
+  const absl::Status error = TryCreate(WhereToListen<Unix>(), CopyOf(fd));
+  EXPECT_EQ(DetailOf(error).field, "path");
+  EXPECT_FALSE(IsNonBlocking(fd));
 }
 
 // A probe must not take a socket that is bound, and about to listen, for a dead

@@ -1,8 +1,11 @@
-"""Checks docs/CONFORMANCE.md: every rule and scenario, and only tests that exist."""
+"""Checks docs/CONFORMANCE.md: every rule, scenario and name of the original, and
+only tests that exist."""
 
 import pathlib
 import re
 import sys
+
+from tcp_interface import INTERFACE
 
 RULES = [f"C{i}" for i in range(1, 9)] + [f"S{i}" for i in range(1, 15)]
 SCENARIOS = (
@@ -67,7 +70,19 @@ def main():
         wrong += [f"{name}: no test {t}" for t in tests if t not in known]
         if not re.match("same|seed|better", mark):
             wrong.append(f"{name}: no mark")
-    print("\n".join(wrong) or f"{len(rows)} rows, {len(known)} tests known")
+    interface = re.findall(
+        r"^\| `([^`]+)` \| ([^|]+?) \| ([^|]+?) \|$", document, re.M)
+    if [name for name, _, _ in interface] != INTERFACE:
+        wrong.append("the interface: " + ", ".join(
+            sorted({name for name, _, _ in interface} ^ set(INTERFACE)))
+            + " missing, unknown, twice or out of order")
+    for name, here, proof in interface:
+        tests = re.findall(r"`([^`]+)`", proof)
+        wrong += [f"{name}: no test {t}" for t in tests if t not in known]
+        # What is not here says why, in place of a test.
+        if bool(tests) == bool(re.match("not here: .{10}", here)):
+            wrong.append(f"{name}: neither a test nor a reason, or both")
+    print("\n".join(wrong) or f"{len(rows) + len(interface)} rows, {len(known)} tests known")
     return 1 if wrong or len(known) < 100 else 0
 
 

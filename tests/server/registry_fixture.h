@@ -17,6 +17,7 @@
 #include "server/api/errors.h"
 #include "server/api/listener_draft.h"
 #include "server/registry/registry.h"
+#include "tests/server/answered.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
 #include "tests/testing/test_lanes.h"
@@ -49,7 +50,7 @@ class RegistryTest : public testing::LoopFixture {
       const v1::CreateListenerRequest& request) {
     const auto draft = CheckCreate(request);
     if (!draft.ok()) return draft.status();
-    return registry_->Create(*draft);
+    return CreateNow(*registry_, *draft);
   }
   v1::Listener Create(const std::string& id) {
     const auto listener = TryCreate(Request(id));
@@ -64,7 +65,7 @@ class RegistryTest : public testing::LoopFixture {
     Run([](Deferred<> until) -> Task<> {
       co_await until.Wait();
     }(awaited->until));
-    return awaited->describe();
+    return *awaited->describe();
   }
   testing::RawClient Connect(const v1::Listener& listener) {
     testing::RawClient client(loop(),

@@ -5,6 +5,7 @@
 
 #include "lib/base/deferred.h"
 #include "server/api/listener_draft.h"
+#include "tests/server/answered.h"
 #include "tests/server/service_fixture.h"
 #include "tests/testing/connected_channel.h"
 
@@ -71,7 +72,7 @@ v1::Listener WatchFixture::Create(const std::string& id, int label_bytes) {
   }
   const auto draft = server::CheckCreate(request);
   EXPECT_TRUE(draft.ok()) << draft.status();
-  const auto listener = OnLoop([&] { return registry_->Create(*draft); });
+  const auto listener = OnLoop([&] { return CreateNow(*registry_, *draft); });
   EXPECT_TRUE(listener.ok()) << listener.status();
   return *listener;
 }
@@ -83,11 +84,11 @@ v1::Listener WatchFixture::Close(const std::string& id) {
   });
   EXPECT_TRUE(awaited.ok()) << awaited.status();
   WaitUntil([&] { return awaited->until.determined(); });
-  return OnLoop([&] { return awaited->describe(); });
+  return OnLoop([&] { return *awaited->describe(); });
 }
 
 void WatchFixture::Delete(const std::string& id) {
-  const auto deleted = OnLoop([&] { return registry_->Delete(id); });
+  const auto deleted = OnLoop([&] { return DeleteNow(*registry_, id); });
   EXPECT_TRUE(deleted.ok()) << deleted;
 }
 

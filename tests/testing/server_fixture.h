@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -95,10 +96,14 @@ class ServerFixture : public LoopFixture {
     servers_.push_back(*std::move(server));
     return *servers_.back();
   }
-  // Does the same, but gives the error, if there is one.
-  absl::Status TryCreate(const WhereToListen<A>& where) {
+  // Does the same, on `socket` if there is one, but gives the error, if there
+  // is one.
+  absl::Status TryCreate(const WhereToListen<A>& where,
+                         std::optional<Descriptor> socket = std::nullopt,
+                         ServerOptions options = {}) {
     auto server =
-        Server<A>::Create(executor(), where, RaiseHandlerError(), Steered());
+        Server<A>::Create(executor(), where, RaiseHandlerError(), Steered(),
+                          std::move(options), std::move(socket));
     if (!server.ok()) return server.status();
     Adopt(*std::move(server));
     return absl::OkStatus();

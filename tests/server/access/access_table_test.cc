@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "portreeve/v1/connection.pb.h"
+#include "portreeve/v1/daemon.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
@@ -19,7 +20,8 @@ namespace {
 std::vector<std::string> MethodsOfProtos() {
   std::vector<std::string> methods;
   for (const auto* file :
-       {v1::Connection::descriptor()->file(), v1::Event::descriptor()->file(),
+       {v1::Connection::descriptor()->file(), v1::Daemon::descriptor()->file(),
+        v1::Event::descriptor()->file(),
         v1::HandleRequest::descriptor()->file(),
         v1::Listener::descriptor()->file(), v1::Policy::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {

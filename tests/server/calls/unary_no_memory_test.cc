@@ -146,8 +146,10 @@ TEST_F(UnaryNoMemoryTest, ACallThatWaitsHasItsAnswer) {
       [&](FakeCall& call) -> grpc::ServerUnaryReactor* {
         if (until->determined()) until.emplace(executor);
         auto begin = [&]() -> absl::StatusOr<WaitReactor::Wait> {
-          return WaitReactor::Wait{until->deferred(),
-                                   [&] { MakeLarge(call.response); }};
+          return WaitReactor::Wait{until->deferred(), [&] {
+                                     MakeLarge(call.response);
+                                     return absl::OkStatus();
+                                   }};
         };
         return WaitReactor::Start(loop_, &call.context, &call.response, begin);
       },

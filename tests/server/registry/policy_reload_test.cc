@@ -19,6 +19,7 @@
 #include "server/api/errors.h"
 #include "server/api/listener_draft.h"
 #include "server/events/event_log.h"
+#include "tests/server/answered.h"
 #include "tests/server/plain_socket.h"
 #include "tests/testing/server_fixture.h"
 #include "tests/testing/test_lanes.h"
@@ -81,7 +82,7 @@ class PolicyReloadTest : public ::testing::Test {
     }
     const auto draft = CheckCreate(request);
     EXPECT_TRUE(draft.ok()) << draft.status();
-    return loop_.Run([&] { return registry_->Create(*draft); }).get();
+    return loop_.Run([&] { return CreateNow(*registry_, *draft); }).get();
   }
   std::string ReasonOfCreate(const std::string& id) {
     return ReasonOf(Create(id).status());

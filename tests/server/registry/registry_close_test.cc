@@ -82,7 +82,7 @@ TEST_F(RegistryTest, TenClosersGetTheSameTimeAndCause) {
   std::set<std::string> answers;
   for (const auto& closer : closers) {
     RunUntil(closer.until);
-    answers.insert(closer.describe().DebugString());
+    answers.insert(closer.describe()->DebugString());
   }
   EXPECT_EQ(answers.size(), 1u);
   const v1::ListenerStatus status = registry_->Get("web")->status();
@@ -95,7 +95,7 @@ TEST_F(RegistryTest, ClosingAClosedListenerStillClosesItsConnections) {
   RawClient client = Connect(listener);
   RunUntil([&] { return num_connections() == 1; });
   EXPECT_EQ(Close("web").status().num_connections(), 1);
-  EXPECT_EQ(ReasonOf(registry_->Delete("web")), "LISTENER_OPEN");
+  EXPECT_EQ(ReasonOf(DeleteNow(*registry_, "web")), "LISTENER_OPEN");
   TakeEvents();
   const v1::Listener again = Close("web", ExistingConnections::kReset);
   EXPECT_EQ(again.status().num_connections(), 0);
@@ -117,24 +117,24 @@ TEST_F(RegistryTest, WhoAwaitsTheBeginningAwaitsNoConnections) {
         registry_->Close("web", existing, v1::WAIT_FOR_CLOSE_STARTED);
     ASSERT_TRUE(begun.ok());
     EXPECT_TRUE(begun->until.determined());
-    EXPECT_EQ(begun->describe().status().state(), v1::LISTENER_STATE_CLOSING);
+    EXPECT_EQ(begun->describe()->status().state(), v1::LISTENER_STATE_CLOSING);
     client.Close();
     Close("web", ExistingConnections::kLeave, v1::WAIT_FOR_HANDLERS_DETERMINED);
-    EXPECT_TRUE(registry_->Delete("web").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "web").ok());
   }
 }
 
 TEST_F(RegistryTest, DeleteFreesTheIdAndItsEndIsToldOnce) {
   const std::string uid = Create("web").uid();
-  EXPECT_EQ(ReasonOf(registry_->Delete("web")), "LISTENER_OPEN");
+  EXPECT_EQ(ReasonOf(DeleteNow(*registry_, "web")), "LISTENER_OPEN");
   EXPECT_EQ(ReasonOf(TryCreate(Request("web")).status()), "LISTENER_EXISTS");
   Close("web");
   EXPECT_EQ(ReasonOf(TryCreate(Request("web")).status()), "LISTENER_EXISTS");
   Settle();
   TakeEvents();
-  EXPECT_TRUE(registry_->Delete("web").ok());
+  EXPECT_TRUE(DeleteNow(*registry_, "web").ok());
   EXPECT_EQ(ReasonOf(registry_->Get("web").status()), "NOT_FOUND");
-  EXPECT_EQ(ReasonOf(registry_->Delete("web")), "NOT_FOUND");
+  EXPECT_EQ(ReasonOf(DeleteNow(*registry_, "web")), "NOT_FOUND");
   const auto events = TakeEvents();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].listener_deleted().listener().uid(), uid);
@@ -162,7 +162,7 @@ TEST_F(RegistryTest, CloseConnectionAnswersWithTheLastState) {
       registry_->CloseConnection(number, ExistingConnections::kReset);
   ASSERT_TRUE(awaited.ok());
   RunUntil(awaited->until);
-  const v1::Connection closed = awaited->describe();
+  const v1::Connection closed = *awaited->describe();
   EXPECT_EQ(closed.state(), v1::CONNECTION_STATE_CLOSED);
   EXPECT_EQ(closed.close_reason(), v1::CLOSE_REASON_CALLED);
   EXPECT_TRUE(closed.has_close_time());

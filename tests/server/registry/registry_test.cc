@@ -59,7 +59,7 @@ TEST_F(RegistryTest, ARequestIdWhoseListenerWasDeletedIsSpent) {
   Close("web");
   // As long as it is remembered, it is there.
   EXPECT_EQ(TryCreate(request)->DebugString(), first->DebugString());
-  EXPECT_TRUE(registry_->Delete("web").ok());
+  EXPECT_TRUE(DeleteNow(*registry_, "web").ok());
   const absl::Status spent = TryCreate(request).status();
   EXPECT_EQ(spent.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ReasonOf(spent), "LISTENER_CLOSED");
@@ -78,7 +78,7 @@ TEST_F(RegistryTest, ARequestIdIsItsCallersOwn) {
     auto draft = CheckCreate(request);
     EXPECT_TRUE(draft.ok());
     draft->caller = caller;
-    return registry_->Create(*std::move(draft));
+    return CreateNow(*registry_, *std::move(draft));
   };
   const auto anns = of("tls:ann");
   ASSERT_TRUE(anns.ok());
@@ -210,7 +210,7 @@ TEST_F(RegistryTest, PagesHoldWhileListenersComeAndGo) {
   EXPECT_EQ(first->instance_id(), events_.instance_id());
   Close("b");
   Settle();
-  ASSERT_TRUE(registry_->Delete("b").ok());
+  ASSERT_TRUE(DeleteNow(*registry_, "b").ok());
   Create("bb");
   request.set_page_token(first->next_page_token());
   request.set_page_size(1000);
@@ -228,17 +228,17 @@ TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {
   v1::UpdateListenerRequest request;
   request.mutable_listener()->mutable_spec()->set_max_connections(7);
   request.mutable_update_mask()->add_paths("spec.max_connections");
-  auto updated = registry_->Update("web", request);
+  auto updated = UpdateNow(*registry_, "web", request);
   ASSERT_TRUE(updated.ok()) << updated.status();
   EXPECT_EQ(updated->spec().max_connections(), 7);
   request.mutable_listener()->mutable_spec()->clear_max_connections();
-  updated = registry_->Update("web", request);
+  updated = UpdateNow(*registry_, "web", request);
   EXPECT_EQ(updated->spec().max_connections(), DefaultMaxConnections());
   const auto events = TakeEvents();
   ASSERT_EQ(events.size(), 3u);
   EXPECT_TRUE(events[2].has_listener_updated());
   Close("web");
-  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+  EXPECT_EQ(ReasonOf(UpdateNow(*registry_, "web", request).status()),
             "LISTENER_CLOSED");
 }
 
@@ -252,19 +252,19 @@ TEST_F(RegistryTest, AStarIsAllOfTheSpec) {
   v1::ListenerSpec& spec = *request.mutable_listener()->mutable_spec();
   // Without its address it is no spec.
   spec.mutable_handler()->mutable_discard();
-  EXPECT_EQ(DetailOf(registry_->Update("web", request).status()).field,
+  EXPECT_EQ(DetailOf(UpdateNow(*registry_, "web", request).status()).field,
             "listener.spec.where_to_listen");
   auto& inet = *spec.mutable_where_to_listen()->mutable_inet();
   inet.set_address("127.0.0.2");
-  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+  EXPECT_EQ(ReasonOf(UpdateNow(*registry_, "web", request).status()),
             "IMMUTABLE_FIELD");
   inet.set_address("127.0.0.1");
   inet.set_port(1);  // It is 0, whatever the OS chose.
-  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+  EXPECT_EQ(ReasonOf(UpdateNow(*registry_, "web", request).status()),
             "IMMUTABLE_FIELD");
   inet.set_port(0);
   inet.set_reuse_address(true);  // As the default.
-  const auto updated = registry_->Update("web", request);
+  const auto updated = UpdateNow(*registry_, "web", request);
   ASSERT_TRUE(updated.ok()) << updated.status();
   EXPECT_EQ(updated->spec().max_connections(), DefaultMaxConnections());
   EXPECT_TRUE(updated->spec().labels().empty());
@@ -278,7 +278,7 @@ TEST_F(RegistryTest, AnUpdateMayOnlyBeChecked) {
   request.set_validate_only(true);
   request.mutable_update_mask()->add_paths("spec.max_connections");
   request.mutable_listener()->mutable_spec()->set_max_connections(7);
-  const auto would_be = registry_->Update("web", request);
+  const auto would_be = UpdateNow(*registry_, "web", request);
   ASSERT_TRUE(would_be.ok()) << would_be.status();
   v1::Listener expected = before;
   expected.mutable_spec()->set_max_connections(7);
@@ -286,13 +286,13 @@ TEST_F(RegistryTest, AnUpdateMayOnlyBeChecked) {
   EXPECT_EQ(registry_->Get("web")->DebugString(), before.DebugString());
   EXPECT_EQ(events_.last_revision(), revision);
   request.mutable_listener()->mutable_spec()->set_max_connections(0);
-  EXPECT_EQ(DetailOf(registry_->Update("web", request).status()).field,
+  EXPECT_EQ(DetailOf(UpdateNow(*registry_, "web", request).status()).field,
             "listener.spec.max_connections");
-  EXPECT_EQ(ReasonOf(registry_->Update("other", request).status()),
+  EXPECT_EQ(ReasonOf(UpdateNow(*registry_, "other", request).status()),
             "NOT_FOUND");
   request.mutable_listener()->mutable_spec()->set_max_connections(7);
   Close("web");
-  EXPECT_EQ(ReasonOf(registry_->Update("web", request).status()),
+  EXPECT_EQ(ReasonOf(UpdateNow(*registry_, "web", request).status()),
             "LISTENER_CLOSED");
 }
 
@@ -307,7 +307,7 @@ TEST_F(RegistryTest, AnUpdateThatChangesNothingIsNotTold) {
   v1::UpdateListenerRequest request;
   request.mutable_update_mask()->add_paths("*");
   *request.mutable_listener() = *created;
-  const auto updated = registry_->Update("web", request);
+  const auto updated = UpdateNow(*registry_, "web", request);
   ASSERT_TRUE(updated.ok()) << updated.status();
   EXPECT_EQ(updated->DebugString(), created->DebugString());
   EXPECT_EQ(events_.last_revision(), revision);
@@ -327,11 +327,11 @@ TEST_F(RegistryTest, TheMemoryOfListenersIsKnown) {
   EXPECT_GT(registry_->ListenerMemoryUse(), 2 * small + 8000);
   v1::UpdateListenerRequest update;
   update.mutable_update_mask()->add_paths("spec.labels");
-  ASSERT_TRUE(registry_->Update("large", update).ok());
+  ASSERT_TRUE(UpdateNow(*registry_, "large", update).ok());
   EXPECT_NEAR(registry_->ListenerMemoryUse(), 2 * small, 16);
   Close("large");
   EXPECT_NEAR(registry_->ListenerMemoryUse(), 2 * small, 16);
-  EXPECT_TRUE(registry_->Delete("large").ok());
+  EXPECT_TRUE(DeleteNow(*registry_, "large").ok());
   EXPECT_EQ(registry_->ListenerMemoryUse(), small);
 }
 
@@ -345,7 +345,7 @@ TEST_F(RegistryTest, HandlerOfLaterConnectionsCanBeChanged) {
       ->mutable_handler()
       ->mutable_discard();
   request.mutable_update_mask()->add_paths("spec.handler");
-  ASSERT_TRUE(registry_->Update("web", request).ok());
+  ASSERT_TRUE(UpdateNow(*registry_, "web", request).ok());
   EXPECT_EQ(before.Send("x"), "ok");
   EXPECT_EQ(before.ReceiveExactly(1), "x");
   RawClient after = Connect(listener);
@@ -365,7 +365,7 @@ TEST_F(RegistryTest, BufferAgeLimitOfLaterConnectionsCanBeChanged) {
       ->mutable_at_most()
       ->set_seconds(1);
   request.mutable_update_mask()->add_paths("spec.buffer_age_limit");
-  ASSERT_TRUE(registry_->Update("web", request).ok());
+  ASSERT_TRUE(UpdateNow(*registry_, "web", request).ok());
   RawClient after = Connect(listener);
   RunUntil([&] { return num_connections() == 2; });
   const auto accepted = TakeEvents();

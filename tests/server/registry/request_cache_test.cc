@@ -17,6 +17,14 @@ v1::Listener Named(const std::string& name) {
   return listener;
 }
 
+// Gives how many are forgotten.
+size_t Remember(RequestCache& cache, const RequestKey& key,
+                const std::string& fingerprint, const v1::Listener& answer) {
+  static int64_t seq = 0;
+  return cache.Remember(key, {++seq, fingerprint, answer.SerializeAsString()})
+      .size();
+}
+
 // Fails the test where another request had the key.
 bool IsKept(const RequestCache& cache, const RequestKey& key,
             const std::string& name) {
@@ -31,8 +39,8 @@ TEST(RequestCacheTest, RemembersTheNewestTenThousand) {
   RequestCache cache;
   constexpr int kMany = 10'000;
   for (int i = 0; i < kMany + 2; ++i) {
-    cache.Remember({"ann", absl::StrCat("id", i)}, "request",
-                   Named(absl::StrCat(i)));
+    Remember(cache, {"ann", absl::StrCat("id", i)}, "request",
+             Named(absl::StrCat(i)));
   }
   for (const int forgotten : {0, 1}) {
     EXPECT_FALSE(IsKept(cache, {"ann", absl::StrCat("id", forgotten)}, ""));
@@ -45,7 +53,7 @@ TEST(RequestCacheTest, RemembersTheNewestTenThousand) {
 
 TEST(RequestCacheTest, ComparesByteForByte) {
   RequestCache cache;
-  cache.Remember({"ann", "Id"}, "request", Named("one"));
+  Remember(cache, {"ann", "Id"}, "request", Named("one"));
   EXPECT_FALSE(IsKept(cache, {"ann", "id"}, ""));
   EXPECT_EQ(cache.Find({"ann", "Id"}, "another request").status().code(),
             absl::StatusCode::kInvalidArgument);
@@ -61,7 +69,7 @@ TEST(RequestCacheTest, AnIdIsItsCallersOwn) {
   for (const std::string& caller : callers) {
     for (const std::string& id : ids) {
       EXPECT_FALSE(IsKept(cache, {caller, id}, ""));
-      cache.Remember({caller, id}, "request", Named(caller + "/" + id));
+      Remember(cache, {caller, id}, "request", Named(caller + "/" + id));
     }
   }
   for (const std::string& caller : callers) {
@@ -83,7 +91,7 @@ Answer Make(size_t number, size_t size) {
 }
 
 void Remember(RequestCache& cache, const Answer& answer) {
-  cache.Remember(answer.key, "request", Named(answer.name));
+  Remember(cache, answer.key, "request", Named(answer.name));
 }
 
 size_t CostOf(const Answer& answer) {

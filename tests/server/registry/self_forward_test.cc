@@ -91,7 +91,7 @@ class SelfForwardTest : public RegistryTest {
   int FreePort() {
     const int port = MustCreate(At("free", "127.0.0.1"));
     Close("free");
-    EXPECT_TRUE(registry_->Delete("free").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "free").ok());
     return port;
   }
   absl::StatusOr<v1::Listener> Update(const std::string& id,
@@ -103,7 +103,7 @@ class SelfForwardTest : public RegistryTest {
          ->mutable_forward()
          ->mutable_upstream() = upstream;
     request.mutable_update_mask()->add_paths("spec.handler");
-    return registry_->Update(id, request);
+    return UpdateNow(*registry_, id, request);
   }
 
   // What a client of the listener sees.
@@ -185,7 +185,7 @@ TEST_F(SelfForwardTest, AtUpdateThePortIsKnown) {
                 "OK");
     }
     Close("self");
-    EXPECT_TRUE(registry_->Delete("self").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "self").ok());
   }
 }
 
@@ -229,7 +229,7 @@ TEST_F(SelfForwardTest, OneThatForwardsNoMoreLeadsNowhere) {
   to_echo.mutable_update_mask()->add_paths("spec.handler");
   EXPECT_EQ(Shown(Update("a", To("127.0.0.1", b))).substr(0, 12),
             "SELF_CONNECT");
-  ASSERT_TRUE(registry_->Update("b", to_echo).ok());
+  ASSERT_TRUE(UpdateNow(*registry_, "b", to_echo).ok());
   EXPECT_EQ(Shown(Update("a", To("127.0.0.1", b))), "OK");
   EXPECT_EQ(AskOnce("a"), "ping");
 }
@@ -271,8 +271,8 @@ TEST_F(SelfForwardTest, ADualStackListenerTakesIpv4Too) {
               "SELF_CONNECT listener.spec.handler.forward.upstream.inet.host");
     Close("self");
     Close("other");
-    EXPECT_TRUE(registry_->Delete("self").ok());
-    EXPECT_TRUE(registry_->Delete("other").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "self").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "other").ok());
   }
 }
 

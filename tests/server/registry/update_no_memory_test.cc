@@ -66,7 +66,7 @@ TEST_F(UpdateNoMemoryTest, AListenerDoesWhatItsSpecSays) {
     RefuseMemoryAfter(given);
     bool updated = false;
     try {
-      updated = registry_->Update("web", update).ok();
+      updated = UpdateNow(*registry_, "web", update).ok();
     } catch (const std::bad_alloc&) {
     }
     refused = GiveMemoryAgain();

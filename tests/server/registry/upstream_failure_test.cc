@@ -23,7 +23,7 @@ class UpstreamFailureTest : public RegistryTest {
   int ClosedPort() {
     const v1::Listener free = Create("free");
     Close("free");
-    EXPECT_TRUE(registry_->Delete("free").ok());
+    EXPECT_TRUE(DeleteNow(*registry_, "free").ok());
     return free.status().listening_on().inet().port();
   }
   v1::Listener CreateForward(const std::string& id, const std::string& host,
@@ -94,7 +94,7 @@ TEST_F(UpstreamFailureTest, ClosesAreCountedByReasonAndKept) {
   v1::UpdateListenerRequest drop;
   drop.mutable_listener()->mutable_spec()->set_drop_incoming_connections(true);
   drop.mutable_update_mask()->add_paths("spec.drop_incoming_connections");
-  ASSERT_TRUE(registry_->Update("echo", drop).ok());
+  ASSERT_TRUE(UpdateNow(*registry_, "echo", drop).ok());
   EXPECT_EQ(Connect(echo).Receive(), "EOF");
   const Closes echoes{{"DROPPED", 1}, {"PEER_CLOSED", 1}};
   EXPECT_EQ(ClosesOf("echo"), echoes);

@@ -93,7 +93,7 @@ TEST(StateRecordsTest, ARequestComesBack) {
   StateRequest record;
   record.set_caller("ipv4:127.0.0.1");
   record.set_request_id("r-1");
-  record.set_fingerprint_sha256(DigestOf("the same request"));
+  record.set_fingerprint_sha256(std::string(32, 'f'));
   *record.mutable_answer() = OpenListener();
   const RequestRow row = RowOf(5, record);
   EXPECT_EQ(row.seq, 5);
@@ -101,7 +101,6 @@ TEST(StateRecordsTest, ARequestComesBack) {
   const auto parsed = ParseRow(row);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_TRUE(MessageDifferencer::Equals(*parsed, record));
-  EXPECT_NE(DigestOf("another request"), record.fingerprint_sha256());
 }
 
 TEST(StateRecordsTest, WhatIsNoRecordIsRefusedByName) {
@@ -119,7 +118,7 @@ TEST(StateRecordsTest, WhatIsNoRecordIsRefusedByName) {
   StateRequest request;
   request.set_request_id("r-1");
   EXPECT_FALSE(ParseRow(RowOf(5, request)).ok());
-  request.set_fingerprint_sha256(DigestOf(""));
+  request.set_fingerprint_sha256(std::string(32, 'f'));
   EXPECT_TRUE(ParseRow(RowOf(5, request)).ok());
   EXPECT_FALSE(ParseRow(RequestRow{5, "other", RowOf(5, request).record}).ok());
 }
