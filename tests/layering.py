@@ -22,6 +22,10 @@ BRING_GRPC = ("server/access/gate.h", "server/control/control_calls.h")
 # Who may not see those of protobuf.
 NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control)/.*")
 
+# What the client sees of the server, and in which file alone; the header knows
+# nothing but Abseil.
+FRONT = {"client/cli/state.cc": "server/state/offline.h"}
+
 ROW = re.compile(r"\| `((?:lib|server)/\w+)` \|[^|]*\|([^|]*)\|")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|import)\b[ \t]*(.*)$", re.M)
 NAME = re.compile(r'(?:"([^"]+)"|<([^>]+)>)')
@@ -78,6 +82,11 @@ def fault_of(path, wing, name, rows):
     top = path.split("/")[0]
     if name is None:
         return "includes what is no path from the root"
+    if FRONT.get(path) == name:
+        return None
+    if path in FRONT.values() and (PROTOBUF.fullmatch(name) or
+                                   name.split("/")[0] in FOLDERS):
+        return f"includes {name}, and the client may not see it"
     if top in ("lib", "server"):
         if ((GRPC.fullmatch(name) or name in BRING_GRPC)
                 and not KNOW_GRPC.fullmatch(path)):

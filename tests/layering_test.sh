@@ -68,6 +68,13 @@ planted server/registry/registry.cc '#include "command_line/nearest.h"' \
   'includes command_line/nearest.h'
 planted bench/net.cc '#include "client/client.h"' 'includes client/client.h'
 
+planted client/cli/run.cc '#include "server/state/offline.h"' \
+  'includes server/state/offline.h'
+planted client/cli/state.cc '#include "server/state/database.h"' \
+  'includes server/state/database.h'
+planted server/state/offline.h '#include "server/state/state_rows.h"' \
+  'includes server/state/state_rows.h, and the client may not see it'
+
 # Headers of the system's.
 planted lib/base/log.cc '#include <grpcpp/alarm.h>' \
   'includes grpcpp/alarm.h, and may not know gRPC'
@@ -83,6 +90,9 @@ planted lib/net/where.h '#include "portreeve/v1/listener.pb.h"' \
   'includes portreeve/v1/listener.pb.h, and may not know protobuf'
 planted server/handlers/pump.h '#include <google/protobuf/arena.h>' \
   'includes google/protobuf/arena.h, and may not know protobuf'
+
+planted server/state/offline.h '#include "portreeve/v1/event.pb.h"' \
+  'includes portreeve/v1/event.pb.h, and the client may not see it'
 
 # What hides its name, and a file outside the wings.
 planted lib/base/log.cc '#include "log.h"' \

@@ -16,6 +16,7 @@
 #include "server/state/database_reading.h"
 #include "server/state/database_schema.h"
 #include "server/state/state_errors.h"
+#include "server/state/state_image.h"
 
 namespace portreeve::server {
 namespace {
@@ -54,6 +55,13 @@ absl::Status Sync(const std::string& path, int flags) {
 bool Exists(const std::string& path) {
   struct stat file;
   return lstat(path.c_str(), &file) == 0;
+}
+
+// Removes what somebody who was interrupted has left.
+void RemoveAll(const std::string& draft) {
+  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
+    (void)unlink((draft + suffix).c_str());
+  }
 }
 
 int64_t SizeOf(const std::string& path) {
@@ -97,6 +105,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     const std::string& directory, const std::string& version,
     std::chrono::milliseconds busy) {
   const std::string path = absl::StrCat(directory, "/", kFileName);
+  if (auto s = CheckRegularFile(path); !s.ok()) return s;
   if (!Exists(path)) {
     // Its changes would be taken for those of the new one.
     if (Exists(path + "-wal")) {
@@ -115,10 +124,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
 absl::Status Database::Create(const std::string& path,
                               const std::string& version) {
   const std::string draft = path + ".new";
-  // What a start that was interrupted has left.
-  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
-    (void)unlink((draft + suffix).c_str());
-  }
+  RemoveAll(draft);
   {
     // SQLite would give it another mode; its other files have that of this one.
     const Descriptor file(
@@ -142,9 +148,33 @@ absl::Status Database::Create(const std::string& path,
   return absl::OkStatus();
 }
 
+absl::Status Database::Replace(const std::string& directory,
+                               const StateContents& contents) {
+  const std::string path = absl::StrCat(directory, "/", kFileName);
+  const std::string draft = path + ".repaired";
+  RemoveAll(draft);
+  if (auto s = Create(draft, contents.written_by); !s.ok()) return s;
+  {
+    Database database(draft, contents.written_by, kBusy);
+    if (auto s = database.Connect(); !s.ok()) return s;
+    database.daemon_id_ = contents.daemon_id;
+    if (auto s = database.Recover(contents.rows); !s.ok()) return s;
+    if (auto s = database.Close(); !s.ok()) return s;
+  }
+  if (Exists(draft + "-wal")) {
+    return StateUnavailable(absl::StrCat(draft, ": its WAL does not go away"));
+  }
+  if (auto s = Sync(draft, O_RDONLY); !s.ok()) return s;
+  if (std::rename(draft.c_str(), path.c_str()) != 0) {
+    return StateUnavailable(errno, "rename", draft);
+  }
+  return Sync(directory, O_RDONLY | O_DIRECTORY);
+}
+
 absl::Status Database::Connect() {
   auto connection = SqliteConnection::Open(path_, busy_);
   if (!connection.ok()) return connection.status();
+  if (SizeOf(path_) == 0) return (*connection)->Damaged("it is empty");
   if (auto s = CheckHeader(**connection); !s.ok()) return s;
   if (auto s = UseWal(**connection); !s.ok()) return s;
   if (auto s = CheckSchema(**connection); !s.ok()) return s;
@@ -152,49 +182,6 @@ absl::Status Database::Connect() {
   if (!statements.ok()) return statements.status();
   statements_ = std::make_unique<Statements>(*std::move(statements));
   connection_ = *std::move(connection);
-  return absl::OkStatus();
-}
-
-absl::Status Database::CheckHeader(SqliteConnection& connection) const {
-  if (SizeOf(path_) == 0) return connection.Damaged("it is empty");
-  const auto id = connection.IntegerOf("PRAGMA application_id");
-  if (!id.ok()) return id.status();
-  if (*id != kApplicationId) {
-    return StateForeign(absl::StrCat(path_, ": it is no state of portreeved"));
-  }
-  const auto schema = connection.IntegerOf("PRAGMA user_version");
-  if (!schema.ok()) return schema.status();
-  if (*schema > kSchemaVersion) {
-    const auto writer =
-        connection.TextOf("SELECT value FROM meta WHERE key = 'written_by'");
-    return StateNewer(
-        absl::StrCat(path_, ": written by ",
-                     writer.ok() ? *writer : std::string("an unknown version"),
-                     ", which is newer (schema ", *schema,
-                     ") than this one (schema ", kSchemaVersion, ")"));
-  }
-  if (*schema < kSchemaVersion) {
-    return connection.Damaged(absl::StrCat("there is no schema ", *schema));
-  }
-  return absl::OkStatus();
-}
-
-// One bit of a table's definition may change what is written to it.
-absl::Status Database::CheckSchema(SqliteConnection& connection) const {
-  auto rows = SqliteStatement::Prepare(
-      connection, "SELECT name, sql FROM sqlite_schema ORDER BY rowid");
-  if (!rows.ok()) return rows.status();
-  size_t count = 0;
-  for (;; ++count) {
-    const auto has_row = rows->Next();
-    if (!has_row.ok()) return has_row.status();
-    if (!*has_row) break;
-    if (count == kTables.size() || rows->Bytes(0) != kTables[count].name ||
-        rows->Bytes(1) != kTables[count].sql) {
-      return connection.Damaged("its schema is damaged");
-    }
-  }
-  if (count < kTables.size()) return connection.Damaged("a table is missing");
   return absl::OkStatus();
 }
 
