@@ -43,7 +43,7 @@ planted() {
 check || fail "the tree is wrong"
 
 mkdir "$COPY"
-cp -rL lib server client command_line bench docs "$COPY"
+cp -rL lib server client command_line listener_files bench docs "$COPY"
 chmod -R u+w "$COPY"
 (cd "$COPY" && check) || fail "the copy is wrong"
 
@@ -66,11 +66,19 @@ planted command_line/nearest.cc '#include "client/client.h"' \
   'includes client/client.h'
 planted server/registry/registry.cc '#include "command_line/nearest.h"' \
   'includes command_line/nearest.h'
+planted listener_files/utf8.cc '#include "client/client.h"' \
+  'includes client/client.h'
+planted listener_files/utf8.cc '#include "command_line/nearest.h"' \
+  'includes command_line/nearest.h'
+planted server/api/utf8.cc '#include "listener_files/utf8.h"' \
+  'includes listener_files/utf8.h'
 planted bench/net.cc '#include "client/client.h"' 'includes client/client.h'
 
 # Headers of the system's.
 planted lib/base/log.cc '#include <grpcpp/alarm.h>' \
   'includes grpcpp/alarm.h, and may not know gRPC'
+planted listener_files/utf8.cc '#include <grpc/grpc.h>' \
+  'includes grpc/grpc.h, and may not know gRPC'
 planted server/control/control_table.cc '#include <grpc/grpc.h>' \
   'includes grpc/grpc.h, and may not know gRPC'
 planted server/access/policy.h '#include "portreeve/v1/event.grpc.pb.h"' \

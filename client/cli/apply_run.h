@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "client/cli/apply_plan.h"
 #include "client/cli/exit_status.h"
-#include "client/cli/listener_file.h"
 #include "client/cli/session.h"
+#include "listener_files/listener_file.h"
 
 namespace portreeve::cli {
 

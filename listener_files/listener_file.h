@@ -1,6 +1,6 @@
 // Files that say which listeners there shall be.
-#ifndef PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
-#define PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
+#ifndef PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_
+#define PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_
 
 #include <cstddef>
 #include <map>
@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "portreeve/v1/listener.pb.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 
 enum class FileFormat { kYaml, kJson, kTextproto };
 
@@ -49,6 +49,6 @@ absl::StatusOr<std::vector<WantedListener>> ParseListeners(
 std::string ListenersText(const std::vector<v1::Listener>& listeners,
                           FileFormat format);
 
-}  // namespace portreeve::cli
+}  // namespace portreeve
 
-#endif  // PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
+#endif  // PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_
