@@ -161,12 +161,20 @@ absl::StatusOr<FileFormat> ParseFileFormat(const std::string& text) {
       absl::StrCat("'", text, "': expected yaml, json or textproto"));
 }
 
-FileFormat FormatOf(const std::string& file) {
-  if (absl::EndsWith(file, ".json")) return FileFormat::kJson;
-  for (const char* end : {".textproto", ".txtpb", ".pbtxt"}) {
-    if (absl::EndsWith(file, end)) return FileFormat::kTextproto;
+std::optional<FileFormat> FormatByName(const std::string& file) {
+  for (const auto& [end, format] : {std::pair(".yaml", FileFormat::kYaml),
+                                    {".yml", FileFormat::kYaml},
+                                    {".json", FileFormat::kJson},
+                                    {".textproto", FileFormat::kTextproto},
+                                    {".txtpb", FileFormat::kTextproto},
+                                    {".pbtxt", FileFormat::kTextproto}}) {
+    if (absl::EndsWith(file, end)) return format;
   }
-  return FileFormat::kYaml;
+  return std::nullopt;
+}
+
+FileFormat FormatOf(const std::string& file) {
+  return FormatByName(file).value_or(FileFormat::kYaml);
 }
 
 std::string WantedListener::PlaceOf(const std::string& field) const {

@@ -15,13 +15,21 @@ namespace portreeve {
 
 enum class FileFormat { kYaml, kJson, kTextproto };
 
+// The label that a daemon gives to listeners of its own files (`--listeners`),
+// with the file's name.  Nobody else may set it.
+inline constexpr char kFileLabel[] = "portreeve.file";
+
 // The most bytes of a file.
 inline constexpr size_t kMaxFileBytes = 8 << 20;
 
 // Parses "yaml", "json" or "textproto".
 absl::StatusOr<FileFormat> ParseFileFormat(const std::string& text);
 
-// Gives the format that the name of a file says; kYaml where it says none.
+// Gives the format that the name of a file says by its ending: .yaml, .yml,
+// .json, .textproto, .txtpb or .pbtxt.
+std::optional<FileFormat> FormatByName(const std::string& file);
+
+// Gives the same; kYaml where it says none.
 FileFormat FormatOf(const std::string& file);
 
 struct WantedListener {
@@ -44,8 +52,8 @@ struct WantedListener {
 absl::StatusOr<std::vector<WantedListener>> ParseListeners(
     const std::string& file, FileFormat format, const std::string& text);
 
-// Gives the name and the spec of each listener, as ParseListeners takes them;
-// safe on a terminal.
+// Gives the name and the spec of each listener, as ParseListeners takes them,
+// without kFileLabel; safe on a terminal.
 std::string ListenersText(const std::vector<v1::Listener>& listeners,
                           FileFormat format);
 

@@ -16,9 +16,10 @@ namespace portreeve::server {
 // Gives "1 loop", or "2 loops".
 std::string CountText(size_t count, absl::string_view what);
 
-// Logs that it has started, and what of it serves; `control` has the addresses
-// with their ports.
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control);
+// Logs that it has started, and what of it serves: `control` has the addresses
+// with their ports, and there are `num_listeners` of flags and files.
+void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
+                size_t num_listeners);
 
 // Warns of what is allowed, and seldom meant.
 void WarnOfWhatIsOpen(const Flags& flags, const Policy& policy);
