@@ -24,6 +24,7 @@ v1::ListListenersResponse NamesAndSpecs(
     v1::Listener& one = *list.add_listeners();
     one.set_name(listener.name());
     *one.mutable_spec() = listener.spec();
+    one.mutable_spec()->mutable_labels()->erase(kFileLabel);
   }
   return list;
 }
