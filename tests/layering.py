@@ -9,8 +9,9 @@ import re
 import sys
 
 FOLDERS = ("lib", "server", "client", "bench")
-# What client and server stand on both, and which stands on nothing of ours.
-LEAVES = ("command_line",)
+# What client and server stand on both, and each of which stands on nothing of
+# ours.
+LEAVES = ("command_line", "listener_files")
 # Of the server, who may see headers of gRPC.
 KNOW_GRPC = re.compile(
     r"server/(about|calls|watch|daemon)/[^/]+"
@@ -87,14 +88,14 @@ def fault_of(path, wing, name, rows):
     if path in FRONT.values() and (PROTOBUF.fullmatch(name) or
                                    name.split("/")[0] in FOLDERS):
         return f"includes {name}, and the client may not see it"
-    if top in ("lib", "server"):
+    if top in ("lib", "server") + LEAVES:
         if ((GRPC.fullmatch(name) or name in BRING_GRPC)
                 and not KNOW_GRPC.fullmatch(path)):
             return f"includes {name}, and may not know gRPC"
         if PROTOBUF.fullmatch(name) and NO_PROTOBUF.fullmatch(path):
             return f"includes {name}, and may not know protobuf"
     other = name.split("/")[0]
-    if other in LEAVES and (top in ("client",) + LEAVES or
+    if other in LEAVES and (top in ("client", other) or
                             wing == "server/daemon"):
         return None
     if other in LEAVES or top in LEAVES and other in FOLDERS + ("tests",):

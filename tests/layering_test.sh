@@ -43,7 +43,7 @@ planted() {
 check || fail "the tree is wrong"
 
 mkdir "$COPY"
-cp -rL lib server client command_line bench docs "$COPY"
+cp -rL lib server client command_line listener_files bench docs "$COPY"
 chmod -R u+w "$COPY"
 (cd "$COPY" && check) || fail "the copy is wrong"
 
@@ -66,6 +66,12 @@ planted command_line/nearest.cc '#include "client/client.h"' \
   'includes client/client.h'
 planted server/registry/registry.cc '#include "command_line/nearest.h"' \
   'includes command_line/nearest.h'
+planted listener_files/utf8.cc '#include "client/client.h"' \
+  'includes client/client.h'
+planted listener_files/utf8.cc '#include "command_line/nearest.h"' \
+  'includes command_line/nearest.h'
+planted server/api/utf8.cc '#include "listener_files/utf8.h"' \
+  'includes listener_files/utf8.h'
 planted bench/net.cc '#include "client/client.h"' 'includes client/client.h'
 
 planted client/cli/run.cc '#include "server/state/offline.h"' \
@@ -78,6 +84,8 @@ planted server/state/offline.h '#include "server/state/state_rows.h"' \
 # Headers of the system's.
 planted lib/base/log.cc '#include <grpcpp/alarm.h>' \
   'includes grpcpp/alarm.h, and may not know gRPC'
+planted listener_files/utf8.cc '#include <grpc/grpc.h>' \
+  'includes grpc/grpc.h, and may not know gRPC'
 planted server/control/control_table.cc '#include <grpc/grpc.h>' \
   'includes grpc/grpc.h, and may not know gRPC'
 planted server/registry/registry.h '#include "server/access/gate.h"' \

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/cli/comes_back.h"
 #include "client/cli/error_text.h"
 #include "client/cli/listener_source.h"
 #include "client/cli/notes.h"
@@ -234,6 +235,8 @@ class Applier {
     request.set_name(step.name());
     const auto closed = session_.client.CloseListener(request, Options());
     if (!closed.ok()) return closed.status();
+    const std::string comes_back = ComesBackText(*closed);
+    if (!comes_back.empty()) notes_.Say(comes_back);
     return Forget(step);
   }
 

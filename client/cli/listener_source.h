@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "client/cli/listener_file.h"
+#include "listener_files/listener_file.h"
 
 namespace portreeve::cli {
 

@@ -1,8 +1,8 @@
-#include "client/cli/document.h"
+#include "listener_files/document.h"
 
 #include "absl/strings/str_cat.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 
 std::string KeyPath(const std::string& path, const std::string& key) {
   return path.empty() ? key : absl::StrCat(path, ".", key);
@@ -12,4 +12,4 @@ std::string ElementPath(const std::string& path, size_t index) {
   return absl::StrCat(path, "[", index, "]");
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "client/cli/document.h"
+#include "listener_files/document.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using nlohmann::json;
@@ -78,4 +78,4 @@ absl::StatusOr<Document> ReadJson(const std::string& text) {
   return document;
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve
