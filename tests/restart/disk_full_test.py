@@ -20,6 +20,8 @@ NOT_WRITTEN = ("STATE_FULL", "STATE_UNAVAILABLE")
 MOST_CREATES = 2000  # By then the disk must be full.
 # One after the other: the second waits for the attempt to write all anew.
 REFUSALS = 3
+# The request_ids of two listeners, one made before and one after.
+REQUESTS = {"target": "target", "refused": "again"}
 
 
 def health_of(client):
@@ -134,7 +136,7 @@ class DiskFullTest(unittest.TestCase):
 
     def test_what_is_refused_goes_on_and_is_made_good(self):
         daemon, client = self.start()
-        target = client.create(echo("target"))
+        target = client.create(echo("target", request_id="target"))
         request = echo("forward")
         forward = request.spec.handler.forward
         forward.upstream.inet.host = "127.0.0.1"
@@ -187,6 +189,10 @@ class DiskFullTest(unittest.TestCase):
         self.assertEqual(found[closed.name].status.state, CLOSED)
         self.assertEqual(found[again.name].uid, again.uid)
         self.assertEqual(found[target.name].status.state, LISTENING)
+        for repeated in (target, again):
+            listener_id = repeated.name.split("/")[1]
+            request = echo(listener_id, request_id=REQUESTS[listener_id])
+            self.assertEqual(client.create(request).uid, repeated.uid)
 
     def create_until_room(self, client):
         """It is written anew while somebody asks for changes."""

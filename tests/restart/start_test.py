@@ -285,7 +285,9 @@ class StartTest(unittest.TestCase):
         with sqlite3.connect(path) as database:
             database.execute("CREATE TABLE addresses(name)")
         database.close()
-        self.assertIn("it is no state of portreeved", self.refused_file())
+        line = self.refused_file()
+        self.assertIn("it is no state of portreeved", line)
+        self.assertNotIn("repair", line)
         with open(path, "rb") as file:
             before = file.read()
         self.refused_file()
@@ -329,6 +331,10 @@ class StartTest(unittest.TestCase):
                     self.assertEqual(daemon.wait(), 1)
                     self.assertEqual(len(daemon.errors), 1, daemon.errors)
                     self.assertIn(f"state: {path}", daemon.errors[0])
+                    self.assertRegex(
+                        daemon.errors[0],
+                        f"; portreeve state repair {self.state} keeps the "
+                        r"\d+ record|; .*put a backup in its place")
                     continue
                 with daemon.client() as client:
                     self.assertEqual(
