@@ -357,15 +357,13 @@ absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
 }
 
 absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
+  const std::string flag = absl::StrCat("--listen \"", listen.text, "\"");
   auto draft = CheckCreate(listen.request);
-  absl::StatusOr<std::string> line = draft.status();
-  if (draft.ok()) {
-    draft->source = v1::LISTENER_SOURCE_FLAG;
-    line = Listen(*std::move(draft));
-  }
-  if (line.ok()) return line;
-  return AboutFlag(absl::StrCat("--listen \"", listen.text, "\""),
-                   line.status());
+  if (!draft.ok()) return AboutFlag(flag, draft.status());
+  draft->source = v1::LISTENER_SOURCE_FLAG;
+  auto line = Listen(*std::move(draft));
+  if (!line.ok()) return AboutFlag(flag, line.status());
+  return line;
 }
 
 absl::StatusOr<std::string> Daemon::Listen(FileListener& listener) {

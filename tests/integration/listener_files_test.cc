@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/integration/cli_process.h"
+#include "tests/server/plain_socket.h"
 #include "tests/testing/daemon_process.h"
 #include "tests/testing/server_fixture.h"
 
@@ -30,7 +31,7 @@ std::string Echo(const std::string& id, const std::string& more = "",
          more;
 }
 
-CliResult Run(const DaemonProcess& daemon, Words words,
+CliResult Ask(const DaemonProcess& daemon, Words words,
               const std::string& input = "") {
   words.insert(words.end(), {"--server", daemon.Target()});
   return RunCli(words, input);
@@ -39,7 +40,7 @@ CliResult Run(const DaemonProcess& daemon, Words words,
 // Must succeed; gives the output.
 std::string Good(const DaemonProcess& daemon, const Words& words,
                  const std::string& input = "") {
-  const CliResult result = Run(daemon, words, input);
+  const CliResult result = Ask(daemon, words, input);
   EXPECT_EQ(result.exit_status, 0) << words.at(0) << ": " << result.notes;
   return result.output;
 }
@@ -127,16 +128,16 @@ TEST_F(ListenerFilesTest, OneThatIsDeletedComesBackAndDeleteSaysSo) {
     const std::string note =
         "listeners/web comes back at the next start of the daemon, as it is in "
         "the file web.yaml of its --listeners\n";
-    EXPECT_EQ(Run(daemon, {"close", "web"}).notes, "portreeve: close: " + note);
-    const CliResult deleted = Run(daemon, {"delete", "web"});
+    EXPECT_EQ(Ask(daemon, {"close", "web"}).notes, "portreeve: close: " + note);
+    const CliResult deleted = Ask(daemon, {"delete", "web"});
     EXPECT_EQ(deleted.exit_status, 0);
     EXPECT_EQ(deleted.output, "listeners/web deleted\n");
     EXPECT_EQ(deleted.notes, "portreeve: delete: " + note);
-    EXPECT_NE(Run(daemon, {"get", "web"}).exit_status, 0);
+    EXPECT_NE(Ask(daemon, {"get", "web"}).exit_status, 0);
     // Those of clients do not.
     Good(daemon, {"create", "mine", "--listen", "tcp:127.0.0.1:0", "--echo"});
-    EXPECT_EQ(Run(daemon, {"close", "mine"}).notes, "");
-    EXPECT_EQ(Run(daemon, {"delete", "mine"}).notes, "");
+    EXPECT_EQ(Ask(daemon, {"close", "mine"}).notes, "");
+    EXPECT_EQ(Ask(daemon, {"delete", "mine"}).notes, "");
     daemon.Signal(SIGTERM);
     EXPECT_EQ(daemon.WaitForExit(), 0);
   }
@@ -171,7 +172,7 @@ TEST_F(ListenerFilesTest, TheFileSaysWhatAStartOpensWhateverClientsDid) {
   ASSERT_TRUE(daemon.WaitUntilReady());
   EXPECT_TRUE(
       Has(Good(daemon, {"get", "web", "-o", "json"}), "\"maxConnections\":7,"));
-  EXPECT_NE(Run(daemon, {"get", "gone"}).exit_status, 0);
+  EXPECT_NE(Ask(daemon, {"get", "gone"}).exit_status, 0);
   EXPECT_EQ(daemon.Printed("state ").at(0).substr(folder_.path().size()),
             "/state: 1 listener, 0 failed");
 }
@@ -180,16 +181,15 @@ TEST_F(ListenerFilesTest, TheLabelIsTheDaemonsAlone) {
   Write("web.yaml", Echo("web"));
   DaemonProcess daemon(Arguments());
   ASSERT_TRUE(daemon.WaitUntilReady());
-  const std::string refused =
-      "spec.labels: only the daemon sets portreeve.file";
+  const std::string refused = "only the daemon sets portreeve.file";
   CliResult result =
-      Run(daemon, {"create", "mine", "--listen", "tcp:127.0.0.1:0", "--echo",
+      Ask(daemon, {"create", "mine", "--listen", "tcp:127.0.0.1:0", "--echo",
                    "--label", "portreeve.file=web.yaml"});
   EXPECT_NE(result.exit_status, 0);
   EXPECT_TRUE(Has(result.notes, refused)) << result.notes;
   Good(daemon, {"create", "mine", "--listen", "tcp:127.0.0.1:0", "--echo"});
   for (const char* id : {"web", "mine"}) {
-    result = Run(daemon, {"apply", "-f", "-"},
+    result = Ask(daemon, {"apply", "-f", "-"},
                  Echo(id, "  labels: {portreeve.file: other}\n"));
     EXPECT_NE(result.exit_status, 0);
     EXPECT_TRUE(Has(result.notes, refused)) << result.notes;
