@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@
 #include "server/daemon/daemon.h"
 #include "server/daemon/flags.h"
 #include "server/daemon/library_logs.h"
+#include "server/daemon/listener_directory.h"
 #include "server/daemon/log_output.h"
 #include "server/daemon/log_writer.h"
 #include "server/daemon/signals.h"
@@ -73,9 +75,19 @@ int Fail(const absl::Status& status, int exit_status = kFailed) {
   return exit_status;
 }
 
-absl::Status Probe(const Flags& flags) {
-  return ProbeStart(
-      NeedsOfStart(flags.loops, flags.control.size() + flags.listen.size()));
+using Files = absl::StatusOr<std::vector<FileListener>>;
+
+Files ReadFiles(const Flags& flags) {
+  if (flags.listeners.empty()) return std::vector<FileListener>();
+  auto files = ReadListenerDirectory(flags.listeners);
+  if (files.ok()) return files;
+  return AboutFlag("--listeners", files.status());
+}
+
+absl::Status Probe(const Flags& flags, const Files& files) {
+  const size_t num_files = files.ok() ? files->size() : 0;
+  return ProbeStart(NeedsOfStart(
+      flags.loops, flags.control.size() + flags.listen.size() + num_files));
 }
 
 absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
@@ -92,14 +104,18 @@ absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
                           flags.log_format);
 }
 
-int Serve(const Flags& flags, const Daemon::Process& process) {
-  const auto daemon = Daemon::Start(flags, process);
+int Serve(const Flags& flags, Files files, const Daemon::Process& process) {
+  if (!files.ok()) {
+    process.log.LogFailedStart(std::string(files.status().message()));
+    return kFailed;
+  }
+  const auto daemon = Daemon::Start(flags, *std::move(files), process);
   if (!daemon.ok()) {
     process.log.LogFailedStart(std::string(daemon.status().message()));
-    return 1;
+    return kFailed;
   }
   KeepRunningWithoutMemory();
-  return (*daemon)->Run(flags.drain) ? 0 : 1;
+  return (*daemon)->Run(flags.drain) ? 0 : kFailed;
 }
 
 int Main(int argc, char** argv) {
@@ -113,14 +129,15 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const Flags& flags = std::get<Flags>(*parsed);
-  if (const absl::Status probed = Probe(flags); !probed.ok()) {
+  auto files = ReadFiles(flags);
+  if (const absl::Status probed = Probe(flags, files); !probed.ok()) {
     return Fail(probed);
   }
   auto log = StartLog(flags);
   if (!log.ok()) return Fail(log.status());
   SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
              flags.log_level);
-  const int status = Serve(flags, {*signals, **log, stdout});
+  const int status = Serve(flags, std::move(files), {*signals, **log, stdout});
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});
   log->reset();

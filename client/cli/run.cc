@@ -15,11 +15,11 @@
 #include "client/cli/help.h"
 #include "client/cli/printable.h"
 #include "client/cli/session.h"
-#include "client/cli/value.h"
 #include "client/cli/verb.h"
 #include "client/client.h"
 #include "client/version.h"
 #include "command_line/unexpected.h"
+#include "listener_files/utf8.h"
 
 namespace portreeve::cli {
 namespace {

@@ -21,6 +21,7 @@
 #include "server/access/policy.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/listener_directory.h"
 #include "server/daemon/log_writer.h"
 #include "server/daemon/signals.h"
 #include "server/state/state_store.h"
@@ -37,12 +38,13 @@ class Daemon {
     std::FILE* out;
   };
 
-  // Serves the control addresses and opens the listeners of `flags`.  On an
-  // error nothing is left behind.  It writes to `out`, and flushes, a line for
-  // each thing that serves, and "ready" as the last.
+  // Serves the control addresses and opens the listeners of `flags`, and those
+  // of `files`.  On an error nothing is left behind.  It writes to `out`, and
+  // flushes, a line for each thing that serves, and "ready" as the last.
   // Errors: one line that says what and why.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
-                                                       const Process& process);
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(
+      const Flags& flags, std::vector<FileListener> files,
+      const Process& process);
 
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -76,13 +78,17 @@ class Daemon {
   Daemon(const Flags& flags, const DescriptorShares& shares,
          const Policy& policy, const Process& process);
 
-  // Opens the listeners of the state and of the flags.  Gives the lines to
-  // print about them.
+  // Opens the listeners of the state, of the flags and of the files.  Gives the
+  // lines to print about them.
   absl::StatusOr<std::vector<std::string>> OpenListeners(
-      const Flags& flags, std::optional<OpenedState> opened);
+      const Flags& flags, std::vector<FileListener> files,
+      std::optional<OpenedState> opened);
   absl::StatusOr<std::vector<std::string>> OpenListenersOnLoop(
-      const Flags& flags, std::optional<OpenedState>& opened);
+      const Flags& flags, std::vector<FileListener>& files,
+      std::optional<OpenedState>& opened);
   absl::StatusOr<std::string> Listen(const Flags::Listen& listen);
+  absl::StatusOr<std::string> Listen(FileListener& listener);
+  absl::StatusOr<std::string> Listen(ListenerDraft draft);
   // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();
   void OnSignal(int number);

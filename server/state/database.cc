@@ -84,12 +84,12 @@ absl::Status FillNew(SqliteConnection& connection, const std::string& version) {
     auto put = SqliteStatement::Prepare(connection, kPutMeta);
     if (!put.ok()) return put.status();
     const std::map<std::string, std::string> all = {
-        {kSchema, std::to_string(Database::kSchemaVersion)},
-        {kDaemonId, NewUuid()},
-        {kWrittenBy, version},
-        {kClean, "1"},
-        {kListeners, "0"},
-        {kRequests, "0"},
+        {kMetaSchema, std::to_string(Database::kSchemaVersion)},
+        {kMetaDaemonId, NewUuid()},
+        {kMetaWrittenBy, version},
+        {kMetaClean, "1"},
+        {kMetaListeners, "0"},
+        {kMetaRequests, "0"},
     };
     for (const auto& [key, value] : all) {
       if (auto s = Put(*put, key, value); !s.ok()) return s;
@@ -230,9 +230,7 @@ absl::StatusOr<StateContents> Database::Read() {
 
 template <typename F>
 absl::Status Database::InTransaction(F change) {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   absl::Status status = statements_->begin.Run();
   if (status.ok()) status = change();
   if (status.ok()) status = statements_->commit.Run();
@@ -247,10 +245,11 @@ absl::Status Database::PutMeta(const char* key, const std::string& value) {
 
 absl::Status Database::PutCounts() {
   const Counts counts = counts_;
-  if (auto s = PutMeta(kListeners, std::to_string(counts.listeners)); !s.ok()) {
+  if (auto s = PutMeta(kMetaListeners, std::to_string(counts.listeners));
+      !s.ok()) {
     return s;
   }
-  return PutMeta(kRequests, std::to_string(counts.requests));
+  return PutMeta(kMetaRequests, std::to_string(counts.requests));
 }
 
 absl::Status Database::Commit(const std::vector<StateChange>& changes) {
@@ -310,13 +309,13 @@ absl::Status Database::Apply(const EraseRequest& erase) {
 
 absl::Status Database::Begin() {
   return InTransaction([&]() -> absl::Status {
-    if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
-    return PutMeta(kClean, "0");
+    if (auto s = PutMeta(kMetaWrittenBy, version_); !s.ok()) return s;
+    return PutMeta(kMetaClean, "0");
   });
 }
 
 absl::Status Database::End() {
-  return InTransaction([&] { return PutMeta(kClean, "1"); });
+  return InTransaction([&] { return PutMeta(kMetaClean, "1"); });
 }
 
 absl::Status Database::Recover(const StateRows& rows) {
@@ -343,10 +342,10 @@ absl::Status Database::ReplaceAll(const StateRows& rows) {
     if (auto s = Apply(row); !s.ok()) return s;
   }
   const std::string schema = std::to_string(kSchemaVersion);
-  if (auto s = PutMeta(kSchema, schema); !s.ok()) return s;
-  if (auto s = PutMeta(kDaemonId, daemon_id_); !s.ok()) return s;
-  if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
-  if (auto s = PutMeta(kClean, "0"); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaSchema, schema); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaDaemonId, daemon_id_); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaWrittenBy, version_); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaClean, "0"); !s.ok()) return s;
   return PutCounts();
 }
 
@@ -358,9 +357,7 @@ absl::Status Database::TrimWal() {
 }
 
 absl::Status Database::Close() {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
   if (status.ok()) connection_->RemoveWalOnClose();
   Drop();

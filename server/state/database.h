@@ -79,8 +79,8 @@ class Database {
   bool wal_is_long() const {
     return connection_ != nullptr && connection_->wal_pages() >= kMaxWalPages;
   }
-  // Copies the WAL to the file.  After an error nothing can be
-  // done but Recover().
+  // Copies the WAL to the file.  After an error nothing can be done but
+  // Recover().
   absl::Status TrimWal();
 
   // Closes the file, and leaves no WAL.

@@ -28,12 +28,12 @@ class Reading {
       if (auto s = (this->*part)(); !s.ok()) return s;
     }
     const auto& rows = contents_.rows;
-    ExpectMeta(kSchema, std::to_string(Database::kSchemaVersion));
-    ExpectMeta(kListeners, std::to_string(rows.listeners.size()));
-    ExpectMeta(kRequests, std::to_string(rows.requests.size()));
-    contents_.daemon_id = TakeMeta(kDaemonId);
-    contents_.written_by = TakeMeta(kWrittenBy);
-    contents_.clean = TakeMeta(kClean) == "1";
+    ExpectMeta(kMetaSchema, std::to_string(Database::kSchemaVersion));
+    ExpectMeta(kMetaListeners, std::to_string(rows.listeners.size()));
+    ExpectMeta(kMetaRequests, std::to_string(rows.requests.size()));
+    contents_.daemon_id = TakeMeta(kMetaDaemonId);
+    contents_.written_by = TakeMeta(kMetaWrittenBy);
+    contents_.clean = TakeMeta(kMetaClean) == "1";
     if (damage_.empty()) return std::move(contents_);
     return connection_.Damaged(damage_);
   }

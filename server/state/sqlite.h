@@ -67,7 +67,7 @@ class SqliteConnection {
 
   // Gives the status of `code`, one of SQLite's, where `what` has failed.
   absl::Status Error(int code, absl::string_view what) const;
-  // Makes an error of this file.
+  // Makes a STATE_DAMAGED of this file.
   absl::Status Damaged(absl::string_view what) const;
 
   const std::string& path() const { return path_; }
@@ -97,8 +97,8 @@ class SqliteStatement {
   static absl::StatusOr<SqliteStatement> Prepare(SqliteConnection& connection,
                                                  const char* sql);
 
-  // Are for the parameters 1, 2 ...  What the views show has to live until
-  // Run() or Reset().
+  // Set a parameter; the first has the number 1.  What the views show has to
+  // live until Run() or Reset().
   SqliteStatement& Bind(int parameter, int64_t value);
   SqliteStatement& BindText(int parameter, absl::string_view value);
   SqliteStatement& BindBlob(int parameter, absl::string_view value);
@@ -108,7 +108,7 @@ class SqliteStatement {
 
   // Goes to the next row; false if there is none.
   absl::StatusOr<bool> Next();
-  // Is SQLITE_INTEGER, _TEXT ...
+  // Gives SQLITE_INTEGER, SQLITE_TEXT and the like.
   int TypeOf(int column) const;
   int64_t Integer(int column) const;
   // Gives a text's or a blob's bytes; throws std::bad_alloc.
