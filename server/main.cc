@@ -20,9 +20,11 @@
 #include "lib/base/log.h"
 #include "server/daemon/daemon.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/inherited.h"
 #include "server/daemon/library_logs.h"
 #include "server/daemon/log_output.h"
 #include "server/daemon/log_writer.h"
+#include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
 #include "server/daemon/standard_descriptors.h"
 #include "server/daemon/start_probe.h"
@@ -92,17 +94,40 @@ absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
                           flags.log_format);
 }
 
-int Serve(const Flags& flags, const Daemon::Process& process) {
-  const auto daemon = Daemon::Start(flags, process);
+int FailByLog(LogWriter& log, const absl::Status& status) {
+  log.LogFailedStart(std::string(status.message()));
+  return kFailed;
+}
+
+int Serve(const Flags& flags, Daemon::Given given,
+          const Daemon::Process& process) {
+  const auto daemon = Daemon::Start(flags, std::move(given), process);
   if (!daemon.ok()) {
-    process.log.LogFailedStart(std::string(daemon.status().message()));
-    return 1;
+    return FailByLog(process.log, daemon.status());
   }
   KeepRunningWithoutMemory();
-  return (*daemon)->Run(flags.drain) ? 0 : 1;
+  return (*daemon)->Run() ? 0 : 1;
+}
+
+// Serves with what the service manager has passed.
+int ServeInherited(Flags& flags, InheritedSockets inherited,
+                   const Daemon::Process& process) {
+  for (const PassedDescriptor& unknown : inherited.unknown) {
+    Log(LogLevel::kWarning,
+        absl::StrCat("LISTEN_FDS: descriptor ", unknown.number, " (",
+                     unknown.name,
+                     ") is closed: its name is neither control nor "
+                     "listener-ID"));
+  }
+  auto control = AssignControl(std::move(inherited.control), flags);
+  if (!control.ok()) return FailByLog(process.log, control.status());
+  return Serve(flags, {*std::move(control), std::move(inherited.listeners)},
+               process);
 }
 
 int Main(int argc, char** argv) {
+  auto inherited = InheritedSockets::Take(ListenVariables::Take(), getpid());
+  const NotifyVariables notify = NotifyVariables::Take();
   PrepareProcess();
   auto signals = Signals::Take();
   if (!signals.ok()) return Fail(signals.status());
@@ -112,7 +137,8 @@ int Main(int argc, char** argv) {
     std::fputs(information->text.c_str(), stdout);
     return 0;
   }
-  const Flags& flags = std::get<Flags>(*parsed);
+  Flags& flags = std::get<Flags>(*parsed);
+  if (!inherited.ok()) return Fail(inherited.status());
   if (const absl::Status probed = Probe(flags); !probed.ok()) {
     return Fail(probed);
   }
@@ -120,7 +146,9 @@ int Main(int argc, char** argv) {
   if (!log.ok()) return Fail(log.status());
   SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
              flags.log_level);
-  const int status = Serve(flags, {*signals, **log, stdout});
+  Notifier notifier(notify, getpid());
+  const int status = ServeInherited(flags, *std::move(inherited),
+                                    {*signals, **log, notifier, stdout});
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});
   log->reset();

@@ -26,6 +26,7 @@
 #include "server/about/reflection_service.h"
 #include "server/access/gate.h"
 #include "server/api/listener_draft.h"
+#include "server/api/names.h"
 #include "server/api/timestamp.h"
 #include "server/api/utf8.h"
 #include "server/calls/connection_service.h"
@@ -36,6 +37,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/start_log.h"
+#include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
 #include "server/handlers/pump.h"
 #include "server/registry/policy_reload.h"
@@ -112,6 +114,17 @@ absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
+}
+
+// Logs which of the sockets that were given no listener was opened with.
+void LogUnused(const GivenSockets& sockets) {
+  for (const GivenSockets::Entry& entry : sockets.entries()) {
+    Log(LogLevel::kWarning,
+        absl::StrCat("LISTEN_FDS: descriptor ", entry.socket.get(),
+                     " (listener-", entry.id, ") is closed: no ",
+                     ListenerName(entry.id), " was to be opened at ",
+                     ToString(entry.address)));
+  }
 }
 
 absl::StatusOr<OwnAddresses> OwnAddressesOf(
@@ -220,6 +233,7 @@ struct Daemon::State {
   }
 
   // Loop thread only.
+  std::unique_ptr<Watchdog> watchdog;  // Null where nobody asks for it.
   LoopGroup loops;
   EventLog events;
   DescriptorBudget budget;
@@ -246,6 +260,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
                const Policy& policy, const Process& process)
     : process_(process),
       policy_file_(flags.policy),
+      drain_(flags.drain),
       policy_(policy),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
@@ -259,6 +274,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
 Daemon::~Daemon() { End(Duration::zero()); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
+                                                      Given given,
                                                       const Process& process) {
   const auto read = PolicyOf(flags);
   if (!read.ok()) return read.status();
@@ -287,12 +303,14 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     auto own = OwnAddressesOf(addresses);
     if (!own.ok()) return own.status();
     policy.SetOwnAddresses(*std::move(own));
-    auto opened_lines = daemon->OpenListeners(flags, std::move(opened));
+    auto opened_lines = daemon->OpenListeners(flags, std::move(given.listeners),
+                                              std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
     lines = *std::move(opened_lines);
     return absl::OkStatus();
   };
-  auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
+  auto plane = ControlPlane::Start(daemon->loop_, state.services(), options,
+                                   std::move(given.control));
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
   for (const AnyAddress& address : state.plane->addresses()) {
@@ -302,19 +320,27 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   LogStarted(flags, state.plane->addresses());
   WarnOfWhatIsOpen(flags, *read);
   PrintLine(out, "ready");
+  daemon->TellReady();
   return daemon;
 }
 
 absl::StatusOr<std::vector<std::string>> Daemon::OpenListeners(
-    const Flags& flags, std::optional<OpenedState> opened) {
+    const Flags& flags, GivenSockets given, std::optional<OpenedState> opened) {
   // One step, so that no client sees the half of it.
-  const auto open = [&] { return OpenListenersOnLoop(flags, opened); };
-  return loop_.Run(open).get();
+  const auto open = [&] { return OpenListenersOnLoop(flags, given, opened); };
+  auto lines = loop_.Run(open).get();
+  if (!lines.ok()) return lines.status();
+  const GivenSockets unused =
+      loop_.Run([this] { return state_->registry.TakeUnused(); }).get();
+  LogUnused(unused);
+  return lines;
 }
 
 absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
-    const Flags& flags, std::optional<OpenedState>& opened) {
+    const Flags& flags, GivenSockets& given,
+    std::optional<OpenedState>& opened) {
   Registry& registry = state_->registry;
+  registry.Give(std::move(given));
   v1::Event event;
   v1::Event::DaemonStarted& started = *event.mutable_daemon_started();
   if (opened) {
@@ -353,6 +379,8 @@ absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
   absl::StatusOr<v1::Listener> listener = draft.status();
   if (draft.ok()) {
     draft->source = v1::LISTENER_SOURCE_FLAG;
+    draft->listener_id =
+        state_->registry.GivenIdAt(draft->spec->where_to_listen());
     // What is not kept is answered at once.
     state_->registry.Create(*std::move(draft),
                             [&listener](absl::StatusOr<v1::Listener> created) {
@@ -373,18 +401,49 @@ absl::Status Daemon::ReloadPolicy() {
   return server::ReloadPolicy(policy_file_, policy_, loop_, state_->registry);
 }
 
+std::string Daemon::ListenerStatusText() const {
+  const Registry& registry = state_->registry;
+  const int failed = registry.num_failed();
+  return absl::StrCat(
+      CountText(static_cast<size_t>(registry.num_wanted()), "listener"),
+      failed == 0 ? "" : absl::StrCat(", ", failed, " failed"));
+}
+
+void Daemon::TellReady() {
+  if (!process_.notifier.is_on()) return;
+  auto tell = [this] {
+    process_.notifier.Ready(ListenerStatusText());
+    const auto period = process_.notifier.watchdog();
+    if (!period) return;
+    auto alive = [this] { process_.notifier.Alive(ListenerStatusText()); };
+    state_->watchdog = std::make_unique<Watchdog>(loop_, state_->loops, *period,
+                                                  std::move(alive));
+    state_->watchdog->Start();
+  };
+  loop_.Run(tell).get();
+}
+
 void Daemon::OnHangup() {
+  process_.notifier.Reloading();
   Log(LogLevel::kInfo,
       "SIGHUP: the audit log is opened anew, and the policy is read again, if "
       "there are files of them; listeners that have failed are tried again");
   process_.log.Reopen();
   (void)ReloadPolicy();  // It logs what is wrong.
-  loop_.Post([this] { state_->registry.RetryFailed(); });
+  loop_.Post([this] {
+    state_->registry.RetryFailed();
+    process_.notifier.Reloaded(ListenerStatusText());
+  });
 }
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();
   Log(LogLevel::kInfo, absl::StrCat("SIG", sigabbrev_np(number)));
+  const std::string drain = absl::FormatDuration(absl::FromChrono(drain_));
+  process_.notifier.Stopping(
+      "draining: connections may go on for " + drain,
+      // What follows the drain has times of its own, and the rest is quick.
+      drain_ + kFlush + kStreamsEnd + kLinger + std::chrono::seconds(5));
   loop_.Post([this] {
     if (!state_->first_signal.FillIfEmpty()) {
       state_->second_signal.FillIfEmpty();
@@ -429,15 +488,15 @@ std::string Daemon::NumOpen() const {
                    "connection");
 }
 
-Task<> Daemon::Drain(Duration drain) {
+Task<> Daemon::Drain() {
   Registry& registry = state_->registry;
   const Deferred<> hurry = state_->second_signal.deferred();
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
-  const std::string most = absl::FormatDuration(absl::FromChrono(drain));
+  const std::string most = absl::FormatDuration(absl::FromChrono(drain_));
   Log(LogLevel::kInfo, absl::StrCat("draining: nothing is accepted any more; ",
                                     NumOpen(), " may go on for ", most));
-  co_await AwaitAtMost(drain, Await(all_ended), hurry);
+  co_await AwaitAtMost(drain_, Await(all_ended), hurry);
   CutIfHurried(all_ended);
   Log(LogLevel::kInfo,
       all_ended.determined()
@@ -451,6 +510,7 @@ Task<> Daemon::Drain(Duration drain) {
 // After this nothing runs on the loop but calls, which end by themselves.
 Task<> Daemon::TearDown(Duration streams_end) {
   State& state = *state_;
+  if (state.watchdog != nullptr) state.watchdog->Stop();
   const Deferred<> hurry = state.second_signal.deferred();
   state.registry.BeginShutdown();
   state.registry.CloseAllConnections(ExistingConnections::kReset);
@@ -463,10 +523,10 @@ Task<> Daemon::TearDown(Duration streams_end) {
   if (!state.streams_ended) Cut("calls whose clients do not read");
 }
 
-bool Daemon::Run(Duration drain) {
+bool Daemon::Run() {
   RunAndObey(AwaitFirstSignal());
   loop_.Run([this] { state_->health_service.AnnounceShutdown(); }).get();
-  RunAndObey(Drain(drain));
+  RunAndObey(Drain());
   End(kStreamsEnd);
   Log(LogLevel::kInfo, "stopped");
   return !cut_;
