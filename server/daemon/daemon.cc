@@ -376,8 +376,10 @@ absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
 
 absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
   auto draft = CheckCreate(listen.request);
-  absl::StatusOr<v1::Listener> listener = draft.status();
-  if (draft.ok()) {
+  absl::StatusOr<v1::Listener> listener;
+  if (!draft.ok()) {
+    listener = draft.status();
+  } else {
     draft->source = v1::LISTENER_SOURCE_FLAG;
     draft->listener_id =
         state_->registry.GivenIdAt(draft->spec->where_to_listen());

@@ -10,6 +10,8 @@ import threading
 PORTREEVED = "server/portreeved"
 TIMEOUT = 30
 FIRST = 3  # The number of the first descriptor that is passed.
+OURS = ("LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC",
+        "WATCHDOG_PID")
 CLOSED = None  # Passed in the place of a descriptor.
 
 
@@ -49,7 +51,7 @@ class NotifySocket:
         self.socket.settimeout(timeout)
         try:
             text = self.socket.recv(4096).decode()
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return None
         return dict(line.split("=", 1) for line in text.split("\n"))
 
@@ -84,6 +86,8 @@ class Daemon:
                         os.dup2(copy, FIRST + i)
                 os.closerange(200, 200 + len(copies))
                 values["LISTEN_PID"] = str(pid or os.getpid())
+                for name in OURS:  # Whoever runs the test may have some.
+                    os.environ.pop(name, None)
                 os.environ.update(values)
                 os.execv(PORTREEVED, [PORTREEVED, *arguments])
             finally:

@@ -224,7 +224,8 @@ class ControlSocketTest(Folder):
                                "--control", addresses[0])):
             # These come before there is a daemon.
             early = [subprocess.Popen(
-                ["client/portreeve", "--server", address, "list"])
+                ["client/portreeve", "--server", address, "list"],
+                stdout=subprocess.DEVNULL)
                 for address in addresses]
             with self.subTest(arguments), \
                     Daemon(*arguments, sockets=sockets) as daemon:
