@@ -8,7 +8,7 @@ import sys
 import time
 
 PACKAGES = ("haproxy", "libnginx-mod-stream", "nginx-light",
-            "python3-matplotlib")
+            "python3-matplotlib", "strace")
 # While this answers 101, no package starts the service that it brings.
 POLICY = "/usr/sbin/policy-rc.d"
 

@@ -16,9 +16,11 @@ class Portreeved(Process):
     """A daemon with one listener: an echo, or a forward if there is upstream."""
 
     binary = binary("server/portreeved")
+    # More of its command line.
+    flags = ()
 
     def __init__(self, cpu, upstream=None):
-        command = [self.binary, "--control", "tcp:127.0.0.1:0"]
+        command = [self.binary, "--control", "tcp:127.0.0.1:0", *self.flags]
         # As many loops as CPUs is the default, but a peer has one in any case.
         if self.has_loops():
             command += ["--loops", "1"]

@@ -3,6 +3,7 @@
 from idle_row import IdleCpuRow
 from rows import (FirstByteRow, FloodRow, GrpcRow, LoneEventRow, MemoryRow,
                   TcpRow, WatchedRow)
+from state_rows import StateChangeRow, StateIdleRow, StateStartRow
 
 ONE = ("--connections", 1)
 MANY = ("--connections", 64)
@@ -65,6 +66,12 @@ ROWS = (
             goal=1.3, subject=("remote", "--message", 32768),
             bare=("bidi", "--message", 32768), work="--bytes", units=256 * MIB,
             unit_size=MIB),
+    StateChangeRow("state", "create and close with a state, 16 in flight",
+                   goal=1.3, syncs_goal=0.3),
+    StateIdleRow("state_idle", "4000 idle connections with a state: wake-ups",
+                 goal=0),
+    StateStartRow("state_start", "start with 5000 listeners of the state",
+                  goal=1.0),
     # The same work elsewhere, and other work.
     forward("forward_rr_1", "request/response, 1 connection", "rr", ONE, 15000),
     forward("forward_short_rst", "short connections, reset", "short",

@@ -19,13 +19,15 @@ class Channel;
 namespace portreeve::client {
 
 // A stream is like a socket: it carries bytes and an end (FIN) each way,
-// independently.  One thread reads while others send; what several threads send
-// at once does not mix, but its order is open.  Any thread may cancel.  A
-// stream may outlive the Client.
+// independently.
 //
 // A stream that is destroyed or cancelled before Read gave `closed` resets the
 // connection, so that cut data never looks whole: say Done for an orderly end,
 // and read on until `closed`.
+//
+// Threads: one reads while others send; what several send at once does not mix,
+// but its order is open.  Any may cancel.
+// Lifetime: it may outlive the Client.
 class Stream {
  public:
   Stream(Stream&&) noexcept;

@@ -15,8 +15,7 @@ class Channel;
 
 namespace portreeve::client {
 
-// One thread reads; any thread may cancel.  A watch may outlive the Client.  A
-// reader that does not call Next holds the stream up; what it misses for that
+// A reader that does not call Next holds the stream up; what it misses for that
 // the daemon reports by a `gap` event, and never drops silently.
 //
 // A watch that broke does not come back by itself.  IsLost (client/error.h)
@@ -24,6 +23,9 @@ namespace portreeve::client {
 // (client/watch_position.h) for what.  One that is silent for long lives behind
 // proxies with idle limits if the request has a `progress_interval`; Next then
 // gives `progress` events, too.
+//
+// Threads: one reads; any may cancel.
+// Lifetime: it may outlive the Client.
 class Watch {
  public:
   Watch(Watch&&) noexcept;

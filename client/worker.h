@@ -17,9 +17,9 @@ class Channel;
 
 namespace portreeve::client {
 
-// One thread waits for what comes; any thread may give verdicts and cancel.  A
-// worker may outlive the Client; streams that were attached to take its offers
-// do not need it.
+// Threads: one waits for what comes; any may give verdicts and cancel.
+// Lifetime: it may outlive the Client; streams that were attached to take its
+// offers do not need it.
 class Worker {
  public:
   Worker(Worker&&) noexcept;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,6 +23,7 @@
 #include "server/daemon/flags.h"
 #include "server/daemon/inherited.h"
 #include "server/daemon/library_logs.h"
+#include "server/daemon/listener_directory.h"
 #include "server/daemon/log_output.h"
 #include "server/daemon/log_writer.h"
 #include "server/daemon/notify.h"
@@ -75,9 +77,19 @@ int Fail(const absl::Status& status, int exit_status = kFailed) {
   return exit_status;
 }
 
-absl::Status Probe(const Flags& flags) {
-  return ProbeStart(
-      NeedsOfStart(flags.loops, flags.control.size() + flags.listen.size()));
+using Files = absl::StatusOr<std::vector<FileListener>>;
+
+Files ReadFiles(const Flags& flags) {
+  if (flags.listeners.empty()) return std::vector<FileListener>();
+  auto files = ReadListenerDirectory(flags.listeners);
+  if (files.ok()) return files;
+  return AboutFlag("--listeners", files.status());
+}
+
+absl::Status Probe(const Flags& flags, const Files& files) {
+  const size_t num_files = files.ok() ? files->size() : 0;
+  return ProbeStart(NeedsOfStart(
+      flags.loops, flags.control.size() + flags.listen.size() + num_files));
 }
 
 absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
@@ -99,19 +111,8 @@ int FailByLog(LogWriter& log, const absl::Status& status) {
   return kFailed;
 }
 
-int Serve(const Flags& flags, Daemon::Given given,
+int Serve(Flags& flags, Files files, InheritedSockets inherited,
           const Daemon::Process& process) {
-  const auto daemon = Daemon::Start(flags, std::move(given), process);
-  if (!daemon.ok()) {
-    return FailByLog(process.log, daemon.status());
-  }
-  KeepRunningWithoutMemory();
-  return (*daemon)->Run() ? 0 : 1;
-}
-
-// Serves with what the service manager has passed.
-int ServeInherited(Flags& flags, InheritedSockets inherited,
-                   const Daemon::Process& process) {
   for (const PassedDescriptor& unknown : inherited.unknown) {
     Log(LogLevel::kWarning,
         absl::StrCat("LISTEN_FDS: descriptor ", unknown.number, " (",
@@ -119,10 +120,15 @@ int ServeInherited(Flags& flags, InheritedSockets inherited,
                      ") is closed: its name is neither control nor "
                      "listener-ID"));
   }
+  if (!files.ok()) return FailByLog(process.log, files.status());
   auto control = AssignControl(std::move(inherited.control), flags);
   if (!control.ok()) return FailByLog(process.log, control.status());
-  return Serve(flags, {*std::move(control), std::move(inherited.listeners)},
-               process);
+  const auto daemon = Daemon::Start(
+      flags, *std::move(files),
+      {*std::move(control), std::move(inherited.listeners)}, process);
+  if (!daemon.ok()) return FailByLog(process.log, daemon.status());
+  KeepRunningWithoutMemory();
+  return (*daemon)->Run() ? 0 : kFailed;
 }
 
 int Main(int argc, char** argv) {
@@ -139,7 +145,8 @@ int Main(int argc, char** argv) {
   }
   Flags& flags = std::get<Flags>(*parsed);
   if (!inherited.ok()) return Fail(inherited.status());
-  if (const absl::Status probed = Probe(flags); !probed.ok()) {
+  auto files = ReadFiles(flags);
+  if (const absl::Status probed = Probe(flags, files); !probed.ok()) {
     return Fail(probed);
   }
   auto log = StartLog(flags);
@@ -147,8 +154,8 @@ int Main(int argc, char** argv) {
   SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
              flags.log_level);
   Notifier notifier(notify, getpid());
-  const int status = ServeInherited(flags, *std::move(inherited),
-                                    {*signals, **log, notifier, stdout});
+  const int status = Serve(flags, std::move(files), *std::move(inherited),
+                           {*signals, **log, notifier, stdout});
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});
   log->reset();

@@ -9,22 +9,31 @@ import re
 import sys
 
 FOLDERS = ("lib", "server", "client", "bench")
-# What client and server stand on both, and which stands on nothing of ours.
-LEAVES = ("command_line",)
+# What client and server stand on both, and each of which stands on nothing of
+# ours.
+LEAVES = ("command_line", "listener_files")
 # Of the server, who may see headers of gRPC.
 KNOW_GRPC = re.compile(
     r"server/(about|calls|watch|daemon)/[^/]+"
     r"|server/access/gate\.(h|cc)"
     r"|server/control/control_calls\.(h|cc)"
     r"|server/control/control_memory\.cc")
+# Headers of ours that bring gRPC's along, in wings that do not know it.
+BRING_GRPC = ("server/access/gate.h", "server/control/control_calls.h")
 # Who may not see those of protobuf.
 NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control)/.*")
+
+# What the client sees of the server, and in which file alone; the header knows
+# nothing but Abseil.
+FRONT = {"client/cli/state.cc": "server/state/offline.h"}
 
 ROW = re.compile(r"\| `((?:lib|server)/\w+)` \|[^|]*\|([^|]*)\|")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|import)\b[ \t]*(.*)$", re.M)
 NAME = re.compile(r'(?:"([^"]+)"|<([^>]+)>)')
 GRPC = re.compile(r"grpc(pp|\+\+)?/.*|.*\.grpc\.pb\.h")
 PROTOBUF = re.compile(r"google/.*|proto/.*|.*\.pb\.h")
+# What lib stands below.
+NAMESPACE_ABOVE = re.compile(r"^namespace portreeve::(server|client|cli)\b", re.M)
 
 
 def read_table():
@@ -62,18 +71,31 @@ def includes(path):
                 yield os.path.normpath(name[1] or name[2])
 
 
+def is_in_namespace_above(path):
+    if not path.startswith("lib/"):
+        return False
+    with open(path, encoding="utf-8") as file:
+        return NAMESPACE_ABOVE.search(file.read()) is not None
+
+
 def fault_of(path, wing, name, rows):
     """Says what is wrong with an include of `name`, or gives None."""
     top = path.split("/")[0]
     if name is None:
         return "includes what is no path from the root"
-    if top in ("lib", "server"):
-        if GRPC.fullmatch(name) and not KNOW_GRPC.fullmatch(path):
+    if FRONT.get(path) == name:
+        return None
+    if path in FRONT.values() and (PROTOBUF.fullmatch(name) or
+                                   name.split("/")[0] in FOLDERS):
+        return f"includes {name}, and the client may not see it"
+    if top in ("lib", "server") + LEAVES:
+        if ((GRPC.fullmatch(name) or name in BRING_GRPC)
+                and not KNOW_GRPC.fullmatch(path)):
             return f"includes {name}, and may not know gRPC"
         if PROTOBUF.fullmatch(name) and NO_PROTOBUF.fullmatch(path):
             return f"includes {name}, and may not know protobuf"
     other = name.split("/")[0]
-    if other in LEAVES and (top in ("client",) + LEAVES or
+    if other in LEAVES and (top in ("client", other) or
                             wing == "server/daemon"):
         return None
     if other in LEAVES or top in LEAVES and other in FOLDERS + ("tests",):
@@ -100,6 +122,8 @@ def main():
             wing = "server/daemon"  # It may include what that may.
         elif path.startswith(("lib/", "server/")) and wing not in rows:
             faults.append(f"{path}: lies in no wing")
+        if is_in_namespace_above(path):
+            faults.append(f"{path}: is in a namespace above lib")
         for name in includes(path):
             fault = fault_of(path, wing, name, rows)
             if fault:

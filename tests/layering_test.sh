@@ -43,7 +43,7 @@ planted() {
 check || fail "the tree is wrong"
 
 mkdir "$COPY"
-cp -rL lib server client command_line bench docs "$COPY"
+cp -rL lib server client command_line listener_files bench docs "$COPY"
 chmod -R u+w "$COPY"
 (cd "$COPY" && check) || fail "the copy is wrong"
 
@@ -66,13 +66,32 @@ planted command_line/nearest.cc '#include "client/client.h"' \
   'includes client/client.h'
 planted server/registry/registry.cc '#include "command_line/nearest.h"' \
   'includes command_line/nearest.h'
+planted listener_files/utf8.cc '#include "client/client.h"' \
+  'includes client/client.h'
+planted listener_files/utf8.cc '#include "command_line/nearest.h"' \
+  'includes command_line/nearest.h'
+planted server/api/utf8.cc '#include "listener_files/utf8.h"' \
+  'includes listener_files/utf8.h'
 planted bench/net.cc '#include "client/client.h"' 'includes client/client.h'
+
+planted client/cli/run.cc '#include "server/state/offline.h"' \
+  'includes server/state/offline.h'
+planted client/cli/state.cc '#include "server/state/database.h"' \
+  'includes server/state/database.h'
+planted server/state/offline.h '#include "server/state/state_rows.h"' \
+  'includes server/state/state_rows.h, and the client may not see it'
 
 # Headers of the system's.
 planted lib/base/log.cc '#include <grpcpp/alarm.h>' \
   'includes grpcpp/alarm.h, and may not know gRPC'
+planted listener_files/utf8.cc '#include <grpc/grpc.h>' \
+  'includes grpc/grpc.h, and may not know gRPC'
 planted server/control/control_table.cc '#include <grpc/grpc.h>' \
   'includes grpc/grpc.h, and may not know gRPC'
+planted server/registry/registry.h '#include "server/access/gate.h"' \
+  'includes server/access/gate.h, and may not know gRPC'
+planted server/registry/registry.cc '#include "server/control/control_calls.h"' \
+  'includes server/control/control_calls.h, and may not know gRPC'
 planted server/access/policy.h '#include "portreeve/v1/event.grpc.pb.h"' \
   'includes portreeve/v1/event.grpc.pb.h, and may not know gRPC'
 planted lib/net/where.h '#include "portreeve/v1/listener.pb.h"' \
@@ -80,12 +99,17 @@ planted lib/net/where.h '#include "portreeve/v1/listener.pb.h"' \
 planted server/handlers/pump.h '#include <google/protobuf/arena.h>' \
   'includes google/protobuf/arena.h, and may not know protobuf'
 
+planted server/state/offline.h '#include "portreeve/v1/event.pb.h"' \
+  'includes portreeve/v1/event.pb.h, and the client may not see it'
+
 # What hides its name, and a file outside the wings.
 planted lib/base/log.cc '#include "log.h"' \
   'includes what is no path from the root'
 planted server/watch/snapshot.cc '#include SNAPSHOT_HEADER' \
   'includes what is no path from the root'
 planted server/util.cc '' 'lies in no wing'
+planted lib/net/where.h 'namespace portreeve::server {}' \
+  'is in a namespace above lib'
 
 # A table that is no longer true.
 sed -i 's,^\(| `lib/net` .*\)| `lib/base` |$,\1| `lib/base`\, `lib/lane` |,' \

@@ -59,7 +59,7 @@ Verb AddWithFile(CLI::App& app, const Environment& environment,
   CLI::App* verb = app.add_subcommand(name, help);
   auto flags = std::make_shared<Flags>();
   flags->options.mode = mode;
-  flags->options.directory = environment.directory;
+  flags->options.source.directory = environment.directory;
   AddOption(*verb, "-f,--file", "FILE",
             "The file; - is stdin. What ends in .json, .textproto, .txtpb or "
             ".pbtxt is that, any other is YAML. Required",
@@ -67,7 +67,7 @@ Verb AddWithFile(CLI::App& app, const Environment& environment,
               if (text.empty()) {
                 return absl::InvalidArgumentError("expected a file");
               }
-              flags->options.file = text;
+              flags->options.source.file = text;
               return absl::OkStatus();
             })
       ->required();
@@ -75,7 +75,7 @@ Verb AddWithFile(CLI::App& app, const Environment& environment,
             "What the file is, whatever its name",
             [flags](const std::string& text) {
               const auto format = ParseFileFormat(text);
-              if (format.ok()) flags->options.format = *format;
+              if (format.ok()) flags->options.source.format = *format;
               return format.status();
             });
   verb->add_flag("--prune", flags->prune, kPruneHelp);

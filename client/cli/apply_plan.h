@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/listener_file.h"
+#include "listener_files/listener_file.h"
 #include "portreeve/v1/listener.pb.h"
 
 namespace portreeve::cli {

@@ -1,22 +1,17 @@
 #include "client/cli/apply_run.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <filesystem>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "client/cli/descriptor.h"
+#include "client/cli/comes_back.h"
 #include "client/cli/error_text.h"
+#include "client/cli/listener_source.h"
 #include "client/cli/notes.h"
 #include "client/cli/printable.h"
 #include "client/error.h"
@@ -31,43 +26,7 @@ using google::protobuf::util::MessageDifferencer;
 using Kind = Step::Kind;
 using Mode = ApplyOptions::Mode;
 
-absl::StatusOr<std::string> ReadAll(int descriptor) {
-  std::string text;
-  char buffer[65536];
-  // One byte more than is taken is enough to refuse it.
-  while (text.size() <= kMaxFileBytes) {
-    const ssize_t size = read(descriptor, buffer, sizeof buffer);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return absl::ErrnoToStatus(errno, "reading");
-    if (size == 0) break;
-    text.append(buffer, static_cast<size_t>(size));
-  }
-  return text;
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& file,
-                                     const std::string& directory) {
-  const auto path = std::filesystem::path(directory) / file;
-  const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.get() < 0) return absl::ErrnoToStatus(errno, "opening");
-  return ReadAll(descriptor.get());
-}
-
-absl::StatusOr<std::vector<WantedListener>> ReadWanted(
-    const ApplyOptions& options, const Session& session) {
-  const bool is_input = options.file == "-";
-  const std::string name = is_input ? "stdin" : options.file;
-  const auto text = is_input ? ReadAll(session.input)
-                             : ReadFile(options.file, options.directory);
-  if (!text.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": ", text.status().message()));
-  }
-  return ParseListeners(name, options.format.value_or(FormatOf(options.file)),
-                        *text);
-}
-
-// 32 hexadecimal digits.
+// Gives 32 hexadecimal digits.
 std::string NewRequestId() {
   std::random_device random;
   std::string id;
@@ -85,7 +44,7 @@ bool IsOfEveryCall(const absl::Status& status) {
   return !status.ok() && client::DetailsOf(status).reason.empty();
 }
 
-// The fields in which they differ, a line each, indented.
+// Gives the fields in which they differ, a line each, indented.
 std::string ChangesText(const v1::ListenerSpec& from,
                         const v1::ListenerSpec& to) {
   std::string report;
@@ -149,7 +108,7 @@ class Applier {
     if (failed_ == ExitStatus::kDone) failed_ = ExitStatusOf(status);
   }
 
-  // Points into the file where the daemon names fields.
+  // Says why, and where in the file, if the daemon names fields.
   std::string Why(const Step& step, const absl::Status& status) const {
     const client::ErrorDetails details = client::DetailsOf(status);
     const std::string text = ErrorText(status, session_.options.server->text);
@@ -276,6 +235,8 @@ class Applier {
     request.set_name(step.name());
     const auto closed = session_.client.CloseListener(request, Options());
     if (!closed.ok()) return closed.status();
+    const std::string comes_back = ComesBackText(*closed);
+    if (!comes_back.empty()) notes_.Say(comes_back);
     return Forget(step);
   }
 
@@ -341,7 +302,7 @@ class Applier {
 
 absl::StatusOr<ExitStatus> RunApply(const ApplyOptions& options,
                                     Session& session) {
-  const auto wanted = ReadWanted(options, session);
+  const auto wanted = ReadListeners(options.source, session.input);
   if (!wanted.ok()) {
     Notes(VerbOf(options.mode), session.err)
         .Say(std::string(wanted.status().message()));

@@ -3,13 +3,10 @@
 #ifndef PORTREEVE_CLIENT_CLI_APPLY_RUN_H_
 #define PORTREEVE_CLIENT_CLI_APPLY_RUN_H_
 
-#include <optional>
-#include <string>
-
 #include "absl/status/statusor.h"
 #include "client/cli/apply_plan.h"
 #include "client/cli/exit_status.h"
-#include "client/cli/listener_file.h"
+#include "client/cli/listener_source.h"
 #include "client/cli/session.h"
 
 namespace portreeve::cli {
@@ -18,9 +15,7 @@ struct ApplyOptions {
   enum class Mode { kApply, kDryRun, kDiff };
 
   Mode mode = Mode::kApply;
-  std::string file;                  // "-" is the session's input.
-  std::string directory;             // What a relative path counts from.
-  std::optional<FileFormat> format;  // Unset: what the file's name says.
+  ListenerSource source;
   Selector selector;
 };
 

@@ -5,11 +5,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/comes_back.h"
 #include "client/cli/format.h"
+#include "client/cli/notes.h"
 #include "client/cli/option.h"
 #include "client/cli/printable.h"
 #include "client/cli/value.h"
 #include "client/cli/verb.h"
+#include "client/error.h"
 #include "client/name.h"
 #include "google/protobuf/empty.pb.h"
 
@@ -77,6 +80,13 @@ absl::Status WithWhatIsOpen(Session& session, const std::string& name,
   return absl::DeadlineExceededError(StillText(*listener));
 }
 
+// Says where a listener comes back, which `verb` has taken away.
+void SayIfItComesBack(Session& session, const char* verb,
+                      const v1::Listener& listener) {
+  const std::string text = ComesBackText(listener);
+  if (!text.empty()) Notes(verb, session.err).Say(text);
+}
+
 // The arguments of the two that wait; they are the same fields of `request`.
 template <typename Request>
 void AddWaitArguments(CLI::App& verb, const std::shared_ptr<Request>& request) {
@@ -118,6 +128,7 @@ Verb AddClose(CLI::App& app) {
             const absl::Status printed =
                 session.Print(*listener, EndText(*listener));
             if (!printed.ok()) return printed;
+            SayIfItComesBack(session, "close", *listener);
             return ExitStatus::kDone;
           }};
 }
@@ -146,7 +157,9 @@ Verb AddDelete(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("delete",
                                       "Forgets a closed listener. It may have "
                                       "no connections any more; its ID is\n"
-                                      "free again.");
+                                      "free again. One of a file of the "
+                                      "daemon's (--listeners) comes back at "
+                                      "its\nnext start.");
   auto name = std::make_shared<std::string>();
   AddOption(*verb, "LISTENER", "", "ID or listeners/ID. Required",
             [name](const std::string& text) {
@@ -154,12 +167,19 @@ Verb AddDelete(CLI::App& app) {
             })
       ->required();
   return {verb, [name](Session& session) -> absl::StatusOr<ExitStatus> {
+            // What it was, for the note; the daemon tells no more afterwards.
+            const auto listener =
+                session.client.GetListener(*name, session.Ordinary());
+            if (client::IsUnreachable(listener.status())) {
+              return listener.status();
+            }
             const absl::Status deleted =
                 session.client.DeleteListener(*name, session.Ordinary());
             if (!deleted.ok()) return deleted;
             const absl::Status printed = session.Print(
                 google::protobuf::Empty(), absl::StrCat(*name, " deleted\n"));
             if (!printed.ok()) return printed;
+            if (listener.ok()) SayIfItComesBack(session, "delete", *listener);
             return ExitStatus::kDone;
           }};
 }

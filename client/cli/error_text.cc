@@ -113,6 +113,20 @@ constexpr Hint kFlags[] = {
     {"kinds", "--kind"},
 };
 
+// By a part of the text of an error of a state on disk; the first that matches.
+constexpr Hint kStateHints[] = {
+    {"No such file", "DIR is the directory of portreeved's --state"},
+    {"no state of portreeved", "DIR is the directory of portreeved's --state"},
+    {"Permission denied", "run this as the user of the daemon"},
+    {"belongs to another user", "run this as that user"},
+    {"may write to it", "take that right away (chmod go-w)"},
+    {"is used by", "stop that first"},
+    {"which is newer", "use the portreeve of that version"},
+    {"whose schema", "use the portreeve of that version"},
+    {"no regular file", ""},
+    {"there is such a file", "choose another one"},
+};
+
 std::string FlagOf(std::string field) {
   // UpdateListener has the spec one level further down.
   if (absl::StartsWith(field, "listener.")) field = field.substr(9);
@@ -252,6 +266,20 @@ std::string ErrorText(const absl::Status& status, const std::string& server) {
     text = absl::StrCat(absl::StatusCodeToString(status.code()), ": ", message);
   }
   return Printable(text);
+}
+
+std::string StateErrorText(const absl::Status& status) {
+  const std::string message(status.message());
+  const char* hint =
+      absl::IsDataLoss(status)
+          ? "nothing in it can be read: put a backup in its place"
+          : "";
+  for (const Hint& one : kStateHints) {
+    if (!absl::StrContains(message, one.key)) continue;
+    hint = one.text;
+    break;
+  }
+  return Printable(absl::StrCat(message, *hint == '\0' ? "" : "; ", hint));
 }
 
 ExitStatus ExitStatusOf(const absl::Status& status) {

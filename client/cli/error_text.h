@@ -14,7 +14,11 @@ namespace portreeve::cli {
 // its own says what was still awaited.
 std::string ErrorText(const absl::Status& status, const std::string& server);
 
-// Gives any status but kDone, kNotClosed, kDiffers and kUsage.
+// Does the same for an error of server/state/offline.h.
+std::string StateErrorText(const absl::Status& status);
+
+// Gives any status but kDone, kNotClosed, kDiffers, kDamaged,
+// kUsage and kUnreadable.
 ExitStatus ExitStatusOf(const absl::Status& status);
 
 }  // namespace portreeve::cli

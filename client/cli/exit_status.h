@@ -8,7 +8,9 @@ enum class ExitStatus {
   kDone = 0,
   kNotClosed = 1,  // Only is-closed gives it.
   kDiffers = 1,    // Only diff gives it.
+  kDamaged = 1,    // Only state gives it.
   kUsage = 2,
+  kUnreadable = 2,  // Only state gives it.
   kUnreachable = 3,
   kRefused = 4,
   kTimedOut = 5,
@@ -20,9 +22,11 @@ enum class ExitStatus {
 inline constexpr char kExitStatusHelp[] =
     "Exit status:\n"
     "  0  done; is-closed: closed\n"
-    "  1  is-closed: not closed; diff: something differs; from no other verb\n"
+    "  1  is-closed: not closed; diff: something differs; state: damaged; "
+    "from\n"
+    "     no other verb\n"
     "  2  wrong usage, or a wrong file; nothing was asked of the daemon, and\n"
-    "     another try ends so, too\n"
+    "     another try ends so, too; state: it cannot be read\n"
     "  3  the daemon was not reached, or the connection to it broke\n"
     "  4  the daemon refused; the reason, in capitals, is on stderr\n"
     "  5  --timeout passed\n"

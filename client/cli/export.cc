@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
-#include "client/cli/listener_file.h"
 #include "client/cli/option.h"
 #include "client/cli/verb.h"
+#include "listener_files/listener_file.h"
 
 namespace portreeve::cli {
 namespace {

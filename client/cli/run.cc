@@ -15,11 +15,11 @@
 #include "client/cli/help.h"
 #include "client/cli/printable.h"
 #include "client/cli/session.h"
-#include "client/cli/value.h"
 #include "client/cli/verb.h"
 #include "client/client.h"
 #include "client/version.h"
 #include "command_line/unexpected.h"
+#include "listener_files/utf8.h"
 
 namespace portreeve::cli {
 namespace {
@@ -125,12 +125,18 @@ ExitStatus Run(const std::vector<std::string>& arguments,
 
   const std::optional<ExitStatus> ended = Parse(app, words.own, out, err);
   if (ended) return *ended;
+  const auto verb = std::find_if(verbs.begin(), verbs.end(),
+                                 [](const Verb& v) { return v.app->parsed(); });
+  if (verb->run_alone) {
+    if (options.output == Output::kJson) {
+      return UsageError(app, "its answers are no JSON", err);
+    }
+    return verb->run_alone(out, err);
+  }
   const absl::Status completed = Complete(environment, options);
   if (!completed.ok()) {
     return UsageError(app, std::string(completed.message()), err);
   }
-  const auto verb = std::find_if(verbs.begin(), verbs.end(),
-                                 [](const Verb& v) { return v.app->parsed(); });
   return RunVerb(app, *verb, options, environment, out, err);
 }
 
@@ -153,7 +159,8 @@ std::vector<Verb> AddVerbs(
           AddApply(app, environment),
           AddDiff(app, environment),
           AddExport(app),
-          AddDaemon(app)};
+          AddDaemon(app),
+          AddState(app, environment)};
 }
 
 }  // namespace portreeve::cli

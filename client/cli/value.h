@@ -47,9 +47,6 @@ absl::StatusOr<Enum> ParseEnum(const std::string& text) {
   return static_cast<Enum>(*value);
 }
 
-// Whether protobuf can carry `text`.
-bool IsUtf8(const std::string& text);
-
 }  // namespace portreeve::cli
 
 #endif  // PORTREEVE_CLIENT_CLI_VALUE_H_

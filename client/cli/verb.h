@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct Verb {
   // Does what the verb says, with the flags that were parsed.  It is called
   // once at most.
   std::function<absl::StatusOr<ExitStatus>(Session&)> run;
+  // Takes the place of `run` where no daemon is asked: what the flags and the
+  // environment say of one is not looked at.
+  std::function<ExitStatus(std::ostream& out, std::ostream& err)> run_alone =
+      nullptr;
 };
 
 Verb AddCreate(CLI::App& app, const Environment& environment);
@@ -46,6 +51,7 @@ Verb AddDial(CLI::App& app, const Environment& environment);
 Verb AddApply(CLI::App& app, const Environment& environment);
 Verb AddDiff(CLI::App& app, const Environment& environment);
 Verb AddExport(CLI::App& app);
+Verb AddState(CLI::App& app, const Environment& environment);
 
 // Adds all of them, in the order of --help.
 std::vector<Verb> AddVerbs(

@@ -28,12 +28,14 @@ struct LogLine {
 std::string TextOf(const LogLine& line);
 
 // Writes `line` if its level is logged.  Never throws: a line for which there
-// is no memory is lost.  Threads: any.
+// is no memory is lost.
+// Threads: any.
 void Log(const LogLine& line) noexcept;
 void Log(LogLevel level, std::string_view message) noexcept;
 
 // Whether lines of `level` are logged: whoever writes many asks before it makes
-// one.  Threads: any.
+// one.
+// Threads: any.
 bool IsLogged(LogLevel level) noexcept;
 
 // Replaces what Log() does; null restores the default, a line on stderr that

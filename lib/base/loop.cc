@@ -6,7 +6,7 @@
 
 #include "lib/base/monitor.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 Loop::Loop(const std::string& name)
     : work_guard_(context_.get_executor()), thread_([this] { RunContext(); }) {
@@ -45,4 +45,4 @@ void Loop::Join() {
   if (thread_.joinable()) thread_.join();
 }
 
-}  // namespace portreeve::server
+}  // namespace portreeve

@@ -16,7 +16,7 @@
 #include "lib/base/asio.h"
 #include "lib/base/executor.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 // What belongs to a loop is used on the loop's thread only; other threads reach
 // it through Post(), Run() and RunTask().
@@ -75,7 +75,8 @@ class Loop {
   std::future<void> RunTask(Task<> task);
 
   // Lets the loop end once it has no work left, and waits for that.
-  // Idempotent.  Threads: the one that made the loop.
+  // Idempotent.
+  // Threads: the one that made the loop.
   void Join();
 
  private:
@@ -88,6 +89,6 @@ class Loop {
   std::thread thread_;
 };
 
-}  // namespace portreeve::server
+}  // namespace portreeve
 
 #endif  // PORTREEVE_LIB_BASE_LOOP_H_

@@ -112,7 +112,8 @@ class Poller {
   // EPOLLET and is still ready is reported in the very next round.
   int64_t round() const { return round_; }
 
-  // Null: nobody.  Lifetime: `watch` must live until another one is set.
+  // Null: nobody.
+  // Lifetime: `watch` must live until another one is set.
   void SetRoundWatch(RoundWatch* watch) { round_watch_ = watch; }
 
   // It is drained in each round before what epoll has found is reported.

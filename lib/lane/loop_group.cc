@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 LoopGroup::LoopGroup(Loop& home, int count) : lanes_(Lane::Of(home.context())) {
   for (int i = 1; i < count; ++i) {
@@ -13,4 +13,4 @@ LoopGroup::LoopGroup(Loop& home, int count) : lanes_(Lane::Of(home.context())) {
   }
 }
 
-}  // namespace portreeve::server
+}  // namespace portreeve

@@ -8,7 +8,7 @@
 #include "lib/base/loop.h"
 #include "lib/lane/lane.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 // Has the daemon's loop, on which everything else is, and others beside it that
 // carry nothing but the bytes of built-in handlers.
@@ -33,6 +33,6 @@ class LoopGroup {
   LaneSet lanes_;
 };
 
-}  // namespace portreeve::server
+}  // namespace portreeve
 
 #endif  // PORTREEVE_LIB_LANE_LOOP_GROUP_H_

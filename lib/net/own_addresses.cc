@@ -14,7 +14,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/status.h"
 
-namespace portreeve::server {
+namespace portreeve {
 namespace {
 
 // Two scopes of one link-local address count as the same.
@@ -125,4 +125,4 @@ bool IsOfThisMachine(const asio::ip::address& address) {
   return errno != EADDRNOTAVAIL && errno != ENODEV && errno != EINVAL;
 }
 
-}  // namespace portreeve::server
+}  // namespace portreeve

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "lib/net/address.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 // A plain value.
 class OwnAddresses {
@@ -46,6 +46,6 @@ class OwnAddresses {
 // Where a shortage keeps that from being known, the answer is true.
 bool IsOfThisMachine(const asio::ip::address& address);
 
-}  // namespace portreeve::server
+}  // namespace portreeve
 
 #endif  // PORTREEVE_LIB_NET_OWN_ADDRESSES_H_

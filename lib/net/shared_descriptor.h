@@ -34,7 +34,8 @@ class SharedDescriptor {
   // Threads: any.
   ssize_t Receive(std::span<char> space);
   ssize_t Send(std::span<const std::string_view> pieces);
-  // Is true when closed.  Threads: any.
+  // Is true when closed.
+  // Threads: any.
   bool HasLittleUnsent();
 
   // Ends receiving.  No Receive() is under way when it returns.

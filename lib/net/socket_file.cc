@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
 
-namespace portreeve::server {
+namespace portreeve {
 namespace {
 
 absl::Status OpenError(int error_number, const Unix::Address& address) {
@@ -54,4 +54,4 @@ absl::StatusOr<Descriptor> OpenSocketFileWithoutLinks(
   return OpenError(errno, address);
 }
 
-}  // namespace portreeve::server
+}  // namespace portreeve

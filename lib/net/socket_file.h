@@ -9,7 +9,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/net/address.h"
 
-namespace portreeve::server {
+namespace portreeve {
 
 // Both functions open a file with O_PATH: nothing happens to the file, and the
 // descriptor is for ConnectOptions::open.  Errors are those that connect(2)
@@ -24,6 +24,6 @@ absl::StatusOr<Descriptor> OpenSocketFile(const Unix::Address& address);
 absl::StatusOr<Descriptor> OpenSocketFileWithoutLinks(
     const Unix::Address& address, const std::string& resolved);
 
-}  // namespace portreeve::server
+}  // namespace portreeve
 
 #endif  // PORTREEVE_LIB_NET_SOCKET_FILE_H_

@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::CreateOrThrow(
   std::unique_ptr<AnyServer> server(new AnyServer(
       std::move(executor), *std::move(listening), std::move(on_handler_error),
       std::move(handler), std::move(options)));
-  if (const int error = server->acceptor_.Start(); error != 0) {
+  if (const int error = server->acceptor_->Start(); error != 0) {
     server->handlers_determined_.Fill();  // It never was one.
     return ErrnoError(error, "epoll_ctl", ToString(where));
   }
@@ -102,9 +102,9 @@ AnyServer::AnyServer(Executor executor, ListeningSocket socket,
       close_started_(executor_),
       close_finished_(executor_),
       handlers_determined_(executor_),
-      acceptor_(*this, executor_, std::move(socket), LimitsOf(options_),
-                options_.descriptor_budget,
-                options_.descriptors_per_connection),
+      acceptor_(new Acceptor(*this, executor_, std::move(socket),
+                             LimitsOf(options_), options_.descriptor_budget,
+                             options_.descriptors_per_connection)),
       close_timer_(home_.time()),
       scope_(executor_) {
   policy().SetDropIncoming(options_.drop_incoming_connections);
@@ -124,7 +124,7 @@ Deferred<> AnyServer::CloseAs(ExistingConnections existing, CloseCause cause,
                               CloseReason reason) {
   if (!is_closed()) {
     close_cause_ = cause;
-    acceptor_.Close();
+    acceptor_->Close();
     close_started_.Fill();
     Tell([cause](auto& observer) { observer.OnCloseStarted(cause); });
   }
@@ -197,8 +197,8 @@ void AnyServer::Drop(const AnyConnection* connection, int descriptors,
   if (connection != nullptr) {
     Tell([&](auto& observer) { observer.OnDropped(*connection); });
   }
-  acceptor_.GiveBackDescriptors(descriptors);
-  if (error_number != 0) acceptor_.NoteUnwatched(error_number);
+  acceptor_->GiveBackDescriptors(descriptors);
+  if (error_number != 0) acceptor_->NoteUnwatched(error_number);
 }
 
 void AnyServer::OnLimitReached(int limit) {
@@ -230,7 +230,7 @@ int64_t AnyServer::bytes_sent_total() const {
 void AnyServer::SetMaxConnections(int max_connections) {
   policy().SetLimits(
       {max_connections, policy().limits().max_accepts_per_batch});
-  acceptor_.Pump();
+  acceptor_->Pump();
 }
 
 void AnyServer::SetMaxAcceptsPerBatch(int max_accepts_per_batch) {
@@ -238,7 +238,7 @@ void AnyServer::SetMaxAcceptsPerBatch(int max_accepts_per_batch) {
 }
 
 absl::Status AnyServer::SetMaxPendingConnections(int max_pending_connections) {
-  return acceptor_.socket().Listen(max_pending_connections);
+  return acceptor_->socket().Listen(max_pending_connections);
 }
 
 void AnyServer::SetDropIncomingConnections(bool drop) {
@@ -251,7 +251,7 @@ void AnyServer::SetOnHandlerError(AnyOnHandlerError on_handler_error) {
 
 void AnyServer::SetHandler(AnyHandler handler, int descriptors_per_connection) {
   handler_ = std::make_shared<AnyHandler>(std::move(handler));
-  acceptor_.SetDescriptorsPerClient(descriptors_per_connection);
+  acceptor_->SetDescriptorsPerClient(descriptors_per_connection);
 }
 
 void AnyServer::SetBufferAgeLimit(BufferAgeLimit limit) {
@@ -259,7 +259,7 @@ void AnyServer::SetBufferAgeLimit(BufferAgeLimit limit) {
 }
 
 void AnyServer::SetAccepting(bool accepting) {
-  acceptor_.SetEnabled(accepting);
+  acceptor_->SetEnabled(accepting);
 }
 
 Task<> AnyServer::TearDown() {

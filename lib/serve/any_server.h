@@ -74,18 +74,18 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // Gives the address at which the kernel has it listen.  It can be called
   // after the close, too.
   const AnyAddress& listening_on() const {
-    return acceptor_.socket().address();
+    return acceptor_->socket().address();
   }
   // Gives the backlog that the kernel keeps to: the one that was asked for, cut
   // to somaxconn.
   int effective_backlog() const {
-    return acceptor_.socket().effective_backlog();
+    return acceptor_->socket().effective_backlog();
   }
   // Gives the listening descriptor, or -1 once it is closed.  Use it with care:
   // accepting on it directly circumvents max_connections and on_handler_error.
   // After shutdown(2) of it the server closes itself, as if accept(2) had
   // failed.
-  int native_handle() const { return acceptor_.socket().native_handle(); }
+  int native_handle() const { return acceptor_->socket().native_handle(); }
 
   // Stops accepting and closes the listening descriptor.  The handler is never
   // called again, also for clients that are accepted already: those read end of
@@ -177,8 +177,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void Tell(F tell) {
     Guarded(executor_.monitor(), [&] { tell(observer_); });
   }
-  AcceptPolicy& policy() { return acceptor_.policy(); }
-  const AcceptPolicy& policy() const { return acceptor_.policy(); }
+  AcceptPolicy& policy() { return acceptor_->policy(); }
+  const AcceptPolicy& policy() const { return acceptor_->policy(); }
 
   // These are Acceptor::Owner's.
   void OnClient(Descriptor fd, const AnyAddress& peer) override;
@@ -212,7 +212,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void CountOut(int descriptors, F settle) {
     policy().OnFinished();
     settle();
-    acceptor_.GiveBackDescriptors(descriptors);
+    acceptor_->GiveBackDescriptors(descriptors);
   }
   void Forget(const std::shared_ptr<AnyConnection>& connection);
 
@@ -274,7 +274,10 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   const Ivar<> handlers_determined_;
 
   HandlerMemory idle_memory_;  // Of what OnIdle() posts.
-  Acceptor acceptor_;
+  // It is apart because the allocator gives more than 1 KiB only after it has
+  // put all its small pieces together, which takes as long as the rest of
+  // Create().
+  const std::unique_ptr<Acceptor> acceptor_;
   Timer close_timer_;  // Of CloseConnections().
   TaskScope scope_;
 };

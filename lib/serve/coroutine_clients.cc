@@ -74,7 +74,7 @@ struct AnyServer::CoroutineClient {
 
 void AnyServer::Serve(const CoroutineHandler& handler, Descriptor fd,
                       const AnyAddress& peer) {
-  const int descriptors = acceptor_.descriptors_per_client();
+  const int descriptors = acceptor_->descriptors_per_client();
   std::shared_ptr<CoroutineClient> client;
   int error = ENOMEM;
   try {

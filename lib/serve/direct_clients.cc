@@ -13,7 +13,7 @@ namespace portreeve {
 // in between in which the server could be closed.
 void AnyServer::Serve(const DirectHandler& handler, Descriptor fd,
                       const AnyAddress& peer) {
-  const int descriptors = acceptor_.descriptors_per_client();
+  const int descriptors = acceptor_->descriptors_per_client();
   const AcceptPolicy::Verdict verdict = policy().OnStart();
   AnyAddress local = LocalAddressOf(fd.get());
   if (verdict != AcceptPolicy::Verdict::kHandle) {
@@ -95,7 +95,7 @@ void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
   if (error_number != 0) ++dropped_total_;
   CountOut(connection.descriptors(), [] {});
   if (error_number != 0) {
-    Guarded([&] { acceptor_.NoteUnwatched(error_number); });
+    Guarded([&] { acceptor_->NoteUnwatched(error_number); });
   }
   CheckHandlersDetermined();
 }

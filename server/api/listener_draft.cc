@@ -33,10 +33,9 @@ std::string FingerprintOf(v1::CreateListenerRequest request) {
   return std::string(digest.begin(), digest.end());
 }
 
-}  // namespace
-
-absl::StatusOr<ListenerDraft> CheckCreate(
-    const v1::CreateListenerRequest& request) {
+// `wanted` is the spec of `request`, with the labels that it shall have.
+absl::StatusOr<ListenerDraft> Check(const v1::CreateListenerRequest& request,
+                                    v1::ListenerSpec wanted) {
   if (!request.listener_id().empty() && !IsListenerId(request.listener_id())) {
     return InvalidField("listener_id",
                         "must match [a-z]([a-z0-9-]{0,61}[a-z0-9])?");
@@ -48,12 +47,31 @@ absl::StatusOr<ListenerDraft> CheckCreate(
     draft.request_id = request.request_id();
     draft.fingerprint = FingerprintOf(request);
   }
-  v1::ListenerSpec wanted = request.spec();
   DropUnknownFields(wanted);
   auto spec = CheckAndFill(std::move(wanted));
   if (!spec.ok()) return WithFieldPrefix(spec.status(), "spec");
   draft.spec = *std::move(spec);
   draft.validate_only = request.validate_only();
+  return draft;
+}
+
+}  // namespace
+
+absl::StatusOr<ListenerDraft> CheckCreate(
+    const v1::CreateListenerRequest& request) {
+  v1::ListenerSpec wanted = request.spec();
+  if (auto s = KeepFileLabel(v1::ListenerSpec(), wanted); !s.ok()) {
+    return WithFieldPrefix(s, "spec");
+  }
+  return Check(request, std::move(wanted));
+}
+
+absl::StatusOr<ListenerDraft> CheckCreateOfFile(
+    const v1::CreateListenerRequest& request, const std::string& file) {
+  v1::ListenerSpec wanted = request.spec();
+  (*wanted.mutable_labels())[kFileLabel] = file;
+  auto draft = Check(request, std::move(wanted));
+  if (draft.ok()) draft->source = v1::LISTENER_SOURCE_FLAG;
   return draft;
 }
 

@@ -29,6 +29,12 @@ struct ListenerDraft {
 absl::StatusOr<ListenerDraft> CheckCreate(
     const v1::CreateListenerRequest& request);
 
+// Does the same for a listener that is in the daemon's file named `file`, which
+// must be UTF-8: it has that as its label kFileLabel (server/api/spec.h), also
+// where the request says another one, and is never kept.
+absl::StatusOr<ListenerDraft> CheckCreateOfFile(
+    const v1::CreateListenerRequest& request, const std::string& file);
+
 }  // namespace portreeve::server
 
 #endif  // PORTREEVE_SERVER_API_LISTENER_DRAFT_H_

@@ -56,6 +56,20 @@ void DropUnknownFields(v1::ListenerSpec& spec) {
   }
 }
 
+absl::Status KeepFileLabel(const v1::ListenerSpec& current,
+                           v1::ListenerSpec& wanted) {
+  const auto own = current.labels().find(kFileLabel);
+  const auto said = wanted.labels().find(kFileLabel);
+  const bool has_own = own != current.labels().end();
+  if (said != wanted.labels().end() &&
+      (!has_own || said->second != own->second)) {
+    return InvalidField("labels",
+                        absl::StrCat("only the daemon sets ", kFileLabel));
+  }
+  if (has_own) (*wanted.mutable_labels())[kFileLabel] = own->second;
+  return absl::OkStatus();
+}
+
 bool ReplacesAll(const FieldMask& mask) {
   return mask.paths_size() == 1 && mask.paths(0) == "*";
 }

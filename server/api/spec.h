@@ -15,6 +15,16 @@ namespace portreeve::server {
 // discard.
 void DropUnknownFields(v1::ListenerSpec& spec);
 
+// The label of listeners that come from a file of the daemon's (`--listeners`):
+// the file's name.  Only the daemon sets it.
+inline constexpr char kFileLabel[] = "portreeve.file";
+
+// Gives `wanted`, which a client has said, the label kFileLabel that `current`
+// has.
+// Errors: INVALID_FIELD for `labels` where the client says another one.
+absl::Status KeepFileLabel(const v1::ListenerSpec& current,
+                           v1::ListenerSpec& wanted);
+
 // Whether `mask` is "*": all of the spec.
 bool ReplacesAll(const google::protobuf::FieldMask& mask);
 

@@ -51,7 +51,8 @@ class BidiCall
  protected:
   using OnDoneFunction = std::function<void(BidiCall*)>;
 
-  // `loop` outlives it; `context` is the call's.  Threads: any.
+  // `loop` outlives it; `context` is the call's.
+  // Threads: any.
   BidiCall(Loop& loop, const grpc::CallbackServerContext& context,
            OnDoneFunction on_done);
 

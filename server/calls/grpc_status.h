@@ -10,8 +10,8 @@ namespace portreeve::server {
 
 // Gives `status` with a google.rpc.Status for the trailer: one ErrorInfo and,
 // for INVALID_ARGUMENT and for errors that name a field, a BadRequest.  Texts
-// are clipped, since gRPC clients take no more than 8 KiB of trailers. Threads:
-// any.
+// are clipped, since gRPC clients take no more than 8 KiB of trailers.
+// Threads: any.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // Does the same for a call that must have an answer: where there is no memory

@@ -11,7 +11,8 @@
 namespace portreeve::server {
 
 // A call that gRPC drives through a reactor, and that ends by itself in the
-// end. Threads: loop thread only.
+// end.
+// Threads: loop thread only.
 class OpenCall {
  public:
   virtual ~OpenCall() = default;

@@ -30,8 +30,8 @@
 namespace portreeve::server {
 
 // Serves on every control address from Start() on.  Connections are accepted on
-// the loop and handed to gRPC, which listens on nothing by itself. Threads:
-// one, and never the loop's, since all methods wait for that.
+// the loop and handed to gRPC, which listens on nothing by itself.
+// Threads: one, and never the loop's, since all methods wait for that.
 class ControlPlane {
  public:
   // The most that a client may send in one message.

@@ -100,14 +100,10 @@ Task<> AwaitAtMost(Duration most, Task<> task, Deferred<> or_else) {
   co_await (std::move(task) || Await(or_else) || Sleep(most));
 }
 
-absl::Status WithFlag(const std::string& flag, const absl::Status& error) {
-  return absl::Status(error.code(), absl::StrCat(flag, ": ", error.message()));
-}
-
 absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
   if (flags.policy.empty()) return Policy();
   auto policy = Policy::FromFile(flags.policy);
-  if (!policy.ok()) return WithFlag("--policy", policy.status());
+  if (!policy.ok()) return AboutFlag("--policy", policy.status());
   return policy;
 }
 
@@ -131,7 +127,7 @@ absl::StatusOr<OwnAddresses> OwnAddressesOf(
     const std::vector<AnyAddress>& addresses) {
   OwnAddresses own;
   for (const AnyAddress& address : addresses) {
-    if (auto s = own.Add(address); !s.ok()) return WithFlag("--control", s);
+    if (auto s = own.Add(address); !s.ok()) return AboutFlag("--control", s);
   }
   return own;
 }
@@ -273,9 +269,9 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
 
 Daemon::~Daemon() { End(Duration::zero()); }
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
-                                                      Given given,
-                                                      const Process& process) {
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
+    const Flags& flags, std::vector<FileListener> files, Given given,
+    const Process& process) {
   const auto read = PolicyOf(flags);
   if (!read.ok()) return read.status();
   const DescriptorShares shares = SharesOf(flags);
@@ -286,10 +282,12 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
   if (!flags.state.empty()) {
     auto state_of_before = OpenState(flags.state, kVersionNumber);
     if (!state_of_before.ok())
-      return WithFlag("state", state_of_before.status());
+      return AboutFlag("state", state_of_before.status());
     opened.emplace(*std::move(state_of_before));
   }
+  const size_t num_listeners = flags.listen.size() + files.size();
   std::vector<std::string> lines;
+  size_t num_listeners = 0;
   ControlPlane::Options options;
   options.addresses = flags.control;
   options.tls = flags.tls;
@@ -303,10 +301,16 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     auto own = OwnAddressesOf(addresses);
     if (!own.ok()) return own.status();
     policy.SetOwnAddresses(*std::move(own));
-    auto opened_lines = daemon->OpenListeners(flags, std::move(given.listeners),
-                                              std::move(opened));
+    const auto give = [&] { state.registry.Give(std::move(given.listeners)); };
+    daemon->loop_.Run(give).get();
+    auto opened_lines =
+        daemon->OpenListeners(flags, std::move(files), std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
+    const auto take = [&state] { return state.registry.TakeUnused(); };
+    LogUnused(daemon->loop_.Run(take).get());
     lines = *std::move(opened_lines);
+    const auto count = [&state] { return state.registry.num_wanted(); };
+    num_listeners = static_cast<size_t>(daemon->loop_.Run(count).get());
     return absl::OkStatus();
   };
   auto plane = ControlPlane::Start(daemon->loop_, state.services(), options,
@@ -317,7 +321,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
     PrintLine(out, "control " + ToString(address));
   }
   for (const std::string& line : lines) PrintLine(out, line);
-  LogStarted(flags, state.plane->addresses());
+  LogStarted(flags, state.plane->addresses(), num_listeners);
   WarnOfWhatIsOpen(flags, *read);
   PrintLine(out, "ready");
   daemon->TellReady();
@@ -325,29 +329,24 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Flags& flags,
 }
 
 absl::StatusOr<std::vector<std::string>> Daemon::OpenListeners(
-    const Flags& flags, GivenSockets given, std::optional<OpenedState> opened) {
+    const Flags& flags, std::vector<FileListener> files,
+    std::optional<OpenedState> opened) {
   // One step, so that no client sees the half of it.
-  const auto open = [&] { return OpenListenersOnLoop(flags, given, opened); };
-  auto lines = loop_.Run(open).get();
-  if (!lines.ok()) return lines.status();
-  const GivenSockets unused =
-      loop_.Run([this] { return state_->registry.TakeUnused(); }).get();
-  LogUnused(unused);
-  return lines;
+  const auto open = [&] { return OpenListenersOnLoop(flags, files, opened); };
+  return loop_.Run(open).get();
 }
 
 absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
-    const Flags& flags, GivenSockets& given,
+    const Flags& flags, std::vector<FileListener>& files,
     std::optional<OpenedState>& opened) {
   Registry& registry = state_->registry;
-  registry.Give(std::move(given));
   v1::Event event;
   v1::Event::DaemonStarted& started = *event.mutable_daemon_started();
   if (opened) {
     started.set_previous_version(opened->contents.written_by);
     started.set_clean(opened->contents.clean);
     if (auto s = state_->BeginStart(*std::move(opened)); !s.ok()) {
-      return WithFlag("state", s);
+      return AboutFlag("state", s);
     }
   }
   const int wanted = registry.num_wanted();
@@ -357,11 +356,16 @@ absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
     if (!line.ok()) return line.status();
     lines.push_back(*std::move(line));
   }
+  for (FileListener& listener : files) {
+    auto line = Listen(listener);
+    if (!line.ok()) return line.status();
+    lines.push_back(*std::move(line));
+  }
   if (!registry.has_state()) return lines;
   registry.OpenKept();
   const int failed = registry.num_failed();
   if (flags.require_listeners && failed > 0) {
-    return WithFlag("--require-listeners", registry.FirstFailure());
+    return AboutFlag("--require-listeners", registry.FirstFailure());
   }
   started.set_restored(wanted - failed);
   started.set_failed(failed);
@@ -376,24 +380,34 @@ absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
 
 absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
   auto draft = CheckCreate(listen.request);
-  absl::StatusOr<v1::Listener> listener;
-  if (!draft.ok()) {
-    listener = draft.status();
-  } else {
+  absl::StatusOr<std::string> line;
+  if (draft.ok()) {
     draft->source = v1::LISTENER_SOURCE_FLAG;
     draft->listener_id =
         state_->registry.GivenIdAt(draft->spec->where_to_listen());
-    // What is not kept is answered at once.
-    state_->registry.Create(*std::move(draft),
-                            [&listener](absl::StatusOr<v1::Listener> created) {
-                              listener = std::move(created);
-                            });
+    line = Listen(*std::move(draft));
+  } else {
+    line = draft.status();
   }
-  if (!listener.ok()) {
-    return absl::Status(listener.status().code(),
-                        absl::StrCat("--listen \"", listen.text,
-                                     "\": ", listener.status().message()));
-  }
+  if (line.ok()) return line;
+  return AboutFlag(absl::StrCat("--listen \"", listen.text, "\""),
+                   line.status());
+}
+
+absl::StatusOr<std::string> Daemon::Listen(FileListener& listener) {
+  auto line = Listen(std::move(listener.draft));
+  if (line.ok()) return line;
+  return AboutFlag("--listeners", AtItsPlace(listener, line.status()));
+}
+
+absl::StatusOr<std::string> Daemon::Listen(ListenerDraft draft) {
+  absl::StatusOr<v1::Listener> listener = absl::UnknownError("not answered");
+  // What is not kept is answered at once.
+  state_->registry.Create(std::move(draft),
+                          [&listener](absl::StatusOr<v1::Listener> created) {
+                            listener = std::move(created);
+                          });
+  if (!listener.ok()) return listener.status();
   return absl::StrCat("listener ", listener->name(), " ",
                       ToText(listener->status().listening_on()));
 }

@@ -22,6 +22,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/flags.h"
 #include "server/daemon/inherited.h"
+#include "server/daemon/listener_directory.h"
 #include "server/daemon/log_writer.h"
 #include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
@@ -47,14 +48,14 @@ class Daemon {
     GivenSockets listeners;
   };
 
-  // Serves the control addresses and opens the listeners of `flags`, on those
-  // sockets of `given` that are theirs; the rest are closed.  On an error
-  // nothing is left behind.  It writes to `out`, and flushes, a line for
-  // each thing that serves, and "ready" as the last.
+  // Serves the control addresses and opens the listeners of `flags`, and those
+  // of `files`, on those sockets of `given` that are theirs; the rest are
+  // closed.  On an error nothing is left behind.  It writes to `out`, and
+  // flushes, a line for each thing that serves, and "ready" as the last.
   // Errors: one line that says what and why.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Flags& flags,
-                                                       Given given,
-                                                       const Process& process);
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(
+      const Flags& flags, std::vector<FileListener> files, Given given,
+      const Process& process);
 
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -88,15 +89,17 @@ class Daemon {
   Daemon(const Flags& flags, const DescriptorShares& shares,
          const Policy& policy, const Process& process);
 
-  // Opens the listeners of the state and of the flags.  Gives the lines to
-  // print about them.
+  // Opens the listeners of the state, of the flags and of the files.  Gives the
+  // lines to print about them.
   absl::StatusOr<std::vector<std::string>> OpenListeners(
-      const Flags& flags, GivenSockets given,
+      const Flags& flags, std::vector<FileListener> files,
       std::optional<OpenedState> opened);
   absl::StatusOr<std::vector<std::string>> OpenListenersOnLoop(
-      const Flags& flags, GivenSockets& given,
+      const Flags& flags, std::vector<FileListener>& files,
       std::optional<OpenedState>& opened);
   absl::StatusOr<std::string> Listen(const Flags::Listen& listen);
+  absl::StatusOr<std::string> Listen(FileListener& listener);
+  absl::StatusOr<std::string> Listen(ListenerDraft draft);
   // Tells the service manager that the daemon serves, and from then on that it
   // is alive.
   void TellReady();

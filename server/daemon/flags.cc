@@ -27,6 +27,7 @@ constexpr char kDefaultControl[] = "tcp:127.0.0.1:50051";
 struct RawFlags {
   std::vector<std::string> control;
   std::vector<std::string> listen;
+  std::optional<std::string> listeners;
   std::string drain = "10s";
   std::optional<std::string> loops;
   std::optional<std::string> max_control_connections;
@@ -111,6 +112,12 @@ void Declare(CLI::App& app, RawFlags& raw) {
       ->type_name("\"ADDRESS HANDLER\"")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--listeners", raw.listeners,
+                 "A directory: open the listeners in its files at the start, "
+                 "as `portreeve apply` takes them: .yaml, .yml, .json, "
+                 ".textproto, .txtpb, .pbtxt. A file that is wrong fails the "
+                 "start. Default: none")
+      ->type_name("DIR");
   app.add_option("--drain", raw.drain,
                  "After SIGTERM or SIGINT, how long connections may go on "
                  "before they are closed, like 1m30s. Default: 10s")
@@ -311,6 +318,10 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   auto audit = FileOf("--audit", raw.audit, directory);
   if (!audit.ok()) return audit.status();
   flags.audit = *std::move(audit);
+  auto listeners =
+      FileOf("--listeners", raw.listeners, directory, "a directory");
+  if (!listeners.ok()) return listeners.status();
+  flags.listeners = *std::move(listeners);
   auto state = FileOf("--state", raw.state, directory, "a directory");
   if (!state.ok()) return state.status();
   flags.state = *std::move(state);
@@ -363,6 +374,10 @@ absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
   auto flags = ToFlags(raw, directory);
   if (!flags.ok()) return flags.status();
   return Outcome(*std::move(flags));
+}
+
+absl::Status AboutFlag(const std::string& flag, const absl::Status& error) {
+  return absl::Status(error.code(), absl::StrCat(flag, ": ", error.message()));
 }
 
 }  // namespace portreeve::server

@@ -37,6 +37,9 @@ struct Flags {
   std::string policy;
   std::string audit;
 
+  // The directory with files of listeners, an absolute path; "" if not given.
+  std::string listeners;
+
   // The directory of the state, an absolute path; "" where nothing is kept.
   std::string state;
   // A listener of the state that cannot be opened is a failed start.
@@ -75,6 +78,9 @@ struct Information {
 // Errors: INVALID_ARGUMENT, one line that names the flag.
 absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
     int argc, const char* const* argv, const std::string& directory);
+
+// Gives `error` with the flag that it is about.
+absl::Status AboutFlag(const std::string& flag, const absl::Status& error);
 
 }  // namespace portreeve::server
 

@@ -1,4 +1,4 @@
-// LogFormat: how the lines of the log are written.
+// LogFormatter: how the lines of the log are written.
 #ifndef PORTREEVE_SERVER_DAEMON_LOG_FORMAT_H_
 #define PORTREEVE_SERVER_DAEMON_LOG_FORMAT_H_
 

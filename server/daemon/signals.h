@@ -25,7 +25,8 @@ class Signals {
   // Threads: any, one at a time.
   std::optional<int> Next();
 
-  // Lets one Next() return.  Threads: any.
+  // Lets one Next() return.
+  // Threads: any.
   void Wake();
 
  private:

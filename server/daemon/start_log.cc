@@ -12,7 +12,8 @@ std::string CountText(size_t count, absl::string_view what) {
   return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
 }
 
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control) {
+void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
+                size_t num_listeners) {
   std::vector<std::string> addresses;
   for (const AnyAddress& address : control) {
     addresses.push_back(ToString(address));
@@ -20,7 +21,7 @@ void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control) {
   Log(LogLevel::kInfo,
       absl::StrCat("started: ", kVersion, ", process ", getpid(), ", control ",
                    absl::StrJoin(addresses, " "), ", ",
-                   CountText(flags.listen.size(), "listener"), ", ",
+                   CountText(num_listeners, "listener"), ", ",
                    CountText(static_cast<size_t>(flags.loops), "loop")));
 }
 

@@ -17,8 +17,9 @@ namespace portreeve::server {
 std::string CountText(size_t count, absl::string_view what);
 
 // Logs that it has started, and what of it serves; `control` has the addresses
-// with their ports.
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control);
+// with their ports, `num_listeners` counts those that are not closed.
+void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
+                size_t num_listeners);
 
 // Warns of what is allowed, and seldom meant.
 void WarnOfWhatIsOpen(const Flags& flags, const Policy& policy);

@@ -37,8 +37,8 @@ class Pump {
  public:
   static constexpr size_t kMostHeld = 64 * 1024;
 
-  // Gives how many bytes all pumps of the process hold as copies.  Threads:
-  // any.
+  // Gives how many bytes all pumps of the process hold as copies.
+  // Threads: any.
   static int64_t held_in_memory();
 
   enum class State {

@@ -1,4 +1,4 @@
-// FailureReports: which failures of a listener's forwards the log tells.
+// FailureReports: which failures of a listener's connections the log tells.
 #ifndef PORTREEVE_SERVER_REGISTRY_FAILURE_REPORTS_H_
 #define PORTREEVE_SERVER_REGISTRY_FAILURE_REPORTS_H_
 

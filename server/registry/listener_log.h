@@ -18,7 +18,9 @@ namespace portreeve::server {
 // Each line has the listener's name, and where it is about one connection, that
 // one's, too.  FailureReports says which of those are told that clients can
 // cause as often as they like; such a line has the connection that was the
-// last. Threads: loop thread only.  Lifetime: `time` must outlive it.
+// last.
+// Threads: loop thread only.
+// Lifetime: `time` must outlive it.
 class ListenerLog {
  public:
   // `listener` is "listeners/ID".
@@ -27,8 +29,8 @@ class ListenerLog {
   // A connection was not led to `upstream`.
   void OnUnreached(int64_t connection, const AnyWhereToConnect& upstream,
                    const ConnectionFailure& failure);
-  // `upstream` has reset a connection before it sent anything, as who does not
-  // serve this client does.
+  // `upstream` has reset a connection before it sent anything, as one does that
+  // does not serve this client.
   void OnResetAtOnce(int64_t connection, const AnyAddress& upstream);
   // A connection's handler raised, and the listener goes on.
   void OnHandlerError(int64_t connection, std::exception_ptr error);

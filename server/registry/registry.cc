@@ -202,7 +202,10 @@ void Registry::OnHandlersDetermined(Running::iterator running) {
   if (!resource->is_deleted()) {
     if (state_.is_on()) state_.NoteListener(resource);
     closed_determined_.emplace(resource->close_number(), resource);
-    if (closed_determined_.size() > kMaxClosed) ForgetOldest();
+    // At the end of the daemon all are closed, and are to be there again.
+    while (closed_determined_.size() > kMaxClosed && !shutting_down_) {
+      ForgetOldest();
+    }
   }
   CheckAllDetermined();
 }

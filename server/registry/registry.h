@@ -85,7 +85,8 @@ class Registry {
   // Opens the listeners that were open in that life; those that cannot be are
   // FAILED, and are tried again.
   void OpenKept();
-  // Appends the events of the listeners that there are.
+  // Appends the events of the listeners that there are, and logs those that
+  // have failed.
   void FinishStart();
 
   // Tries every listener that is FAILED, at once.
@@ -241,6 +242,7 @@ class Registry {
   void TryOpen(const Resource& listener);
   absl::Status OpenWithin(const Resource& listener);
   void OnFailed(const Resource& listener, const absl::Status& status);
+  void LogFailure(const ListenerResource& listener) const;
   void TryThose(const std::vector<std::string>& ids);
   void ArmRetries();
   // Tells of a listener, at the end of the start if that is under way.

@@ -253,6 +253,9 @@ absl::StatusOr<SharedSpec> Registry::CheckUpdate(
   v1::ListenerSpec wanted =
       Merge(listener.spec().message(), request.listener().spec(), mask);
   DropUnknownFields(wanted);
+  if (auto s = KeepFileLabel(listener.spec().message(), wanted); !s.ok()) {
+    return WithFieldPrefix(s, "listener.spec");
+  }
   auto spec = CheckAndFill(std::move(wanted));
   if (!spec.ok()) return WithFieldPrefix(spec.status(), "listener.spec");
   if (ReplacesAll(mask) &&

@@ -142,6 +142,7 @@ void Registry::OpenKept() {
 void Registry::FinishStart() {
   starting_ = false;
   for (const auto& [listener, kind] : std::exchange(to_announce_, {})) {
+    if (kind == v1::EVENT_KIND_LISTENER_FAILED) LogFailure(*listener);
     listener->Announce(kind);
   }
 }
@@ -153,6 +154,7 @@ void Registry::Announce(const Resource& listener, v1::EventKind kind) {
 }
 
 void Registry::TryOpen(const Resource& listener) {
+  const bool had_address = listener->Describe().status().has_listening_on();
   const absl::Status status = OpenWithin(listener);
   if (!status.ok()) return OnFailed(listener, status);
   retries_.Remove(listener->id());
@@ -161,8 +163,8 @@ void Registry::TryOpen(const Resource& listener) {
     const std::string name = ListenerName(listener->id());
     Log({LogLevel::kInfo, "listens again", name});
   }
-  // The kernel may have chosen a port, where there was none before.
-  state_.NoteListener(listener);
+  // The kernel may have chosen a port; what is kept already is not written.
+  if (!had_address) state_.NoteListener(listener);
 }
 
 absl::Status Registry::OpenWithin(const Resource& listener) {
@@ -200,14 +202,19 @@ void Registry::OnFailed(const Resource& listener, const absl::Status& status) {
   const bool is_news = former != failure.reason();
   listener->SetFailure(failure);
   if (is_news) {
-    const std::string name = ListenerName(id);
-    const std::string message =
-        absl::StrCat("cannot be opened: ", failure.message(),
-                     retries_.next(id) ? "; it is tried again" : "");
-    Log({LogLevel::kError, message, name});
+    // A start that --require-listeners ends says it once.
+    if (!starting_) LogFailure(*listener);
     Announce(listener, v1::EVENT_KIND_LISTENER_FAILED);
   }
   ArmRetries();
+}
+
+void Registry::LogFailure(const ListenerResource& listener) const {
+  const std::string name = ListenerName(listener.id());
+  const std::string message = absl::StrCat(
+      "cannot be opened: ", listener.Describe().status().failure().message(),
+      retries_.next(listener.id()) ? "; it is tried again" : "");
+  Log({LogLevel::kError, message, name});
 }
 
 void Registry::ArmRetries() {

@@ -16,6 +16,7 @@
 #include "server/state/database_reading.h"
 #include "server/state/database_schema.h"
 #include "server/state/state_errors.h"
+#include "server/state/state_image.h"
 
 namespace portreeve::server {
 namespace {
@@ -56,6 +57,13 @@ bool Exists(const std::string& path) {
   return lstat(path.c_str(), &file) == 0;
 }
 
+// Removes what somebody who was interrupted has left.
+void RemoveAll(const std::string& draft) {
+  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
+    (void)unlink((draft + suffix).c_str());
+  }
+}
+
 int64_t SizeOf(const std::string& path) {
   struct stat file;
   return stat(path.c_str(), &file) == 0 ? file.st_size : 0;
@@ -76,12 +84,12 @@ absl::Status FillNew(SqliteConnection& connection, const std::string& version) {
     auto put = SqliteStatement::Prepare(connection, kPutMeta);
     if (!put.ok()) return put.status();
     const std::map<std::string, std::string> all = {
-        {kSchema, std::to_string(Database::kSchemaVersion)},
-        {kDaemonId, NewUuid()},
-        {kWrittenBy, version},
-        {kClean, "1"},
-        {kListeners, "0"},
-        {kRequests, "0"},
+        {kMetaSchema, std::to_string(Database::kSchemaVersion)},
+        {kMetaDaemonId, NewUuid()},
+        {kMetaWrittenBy, version},
+        {kMetaClean, "1"},
+        {kMetaListeners, "0"},
+        {kMetaRequests, "0"},
     };
     for (const auto& [key, value] : all) {
       if (auto s = Put(*put, key, value); !s.ok()) return s;
@@ -97,6 +105,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     const std::string& directory, const std::string& version,
     std::chrono::milliseconds busy) {
   const std::string path = absl::StrCat(directory, "/", kFileName);
+  if (auto s = CheckRegularFile(path); !s.ok()) return s;
   if (!Exists(path)) {
     // Its changes would be taken for those of the new one.
     if (Exists(path + "-wal")) {
@@ -115,10 +124,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
 absl::Status Database::Create(const std::string& path,
                               const std::string& version) {
   const std::string draft = path + ".new";
-  // What a start that was interrupted has left.
-  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) {
-    (void)unlink((draft + suffix).c_str());
-  }
+  RemoveAll(draft);
   {
     // SQLite would give it another mode; its other files have that of this one.
     const Descriptor file(
@@ -142,9 +148,33 @@ absl::Status Database::Create(const std::string& path,
   return absl::OkStatus();
 }
 
+absl::Status Database::Replace(const std::string& directory,
+                               const StateContents& contents) {
+  const std::string path = absl::StrCat(directory, "/", kFileName);
+  const std::string draft = path + ".repaired";
+  RemoveAll(draft);
+  if (auto s = Create(draft, contents.written_by); !s.ok()) return s;
+  {
+    Database database(draft, contents.written_by, kBusy);
+    if (auto s = database.Connect(); !s.ok()) return s;
+    database.daemon_id_ = contents.daemon_id;
+    if (auto s = database.Recover(contents.rows); !s.ok()) return s;
+    if (auto s = database.Close(); !s.ok()) return s;
+  }
+  if (Exists(draft + "-wal")) {
+    return StateUnavailable(absl::StrCat(draft, ": its WAL does not go away"));
+  }
+  if (auto s = Sync(draft, O_RDONLY); !s.ok()) return s;
+  if (std::rename(draft.c_str(), path.c_str()) != 0) {
+    return StateUnavailable(errno, "rename", draft);
+  }
+  return Sync(directory, O_RDONLY | O_DIRECTORY);
+}
+
 absl::Status Database::Connect() {
   auto connection = SqliteConnection::Open(path_, busy_);
   if (!connection.ok()) return connection.status();
+  if (SizeOf(path_) == 0) return (*connection)->Damaged("it is empty");
   if (auto s = CheckHeader(**connection); !s.ok()) return s;
   if (auto s = UseWal(**connection); !s.ok()) return s;
   if (auto s = CheckSchema(**connection); !s.ok()) return s;
@@ -152,49 +182,6 @@ absl::Status Database::Connect() {
   if (!statements.ok()) return statements.status();
   statements_ = std::make_unique<Statements>(*std::move(statements));
   connection_ = *std::move(connection);
-  return absl::OkStatus();
-}
-
-absl::Status Database::CheckHeader(SqliteConnection& connection) const {
-  if (SizeOf(path_) == 0) return connection.Damaged("it is empty");
-  const auto id = connection.IntegerOf("PRAGMA application_id");
-  if (!id.ok()) return id.status();
-  if (*id != kApplicationId) {
-    return StateForeign(absl::StrCat(path_, ": it is no state of portreeved"));
-  }
-  const auto schema = connection.IntegerOf("PRAGMA user_version");
-  if (!schema.ok()) return schema.status();
-  if (*schema > kSchemaVersion) {
-    const auto writer =
-        connection.TextOf("SELECT value FROM meta WHERE key = 'written_by'");
-    return StateNewer(
-        absl::StrCat(path_, ": written by ",
-                     writer.ok() ? *writer : std::string("an unknown version"),
-                     ", which is newer (schema ", *schema,
-                     ") than this one (schema ", kSchemaVersion, ")"));
-  }
-  if (*schema < kSchemaVersion) {
-    return connection.Damaged(absl::StrCat("there is no schema ", *schema));
-  }
-  return absl::OkStatus();
-}
-
-// One bit of a table's definition may change what is written to it.
-absl::Status Database::CheckSchema(SqliteConnection& connection) const {
-  auto rows = SqliteStatement::Prepare(
-      connection, "SELECT name, sql FROM sqlite_schema ORDER BY rowid");
-  if (!rows.ok()) return rows.status();
-  size_t count = 0;
-  for (;; ++count) {
-    const auto has_row = rows->Next();
-    if (!has_row.ok()) return has_row.status();
-    if (!*has_row) break;
-    if (count == kTables.size() || rows->Bytes(0) != kTables[count].name ||
-        rows->Bytes(1) != kTables[count].sql) {
-      return connection.Damaged("its schema is damaged");
-    }
-  }
-  if (count < kTables.size()) return connection.Damaged("a table is missing");
   return absl::OkStatus();
 }
 
@@ -243,9 +230,7 @@ absl::StatusOr<StateContents> Database::Read() {
 
 template <typename F>
 absl::Status Database::InTransaction(F change) {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   absl::Status status = statements_->begin.Run();
   if (status.ok()) status = change();
   if (status.ok()) status = statements_->commit.Run();
@@ -260,10 +245,11 @@ absl::Status Database::PutMeta(const char* key, const std::string& value) {
 
 absl::Status Database::PutCounts() {
   const Counts counts = counts_;
-  if (auto s = PutMeta(kListeners, std::to_string(counts.listeners)); !s.ok()) {
+  if (auto s = PutMeta(kMetaListeners, std::to_string(counts.listeners));
+      !s.ok()) {
     return s;
   }
-  return PutMeta(kRequests, std::to_string(counts.requests));
+  return PutMeta(kMetaRequests, std::to_string(counts.requests));
 }
 
 absl::Status Database::Commit(const std::vector<StateChange>& changes) {
@@ -323,13 +309,13 @@ absl::Status Database::Apply(const EraseRequest& erase) {
 
 absl::Status Database::Begin() {
   return InTransaction([&]() -> absl::Status {
-    if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
-    return PutMeta(kClean, "0");
+    if (auto s = PutMeta(kMetaWrittenBy, version_); !s.ok()) return s;
+    return PutMeta(kMetaClean, "0");
   });
 }
 
 absl::Status Database::End() {
-  return InTransaction([&] { return PutMeta(kClean, "1"); });
+  return InTransaction([&] { return PutMeta(kMetaClean, "1"); });
 }
 
 absl::Status Database::Recover(const StateRows& rows) {
@@ -356,10 +342,10 @@ absl::Status Database::ReplaceAll(const StateRows& rows) {
     if (auto s = Apply(row); !s.ok()) return s;
   }
   const std::string schema = std::to_string(kSchemaVersion);
-  if (auto s = PutMeta(kSchema, schema); !s.ok()) return s;
-  if (auto s = PutMeta(kDaemonId, daemon_id_); !s.ok()) return s;
-  if (auto s = PutMeta(kWrittenBy, version_); !s.ok()) return s;
-  if (auto s = PutMeta(kClean, "0"); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaSchema, schema); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaDaemonId, daemon_id_); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaWrittenBy, version_); !s.ok()) return s;
+  if (auto s = PutMeta(kMetaClean, "0"); !s.ok()) return s;
   return PutCounts();
 }
 
@@ -371,9 +357,7 @@ absl::Status Database::TrimWal() {
 }
 
 absl::Status Database::Close() {
-  if (connection_ == nullptr) {
-    return HasFailed();
-  }
+  if (connection_ == nullptr) return HasFailed();
   auto status = connection_->Checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
   if (status.ok()) connection_->RemoveWalOnClose();
   Drop();

@@ -44,14 +44,19 @@ class Database {
       const std::string& directory, const std::string& version,
       std::chrono::milliseconds busy = kBusy);
 
+  // Puts a new file with `contents`, as of a run that has not ended as it
+  // should, in the place of the one in `directory`, if there is any, all at
+  // once.  A WAL that lies there must not be for another file.
+  static absl::Status Replace(const std::string& directory,
+                              const StateContents& contents);
+
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   // Leaves the WAL to the next start.
   ~Database() { Drop(); }
 
   // Reads and checks everything.
-  // Errors: STATE_DAMAGED names what does not check first, and how many records
-  // do.
+  // Errors: STATE_DAMAGED names what does not check first.
   absl::StatusOr<StateContents> Read();
 
   // Makes the changes, in their order, in one transaction, which is on disk
@@ -74,8 +79,8 @@ class Database {
   bool wal_is_long() const {
     return connection_ != nullptr && connection_->wal_pages() >= kMaxWalPages;
   }
-  // Copies the WAL to the file.  After an error nothing can be
-  // done but Recover().
+  // Copies the WAL to the file.  After an error nothing can be done but
+  // Recover().
   absl::Status TrimWal();
 
   // Closes the file, and leaves no WAL.
@@ -105,8 +110,6 @@ class Database {
                              const std::string& version);
   // Opens the file, and sees that it is ours.
   absl::Status Connect();
-  absl::Status CheckHeader(SqliteConnection& connection) const;
-  absl::Status CheckSchema(SqliteConnection& connection) const;
   static absl::StatusOr<Statements> PrepareAll(SqliteConnection& connection);
   absl::Status HasFailed() const;
   void Drop();

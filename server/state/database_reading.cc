@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/state/database.h"
 #include "server/state/database_schema.h"
+#include "server/state/state_errors.h"
 
 namespace portreeve::server {
 namespace {
@@ -27,16 +28,14 @@ class Reading {
       if (auto s = (this->*part)(); !s.ok()) return s;
     }
     const auto& rows = contents_.rows;
-    ExpectMeta(kSchema, std::to_string(Database::kSchemaVersion));
-    ExpectMeta(kListeners, std::to_string(rows.listeners.size()));
-    ExpectMeta(kRequests, std::to_string(rows.requests.size()));
-    contents_.daemon_id = TakeMeta(kDaemonId);
-    contents_.written_by = TakeMeta(kWrittenBy);
-    contents_.clean = TakeMeta(kClean) == "1";
+    ExpectMeta(kMetaSchema, std::to_string(Database::kSchemaVersion));
+    ExpectMeta(kMetaListeners, std::to_string(rows.listeners.size()));
+    ExpectMeta(kMetaRequests, std::to_string(rows.requests.size()));
+    contents_.daemon_id = TakeMeta(kMetaDaemonId);
+    contents_.written_by = TakeMeta(kMetaWrittenBy);
+    contents_.clean = TakeMeta(kMetaClean) == "1";
     if (damage_.empty()) return std::move(contents_);
-    return connection_.Damaged(
-        absl::StrCat(damage_, "; ", rows.listeners.size(), " listeners and ",
-                     rows.requests.size(), " requests check"));
+    return connection_.Damaged(damage_);
   }
 
  private:
@@ -132,6 +131,49 @@ class Reading {
 };
 
 }  // namespace
+
+absl::Status CheckHeader(SqliteConnection& connection) {
+  const auto id = connection.IntegerOf("PRAGMA application_id");
+  if (!id.ok()) return id.status();
+  if (*id != Database::kApplicationId) {
+    return StateForeign(
+        absl::StrCat(connection.path(), ": it is no state of portreeved"));
+  }
+  const auto schema = connection.IntegerOf("PRAGMA user_version");
+  if (!schema.ok()) return schema.status();
+  if (*schema > Database::kSchemaVersion) {
+    const auto writer =
+        connection.TextOf("SELECT value FROM meta WHERE key = 'written_by'");
+    return StateNewer(absl::StrCat(
+        connection.path(), ": written by ",
+        writer.ok() ? *writer : std::string("an unknown version"),
+        ", which is newer (schema ", *schema, ") than this one (schema ",
+        Database::kSchemaVersion, ")"));
+  }
+  if (*schema < Database::kSchemaVersion) {
+    return connection.Damaged(absl::StrCat("there is no schema ", *schema));
+  }
+  return absl::OkStatus();
+}
+
+// One bit of a table's definition may change what is written to it.
+absl::Status CheckSchema(SqliteConnection& connection) {
+  auto rows = SqliteStatement::Prepare(
+      connection, "SELECT name, sql FROM sqlite_schema ORDER BY rowid");
+  if (!rows.ok()) return rows.status();
+  size_t count = 0;
+  for (;; ++count) {
+    const auto has_row = rows->Next();
+    if (!has_row.ok()) return has_row.status();
+    if (!*has_row) break;
+    if (count == kTables.size() || rows->Bytes(0) != kTables[count].name ||
+        rows->Bytes(1) != kTables[count].sql) {
+      return connection.Damaged("its schema is damaged");
+    }
+  }
+  if (count < kTables.size()) return connection.Damaged("a table is missing");
+  return absl::OkStatus();
+}
 
 absl::StatusOr<StateContents> ReadAll(SqliteConnection& connection) {
   return Reading(connection).Run();

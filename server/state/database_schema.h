@@ -28,12 +28,12 @@ inline constexpr std::array<Table, 3> kTables = {{
 
 // The keys of `meta`; those of the tables' names have the numbers of their
 // rows.
-inline constexpr char kSchema[] = "schema";
-inline constexpr char kDaemonId[] = "daemon_id";
-inline constexpr char kWrittenBy[] = "written_by";
-inline constexpr char kClean[] = "clean";
-inline constexpr char kListeners[] = "listeners";
-inline constexpr char kRequests[] = "requests";
+inline constexpr char kMetaSchema[] = "schema";
+inline constexpr char kMetaDaemonId[] = "daemon_id";
+inline constexpr char kMetaWrittenBy[] = "written_by";
+inline constexpr char kMetaClean[] = "clean";
+inline constexpr char kMetaListeners[] = "listeners";
+inline constexpr char kMetaRequests[] = "requests";
 
 // Give what the column `crc` of a row has to be.
 uint32_t MetaCrc(std::string_view key, std::string_view value);

@@ -58,13 +58,9 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
     return StateUnavailable(absl::StrCat(path, ": it cannot be written"));
   }
   sqlite3_busy_timeout(handle, static_cast<int>(busy.count()));
-  // A file that was tampered with gets to run nothing; and of a connection that
-  // has failed, nothing goes from the WAL to the database before it was
-  // checked.
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+  connection->Restrict();
+  // Of a connection that has failed, nothing goes from the WAL to the database
+  // before it was checked.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   // This takes the place of SQLite's own, which would check-point inside of a
   // commit, and keep the errors to itself.
@@ -76,6 +72,46 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
       },
       connection.get());
   return connection;
+}
+
+absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::OpenImage(
+    const std::string& path, const std::string& image) {
+  sqlite3* handle = nullptr;
+  const int code =
+      sqlite3_open_v2(":memory:", &handle,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                          SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+                      nullptr);
+  if (handle == nullptr) {
+    return MakeStatus(code, 0, path, "open", sqlite3_errstr(code));
+  }
+  std::unique_ptr<SqliteConnection> connection(
+      new SqliteConnection(path, handle));
+  if (code != SQLITE_OK) return connection->Error(code, "open");
+  connection->Restrict();
+  auto* const bytes =
+      static_cast<unsigned char*>(sqlite3_malloc64(image.size() + 1));
+  if (bytes == nullptr) return connection->Error(SQLITE_NOMEM, "open");
+  std::memcpy(bytes, image.data(), image.size());
+  // A database in memory has no WAL: by these two a file says that it may have
+  // one.
+  if (image.size() > 19 && bytes[18] == 2 && bytes[19] == 2) {
+    bytes[18] = bytes[19] = 1;
+  }
+  const int64_t size = static_cast<int64_t>(image.size());
+  const int loaded = sqlite3_deserialize(
+      handle, "main", bytes, size, size,
+      SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY);
+  if (loaded != SQLITE_OK) return connection->Error(loaded, "open");
+  return connection;
+}
+
+// A file that was tampered with gets to run nothing.
+void SqliteConnection::Restrict() {
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
 }
 
 SqliteConnection::~SqliteConnection() {
@@ -116,6 +152,34 @@ absl::Status SqliteConnection::Checkpoint(int mode) {
   if (code != SQLITE_OK) return Error(code, "checkpoint");
   wal_pages_ = 0;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> SqliteConnection::Snapshot() {
+  struct Closer {
+    void operator()(sqlite3* handle) const { sqlite3_close(handle); }
+  };
+  sqlite3* handle = nullptr;
+  const int opened = sqlite3_open(":memory:", &handle);
+  const std::unique_ptr<sqlite3, Closer> copy(handle);
+  if (opened != SQLITE_OK) return Error(opened, "copy");
+  // One that begins with nothing is given back as the bytes that it has,
+  // whatever they are.
+  int code = sqlite3_deserialize(
+      handle, "main", nullptr, 0, 0,
+      SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE);
+  if (code != SQLITE_OK) return Error(code, "copy");
+  sqlite3_backup* const backup =
+      sqlite3_backup_init(handle, "main", handle_, "main");
+  if (backup == nullptr) return Error(sqlite3_errcode(handle), "copy");
+  code = sqlite3_backup_step(backup, -1);
+  (void)sqlite3_backup_finish(backup);
+  if (code != SQLITE_DONE) return Error(code, "copy");
+  sqlite3_int64 size = 0;
+  const unsigned char* const bytes =
+      sqlite3_serialize(handle, "main", &size, SQLITE_SERIALIZE_NOCOPY);
+  if (bytes == nullptr) return Error(SQLITE_NOMEM, "copy");
+  return std::string(reinterpret_cast<const char*>(bytes),
+                     static_cast<size_t>(size));
 }
 
 void SqliteConnection::RemoveWalOnClose() {

@@ -32,6 +32,11 @@ class SqliteConnection {
   static absl::StatusOr<std::unique_ptr<SqliteConnection>> Open(
       const std::string& path, std::chrono::milliseconds busy);
 
+  // Opens `image`, the bytes of a whole database, as a file that cannot be
+  // written; `path` is for messages.
+  static absl::StatusOr<std::unique_ptr<SqliteConnection>> OpenImage(
+      const std::string& path, const std::string& image);
+
   SqliteConnection(const SqliteConnection&) = delete;
   SqliteConnection& operator=(const SqliteConnection&) = delete;
   // Leaves what is in the WAL there, but for RemoveWalOnClose().
@@ -49,6 +54,10 @@ class SqliteConnection {
   // same; or _TRUNCATE, which leaves nothing.
   absl::Status Checkpoint(int mode);
 
+  // Gives the bytes of the whole database as of one moment, with all that is in
+  // the WAL, by SQLite's online backup: nobody who writes waits for it.
+  absl::StatusOr<std::string> Snapshot();
+
   // Has what is left in the WAL copied to the database in the destructor, and
   // the WAL removed.
   void RemoveWalOnClose();
@@ -58,8 +67,10 @@ class SqliteConnection {
 
   // Gives the status of `code`, one of SQLite's, where `what` has failed.
   absl::Status Error(int code, absl::string_view what) const;
-  // Makes an error of this file.
+  // Makes a STATE_DAMAGED of this file.
   absl::Status Damaged(absl::string_view what) const;
+
+  const std::string& path() const { return path_; }
 
   // Gives how many rows the last statement has changed.
   int changes() const { return sqlite3_changes(handle_); }
@@ -70,6 +81,8 @@ class SqliteConnection {
   SqliteConnection(std::string path, sqlite3* handle)
       : path_(std::move(path)), handle_(handle) {}
 
+  // Takes away from a file what might run.
+  void Restrict();
   // Gives the errno of the last system call that has failed; 0 for none.
   int ErrorNumber() const;
 
@@ -84,8 +97,8 @@ class SqliteStatement {
   static absl::StatusOr<SqliteStatement> Prepare(SqliteConnection& connection,
                                                  const char* sql);
 
-  // Are for the parameters 1, 2 ...  What the views show has to live until
-  // Run() or Reset().
+  // Set a parameter; the first has the number 1.  What the views show has to
+  // live until Run() or Reset().
   SqliteStatement& Bind(int parameter, int64_t value);
   SqliteStatement& BindText(int parameter, absl::string_view value);
   SqliteStatement& BindBlob(int parameter, absl::string_view value);
@@ -95,7 +108,7 @@ class SqliteStatement {
 
   // Goes to the next row; false if there is none.
   absl::StatusOr<bool> Next();
-  // Is SQLITE_INTEGER, _TEXT ...
+  // Gives SQLITE_INTEGER, SQLITE_TEXT and the like.
   int TypeOf(int column) const;
   int64_t Integer(int column) const;
   // Gives a text's or a blob's bytes; throws std::bad_alloc.

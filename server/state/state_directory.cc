@@ -24,8 +24,9 @@ absl::Status SyncParent(const std::string& path) {
   if (parent.empty()) parent = ".";
   const Descriptor directory(
       open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.is_open())
+  if (!directory.is_open()) {
     return StateUnavailable(errno, "open", parent.string());
+  }
   if (fsync(directory.get()) != 0) {
     return StateUnavailable(errno, "sync", parent.string());
   }
@@ -34,8 +35,9 @@ absl::Status SyncParent(const std::string& path) {
 
 absl::Status CheckOwner(const std::string& path, int directory) {
   struct stat file;
-  if (fstat(directory, &file) != 0)
+  if (fstat(directory, &file) != 0) {
     return StateUnavailable(errno, "stat", path);
+  }
   if (file.st_uid != geteuid() && file.st_uid != 0) {
     return StateNotOurs(
         absl::StrCat(path, ": it belongs to another user, ", file.st_uid));

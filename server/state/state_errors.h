@@ -11,12 +11,11 @@ namespace portreeve::server {
 
 // Makes UNAVAILABLE / STATE_UNAVAILABLE.
 absl::Status StateUnavailable(absl::string_view message);
-// Makes RESOURCE_EXHAUSTED / STATE_FULL.
-absl::Status StateFull(absl::string_view message);
-
 // Makes the same for an errno; `operation` is the failed call ("open").
 absl::Status StateUnavailable(int error_number, absl::string_view operation,
                               absl::string_view path);
+// Makes RESOURCE_EXHAUSTED / STATE_FULL.
+absl::Status StateFull(absl::string_view message);
 
 // Those that only a start meets.
 

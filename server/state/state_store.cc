@@ -21,6 +21,7 @@
 #include "lib/base/status.h"
 #include "server/api/errors.h"
 #include "server/api/timestamp.h"
+#include "server/state/inspection.h"
 #include "server/state/state_errors.h"
 
 namespace portreeve::server {
@@ -55,9 +56,12 @@ absl::StatusOr<OpenedState> OpenState(const std::string& path,
   auto directory = StateDirectory::Take(path);
   if (!directory.ok()) return directory.status();
   auto database = Database::Open(path, version);
-  if (!database.ok()) return database.status();
+  if (!database.ok()) return WithAdvice(database.status(), path);
   auto contents = (*database)->Read();
-  if (!contents.ok()) return contents.status();
+  if (!contents.ok()) {
+    *database = nullptr;
+    return WithAdvice(contents.status(), path);
+  }
   if (auto s = (*database)->Begin(); !s.ok()) return s;
   return OpenedState{*std::move(directory), *std::move(database),
                      *std::move(contents)};

@@ -82,12 +82,12 @@ class StateStore {
     // `done` was called with OK, and no other.  So `done` itself has to do what
     // the intent was for.  It is called in a step of its own.
     std::function<StateRows()> rows;
-    // Is told when status().healthy changes; may be null.
+    // Called when status().healthy changes; may be null.
     std::function<void(bool healthy)> on_health;
   };
 
   // Begins the thread.
-  // Errors: there is none left.
+  // Errors: those of pthread_create(3).
   static absl::StatusOr<std::unique_ptr<StateStore>> Start(Executor executor,
                                                            OpenedState state,
                                                            Owner owner);
@@ -100,17 +100,19 @@ class StateStore {
 
   // Queues changes.  `done` may be null.
   //
-  // An error says that they were not queued, and `done` will not be called: a
-  // STATE_UNAVAILABLE or STATE_FULL with the reason why the file has failed; or
-  // there is too much in the queue already, which no fact is told.  A fact that
-  // is refused is in `rows`, and so made good.  Throws std::bad_alloc, and then
-  // has no effect.
+  // An error says that they were not queued, and that `done` will not be
+  // called.  Where the file has failed a fact needs nothing more: `rows` has
+  // it, and the next recovery writes it.  Throws std::bad_alloc, and then has
+  // no effect.
+  // Errors: STATE_UNAVAILABLE or STATE_FULL, with the reason why the file has
+  // failed; STATE_UNAVAILABLE for an intent where too much is queued already;
+  // SHUTTING_DOWN after Stop().
   absl::Status Write(ChangeKind kind, std::vector<StateChange> changes,
                      Done done);
 
   // Brings what was written to its end, notes that the run has ended as it
-  // should, and closes the file.  Then it calls `done`; with the error where
-  // something is not on disk.  To be called once.
+  // should, and closes the file.  Then it calls `done`, with the error where
+  // something is not on disk.  It must be called once at most.
   void Stop(Done done);
 
   const StoreStatus& status() const { return status_; }

@@ -51,7 +51,8 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     UnreadAnswers& unread;
   };
 
-  // `context` is the call's.  Threads: any.
+  // `context` is the call's.
+  // Threads: any.
   WatchCall(const Shared& shared, const grpc::CallbackServerContext& context,
             std::function<void(WatchCall*)> on_done);
 
@@ -67,15 +68,18 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Sends initial metadata, the snapshot, and every one of the events from
   // revision `first` on.  Where there is no room for the snapshot it closes
-  // with OVERLOADED instead. Threads: loop thread.
+  // with OVERLOADED instead.
+  // Threads: loop thread only.
   void Start(Wish wish);
 
   // Ends the call with OK, once the events of the log until now are sent; with
-  // SHUTTING_DOWN before Start().  Idempotent.  Loop thread.
+  // SHUTTING_DOWN before Start().  Idempotent.
+  // Threads: loop thread only.
   void CloseForShutdown() final;
 
   // Ends the call after the message that is on its way, if there is one.  The
-  // first status counts.  Loop thread.
+  // first status counts.
+  // Threads: loop thread only.
   void Close(const grpc::Status& status);
 
   void OnWriteDone(bool ok) override;

@@ -63,6 +63,20 @@ TEST_F(CliApplyTest, ACreationWhoseAnswerIsLostIsAskedForOnceMore) {
             requests[1].request_id());
 }
 
+TEST_F(CliApplyTest, ARelativePathCountsFromTheDirectoryOfTheCli) {
+  daemon_.create_listener.set_answer(
+      [](const auto&, auto&) { return Status::OK; });
+  const Environment environment = {.server = daemon_.address(),
+                                   .directory = ::testing::TempDir()};
+  EXPECT_EQ(Run({"apply", "-f", "./apply.yaml"}, environment),
+            ExitStatus::kDone)
+      << err();
+  EXPECT_EQ(out(), "listeners/web created\n");
+  EXPECT_EQ(Run({"apply", "-f", "apply.yaml"},
+                {.server = daemon_.address(), .directory = "/nowhere"}),
+            ExitStatus::kUsage);
+}
+
 TEST_F(CliApplyTest, ADaemonThatIsLostIsToldOnceWithItsExitStatus) {
   Write("name: a\nspec: {}\n---\nname: b\nspec: {}\n");
   daemon_.create_listener.set_answer([](const auto&, auto&) {

@@ -267,6 +267,56 @@ TEST_F(CliTest, DeleteForgets) {
   EXPECT_EQ(out(), "{}\n");
 }
 
+// Makes `listener` one of the daemon's file web.yaml.
+void SetOfFile(v1::Listener& listener) {
+  listener.set_name("listeners/web");
+  (*listener.mutable_spec()->mutable_labels())["portreeve.file"] = "web.yaml";
+  listener.mutable_status()->set_source(v1::LISTENER_SOURCE_FLAG);
+}
+
+constexpr char kComesBack[] =
+    "listeners/web comes back at the next start of the daemon, as it is in the "
+    "file web.yaml of its --listeners\n";
+
+TEST_F(CliTest, DeleteAndCloseSayThatAListenerOfAFileComesBack) {
+  daemon_.get_listener.set_answer(
+      [](const v1::GetListenerRequest&, v1::Listener& listener) {
+        SetOfFile(listener);
+        return Status::OK;
+      });
+  daemon_.delete_listener.set_answer(
+      [](const auto&, auto&) { return Status::OK; });
+  EXPECT_EQ(Run({"delete", "web"}), ExitStatus::kDone);
+  EXPECT_EQ(out(), "listeners/web deleted\n");
+  EXPECT_EQ(err(), std::string("portreeve: delete: ") + kComesBack);
+  daemon_.close_listener.set_answer(
+      [](const v1::CloseListenerRequest&, v1::Listener& listener) {
+        SetOfFile(listener);
+        return Status::OK;
+      });
+  EXPECT_EQ(Run({"close", "web"}), ExitStatus::kDone);
+  EXPECT_EQ(err(), std::string("portreeve: close: ") + kComesBack);
+  // What is not deleted need not come back.
+  daemon_.delete_listener.set_answer([](const auto&, auto&) {
+    return Status(grpc::StatusCode::NOT_FOUND, "");
+  });
+  EXPECT_NE(Run({"delete", "web"}), ExitStatus::kDone);
+  EXPECT_EQ(err().find("comes back"), std::string::npos) << err();
+}
+
+TEST_F(CliTest, OnlyAListenerThatTheDaemonOpensComesBack) {
+  daemon_.get_listener.set_answer(
+      [](const v1::GetListenerRequest&, v1::Listener& listener) {
+        SetOfFile(listener);
+        listener.mutable_status()->set_source(v1::LISTENER_SOURCE_CLIENT);
+        return Status::OK;
+      });
+  daemon_.delete_listener.set_answer(
+      [](const auto&, auto&) { return Status::OK; });
+  EXPECT_EQ(Run({"delete", "web"}), ExitStatus::kDone);
+  EXPECT_EQ(err(), "");
+}
+
 TEST_F(CliTest, ConnectionsOfAListenerOrAll) {
   daemon_.list_connections.set_answer(
       [](const v1::ListConnectionsRequest&, v1::ListConnectionsResponse& page) {

@@ -189,5 +189,19 @@ TEST(ErrorDetailsTest, OfNothingAndOfForeignDetailsAreEmpty) {
             client::ErrorDetails());
 }
 
+TEST(StateErrorTextTest, SaysWhatToDo) {
+  EXPECT_EQ(
+      StateErrorText(absl::DataLossError("DIR/portreeved.db: it is empty")),
+      "DIR/portreeved.db: it is empty; nothing in it can be read: put a "
+      "backup in its place");
+  EXPECT_EQ(
+      StateErrorText(absl::DataLossError("open DIR/x: Permission denied")),
+      "open DIR/x: Permission denied; run this as the user of the daemon");
+  EXPECT_EQ(StateErrorText(absl::UnavailableError("DIR is used by process 7")),
+            "DIR is used by process 7; stop that first");
+  EXPECT_EQ(StateErrorText(absl::ResourceExhaustedError("write\n: full")),
+            "write\\n: full");
+}
+
 }  // namespace
 }  // namespace portreeve::cli

@@ -3,6 +3,7 @@ it passes, and a socket for what the service has to tell."""
 
 import fcntl
 import os
+import select
 import signal
 import socket
 import threading
@@ -149,6 +150,10 @@ class Daemon:
 
     def wait(self):
         """Gives the exit status; -N for signal N."""
+        pid = os.pidfd_open(self.pid)
+        ended, _, _ = select.select([pid], [], [], TIMEOUT)
+        os.close(pid)
+        assert ended, "it does not end"
         _, status = os.waitpid(self.pid, 0)
         self.status = os.waitstatus_to_exitcode(status)
         for reader in self._readers:

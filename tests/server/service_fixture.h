@@ -108,7 +108,7 @@ class ServiceFixture : public ::testing::Test {
   std::string State();
 
  private:
-  server::Loop loop_;
+  Loop loop_;
   std::mutex mutex_;
   std::condition_variable event_came_;
   int64_t num_events_ = 0;  // Guarded by mutex_.

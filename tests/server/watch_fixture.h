@@ -102,7 +102,7 @@ class WatchFixture : public ::testing::Test {
   std::string Refusal(const v1::WatchEventsRequest& request);
 
  private:
-  server::Loop loop_;
+  Loop loop_;
   server::EventLog log_;
   DescriptorBudget budget_{10'000};
   std::optional<TestLanes> lanes_;

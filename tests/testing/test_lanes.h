@@ -24,8 +24,8 @@ class TestLanes {
     // Connections go to the lane with the fewest, so that home must have many.
     for (int i = 0; count > 1 && i < kEnough; ++i) set_.Take();
     for (int i = 1; i < count; ++i) {
-      others_.push_back(std::make_unique<server::Loop>());
-      server::Loop& loop = *others_.back();
+      others_.push_back(std::make_unique<Loop>());
+      Loop& loop = *others_.back();
       auto make_lane = [&loop] { return &Lane::Of(loop.context()); };
       set_.Add(*loop.Run(make_lane).get());
     }
@@ -36,7 +36,7 @@ class TestLanes {
  private:
   static constexpr int kEnough = 100'000;
 
-  std::vector<std::unique_ptr<server::Loop>> others_;
+  std::vector<std::unique_ptr<Loop>> others_;
   LaneSet set_;
 };
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/value.h"
 #include "client/name.h"
+#include "listener_files/utf8.h"
 #include "server/api/names.h"
 #include "server/api/utf8.h"
 #include "server/daemon/flags.h"
@@ -203,7 +204,7 @@ TEST(Utf8TextsTest, BothKnowTheSameTexts) {
   }
   int num_well_formed = 0;
   for (const std::string& text : texts) {
-    const bool to_client = cli::IsUtf8(text);
+    const bool to_client = IsUtf8(text);
     ASSERT_EQ(to_client, IsUtf8ToTheDaemon(text))
         << ::testing::PrintToString(text);
     num_well_formed += to_client;

@@ -90,7 +90,7 @@ class HealthServiceTest : public ::testing::Test {
     co_await ended.Wait();
   }
 
-  server::Loop loop_;
+  Loop loop_;
   server::HealthService service_{loop_, {"a.Service", "b.Service"}};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Health::Stub> stub_;

@@ -63,7 +63,7 @@ class ReflectionServiceTest : public ::testing::Test {
     co_await ended.Wait();
   }
 
-  server::Loop loop_;
+  Loop loop_;
   server::ReflectionService service_{
       loop_, {"grpc.reflection.v1.ServerReflection"}, {}};
   std::unique_ptr<grpc::Server> server_;

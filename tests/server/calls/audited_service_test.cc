@@ -147,7 +147,7 @@ class AuditedServiceTest : public ::testing::Test {
   const server::Policy policy_ = LoopbackOnly();
   AuditLines audit_;
   std::unique_ptr<server::Gate> gate_;
-  server::Loop loop_;
+  Loop loop_;
   server::EventLog events_;
   DescriptorBudget budget_{1000};
   std::optional<TestLanes> lanes_;

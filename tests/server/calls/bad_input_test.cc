@@ -174,6 +174,7 @@ TEST_F(BadInputTest, RestOfTheSpec) {
       {"max_accepts_per_batch: -1", "max_accepts_per_batch"},
       {"on_handler_error: ON_HANDLER_ERROR_CALL", "on_handler_error"},
       {"labels { key: \"\" value: \"a\" }", "labels"},
+      {"labels { key: \"portreeve.file\" value: \"a\" }", "labels"},
       {"labels { key: \"" + A(129) + "\" value: \"a\" }", "labels"},
       {"labels { key: \"a\" value: \"" + A(257) + "\" }", "labels"},
       {many, "labels"},

@@ -49,6 +49,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.tls, std::nullopt);
   EXPECT_EQ(flags.policy, "");
   EXPECT_EQ(flags.audit, "");
+  EXPECT_EQ(flags.listeners, "");
 }
 
 TEST(FlagsTest, ControlMayBeRepeated) {

@@ -127,7 +127,7 @@ TEST(UnwatchedTest, AClientOfAnotherLoopIsClosedAsDropped) {
   InChild([] {
     auto* const loop = new asio::io_context(1);
     auto* const notes = new Notes;
-    auto* const other = new server::Loop;
+    auto* const other = new Loop;
     auto* const lanes = new LaneSet(Lane::Of(*loop));
     auto prepare = [other] {
       Lane& lane = Lane::Of(other->context());

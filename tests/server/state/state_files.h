@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "server/state/database.h"
+#include "server/state/state_records.h"
 
 namespace portreeve::testing {
 
@@ -66,6 +67,33 @@ inline server::StateRows SomeRows() {
                     {"web", std::string(700, 'w')}};
   rows.requests = {{3, "first", "record"},
                    {5, "second", std::string(900, 'r')}};
+  return rows;
+}
+
+// Rows as a daemon writes them: records of listeners l0000, l0001 ... and of
+// requests 0, 1 ..., the longest with a text of up to `longest` bytes.
+inline server::StateRows RecordedRows(int listeners, int requests,
+                                      int longest = 300) {
+  const auto number = [](int i) {
+    const std::string text = std::to_string(i);
+    return std::string(4 - text.size(), '0') + text;
+  };
+  server::StateRows rows;
+  for (int i = 0; i < listeners; ++i) {
+    server::StateListener record;
+    record.set_uid("uid-" + number(i));
+    record.mutable_spec()->mutable_handler()->mutable_echo();
+    (*record.mutable_spec()->mutable_labels())["k"] =
+        std::string(i * 37 % longest, 'l');
+    rows.listeners.push_back(server::RowOf("l" + number(i), record));
+  }
+  for (int i = 0; i < requests; ++i) {
+    server::StateRequest record;
+    record.set_caller(std::string(i * 41 % longest, 'c'));
+    record.set_request_id("r" + number(i));
+    record.set_fingerprint_sha256(server::DigestOf(number(i)));
+    rows.requests.push_back(server::RowOf(i, record));
+  }
   return rows;
 }
 

@@ -1,4 +1,4 @@
-#include "client/cli/listener_file.h"
+#include "listener_files/listener_file.h"
 
 #include <memory>
 #include <utility>
@@ -6,19 +6,21 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "client/cli/document.h"
-#include "client/cli/listener_document.h"
-#include "client/cli/value.h"
-#include "client/name.h"
+#include "absl/strings/strip.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/text_format.h"
+#include "listener_files/document.h"
+#include "listener_files/listener_document.h"
+#include "listener_files/utf8.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using google::protobuf::TextFormat;
 
 using Wanted = std::vector<WantedListener>;
+
+constexpr char kCollection[] = "listeners/";
 
 // Keeps the first error.
 class FirstError : public google::protobuf::io::ErrorCollector {
@@ -101,11 +103,14 @@ absl::Status Wrong(const WantedListener& wanted, const std::string& field,
 absl::Status CheckListener(WantedListener& wanted) {
   v1::Listener& listener = wanted.listener;
   if (listener.name().empty()) return Wrong(wanted, "name", "it is required");
-  const auto name = client::ListenerName(listener.name());
-  if (!name.ok()) {
-    return Wrong(wanted, "name", std::string(name.status().message()));
+  const absl::string_view id = absl::StripPrefix(listener.name(), kCollection);
+  if (id.empty() || absl::StrContains(id, '/')) {
+    return Wrong(
+        wanted, "name",
+        absl::StrCat("'", listener.name(), "' is no name: expected ID or ",
+                     kCollection, "ID"));
   }
-  listener.set_name(*name);
+  listener.set_name(absl::StrCat(kCollection, id));
   if (!listener.has_spec()) return Wrong(wanted, "spec", "it is required");
   if (!listener.uid().empty()) {
     return Wrong(wanted, "uid", "only the daemon sets it");
@@ -156,12 +161,20 @@ absl::StatusOr<FileFormat> ParseFileFormat(const std::string& text) {
       absl::StrCat("'", text, "': expected yaml, json or textproto"));
 }
 
-FileFormat FormatOf(const std::string& file) {
-  if (absl::EndsWith(file, ".json")) return FileFormat::kJson;
-  for (const char* end : {".textproto", ".txtpb", ".pbtxt"}) {
-    if (absl::EndsWith(file, end)) return FileFormat::kTextproto;
+std::optional<FileFormat> FormatByName(const std::string& file) {
+  for (const auto& [end, format] : {std::pair(".yaml", FileFormat::kYaml),
+                                    {".yml", FileFormat::kYaml},
+                                    {".json", FileFormat::kJson},
+                                    {".textproto", FileFormat::kTextproto},
+                                    {".txtpb", FileFormat::kTextproto},
+                                    {".pbtxt", FileFormat::kTextproto}}) {
+    if (absl::EndsWith(file, end)) return format;
   }
-  return FileFormat::kYaml;
+  return std::nullopt;
+}
+
+FileFormat FormatOf(const std::string& file) {
+  return FormatByName(file).value_or(FileFormat::kYaml);
 }
 
 std::string WantedListener::PlaceOf(const std::string& field) const {
@@ -197,4 +210,4 @@ absl::StatusOr<Wanted> ParseListeners(const std::string& file,
   return all;
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

@@ -1,7 +1,7 @@
 // Document: what a file of listeners says, as JSON, with the lines where it
 // says so.
-#ifndef PORTREEVE_CLIENT_CLI_DOCUMENT_H_
-#define PORTREEVE_CLIENT_CLI_DOCUMENT_H_
+#ifndef PORTREEVE_LISTENER_FILES_DOCUMENT_H_
+#define PORTREEVE_LISTENER_FILES_DOCUMENT_H_
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 
 struct Document {
   nlohmann::json value;
@@ -38,6 +38,6 @@ absl::StatusOr<Document> ReadJson(const std::string& text);
 std::string KeyPath(const std::string& path, const std::string& key);
 std::string ElementPath(const std::string& path, size_t index);
 
-}  // namespace portreeve::cli
+}  // namespace portreeve
 
-#endif  // PORTREEVE_CLIENT_CLI_DOCUMENT_H_
+#endif  // PORTREEVE_LISTENER_FILES_DOCUMENT_H_

@@ -1,6 +1,6 @@
 // Files of listeners: what they may say, and what is said of those that are
 // wrong.
-#include "client/cli/listener_file.h"
+#include "listener_files/listener_file.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/text_format.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 constexpr FileFormat kFormats[] = {FileFormat::kYaml, FileFormat::kJson,
@@ -308,4 +308,4 @@ TEST(ListenerFileTest, YamlIsForPeople) {
 }
 
 }  // namespace
-}  // namespace portreeve::cli
+}  // namespace portreeve

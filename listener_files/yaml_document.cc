@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/cli/document.h"
+#include "listener_files/document.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using nlohmann::json;
@@ -169,4 +169,4 @@ absl::StatusOr<std::vector<Document>> ReadYaml(const std::string& text) {
   }
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

@@ -1,4 +1,4 @@
-#include "client/cli/listener_document.h"
+#include "listener_files/listener_document.h"
 
 #include <memory>
 #include <set>
@@ -11,7 +11,7 @@
 #include "google/protobuf/message.h"
 #include "google/protobuf/util/json_util.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using google::protobuf::Descriptor;
@@ -146,4 +146,4 @@ absl::StatusOr<std::vector<WantedListener>> ListenersOf(
   return listeners;
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

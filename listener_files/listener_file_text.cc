@@ -8,11 +8,11 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "client/cli/listener_file.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
+#include "listener_files/listener_file.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using nlohmann::json;
@@ -24,6 +24,7 @@ v1::ListListenersResponse NamesAndSpecs(
     v1::Listener& one = *list.add_listeners();
     one.set_name(listener.name());
     *one.mutable_spec() = listener.spec();
+    one.mutable_spec()->mutable_labels()->erase(kFileLabel);
   }
   return list;
 }
@@ -116,4 +117,4 @@ std::string ListenersText(const std::vector<v1::Listener>& listeners,
   return "";
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "client/cli/document.h"
+#include "listener_files/document.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 namespace {
 
 using nlohmann::json;
@@ -43,7 +43,7 @@ class KeyCheck {
     return depth <= kMaxDepth;
   }
 
-  // "" where nothing was.
+  // Gives "" where there was nothing.
   const std::string& wrong() const { return wrong_; }
 
  private:
@@ -51,21 +51,14 @@ class KeyCheck {
   std::string wrong_;
 };
 
-// Without the library's name for it: "[json.exception.parse_error.101] ".
+// Gives `text` without the library's name for it,
+// "[json.exception.parse_error.101] ".
 std::string WithoutNumber(const std::string& text) {
   const size_t end = text.find("] ");
   return end == std::string::npos ? text : text.substr(end + 2);
 }
 
 }  // namespace
-
-std::string KeyPath(const std::string& path, const std::string& key) {
-  return path.empty() ? key : absl::StrCat(path, ".", key);
-}
-
-std::string ElementPath(const std::string& path, size_t index) {
-  return absl::StrCat(path, "[", index, "]");
-}
 
 absl::StatusOr<Document> ReadJson(const std::string& text) {
   KeyCheck check;
@@ -85,4 +78,4 @@ absl::StatusOr<Document> ReadJson(const std::string& text) {
   return document;
 }
 
-}  // namespace portreeve::cli
+}  // namespace portreeve

@@ -1,6 +1,6 @@
 // Files that say which listeners there shall be.
-#ifndef PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
-#define PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
+#ifndef PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_
+#define PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_
 
 #include <cstddef>
 #include <map>
@@ -11,9 +11,13 @@
 #include "absl/status/statusor.h"
 #include "portreeve/v1/listener.pb.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 
 enum class FileFormat { kYaml, kJson, kTextproto };
+
+// The label that a daemon gives to listeners of its own files (`--listeners`),
+// with the file's name.  Nobody else may set it.
+inline constexpr char kFileLabel[] = "portreeve.file";
 
 // The most bytes of a file.
 inline constexpr size_t kMaxFileBytes = 8 << 20;
@@ -21,7 +25,11 @@ inline constexpr size_t kMaxFileBytes = 8 << 20;
 // Parses "yaml", "json" or "textproto".
 absl::StatusOr<FileFormat> ParseFileFormat(const std::string& text);
 
-// Gives the format that the name of a file says; kYaml where it says none.
+// Gives the format that the name of a file says by its ending: .yaml, .yml,
+// .json, .textproto, .txtpb or .pbtxt.
+std::optional<FileFormat> FormatByName(const std::string& file);
+
+// Gives the same; kYaml where it says none.
 FileFormat FormatOf(const std::string& file);
 
 struct WantedListener {
@@ -44,11 +52,11 @@ struct WantedListener {
 absl::StatusOr<std::vector<WantedListener>> ParseListeners(
     const std::string& file, FileFormat format, const std::string& text);
 
-// Gives the name and the spec of each listener, as ParseListeners takes them;
-// safe on a terminal.
+// Gives the name and the spec of each listener, as ParseListeners takes them,
+// without kFileLabel; safe on a terminal.
 std::string ListenersText(const std::vector<v1::Listener>& listeners,
                           FileFormat format);
 
-}  // namespace portreeve::cli
+}  // namespace portreeve
 
-#endif  // PORTREEVE_CLIENT_CLI_LISTENER_FILE_H_
+#endif  // PORTREEVE_LISTENER_FILES_LISTENER_FILE_H_

@@ -1,15 +1,15 @@
 // From a Document to the listeners that it describes.
-#ifndef PORTREEVE_CLIENT_CLI_LISTENER_DOCUMENT_H_
-#define PORTREEVE_CLIENT_CLI_LISTENER_DOCUMENT_H_
+#ifndef PORTREEVE_LISTENER_FILES_LISTENER_DOCUMENT_H_
+#define PORTREEVE_LISTENER_FILES_LISTENER_DOCUMENT_H_
 
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "client/cli/document.h"
-#include "client/cli/listener_file.h"
+#include "listener_files/document.h"
+#include "listener_files/listener_file.h"
 
-namespace portreeve::cli {
+namespace portreeve {
 
 // Gives the listeners of a document: it is one, or has them in `listeners`.
 // `place` names the document.
@@ -20,6 +20,6 @@ namespace portreeve::cli {
 absl::StatusOr<std::vector<WantedListener>> ListenersOf(
     const Document& document, const std::string& place);
 
-}  // namespace portreeve::cli
+}  // namespace portreeve
 
-#endif  // PORTREEVE_CLIENT_CLI_LISTENER_DOCUMENT_H_
+#endif  // PORTREEVE_LISTENER_FILES_LISTENER_DOCUMENT_H_
