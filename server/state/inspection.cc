@@ -80,14 +80,14 @@ class Salvage {
     }
     TakeOutUnparsed(rows.listeners, found_.damages);
     TakeOutUnparsed(rows.requests, found_.damages);
-    for (const char* key :
-         {kSchema, kDaemonId, kWrittenBy, kClean, kListeners, kRequests}) {
+    for (const char* key : {kMetaSchema, kMetaDaemonId, kMetaWrittenBy,
+                            kMetaClean, kMetaListeners, kMetaRequests}) {
       if (!MetaOf(key)) Note(absl::StrCat("meta/", key), "it is missing");
     }
-    CheckCount(kListeners, rows.listeners.size());
-    CheckCount(kRequests, rows.requests.size());
-    found_.contents.daemon_id = MetaOf(kDaemonId).value_or("");
-    found_.contents.written_by = MetaOf(kWrittenBy).value_or("");
+    CheckCount(kMetaListeners, rows.listeners.size());
+    CheckCount(kMetaRequests, rows.requests.size());
+    found_.contents.daemon_id = MetaOf(kMetaDaemonId).value_or("");
+    found_.contents.written_by = MetaOf(kMetaWrittenBy).value_or("");
     return std::move(found_);
   }
 
@@ -196,15 +196,15 @@ absl::StatusOr<Inspection> Inspect(const std::string& path,
   Inspection inspection = salvage.Run(image);
   if (!salvage.has_found_any()) return complaint;
   // A file says its version twice, here under a checksum.
-  const auto schema = salvage.MetaOf(kSchema);
+  const auto schema = salvage.MetaOf(kMetaSchema);
   if (schema ? *schema != std::to_string(Database::kSchemaVersion)
              : ReasonOf(complaint) == "STATE_NEWER") {
     if (ReasonOf(complaint) == "STATE_NEWER") return complaint;
-    return StateNewer(
-        absl::StrCat(path, ": written by ",
-                     salvage.MetaOf(kWrittenBy).value_or("an unknown version"),
-                     ", whose schema is ", schema.value_or("unknown"),
-                     " and not ", Database::kSchemaVersion));
+    return StateNewer(absl::StrCat(
+        path, ": written by ",
+        salvage.MetaOf(kMetaWrittenBy).value_or("an unknown version"),
+        ", whose schema is ", schema.value_or("unknown"), " and not ",
+        Database::kSchemaVersion));
   }
   AddComplaint(path, complaint, inspection.damages);
   return inspection;
