@@ -285,7 +285,6 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
       return AboutFlag("state", state_of_before.status());
     opened.emplace(*std::move(state_of_before));
   }
-  const size_t num_listeners = flags.listen.size() + files.size();
   std::vector<std::string> lines;
   size_t num_listeners = 0;
   ControlPlane::Options options;
