@@ -21,10 +21,12 @@
 #include "lib/base/log.h"
 #include "server/daemon/daemon.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/inherited.h"
 #include "server/daemon/library_logs.h"
 #include "server/daemon/listener_directory.h"
 #include "server/daemon/log_output.h"
 #include "server/daemon/log_writer.h"
+#include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
 #include "server/daemon/standard_descriptors.h"
 #include "server/daemon/start_probe.h"
@@ -104,21 +106,34 @@ absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
                           flags.log_format);
 }
 
-int Serve(const Flags& flags, Files files, const Daemon::Process& process) {
-  if (!files.ok()) {
-    process.log.LogFailedStart(std::string(files.status().message()));
-    return kFailed;
+int FailByLog(LogWriter& log, const absl::Status& status) {
+  log.LogFailedStart(std::string(status.message()));
+  return kFailed;
+}
+
+int Serve(Flags& flags, Files files, InheritedSockets inherited,
+          const Daemon::Process& process) {
+  for (const PassedDescriptor& unknown : inherited.unknown) {
+    Log(LogLevel::kWarning,
+        absl::StrCat("LISTEN_FDS: descriptor ", unknown.number, " (",
+                     unknown.name,
+                     ") is closed: its name is neither control nor "
+                     "listener-ID"));
   }
-  const auto daemon = Daemon::Start(flags, *std::move(files), process);
-  if (!daemon.ok()) {
-    process.log.LogFailedStart(std::string(daemon.status().message()));
-    return kFailed;
-  }
+  if (!files.ok()) return FailByLog(process.log, files.status());
+  auto control = AssignControl(std::move(inherited.control), flags);
+  if (!control.ok()) return FailByLog(process.log, control.status());
+  const auto daemon = Daemon::Start(
+      flags, *std::move(files),
+      {*std::move(control), std::move(inherited.listeners)}, process);
+  if (!daemon.ok()) return FailByLog(process.log, daemon.status());
   KeepRunningWithoutMemory();
-  return (*daemon)->Run(flags.drain) ? 0 : kFailed;
+  return (*daemon)->Run() ? 0 : kFailed;
 }
 
 int Main(int argc, char** argv) {
+  auto inherited = InheritedSockets::Take(ListenVariables::Take(), getpid());
+  const NotifyVariables notify = NotifyVariables::Take();
   PrepareProcess();
   auto signals = Signals::Take();
   if (!signals.ok()) return Fail(signals.status());
@@ -128,7 +143,8 @@ int Main(int argc, char** argv) {
     std::fputs(information->text.c_str(), stdout);
     return 0;
   }
-  const Flags& flags = std::get<Flags>(*parsed);
+  Flags& flags = std::get<Flags>(*parsed);
+  if (!inherited.ok()) return Fail(inherited.status());
   auto files = ReadFiles(flags);
   if (const absl::Status probed = Probe(flags, files); !probed.ok()) {
     return Fail(probed);
@@ -137,7 +153,9 @@ int Main(int argc, char** argv) {
   if (!log.ok()) return Fail(log.status());
   SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
              flags.log_level);
-  const int status = Serve(flags, std::move(files), {*signals, **log, stdout});
+  Notifier notifier(notify, getpid());
+  const int status = Serve(flags, std::move(files), *std::move(inherited),
+                           {*signals, **log, notifier, stdout});
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});
   log->reset();

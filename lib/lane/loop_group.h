@@ -25,6 +25,9 @@ class LoopGroup {
 
   LaneSet& lanes() { return lanes_; }
 
+  // Gives the loops beside `home`.  Threads: any, until it is destroyed.
+  const std::vector<std::unique_ptr<Loop>>& others() const { return others_; }
+
  private:
   std::vector<std::unique_ptr<Loop>> others_;
   LaneSet lanes_;

@@ -196,19 +196,26 @@ ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
 
 ControlAcceptor::~ControlAcceptor() { Close(); }
 
-absl::Status ControlAcceptor::Listen(const AnyAddress& address) {
-  constexpr int kBacklog = 128;
+absl::Status ControlAcceptor::Listen(const AnyAddress& address,
+                                     std::optional<Descriptor> given) {
+  const auto open = [&](const auto& where) {
+    constexpr int kBacklog = 128;
+    if (!given) return ListeningSocket::Open(executor_, where, kBacklog);
+    // Who waits in its backlog while no daemon runs is not to be refused.
+    return ListeningSocket::Adopt(executor_, where, SOMAXCONN,
+                                  *std::move(given), /*shut_down=*/false);
+  };
   auto socket = [&]() -> absl::StatusOr<ListeningSocket> {
     if (const auto* inet = std::get_if<Inet::Address>(&address)) {
       auto where =
           WhereToListen<Inet>::OfAddress(inet->address(), inet->port());
       where.ipv6_only = false;
-      return ListeningSocket::Open(executor_, where, kBacklog);
+      return open(where);
     }
     auto where =
         WhereToListen<Unix>::OfFile(std::get<Unix::Address>(address).path());
     where.mode = 0600;
-    return ListeningSocket::Open(executor_, where, kBacklog);
+    return open(where);
   }();
   if (!socket.ok()) return socket.status();
   addresses_.push_back(std::make_unique<Address>(*this, *std::move(socket)));

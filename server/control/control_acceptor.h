@@ -61,9 +61,11 @@ class ControlAcceptor {
   ControlAcceptor& operator=(const ControlAcceptor&) = delete;
   ~ControlAcceptor();
 
-  // Listens at `address`; clients wait until Start().
-  // Errors: those of ListeningSocket::Open().
-  absl::Status Listen(const AnyAddress& address);
+  // Listens at `address`, or on a `given` socket, which is somebody else's,
+  // who has bound it there; clients wait until Start().
+  // Errors: those of ListeningSocket::Open() and Adopt().
+  absl::Status Listen(const AnyAddress& address,
+                      std::optional<Descriptor> given = std::nullopt);
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 

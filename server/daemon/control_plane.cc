@@ -72,7 +72,7 @@ absl::Status OfControl(const absl::Status& error) {
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     Loop& loop, const std::vector<grpc::Service*>& services,
-    const Options& options) {
+    const Options& options, std::map<size_t, Descriptor> given) {
   std::shared_ptr<TlsCredentials> credentials;
   if (options.tls) {
     auto opened = TlsCredentials::Open(*options.tls);
@@ -82,7 +82,9 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   PrepareGrpc();
   std::unique_ptr<ControlPlane> plane(
       new ControlPlane(loop, options, std::move(credentials)));
-  if (auto s = plane->Listen(options.addresses); !s.ok()) return OfControl(s);
+  if (auto s = plane->Listen(options.addresses, std::move(given)); !s.ok()) {
+    return OfControl(s);
+  }
   if (auto s = options.on_bound(plane->addresses()); !s.ok()) return s;
   if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
   return plane;
@@ -100,10 +102,18 @@ ControlPlane::ControlPlane(Loop& loop, const Options& options,
   loop_.Run(make).get();
 }
 
-absl::Status ControlPlane::Listen(const std::vector<AnyAddress>& addresses) {
+absl::Status ControlPlane::Listen(const std::vector<AnyAddress>& addresses,
+                                  std::map<size_t, Descriptor> given) {
   auto listen = [&]() -> absl::Status {
-    for (const AnyAddress& address : addresses) {
-      if (auto s = acceptor_->Listen(address); !s.ok()) return s;
+    for (size_t i = 0; i < addresses.size(); ++i) {
+      std::optional<Descriptor> socket;
+      if (const auto found = given.find(i); found != given.end()) {
+        socket = std::move(found->second);
+      }
+      if (auto s = acceptor_->Listen(addresses[i], std::move(socket));
+          !s.ok()) {
+        return s;
+      }
     }
     return absl::OkStatus();
   };

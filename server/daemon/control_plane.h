@@ -6,13 +6,16 @@
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/loop.h"
 #include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
@@ -62,13 +65,15 @@ class ControlPlane {
   };
 
   // Binds all of the addresses, or none.  Those of TCP speak TLS, if there is
-  // `tls`; unix sockets never do.  `services` and the loop, which must run,
+  // `tls`; unix sockets never do.  `given` has sockets that listen already, by
+  // the place of their addresses in Options::addresses; the plane's end leaves
+  // them to those who have copies.  `services` and the loop, which must run,
   // must outlive it.
   // Errors, each with the flag that is wrong: those of ListeningSocket::Open()
   // and TlsCredentials; UNAVAILABLE where gRPC does not say what is wrong.
   static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(
       Loop& loop, const std::vector<grpc::Service*>& services,
-      const Options& options);
+      const Options& options, std::map<size_t, Descriptor> given = {});
 
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
@@ -85,7 +90,8 @@ class ControlPlane {
   ControlPlane(Loop& loop, const Options& options,
                std::shared_ptr<TlsCredentials> tls);
 
-  absl::Status Listen(const std::vector<AnyAddress>& addresses);
+  absl::Status Listen(const std::vector<AnyAddress>& addresses,
+                      std::map<size_t, Descriptor> given);
   absl::Status Serve(const std::vector<grpc::Service*>& services,
                      const Options& options);
   // Does HandOver() on a thread of gRPC's, which may be busy with what the

@@ -26,6 +26,7 @@
 #include "server/about/reflection_service.h"
 #include "server/access/gate.h"
 #include "server/api/listener_draft.h"
+#include "server/api/names.h"
 #include "server/api/timestamp.h"
 #include "server/api/utf8.h"
 #include "server/calls/connection_service.h"
@@ -36,6 +37,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/start_log.h"
+#include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
 #include "server/handlers/pump.h"
 #include "server/registry/policy_reload.h"
@@ -108,6 +110,17 @@ absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
+}
+
+// Logs which of the sockets that were given no listener was opened with.
+void LogUnused(const GivenSockets& sockets) {
+  for (const GivenSockets::Entry& entry : sockets.entries()) {
+    Log(LogLevel::kWarning,
+        absl::StrCat("LISTEN_FDS: descriptor ", entry.socket.get(),
+                     " (listener-", entry.id, ") is closed: no ",
+                     ListenerName(entry.id), " was to be opened at ",
+                     ToString(entry.address)));
+  }
 }
 
 absl::StatusOr<OwnAddresses> OwnAddressesOf(
@@ -216,6 +229,7 @@ struct Daemon::State {
   }
 
   // Loop thread only.
+  std::unique_ptr<Watchdog> watchdog;  // Null where nobody asks for it.
   LoopGroup loops;
   EventLog events;
   DescriptorBudget budget;
@@ -242,6 +256,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
                const Policy& policy, const Process& process)
     : process_(process),
       policy_file_(flags.policy),
+      drain_(flags.drain),
       policy_(policy),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
@@ -255,7 +270,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
 Daemon::~Daemon() { End(Duration::zero()); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
-    const Flags& flags, std::vector<FileListener> files,
+    const Flags& flags, std::vector<FileListener> files, Given given,
     const Process& process) {
   const auto read = PolicyOf(flags);
   if (!read.ok()) return read.status();
@@ -285,15 +300,20 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     auto own = OwnAddressesOf(addresses);
     if (!own.ok()) return own.status();
     policy.SetOwnAddresses(*std::move(own));
+    const auto give = [&] { state.registry.Give(std::move(given.listeners)); };
+    daemon->loop_.Run(give).get();
     auto opened_lines =
         daemon->OpenListeners(flags, std::move(files), std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
+    const auto take = [&state] { return state.registry.TakeUnused(); };
+    LogUnused(daemon->loop_.Run(take).get());
     lines = *std::move(opened_lines);
     const auto count = [&state] { return state.registry.num_wanted(); };
     num_listeners = static_cast<size_t>(daemon->loop_.Run(count).get());
     return absl::OkStatus();
   };
-  auto plane = ControlPlane::Start(daemon->loop_, state.services(), options);
+  auto plane = ControlPlane::Start(daemon->loop_, state.services(), options,
+                                   std::move(given.control));
   if (!plane.ok()) return plane.status();
   state.plane = *std::move(plane);
   for (const AnyAddress& address : state.plane->addresses()) {
@@ -303,6 +323,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   LogStarted(flags, state.plane->addresses(), num_listeners);
   WarnOfWhatIsOpen(flags, *read);
   PrintLine(out, "ready");
+  daemon->TellReady();
   return daemon;
 }
 
@@ -361,6 +382,8 @@ absl::StatusOr<std::string> Daemon::Listen(const Flags::Listen& listen) {
   auto draft = CheckCreate(listen.request);
   if (!draft.ok()) return AboutFlag(flag, draft.status());
   draft->source = v1::LISTENER_SOURCE_FLAG;
+  draft->listener_id =
+      state_->registry.GivenIdAt(draft->spec->where_to_listen());
   auto line = Listen(*std::move(draft));
   if (!line.ok()) return AboutFlag(flag, line.status());
   return line;
@@ -389,18 +412,49 @@ absl::Status Daemon::ReloadPolicy() {
   return server::ReloadPolicy(policy_file_, policy_, loop_, state_->registry);
 }
 
+std::string Daemon::ListenerStatusText() const {
+  const Registry& registry = state_->registry;
+  const int failed = registry.num_failed();
+  return absl::StrCat(
+      CountText(static_cast<size_t>(registry.num_wanted()), "listener"),
+      failed == 0 ? "" : absl::StrCat(", ", failed, " failed"));
+}
+
+void Daemon::TellReady() {
+  if (!process_.notifier.is_on()) return;
+  auto tell = [this] {
+    process_.notifier.Ready(ListenerStatusText());
+    const auto period = process_.notifier.watchdog();
+    if (!period) return;
+    auto alive = [this] { process_.notifier.Alive(ListenerStatusText()); };
+    state_->watchdog = std::make_unique<Watchdog>(loop_, state_->loops, *period,
+                                                  std::move(alive));
+    state_->watchdog->Start();
+  };
+  loop_.Run(tell).get();
+}
+
 void Daemon::OnHangup() {
+  process_.notifier.Reloading();
   Log(LogLevel::kInfo,
       "SIGHUP: the audit log is opened anew, and the policy is read again, if "
       "there are files of them; listeners that have failed are tried again");
   process_.log.Reopen();
   (void)ReloadPolicy();  // It logs what is wrong.
-  loop_.Post([this] { state_->registry.RetryFailed(); });
+  loop_.Post([this] {
+    state_->registry.RetryFailed();
+    process_.notifier.Reloaded(ListenerStatusText());
+  });
 }
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();
   Log(LogLevel::kInfo, absl::StrCat("SIG", sigabbrev_np(number)));
+  const std::string drain = absl::FormatDuration(absl::FromChrono(drain_));
+  process_.notifier.Stopping(
+      "draining: connections may go on for " + drain,
+      // What follows the drain has times of its own, and the rest is quick.
+      drain_ + kFlush + kStreamsEnd + kLinger + std::chrono::seconds(5));
   loop_.Post([this] {
     if (!state_->first_signal.FillIfEmpty()) {
       state_->second_signal.FillIfEmpty();
@@ -445,15 +499,15 @@ std::string Daemon::NumOpen() const {
                    "connection");
 }
 
-Task<> Daemon::Drain(Duration drain) {
+Task<> Daemon::Drain() {
   Registry& registry = state_->registry;
   const Deferred<> hurry = state_->second_signal.deferred();
   registry.BeginShutdown();
   const Deferred<> all_ended = registry.AllHandlersDetermined();
-  const std::string most = absl::FormatDuration(absl::FromChrono(drain));
+  const std::string most = absl::FormatDuration(absl::FromChrono(drain_));
   Log(LogLevel::kInfo, absl::StrCat("draining: nothing is accepted any more; ",
                                     NumOpen(), " may go on for ", most));
-  co_await AwaitAtMost(drain, Await(all_ended), hurry);
+  co_await AwaitAtMost(drain_, Await(all_ended), hurry);
   CutIfHurried(all_ended);
   Log(LogLevel::kInfo,
       all_ended.determined()
@@ -467,6 +521,7 @@ Task<> Daemon::Drain(Duration drain) {
 // After this nothing runs on the loop but calls, which end by themselves.
 Task<> Daemon::TearDown(Duration streams_end) {
   State& state = *state_;
+  if (state.watchdog != nullptr) state.watchdog->Stop();
   const Deferred<> hurry = state.second_signal.deferred();
   state.registry.BeginShutdown();
   state.registry.CloseAllConnections(ExistingConnections::kReset);
@@ -479,10 +534,10 @@ Task<> Daemon::TearDown(Duration streams_end) {
   if (!state.streams_ended) Cut("calls whose clients do not read");
 }
 
-bool Daemon::Run(Duration drain) {
+bool Daemon::Run() {
   RunAndObey(AwaitFirstSignal());
   loop_.Run([this] { state_->health_service.AnnounceShutdown(); }).get();
-  RunAndObey(Drain(drain));
+  RunAndObey(Drain());
   End(kStreamsEnd);
   Log(LogLevel::kInfo, "stopped");
   return !cut_;

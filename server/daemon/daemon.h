@@ -21,9 +21,12 @@
 #include "server/access/policy.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/inherited.h"
 #include "server/daemon/listener_directory.h"
 #include "server/daemon/log_writer.h"
+#include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
+#include "server/registry/given_sockets.h"
 #include "server/state/state_store.h"
 
 namespace portreeve::server {
@@ -35,15 +38,23 @@ class Daemon {
   struct Process {
     Signals& signals;
     LogWriter& log;
+    Notifier& notifier;
     std::FILE* out;
   };
 
+  // What it was started with: listening sockets that others have copies of.
+  struct Given {
+    ControlSockets control;
+    GivenSockets listeners;
+  };
+
   // Serves the control addresses and opens the listeners of `flags`, and those
-  // of `files`.  On an error nothing is left behind.  It writes to `out`, and
+  // of `files`, on those sockets of `given` that are theirs; the rest are
+  // closed.  On an error nothing is left behind.  It writes to `out`, and
   // flushes, a line for each thing that serves, and "ready" as the last.
   // Errors: one line that says what and why.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(
-      const Flags& flags, std::vector<FileListener> files,
+      const Flags& flags, std::vector<FileListener> files, Given given,
       const Process& process);
 
   Daemon(const Daemon&) = delete;
@@ -51,12 +62,12 @@ class Daemon {
   ~Daemon();  // Ends at once what still runs.
 
   // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
-  // listeners stop accepting, and handlers may end within `drain`, while the
-  // control plane goes on; then connections are closed, streams end, and Run()
-  // returns.  With a second signal all of that happens at once: Run() gives
-  // false, and logs it, if that cut connections or calls that would have had
-  // time.  Until the end each SIGHUP calls OnHangup().
-  bool Run(Duration drain);
+  // listeners stop accepting, and handlers may end within Flags::drain, while
+  // the control plane goes on; then connections are closed, streams end, and
+  // Run() returns.  With a second signal all of that happens at once: Run()
+  // gives false, and logs it, if that cut connections or calls that would have
+  // had time.  Until the end each SIGHUP calls OnHangup().
+  bool Run();
 
   // Reads the policy's file again, as server/registry/policy_reload.h says;
   // without --policy it does nothing.  It blocks.
@@ -66,7 +77,7 @@ class Daemon {
  private:
   struct State;
 
-  // After `drain`, how long what was written to connections may take to be
+  // After the drain, how long what was written to connections may take to be
   // flushed.
   static constexpr std::chrono::seconds kFlush{5};
   // How long clients may take to read the last of their streams.
@@ -89,6 +100,9 @@ class Daemon {
   absl::StatusOr<std::string> Listen(const Flags::Listen& listen);
   absl::StatusOr<std::string> Listen(FileListener& listener);
   absl::StatusOr<std::string> Listen(ListenerDraft draft);
+  // Tells the service manager that the daemon serves, and from then on that it
+  // is alive.
+  void TellReady();
   // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();
   void OnSignal(int number);
@@ -100,14 +114,17 @@ class Daemon {
   // Logs, once, that a second signal cuts `what`.
   void Cut(const std::string& what);
   void CutIfHurried(const Deferred<>& all_ended);
+  // Gives how many listeners there are, in words.
+  std::string ListenerStatusText() const;
   // Gives how many connections are open, in words.
   std::string NumOpen() const;
-  Task<> Drain(Duration drain);
+  Task<> Drain();
   Task<> TearDown(Duration streams_end);
   void End(Duration streams_end);
 
   const Process process_;
   const std::string policy_file_;  // Empty: none.
+  const Duration drain_;
   LivePolicy policy_;
   AuditLog audit_;
   Loop loop_;  // Declared before what runs on it, which it must outlive.

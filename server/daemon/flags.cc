@@ -100,7 +100,8 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "Where gRPC clients connect, repeatable: tcp:HOST:PORT or "
                  "HOST:PORT (port 0: chosen by the OS), unix:PATH (mode 0600) "
                  "or unix:@NAME, an abstract socket for root and the daemon's "
-                 "own user. Default: " +
+                 "own user. Sockets that systemd passes under the name control "
+                 "are taken for it (docs/OPERATIONS.md). Default: those, or " +
                      std::string(kDefaultControl))
       ->type_name("ADDRESS")
       ->expected(1)
@@ -333,6 +334,8 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   auto control = ControlOf(raw, directory);
   if (!control.ok()) return control.status();
   flags.control = *std::move(control);
+  flags.has_control = !raw.control.empty();
+  flags.insecure = raw.insecure;
   auto listen = ListenOf(raw, directory);
   if (!listen.ok()) return listen.status();
   flags.listen = *std::move(listen);

@@ -26,6 +26,9 @@ struct Flags {
   // One address at least.  One that is not loopback is there only with TLS, or
   // if --insecure was given.
   std::vector<AnyAddress> control;
+  // Whether --control says so, and not its default.
+  bool has_control = false;
+  bool insecure = false;
 
   // The files of TLS, for the TCP addresses of `control`.
   std::optional<TlsFiles> tls;

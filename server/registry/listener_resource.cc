@@ -65,7 +65,8 @@ ListenerResource::ListenerResource(const Executor& executor,
 // Others may hold the monitor longer, and so it is detached.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
-absl::Status ListenerResource::Open(const AnyWhereToListen& where) {
+absl::Status ListenerResource::Open(const AnyWhereToListen& where,
+                                    std::optional<Descriptor> socket) {
   ServerOptions options = spec_->options();
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
@@ -73,7 +74,7 @@ absl::Status ListenerResource::Open(const AnyWhereToListen& where) {
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
                              MakeOnHandlerError(*spec_), MakeHandler(*spec_),
-                             options);
+                             options, std::move(socket));
   };
   if (!shared_.descriptors.Take()) {
     const auto to_text = [](const auto& kind) { return ToString(kind); };

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/monitor.h"
 #include "lib/serve/any_server.h"
 #include "portreeve/v1/event.pb.h"
@@ -49,11 +50,13 @@ class ListenerResource final : private ServerObserver {
                    ListenerIdentity identity, SharedSpec spec);
 
   // Binds and listens at `where`: that of the spec, or the same with the port
-  // that the kernel has chosen before.  In the same step Announce() or Hold()
-  // has to be called.  It must not be open or closed.
+  // that the kernel has chosen before; or listens on `socket`, which somebody
+  // else has bound there, and whom a close leaves it to.  In the same step
+  // Announce() or Hold() has to be called.  It must not be open or closed.
   // Errors: those of AnyServer::Create(), with fields from `where_to_listen`;
   // then Describe() shows nothing of it.
-  absl::Status Open(const AnyWhereToListen& where);
+  absl::Status Open(const AnyWhereToListen& where,
+                    std::optional<Descriptor> socket = std::nullopt);
 
   // Accepts from now on, and appends the event `kind`, of a listener.
   void Announce(v1::EventKind kind);

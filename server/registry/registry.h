@@ -37,6 +37,7 @@
 #include "server/registry/awaited.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/dialler.h"
+#include "server/registry/given_sockets.h"
 #include "server/registry/listener_resource.h"
 #include "server/registry/registry_state.h"
 #include "server/registry/request_cache.h"
@@ -73,6 +74,14 @@ class Registry {
   // Errors: those of StateStore::Start(), and of a record that is no listener.
   absl::Status BeginStart(OpenedState state,
                           std::function<void(bool)> on_health);
+  // Gives listening sockets, for the listeners that are opened until the end of
+  // the start.
+  void Give(GivenSockets sockets) { given_ = std::move(sockets); }
+  // Gives the id of a socket that listens at `where`, and that no listener has;
+  // "" if there is none.
+  std::string GivenIdAt(const AnyWhereToListen& where) const;
+  // Gives back those that no listener was opened with.
+  GivenSockets TakeUnused() { return std::exchange(given_, {}); }
   // Opens the listeners that were open in that life; those that cannot be are
   // FAILED, and are tried again.
   void OpenKept();
@@ -295,6 +304,7 @@ class Registry {
   // The start, and what is to be told at its end.
   bool starting_ = false;
   std::vector<std::pair<Resource, v1::EventKind>> to_announce_;
+  GivenSockets given_;  // Empty once the start is over.
   RetrySchedule retries_;
   Timer retry_timer_;
 };

@@ -131,7 +131,8 @@ absl::StatusOr<Registry::Resource> Registry::Open(const ListenerDraft& draft) {
   auto listener = std::make_shared<ListenerResource>(
       executor_, shared_, std::move(identity), draft.spec);
   const AnyWhereToListen& where = draft.spec->where_to_listen();
-  if (auto s = listener->Open(where); !s.ok()) {
+  auto socket = given_.Take(listener->id(), where);
+  if (auto s = listener->Open(where, std::move(socket)); !s.ok()) {
     return WithFieldPrefix(ExplainAddressInUse(s, where),
                            "spec.where_to_listen");
   }

@@ -127,6 +127,12 @@ StateRows Registry::Rows() const {
   return rows;
 }
 
+std::string Registry::GivenIdAt(const AnyWhereToListen& where) const {
+  return given_.IdAt(where, [this](const std::string& id) {
+    return !listeners_.contains(id);
+  });
+}
+
 void Registry::OpenKept() {
   for (const auto& [id, listener] : listeners_) {
     if (listener->is_failed()) TryOpen(listener);
@@ -171,7 +177,9 @@ absl::Status Registry::OpenWithin(const Resource& listener) {
   }
   const AnyWhereToListen where =
       WhereAgain(spec, listener->Describe().status());
-  return WithFieldPrefix(ExplainAddressInUse(listener->Open(where), where),
+  const absl::Status opened =
+      listener->Open(where, given_.Take(listener->id(), where));
+  return WithFieldPrefix(ExplainAddressInUse(opened, where),
                          "spec.where_to_listen");
 }
 
