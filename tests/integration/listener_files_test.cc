@@ -224,7 +224,8 @@ TEST_F(ListenerFilesTest, WhatIsWrongStopsTheStart) {
   ASSERT_TRUE(other.WaitUntilReady());
   const std::string taken = std::to_string(other.ListenerPort(0));
   Write("a.yaml", Echo("web", "", taken));
-  ExpectRefused("DIR/a.yaml, document 1, line 4: spec.where_to_listen");
+  ExpectRefused("DIR/a.yaml, document 1, line 2: bind tcp:127.0.0.1:" + taken +
+                ": Address already in use");
   // All is read before any is opened.
   Write("b.json", "{\"name\": \"api\"}");
   ExpectRefused("DIR/b.json: spec: it is required");

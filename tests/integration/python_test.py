@@ -97,6 +97,7 @@ class PythonTest(unittest.TestCase):
                 "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection",
                 "portreeve.v1.ConnectionService",
+                "portreeve.v1.DaemonService",
                 "portreeve.v1.EventService",
                 "portreeve.v1.HandlerService",
                 "portreeve.v1.ListenerService",
@@ -127,7 +128,7 @@ class PythonTest(unittest.TestCase):
                 "/grpc.health.v1.Health/Check",
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=response.FromString)
-            for name in ["", *reflection.services()[:5]]:
+            for name in ["", *reflection.services()[:6]]:
                 answer = check(request(service=name), timeout=TIMEOUT)
                 self.assertEqual(answer.status, 1)  # SERVING.
             reflection.pool_for("google.rpc.ErrorInfo")

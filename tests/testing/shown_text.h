@@ -20,7 +20,7 @@ inline constexpr ShownText kShownTexts[] = {
     {"\ufffc\ufffd", "\ufffc\ufffd", "\ufffc\ufffd"},
     {"\U0001f600\U0010ffff", "\U0001f600\U0010ffff", "\U0001f600\U0010ffff"},
     // Control characters, of both sets.
-    {"a\x01\x1f\x7f", "a\\x01\\x1f\\x7f", "a\\u0001\\u001F\\u007f"},
+    {"a\x01\x19\x7f", "a\\x01\\x19\\x7f", "a\\u0001\\u0019\\u007f"},
     {"\u0080\u009b2J\u009f", "\\xc2\\x80\\xc2\\x9b2J\\xc2\\x9f",
      "\\u0080\\u009b2J\\u009f"},
     // Ends of lines that are no line feeds.

@@ -19,6 +19,8 @@ TEST(EscapeInvisibleTest, GivesJsonsEscapes) {
 
 TEST(EscapeInvisibleTest, NulAndLineFeedAreControlCharacters) {
   EXPECT_EQ(EscapeInvisible(std::string("a\0b\nc", 5)), "a\\u0000b\\u000ac");
+  // The last of them; JSON's writer has capitals here, which mean the same.
+  EXPECT_EQ(EscapeInvisible("a\x1f b"), "a\\u001f b");
 }
 
 std::string Utf8(uint32_t code) {

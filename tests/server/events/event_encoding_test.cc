@@ -286,7 +286,14 @@ class ListenerEventTest : public ::testing::Test {
     status.set_is_closed(record_.is_closed);
     status.set_close_finished(record_.close_finished);
     status.set_handlers_determined(record_.handlers_determined);
-    *status.mutable_listening_on() = listening_on_;
+    if (listening_on_.has_inet()) {
+      *status.mutable_listening_on() = listening_on_;
+    }
+    if (record_.opened_time != 0) {
+      *status.mutable_opened_time() = TimestampOf(record_.opened_time);
+    }
+    status.set_source(record_.source);
+    if (!failure_.reason().empty()) *status.mutable_failure() = failure_;
     status.set_num_connections(static_cast<int>(record_.num_connections));
     status.set_effective_backlog(static_cast<int>(record_.effective_backlog));
     status.set_accepted_total(record_.accepted_total);
@@ -307,6 +314,8 @@ class ListenerEventTest : public ::testing::Test {
     const std::string listening_on = listening_on_.SerializeAsString();
     record_.spec = spec;
     record_.listening_on = listening_on;
+    const std::string failure = failure_.SerializeAsString();
+    record_.failure = failure;
     EXPECT_EQ(ToProto(record_).SerializeAsString(),
               Expected().SerializeAsString());
     for (int i = v1::EVENT_KIND_LISTENER_CREATED;
@@ -333,6 +342,7 @@ class ListenerEventTest : public ::testing::Test {
 
   v1::ListenerSpec spec_;
   v1::Address listening_on_;
+  v1::ListenerFailure failure_;
   EventStamp stamp_{7, "11111111-2222-4333-8444-555555555555",
                     1'700'000'000 * kSecond + 5};
   ListenerRecord record_ = [] {
@@ -396,6 +406,16 @@ TEST_F(ListenerEventTest, OfOneWithoutAnything) {
   record_ = ListenerRecord();
   spec_.Clear();
   listening_on_.Clear();
+  ExpectSame();
+}
+
+TEST_F(ListenerEventTest, OfOneThatCouldNotBeOpened) {
+  record_.state = v1::LISTENER_STATE_FAILED;
+  record_.source = v1::LISTENER_SOURCE_CLIENT;
+  record_.opened_time = 5'000'000'007;
+  failure_.set_reason("ADDRESS_IN_USE");
+  failure_.set_message("bind: Address already in use");
+  failure_.set_attempts(3);
   ExpectSame();
 }
 
