@@ -1,6 +1,8 @@
 // `portreeve state`, the program, with states as daemons leave them.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "server/state/state_directory.h"
 #include "tests/integration/cli_process.h"
 #include "tests/server/state/state_files.h"
+#include "tests/testing/daemon_process.h"
 
 namespace portreeve::testing {
 namespace {
@@ -129,6 +132,57 @@ TEST_F(CliStateTest, ADaemonKeepsItFromBeingRepaired) {
                               " is used by process " +
                               std::to_string(getpid()) + "; stop that first\n");
   EXPECT_EQ(State({"check", path_}).exit_status, 1);
+}
+
+// From a daemon's own state to its next start.
+TEST(CliStateOfADaemonTest, IsCopiedBesideItAndRepairedAfterIt) {
+  const TemporaryDirectory home;
+  const std::string directory = home.path() + "/state";
+  const std::string file = directory + "/portreeved.db";
+  const std::string backup = home.path() + "/backup";
+  {
+    DaemonProcess daemon({"--state", directory});
+    ASSERT_TRUE(daemon.WaitUntilReady());
+    const auto create = [&](const char* id) {
+      return RunCli({"create", id, "--listen", "tcp:127.0.0.1:0", "--echo",
+                     "--request-id", id, "--server", daemon.Target()})
+          .exit_status;
+    };
+    ASSERT_EQ(create("web"), 0);
+    ASSERT_EQ(create("api"), 0);
+    EXPECT_EQ(RunCli({"state", "check", directory}).output,
+              "sound: 2 listeners, 2 requests\n");
+    EXPECT_EQ(RunCli({"state", "dump", directory})
+                  .output.find("# listeners/api\nspec {\n"),
+              0u);
+    EXPECT_EQ(RunCli({"state", "backup", directory, backup}).exit_status, 0);
+    EXPECT_EQ(RunCli({"state", "repair", directory}).exit_status, 6);
+    EXPECT_EQ(create("more"), 0);
+    daemon.Signal(SIGTERM);
+    EXPECT_EQ(daemon.WaitForExit(), 0);
+  }
+  EXPECT_EQ(RunCli({"state", "check", directory}).output,
+            "sound: 3 listeners, 3 requests\n");
+  RunSql(file, "UPDATE listeners SET crc=1 WHERE id='web'");
+  {
+    DaemonProcess daemon({"--state", directory});
+    EXPECT_FALSE(daemon.WaitUntilReady());
+    EXPECT_EQ(daemon.WaitForExit(), 1);
+    EXPECT_NE(daemon.error_output().find(
+                  file + ": listeners/web is damaged; portreeve state repair " +
+                  directory + " keeps the 5 records that check\n"),
+              std::string::npos)
+        << daemon.error_output();
+  }
+  EXPECT_EQ(RunCli({"state", "repair", directory}).exit_status, 0);
+  DaemonProcess repaired({"--state", directory});
+  EXPECT_TRUE(repaired.WaitUntilReady());
+  // The backup, as OPERATIONS.md says.
+  const std::string other = home.path() + "/other";
+  std::filesystem::create_directory(other);
+  std::filesystem::rename(backup, other + "/portreeved.db");
+  DaemonProcess restored({"--state", other});
+  EXPECT_TRUE(restored.WaitUntilReady());
 }
 
 // What the environment says of a daemon has no part in it.
