@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <utility>
 #include <variant>
 
@@ -17,6 +16,7 @@
 #include "lib/net/given_socket.h"
 #include "server/api/names.h"
 #include "server/daemon/control_address.h"
+#include "server/daemon/taken_variable.h"
 
 namespace portreeve::server {
 namespace {
@@ -27,20 +27,6 @@ constexpr int64_t kMost = 1 << 20;
 constexpr char kControl[] = "control";
 constexpr char kListenerPrefix[] = "listener-";
 constexpr char kNoName[] = "unknown";  // So does sd_listen_fds_with_names(3).
-
-std::optional<std::string> TakeVariable(const char* name) {
-  const char* const value = std::getenv(name);
-  if (value == nullptr) return std::nullopt;
-  std::string taken = value;
-  unsetenv(name);
-  return taken;
-}
-
-absl::Status Wrong(const char* variable, const std::string& value,
-                   absl::string_view message) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(variable, " \"", value, "\": ", message));
-}
 
 absl::Status Wrong(const PassedDescriptor& passed, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("LISTEN_FDS: descriptor ",
@@ -118,24 +104,25 @@ absl::StatusOr<std::vector<PassedDescriptor>> ParseListenVariables(
   if (!variables.pid || !variables.fds) return passed;
   int64_t pid = 0;
   if (!absl::SimpleAtoi(*variables.pid, &pid) || pid < 1) {
-    return Wrong("LISTEN_PID", *variables.pid,
-                 "expected the number of a process");
+    return WrongVariable("LISTEN_PID", *variables.pid,
+                         "expected the number of a process");
   }
   if (pid != self) return passed;
   int64_t count = 0;
   if (!absl::SimpleAtoi(*variables.fds, &count) || count < 0 || count > kMost) {
-    return Wrong("LISTEN_FDS", *variables.fds,
-                 absl::StrCat("expected a number from 0 to ", kMost));
+    return WrongVariable("LISTEN_FDS", *variables.fds,
+                         absl::StrCat("expected a number from 0 to ", kMost));
   }
   std::vector<std::string> names(static_cast<size_t>(count), kNoName);
   if (variables.names && count > 0) {
     names = absl::StrSplit(*variables.names, ':');
     if (names.size() != static_cast<size_t>(count)) {
-      return Wrong("LISTEN_FDNAMES", *variables.names,
-                   absl::StrCat("expected ", count,
-                                " names, as many as LISTEN_FDS says, but "
-                                "there are ",
-                                names.size()));
+      return WrongVariable(
+          "LISTEN_FDNAMES", *variables.names,
+          absl::StrCat("expected ", count,
+                       " names, as many as LISTEN_FDS says, but "
+                       "there are ",
+                       names.size()));
     }
   }
   for (size_t i = 0; i < names.size(); ++i) {

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -14,22 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "server/daemon/taken_variable.h"
 
 namespace portreeve::server {
 namespace {
 
-std::optional<std::string> TakeVariable(const char* name) {
-  const char* const value = std::getenv(name);
-  if (value == nullptr) return std::nullopt;
-  std::string taken = value;
-  unsetenv(name);
-  return taken;
-}
-
 absl::Status Wrong(const char* variable, const std::string& value,
                    absl::string_view expected) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(variable, " \"", value, "\": expected ", expected));
+  return WrongVariable(variable, value, absl::StrCat("expected ", expected));
 }
 
 }  // namespace
