@@ -284,9 +284,9 @@ void Registry::Update(const std::string& id,
   if (!checked.ok()) return then(checked.status());
   const SharedSpec& spec = *checked;
   if (request.validate_only()) return then((*listener)->DescribeWith(*spec));
-  if (!(*listener)->is_failed() &&
-      MessageDifferencer::Equals(spec->message(),
+  if (MessageDifferencer::Equals(spec->message(),
                                  (*listener)->spec().message())) {
+    if ((*listener)->is_failed()) TryOpen(*listener);
     return then((*listener)->Describe());
   }
   if (!state_.Keeps(**listener)) return then(ApplyUpdate(*listener, spec));
