@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/api/errors.h"
@@ -16,9 +17,11 @@ namespace {
 // The texts are bounded, since clients choose some of them.
 constexpr size_t kMaxTextBytes = 512;
 
-std::string Clipped(const std::string& text) {
+// Gives `text` or what is left of it, which is in `kept` then.
+absl::string_view Clipped(absl::string_view text, std::string& kept) {
   if (text.size() <= kMaxTextBytes) return text;
-  return std::string(ClipUtf8(EscapeNonUtf8(text), kMaxTextBytes));
+  kept = EscapeNonUtf8(text);
+  return ClipUtf8(kept, kMaxTextBytes);
 }
 
 // Gives the time by RFC 3339, in UTC, to the millisecond.
@@ -43,15 +46,13 @@ AuditLog::AuditLog(std::function<void(std::string_view)> write)
 void AuditLog::Write(const std::string& who, const std::string& method,
                      const std::string& name, const absl::Status& result) {
   const std::string time = Now();
-  const std::string clipped_who = Clipped(who);
-  const std::string clipped_method = Clipped(method);
-  const std::string clipped_name = Clipped(name);
-  const std::string outcome = result.ok() ? "OK" : Clipped(ReasonOf(result));
+  const std::string outcome = result.ok() ? "OK" : ReasonOf(result);
+  std::string kept_who, kept_method, kept_name, kept_outcome;
   write_(JsonLine({{"time", time},
-                   {"who", clipped_who},
-                   {"method", clipped_method},
-                   {"name", clipped_name},
-                   {"result", outcome}}));
+                   {"who", Clipped(who, kept_who)},
+                   {"method", Clipped(method, kept_method)},
+                   {"name", Clipped(name, kept_name)},
+                   {"result", Clipped(outcome, kept_outcome)}}));
 }
 
 std::string AuditLog::LineOfDropped(int64_t lines) {

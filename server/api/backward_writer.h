@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/numeric/bits.h"
 #include "absl/strings/string_view.h"
 
 namespace portreeve::server {
@@ -76,18 +77,20 @@ class BackwardWriter {
   }
 
   void Varint(uint64_t value) {
+    constexpr size_t kMost = 10;
+    if (begin_ < kMost) Grow(kMost);
     if (value < 0x80) {
-      if (begin_ == 0) Grow(1);
       buffer_[--begin_] = static_cast<char>(value);
       return;
     }
-    std::array<char, 10> bytes;
-    size_t size = 0;
+    // Each of them has seven bits.
+    const size_t size = (absl::bit_width(value) + 6) / 7;
+    begin_ -= size;
+    char* to = buffer_ + begin_;
     for (; value >= 0x80; value >>= 7) {
-      bytes[size++] = static_cast<char>(value | 0x80);
+      *to++ = static_cast<char>(value | 0x80);
     }
-    bytes[size++] = static_cast<char>(value);
-    Raw({bytes.data(), size});
+    *to = static_cast<char>(value);
   }
 
   // Makes room for `more` bytes.

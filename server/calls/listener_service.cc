@@ -9,6 +9,22 @@
 #include "server/api/spec.h"
 #include "server/calls/unary.h"
 
+namespace grpc {
+
+template <>
+class SerializationTraits<portreeve::server::EncodedListener> {
+ public:
+  static Status Serialize(const portreeve::server::EncodedListener& listener,
+                          ByteBuffer* buffer, bool* own_buffer) {
+    const Slice bytes(listener.bytes);
+    *buffer = ByteBuffer(&bytes, 1);
+    *own_buffer = true;
+    return Status::OK;
+  }
+};
+
+}  // namespace grpc
+
 namespace portreeve::server {
 namespace {
 
@@ -28,14 +44,14 @@ ListenerService::ListenerService(Loop& loop, Registry& registry, Gate& gate)
       loop_(loop),
       registry_(registry),
       gate_(gate) {
-  ServeUnary("CreateListener", &ListenerService::CreateListener);
-  ServeUnary("GetListener", &ListenerService::GetListener);
-  ServeUnary("ListListeners", &ListenerService::ListListeners);
-  ServeUnary("UpdateListener", &ListenerService::UpdateListener);
-  ServeUnary("CloseListener", &ListenerService::CloseListener);
-  ServeUnary("IsClosed", &ListenerService::IsClosed);
-  ServeUnary("CloseFinished", &ListenerService::CloseFinished);
-  ServeUnary("DeleteListener", &ListenerService::DeleteListener);
+  ServeUnary("CreateListener", &ListenerService::Create);
+  ServeUnary("GetListener", &ListenerService::Get);
+  ServeUnary("ListListeners", &ListenerService::List);
+  ServeUnary("UpdateListener", &ListenerService::Update);
+  ServeUnary("CloseListener", &ListenerService::Close);
+  ServeUnary("IsClosed", &ListenerService::AskIsClosed);
+  ServeUnary("CloseFinished", &ListenerService::AwaitCloseFinished);
+  ServeUnary("DeleteListener", &ListenerService::Delete);
 }
 
 ServerUnaryReactor* ListenerService::Refuse(CallbackServerContext* context,
@@ -46,9 +62,9 @@ ServerUnaryReactor* ListenerService::Refuse(CallbackServerContext* context,
   return Answer(context, status);
 }
 
-ServerUnaryReactor* ListenerService::CreateListener(
+ServerUnaryReactor* ListenerService::Create(
     CallbackServerContext* context, const v1::CreateListenerRequest* request,
-    v1::Listener* response) {
+    EncodedListener* response) {
   const auto caller = gate_.Admit(*context, "CreateListener");
   if (!caller.ok()) return Answer(context, caller.status());
   auto draft = CheckCreate(*request);
@@ -60,12 +76,12 @@ ServerUnaryReactor* ListenerService::CreateListener(
   auto begin = [this, caller = *caller, draft = *std::move(draft), request,
                 response](const SharedAnswer& answer) mutable {
     auto then = [this, caller, request, response,
-                 answer](absl::StatusOr<v1::Listener> listener) {
+                 answer](absl::StatusOr<EncodedListener> listener) {
       answer->GiveBy([&] {
         const absl::Status status = Put(std::move(listener), response);
         if (!request->validate_only()) {
           gate_.Audit(caller,
-                      status.ok() ? response->name() : NameAskedFor(*request),
+                      status.ok() ? response->name : NameAskedFor(*request),
                       status);
         }
         return status;
@@ -76,9 +92,9 @@ ServerUnaryReactor* ListenerService::CreateListener(
   return AnswerLater(loop_.context(), context, response, std::move(begin));
 }
 
-ServerUnaryReactor* ListenerService::GetListener(
-    CallbackServerContext* context, const v1::GetListenerRequest* request,
-    v1::Listener* response) {
+ServerUnaryReactor* ListenerService::Get(CallbackServerContext* context,
+                                         const v1::GetListenerRequest* request,
+                                         EncodedListener* response) {
   const auto caller = gate_.Admit(*context, "GetListener");
   if (!caller.ok()) return Answer(context, caller.status());
   auto id = ParseListenerName(request->name(), "name");
@@ -89,7 +105,7 @@ ServerUnaryReactor* ListenerService::GetListener(
   return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
-ServerUnaryReactor* ListenerService::ListListeners(
+ServerUnaryReactor* ListenerService::List(
     CallbackServerContext* context, const v1::ListListenersRequest* request,
     v1::ListListenersResponse* response) {
   const auto caller = gate_.Admit(*context, "ListListeners");
@@ -100,9 +116,9 @@ ServerUnaryReactor* ListenerService::ListListeners(
   return AnswerPageOnLoop(loop_.context(), context, response, std::move(work));
 }
 
-ServerUnaryReactor* ListenerService::UpdateListener(
+ServerUnaryReactor* ListenerService::Update(
     CallbackServerContext* context, const v1::UpdateListenerRequest* request,
-    v1::Listener* response) {
+    EncodedListener* response) {
   const auto caller = gate_.Admit(*context, "UpdateListener");
   if (!caller.ok()) return Answer(context, caller.status());
   const std::string& name = request->listener().name();
@@ -118,7 +134,7 @@ ServerUnaryReactor* ListenerService::UpdateListener(
   auto begin = [this, caller = *caller, id = *std::move(id), request,
                 response](const SharedAnswer& answer) {
     auto then = [this, caller, request, response,
-                 answer](absl::StatusOr<v1::Listener> listener) {
+                 answer](absl::StatusOr<EncodedListener> listener) {
       answer->GiveBy([&] {
         const absl::Status status = Put(std::move(listener), response);
         if (!request->validate_only()) {
@@ -132,9 +148,9 @@ ServerUnaryReactor* ListenerService::UpdateListener(
   return AnswerLater(loop_.context(), context, response, std::move(begin));
 }
 
-ServerUnaryReactor* ListenerService::CloseListener(
+ServerUnaryReactor* ListenerService::Close(
     CallbackServerContext* context, const v1::CloseListenerRequest* request,
-    v1::Listener* response) {
+    EncodedListener* response) {
   const auto caller = gate_.Admit(*context, "CloseListener");
   if (!caller.ok()) return Answer(context, caller.status());
   const std::string& name = request->name();
@@ -155,7 +171,7 @@ ServerUnaryReactor* ListenerService::CloseListener(
                     std::move(begin));
 }
 
-ServerUnaryReactor* ListenerService::IsClosed(
+ServerUnaryReactor* ListenerService::AskIsClosed(
     CallbackServerContext* context, const v1::IsClosedRequest* request,
     v1::IsClosedResponse* response) {
   const auto caller = gate_.Admit(*context, "IsClosed");
@@ -170,7 +186,7 @@ ServerUnaryReactor* ListenerService::IsClosed(
   return AnswerOnLoop(loop_.context(), context, response, std::move(work));
 }
 
-ServerUnaryReactor* ListenerService::CloseFinished(
+ServerUnaryReactor* ListenerService::AwaitCloseFinished(
     CallbackServerContext* context, const v1::CloseFinishedRequest* request,
     v1::CloseFinishedResponse* response) {
   const auto caller = gate_.Admit(*context, "CloseFinished");
@@ -186,7 +202,7 @@ ServerUnaryReactor* ListenerService::CloseFinished(
                     response->mutable_listener(), std::move(begin));
 }
 
-ServerUnaryReactor* ListenerService::DeleteListener(
+ServerUnaryReactor* ListenerService::Delete(
     CallbackServerContext* context, const v1::DeleteListenerRequest* request,
     google::protobuf::Empty* response) {
   const auto caller = gate_.Admit(*context, "DeleteListener");

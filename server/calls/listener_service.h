@@ -19,42 +19,32 @@ class ListenerService final
  public:
   ListenerService(Loop& loop, Registry& registry, Gate& gate);
 
-  grpc::ServerUnaryReactor* CreateListener(
-      grpc::CallbackServerContext* context,
-      const v1::CreateListenerRequest* request,
-      v1::Listener* response) override;
-  grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext* context,
-                                        const v1::GetListenerRequest* request,
-                                        v1::Listener* response) override;
-  grpc::ServerUnaryReactor* ListListeners(
-      grpc::CallbackServerContext* context,
-      const v1::ListListenersRequest* request,
-      v1::ListListenersResponse* response) override;
-  grpc::ServerUnaryReactor* UpdateListener(
-      grpc::CallbackServerContext* context,
-      const v1::UpdateListenerRequest* request,
-      v1::Listener* response) override;
-  grpc::ServerUnaryReactor* CloseListener(
-      grpc::CallbackServerContext* context,
-      const v1::CloseListenerRequest* request, v1::Listener* response) override;
-  grpc::ServerUnaryReactor* IsClosed(grpc::CallbackServerContext* context,
-                                     const v1::IsClosedRequest* request,
-                                     v1::IsClosedResponse* response) override;
-  grpc::ServerUnaryReactor* CloseFinished(
-      grpc::CallbackServerContext* context,
-      const v1::CloseFinishedRequest* request,
-      v1::CloseFinishedResponse* response) override;
-  grpc::ServerUnaryReactor* DeleteListener(
-      grpc::CallbackServerContext* context,
-      const v1::DeleteListenerRequest* request,
-      google::protobuf::Empty* response) override;
-
  private:
+  using Context = grpc::CallbackServerContext;
+  using Reactor = grpc::ServerUnaryReactor;
+
+  // The methods of the service, whose names the generated code has for others.
+  Reactor* Create(Context* context, const v1::CreateListenerRequest* request,
+                  EncodedListener* response);
+  Reactor* Get(Context* context, const v1::GetListenerRequest* request,
+               EncodedListener* response);
+  Reactor* List(Context* context, const v1::ListListenersRequest* request,
+                v1::ListListenersResponse* response);
+  Reactor* Update(Context* context, const v1::UpdateListenerRequest* request,
+                  EncodedListener* response);
+  Reactor* Close(Context* context, const v1::CloseListenerRequest* request,
+                 EncodedListener* response);
+  Reactor* AskIsClosed(Context* context, const v1::IsClosedRequest* request,
+                       v1::IsClosedResponse* response);
+  Reactor* AwaitCloseFinished(Context* context,
+                              const v1::CloseFinishedRequest* request,
+                              v1::CloseFinishedResponse* response);
+  Reactor* Delete(Context* context, const v1::DeleteListenerRequest* request,
+                  google::protobuf::Empty* response);
+
   // Audits `status`, a refusal to change `name`, and answers with it.
-  grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context,
-                                   const Caller& caller,
-                                   const std::string& name,
-                                   const absl::Status& status);
+  Reactor* Refuse(Context* context, const Caller& caller,
+                  const std::string& name, const absl::Status& status);
 
   Loop& loop_;
   Registry& registry_;

@@ -39,7 +39,7 @@ UnreadAnswer::~UnreadAnswer() {
 }
 
 absl::Status UnreadAnswer::Count() {
-  const size_t bytes = response_.ByteSizeLong();
+  const size_t bytes = response_.size();
   if (bytes <= UnreadAnswers::kSmallBytes) return absl::OkStatus();
   peer_ = context_.peer();
   if (bytes <= kMostOfAChange) {
@@ -55,7 +55,7 @@ void UnreadAnswer::Note() const { NoteAnswer(context_); }
 
 LoopReactor::LoopReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
-                         const google::protobuf::MessageLite& response)
+                         AnyResponse response)
     : answers_(Answers::Of(loop)),
       unread_(answers_.unread(), context, response) {}
 
@@ -82,16 +82,15 @@ PendingAnswer::~PendingAnswer() {
 
 WaitReactor::WaitReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
-                         const google::protobuf::MessageLite& response)
+                         AnyResponse response)
     : loop_(loop),
       answers_(Answers::Of(loop)),
       unread_(answers_.unread(), context, response) {}
 
 WaitReactor* WaitReactor::Start(asio::io_context& loop,
                                 const grpc::CallbackServerContext* context,
-                                const google::protobuf::MessageLite* response,
-                                Begin begin) {
-  auto reactor = std::make_shared<WaitReactor>(loop, *context, *response);
+                                AnyResponse response, Begin begin) {
+  auto reactor = std::make_shared<WaitReactor>(loop, *context, response);
   reactor->self_ = reactor;
   // Before OnCancel() can post.
   asio::post(loop,

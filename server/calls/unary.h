@@ -32,14 +32,31 @@ inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// The response of a call: a message of any type, or what is sent in its place.
+class AnyResponse {
+ public:
+  // `message` outlives this.
+  template <typename Message>
+  AnyResponse(const Message* message)  // NOLINT(google-explicit-constructor)
+      : message_(message), size_of_([](const void* sized) {
+          return static_cast<const Message*>(sized)->ByteSizeLong();
+        }) {}
+
+  // Gives how many bytes it has, encoded.
+  size_t size() const { return size_of_(message_); }
+
+ private:
+  const void* message_;
+  size_t (*size_of_)(const void*);
+};
+
 // The bytes of one answer, which count from when it is known until gRPC has let
 // go of it.
 class UnreadAnswer {
  public:
   // The call and its response live as long as this.
   UnreadAnswer(UnreadAnswers& unread,
-               const grpc::CallbackServerContext& context,
-               const google::protobuf::MessageLite& response)
+               const grpc::CallbackServerContext& context, AnyResponse response)
       : unread_(unread), context_(context), response_(response) {}
   UnreadAnswer(const UnreadAnswer&) = delete;
   UnreadAnswer& operator=(const UnreadAnswer&) = delete;
@@ -54,7 +71,7 @@ class UnreadAnswer {
  private:
   UnreadAnswers& unread_;
   const grpc::CallbackServerContext& context_;
-  const google::protobuf::MessageLite& response_;
+  const AnyResponse response_;
   std::string peer_;  // Where bytes_ > 0.
   size_t bytes_ = 0;  // That are counted.
 };
@@ -63,8 +80,7 @@ class UnreadAnswer {
 class LoopReactor final : public grpc::ServerUnaryReactor {
  public:
   LoopReactor(asio::io_context& loop,
-              const grpc::CallbackServerContext& context,
-              const google::protobuf::MessageLite& response);
+              const grpc::CallbackServerContext& context, AnyResponse response);
 
   // It never throws.
   // Threads: the loop's.
@@ -96,9 +112,8 @@ absl::Status Put(absl::StatusOr<T> result, T* place) {
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerOnLoop(
     asio::io_context& loop, const grpc::CallbackServerContext* context,
-    const google::protobuf::MessageLite* response, Work work) {
-  auto* reactor =
-      new LoopReactor(loop, *context, *response);  // Until OnDone().
+    AnyResponse response, Work work) {
+  auto* reactor = new LoopReactor(loop, *context, response);  // Until OnDone().
   asio::post(loop, [reactor, work = std::move(work)]() mutable {
     absl::Status status;
     try {
@@ -146,9 +161,8 @@ using SharedAnswer = std::shared_ptr<PendingAnswer>;
 template <typename Begin>
 grpc::ServerUnaryReactor* AnswerLater(
     asio::io_context& loop, const grpc::CallbackServerContext* context,
-    const google::protobuf::MessageLite* response, Begin begin) {
-  auto* reactor =
-      new LoopReactor(loop, *context, *response);  // Until OnDone().
+    AnyResponse response, Begin begin) {
+  auto* reactor = new LoopReactor(loop, *context, response);  // Until OnDone().
   asio::post(loop, [reactor, begin = std::move(begin)]() mutable {
     SharedAnswer answer;
     try {
@@ -168,7 +182,7 @@ grpc::ServerUnaryReactor* AnswerLater(
 template <typename Work>
 grpc::ServerUnaryReactor* AnswerPageOnLoop(
     asio::io_context& loop, const grpc::CallbackServerContext* context,
-    const google::protobuf::MessageLite* response, Work work) {
+    AnyResponse response, Work work) {
   auto make = [&unread = UnreadAnswers::Of(loop), context,
                work = std::move(work)]() mutable -> absl::Status {
     if (unread.IsFull(*context)) return TooMuchUnread();
@@ -195,12 +209,10 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   // `loop` outlives the call; `response` is what `begin` and the wait fill.
   static WaitReactor* Start(asio::io_context& loop,
                             const grpc::CallbackServerContext* context,
-                            const google::protobuf::MessageLite* response,
-                            Begin begin);
+                            AnyResponse response, Begin begin);
 
   WaitReactor(asio::io_context& loop,
-              const grpc::CallbackServerContext& context,
-              const google::protobuf::MessageLite& response);
+              const grpc::CallbackServerContext& context, AnyResponse response);
 
   void OnCancel() override;
   void OnDone() override;
@@ -224,10 +236,10 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 // `response` or a part of it.  A caller that stops waiting ends the wait and
 // nothing else.
 template <typename Message, typename Begin>
-grpc::ServerUnaryReactor* AnswerWhen(
-    asio::io_context& loop, const grpc::CallbackServerContext* context,
-    const google::protobuf::MessageLite* response, Message* place,
-    Begin begin) {
+grpc::ServerUnaryReactor* AnswerWhen(asio::io_context& loop,
+                                     const grpc::CallbackServerContext* context,
+                                     AnyResponse response, Message* place,
+                                     Begin begin) {
   auto wait = [begin = std::move(begin),
                place]() -> absl::StatusOr<WaitReactor::Wait> {
     absl::StatusOr<Awaited<Message>> awaited = begin();

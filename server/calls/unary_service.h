@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -132,7 +133,9 @@ class SerializationTraits<portreeve::server::Reply<Message>> {
                           ByteBuffer* buffer, bool* own_buffer) {
     const Status status = SerializationTraits<Message>::Serialize(
         reply.message, buffer, own_buffer);
-    Message().Swap(&reply.message);
+    using std::swap;
+    Message none;
+    swap(none, reply.message);
     return status;
   }
 };

@@ -396,15 +396,15 @@ absl::StatusOr<std::string> Daemon::Listen(FileListener& listener) {
 }
 
 absl::StatusOr<std::string> Daemon::Listen(ListenerDraft draft) {
-  absl::StatusOr<v1::Listener> listener = absl::UnknownError("not answered");
+  absl::StatusOr<EncodedListener> listener = absl::UnknownError("not answered");
   // What is not kept is answered at once.
   state_->registry.Create(std::move(draft),
-                          [&listener](absl::StatusOr<v1::Listener> created) {
+                          [&listener](absl::StatusOr<EncodedListener> created) {
                             listener = std::move(created);
                           });
   if (!listener.ok()) return listener.status();
-  return absl::StrCat("listener ", listener->name(), " ",
-                      ToText(listener->status().listening_on()));
+  return absl::StrCat("listener ", listener->name, " ",
+                      ToText(listener->message().status().listening_on()));
 }
 
 absl::Status Daemon::ReloadPolicy() {

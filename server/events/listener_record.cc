@@ -42,15 +42,31 @@ void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
   writer.Int(Message::kStateFieldNumber, record.state);
 }
 
+v1::Listener Decoded(absl::string_view bytes) {
+  v1::Listener listener;
+  PORTREEVE_CHECK(
+      listener.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+  return listener;
+}
+
 }  // namespace
+
+v1::Listener EncodedListener::message() const { return Decoded(bytes); }
+
+EncodedListener Encode(const ListenerRecord& record) {
+  BackwardWriter writer;
+  WriteListener(record, writer);
+  return {std::string(record.name), std::string(writer.bytes())};
+}
+
+EncodedListener Encode(const v1::Listener& listener) {
+  return {listener.name(), listener.SerializeAsString()};
+}
 
 v1::Listener ToProto(const ListenerRecord& record) {
   BackwardWriter writer;
   WriteListener(record, writer);
-  v1::Listener listener;
-  PORTREEVE_CHECK(listener.ParseFromArray(writer.bytes().data(),
-                                          static_cast<int>(writer.size())));
-  return listener;
+  return Decoded(writer.bytes());
 }
 
 void WriteListener(const ListenerRecord& record, BackwardWriter& writer) {

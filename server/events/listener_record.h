@@ -2,7 +2,9 @@
 #ifndef PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
 #define PORTREEVE_SERVER_EVENTS_LISTENER_RECORD_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "portreeve/v1/listener.pb.h"
@@ -37,6 +39,17 @@ struct ListenerRecord {
   const CloseCounts* closes = nullptr;  // Null: none.
 };
 
+// A v1::Listener as it is sent, which is how most of them are needed.
+struct EncodedListener {
+  std::string name;   // As it stands in the message.
+  std::string bytes;  // The message.
+
+  size_t ByteSizeLong() const { return bytes.size(); }
+  v1::Listener message() const;
+};
+
+EncodedListener Encode(const ListenerRecord& record);
+EncodedListener Encode(const v1::Listener& listener);
 v1::Listener ToProto(const ListenerRecord& record);
 
 // Writes the fields of ToProto().

@@ -84,6 +84,7 @@ class ListenerResource final : private ServerObserver {
   v1::ListenerSource source() const { return identity_.source; }
   const CheckedSpec& spec() const { return *spec_; }
   v1::Listener Describe() const { return ToProto(Record()); }
+  EncodedListener DescribeEncoded() const { return Encode(Record()); }
   // Gives the same with `spec` in the place of spec().
   v1::Listener DescribeWith(const CheckedSpec& spec) const;
 

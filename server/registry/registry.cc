@@ -165,10 +165,10 @@ absl::Status Registry::CheckBindable(const AnyWhereToListen& wanted) const {
   return error == 0 ? absl::OkStatus() : ErrnoError(error, "bind", address);
 }
 
-absl::StatusOr<v1::Listener> Registry::Get(const std::string& id) const {
+absl::StatusOr<EncodedListener> Registry::Get(const std::string& id) const {
   const auto listener = Find(id);
   if (!listener.ok()) return listener.status();
-  return (*listener)->Describe();
+  return (*listener)->DescribeEncoded();
 }
 
 absl::StatusOr<bool> Registry::IsClosed(const std::string& id) const {

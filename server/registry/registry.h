@@ -114,10 +114,10 @@ class Registry {
   // deleted), SHUTTING_DOWN, LISTENER_EXISTS, OUTSIDE_POLICY,
   // SELF_CONNECT, and those of bind and listen, with fields from the request's
   // root.
-  void Create(ListenerDraft draft, Then<v1::Listener> then);
+  void Create(ListenerDraft draft, Then<EncodedListener> then);
 
   // All methods that follow have the error NOT_FOUND.
-  absl::StatusOr<v1::Listener> Get(const std::string& id) const;
+  absl::StatusOr<EncodedListener> Get(const std::string& id) const;
   absl::StatusOr<bool> IsClosed(const std::string& id) const;
 
   // Errors: INVALID_FIELD of page_size and page_token.
@@ -130,14 +130,14 @@ class Registry {
   // Errors: IMMUTABLE_FIELD, INVALID_FIELD, OUTSIDE_POLICY, SELF_CONNECT,
   // LISTENER_CLOSED.
   void Update(const std::string& id, const v1::UpdateListenerRequest& request,
-              Then<v1::Listener> then);
+              Then<EncodedListener> then);
 
   // Closes at once, and answers when `wait_for` says; with a state also not
   // before the close is on disk, or with STATE_UNAVAILABLE or STATE_FULL where
   // it cannot be.
-  absl::StatusOr<Awaited<v1::Listener>> Close(const std::string& id,
-                                              ExistingConnections existing,
-                                              v1::WaitFor wait_for);
+  absl::StatusOr<Awaited<EncodedListener>> Close(const std::string& id,
+                                                 ExistingConnections existing,
+                                                 v1::WaitFor wait_for);
   absl::StatusOr<Awaited<v1::Listener>> CloseFinished(
       const std::string& id, v1::WaitFor wait_for) const;
 
@@ -208,16 +208,17 @@ class Registry {
   // Whether it is that very listener, and not another one of its name.
   bool Remembers(const v1::Listener& listener) const;
   // Gives the answer that the same request has had; nullopt if there was none.
-  absl::StatusOr<std::optional<v1::Listener>> FormerAnswer(
+  absl::StatusOr<std::optional<EncodedListener>> FormerAnswer(
       const ListenerDraft& draft) const;
   absl::Status CheckCreatable(const ListenerDraft& draft) const;
-  absl::StatusOr<v1::Listener> Validate(const ListenerDraft& draft) const;
+  absl::StatusOr<EncodedListener> Validate(const ListenerDraft& draft) const;
   // Makes a listener, open; with an empty id it chooses one.  It is not entered
   // yet.
   absl::StatusOr<Resource> Open(const ListenerDraft& draft);
   // Creates where nothing is kept.
-  absl::StatusOr<v1::Listener> CreateNow(const ListenerDraft& draft);
-  void CreateKept(const ListenerDraft& draft, const Then<v1::Listener>& then);
+  absl::StatusOr<EncodedListener> CreateNow(const ListenerDraft& draft);
+  void CreateKept(const ListenerDraft& draft,
+                  const Then<EncodedListener>& then);
   struct Creation;
   void OnCreated(const std::shared_ptr<Creation>& creation,
                  const absl::Status& status);
@@ -229,8 +230,8 @@ class Registry {
   absl::StatusOr<SharedSpec> CheckUpdate(
       const ListenerResource& listener,
       const v1::UpdateListenerRequest& request) const;
-  absl::StatusOr<v1::Listener> ApplyUpdate(const Resource& listener,
-                                           SharedSpec spec);
+  absl::StatusOr<EncodedListener> ApplyUpdate(const Resource& listener,
+                                              SharedSpec spec);
   // Whether another change of the listener waits for the disk; then `again` is
   // called after that.
   bool IsChanging(const std::string& id, std::function<void()> again);

@@ -49,12 +49,6 @@ Deferred<> WaitDeferred(const ListenerResource& listener,
   }
 }
 
-Awaited<v1::Listener> Await(std::shared_ptr<const ListenerResource> listener,
-                            Deferred<> until) {
-  return {std::move(until),
-          [listener = std::move(listener)] { return listener->Describe(); }};
-}
-
 RequestKey KeyOf(const ListenerDraft& draft) {
   return {draft.caller, draft.request_id};
 }
@@ -64,19 +58,20 @@ RequestKey KeyOf(const ListenerDraft& draft) {
 // A creation that waits for the disk.
 struct Registry::Creation {
   Resource listener;
-  v1::Listener answer;
+  EncodedListener answer;
   RequestKey request;
   RequestCache::Entry entry;  // Of the request, if there is one.
-  Then<v1::Listener> then;
+  Then<EncodedListener> then;
 
   bool has_request() const { return !request.request_id.empty(); }
 };
 
-absl::StatusOr<std::optional<v1::Listener>> Registry::FormerAnswer(
+absl::StatusOr<std::optional<EncodedListener>> Registry::FormerAnswer(
     const ListenerDraft& draft) const {
   if (draft.request_id.empty()) return std::nullopt;
   auto answer = requests_.Find(KeyOf(draft), draft.fingerprint);
-  if (!answer.ok() || !*answer) return answer;
+  if (!answer.ok()) return answer.status();
+  if (!*answer) return std::nullopt;
   if (!Remembers(**answer)) {
     return ServerError(
         absl::StatusCode::kFailedPrecondition, "LISTENER_CLOSED",
@@ -87,10 +82,10 @@ absl::StatusOr<std::optional<v1::Listener>> Registry::FormerAnswer(
     (*answer)->clear_uid();
     (*answer)->clear_status();
   }
-  return answer;
+  return Encode(**answer);
 }
 
-void Registry::Create(ListenerDraft draft, Then<v1::Listener> then) {
+void Registry::Create(ListenerDraft draft, Then<EncodedListener> then) {
   const auto creating =
       creating_requests_.find({draft.caller, draft.request_id});
   if (creating != creating_requests_.end() && !draft.request_id.empty()) {
@@ -111,7 +106,7 @@ void Registry::Create(ListenerDraft draft, Then<v1::Listener> then) {
   }
 }
 
-absl::StatusOr<v1::Listener> Registry::Validate(
+absl::StatusOr<EncodedListener> Registry::Validate(
     const ListenerDraft& draft) const {
   if (auto s = CheckBindable(draft.spec->where_to_listen()); !s.ok()) return s;
   v1::Listener listener;
@@ -119,7 +114,7 @@ absl::StatusOr<v1::Listener> Registry::Validate(
     listener.set_name(ListenerName(draft.listener_id));
   }
   *listener.mutable_spec() = draft.spec->message();
-  return listener;
+  return Encode(listener);
 }
 
 absl::StatusOr<Registry::Resource> Registry::Open(const ListenerDraft& draft) {
@@ -139,35 +134,35 @@ absl::StatusOr<Registry::Resource> Registry::Open(const ListenerDraft& draft) {
   return listener;
 }
 
-absl::StatusOr<v1::Listener> Registry::CreateNow(const ListenerDraft& draft) {
+absl::StatusOr<EncodedListener> Registry::CreateNow(
+    const ListenerDraft& draft) {
   const auto listener = Open(draft);
   if (!listener.ok()) return listener.status();
   Add(*listener);
   Announce(*listener, v1::EVENT_KIND_LISTENER_CREATED);
-  v1::Listener answer = (*listener)->Describe();
+  EncodedListener answer = (*listener)->DescribeEncoded();
   if (!draft.request_id.empty()) {
-    Remember(KeyOf(draft),
-             {++last_request_, draft.fingerprint, answer.SerializeAsString()});
+    Remember(KeyOf(draft), {++last_request_, draft.fingerprint, answer.bytes});
   }
   return answer;
 }
 
 void Registry::CreateKept(const ListenerDraft& draft,
-                          const Then<v1::Listener>& then) {
+                          const Then<EncodedListener>& then) {
   const auto listener = Open(draft);
   if (!listener.ok()) return then(listener.status());
   (*listener)->Hold();
   absl::Cleanup abandon = [&] { Abandon(*listener); };
   auto creation = std::make_shared<Creation>();
   creation->listener = *listener;
-  creation->answer = (*listener)->Describe();
+  creation->answer = (*listener)->DescribeEncoded();
   creation->then = then;
   std::vector<StateChange> changes;
-  changes.push_back(state_.RowOf(**listener, creation->answer));
+  changes.push_back(state_.RowOf(**listener, (*listener)->Describe()));
   if (!draft.request_id.empty()) {
     creation->request = KeyOf(draft);
     creation->entry = {++last_request_, draft.fingerprint,
-                       creation->answer.SerializeAsString()};
+                       creation->answer.bytes};
     changes.push_back(RegistryState::RowOf(creation->request, creation->entry));
     creating_requests_[{draft.caller, draft.request_id}];
   }
@@ -272,7 +267,7 @@ absl::StatusOr<SharedSpec> Registry::CheckUpdate(
 
 void Registry::Update(const std::string& id,
                       const v1::UpdateListenerRequest& request,
-                      Then<v1::Listener> then) {
+                      Then<EncodedListener> then) {
   if (!changing_.empty() && IsChanging(id, [this, id, request, then] {
         Update(id, request, then);
       })) {
@@ -283,11 +278,12 @@ void Registry::Update(const std::string& id,
   const auto checked = CheckUpdate(**listener, request);
   if (!checked.ok()) return then(checked.status());
   const SharedSpec& spec = *checked;
-  if (request.validate_only()) return then((*listener)->DescribeWith(*spec));
+  if (request.validate_only())
+    return then(Encode((*listener)->DescribeWith(*spec)));
   if (MessageDifferencer::Equals(spec->message(),
                                  (*listener)->spec().message())) {
     if ((*listener)->is_failed()) TryOpen(*listener);
-    return then((*listener)->Describe());
+    return then((*listener)->DescribeEncoded());
   }
   if (!state_.Keeps(**listener)) return then(ApplyUpdate(*listener, spec));
   std::vector<StateChange> changes;
@@ -301,8 +297,8 @@ void Registry::Update(const std::string& id,
   state_.Write(std::move(changes), std::move(apply));
 }
 
-absl::StatusOr<v1::Listener> Registry::ApplyUpdate(const Resource& listener,
-                                                   SharedSpec spec) {
+absl::StatusOr<EncodedListener> Registry::ApplyUpdate(const Resource& listener,
+                                                      SharedSpec spec) {
   // While the disk was waited for, it may have been closed, and others changed.
   absl::Status status;
   if (listener->is_closed())
@@ -323,10 +319,10 @@ absl::StatusOr<v1::Listener> Registry::ApplyUpdate(const Resource& listener,
     return status;
   }
   if (listener->is_failed()) TryOpen(listener);
-  return listener->Describe();
+  return listener->DescribeEncoded();
 }
 
-absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
+absl::StatusOr<Awaited<EncodedListener>> Registry::Close(
     const std::string& id, ExistingConnections existing, v1::WaitFor wait_for) {
   const auto listener = Find(id);
   if (!listener.ok()) return listener.status();
@@ -338,7 +334,12 @@ absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
   Deferred<> until = wait_for == v1::WAIT_FOR_CLOSE_FINISHED
                          ? closed
                          : WaitDeferred(**listener, wait_for);
-  if (!state_.Keeps(**listener)) return Await(*listener, std::move(until));
+  if (!state_.Keeps(**listener)) {
+    auto describe = [listener = *listener] {
+      return listener->DescribeEncoded();
+    };
+    return Awaited<EncodedListener>{std::move(until), std::move(describe)};
+  }
   // How the record of it ends.
   const auto recorded = std::make_shared<absl::Status>();
   const Ivar<> answerable(executor_);
@@ -349,18 +350,20 @@ absl::StatusOr<Awaited<v1::Listener>> Registry::Close(
     });
   });
   auto describe = [listener = *listener,
-                   recorded]() -> absl::StatusOr<v1::Listener> {
-    if (recorded->ok()) return listener->Describe();
+                   recorded]() -> absl::StatusOr<EncodedListener> {
+    if (recorded->ok()) return listener->DescribeEncoded();
     return ClosedButNotRecorded(listener->id(), *recorded);
   };
-  return Awaited<v1::Listener>{answerable.deferred(), std::move(describe)};
+  return Awaited<EncodedListener>{answerable.deferred(), std::move(describe)};
 }
 
 absl::StatusOr<Awaited<v1::Listener>> Registry::CloseFinished(
     const std::string& id, v1::WaitFor wait_for) const {
   const auto listener = Find(id);
   if (!listener.ok()) return listener.status();
-  return Await(*listener, WaitDeferred(**listener, wait_for));
+  auto describe = [listener = *listener] { return listener->Describe(); };
+  return Awaited<v1::Listener>{WaitDeferred(**listener, wait_for),
+                               std::move(describe)};
 }
 
 void Registry::Delete(const std::string& id,

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -18,9 +19,16 @@ namespace portreeve::server {
 template <typename T>
 class Answered {
  public:
-  Then<T> then() const {
-    return [place = place_](absl::StatusOr<T> result) {
-      *place = std::move(result);
+  // Gives a Then<T>, or a Then<EncodedListener> where T is v1::Listener.
+  auto then() const {
+    return [place = place_](auto result) {
+      if constexpr (std::is_same_v<decltype(result), absl::StatusOr<T>>) {
+        *place = std::move(result);
+      } else if (result.ok()) {
+        *place = result->message();
+      } else {
+        *place = result.status();
+      }
     };
   }
   bool is_there() const {

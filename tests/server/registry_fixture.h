@@ -65,7 +65,7 @@ class RegistryTest : public testing::LoopFixture {
     Run([](Deferred<> until) -> Task<> {
       co_await until.Wait();
     }(awaited->until));
-    return *awaited->describe();
+    return awaited->describe()->message();
   }
   testing::RawClient Connect(const v1::Listener& listener) {
     testing::RawClient client(loop(),

@@ -84,7 +84,7 @@ v1::Listener WatchFixture::Close(const std::string& id) {
   });
   EXPECT_TRUE(awaited.ok()) << awaited.status();
   WaitUntil([&] { return awaited->until.determined(); });
-  return OnLoop([&] { return *awaited->describe(); });
+  return OnLoop([&] { return awaited->describe()->message(); });
 }
 
 void WatchFixture::Delete(const std::string& id) {

@@ -47,7 +47,7 @@ TEST_F(RegistryTest, CloseGoesThroughItsStatesAndEvents) {
                   ->Close("web", ExistingConnections::kLeave,
                           v1::WAIT_FOR_CLOSE_STARTED)
                   .ok());
-  EXPECT_EQ(registry_->Get("web")->status().state(),
+  EXPECT_EQ(registry_->Get("web")->message().status().state(),
             v1::LISTENER_STATE_CLOSING);
   EXPECT_TRUE(*registry_->IsClosed("web"));
   const v1::Listener closed = Close("web");
@@ -73,7 +73,7 @@ TEST_F(RegistryTest, CloseGoesThroughItsStatesAndEvents) {
 
 TEST_F(RegistryTest, TenClosersGetTheSameTimeAndCause) {
   Create("web");
-  std::vector<Awaited<v1::Listener>> closers;
+  std::vector<Awaited<EncodedListener>> closers;
   for (int i = 0; i < 10; ++i) {
     closers.push_back(*registry_->Close("web", ExistingConnections::kLeave,
                                         v1::WAIT_FOR_CLOSE_FINISHED));
@@ -82,10 +82,10 @@ TEST_F(RegistryTest, TenClosersGetTheSameTimeAndCause) {
   std::set<std::string> answers;
   for (const auto& closer : closers) {
     RunUntil(closer.until);
-    answers.insert(closer.describe()->DebugString());
+    answers.insert(closer.describe()->message().DebugString());
   }
   EXPECT_EQ(answers.size(), 1u);
-  const v1::ListenerStatus status = registry_->Get("web")->status();
+  const v1::ListenerStatus status = registry_->Get("web")->message().status();
   EXPECT_TRUE(status.has_close_time());
   EXPECT_EQ(status.close_cause(), v1::CLOSE_CAUSE_CALLED);
 }
@@ -117,7 +117,8 @@ TEST_F(RegistryTest, WhoAwaitsTheBeginningAwaitsNoConnections) {
         registry_->Close("web", existing, v1::WAIT_FOR_CLOSE_STARTED);
     ASSERT_TRUE(begun.ok());
     EXPECT_TRUE(begun->until.determined());
-    EXPECT_EQ(begun->describe()->status().state(), v1::LISTENER_STATE_CLOSING);
+    EXPECT_EQ(begun->describe()->message().status().state(),
+              v1::LISTENER_STATE_CLOSING);
     client.Close();
     Close("web", ExistingConnections::kLeave, v1::WAIT_FOR_HANDLERS_DETERMINED);
     EXPECT_TRUE(DeleteNow(*registry_, "web").ok());
@@ -183,7 +184,7 @@ TEST_F(RegistryTest, DroppedConnectionsAreToldAndNeverCounted) {
   const auto& dropped = events[0].connection_dropped().connection();
   EXPECT_EQ(dropped.close_reason(), v1::CLOSE_REASON_DROPPED);
   EXPECT_EQ(dropped.state(), v1::CONNECTION_STATE_CLOSED);
-  const auto status = registry_->Get("web")->status();
+  const auto status = registry_->Get("web")->message().status();
   EXPECT_EQ(status.accepted_total(), 1);
   EXPECT_EQ(status.dropped_total(), 1);
   EXPECT_EQ(status.num_connections(), 0);
@@ -218,7 +219,7 @@ TEST_F(RegistryTest, ShutdownClosesListenersAndThenConnections) {
   registry_->BeginShutdown();
   EXPECT_EQ(ReasonOf(TryCreate(Request("late")).status()), "SHUTTING_DOWN");
   Settle();
-  EXPECT_EQ(registry_->Get("web")->status().close_cause(),
+  EXPECT_EQ(registry_->Get("web")->message().status().close_cause(),
             v1::CLOSE_CAUSE_SHUTDOWN);
   EXPECT_EQ(client.Send("x"), "ok");
   EXPECT_EQ(client.ReceiveExactly(1), "x");

@@ -42,7 +42,7 @@ TEST_F(RegistryTest, AnAcceptThatFailsIsToldAndTheListenerRecovers) {
   EXPECT_EQ(failed->accept_failed().error_number(), EMFILE);
   EXPECT_NE(failed->accept_failed().message().find("Too many open files"),
             std::string::npos);
-  EXPECT_EQ(registry_->Get("a")->status().state(),
+  EXPECT_EQ(registry_->Get("a")->message().status().state(),
             v1::LISTENER_STATE_LISTENING);
 
   time().Advance(std::chrono::seconds(1));

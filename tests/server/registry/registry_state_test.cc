@@ -126,12 +126,14 @@ class RegistryStateTest : public RegistryTest {
         registry_->Close(id, ExistingConnections::kLeave, wait_for);
     EXPECT_TRUE(awaited.ok()) << awaited.status();
     EXPECT_TRUE(RunUntil(awaited->until));
-    return awaited->describe();
+    const auto listener = awaited->describe();
+    if (!listener.ok()) return listener.status();
+    return listener->message();
   }
   v1::Listener Get(const std::string& id) {
     const auto listener = registry_->Get(id);
     EXPECT_TRUE(listener.ok()) << listener.status();
-    return listener.ok() ? *listener : v1::Listener();
+    return listener.ok() ? listener->message() : v1::Listener();
   }
   std::vector<std::string> Ids() const {
     std::vector<std::string> ids;

@@ -283,7 +283,8 @@ TEST_F(RegistryTest, AnUpdateMayOnlyBeChecked) {
   v1::Listener expected = before;
   expected.mutable_spec()->set_max_connections(7);
   EXPECT_EQ(would_be->DebugString(), expected.DebugString());
-  EXPECT_EQ(registry_->Get("web")->DebugString(), before.DebugString());
+  EXPECT_EQ(registry_->Get("web")->message().DebugString(),
+            before.DebugString());
   EXPECT_EQ(events_.last_revision(), revision);
   request.mutable_listener()->mutable_spec()->set_max_connections(0);
   EXPECT_EQ(DetailOf(UpdateNow(*registry_, "web", request).status()).field,

@@ -113,7 +113,7 @@ class SelfForwardTest : public RegistryTest {
     return client.Receive();
   }
   RawClient Connect(const std::string& id) {
-    const v1::Listener listener = *registry_->Get(id);
+    const v1::Listener listener = registry_->Get(id)->message();
     const v1::Address& on = listener.status().listening_on();
     RawClient client(loop(), [this](const std::function<bool()>& condition) {
       return RunUntil(condition);
@@ -132,7 +132,7 @@ class SelfForwardTest : public RegistryTest {
     RunUntil([this] { return num_connections() == 0; });
     std::map<std::string, int64_t> accepted;
     for (const std::string& id : ids) {
-      accepted[id] = registry_->Get(id)->status().accepted_total();
+      accepted[id] = registry_->Get(id)->message().status().accepted_total();
     }
     return accepted;
   }
@@ -178,7 +178,7 @@ TEST_F(SelfForwardTest, AtUpdateThePortIsKnown) {
               row.is_itself ? "SELF_CONNECT listener.spec." +
                                   (kUpstream + std::string("inet.host"))
                             : "OK");
-    EXPECT_EQ(registry_->Get("self")->spec().handler().has_echo(),
+    EXPECT_EQ(registry_->Get("self")->message().spec().handler().has_echo(),
               row.is_itself);
     if (row.is_itself) {
       EXPECT_EQ(Shown(Update("self", To(row.upstream, port % 65535 + 1))),
@@ -265,8 +265,12 @@ TEST_F(SelfForwardTest, ADualStackListenerTakesIpv4Too) {
                   Forwarding(At("other", "127.0.0.2"), To(upstream, port)))),
               "OK");
     // By way of the other.
-    const int other =
-        registry_->Get("other")->status().listening_on().inet().port();
+    const int other = registry_->Get("other")
+                          ->message()
+                          .status()
+                          .listening_on()
+                          .inet()
+                          .port();
     EXPECT_EQ(Shown(Update("self", To("127.0.0.2", other))),
               "SELF_CONNECT listener.spec.handler.forward.upstream.inet.host");
     Close("self");

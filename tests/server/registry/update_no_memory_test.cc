@@ -73,7 +73,8 @@ TEST_F(UpdateNoMemoryTest, AListenerDoesWhatItsSpecSays) {
     if (!updated) ++num_refused;
     EXPECT_TRUE(updated || refused);
     const int port = registry_->Get("web")
-                         ->spec()
+                         ->message()
+                         .spec()
                          .handler()
                          .forward()
                          .upstream()

@@ -55,7 +55,7 @@ class UpstreamFailureTest : public RegistryTest {
     return closed;
   }
   Closes ClosesOf(const std::string& id) {
-    const v1::Listener listener = *registry_->Get(id);
+    const v1::Listener listener = registry_->Get(id)->message();
     const auto& closes = listener.status().closed_by_reason();
     return Closes(closes.begin(), closes.end());
   }

@@ -93,7 +93,7 @@ TEST_F(WatchSnapshotTest, ShowsWhatTheListsShow) {
   const auto client = Connect(Create("a"));
   const auto events = Snapshot(WithSnapshot());
   ASSERT_EQ(events.size(), 3u);
-  const auto listener = OnLoop([this] { return *registry().Get("a"); });
+  const auto listener = OnLoop([this] { return registry().Get("a")->message(); });
   EXPECT_TRUE(MessageDifferencer::Equals(
       events[0].listener_created().listener(), listener));
   const auto connections =
