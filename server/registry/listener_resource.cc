@@ -231,12 +231,6 @@ void ListenerResource::CountTotals(ListenerRecord& record) const {
   }
 }
 
-v1::Listener ListenerResource::DescribeWith(const CheckedSpec& spec) const {
-  ListenerRecord record = Record();
-  record.spec = spec.encoded();
-  return ToProto(record);
-}
-
 size_t ListenerResource::MemoryUse() const {
   // This includes its socket's place in the poller and the registry.  The spec
   // is there as it is sent and as a message, whose strings are objects of their

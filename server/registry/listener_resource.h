@@ -83,10 +83,11 @@ class ListenerResource final : private ServerObserver {
   const std::string& uid() const { return identity_.uid; }
   v1::ListenerSource source() const { return identity_.source; }
   const CheckedSpec& spec() const { return *spec_; }
+  // Gives what it is like now.  The record refers to what this object has, and
+  // is valid until something about it changes.
+  ListenerRecord Record() const;
   v1::Listener Describe() const { return ToProto(Record()); }
   EncodedListener DescribeEncoded() const { return Encode(Record()); }
-  // Gives the same with `spec` in the place of spec().
-  v1::Listener DescribeWith(const CheckedSpec& spec) const;
 
   // Makes `spec` hold, whose where_to_listen must be the present one.  On an
   // error, which only listen(2) can give, nothing has changed.  One that is
@@ -138,6 +139,10 @@ class ListenerResource final : private ServerObserver {
   int64_t close_number() const { return close_number_; }
   void set_close_number(int64_t number) { close_number_ = number; }
 
+  // Whether it is on disk that it is closed; what RegistryState notes.
+  bool is_close_recorded() const { return close_recorded_; }
+  void NoteCloseRecorded() { close_recorded_ = true; }
+
   // Ends everything.
   Task<> TearDown();
 
@@ -161,8 +166,6 @@ class ListenerResource final : private ServerObserver {
     return server_ != nullptr ? server_->close_cause() : unopened_cause_;
   }
   void OnMonitorError(std::exception_ptr error);
-  // Gives what it is like now; the record refers to this object.
-  ListenerRecord Record() const;
   void Append(v1::Event event);
   void AppendListener(v1::EventKind kind);
   void AppendAcceptFailed(int error_number, const std::string& message);
@@ -191,6 +194,7 @@ class ListenerResource final : private ServerObserver {
   bool announced_ = false;
   bool deleted_ = false;
   bool close_wanted_ = false;
+  bool close_recorded_ = false;
   int64_t close_number_ = 0;
   int64_t close_time_ = 0;  // 0: not closed yet.
   const Ivar<> close_started_;

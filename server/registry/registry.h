@@ -217,8 +217,7 @@ class Registry {
   absl::StatusOr<Resource> Open(const ListenerDraft& draft);
   // Creates where nothing is kept.
   absl::StatusOr<EncodedListener> CreateNow(const ListenerDraft& draft);
-  void CreateKept(const ListenerDraft& draft,
-                  const Then<EncodedListener>& then);
+  void CreateKept(const ListenerDraft& draft, Then<EncodedListener> then);
   struct Creation;
   void OnCreated(const std::shared_ptr<Creation>& creation,
                  const absl::Status& status);

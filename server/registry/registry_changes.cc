@@ -86,11 +86,13 @@ absl::StatusOr<std::optional<EncodedListener>> Registry::FormerAnswer(
 }
 
 void Registry::Create(ListenerDraft draft, Then<EncodedListener> then) {
-  const auto creating =
-      creating_requests_.find({draft.caller, draft.request_id});
-  if (creating != creating_requests_.end() && !draft.request_id.empty()) {
-    creating->second.push_back([this, draft, then] { Create(draft, then); });
-    return;
+  if (!creating_requests_.empty() && !draft.request_id.empty()) {
+    const auto creating =
+        creating_requests_.find({draft.caller, draft.request_id});
+    if (creating != creating_requests_.end()) {
+      creating->second.push_back([this, draft, then] { Create(draft, then); });
+      return;
+    }
   }
   auto former = FormerAnswer(draft);
   if (!former.ok()) return then(former.status());
@@ -100,7 +102,7 @@ void Registry::Create(ListenerDraft draft, Then<EncodedListener> then) {
   const bool is_kept =
       state_.is_on() && draft.source != v1::LISTENER_SOURCE_FLAG;
   if (is_kept) {
-    CreateKept(draft, then);
+    CreateKept(draft, std::move(then));
   } else {
     then(CreateNow(draft));
   }
@@ -148,7 +150,7 @@ absl::StatusOr<EncodedListener> Registry::CreateNow(
 }
 
 void Registry::CreateKept(const ListenerDraft& draft,
-                          const Then<EncodedListener>& then) {
+                          Then<EncodedListener> then) {
   const auto listener = Open(draft);
   if (!listener.ok()) return then(listener.status());
   (*listener)->Hold();
@@ -156,9 +158,9 @@ void Registry::CreateKept(const ListenerDraft& draft,
   auto creation = std::make_shared<Creation>();
   creation->listener = *listener;
   creation->answer = (*listener)->DescribeEncoded();
-  creation->then = then;
+  creation->then = std::move(then);
   std::vector<StateChange> changes;
-  changes.push_back(state_.RowOf(**listener, (*listener)->Describe()));
+  changes.push_back(state_.RowOf(**listener, (*listener)->Record()));
   if (!draft.request_id.empty()) {
     creation->request = KeyOf(draft);
     creation->entry = {++last_request_, draft.fingerprint,
@@ -278,8 +280,9 @@ void Registry::Update(const std::string& id,
   const auto checked = CheckUpdate(**listener, request);
   if (!checked.ok()) return then(checked.status());
   const SharedSpec& spec = *checked;
-  if (request.validate_only())
-    return then(Encode((*listener)->DescribeWith(*spec)));
+  ListenerRecord updated = (*listener)->Record();
+  updated.spec = spec->encoded();
+  if (request.validate_only()) return then(Encode(updated));
   if (MessageDifferencer::Equals(spec->message(),
                                  (*listener)->spec().message())) {
     if ((*listener)->is_failed()) TryOpen(*listener);
@@ -287,7 +290,7 @@ void Registry::Update(const std::string& id,
   }
   if (!state_.Keeps(**listener)) return then(ApplyUpdate(*listener, spec));
   std::vector<StateChange> changes;
-  changes.push_back(state_.RowOf(**listener, (*listener)->DescribeWith(*spec)));
+  changes.push_back(state_.RowOf(**listener, updated));
   auto apply = [this, listener = *listener, spec,
                 then](const absl::Status& status) {
     absl::Cleanup end = [&] { EndChange(listener->id()); };

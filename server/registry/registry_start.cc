@@ -118,7 +118,7 @@ StateRows Registry::Rows() const {
   StateRows rows;
   for (const auto& [id, listener] : listeners_) {
     if (!state_.Keeps(*listener)) continue;
-    rows.listeners.push_back(state_.RowOf(*listener, listener->Describe()));
+    rows.listeners.push_back(state_.RowOf(*listener, listener->Record()));
   }
   requests_.ForEach(
       [&rows](const RequestKey& key, const RequestCache::Entry& entry) {

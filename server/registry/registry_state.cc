@@ -5,16 +5,16 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
-#include "lib/base/check.h"
 #include "lib/base/guarded.h"
 #include "lib/base/log.h"
+#include "server/registry/listener_row.h"
 #include "server/state/state_errors.h"
 
 namespace portreeve::server {
 namespace {
 
-bool IsClosedByShutdown(const v1::Listener& shown) {
-  return shown.status().close_cause() == v1::CLOSE_CAUSE_SHUTDOWN;
+bool IsClosedByShutdown(const ListenerRecord& record) {
+  return record.close_cause == v1::CLOSE_CAUSE_SHUTDOWN;
 }
 
 }  // namespace
@@ -47,31 +47,27 @@ void RegistryState::KeepUnknown(const std::string& id,
 }
 
 ListenerRow RegistryState::RowOf(const ListenerResource& listener,
-                                 const v1::Listener& shown) const {
-  StateListener record;
-  const auto unknown = unknown_.find(listener.id());
-  if (unknown != unknown_.end()) record = unknown->second;
-  if (IsClosedByShutdown(shown) && listener.is_close_wanted()) {
-    v1::Listener closed = shown;
-    closed.mutable_status()->set_close_cause(v1::CLOSE_CAUSE_CALLED);
-    Keep(closed, listener.close_number(), record);
-  } else {
-    Keep(shown, listener.close_number(), record);
+                                 ListenerRecord record) const {
+  if (IsClosedByShutdown(record) && listener.is_close_wanted()) {
+    record.close_cause = v1::CLOSE_CAUSE_CALLED;
   }
-  record.set_source(listener.source() == v1::LISTENER_SOURCE_INHERITED
-                        ? StateListener::SOURCE_INHERITED
-                        : StateListener::SOURCE_CLIENT);
-  return server::RowOf(listener.id(), record);
+  const StateListener::Source source =
+      listener.source() == v1::LISTENER_SOURCE_INHERITED
+          ? StateListener::SOURCE_INHERITED
+          : StateListener::SOURCE_CLIENT;
+  const auto unknown = unknown_.find(listener.id());
+  if (unknown == unknown_.end()) {
+    return {listener.id(), EncodeRow(record, listener.close_number(), source)};
+  }
+  StateListener kept = unknown->second;
+  Keep(ToProto(record), listener.close_number(), kept);
+  kept.set_source(source);
+  return server::RowOf(listener.id(), kept);
 }
 
 RequestRow RegistryState::RowOf(const RequestKey& key,
                                 const RequestCache::Entry& entry) {
-  StateRequest record;
-  record.set_caller(key.caller);
-  record.set_request_id(key.request_id);
-  record.set_fingerprint_sha256(entry.fingerprint);
-  PORTREEVE_CHECK(record.mutable_answer()->ParseFromString(entry.answer));
-  return server::RowOf(entry.seq, record);
+  return {entry.seq, key.request_id, EncodeRow(key, entry)};
 }
 
 void RegistryState::Write(std::vector<StateChange> changes, const Done& done) {
@@ -103,7 +99,6 @@ void RegistryState::NoteForgotten(const ListenerResource& listener) {
 
 void RegistryState::OnForgotten(const ListenerResource& listener) {
   unknown_.erase(listener.id());
-  closed_.erase(listener.uid());
 }
 
 void RegistryState::NoteForgotten(const std::vector<int64_t>& requests) {
@@ -122,7 +117,7 @@ void RegistryState::EndDelete(const Resource& listener) {
 }
 
 void RegistryState::AwaitClosed(const Resource& listener, const Done& done) {
-  if (!IsToBeKept(*listener) || closed_.count(listener->uid()) > 0) {
+  if (!IsToBeKept(*listener) || listener->is_close_recorded()) {
     return done(absl::OkStatus());
   }
   waiting_.push_back(done);
@@ -145,26 +140,25 @@ void RegistryState::Flush() {
   std::vector<Resource> closed;
   for (const Resource& listener : std::exchange(noted_, {})) {
     if (!IsToBeKept(*listener)) continue;
-    const v1::Listener shown = listener->Describe();
-    changes.push_back(RowOf(*listener, shown));
-    if (shown.status().is_closed() &&
-        (!IsClosedByShutdown(shown) || listener->is_close_wanted())) {
+    const ListenerRecord record = listener->Record();
+    changes.push_back(RowOf(*listener, record));
+    if (record.is_closed &&
+        (!IsClosedByShutdown(record) || listener->is_close_wanted())) {
       closed.push_back(listener);
     }
   }
-  auto done = [this, closed = std::move(closed),
+  const size_t num_waiting = waiting_.size();
+  auto done = [closed = std::move(closed),
                waiting = std::exchange(waiting_, {}),
                monitor = executor_.monitor()](const absl::Status& status) {
     for (const Resource& listener : closed) {
-      if (status.ok() && !listener->is_deleted()) {
-        closed_.insert(listener->uid());
-      }
+      if (status.ok()) listener->NoteCloseRecorded();
     }
     for (const Done& f : waiting) Guarded(monitor, [&] { f(status); });
   };
   if (changes.empty()) return done(absl::OkStatus());
   const absl::Status status =
-      store_->Write(ChangeKind::kFact, std::move(changes), done);
+      store_->Write(ChangeKind::kFact, std::move(changes), done, num_waiting);
   if (!status.ok()) done(status);
 }
 

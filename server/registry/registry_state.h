@@ -53,9 +53,9 @@ class RegistryState {
   // listener is written again.
   void KeepUnknown(const std::string& id, const StateListener& record);
 
-  // Gives the row of a listener that is shown as `shown`.
+  // Gives the row of a listener that is as `record` says.
   ListenerRow RowOf(const ListenerResource& listener,
-                    const v1::Listener& shown) const;
+                    ListenerRecord record) const;
   static RequestRow RowOf(const RequestKey& key,
                           const RequestCache::Entry& entry);
 
@@ -93,8 +93,7 @@ class RegistryState {
   const Executor executor_;
   std::unique_ptr<StateStore> store_;
   std::map<std::string, StateListener> unknown_;  // By id.
-  std::set<std::string> closed_;    // The uids that are closed on disk.
-  std::set<std::string> deleting_;  // Uids.
+  std::set<std::string> deleting_;                // Uids.
   std::vector<Resource> noted_;
   std::vector<StateChange> forgotten_;
   std::vector<Done> waiting_;  // For what is noted.

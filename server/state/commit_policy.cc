@@ -1,5 +1,6 @@
 #include "server/state/commit_policy.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -11,7 +12,7 @@ bool CommitPolicy::MayTry(TimePoint now) const {
 }
 
 CommitPolicy::Verdict CommitPolicy::OnWrite(ChangeKind kind, size_t bytes,
-                                            TimePoint now) {
+                                            size_t waiting, TimePoint now) {
   if (life_ != Life::kRunning) return Verdict::kStopped;
   const bool is_intent = kind == ChangeKind::kIntent;
   if (!healthy_ && !recover_wanted_ && job_ != Job::kRecover) {
@@ -22,13 +23,21 @@ CommitPolicy::Verdict CommitPolicy::OnWrite(ChangeKind kind, size_t bytes,
   if (is_intent && intent_bytes_ > 0 && intent_bytes_ + bytes > kMaxBytes) {
     return Verdict::kTooMuch;
   }
-  writes_.push_back({kind, bytes});
+  writes_.push_back({kind, bytes, waiting});
   if (is_intent) intent_bytes_ += bytes;
+  waiting_ += waiting;
+  has_come_ = true;
   return Verdict::kQueued;
 }
 
 CommitPolicy::Job CommitPolicy::Next() {
   if (job_ != Job::kNone) return Job::kNone;
+  if (HasToGather()) {
+    if (!gathering_) has_come_ = false;
+    gathering_ = true;
+    return Job::kNone;
+  }
+  EndGathering();
   if (recover_wanted_) {
     recover_wanted_ = false;
     job_ = Job::kRecover;
@@ -45,14 +54,40 @@ CommitPolicy::Job CommitPolicy::Next() {
   return job_;
 }
 
-CommitPolicy::Outcome CommitPolicy::OnDone(bool ok, TimePoint now) {
+bool CommitPolicy::HasToGather() const {
+  return healthy_ && !trim_wanted_ && life_ == Life::kRunning &&
+         !writes_.empty() && waiting_ < expected_;
+}
+
+void CommitPolicy::EndGathering() {
+  gathering_ = false;
+  gatherings_ = 0;
+}
+
+void CommitPolicy::OnGathered() {
+  if (!gathering_) return;
+  if (std::exchange(has_come_, false) && ++gatherings_ < kMostGatherings) {
+    return;
+  }
+  EndGathering();
+  expected_ = 0;
+}
+
+CommitPolicy::Outcome CommitPolicy::OnDone(bool ok, Duration took,
+                                           TimePoint now) {
   const Job job = std::exchange(job_, Job::kNone);
   Outcome outcome;
+  expected_ = 0;
   switch (job) {
     case Job::kNone:
       PORTREEVE_CHECK(false);
     case Job::kCommit:
     case Job::kTrim:
+      if (job == Job::kCommit && ok) {
+        // Those that wait, and those that are answered now.
+        expected_ = waiting_;
+        gather_time_ = std::clamp(took, kLeastGathering, kLongestGathering);
+      }
       (ok ? outcome.acknowledged : outcome.refused) =
           std::exchange(committing_, 0);
       if (ok) break;
@@ -91,6 +126,7 @@ void CommitPolicy::Remove(size_t count) {
     if (writes_.front().kind == ChangeKind::kIntent) {
       intent_bytes_ -= writes_.front().bytes;
     }
+    waiting_ -= writes_.front().waiting;
     writes_.pop_front();
   }
 }
@@ -100,6 +136,7 @@ void CommitPolicy::CheckInvariants() const {
   PORTREEVE_CHECK((committing_ > 0) == (job_ == Job::kCommit));
   PORTREEVE_CHECK(!recover_wanted_ || !healthy_);
   PORTREEVE_CHECK(job_ != Job::kRecover || !healthy_);
+  PORTREEVE_CHECK(!gathering_ || (job_ == Job::kNone && !writes_.empty()));
   // What waits, waits for something.
   PORTREEVE_CHECK(writes_.empty() || healthy_ || recover_wanted_ ||
                   job_ == Job::kRecover);

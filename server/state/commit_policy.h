@@ -17,6 +17,13 @@ enum class ChangeKind { kIntent, kFact };
 // Writes, each of some changes that go together, wait in a queue.  One job is
 // under way at a time; those that come meanwhile are one transaction, the next.
 //
+// Those whose writes a commit has brought to disk get their answers, and many
+// of them write again at once.  So the next commit waits for as many as were
+// answered and as wait already: one large commit costs hardly more than each of
+// two small ones.  It waits for not longer than a commit takes since the last
+// of them came, and kMostGatherings such times at most; who writes alone waits
+// for nobody.
+//
 // A commit that fails refuses its writes.  Then the file has to be recovered:
 // opened anew, and all written to it from memory.  That is tried at once, and
 // again when something is written, but not within kRetryAfter of the last time;
@@ -27,6 +34,10 @@ class CommitPolicy {
   static constexpr Duration kRetryAfter = std::chrono::seconds(5);
   // How many bytes of intents may be on their way to the disk.
   static constexpr size_t kMaxBytes = size_t{16} << 20;
+  // Bounds of gather_time(), and how often it may go by while writes come.
+  static constexpr Duration kLeastGathering = std::chrono::microseconds(200);
+  static constexpr Duration kLongestGathering = std::chrono::milliseconds(1);
+  static constexpr int kMostGatherings = 8;
 
   enum class Verdict {
     kQueued,   // It is behind those that were queued before.
@@ -34,7 +45,8 @@ class CommitPolicy {
     kTooMuch,  // The disk does not keep up.
     kStopped,  // After OnStop().
   };
-  Verdict OnWrite(ChangeKind kind, size_t bytes, TimePoint now);
+  // `waiting` is how many wait for it.
+  Verdict OnWrite(ChangeKind kind, size_t bytes, size_t waiting, TimePoint now);
 
   enum class Job {
     kNone,
@@ -44,15 +56,23 @@ class CommitPolicy {
     kEnd,      // Note that all has ended as it should, and close the file.
     kGiveUp,   // Close the file.
   };
-  // Gives the job to begin now; kNone while there is one under way.
+  // Gives the job to begin now; kNone while there is one under way, or while
+  // is_gathering().
   Job Next();
+
+  // Whether a commit waits for more writes: OnGathered() is to be called in
+  // gather_time() then.
+  bool is_gathering() const { return gathering_; }
+  Duration gather_time() const { return gather_time_; }
+  void OnGathered();
 
   // The job that Next() has given is done.
   struct Outcome {
     size_t acknowledged = 0;  // So many writes, the oldest, are on disk;
     size_t refused = 0;       // or else so many, the oldest, are refused.
   };
-  Outcome OnDone(bool ok, TimePoint now);
+  // `took` is how long it has taken.
+  Outcome OnDone(bool ok, Duration took, TimePoint now);
   // There is something to trim, before the next commit: so the last one is
   // acknowledged before.
   void WantTrim() { trim_wanted_ = true; }
@@ -77,16 +97,26 @@ class CommitPolicy {
   enum class Life { kRunning, kStopping, kEnding, kStopped };
 
   bool MayTry(TimePoint now) const;
+  bool HasToGather() const;
+  void EndGathering();
   void OnFailure(TimePoint now);
   void Remove(size_t count);
 
   struct Write {
     ChangeKind kind;
     size_t bytes;
+    size_t waiting;
   };
   std::deque<Write> writes_;  // The oldest first, those under way included.
   size_t committing_ = 0;
   size_t intent_bytes_ = 0;
+  size_t waiting_ = 0;   // For all of the writes.
+  size_t expected_ = 0;  // So many will wait soon.
+  bool gathering_ = false;
+  bool has_come_ =
+      false;            // One of them, since the time that is going by began.
+  int gatherings_ = 0;  // How many such times have gone by.
+  Duration gather_time_ = kLeastGathering;
   Job job_ = Job::kNone;
   bool healthy_ = true;
   bool trim_wanted_ = false;

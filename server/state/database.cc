@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <map>
@@ -191,12 +192,12 @@ absl::StatusOr<Database::Statements> Database::PrepareAll(
   std::vector<SqliteStatement> all;
   for (const char* sql :
        {"BEGIN IMMEDIATE", "COMMIT", kPutMeta,
-        "UPDATE listeners SET record = ?2, crc = ?3 WHERE id = ?1",
-        "INSERT INTO listeners VALUES(?1, ?2, ?3)",
-        "DELETE FROM listeners WHERE id = ?1",
+        "UPDATE listeners SET crc = ?2, record = ?3 WHERE seq = ?1",
+        "INSERT INTO listeners VALUES(?1, ?4, ?2, ?3)",
+        "DELETE FROM listeners WHERE seq = ?1",
         "UPDATE requests SET request_id = ?2, record = ?3, crc = ?4 "
         "WHERE seq = ?1",
-        "INSERT INTO requests VALUES(?1, ?2, ?3, ?4)",
+        "INSERT OR IGNORE INTO requests VALUES(?1, ?2, ?3, ?4)",
         "DELETE FROM requests WHERE seq = ?1"}) {
     auto statement = SqliteStatement::Prepare(connection, sql);
     if (!statement.ok()) return statement.status();
@@ -220,12 +221,26 @@ void Database::Drop() {
 
 absl::StatusOr<StateContents> Database::Read() {
   auto contents = ReadAll(*connection_);
-  if (contents.ok()) {
-    daemon_id_ = contents->daemon_id;
-    counts_.listeners = static_cast<int64_t>(contents->rows.listeners.size());
-    counts_.requests = static_cast<int64_t>(contents->rows.requests.size());
-  }
+  if (!contents.ok()) return contents;
+  daemon_id_ = contents->daemon_id;
+  num_requests_ = static_cast<int64_t>(contents->rows.requests.size());
+  if (auto s = ReadListenerSeqs(); !s.ok()) return s;
   return contents;
+}
+
+absl::Status Database::ReadListenerSeqs() {
+  listener_seqs_.clear();
+  auto rows =
+      SqliteStatement::Prepare(*connection_, "SELECT seq, id FROM listeners");
+  if (!rows.ok()) return rows.status();
+  for (;;) {
+    const auto has_row = rows->Next();
+    if (!has_row.ok()) return has_row.status();
+    if (!*has_row) return absl::OkStatus();
+    const int64_t seq = rows->Integer(0);
+    listener_seqs_.emplace(rows->Bytes(1), seq);
+    last_listener_seq_ = std::max(last_listener_seq_, seq);
+  }
 }
 
 template <typename F>
@@ -243,67 +258,73 @@ absl::Status Database::PutMeta(const char* key, const std::string& value) {
   return Put(statements_->put_meta, key, value);
 }
 
-absl::Status Database::PutCounts() {
-  const Counts counts = counts_;
-  if (auto s = PutMeta(kMetaListeners, std::to_string(counts.listeners));
-      !s.ok()) {
-    return s;
+absl::Status Database::PutCounts(const Counts& before) {
+  const Counts now = counts();
+  if (now.listeners != before.listeners) {
+    auto status = PutMeta(kMetaListeners, std::to_string(now.listeners));
+    if (!status.ok()) return status;
   }
-  return PutMeta(kMetaRequests, std::to_string(counts.requests));
+  if (now.requests == before.requests) return absl::OkStatus();
+  return PutMeta(kMetaRequests, std::to_string(now.requests));
 }
 
 absl::Status Database::Commit(const std::vector<StateChange>& changes) {
   return InTransaction([&]() -> absl::Status {
-    const Counts before = counts_;
+    const Counts before = counts();
     for (const StateChange& change : changes) {
       auto status =
           std::visit([this](const auto& c) { return Apply(c); }, change);
       if (!status.ok()) return status;
     }
-    const bool same = counts_.listeners == before.listeners &&
-                      counts_.requests == before.requests;
-    return same ? absl::OkStatus() : PutCounts();
+    return PutCounts(before);
   });
 }
 
 absl::Status Database::Apply(const ListenerRow& row) {
-  const uint32_t crc = ListenerCrc(row.id, row.record);
-  for (SqliteStatement* const put :
-       {&statements_->update_listener, &statements_->insert_listener}) {
-    auto status =
-        put->BindText(1, row.id).BindBlob(2, row.record).Bind(3, crc).Run();
-    if (!status.ok()) return status;
-    if (put == &statements_->insert_listener) ++counts_.listeners;
-    if (connection_->changes() > 0) break;
+  const auto [found, is_new] =
+      listener_seqs_.try_emplace(row.id, last_listener_seq_ + 1);
+  const int64_t seq = found->second;
+  SqliteStatement& put =
+      is_new ? statements_->insert_listener : statements_->update_listener;
+  put.Bind(1, seq)
+      .Bind(2, ListenerCrc(seq, row.id, row.record))
+      .BindBlob(3, row.record);
+  if (is_new) {
+    ++last_listener_seq_;
+    put.BindText(4, row.id);
   }
-  return absl::OkStatus();
+  return put.Run();
 }
 
 absl::Status Database::Apply(const EraseListener& erase) {
-  auto status = statements_->erase_listener.BindText(1, erase.id).Run();
-  if (status.ok()) counts_.listeners -= connection_->changes();
-  return status;
+  const auto found = listener_seqs_.find(erase.id);
+  if (found == listener_seqs_.end()) return absl::OkStatus();
+  const int64_t seq = found->second;
+  listener_seqs_.erase(found);
+  return statements_->erase_listener.Bind(1, seq).Run();
 }
 
 absl::Status Database::Apply(const RequestRow& row) {
   const uint32_t crc = RequestCrc(row.seq, row.request_id, row.record);
+  // It is new nearly always.
   for (SqliteStatement* const put :
-       {&statements_->update_request, &statements_->insert_request}) {
+       {&statements_->insert_request, &statements_->update_request}) {
     auto status = put->Bind(1, row.seq)
                       .BindText(2, row.request_id)
                       .BindBlob(3, row.record)
                       .Bind(4, crc)
                       .Run();
     if (!status.ok()) return status;
-    if (put == &statements_->insert_request) ++counts_.requests;
-    if (connection_->changes() > 0) break;
+    if (connection_->changes() == 0) continue;
+    if (put == &statements_->insert_request) ++num_requests_;
+    break;
   }
   return absl::OkStatus();
 }
 
 absl::Status Database::Apply(const EraseRequest& erase) {
   auto status = statements_->erase_request.Bind(1, erase.seq).Run();
-  if (status.ok()) counts_.requests -= connection_->changes();
+  if (status.ok()) num_requests_ -= connection_->changes();
   return status;
 }
 
@@ -334,7 +355,9 @@ absl::Status Database::ReplaceAll(const StateRows& rows) {
        {"DELETE FROM meta", "DELETE FROM listeners", "DELETE FROM requests"}) {
     if (auto s = connection_->Run(sql); !s.ok()) return s;
   }
-  counts_ = {};
+  listener_seqs_.clear();
+  last_listener_seq_ = 0;
+  num_requests_ = 0;
   for (const ListenerRow& row : rows.listeners) {
     if (auto s = Apply(row); !s.ok()) return s;
   }
@@ -346,7 +369,7 @@ absl::Status Database::ReplaceAll(const StateRows& rows) {
   if (auto s = PutMeta(kMetaDaemonId, daemon_id_); !s.ok()) return s;
   if (auto s = PutMeta(kMetaWrittenBy, version_); !s.ok()) return s;
   if (auto s = PutMeta(kMetaClean, "0"); !s.ok()) return s;
-  return PutCounts();
+  return PutCounts({-1, -1});
 }
 
 absl::Status Database::TrimWal() {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -60,8 +61,8 @@ class Database {
   absl::StatusOr<StateContents> Read();
 
   // Makes the changes, in their order, in one transaction, which is on disk
-  // when it returns.  After an error it may have been made or not, and nothing
-  // can be done but Recover().
+  // when it returns.  All must have been read before.  After an error it may
+  // have been made or not, and nothing can be done but Recover().
   absl::Status Commit(const std::vector<StateChange>& changes);
 
   // Notes, in a transaction of its own, that a run of `version` has begun, or
@@ -86,8 +87,8 @@ class Database {
   // Closes the file, and leaves no WAL.
   absl::Status Close();
 
-  int64_t num_listeners() const { return counts_.listeners; }
-  int64_t num_requests() const { return counts_.requests; }
+  int64_t num_listeners() const { return counts().listeners; }
+  int64_t num_requests() const { return num_requests_; }
   // Gives what the file and its WAL take on disk.
   int64_t Bytes() const;
 
@@ -118,7 +119,12 @@ class Database {
   template <typename F>
   absl::Status InTransaction(F change);
   absl::Status PutMeta(const char* key, const std::string& value);
-  absl::Status PutCounts();
+  Counts counts() const {
+    return {static_cast<int64_t>(listener_seqs_.size()), num_requests_};
+  }
+  // Writes those that are not as they were `before`.
+  absl::Status PutCounts(const Counts& before);
+  absl::Status ReadListenerSeqs();
   absl::Status Apply(const ListenerRow& row);
   absl::Status Apply(const EraseListener& erase);
   absl::Status Apply(const RequestRow& row);
@@ -129,7 +135,10 @@ class Database {
   const std::string version_;
   const std::chrono::milliseconds busy_;
   std::string daemon_id_;  // Once it was read.
-  Counts counts_;
+  // What the file has, as long as no change has failed.
+  std::unordered_map<std::string, int64_t> listener_seqs_;  // By id.
+  int64_t last_listener_seq_ = 0;
+  int64_t num_requests_ = 0;
   // Null after an error.
   std::unique_ptr<SqliteConnection> connection_;
   std::unique_ptr<Statements> statements_;

@@ -70,9 +70,11 @@ class Reading {
       const auto has_row = rows->Next();
       if (!has_row.ok()) return has_row.status();
       if (!*has_row) return absl::OkStatus();
-      ListenerRow row{rows->Bytes(0), rows->Bytes(1)};
-      if (Types(*rows, {SQLITE_TEXT, SQLITE_BLOB, SQLITE_INTEGER}) &&
-          rows->Integer(2) == ListenerCrc(row.id, row.record) &&
+      ListenerRow row{rows->Bytes(1), rows->Bytes(3)};
+      if (Types(*rows,
+                {SQLITE_INTEGER, SQLITE_TEXT, SQLITE_INTEGER, SQLITE_BLOB}) &&
+          rows->Integer(2) ==
+              ListenerCrc(rows->Integer(0), row.id, row.record) &&
           (all.empty() || all.back().id < row.id)) {
         all.push_back(std::move(row));
       } else {

@@ -10,8 +10,9 @@ uint32_t MetaCrc(std::string_view key, std::string_view value) {
   return Crc32c({"meta", key, value});
 }
 
-uint32_t ListenerCrc(std::string_view id, std::string_view record) {
-  return Crc32c({"listeners", id, record});
+uint32_t ListenerCrc(int64_t seq, std::string_view id,
+                     std::string_view record) {
+  return Crc32c({"listeners", std::to_string(seq), id, record});
 }
 
 uint32_t RequestCrc(int64_t seq, std::string_view request_id,

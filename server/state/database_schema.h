@@ -18,9 +18,11 @@ inline constexpr std::array<Table, 3> kTables = {{
     {"meta",
      "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, "
      "crc INTEGER NOT NULL) WITHOUT ROWID"},
+    // In the order in which they came, so that those that are closed and
+    // forgotten together are together.
     {"listeners",
-     "CREATE TABLE listeners(id TEXT PRIMARY KEY, record BLOB NOT NULL, "
-     "crc INTEGER NOT NULL) WITHOUT ROWID"},
+     "CREATE TABLE listeners(seq INTEGER PRIMARY KEY, id TEXT NOT NULL, "
+     "crc INTEGER NOT NULL, record BLOB NOT NULL)"},
     {"requests",
      "CREATE TABLE requests(seq INTEGER PRIMARY KEY, "
      "request_id TEXT NOT NULL, record BLOB NOT NULL, crc INTEGER NOT NULL)"},
@@ -37,7 +39,7 @@ inline constexpr char kMetaRequests[] = "requests";
 
 // Give what the column `crc` of a row has to be.
 uint32_t MetaCrc(std::string_view key, std::string_view value);
-uint32_t ListenerCrc(std::string_view id, std::string_view record);
+uint32_t ListenerCrc(int64_t seq, std::string_view id, std::string_view record);
 uint32_t RequestCrc(int64_t seq, std::string_view request_id,
                     std::string_view record);
 

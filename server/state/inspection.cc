@@ -108,12 +108,13 @@ class Salvage {
       const std::string& key = columns[0].bytes;
       const bool checks = columns[2].integer == MetaCrc(key, columns[1].bytes);
       Add(meta_, key, columns[1].bytes, checks, absl::StrCat("meta/", key));
-    } else if (Has(row, {Type::kText, Type::kBlob, Type::kInteger})) {
-      const std::string& id = columns[0].bytes;
+    } else if (Has(row,
+                   {Type::kNull, Type::kText, Type::kInteger, Type::kBlob})) {
+      const std::string& id = columns[1].bytes;
+      const std::string& record = columns[3].bytes;
       const bool checks =
-          columns[2].integer == ListenerCrc(id, columns[1].bytes);
-      Add(listeners_, id, columns[1].bytes, checks,
-          absl::StrCat("listeners/", id));
+          columns[2].integer == ListenerCrc(row.rowid, id, record);
+      Add(listeners_, id, record, checks, absl::StrCat("listeners/", id));
     } else if (Has(row,
                    {Type::kNull, Type::kText, Type::kBlob, Type::kInteger})) {
       RequestRow request{row.rowid, columns[1].bytes, columns[2].bytes};

@@ -235,7 +235,8 @@ absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Start(Executor executor,
 StateStore::StateStore(Executor executor, StateDirectory directory, Owner owner)
     : executor_(std::move(executor)),
       directory_(std::move(directory)),
-      owner_(std::move(owner)) {
+      owner_(std::move(owner)),
+      gathered_(TimeSource::Of(executor_)) {
   status_.directory = directory_.path();
 }
 
@@ -244,13 +245,16 @@ StateStore::~StateStore() {
 }
 
 absl::Status StateStore::Write(ChangeKind kind,
-                               std::vector<StateChange> changes, Done done) {
+                               std::vector<StateChange> changes, Done done,
+                               size_t waiting) {
   const size_t size = SizeOf(changes);
+  if (!done) waiting = 0;
   // Both queues have it, or none.
   pending_.push_back({std::move(changes), std::move(done)});
   CommitPolicy::Verdict verdict;
   try {
-    verdict = policy_.OnWrite(kind, size, TimeSource::Of(executor_).Now());
+    verdict =
+        policy_.OnWrite(kind, size, waiting, TimeSource::Of(executor_).Now());
   } catch (...) {
     pending_.pop_back();
     throw;
@@ -293,6 +297,8 @@ void StateStore::ProceedLater() {
 
 void StateStore::Proceed() {
   const CommitPolicy::Job job = policy_.Next();
+  if (policy_.is_gathering()) return Gather();
+  gathered_.Cancel();
   if (job == CommitPolicy::Job::kNone) return;
   try {
     Submit(job);
@@ -302,6 +308,14 @@ void StateStore::Proceed() {
     result.status = NoMemory();
     OnResult(job, result);
   }
+}
+
+void StateStore::Gather() {
+  if (gathered_.armed()) return;
+  gathered_.StartAfter(policy_.gather_time(), [this] {
+    policy_.OnGathered();
+    ProceedLater();
+  });
 }
 
 void StateStore::Submit(CommitPolicy::Job job) {
@@ -347,7 +361,7 @@ void StateStore::OnResult(CommitPolicy::Job job, const Result& result) {
     if (result.wal_is_long) policy_.WantTrim();
   }
   const CommitPolicy::Outcome outcome =
-      policy_.OnDone(ok, TimeSource::Of(executor_).Now());
+      policy_.OnDone(ok, result.took, TimeSource::Of(executor_).Now());
   NoteHealth(result.status);
   Answer(outcome.acknowledged, absl::OkStatus());
   if (outcome.refused > 0) Answer(outcome.refused, ForClients(error_));

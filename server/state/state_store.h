@@ -98,7 +98,8 @@ class StateStore {
   // start finds a run that has not ended as it should.
   ~StateStore();
 
-  // Queues changes.  `done` may be null.
+  // Queues changes.  `done` may be null; `waiting` is how many clients wait for
+  // it.
   //
   // An error says that they were not queued, and that `done` will not be
   // called.  Where the file has failed a fact needs nothing more: `rows` has
@@ -108,7 +109,7 @@ class StateStore {
   // failed; STATE_UNAVAILABLE for an intent where too much is queued already;
   // SHUTTING_DOWN after Stop().
   absl::Status Write(ChangeKind kind, std::vector<StateChange> changes,
-                     Done done);
+                     Done done, size_t waiting = 1);
 
   // Brings what was written to its end, notes that the run has ended as it
   // should, and closes the file.  Then it calls `done`, with the error where
@@ -129,6 +130,7 @@ class StateStore {
 
   void ProceedLater();
   void Proceed();
+  void Gather();
   void Submit(CommitPolicy::Job job);
   void OnResult(CommitPolicy::Job job, const Result& result);
   void NoteHealth(const absl::Status& status);
@@ -138,6 +140,7 @@ class StateStore {
   const StateDirectory directory_;  // Locked until the thread has ended.
   const Owner owner_;
   CommitPolicy policy_;
+  Timer gathered_;               // While the policy gathers.
   std::deque<Pending> pending_;  // As the policy has them.
   absl::Status error_;           // Of the last job that has failed.
   StoreStatus status_;

@@ -292,8 +292,13 @@ TEST_F(RegistryStateTest, ChangesOfAListenerComeInTheirOrder) {
 TEST_F(RegistryStateTest, AnUpdateThatWaitsLosesAgainstAClose) {
   Create("web");
   const auto updated = BeginUpdate("web", 5);
-  ASSERT_TRUE(TryClose("web").ok());
+  const auto closed = registry_->Close("web", ExistingConnections::kLeave,
+                                       v1::WAIT_FOR_CLOSE_FINISHED);
   EXPECT_EQ(ReasonOf(Await(updated).status()), "LISTENER_CLOSED");
+  Settle();
+  time().Advance(CommitPolicy::kLongestGathering);
+  ASSERT_TRUE(RunUntil(closed->until));
+  EXPECT_TRUE(closed->describe().ok());
   Crash();
   EXPECT_EQ(Get("web").status().state(), v1::LISTENER_STATE_CLOSED);
   EXPECT_EQ(Get("web").spec().max_connections(), 10'000);

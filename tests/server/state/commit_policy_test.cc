@@ -11,12 +11,14 @@ namespace {
 using Job = CommitPolicy::Job;
 using Verdict = CommitPolicy::Verdict;
 
+constexpr Duration kTook = std::chrono::microseconds(500);
+
 // A policy, and what is true of the disk and of those who write, step by step.
 class Scene {
  public:
-  static constexpr char kEvents[] = "WNofts";
+  static constexpr char kEvents[] = "WNofgts";
   // W: somebody writes.  N: the next job begins.  o, f: it is done, or fails.
-  // t: five seconds pass.  s: stop.
+  // g: the time to gather goes by.  t: five seconds pass.  s: stop.
   // Gives false where the event is not possible.
   bool Do(char event) {
     history_ += event;
@@ -32,6 +34,10 @@ class Scene {
       case 'f':
         if (job_ == Job::kNone) return false;
         Finish(event == 'o');
+        break;
+      case 'g':
+        if (!policy_.is_gathering()) return false;
+        Gather();
         break;
       case 't':
         now_ = After(now_, CommitPolicy::kRetryAfter);
@@ -53,6 +59,11 @@ class Scene {
       ASSERT_LT(jobs, 6) << history_;
       if (job_ == Job::kNone) {
         Begin(policy_.Next());
+        for (int times = 0; policy_.is_gathering(); ++times) {
+          ASSERT_LE(times, 1) << history_ << ": nobody has come";
+          Gather();
+        }
+        if (job_ == Job::kNone) Begin(policy_.Next());
         if (job_ == Job::kNone) break;
       }
       Finish(ok);
@@ -65,11 +76,12 @@ class Scene {
  private:
   void Write() {
     const int write = next_++;
-    const Verdict verdict = policy_.OnWrite(ChangeKind::kIntent, 1, now_);
+    const Verdict verdict = policy_.OnWrite(ChangeKind::kIntent, 1, 1, now_);
     if (stopping_) {
       EXPECT_EQ(verdict, Verdict::kStopped) << history_;
     } else if (verdict == Verdict::kQueued) {
       queue_.push_back(write);
+      has_come_ = true;
     } else {
       // Nobody is refused by a disk that works, or that may be tried again.
       EXPECT_EQ(verdict, Verdict::kFailed) << history_;
@@ -79,8 +91,29 @@ class Scene {
     }
   }
 
+  void Gather() {
+    policy_.OnGathered();
+    ++gatherings_;
+    const bool goes_on = std::exchange(has_come_, false) &&
+                         gatherings_ < CommitPolicy::kMostGatherings;
+    EXPECT_EQ(policy_.is_gathering(), goes_on) << history_;
+    if (!goes_on) expected_ = 0;
+  }
+
   void Begin(Job job) {
     job_ = job;
+    const bool waits_for_more =
+        !broken_ && !stopping_ && !queue_.empty() && queue_.size() < expected_;
+    EXPECT_EQ(policy_.is_gathering(), waits_for_more) << history_;
+    if (waits_for_more) {
+      EXPECT_EQ(job, Job::kNone) << history_;
+      if (!std::exchange(gathers_, true)) {
+        gatherings_ = 0;
+        has_come_ = false;
+      }
+      return;
+    }
+    gathers_ = false;
     if (job == Job::kCommit) {
       EXPECT_FALSE(broken_) << history_ << ": a commit to a file that failed";
       EXPECT_GT(policy_.num_committing(), 0u) << history_;
@@ -106,12 +139,13 @@ class Scene {
     const Job job = std::exchange(job_, Job::kNone);
     const size_t committing = std::exchange(committing_, 0);
     if (job == Job::kCommit && !ok) broken_ = true;
+    expected_ = job == Job::kCommit && ok ? queue_.size() : 0;
     if (job == Job::kRecover) {
       broken_ = !ok;
       has_recovered_ = true;
       last_recovery_ = now_;
     }
-    const CommitPolicy::Outcome outcome = policy_.OnDone(ok, now_);
+    const CommitPolicy::Outcome outcome = policy_.OnDone(ok, kTook, now_);
     // Only what was in a commit that has succeeded is acknowledged, and all of
     // it.
     EXPECT_EQ(outcome.acknowledged, job == Job::kCommit && ok ? committing : 0)
@@ -135,6 +169,10 @@ class Scene {
   int next_ = 0;
   Job job_ = Job::kNone;
   size_t committing_ = 0;
+  size_t expected_ = 0;  // So many have written or been answered.
+  bool gathers_ = false;
+  bool has_come_ = false;
+  int gatherings_ = 0;
   bool broken_ = false;
   bool has_recovered_ = false;
   TimePoint last_recovery_;
@@ -161,16 +199,21 @@ TEST(CommitPolicyTest, EverySequenceOfNineEventsIsRight) {
 
 class OnePolicy : public ::testing::Test {
  protected:
-  Verdict Write(ChangeKind kind = ChangeKind::kIntent, size_t bytes = 1) {
-    return policy_.OnWrite(kind, bytes, now_);
+  Verdict Write(ChangeKind kind = ChangeKind::kIntent, size_t bytes = 1,
+                size_t waiting = 0) {
+    return policy_.OnWrite(kind, bytes, waiting, now_);
+  }
+  // One that somebody waits for.
+  void WriteAndWait() {
+    EXPECT_EQ(Write(ChangeKind::kIntent, 1, 1), Verdict::kQueued);
   }
   // Fails a commit, and the attempt to recover that follows.
   void Break() {
     Write();
     ASSERT_EQ(policy_.Next(), Job::kCommit);
-    policy_.OnDone(false, now_);
+    policy_.OnDone(false, kTook, now_);
     ASSERT_EQ(policy_.Next(), Job::kRecover);
-    policy_.OnDone(false, now_);
+    policy_.OnDone(false, kTook, now_);
   }
 
   CommitPolicy policy_;
@@ -184,7 +227,7 @@ TEST_F(OnePolicy, WhatComesDuringACommitIsTheNextOne) {
   EXPECT_EQ(policy_.num_committing(), 2u);
   for (int i = 0; i < 3; ++i) Write();
   EXPECT_EQ(policy_.Next(), Job::kNone);
-  EXPECT_EQ(policy_.OnDone(true, now_).acknowledged, 2u);
+  EXPECT_EQ(policy_.OnDone(true, kTook, now_).acknowledged, 2u);
   EXPECT_EQ(policy_.Next(), Job::kCommit);
   EXPECT_EQ(policy_.num_committing(), 3u);
 }
@@ -193,12 +236,12 @@ TEST_F(OnePolicy, WhatWaitsForARecoveryIsWrittenAfterIt) {
   Write();
   EXPECT_EQ(policy_.Next(), Job::kCommit);
   Write();
-  const auto outcome = policy_.OnDone(false, now_);
+  const auto outcome = policy_.OnDone(false, kTook, now_);
   EXPECT_EQ(outcome.refused, 1u);
   Write();
   EXPECT_EQ(policy_.Next(), Job::kRecover);
   Write();
-  EXPECT_EQ(policy_.OnDone(true, now_).refused, 0u);
+  EXPECT_EQ(policy_.OnDone(true, kTook, now_).refused, 0u);
   EXPECT_EQ(policy_.Next(), Job::kCommit);
   EXPECT_EQ(policy_.num_committing(), 3u);
 }
@@ -218,13 +261,13 @@ TEST_F(OnePolicy, TriesAgainAfterFiveSecondsIfSomebodyWrites) {
 TEST_F(OnePolicy, ACommitThatFailsSoonAfterARecoveryWaits) {
   Write();
   policy_.Next();
-  policy_.OnDone(false, now_);
+  policy_.OnDone(false, kTook, now_);
   ASSERT_EQ(policy_.Next(), Job::kRecover);
-  policy_.OnDone(true, now_);
+  policy_.OnDone(true, kTook, now_);
   Write();
   ASSERT_EQ(policy_.Next(), Job::kCommit);
   Write();
-  EXPECT_EQ(policy_.OnDone(false, now_).refused, 2u);
+  EXPECT_EQ(policy_.OnDone(false, kTook, now_).refused, 2u);
   EXPECT_EQ(policy_.Next(), Job::kNone);
   EXPECT_EQ(Write(), Verdict::kFailed);
 }
@@ -234,13 +277,13 @@ TEST_F(OnePolicy, TrimsAfterTheAnswerAndBeforeTheNextCommit) {
   policy_.Next();
   Write();
   policy_.WantTrim();
-  EXPECT_EQ(policy_.OnDone(true, now_).acknowledged, 1u);
+  EXPECT_EQ(policy_.OnDone(true, kTook, now_).acknowledged, 1u);
   EXPECT_EQ(policy_.Next(), Job::kTrim);
   EXPECT_EQ(policy_.Next(), Job::kNone);
-  EXPECT_EQ(policy_.OnDone(false, now_).refused, 0u);
+  EXPECT_EQ(policy_.OnDone(false, kTook, now_).refused, 0u);
   EXPECT_FALSE(policy_.healthy());
   EXPECT_EQ(policy_.Next(), Job::kRecover);
-  policy_.OnDone(true, now_);
+  policy_.OnDone(true, kTook, now_);
   EXPECT_EQ(policy_.Next(), Job::kCommit);
 }
 
@@ -254,20 +297,78 @@ TEST_F(OnePolicy, IntentsAreBoundedAndFactsAreNot) {
   EXPECT_EQ(Write(ChangeKind::kFact, 1), Verdict::kQueued);
   ASSERT_EQ(policy_.Next(), Job::kCommit);
   EXPECT_EQ(Write(ChangeKind::kIntent, 1), Verdict::kTooMuch);
-  policy_.OnDone(true, now_);
+  policy_.OnDone(true, kTook, now_);
   EXPECT_EQ(Write(ChangeKind::kIntent, 2 * CommitPolicy::kMaxBytes),
             Verdict::kQueued)
       << "one of any size may go alone";
   EXPECT_EQ(Write(ChangeKind::kIntent, 1), Verdict::kTooMuch);
 }
 
+TEST_F(OnePolicy, WaitsForThoseThatWereAnsweredTogether) {
+  for (int i = 0; i < 3; ++i) WriteAndWait();
+  ASSERT_EQ(policy_.Next(), Job::kCommit);
+  WriteAndWait();
+  policy_.OnDone(true, kTook, now_);
+  // Of the three that have their answer, two come.
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  EXPECT_TRUE(policy_.is_gathering());
+  EXPECT_EQ(policy_.gather_time(), kTook);
+  WriteAndWait();
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  policy_.OnGathered();
+  EXPECT_TRUE(policy_.is_gathering());
+  WriteAndWait();
+  policy_.OnGathered();
+  EXPECT_TRUE(policy_.is_gathering());
+  policy_.OnGathered();
+  EXPECT_FALSE(policy_.is_gathering()) << "nobody has come since";
+  EXPECT_EQ(policy_.Next(), Job::kCommit);
+  EXPECT_EQ(policy_.num_committing(), 3u);
+}
+
+TEST_F(OnePolicy, WaitsForNobodyOnceAllHaveCome) {
+  WriteAndWait();
+  WriteAndWait();
+  ASSERT_EQ(policy_.Next(), Job::kCommit);
+  policy_.OnDone(true, kTook, now_);
+  WriteAndWait();
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  WriteAndWait();
+  EXPECT_EQ(policy_.Next(), Job::kCommit);
+}
+
+TEST_F(OnePolicy, WhoWritesAloneDoesNotWait) {
+  for (int i = 0; i < 3; ++i) {
+    WriteAndWait();
+    ASSERT_EQ(policy_.Next(), Job::kCommit);
+    policy_.OnDone(true, kTook, now_);
+  }
+}
+
+// However many come one by one.
+TEST_F(OnePolicy, GathersForABoundedTime) {
+  EXPECT_EQ(Write(ChangeKind::kIntent, 1, 100), Verdict::kQueued);
+  ASSERT_EQ(policy_.Next(), Job::kCommit);
+  policy_.OnDone(true, std::chrono::hours(1), now_);
+  WriteAndWait();
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  EXPECT_EQ(policy_.gather_time(), CommitPolicy::kLongestGathering);
+  for (int i = 0; i < CommitPolicy::kMostGatherings; ++i) {
+    EXPECT_TRUE(policy_.is_gathering());
+    WriteAndWait();
+    policy_.OnGathered();
+  }
+  EXPECT_FALSE(policy_.is_gathering());
+  EXPECT_EQ(policy_.Next(), Job::kCommit);
+}
+
 TEST_F(OnePolicy, StopMakesALastAttempt) {
   Break();
   policy_.OnStop();
   EXPECT_EQ(policy_.Next(), Job::kRecover);
-  policy_.OnDone(true, now_);
+  policy_.OnDone(true, kTook, now_);
   EXPECT_EQ(policy_.Next(), Job::kEnd);
-  policy_.OnDone(true, now_);
+  policy_.OnDone(true, kTook, now_);
   EXPECT_TRUE(policy_.is_stopped());
 }
 

@@ -52,7 +52,7 @@ void ApplyTo(StateRows& rows, const StateChange& change) {
 // The commits of a storm.  Each leaves another state than the one before.
 std::vector<std::vector<StateChange>> Storm() {
   std::vector<std::vector<StateChange>> commits;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 16; ++i) {
     const std::string mark = std::to_string(i);
     std::vector<StateChange> changes = {
         ListenerRow{"l" + mark, "new" + mark},

@@ -125,6 +125,9 @@ TEST_F(StateStoreTest, AnswersInOrderAndNotBeforeItIsOnDisk) {
   Settle();
   EXPECT_TRUE(answers_.empty());
   go_on.set_value();
+  ASSERT_TRUE(RunUntilAnswers(1));
+  Settle();  // The others wait for another that may come.
+  time().Advance(CommitPolicy::kLongestGathering);
   ASSERT_TRUE(RunUntilAnswers(3));
   EXPECT_EQ(answers_, (Answers{{"a", ""}, {"b", ""}, {"c", ""}}));
   EXPECT_EQ(store_->status().commits, 2);
@@ -147,6 +150,34 @@ TEST_F(StateStoreTest, TheWritesOfAStepAreOneSync) {
   ASSERT_TRUE(RunUntilAnswers(101));
   EXPECT_EQ(disk_.syncs(), 1);
   EXPECT_EQ(store_->status().commits, 2);
+}
+
+TEST_F(StateStoreTest, ThoseThatWereAnsweredTogetherAreWrittenTogether) {
+  for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(Want(id).ok());
+  ASSERT_TRUE(RunUntilAnswers(3));
+  for (const char* id : {"d", "e", "f"}) {
+    EXPECT_EQ(store_->status().commits, 1);
+    ASSERT_TRUE(Want(id).ok());
+    Settle();
+  }
+  ASSERT_TRUE(RunUntilAnswers(6));
+  EXPECT_EQ(store_->status().commits, 2);
+  // One that nobody else follows.
+  ASSERT_TRUE(Want("g").ok());
+  Settle();
+  EXPECT_EQ(answers_.size(), 6u);
+  time().Advance(CommitPolicy::kLongestGathering);
+  ASSERT_TRUE(RunUntilAnswers(7));
+}
+
+TEST_F(StateStoreTest, StopWaitsForNobodyElse) {
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Want(id).ok());
+  ASSERT_TRUE(RunUntilAnswers(2));
+  ASSERT_TRUE(Want("c").ok());
+  Settle();
+  EXPECT_TRUE(Stop().ok());
+  EXPECT_EQ(answers_.back(), (std::pair<std::string, std::string>("c", "")));
+  EXPECT_EQ(ListenersOnDisk(), truth_);
 }
 
 TEST_F(StateStoreTest, AnAnswerMayWriteAgain) {
