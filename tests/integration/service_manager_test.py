@@ -371,6 +371,30 @@ class ListenerSocketTest(Folder):
                 daemon.kill(signal.SIGKILL)
                 daemon.wait()
 
+    def test_of_a_file(self):
+        web = self.listening()
+        address, port = web.getsockname()
+        os.mkdir(f"{self.folder}/listeners")
+        with open(f"{self.folder}/listeners/web.yaml", "w",
+                  encoding="utf-8") as file:
+            file.write(f"""
+name: listeners/web
+spec:
+  whereToListen: {{inet: {{address: {address}, port: {port}}}}}
+  handler: {{echo: {{}}}}
+""")
+        files = (*ANY_CONTROL, "--listeners", f"{self.folder}/listeners")
+        for flags in (files, (*files, "--state", f"{self.folder}/state")):
+            for _ in range(2):  # The second finds a state, if there is one.
+                early = connect(web)
+                with self.subTest(flags), \
+                        Daemon(*flags,
+                               sockets=[("listener-web", web)]) as daemon:
+                    self.expect_adopted(daemon, web)
+                    self.assertTrue(is_echoed(early))
+                    daemon.kill(signal.SIGKILL)
+                    daemon.wait()
+
     def test_others_are_closed(self):
         web, other = self.listening(), self.listening()
         v6 = self.listening(("::1", 0), socket.AF_INET6)
