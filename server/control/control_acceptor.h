@@ -99,6 +99,7 @@ class ControlAcceptor {
   void Leave(Address& address);
   void AwaitHandshakes();
   void ExpireHandshakes();
+  void EndNeedlessTimer();
 
   const Executor executor_;
   const Limits limits_;

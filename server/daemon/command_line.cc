@@ -51,6 +51,11 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
                  "made if its parent is there: a start opens them again, after "
                  "a crash, too. Default: nothing is kept")
       ->type_name("DIR");
+  app.add_flag("--fdstore", raw.fdstore,
+               "Have systemd keep the sockets of listeners (it has to have "
+               "FileDescriptorStoreMax= for the service), so that their "
+               "ports answer again after a crash or a restart, and no client "
+               "is refused meanwhile. Default: they end with the process");
   app.add_flag("--require-listeners", raw.require_listeners,
                "With --state: exit where one of them cannot be opened. "
                "Default: it is FAILED, and is tried again");

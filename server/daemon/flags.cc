@@ -230,6 +230,7 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   auto state = FileOf(raw, "--state", raw.state, directory, "a directory");
   if (!state.ok()) return state.status();
   flags.state = *std::move(state);
+  flags.fdstore = raw.fdstore;
   flags.require_listeners = raw.require_listeners;
   if (flags.require_listeners && flags.state.empty()) {
     return WrongTogether(
