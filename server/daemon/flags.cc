@@ -64,7 +64,8 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
               "clients without one are refused");
   DeclareFile(app, "--policy", raw.policy,
               "What clients may listen on and connect to, and what the names "
-              "in their certificates may do: a portreeve.v1.Policy in "
+              "in their certificates, and the users and groups that come by "
+              "unix sockets, may do: a portreeve.v1.Policy in "
               "protobuf's text format; read again at SIGHUP. Default: nearly "
               "everything, and every client may do it");
   DeclareFile(app, "--audit", raw.audit,
@@ -98,10 +99,13 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
 void Declare(CLI::App& app, RawFlags& raw) {
   app.add_option("--control", raw.control,
                  "Where gRPC clients connect, repeatable: tcp:HOST:PORT or "
-                 "HOST:PORT (port 0: chosen by the OS), unix:PATH (mode 0600) "
-                 "or unix:@NAME, an abstract socket for root and the daemon's "
-                 "own user. Sockets that systemd passes under the name control "
-                 "are taken for it (docs/OPERATIONS.md). Default: those, or " +
+                 "HOST:PORT (port 0: chosen by the OS), unix:PATH or "
+                 "unix:@NAME, an abstract socket for root and the daemon's own "
+                 "user. The file of a unix socket has mode 0600 and the group "
+                 "of a new file, or what \"unix:PATH?mode=0660&group=NAME\" "
+                 "says. Sockets that systemd passes under the name control are "
+                 "taken for it, with the mode and group that they have "
+                 "(docs/OPERATIONS.md). Default: those, or " +
                      std::string(kDefaultControl))
       ->type_name("ADDRESS")
       ->expected(1)
@@ -148,15 +152,15 @@ absl::Status Wrong(const std::string& flag, const std::string& value,
       absl::StrCat(flag, " \"", value, "\": ", error.message()));
 }
 
-absl::StatusOr<std::vector<AnyAddress>> ControlOf(
+absl::StatusOr<std::vector<ControlAddress>> ControlOf(
     const RawFlags& raw, const std::string& directory) {
   std::vector<std::string> texts = raw.control;
   if (texts.empty()) texts.push_back(kDefaultControl);
-  std::vector<AnyAddress> addresses;
+  std::vector<ControlAddress> addresses;
   for (const std::string& text : texts) {
     const auto address = ParseControlAddress(text, directory);
     if (!address.ok()) return Wrong("--control", text, address.status());
-    if (!IsLocal(*address) && !raw.tls_cert && !raw.insecure) {
+    if (!IsLocal(address->address) && !raw.tls_cert && !raw.insecure) {
       const auto error = absl::InvalidArgumentError(
           "other machines reach this address, and nothing would protect it; "
           "give --tls-cert, --tls-key and --tls-client-ca, or say --insecure "
