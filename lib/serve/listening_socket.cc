@@ -319,6 +319,11 @@ absl::Status ListeningSocket::Listen(int backlog) {
   return absl::OkStatus();
 }
 
+void ListeningSocket::LeaveToOthers() {
+  shut_down_ = false;
+  file_.reset();
+}
+
 void ListeningSocket::Close() {
   if (!descriptor_.is_open()) return;
   // While the descriptor is open, nobody else can have made the file theirs by

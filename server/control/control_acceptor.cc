@@ -170,6 +170,7 @@ class ControlAcceptor::Client final : public Poller::Watch,
   void TellOfBytes(bool told) override {
     (void)owner_.poller_.Change(connection_->native_handle(),
                                 told ? EPOLLIN | EPOLLET : EPOLLET, *this);
+    if (told) owner_.EndNeedlessTimer();
   }
 
   ControlAcceptor& owner_;
@@ -359,6 +360,13 @@ void ControlAcceptor::AwaitHandshakes() {
   }
 }
 
+// An idle loop is not to wake for clients that have long shown what they want.
+void ControlAcceptor::EndNeedlessTimer() {
+  if (handshake_timer_.armed() && !handshakes_.next()) {
+    handshake_timer_.Cancel();
+  }
+}
+
 void ControlAcceptor::ExpireHandshakes() {
   while (const auto late = handshakes_.Expire(time_.Now())) {
     // gRPC has ended the ones whose TLS is not through.
@@ -376,6 +384,7 @@ void ControlAcceptor::Forget(Client& client) {
   clients_.erase(&client);
   table_.OnEnded(connection);
   Leave(address);
+  EndNeedlessTimer();
 }
 
 void ControlAcceptor::Leave(Address& address) {

@@ -111,6 +111,7 @@ class ControlAcceptor {
   void Leave(Address& address);
   void AwaitHandshakes();
   void ExpireHandshakes();
+  void EndNeedlessTimer();
 
   const Executor executor_;
   const Limits limits_;

@@ -37,6 +37,7 @@
 #include "server/control/control_acceptor.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
+#include "server/daemon/descriptor_store.h"
 #include "server/daemon/start_log.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
@@ -214,6 +215,20 @@ struct Daemon::State {
     });
   }
 
+  void KeepSocketsBy(Loop& loop, Notifier& notifier) {
+    store.emplace(loop.context(), notifier);
+    registry.KeepSocketsBy(*store);
+  }
+
+  // Gives the sockets that no listener was opened with, which are not to be
+  // given to the next process either.
+  GivenSockets TakeUnused() {
+    GivenSockets unused = registry.TakeUnused();
+    if (!store) return unused;
+    for (const auto& entry : unused.entries()) store->Discard(entry.id);
+    return unused;
+  }
+
   // Gives the bytes that are kept for listeners, connections and their history,
   // without connections that clients serve.
   int64_t AccountedMemory() const {
@@ -255,6 +270,7 @@ struct Daemon::State {
   LoopGroup loops;
   EventLog events;
   DescriptorBudget budget;
+  std::optional<DescriptorStore> store;  // With --fdstore.
   Registry registry;
   Ivar<> first_signal;
   Ivar<> second_signal;
@@ -285,6 +301,14 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     state_ = std::make_unique<State>(loop_, flags.loops, shares, policy_,
                                      CertificatesOf(flags), audit_,
                                      !flags.state.empty());
+    if (!flags.fdstore) return;
+    if (process_.notifier.is_on()) {
+      state_->KeepSocketsBy(loop_, process_.notifier);
+    } else {
+      Log(LogLevel::kWarning,
+          "--fdstore: nobody is there to keep sockets, as NOTIFY_SOCKET is not "
+          "set");
+    }
   };
   loop_.Run(make).get();
 }
@@ -329,7 +353,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     auto opened_lines =
         daemon->OpenListeners(flags, std::move(files), std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
-    const auto take = [&state] { return state.registry.TakeUnused(); };
+    const auto take = [&state] { return state.TakeUnused(); };
     LogUnused(daemon->loop_.Run(take).get());
     lines = *std::move(opened_lines);
     const auto count = [&state] { return state.registry.num_wanted(); };

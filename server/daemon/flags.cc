@@ -38,6 +38,7 @@ struct RawFlags {
   std::optional<std::string> policy;
   std::optional<std::string> audit;
   std::optional<std::string> state;
+  bool fdstore = false;
   bool require_listeners = false;
   std::string log_format = "text";
   std::string log_level = "info";
@@ -91,6 +92,11 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
                  "made if its parent is there: a start opens them again, after "
                  "a crash, too. Default: nothing is kept")
       ->type_name("DIR");
+  app.add_flag("--fdstore", raw.fdstore,
+               "Have systemd keep the sockets of listeners (it has to have "
+               "FileDescriptorStoreMax= for the service), so that their "
+               "ports answer again after a crash or a restart, and no client "
+               "is refused meanwhile. Default: they end with the process");
   app.add_flag("--require-listeners", raw.require_listeners,
                "With --state: exit where one of them cannot be opened. "
                "Default: it is FAILED, and is tried again");
@@ -329,6 +335,7 @@ absl::StatusOr<Flags> ToFlags(const RawFlags& raw,
   auto state = FileOf("--state", raw.state, directory, "a directory");
   if (!state.ok()) return state.status();
   flags.state = *std::move(state);
+  flags.fdstore = raw.fdstore;
   flags.require_listeners = raw.require_listeners;
   if (flags.require_listeners && flags.state.empty()) {
     return absl::InvalidArgumentError(

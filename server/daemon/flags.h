@@ -43,6 +43,8 @@ struct Flags {
 
   // The directory of the state, an absolute path; "" where nothing is kept.
   std::string state;
+  // The service manager keeps the sockets of listeners.
+  bool fdstore = false;
   // A listener of the state that cannot be opened is a failed start.
   bool require_listeners = false;
 

@@ -11,8 +11,8 @@ import threading
 import time
 import unittest
 
-from service_manager import (CLOSED, TIMEOUT, Daemon, NotifySocket, listening,
-                             text_of)
+from service_manager import (CLOSED, TIMEOUT, Daemon, NotifySocket, inode_of,
+                             listening, text_of)
 
 LOOPBACK = ("127.0.0.1", 0)
 ANY_CONTROL = ("--control", "tcp:127.0.0.1:0")
@@ -23,10 +23,6 @@ def cli(server, *arguments):
     return subprocess.run(
         ["client/portreeve", "--server", server, *arguments], text=True,
         capture_output=True, timeout=TIMEOUT, check=True).stdout
-
-
-def inode_of(sock):
-    return os.fstat(sock.fileno()).st_ino
 
 
 def connect(sock):
@@ -370,6 +366,30 @@ class ListenerSocketTest(Folder):
                               cli(control, "get", "web", "--output", "json"))
                 daemon.kill(signal.SIGKILL)
                 daemon.wait()
+
+    def test_of_a_file(self):
+        web = self.listening()
+        address, port = web.getsockname()
+        os.mkdir(f"{self.folder}/listeners")
+        with open(f"{self.folder}/listeners/web.yaml", "w",
+                  encoding="utf-8") as file:
+            file.write(f"""
+name: listeners/web
+spec:
+  whereToListen: {{inet: {{address: {address}, port: {port}}}}}
+  handler: {{echo: {{}}}}
+""")
+        files = (*ANY_CONTROL, "--listeners", f"{self.folder}/listeners")
+        for flags in (files, (*files, "--state", f"{self.folder}/state")):
+            for _ in range(2):  # The second finds a state, if there is one.
+                early = connect(web)
+                with self.subTest(flags), \
+                        Daemon(*flags,
+                               sockets=[("listener-web", web)]) as daemon:
+                    self.expect_adopted(daemon, web)
+                    self.assertTrue(is_echoed(early))
+                    daemon.kill(signal.SIGKILL)
+                    daemon.wait()
 
     def test_others_are_closed(self):
         web, other = self.listening(), self.listening()

@@ -255,6 +255,21 @@ TEST_F(ControlAcceptorTest, WhoHasNotCalledInTimeIsEnded) {
   EXPECT_EQ(Seen(called), "nothing");
 }
 
+TEST_F(ControlAcceptorTest, NoTimerIsSetOnceAllHaveCalledAndAreSilent) {
+  StartOne({});
+  RawClient& client = ConnectAndAwait();
+  EXPECT_NE(time().earliest(), TimePoint::max());
+  ASSERT_TRUE(Plain(0)->BeginCall());
+  client.Send("x");
+  Settle();
+  ReadGiven(0);
+  for (int look = 0; look < 100; ++look) {
+    time().Advance(milliseconds(5));
+    Settle();
+  }
+  EXPECT_EQ(time().earliest(), TimePoint::max());
+}
+
 TEST_F(ControlAcceptorTest, GrpcEndsHandshakesOfTlsByItself) {
   StartOne({}, true);
   RawClient& silent = ConnectAndAwait();
