@@ -295,6 +295,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
                const Policy& policy, const Process& process)
     : process_(process),
       policy_file_(flags.policy),
+      has_tls_(flags.tls.has_value()),
       drain_(flags.drain),
       policy_(policy),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
@@ -370,7 +371,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   }
   for (const std::string& line : lines) PrintLine(out, line);
   LogStarted(flags, state.plane->addresses(), num_listeners);
-  WarnOfWhatIsOpen(flags, state.plane->addresses(), *read);
+  daemon->control_ = state.plane->addresses();
+  WarnOfWhatIsOpen(flags, daemon->control_, *read);
   PrintLine(out, "ready");
   daemon->TellReady();
   return daemon;
@@ -489,7 +491,12 @@ void Daemon::OnHangup() {
       "SIGHUP: the audit log is opened anew, and the policy is read again, if "
       "there are files of them; listeners that have failed are tried again");
   process_.log.Reopen();
-  (void)ReloadPolicy();  // It logs what is wrong.
+  const bool named_users = policy_.Now().has_unix_identities();
+  // It logs what is wrong.
+  if (ReloadPolicy().ok() &&
+      policy_.Now().has_unix_identities() != named_users) {
+    WarnOfUnknownUsers(has_tls_, control_, policy_.Now());
+  }
   loop_.Post([this] {
     state_->registry.RetryFailed();
     process_.notifier.Reloaded(ListenerStatusText());

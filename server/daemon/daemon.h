@@ -124,6 +124,8 @@ class Daemon {
 
   const Process process_;
   const std::string policy_file_;  // Empty: none.
+  const bool has_tls_;
+  std::vector<AnyAddress> control_;  // As bound; empty before that.
   const Duration drain_;
   LivePolicy policy_;
   AuditLog audit_;

@@ -74,8 +74,13 @@ void WarnOfWhatIsOpen(const Flags& flags,
         "the policy has no identities: no certificate may do "
         "anything");
   }
+  WarnOfUnknownUsers(flags.tls.has_value(), control, policy);
+}
+
+void WarnOfUnknownUsers(bool has_tls, const std::vector<AnyAddress>& control,
+                        const Policy& policy) {
   for (const AnyAddress& address : control) {
-    if (policy.has_unix_identities() ? IsTcp(address) && !flags.tls
+    if (policy.has_unix_identities() ? IsTcp(address) && !has_tls
                                      : EveryUserMayOpen(address)) {
       WarnOfEveryUser(address, policy);
     }

@@ -26,6 +26,11 @@ void WarnOfWhatIsOpen(const Flags& flags,
                       const std::vector<AnyAddress>& control,
                       const Policy& policy);
 
+// Warns of each address by which every user of the machine may command the
+// daemon: WarnOfWhatIsOpen() does, and so does a policy that is read again.
+void WarnOfUnknownUsers(bool has_tls, const std::vector<AnyAddress>& control,
+                        const Policy& policy);
+
 }  // namespace portreeve::server
 
 #endif  // PORTREEVE_SERVER_DAEMON_START_LOG_H_

@@ -229,7 +229,18 @@ class PolicyTest(Users):
                     "tcp:127.0.0.1:0") as daemon:
             daemon.until_ready()
             line = daemon.until_logged("known on unix sockets only")
-            self.assertIn("control tcp:127.0.0.1:", str(line))
+            self.assertIn("control tcp:127.0.0.1:", line)
+
+    def test_a_hangup_warns_of_that_too(self):
+        policy = self.policy()
+        with Daemon(*self.flags(policy, "0600"), "--control",
+                    "tcp:127.0.0.1:0") as daemon:
+            daemon.until_ready()
+            self.policy((f"unix:{ANN}", "VIEWER"))
+            daemon.kill(signal.SIGHUP)
+            line = daemon.until_logged("known on unix sockets only")
+            self.assertIn("control tcp:127.0.0.1:", line)
+            self.assertEqual(self.role(0), "operator")
 
     def test_a_hangup_reads_it_again(self):
         policy = self.policy((f"unix:{ANN}", "VIEWER"))
