@@ -26,6 +26,7 @@
 #include "server/about/health_service.h"
 #include "server/about/reflection_service.h"
 #include "server/access/gate.h"
+#include "server/access/system_accounts.h"
 #include "server/api/listener_draft.h"
 #include "server/api/names.h"
 #include "server/api/timestamp.h"
@@ -112,6 +113,27 @@ absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
+}
+
+// Gives where clients connect, with the groups looked up of sockets that are
+// not `given`.  It may block.
+absl::StatusOr<std::vector<ControlPlace>> PlacesOf(
+    const Flags& flags, const ControlSockets& given) {
+  std::vector<ControlPlace> places;
+  for (const ControlAddress& control : flags.control) {
+    ControlPlace place{control.address, control.mode, std::nullopt};
+    if (!control.group.empty() && given.count(places.size()) == 0) {
+      const auto group = FindGroup(control.group);
+      if (!group.ok()) {
+        return AboutFlag(absl::StrCat("--control \"", ToString(control.address),
+                                      "\": group"),
+                         group.status());
+      }
+      place.group = *group;
+    }
+    places.push_back(std::move(place));
+  }
+  return places;
 }
 
 // Logs which of the sockets that were given no listener was opened with.
@@ -313,7 +335,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   std::vector<std::string> lines;
   size_t num_listeners = 0;
   ControlPlane::Options options;
-  options.addresses = flags.control;
+  auto places = PlacesOf(flags, given.control);
+  if (!places.ok()) return places.status();
+  options.places = *std::move(places);
   options.tls = flags.tls;
   options.limits.max_connections = shares.control_connections;
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
@@ -346,7 +370,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   }
   for (const std::string& line : lines) PrintLine(out, line);
   LogStarted(flags, state.plane->addresses(), num_listeners);
-  WarnOfWhatIsOpen(flags, *read);
+  WarnOfWhatIsOpen(flags, state.plane->addresses(), *read);
   PrintLine(out, "ready");
   daemon->TellReady();
   return daemon;
