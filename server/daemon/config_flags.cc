@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "server/api/visible_text.h"
 #include "server/daemon/regular_file.h"
 
 namespace portreeve::server {
@@ -86,14 +87,16 @@ absl::StatusOr<ConfigFlags> ConfigFlags::Read(const std::string& path,
   }
   auto lines = ParseConfig(*text);
   if (!lines.ok()) {
-    return Wrong(absl::StrCat(path, ":", lines.status().message()));
+    return Wrong(
+        absl::StrCat(path, ":", EscapeInvisible(lines.status().message())));
   }
   ConfigFlags flags;
   flags.path_ = path;
   LineChecker checker;
   for (ConfigLine& line : *lines) {
     if (auto s = checker.Check(line); !s.ok()) {
-      return Wrong(absl::StrCat(flags.Place(line), s.message()));
+      return Wrong(
+          absl::StrCat(flags.Place(line), EscapeInvisible(s.message())));
     }
     if (!given.Has(line.flag)) flags.lines_.push_back(std::move(line));
   }

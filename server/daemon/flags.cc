@@ -31,7 +31,7 @@ struct WrittenFlags : RawFlags {
 absl::Status WrongAt(const std::string& place, absl::string_view why) {
   if (place.empty()) return absl::InvalidArgumentError(why);
   // What is in a file was not typed by who reads this.
-  return absl::InvalidArgumentError(EscapeInvisible(absl::StrCat(place, why)));
+  return absl::InvalidArgumentError(absl::StrCat(place, EscapeInvisible(why)));
 }
 
 absl::Status Wrong(const WrittenFlags& raw, const std::string& flag,
@@ -266,10 +266,7 @@ absl::StatusOr<WrittenFlags> WithConfig(const CommandLine& line,
   const auto path = FileOf(written, "--config", written.config_file, directory);
   if (!path.ok()) return path.status();
   auto config = ConfigFlags::Read(*path, line);
-  if (!config.ok()) {
-    return absl::InvalidArgumentError(
-        EscapeInvisible(config.status().message()));
-  }
+  if (!config.ok()) return config.status();
   std::vector<std::string> all = config->Words();
   all.insert(all.end(), words.begin(), words.end());
   CommandLine both;

@@ -91,8 +91,8 @@ class ManTest(unittest.TestCase):
         self.assertIn(words_of(exit_status).replace("Exit status:",
                                                     "EXIT STATUS"), page)
 
-    def test_the_page_of_the_policy_has_all_fields_and_roles(self):
-        page = shown("portreeve-policy.5")[0]
+    def test_the_page_of_the_policy_has_all_fields_names_and_roles(self):
+        page = shown("portreeve-policy.5", 10000)[0]
         with open("proto/portreeve/v1/policy.proto", encoding="utf-8") as file:
             proto = file.read()
         fields = re.findall(r"^ +(?:repeated )?\w+ (\w+) = \d+;", proto, re.M)
@@ -101,6 +101,10 @@ class ManTest(unittest.TestCase):
         self.assertEqual(len(roles), 3)
         for name in fields + roles:
             self.assertRegex(page, rf"\b{name}\b")
+        users = re.findall(r"`(unix:[^`]*)`", proto)
+        self.assertGreater(len(users), 1)
+        for name in users:
+            self.assertIn(name, page)
 
     def test_the_pages_name_the_release(self):
         version = output_of(PORTREEVED, "--version").split()[1]

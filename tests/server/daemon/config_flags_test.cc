@@ -62,7 +62,7 @@ class ConfigFlagsTest : public ::testing::Test {
 
 Words Controls(const Flags& flags) {
   Words texts;
-  for (const auto& a : flags.control) texts.push_back(ToString(a));
+  for (const auto& a : flags.control) texts.push_back(ToString(a.address));
   return texts;
 }
 
@@ -152,6 +152,7 @@ TEST_F(ConfigFlagsTest, AnErrorNamesFileLineAndFlag) {
       {"control", "--control: its value is missing"},
       {"control # tcp::1", "--control: its value is missing"},
       {"control =", "--control: there is no value behind the ="},
+      {"control 'unix:/c?mode=9'", "--control \"unix:/c?mode=9\": "},
       {"control x", "--control \"x\": \"x\" is no address"},
       {"control tcp:*:1", "--control \"tcp:*:1\": other machines reach"},
       {"control [a,b]", "--control \"[a,b]\": "},
