@@ -17,8 +17,8 @@
 #include "client/cli/session.h"
 #include "client/cli/verb.h"
 #include "client/client.h"
-#include "client/version.h"
 #include "command_line/unexpected.h"
+#include "command_line/version.h"
 #include "listener_files/utf8.h"
 
 namespace portreeve::cli {
@@ -112,8 +112,7 @@ ExitStatus Run(const std::vector<std::string>& arguments,
                std::ostream& err) {
   CLI::App app(kDescription, "portreeve");
   SetHelp(app);
-  app.set_version_flag("--version",
-                       absl::StrCat("portreeve ", client::kVersion),
+  app.set_version_flag("--version", absl::StrCat("portreeve ", kVersion),
                        "Print the version and exit");
   // Lets the options below stand after the verb too.
   app.fallthrough();

@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "command_line/version.h"
 #include "lib/base/deferred.h"
 #include "lib/base/log.h"
 #include "lib/lane/loop_group.h"
@@ -167,7 +168,7 @@ struct Daemon::State {
     daemon.set_daemon_id(daemon_id);
     daemon.set_instance_id(events.instance_id());
     daemon.set_pid(getpid());
-    daemon.set_version(kVersionNumber);
+    daemon.set_version(kVersion);
     *daemon.mutable_start_time() = start_time;
     daemon.set_listeners_failed(registry.num_failed());
     if (!registry.has_state()) return daemon;
@@ -280,7 +281,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   std::FILE* const out = process.out;
   std::optional<OpenedState> opened;
   if (!flags.state.empty()) {
-    auto state_of_before = OpenState(flags.state, kVersionNumber);
+    auto state_of_before = OpenState(flags.state, kVersion);
     if (!state_of_before.ok())
       return AboutFlag("state", state_of_before.status());
     opened.emplace(*std::move(state_of_before));

@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "command_line/unexpected.h"
+#include "command_line/version.h"
 #include "server/daemon/control_address.h"
 #include "server/daemon/listen_flag.h"
 
@@ -370,7 +371,9 @@ absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
         absl::StrCat(unexpected.empty() ? error.what() : unexpected.c_str(),
                      " (see --help)"));
   }
-  if (raw.version) return Outcome(Information{absl::StrCat(kVersion, "\n")});
+  if (raw.version) {
+    return Outcome(Information{absl::StrCat("portreeved ", kVersion, "\n")});
+  }
   auto flags = ToFlags(raw, directory);
   if (!flags.ok()) return flags.status();
   return Outcome(*std::move(flags));

@@ -19,9 +19,6 @@
 
 namespace portreeve::server {
 
-inline constexpr char kVersionNumber[] = "0.1.0";
-inline constexpr char kVersion[] = "portreeved 0.1.0";
-
 struct Flags {
   // One address at least.  One that is not loopback is there only with TLS, or
   // if --insecure was given.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "command_line/version.h"
 #include "lib/base/log.h"
 
 namespace portreeve::server {
@@ -19,8 +20,8 @@ void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
     addresses.push_back(ToString(address));
   }
   Log(LogLevel::kInfo,
-      absl::StrCat("started: ", kVersion, ", process ", getpid(), ", control ",
-                   absl::StrJoin(addresses, " "), ", ",
+      absl::StrCat("started: portreeved ", kVersion, ", process ", getpid(),
+                   ", control ", absl::StrJoin(addresses, " "), ", ",
                    CountText(num_listeners, "listener"), ", ",
                    CountText(static_cast<size_t>(flags.loops), "loop")));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "command_line/version.h"
 #include "tests/client/cli_fixture.h"
 #include "tests/client/fake_daemon.h"
 
@@ -513,7 +514,7 @@ TEST_F(CliTest, EveryVerbHasHelpWithItsExitStatuses) {
     EXPECT_NE(out().find(absl::StrCat("\n  ", verb, "  ")), std::string::npos);
   }
   EXPECT_EQ(Run({"--version"}), ExitStatus::kDone);
-  EXPECT_EQ(out(), "portreeve 0.1.0\n");
+  EXPECT_EQ(out(), absl::StrCat("portreeve ", kVersion, "\n"));
 }
 
 TEST_F(CliTest, OutputThatCannotBeWrittenIsAFailure) {
