@@ -57,12 +57,15 @@ deb = rule(
     },
 )
 
+_MODE = "//command_line_option:compilation_mode"
+
+def _opt_impl(_settings, _attr):
+    return {_MODE: "opt"}
+
 _opt = transition(
-    implementation = lambda settings, attr: {
-        "//command_line_option:compilation_mode": "opt",
-    },
+    implementation = _opt_impl,
     inputs = [],
-    outputs = ["//command_line_option:compilation_mode"],
+    outputs = [_MODE],
 )
 
 def _optimized_impl(ctx):
