@@ -71,8 +71,11 @@ struct Information {
   std::string text;
 };
 
-// Reads argv; relative paths count from `directory`, which is absolute.
-// Errors: INVALID_ARGUMENT, one line that names the flag.
+// Reads argv, and the file of --config if it names one; relative paths count
+// from `directory`, which is absolute, those in the file, too.
+//
+// Errors: INVALID_ARGUMENT, one line that names the flag, and, where it is the
+// file's, begins with "FILE:LINE: ".
 absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
     int argc, const char* const* argv, const std::string& directory);
 

@@ -1,12 +1,6 @@
 #include "server/daemon/listener_directory.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -14,11 +8,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "lib/base/descriptor.h"
 #include "lib/base/status.h"
 #include "listener_files/utf8.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/daemon/regular_file.h"
 
 namespace portreeve::server {
 namespace {
@@ -44,36 +38,15 @@ absl::StatusOr<std::vector<std::string>> FilesIn(const std::string& directory) {
   return names;
 }
 
-absl::StatusOr<std::string> Read(const std::string& path) {
-  // It does not block, since a FIFO without a writer would hold up the start.
-  const Descriptor fd(
-      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat status {};
-  if (!fd.is_open() || fstat(fd.get(), &status) != 0) {
-    return Wrong(path, std::strerror(errno));
-  }
-  if (!S_ISREG(status.st_mode)) return Wrong(path, "it is not a regular file");
-  std::string text;
-  char buffer[64 * 1024];
-  // One byte more than is taken is enough for ParseListeners() to refuse it.
-  while (text.size() <= kMaxFileBytes) {
-    const ssize_t size = read(fd.get(), buffer, sizeof buffer);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return Wrong(path, std::strerror(errno));
-    if (size == 0) break;
-    text.append(buffer, static_cast<size_t>(size));
-  }
-  return text;
-}
-
 // Adds the listeners of the file `name`.
 absl::Status AddListenersOf(const std::string& directory,
                             const std::string& name,
                             std::vector<FileListener>& all) {
   const std::string path = absl::StrCat(directory, "/", name);
   if (!IsUtf8(name)) return Wrong(path, "its name is not UTF-8");
-  const auto text = Read(path);
-  if (!text.ok()) return text.status();
+  // ParseListeners() refuses more than it takes.
+  const auto text = ReadRegularFile(path, kMaxFileBytes);
+  if (!text.ok()) return Wrong(path, text.status().message());
   auto some = ParseListeners(path, *FormatByName(name), *text);
   if (!some.ok()) return some.status();
   for (WantedListener& wanted : *some) {
