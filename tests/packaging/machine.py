@@ -2,10 +2,10 @@
 nothing but loopback for a network."""
 
 import os
+import socket
 import subprocess
 
-from root import ENVIRONMENT, fresh_folder, run
-from service_manager import NotifySocket
+from root import ENVIRONMENT, run
 
 BOOT_TIMEOUT = 120
 
@@ -14,22 +14,33 @@ class Machine:
 
     def __init__(self, root):
         self.root = root
-        # Not an abstract one: it is looked for in the container's network.
-        self._notify = NotifySocket(f"{fresh_folder()}/notify")
+        name = f"portreeve-{os.getpid()}"
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(f"\0{name}")
+        notify.settimeout(BOOT_TIMEOUT)
         self._process = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--boot", "--register=no",
              "--keep-unit", "--private-network", "--notify-ready=yes",
-             f"--machine=portreeve-{os.getpid()}",
-             f"--directory={root.folder}"],
-            env={**os.environ, "NOTIFY_SOCKET": self._notify.name},
+             f"--machine={name}", f"--directory={root.folder}"],
+            env={**os.environ, "NOTIFY_SOCKET": f"@{name}"},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.leader = None
-        ready = False
-        while not ready:
-            message = self._notify.take(BOOT_TIMEOUT)
-            assert message is not None, "systemd does not boot"
-            self.leader = message.get("X_NSPAWN_LEADER_PID", self.leader)
-            ready = message.get("READY") == "1"
+        try:
+            self.leader = self._until_booted(notify)
+        except BaseException:
+            self.__exit__()
+            raise
+        finally:
+            notify.close()
+
+    @staticmethod
+    def _until_booted(notify):
+        """Gives the container's first process."""
+        said = []
+        while "READY=1" not in said:
+            said += notify.recv(4096).decode().splitlines()
+        (leader,) = {line.split("=")[1] for line in said
+                     if line.startswith("X_NSPAWN_LEADER_PID=")}
+        return leader
 
     def __enter__(self):
         return self
@@ -37,7 +48,6 @@ class Machine:
     def __exit__(self, *_):
         self._process.terminate()  # It shuts the container down.
         self._process.wait()
-        self._notify.socket.close()
 
     def enter(self, *words):
         """Gives the words of a command that runs `words` in here."""

@@ -81,11 +81,12 @@ def older(changes=lambda tree: None, version="0.0.1"):
 
 
 class Root:
-    """A copy of bare()."""
+    """A copy of bare(), or of another."""
 
-    def __init__(self):
+    def __init__(self, model=None):
         self.folder = fresh_folder()
-        run("cp", "--archive", f"{bare()}/.", self.folder)
+        run("cp", "--archive", f"{model.folder if model else bare()}/.",
+            self.folder)
 
     def remove(self):
         run("rm", "--recursive", "--force", "--one-file-system", self.folder)

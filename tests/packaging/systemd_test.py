@@ -20,14 +20,19 @@ WANTED, KILLS = 1000, 3
 
 class SystemdTest(unittest.TestCase):
 
-    def setUp(self):
-        self.root = root.Root()
-        self.addCleanup(self.root.remove)
-        self.root.apt("install", "systemd-sysv", "dbus")
+    @classmethod
+    def setUpClass(cls):
+        cls.model = root.Root()
+        cls.addClassCleanup(cls.model.remove)
+        cls.model.apt("install", "systemd-sysv", "dbus")
         # What the package needs, since the container has no network.
-        self.root.install(root.PACKAGE)
-        self.root.apt("purge", "portreeve")
-        os.remove(self.root.path("/usr/sbin/policy-rc.d"))
+        cls.model.install(root.PACKAGE)
+        cls.model.apt("purge", "portreeve")
+        os.remove(cls.model.path("/usr/sbin/policy-rc.d"))
+
+    def setUp(self):
+        self.root = root.Root(self.model)
+        self.addCleanup(self.root.remove)
         self.machine = self.enterContext(Machine(self.root))
 
     def install(self, package):
