@@ -14,8 +14,11 @@ FILES = {
     "//packaging:systemd/portreeved-web.socket": "/usr/share/doc/portreeve/examples/portreeved-web.socket",
     "//docs:ACCESS.md": "/usr/share/doc/portreeve/ACCESS.md",
     "//docs:OPERATIONS.md": "/usr/share/doc/portreeve/OPERATIONS.md",
-    # Pages of the manual and completions go here, such as
-    # "/usr/share/man/man8/portreeved.8.gz".
+    "//packaging/man:portreeve.1": "/usr/share/man/man1/portreeve.1.gz",
+    "//packaging/man:portreeve-policy.5": "/usr/share/man/man5/portreeve-policy.5.gz",
+    "//packaging/man:portreeved.8": "/usr/share/man/man8/portreeved.8.gz",
+    "//packaging/completion:portreeve": "/usr/share/bash-completion/completions/portreeve",
+    "//packaging/completion:portreeved": "/usr/share/bash-completion/completions/portreeved",
 }
 
 EMPTY_FOLDERS = ["/etc/portreeve/listeners.d"]

@@ -78,7 +78,7 @@ class HelpFormatter : public CLI::Formatter {
 
   std::string make_footer(const CLI::App* app) const override {
     const CLI::App* parent = app->get_parent();
-    if (parent == nullptr) return absl::StrCat("\n", kExitStatusHelp);
+    if (parent == nullptr) return absl::StrCat("\n", app->get_footer());
     // The options of all verbs, but for those that each has itself.
     const std::vector<const CLI::Option*> options =
         parent->get_options([](const CLI::Option* option) {
@@ -86,7 +86,7 @@ class HelpFormatter : public CLI::Formatter {
                  !absl::StrContains(option->get_name(false, true), "--version");
         });
     return absl::StrCat(make_group("Options of every verb", false, options),
-                        "\n", kExitStatusHelp);
+                        "\n", app->get_footer());
   }
 };
 
@@ -94,6 +94,7 @@ class HelpFormatter : public CLI::Formatter {
 
 void SetHelp(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
+  app.footer(kExitStatusHelp);
   app.set_help_flag("-h,--help", "Print this and exit");
 }
 

@@ -15,11 +15,14 @@
 #include "client/cli/help.h"
 #include "client/cli/printable.h"
 #include "client/cli/session.h"
+#include "client/cli/spec_flags.h"
+#include "client/cli/value.h"
 #include "client/cli/verb.h"
 #include "client/client.h"
 #include "command_line/unexpected.h"
 #include "command_line/version.h"
 #include "listener_files/utf8.h"
+#include "portreeve/v1/event.pb.h"
 
 namespace portreeve::cli {
 namespace {
@@ -72,6 +75,28 @@ std::optional<ExitStatus> Parse(CLI::App& app,
   return std::nullopt;
 }
 
+// The command line, and what its parsing sets.
+struct Program {
+  Program(const Environment& environment,
+          const std::optional<std::vector<std::string>>& command)
+      : app(kDescription, "portreeve") {
+    SetHelp(app);
+    app.set_version_flag("--version", absl::StrCat("portreeve ", kVersion),
+                         "Print the version and exit");
+    // Lets the options below stand after the verb too.
+    app.fallthrough();
+    AddGlobalOptions(app, environment, options);
+    verbs = AddVerbs(app, environment, command);
+    app.require_subcommand(1);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  CLI::App app;
+  GlobalOptions options;
+  std::vector<Verb> verbs;
+};
+
 // The arguments, in two.
 struct Words {
   std::vector<std::string> own;
@@ -110,18 +135,9 @@ ExitStatus RunVerb(const CLI::App& app, const Verb& verb,
 ExitStatus Run(const std::vector<std::string>& arguments,
                const Environment& environment, std::ostream& out,
                std::ostream& err) {
-  CLI::App app(kDescription, "portreeve");
-  SetHelp(app);
-  app.set_version_flag("--version", absl::StrCat("portreeve ", kVersion),
-                       "Print the version and exit");
-  // Lets the options below stand after the verb too.
-  app.fallthrough();
-  GlobalOptions options;
-  AddGlobalOptions(app, environment, options);
   const Words words = Split(arguments);
-  const std::vector<Verb> verbs = AddVerbs(app, environment, words.command);
-  app.require_subcommand(1);
-
+  Program program(environment, words.command);
+  auto& [app, options, verbs] = program;
   const std::optional<ExitStatus> ended = Parse(app, words.own, out, err);
   if (ended) return *ended;
   const auto verb = std::find_if(verbs.begin(), verbs.end(),
@@ -137,6 +153,13 @@ ExitStatus Run(const std::vector<std::string>& arguments,
     return UsageError(app, std::string(completed.message()), err);
   }
   return RunVerb(app, *verb, options, environment, out, err);
+}
+
+void WithCommandLine(
+    const std::function<void(const CLI::App&, const TypeValues&)>& take) {
+  const Program program(Environment(), std::nullopt);
+  take(program.app,
+       {{"FIELD", SettingNames()}, {"KIND", EnumTexts<v1::EventKind>()}});
 }
 
 std::vector<Verb> AddVerbs(

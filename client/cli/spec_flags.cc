@@ -28,16 +28,20 @@ constexpr std::pair<const char*, const char*> kSettings[] = {
 };
 
 absl::StatusOr<std::string> ParseSetting(const std::string& text) {
-  std::vector<std::string> known;
   for (const auto& [name, path] : kSettings) {
     if (text == name) return std::string(path);
-    known.push_back(name);
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "'", text, "': expected one of ", absl::StrJoin(known, ", ")));
+      "'", text, "': expected one of ", absl::StrJoin(SettingNames(), ", ")));
 }
 
 }  // namespace
+
+std::vector<std::string> SettingNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, path] : kSettings) names.emplace_back(name);
+  return names;
+}
 
 void SettingFlags::AddLimitsTo(CLI::App& app) {
   AddOption(app, "--max-connections", "N",

@@ -20,6 +20,9 @@ class App;
 
 namespace portreeve::cli {
 
+// Gives what --unset takes, in the order of --help.
+std::vector<std::string> SettingNames();
+
 // The flags that `create` and `update` share.
 // Lifetime: it must outlive the parsing.
 class SettingFlags {

@@ -162,7 +162,8 @@ absl::Status CheckAction(const std::string& text) {
 Verb AddState(CLI::App& app, const Environment& environment) {
   CLI::App* verb = app.add_subcommand("state", kStateHelp);
   auto arguments = std::make_shared<Arguments>();
-  AddOption(*verb, "ACTION", "", "check, dump, repair or backup",
+  AddOption(*verb, "ACTION", "check|dump|repair|backup",
+            "check, dump, repair or backup",
             [arguments](const std::string& text) {
               arguments->action = text;
               return CheckAction(text);

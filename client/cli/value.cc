@@ -109,14 +109,24 @@ absl::StatusOr<int> ParseEnum(const google::protobuf::EnumDescriptor& type,
   const std::string prefix = Prefix(type);
   const std::string wanted =
       absl::StrReplaceAll(absl::AsciiStrToLower(text), {{"_", "-"}});
-  std::vector<std::string> known;
   for (int i = 0; i < type.value_count(); ++i) {
     const google::protobuf::EnumValueDescriptor& value = *type.value(i);
     if (value.number() == 0) continue;
-    known.push_back(FlagText(value.name(), prefix));
-    if (known.back() == wanted) return value.number();
+    if (FlagText(value.name(), prefix) == wanted) return value.number();
   }
-  return Wrong(text, absl::StrCat("one of ", absl::StrJoin(known, ", ")));
+  return Wrong(text,
+               absl::StrCat("one of ", absl::StrJoin(EnumTexts(type), ", ")));
+}
+
+std::vector<std::string> EnumTexts(
+    const google::protobuf::EnumDescriptor& type) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < type.value_count(); ++i) {
+    const google::protobuf::EnumValueDescriptor& value = *type.value(i);
+    if (value.number() == 0) continue;
+    texts.push_back(FlagText(value.name(), Prefix(type)));
+  }
+  return texts;
 }
 
 }  // namespace portreeve::cli

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -39,6 +40,13 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(
 // taken, too.  The unspecified value is not.
 absl::StatusOr<int> ParseEnum(const google::protobuf::EnumDescriptor& type,
                               const std::string& text);
+// Gives what is taken, without the capitals.
+std::vector<std::string> EnumTexts(
+    const google::protobuf::EnumDescriptor& type);
+template <typename Enum>
+std::vector<std::string> EnumTexts() {
+  return EnumTexts(*google::protobuf::GetEnumDescriptor<Enum>());
+}
 template <typename Enum>
 absl::StatusOr<Enum> ParseEnum(const std::string& text) {
   absl::StatusOr<int> value =

@@ -195,5 +195,32 @@ TEST_F(StartTest, AWrongFlagIsOneLine) {
   ExpectRefused(misspelt, "did you mean --control?", kWrongUsage);
 }
 
+TEST_F(StartTest, TakesFlagsFromAFile) {
+  const std::string file = folder_.File("conf");
+  std::ofstream(file) << "control unix:" << folder_.File("control")
+                      << "\nlisten \"tcp:127.0.0.1:0 echo\"\n";
+  // The daemon gets a --control, which is the command line's.
+  DaemonProcess daemon({"--config", file});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  EXPECT_EQ(daemon.Printed("control ").size(), 1u);
+  EXPECT_FALSE(IsSocket(folder_.File("control")));
+  ExpectEcho(daemon.ListenerPort(0));
+}
+
+TEST_F(StartTest, AWrongFileOfFlagsIsOneLine) {
+  const std::string file = folder_.File("conf");
+  std::ofstream(file) << "# a comment\ndrain soon\n";
+  DaemonProcess wrong({"--config", file});
+  ExpectRefused(wrong, "portreeved: " + file + ":2: --drain \"soon\"",
+                kWrongUsage);
+  unlink(file.c_str());
+  DaemonProcess none({"--config", file});
+  ExpectRefused(none, "--config \"" + file + "\": No such file", kWrongUsage);
+  // Nobody writes to it, and nobody waits for that.
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  DaemonProcess fifo({"--config", file});
+  ExpectRefused(fifo, "it is not a regular file", kWrongUsage);
+}
+
 }  // namespace
 }  // namespace portreeve::testing

@@ -21,12 +21,17 @@ FILES = {
     "/usr/bin/portreeve": PROGRAM,
     "/usr/bin/portreeved": PROGRAM,
     "/usr/lib/sysusers.d/portreeve.conf": TEXT,
+    "/usr/share/bash-completion/completions/portreeve": TEXT,
+    "/usr/share/bash-completion/completions/portreeved": TEXT,
     "/usr/share/doc/portreeve/ACCESS.md": TEXT,
     "/usr/share/doc/portreeve/OPERATIONS.md": TEXT,
     "/usr/share/doc/portreeve/changelog.gz": TEXT,
     "/usr/share/doc/portreeve/copyright": TEXT,
     "/usr/share/doc/portreeve/examples/policy.textproto": TEXT,
     "/usr/share/doc/portreeve/examples/portreeved-web.socket": TEXT,
+    "/usr/share/man/man1/portreeve.1.gz": TEXT,
+    "/usr/share/man/man5/portreeve-policy.5.gz": TEXT,
+    "/usr/share/man/man8/portreeved.8.gz": TEXT,
 }
 SCRIPTS = ("postinst", "postrm", "prerm")
 

@@ -32,7 +32,7 @@ readonly COPY=$TEST_TMPDIR/copy
 mkdir "$COPY" "$TEST_TMPDIR/tmp"
 cp -rL --parents packaging "$COPY"
 for argument; do
-  [[ $argument == *= ]] || cp -L --parents "${argument#*=}" "$COPY"
+  [[ $argument == *= ]] || cp -Lf --parents "${argument#*=}" "$COPY"
 done
 chmod -R u+w,go-rwx "$COPY"
 find "$COPY" -exec touch --date=2001-02-03 {} +

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+set -euo pipefail
+export PYTHONDONTWRITEBYTECODE=1
+exec /usr/bin/python3 tests/packaging/completion/completion_test.py
