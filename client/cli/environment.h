@@ -8,9 +8,15 @@
 
 namespace portreeve::cli {
 
+// Where the daemon of the package listens.
+inline constexpr char kControlSocket[] = "/run/portreeve/control";
+
 struct Environment {
   // PORTREEVE_SERVER; empty where it is not set.
   std::string server;
+  // The path of the unix socket that is the server where nothing else is said
+  // and there is one; empty: none.
+  std::string control_socket;
   // The directory that relative paths count from; absolute.
   std::string directory = "/";
   // PORTREEVE_TLS_CA, _CERT, _KEY and _SERVER_NAME; each empty where it is not

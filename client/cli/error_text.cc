@@ -69,8 +69,8 @@ constexpr Hint kHints[] = {
      "instanceId "
      "of portreeve list -o json; it may have been started anew"},
     {"ROLE_REQUIRED",
-     "show a certificate (--tls-cert) that the daemon's --policy file gives "
-     "that role, or ask its operator"},
+     "ask the daemon's operator: its --policy file gives that role to "
+     "certificates (--tls-cert), users or groups"},
     {"SELF_CONNECT",
      "choose an address that does not lead back to the daemon itself"},
     {"SHUTTING_DOWN", "try again once the daemon has been started anew"},
@@ -219,8 +219,8 @@ std::string UnreachableHint(const std::string& message,
                             const std::string& server) {
   const bool is_unix = absl::StartsWith(server, "unix:");
   if (is_unix && absl::StrContains(message, "Permission denied")) {
-    return "this user may not open the socket, which is its owner's alone: run "
-           "this as the user of the daemon, or as root";
+    return "this user may not open the socket: run this as a user of its "
+           "group, as the user of the daemon, or as root";
   }
   if (is_unix && absl::StrContains(message, "No such file")) {
     return absl::StrCat(

@@ -2,7 +2,9 @@
 
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +30,11 @@ absl::StatusOr<absl::Duration> ParseTimeout(const std::string& text) {
   return timeout;
 }
 
+bool IsSocket(const std::string& path) {
+  std::error_code none;
+  return !path.empty() && std::filesystem::is_socket(path, none);
+}
+
 }  // namespace
 
 void AddGlobalOptions(CLI::App& app, const Environment& environment,
@@ -35,8 +42,10 @@ void AddGlobalOptions(CLI::App& app, const Environment& environment,
   const std::string directory = environment.directory;
   AddOption(app, "--server", "ADDRESS",
             absl::StrCat("The daemon: tcp:HOST:PORT, HOST:PORT, unix:/path or "
-                         "unix:@name. "
-                         "Default: PORTREEVE_SERVER, else ",
+                         "unix:@name. Default: PORTREEVE_SERVER, else unix:",
+                         kControlSocket,
+                         " where that is a socket and --tls-ca is not given, "
+                         "else ",
                          client::kDefaultServer),
             Into(options.server, [directory](const std::string& text) {
               return client::ParseServerAddress(text, directory);
@@ -56,10 +65,13 @@ absl::Status Complete(const Environment& environment, GlobalOptions& options) {
   if (!tls.ok()) return tls.status();
   options.tls = *std::move(tls);
   if (options.server) return absl::OkStatus();
-  const bool from_environment = !environment.server.empty();
-  absl::StatusOr<client::ServerAddress> server = client::ParseServerAddress(
-      from_environment ? environment.server : client::kDefaultServer,
-      environment.directory);
+  std::string address = environment.server;
+  if (address.empty() && !options.tls && IsSocket(environment.control_socket)) {
+    address = absl::StrCat("unix:", environment.control_socket);
+  }
+  if (address.empty()) address = client::kDefaultServer;
+  absl::StatusOr<client::ServerAddress> server =
+      client::ParseServerAddress(address, environment.directory);
   if (!server.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("PORTREEVE_SERVER: ", server.status().message()));

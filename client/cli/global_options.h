@@ -21,8 +21,7 @@ enum class Output { kTable, kJson };
 
 // Lifetime: it must outlive the parsing.
 struct GlobalOptions {
-  // Complete sets it from the environment, or else to client::kDefaultServer,
-  // where no flag did.
+  // Complete sets it where no flag did.
   std::optional<client::ServerAddress> server;
   TlsFlags tls_flags;
   // Complete sets it; unset: no TLS.
@@ -35,7 +34,9 @@ struct GlobalOptions {
 void AddGlobalOptions(CLI::App& app, const Environment& environment,
                       GlobalOptions& options);
 
-// Sets `server` where no flag did, and `tls`.
+// Sets `tls`, and where no flag did, `server`: to Environment::server, else to
+// Environment::control_socket if that is a socket and TLS is not asked for,
+// which no unix socket speaks, else to client::kDefaultServer.
 //
 // Errors: INVALID_ARGUMENT for a PORTREEVE_SERVER that is no address, and for
 // what TlsFlags refuses.

@@ -53,6 +53,7 @@ __attribute__((section(".preinit_array"),
 portreeve::cli::Environment ReadEnvironment() {
   portreeve::cli::Environment environment;
   environment.server = FromEnvironment("PORTREEVE_SERVER");
+  environment.control_socket = portreeve::cli::kControlSocket;
   environment.directory = Directory();
   environment.tls.ca = FromEnvironment("PORTREEVE_TLS_CA");
   environment.tls.certificate = FromEnvironment("PORTREEVE_TLS_CERT");

@@ -31,6 +31,18 @@ const definition = protoLoader.loadSync(
 const v1 = grpc.loadPackageDefinition(definition).portreeve.v1;
 
 const DEFAULT_SERVER = 'tcp:127.0.0.1:50051';
+const CONTROL_SOCKET = '/run/portreeve/control';
+
+// As the CLI's; no unix socket speaks TLS.
+function defaultServer() {
+  if (process.env.PORTREEVE_TLS_CA) return DEFAULT_SERVER;
+  try {
+    if (fs.statSync(CONTROL_SOCKET).isSocket()) return `unix:${CONTROL_SOCKET}`;
+  } catch {
+    // There is none, or none that this user may see.
+  }
+  return DEFAULT_SERVER;
+}
 
 // As the CLI's, from PORTREEVE_TLS_CA, _CERT, _KEY and _SERVER_NAME.
 function credentialsOfEnvironment(options) {
@@ -67,7 +79,8 @@ function hasReason(error, reason) {
 /**
  * A channel to one daemon; serve() and dial() take it as `target`. `address` is
  * like "127.0.0.1:50051" or "unix:/run/p.sock"; by default PORTREEVE_SERVER,
- * else tcp:127.0.0.1:50051. Without `credentials` they are those that
+ * else unix:/run/portreeve/control if that is a socket and there is no
+ * PORTREEVE_TLS_CA, else tcp:127.0.0.1:50051. Without `credentials` they are those that
  * PORTREEVE_TLS_CA and the others tell, else none. Throws TypeError for what is
  * no address, and what the files of TLS give.
  */
@@ -82,7 +95,7 @@ class Daemon {
     };
     credentials ??= credentialsOfEnvironment(options);
     const target = text.target(
-        address || process.env.PORTREEVE_SERVER || DEFAULT_SERVER);
+        address || process.env.PORTREEVE_SERVER || defaultServer());
     this.connections = new v1.ConnectionService(target, credentials, options);
     const channel = { channelOverride: this.connections.getChannel() };
     this.handlers = new v1.HandlerService(target, credentials, channel);

@@ -5,6 +5,8 @@
 #ifndef PORTREEVE_LIB_NET_WHERE_H_
 #define PORTREEVE_LIB_NET_WHERE_H_
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 
@@ -80,6 +82,9 @@ struct WhereToListen<Unix> {
   // Permissions of the file, 0-0777, in force before the first client can
   // connect.  Of no effect for an abstract name.
   int mode = 0660;
+  // The group of the file, in force as early; default: the one that every new
+  // file gets there.  This process must be of it, or root.
+  std::optional<gid_t> group;
 
   friend bool operator==(const WhereToListen&, const WhereToListen&) = default;
 

@@ -87,6 +87,10 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // failed.
   int native_handle() const { return acceptor_->socket().native_handle(); }
 
+  // From now on a close leaves the listening socket to others who have copies
+  // of it: clients can still connect to those, and a unix socket's file stays.
+  void LeaveSocketToOthers() { acceptor_->socket().LeaveToOthers(); }
+
   // Stops accepting and closes the listening descriptor.  The handler is never
   // called again, also for clients that are accepted already: those read end of
   // file; those in the backlog are reset.  Live connections go on, or are

@@ -183,7 +183,8 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Open(
     return ListeningSocket(poller, *std::move(fd), address, std::nullopt,
                            std::min(backlog, SoMaxConn()));
   }
-  auto bound = UnixSocketFile::Listen(where.path, where.mode, backlog);
+  auto bound =
+      UnixSocketFile::Listen(where.path, {where.mode, where.group}, backlog);
   if (!bound.ok()) return bound.status();
   return ListeningSocket(poller, std::move(bound->descriptor),
                          Unix::Address(where.path), std::move(bound->file),
@@ -251,8 +252,8 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Adopt(
       auto s = BindAndListen(fd->get(), Unix::Address(where.path), backlog);
       if (!s.ok()) return s;
     } else {
-      auto made =
-          UnixSocketFile::ListenOn(fd->get(), where.path, where.mode, backlog);
+      auto made = UnixSocketFile::ListenOn(fd->get(), where.path,
+                                           {where.mode, where.group}, backlog);
       if (!made.ok()) return made.status();
       file = *std::move(made);
     }
@@ -316,6 +317,11 @@ absl::Status ListeningSocket::Listen(int backlog) {
   if (auto s = ListenOn(native_handle(), address_, backlog); !s.ok()) return s;
   effective_backlog_ = EffectiveBacklog(native_handle(), backlog);
   return absl::OkStatus();
+}
+
+void ListeningSocket::LeaveToOthers() {
+  shut_down_ = false;
+  file_.reset();
 }
 
 void ListeningSocket::Close() {

@@ -66,6 +66,10 @@ class ListeningSocket {
   // Changes the backlog.
   absl::Status Listen(int backlog);
 
+  // From now on a close leaves the socket to others who have copies: it is not
+  // shut down, and its file stays.
+  void LeaveToOthers();
+
   // Closes the descriptor; nobody can connect any more, even if another process
   // holds a copy of it, unless it was adopted without `shut_down`.  A unix
   // socket's file is removed if it still is the one that was made here.

@@ -12,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
 #include "lib/net/address.h"
 
@@ -95,59 +96,93 @@ absl::Status RemoveDead(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<UnixSocketFile> UnixSocketFile::BindAndListen(
-    int fd, const std::string& path, int mode, int backlog) {
+    int fd, const std::string& path, const Rights& rights, int backlog) {
   // Where the directory cannot be read there is no lock, and nobody else of
   // ours can have one there.
   const auto lock = LockDirectoryOf(path, LOCK_SH);
+  // Linux makes the file with the mode of the socket, less the umask.  Nothing
+  // is for a group before the file has the right one.
+  (void)fchmod(fd,
+               static_cast<mode_t>(rights.mode) & (rights.group ? 0700 : 0777));
   const Unix::Address address(path);
   if (bind(fd, address.data(), static_cast<socklen_t>(address.size())) != 0) {
     return ErrnoError(errno, "bind", NameOf(path));
   }
-  auto file = Of(path);
-  if (!file.ok()) return file.status();
+  struct stat made;
+  if (lstat(path.c_str(), &made) != 0) {
+    return ErrnoError(errno, "stat", NameOf(path));
+  }
+  const UnixSocketFile file(Absolute(path), made);
   absl::Status error;
-  if (chmod(path.c_str(), static_cast<mode_t>(mode)) != 0) {
-    error = ErrnoError(errno, "chmod", NameOf(path));
-  } else if (listen(fd, backlog) != 0) {
+  if (rights.group ||
+      (made.st_mode & 07777) != static_cast<mode_t>(rights.mode)) {
+    error = file.Give(rights);
+  }
+  if (error.ok() && listen(fd, backlog) != 0) {
     error = ErrnoError(errno, "listen", NameOf(path));
   }
   if (error.ok()) return file;
-  file->RemoveIfOurs();
+  file.RemoveIfOurs();
   return error;
 }
 
 absl::StatusOr<UnixSocketFile::Bound> UnixSocketFile::Listen(
-    const std::string& path, int mode, int backlog) {
+    const std::string& path, const Rights& rights, int backlog) {
   Descriptor fd = NewSocket();
   if (!fd.is_open()) return ErrnoError(errno, "socket", NameOf(path));
-  auto file = ListenOn(fd.get(), path, mode, backlog);
+  auto file = ListenOn(fd.get(), path, rights, backlog);
   if (!file.ok()) return file.status();
   return Bound{std::move(fd), *std::move(file)};
 }
 
 absl::StatusOr<UnixSocketFile> UnixSocketFile::ListenOn(int fd,
                                                         const std::string& path,
-                                                        int mode, int backlog) {
-  auto file = BindAndListen(fd, path, mode, backlog);
+                                                        const Rights& rights,
+                                                        int backlog) {
+  auto file = BindAndListen(fd, path, rights, backlog);
   if (DetailOf(file.status()).reason == Reason::kAddressInUse) {
     if (auto s = RemoveDead(path); !s.ok()) return s;
-    file = BindAndListen(fd, path, mode, backlog);
+    file = BindAndListen(fd, path, rights, backlog);
   }
   return file;
 }
 
-absl::StatusOr<UnixSocketFile> UnixSocketFile::Of(const std::string& path) {
+bool UnixSocketFile::IsThis(const struct stat& file) const {
+  return S_ISSOCK(file.st_mode) && file.st_dev == device_ &&
+         file.st_ino == inode_;
+}
+
+// Nobody can connect meanwhile.
+absl::Status UnixSocketFile::Give(const Rights& rights) const {
+  // What is changed is the file that was made, and not what somebody has put in
+  // its place, such as a link.
+  const Descriptor file(open(path_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file.is_open()) return ErrnoError(errno, "open", NameOf(path_));
   struct stat status;
-  if (lstat(path.c_str(), &status) != 0) {
-    return ErrnoError(errno, "stat", NameOf(path));
+  if (fstat(file.get(), &status) != 0 || !IsThis(status)) {
+    return ErrnoError(ENOENT, "open", NameOf(path_));
   }
-  return UnixSocketFile(Absolute(path), status.st_dev, status.st_ino);
+  if (rights.group && fchownat(file.get(), "", static_cast<uid_t>(-1),
+                               *rights.group, AT_EMPTY_PATH) != 0) {
+    const int error_number = errno;
+    return ErrnoError(error_number,
+                      absl::StrCat("chown to group ", *rights.group),
+                      NameOf(path_));
+  }
+  const auto mode = static_cast<mode_t>(rights.mode);
+  const std::string link = absl::StrCat("/proc/self/fd/", file.get());
+  int result = chmod(link.c_str(), mode);
+  // /proc is not mounted.
+  if (result != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    result = chmod(path_.c_str(), mode);
+  }
+  if (result != 0) return ErrnoError(errno, "chmod", NameOf(path_));
+  return absl::OkStatus();
 }
 
 void UnixSocketFile::RemoveIfOurs() const {
   struct stat status;
-  if (lstat(path_.c_str(), &status) == 0 && S_ISSOCK(status.st_mode) &&
-      status.st_dev == device_ && status.st_ino == inode_) {
+  if (lstat(path_.c_str(), &status) == 0 && IsThis(status)) {
     unlink(path_.c_str());
   }
 }

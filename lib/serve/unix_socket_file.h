@@ -3,8 +3,10 @@
 #ifndef PORTREEVE_LIB_SERVE_UNIX_SOCKET_FILE_H_
 #define PORTREEVE_LIB_SERVE_UNIX_SOCKET_FILE_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,25 +22,31 @@ class UnixSocketFile {
  public:
   struct Bound;
 
+  // Who may connect: the permissions of the file, 0-0777, and its group;
+  // without one it has the group that every new file gets there.
+  struct Rights {
+    int mode;
+    std::optional<gid_t> group;
+  };
+
   // Makes a non-blocking socket that listens at `path` with `backlog`.  Its
-  // file has `mode` before the first client can connect.
+  // file has `rights` before the first client can connect, and at no time wider
+  // ones.
   //
   // A file that a dead server left there is removed, after a probe has shown
   // that nobody listens.  Of several processes that try this at once one
   // succeeds.  Errors: ADDRESS_IN_USE (somebody listens), NOT_A_SOCKET (another
-  // kind of file, which is left alone), BIND_NOT_PERMITTED, NO_SUCH_PATH
-  // (its directory is missing), INVALID_FIELD.
-  static absl::StatusOr<Bound> Listen(const std::string& path, int mode,
-                                      int backlog);
+  // kind of file, which is left alone), BIND_NOT_PERMITTED (also
+  // for a group that this process may not give a file to), NO_SUCH_PATH (its
+  // directory is missing, or somebody took the file away), INVALID_FIELD.
+  static absl::StatusOr<Bound> Listen(const std::string& path,
+                                      const Rights& rights, int backlog);
 
   // Does the same with `fd`, a unix stream socket that is not bound.
   static absl::StatusOr<UnixSocketFile> ListenOn(int fd,
                                                  const std::string& path,
-                                                 int mode, int backlog);
-
-  // Gives the socket's file at `path`, which somebody else has made;
-  // NO_SUCH_PATH if there is none.
-  static absl::StatusOr<UnixSocketFile> Of(const std::string& path);
+                                                 const Rights& rights,
+                                                 int backlog);
 
   // Removes the file, if the path still leads to the one that was made.
   void RemoveIfOurs() const;
@@ -46,10 +54,14 @@ class UnixSocketFile {
  private:
   static absl::StatusOr<UnixSocketFile> BindAndListen(int fd,
                                                       const std::string& path,
-                                                      int mode, int backlog);
+                                                      const Rights& rights,
+                                                      int backlog);
 
-  UnixSocketFile(std::string path, dev_t device, ino_t inode)
-      : path_(std::move(path)), device_(device), inode_(inode) {}
+  UnixSocketFile(std::string path, const struct stat& file)
+      : path_(std::move(path)), device_(file.st_dev), inode_(file.st_ino) {}
+
+  bool IsThis(const struct stat& file) const;
+  absl::Status Give(const Rights& rights) const;
 
   std::string path_;  // Absolute.
   dev_t device_;

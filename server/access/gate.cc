@@ -17,6 +17,8 @@
 namespace portreeve::server {
 namespace {
 
+constexpr char kHasEnded[] = "the connection has ended";
+
 // Decides, where nobody has seen the connection, by the transport:
 // "authenticated" means that gRPC has a name for the peer, and a certificate
 // without one must not pass for a client without TLS.
@@ -87,6 +89,27 @@ struct Client {
   v1::Role role;
 };
 
+// Gives what a client without TLS may do.  `connection` is null where nobody
+// has seen it.
+absl::StatusOr<v1::Role> RoleWithoutTls(const LivePolicy& live_policy,
+                                        const ControlConnection* connection,
+                                        const std::string& peer) {
+  const bool is_unix = connection == nullptr ? absl::StartsWith(peer, "unix")
+                                             : connection->is_unix();
+  if (!is_unix) return v1::ROLE_ADMIN;
+  const Policy policy = live_policy.Now();
+  if (!policy.has_unix_identities()) return v1::ROLE_ADMIN;
+  if (connection == nullptr) return v1::ROLE_UNSPECIFIED;
+  const ucred& credentials = *connection->credentials();
+  UnixCaller caller{credentials.uid, credentials.gid, {}};
+  if (policy.has_unix_groups()) {
+    auto groups = connection->Groups();
+    if (!groups) return absl::UnavailableError(kHasEnded);
+    caller.groups = *std::move(groups);
+  }
+  return policy.UnixRoleOf(caller);
+}
+
 // The client is known by the name that gave the role, else by the first one.
 Client FromNames(const Policy& policy, const std::vector<std::string>& names,
                  v1::Role role) {
@@ -111,7 +134,7 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
   // shut down, and gRPC still makes calls of it, whose answers nobody reads.
   if (connection == nullptr ? absl::StartsWith(context.peer(), "fd:")
                             : connection->is_shut_down()) {
-    return absl::UnavailableError("the connection has ended");
+    return absl::UnavailableError(kHasEnded);
   }
   const MethodAccess& access = AccessOf(method);
   const auto auth = context.auth_context();
@@ -126,11 +149,16 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                            : policy.RoleOf(names));
     // The prefix is there so that no certificate has the name of an address.
     identity = absl::StrCat("tls:", client.who);
+    // An audit must not take a certificate for a user.
+    if (absl::StartsWith(client.who, "unix:")) client.who = identity;
   } else {
     client.who = connection == nullptr ? PercentDecode(context.peer())
                                        : NameOf(*connection, access);
     identity = connection == nullptr ? WithoutPort(client.who)
                                      : connection->Identity();
+    const auto role = RoleWithoutTls(policy_, connection.get(), context.peer());
+    if (!role.ok()) return role.status();
+    client.role = *role;
   }
   const Caller caller{std::move(client.who), std::move(identity), &access};
   if (client.role >= caller.method->role) return caller;

@@ -19,8 +19,9 @@ namespace portreeve::server {
 
 // The caller of a call that was admitted, and the method.
 struct Caller {
-  // The name in the certificate, else the peer's address: "unix:uid=0(root)",
-  // and "unix:uid=0" where the method changes nothing.
+  // The name in the certificate, after "tls:" if it begins with "unix:"; else
+  // the peer's address: "unix:uid=0(root)", and "unix:uid=0" where the method
+  // changes nothing.
   std::string who;
   // Who that is on all of their connections: "tls:NAME", the address without a
   // port, or "unix:uid=0".
@@ -42,7 +43,8 @@ class Gate {
 
   // Whether the client may call `method`, a name of
   // server/access/access_table.h (it is CHECKed).  A client without TLS is an
-  // admin.  A refused call of a method that changes something is audited here.
+  // admin, unless it comes by a unix socket and the policy names users or
+  // groups.  A refused call of a method that changes something is audited here.
   // Errors: ROLE_REQUIRED.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                std::string_view method) const;

@@ -216,4 +216,12 @@ v1::Role Policy::RoleOf(const std::vector<std::string>& names) const {
 
 bool Policy::has_identities() const { return !rules_->identities.empty(); }
 
+v1::Role Policy::UnixRoleOf(const UnixCaller& caller) const {
+  return rules_->unix_roles.RoleOf(caller);
+}
+
+bool Policy::has_unix_identities() const { return !rules_->unix_roles.empty(); }
+
+bool Policy::has_unix_groups() const { return rules_->unix_roles.has_groups(); }
+
 }  // namespace portreeve::server

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "lib/net/address.h"
 #include "portreeve/v1/policy.pb.h"
+#include "server/access/unix_roles.h"
 #include "server/api/convert.h"
 
 namespace portreeve::server {
@@ -26,8 +27,9 @@ class Policy {
   // connect to link-local and metadata addresses.
   Policy();
 
-  // Reads protobuf's text format.  Errors: INVALID_ARGUMENT, with one line such
-  // as "FILE:3:7: what is wrong"; those of reading the file.
+  // Read protobuf's text format, and the users and groups that it names in the
+  // system's database, which may block.  Errors: INVALID_ARGUMENT, with one
+  // line such as "FILE:3:7: what is wrong"; those of reading the file.
   static absl::StatusOr<Policy> FromFile(const std::string& path);
   static absl::StatusOr<Policy> FromText(const std::string& text,
                                          const std::string& file_name);
@@ -59,8 +61,16 @@ class Policy {
   // of the roles of the identities that are among them; ROLE_UNSPECIFIED:
   // nothing.
   v1::Role RoleOf(const std::vector<std::string>& names) const;
-  // Whether the policy names any identity.
+  // Whether the policy names any certificate.
   bool has_identities() const;
+
+  // Gives what a client of a unix socket may do: everything, unless the policy
+  // has identities of users or groups; then the highest of the roles of those
+  // that the client is, or ROLE_UNSPECIFIED.  Root may do everything.
+  v1::Role UnixRoleOf(const UnixCaller& caller) const;
+  // Whether it names any user or group; and whether any group.
+  bool has_unix_identities() const;
+  bool has_unix_groups() const;
 
  private:
   explicit Policy(PolicyRules rules);

@@ -3,12 +3,15 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "lib/base/check.h"
+#include "server/access/system_accounts.h"
 
 namespace portreeve::server {
 namespace {
@@ -20,6 +23,8 @@ using Location = TextFormat::ParseLocation;  // It counts from 0; -1: none.
 
 constexpr const char* kDeniedByDefault[] = {"169.254.0.0/16", "fe80::/10",
                                             "fd00:ec2::254/128"};
+// No certificate is known by a name that begins so.
+constexpr char kUnixPrefix[] = "unix:";
 constexpr int kNoIndex = -1;  // For a field that is not repeated.
 
 absl::Status ErrorAt(const std::string& file_name, const Location& where,
@@ -222,8 +227,28 @@ absl::Status ReadDial(const v1::Policy& policy, const Node& root,
   return absl::OkStatus();
 }
 
+// Reads what follows "unix:" in the name of an identity.
+absl::Status ReadUnixIdentity(const std::string& account, v1::Role role,
+                              UnixRoles& roles) {
+  const bool is_group = absl::StartsWith(account, "@");
+  const std::string text = account.substr(is_group ? 1 : 0);
+  if (text.empty()) {
+    return absl::InvalidArgumentError(
+        "expected unix:USER or unix:@GROUP, by name or number");
+  }
+  const auto number = is_group ? FindGroup(text) : FindUser(text);
+  if (!number.ok()) return number.status();
+  if (is_group) {
+    roles.AddGroup(*number, role);
+  } else {
+    roles.AddUser(*number, role);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadIdentities(const v1::Policy& policy, const Node& root,
                             PolicyRules& rules) {
+  std::set<std::string> names;
   for (int i = 0; i < policy.identities_size(); ++i) {
     const v1::Policy::Identity& identity = policy.identities(i);
     const Node node = root.Child("identities", identity, i);
@@ -234,10 +259,18 @@ absl::Status ReadIdentities(const v1::Policy& policy, const Node& root,
     if (!v1::Role_IsValid(identity.role())) {
       return node.Error("role", absl::StrCat(identity.role(), " is no role"));
     }
-    if (!rules.identities.emplace(identity.name(), identity.role()).second) {
-      return node.Error(
-          "name", absl::StrCat("\"", absl::Utf8SafeCHexEscape(identity.name()),
-                               "\" is there twice"));
+    const std::string quoted =
+        absl::StrCat("\"", absl::Utf8SafeCHexEscape(identity.name()), "\"");
+    if (!names.insert(identity.name()).second) {
+      return node.Error("name", quoted + " is there twice");
+    }
+    absl::string_view account = identity.name();
+    if (!absl::ConsumePrefix(&account, kUnixPrefix)) {
+      rules.identities.emplace(identity.name(), identity.role());
+    } else if (auto s = ReadUnixIdentity(std::string(account), identity.role(),
+                                         rules.unix_roles);
+               !s.ok()) {
+      return node.Error("name", absl::StrCat(quoted, ": ", s.message()));
     }
   }
   return absl::OkStatus();

@@ -11,6 +11,7 @@
 #include "portreeve/v1/policy.pb.h"
 #include "server/access/network_set.h"
 #include "server/access/unix_directories.h"
+#include "server/access/unix_roles.h"
 
 namespace portreeve::server {
 
@@ -33,10 +34,12 @@ struct PolicyRules {
   // nothing.
   bool has_dial_allow = false;
   UnixDirectories dial_unix_directories;
-  std::map<std::string, v1::Role> identities;
+  std::map<std::string, v1::Role> identities;  // The names of certificates.
+  UnixRoles unix_roles;
 };
 
-// Reads protobuf's text format, with the defaults.
+// Reads protobuf's text format, with the defaults.  Users and groups are looked
+// up in the system's database, which may block.
 // Errors: INVALID_ARGUMENT, with one line: "FILE:LINE:COLUMN: what is wrong".
 absl::StatusOr<PolicyRules> ReadPolicyRules(const std::string& text,
                                             const std::string& file_name);

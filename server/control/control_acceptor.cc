@@ -197,7 +197,7 @@ ControlAcceptor::ControlAcceptor(const Executor& executor, const Limits& limits,
 
 ControlAcceptor::~ControlAcceptor() { Close(); }
 
-absl::Status ControlAcceptor::Listen(const AnyAddress& address,
+absl::Status ControlAcceptor::Listen(const ControlPlace& place,
                                      std::optional<Descriptor> given) {
   const auto open = [&](const auto& where) {
     constexpr int kBacklog = 128;
@@ -207,15 +207,16 @@ absl::Status ControlAcceptor::Listen(const AnyAddress& address,
                                   *std::move(given), /*shut_down=*/false);
   };
   auto socket = [&]() -> absl::StatusOr<ListeningSocket> {
-    if (const auto* inet = std::get_if<Inet::Address>(&address)) {
+    if (const auto* inet = std::get_if<Inet::Address>(&place.address)) {
       auto where =
           WhereToListen<Inet>::OfAddress(inet->address(), inet->port());
       where.ipv6_only = false;
       return open(where);
     }
-    auto where =
-        WhereToListen<Unix>::OfFile(std::get<Unix::Address>(address).path());
-    where.mode = 0600;
+    auto where = WhereToListen<Unix>::OfFile(
+        std::get<Unix::Address>(place.address).path());
+    where.mode = place.mode;
+    where.group = place.group;
     return open(where);
   }();
   if (!socket.ok()) return socket.status();

@@ -3,6 +3,8 @@
 #ifndef PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
 #define PORTREEVE_SERVER_CONTROL_CONTROL_ACCEPTOR_H_
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -27,6 +29,15 @@
 #include "server/control/handshakes.h"
 
 namespace portreeve::server {
+
+// An address of the control plane.
+struct ControlPlace {
+  AnyAddress address;
+  // The permissions and the group of a unix socket's file, of no effect for any
+  // other address; without a group it has that of every new file.
+  int mode = 0600;
+  std::optional<gid_t> group = std::nullopt;
+};
 
 // gRPC 1.51 stops accepting for ever when it has no descriptor for a moment;
 // this acceptor has descriptors of its own, and tries again (S10).
@@ -61,10 +72,11 @@ class ControlAcceptor {
   ControlAcceptor& operator=(const ControlAcceptor&) = delete;
   ~ControlAcceptor();
 
-  // Listens at `address`, or on a `given` socket, which is somebody else's,
-  // who has bound it there; clients wait until Start().
+  // Listens at `place`, or on a `given` socket, which is somebody else's, who
+  // has bound it there, and has said who may connect; clients wait until
+  // Start().
   // Errors: those of ListeningSocket::Open() and Adopt().
-  absl::Status Listen(const AnyAddress& address,
+  absl::Status Listen(const ControlPlace& place,
                       std::optional<Descriptor> given = std::nullopt);
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;

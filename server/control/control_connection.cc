@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,22 @@ const std::string& ControlConnection::Who() {
 std::string ControlConnection::Identity() const {
   if (is_unix()) return absl::StrCat("unix:uid=", client_.credentials->uid);
   return client_.address.substr(0, client_.address.rfind(':'));
+}
+
+std::optional<std::vector<gid_t>> ControlConnection::Groups() const {
+  const MutexLock lock(mutex_);
+  if (!copy_.is_open()) return std::nullopt;
+  // Nobody is of more than 65536 groups, and nearly everybody of few.
+  std::vector<gid_t> groups(64);
+  while (true) {
+    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int result = getsockopt(copy_.get(), SOL_SOCKET, SO_PEERGROUPS,
+                                  groups.data(), &size);
+    if (result != 0 && errno != ERANGE) return std::vector<gid_t>();
+    // With ERANGE it says how many there are.
+    groups.resize(size / sizeof(gid_t));
+    if (result == 0) return groups;
+  }
 }
 
 bool ControlConnection::BeginCall() {

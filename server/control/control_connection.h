@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/base/descriptor.h"
 #include "lib/base/mutex.h"
@@ -46,6 +47,15 @@ class ControlConnection {
   const std::string& key() const { return client_.key; }
   bool is_secure() const { return client_.is_secure; }
   bool is_unix() const { return client_.credentials.has_value(); }
+
+  // Of the process that has connected; none where this is no unix socket.
+  const std::optional<ucred>& credentials() const {
+    return client_.credentials;
+  }
+  // Gives its supplementary groups at that time (SO_PEERGROUPS); none where the
+  // kernel does not tell, before Linux 4.13.  Nothing once the connection is
+  // over.
+  std::optional<std::vector<gid_t>> Groups() const;
 
   // Gives whom an audit names: the address, or "unix:uid=1000(ann)".  The first
   // call may ask the system's user database, and so may block.

@@ -25,7 +25,8 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
               "clients without one are refused");
   DeclareFile(app, "--policy", raw.policy,
               "What clients may listen on and connect to, and what the names "
-              "in their certificates may do: a portreeve.v1.Policy in "
+              "in their certificates, and the users and groups that come by "
+              "unix sockets, may do: a portreeve.v1.Policy in "
               "protobuf's text format; read again at SIGHUP. Default: nearly "
               "everything, and every client may do it");
   DeclareFile(app, "--audit", raw.audit,
@@ -51,6 +52,11 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
                  "made if its parent is there: a start opens them again, after "
                  "a crash, too. Default: nothing is kept")
       ->type_name("DIR");
+  app.add_flag("--fdstore", raw.fdstore,
+               "Have systemd keep the sockets of listeners (it has to have "
+               "FileDescriptorStoreMax= for the service), so that their "
+               "ports answer again after a crash or a restart, and no client "
+               "is refused meanwhile. Default: they end with the process");
   app.add_flag("--require-listeners", raw.require_listeners,
                "With --state: exit where one of them cannot be opened. "
                "Default: it is FAILED, and is tried again");
@@ -64,10 +70,13 @@ void Declare(CLI::App& app, RawFlags& raw) {
               "all its lines in the file");
   app.add_option("--control", raw.control,
                  "Where gRPC clients connect, repeatable: tcp:HOST:PORT or "
-                 "HOST:PORT (port 0: chosen by the OS), unix:PATH (mode 0600) "
-                 "or unix:@NAME, an abstract socket for root and the daemon's "
-                 "own user. Sockets that systemd passes under the name control "
-                 "are taken for it (docs/OPERATIONS.md). Default: those, or " +
+                 "HOST:PORT (port 0: chosen by the OS), unix:PATH or "
+                 "unix:@NAME, an abstract socket for root and the daemon's own "
+                 "user. The file of a unix socket has mode 0600 and the group "
+                 "of a new file, or what \"unix:PATH?mode=0660&group=NAME\" "
+                 "says. Sockets that systemd passes under the name control are "
+                 "taken for it, with the mode and group that they have "
+                 "(docs/OPERATIONS.md). Default: those, or " +
                      std::string(kDefaultControl))
       ->type_name("ADDRESS")
       ->expected(1)

@@ -31,6 +31,7 @@ struct RawFlags {
   std::optional<std::string> policy;
   std::optional<std::string> audit;
   std::optional<std::string> state;
+  bool fdstore = false;
   bool require_listeners = false;
   std::string log_format = "text";
   std::string log_level = "info";

@@ -82,7 +82,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   PrepareGrpc();
   std::unique_ptr<ControlPlane> plane(
       new ControlPlane(loop, options, std::move(credentials)));
-  if (auto s = plane->Listen(options.addresses, std::move(given)); !s.ok()) {
+  if (auto s = plane->Listen(options.places, std::move(given)); !s.ok()) {
     return OfControl(s);
   }
   if (auto s = options.on_bound(plane->addresses()); !s.ok()) return s;
@@ -102,15 +102,15 @@ ControlPlane::ControlPlane(Loop& loop, const Options& options,
   loop_.Run(make).get();
 }
 
-absl::Status ControlPlane::Listen(const std::vector<AnyAddress>& addresses,
+absl::Status ControlPlane::Listen(const std::vector<ControlPlace>& places,
                                   std::map<size_t, Descriptor> given) {
   auto listen = [&]() -> absl::Status {
-    for (size_t i = 0; i < addresses.size(); ++i) {
+    for (size_t i = 0; i < places.size(); ++i) {
       std::optional<Descriptor> socket;
       if (const auto found = given.find(i); found != given.end()) {
         socket = std::move(found->second);
       }
-      if (auto s = acceptor_->Listen(addresses[i], std::move(socket));
+      if (auto s = acceptor_->Listen(places[i], std::move(socket));
           !s.ok()) {
         return s;
       }

@@ -52,7 +52,7 @@ class ControlPlane {
   static constexpr std::chrono::seconds kKeepaliveTimeout{10};
 
   struct Options {
-    std::vector<AnyAddress> addresses;
+    std::vector<ControlPlace> places;
     std::optional<TlsFiles> tls;
     ControlAcceptor::Limits limits;
     // The bytes that the process may take beyond what `accounted` gives, which
@@ -66,7 +66,7 @@ class ControlPlane {
 
   // Binds all of the addresses, or none.  Those of TCP speak TLS, if there is
   // `tls`; unix sockets never do.  `given` has sockets that listen already, by
-  // the place of their addresses in Options::addresses; the plane's end leaves
+  // their place in Options::places; the plane's end leaves
   // them to those who have copies.  `services` and the loop, which must run,
   // must outlive it.
   // Errors, each with the flag that is wrong: those of ListeningSocket::Open()
@@ -79,7 +79,7 @@ class ControlPlane {
   ControlPlane& operator=(const ControlPlane&) = delete;
   ~ControlPlane();  // Calls Stop() without patience.
 
-  // Gives the addresses as bound, in the order of Options::addresses.
+  // Gives the addresses as bound, in the order of Options::places.
   std::vector<AnyAddress> addresses() const;  // Call it before Stop().
 
   // Takes no more calls; those that run have `patience` to end, and are then
@@ -90,7 +90,7 @@ class ControlPlane {
   ControlPlane(Loop& loop, const Options& options,
                std::shared_ptr<TlsCredentials> tls);
 
-  absl::Status Listen(const std::vector<AnyAddress>& addresses,
+  absl::Status Listen(const std::vector<ControlPlace>& places,
                       std::map<size_t, Descriptor> given);
   absl::Status Serve(const std::vector<grpc::Service*>& services,
                      const Options& options);

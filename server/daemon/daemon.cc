@@ -26,6 +26,7 @@
 #include "server/about/health_service.h"
 #include "server/about/reflection_service.h"
 #include "server/access/gate.h"
+#include "server/access/system_accounts.h"
 #include "server/api/listener_draft.h"
 #include "server/api/names.h"
 #include "server/api/timestamp.h"
@@ -37,6 +38,7 @@
 #include "server/control/control_acceptor.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
+#include "server/daemon/descriptor_store.h"
 #include "server/daemon/start_log.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
@@ -111,6 +113,27 @@ absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
 Gate::Certificates CertificatesOf(const Flags& flags) {
   return flags.policy.empty() ? Gate::Certificates::kAreAdmins
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
+}
+
+// Gives where clients connect, with the groups looked up of sockets that are
+// not `given`.  It may block.
+absl::StatusOr<std::vector<ControlPlace>> PlacesOf(
+    const Flags& flags, const ControlSockets& given) {
+  std::vector<ControlPlace> places;
+  for (const ControlAddress& control : flags.control) {
+    ControlPlace place{control.address, control.mode, std::nullopt};
+    if (!control.group.empty() && given.count(places.size()) == 0) {
+      const auto group = FindGroup(control.group);
+      if (!group.ok()) {
+        return AboutFlag(absl::StrCat("--control \"", ToString(control.address),
+                                      "\": group"),
+                         group.status());
+      }
+      place.group = *group;
+    }
+    places.push_back(std::move(place));
+  }
+  return places;
 }
 
 // Logs which of the sockets that were given no listener was opened with.
@@ -193,6 +216,20 @@ struct Daemon::State {
     });
   }
 
+  void KeepSocketsBy(Loop& loop, Notifier& notifier) {
+    store.emplace(loop.context(), notifier);
+    registry.KeepSocketsBy(*store);
+  }
+
+  // Gives the sockets that no listener was opened with, which are not to be
+  // given to the next process either.
+  GivenSockets TakeUnused() {
+    GivenSockets unused = registry.TakeUnused();
+    if (!store) return unused;
+    for (const auto& entry : unused.entries()) store->Discard(entry.id);
+    return unused;
+  }
+
   // Gives the bytes that are kept for listeners, connections and their history,
   // without connections that clients serve.
   int64_t AccountedMemory() const {
@@ -234,6 +271,7 @@ struct Daemon::State {
   LoopGroup loops;
   EventLog events;
   DescriptorBudget budget;
+  std::optional<DescriptorStore> store;  // With --fdstore.
   Registry registry;
   Ivar<> first_signal;
   Ivar<> second_signal;
@@ -264,6 +302,14 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     state_ = std::make_unique<State>(loop_, flags.loops, shares, policy_,
                                      CertificatesOf(flags), audit_,
                                      !flags.state.empty());
+    if (!flags.fdstore) return;
+    if (process_.notifier.is_on()) {
+      state_->KeepSocketsBy(loop_, process_.notifier);
+    } else {
+      Log(LogLevel::kWarning,
+          "--fdstore: nobody is there to keep sockets, as NOTIFY_SOCKET is not "
+          "set");
+    }
   };
   loop_.Run(make).get();
 }
@@ -289,7 +335,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   std::vector<std::string> lines;
   size_t num_listeners = 0;
   ControlPlane::Options options;
-  options.addresses = flags.control;
+  auto places = PlacesOf(flags, given.control);
+  if (!places.ok()) return places.status();
+  options.places = *std::move(places);
   options.tls = flags.tls;
   options.limits.max_connections = shares.control_connections;
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
@@ -306,7 +354,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     auto opened_lines =
         daemon->OpenListeners(flags, std::move(files), std::move(opened));
     if (!opened_lines.ok()) return opened_lines.status();
-    const auto take = [&state] { return state.registry.TakeUnused(); };
+    const auto take = [&state] { return state.TakeUnused(); };
     LogUnused(daemon->loop_.Run(take).get());
     lines = *std::move(opened_lines);
     const auto count = [&state] { return state.registry.num_wanted(); };
@@ -322,7 +370,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   }
   for (const std::string& line : lines) PrintLine(out, line);
   LogStarted(flags, state.plane->addresses(), num_listeners);
-  WarnOfWhatIsOpen(flags, *read);
+  WarnOfWhatIsOpen(flags, state.plane->addresses(), *read);
   PrintLine(out, "ready");
   daemon->TellReady();
   return daemon;

@@ -51,15 +51,15 @@ absl::Status WrongTogether(const WrittenFlags& raw,
   return absl::InvalidArgumentError(why);
 }
 
-absl::StatusOr<std::vector<AnyAddress>> ControlOf(
+absl::StatusOr<std::vector<ControlAddress>> ControlOf(
     const WrittenFlags& raw, const std::string& directory) {
   std::vector<std::string> texts = raw.control;
   if (texts.empty()) texts.push_back(kDefaultControl);
-  std::vector<AnyAddress> addresses;
+  std::vector<ControlAddress> addresses;
   for (const std::string& text : texts) {
     const auto address = ParseControlAddress(text, directory);
     if (!address.ok()) return Wrong(raw, "--control", text, address.status());
-    if (!IsLocal(*address) && !raw.tls_cert && !raw.insecure) {
+    if (!IsLocal(address->address) && !raw.tls_cert && !raw.insecure) {
       const auto error = absl::InvalidArgumentError(
           "other machines reach this address, and nothing would protect it; "
           "give --tls-cert, --tls-key and --tls-client-ca, or say --insecure "
@@ -230,6 +230,7 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   auto state = FileOf(raw, "--state", raw.state, directory, "a directory");
   if (!state.ok()) return state.status();
   flags.state = *std::move(state);
+  flags.fdstore = raw.fdstore;
   flags.require_listeners = raw.require_listeners;
   if (flags.require_listeners && flags.state.empty()) {
     return WrongTogether(

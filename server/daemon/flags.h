@@ -14,6 +14,7 @@
 #include "lib/base/time_source.h"
 #include "lib/net/address.h"
 #include "portreeve/v1/listener.pb.h"
+#include "server/daemon/control_address.h"
 #include "server/daemon/log_format.h"
 #include "server/daemon/tls_files.h"
 
@@ -22,7 +23,7 @@ namespace portreeve::server {
 struct Flags {
   // One address at least.  One that is not loopback is there only with TLS, or
   // if --insecure was given.
-  std::vector<AnyAddress> control;
+  std::vector<ControlAddress> control;
   // Whether --control says so, and not its default.
   bool has_control = false;
   bool insecure = false;
@@ -39,6 +40,8 @@ struct Flags {
 
   // The directory of the state, an absolute path; "" where nothing is kept.
   std::string state;
+  // The service manager keeps the sockets of listeners.
+  bool fdstore = false;
   // A listener of the state that cannot be opened is a failed start.
   bool require_listeners = false;
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <cstdint>
 #include <utility>
@@ -12,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "lib/base/log.h"
 #include "lib/net/given_socket.h"
 #include "server/api/names.h"
 #include "server/daemon/control_address.h"
@@ -72,20 +70,6 @@ absl::StatusOr<InheritedSockets::Control> Check(
 std::string ListenerIdOf(absl::string_view name) {
   if (!absl::ConsumePrefix(&name, kListenerPrefix)) return "";
   return IsListenerId(name) ? std::string(name) : "";
-}
-
-// Whoever made the socket's file has said who may connect.
-void WarnOfOpenFile(const AnyAddress& address) {
-  const auto* const name = std::get_if<Unix::Address>(&address);
-  struct stat file;
-  if (name == nullptr || IsAbstract(name->path()) ||
-      stat(name->path().c_str(), &file) != 0 || (file.st_mode & S_IWOTH) == 0) {
-    return;
-  }
-  Log(LogLevel::kWarning,
-      absl::StrCat("control ", ToString(address),
-                   ": every user of this machine may command the daemon by "
-                   "this socket that it was given (systemd: SocketMode=0600)"));
 }
 
 }  // namespace
@@ -171,7 +155,7 @@ absl::StatusOr<ControlSockets> AssignControl(
   for (InheritedSockets::Control& control : sockets) {
     size_t place = 0;
     while (place < flags.control.size() &&
-           (flags.control[place] != control.address ||
+           (flags.control[place].address != control.address ||
             assigned.count(place) > 0)) {
       ++place;
     }
@@ -181,7 +165,7 @@ absl::StatusOr<ControlSockets> AssignControl(
                             "no --control names this address; leave --control "
                             "out, or give it with each of the addresses");
       }
-      flags.control.push_back(control.address);
+      flags.control.push_back({control.address});
     }
     if (!IsLocal(control.address) && !flags.tls && !flags.insecure) {
       return WrongControl(
@@ -190,7 +174,6 @@ absl::StatusOr<ControlSockets> AssignControl(
           "give --tls-cert, --tls-key and --tls-client-ca, or say --insecure "
           "if that is meant");
     }
-    WarnOfOpenFile(control.address);
     assigned.emplace(place, std::move(control.socket));
   }
   return assigned;

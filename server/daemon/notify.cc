@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -129,23 +130,55 @@ void Notifier::Stopping(const std::string& status, Duration most) {
   Send(messages_.Stopping(status, most));
 }
 
+absl::Status Notifier::Store(const std::string& name, int fd) {
+  const MutexLock lock(mutex_);
+  return SendWith(ServiceMessages::Store(name), fd);
+}
+
+absl::Status Notifier::Remove(const std::string& name) {
+  const MutexLock lock(mutex_);
+  return SendWith(ServiceMessages::Remove(name), -1);
+}
+
+absl::Status Notifier::Barrier(int fd) {
+  const MutexLock lock(mutex_);
+  return SendWith(ServiceMessages::Barrier(), fd);
+}
+
 void Notifier::Send(const std::string& message) {
   if (!is_on() || message.empty()) return;
+  const absl::Status sent = SendWith(message, -1);
+  if (sent.ok() || std::exchange(failed_, true)) return;
+  Log(LogLevel::kWarning,
+      absl::StrCat("the service manager takes no message, of which only the "
+                   "first is logged: ",
+                   absl::string_view(sent.message())));
+}
+
+absl::Status Notifier::SendWith(const std::string& message, int fd) {
   iovec text{const_cast<char*>(message.data()), message.size()};
   msghdr header{};
   header.msg_name = &address_.address;
   header.msg_namelen = address_.size;
   header.msg_iov = &text;
   header.msg_iovlen = 1;
-  if (sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
+  if (fd >= 0) {
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
+  if (sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+    return absl::OkStatus();
+  }
   const int error = errno;
-  if (std::exchange(failed_, true)) return;
-  Log(LogLevel::kWarning,
-      absl::StrCat(
-          "the service manager takes no message, of which only the "
-          "first is logged: ",
-          absl::string_view(
-              ErrnoError(error, "sendmsg", "NOTIFY_SOCKET").message())));
+  const absl::Status status = ErrnoError(error, "sendmsg", "NOTIFY_SOCKET");
+  if (error != EAGAIN && error != ENOBUFS) return status;
+  return absl::AbortedError(status.message());
 }
 
 }  // namespace portreeve::server

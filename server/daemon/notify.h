@@ -65,9 +65,20 @@ class Notifier {
   void Alive(const std::string& status);
   void Stopping(const std::string& status, Duration most);
 
+  // These send what ServiceMessages says, with a copy of a descriptor.  They
+  // give the error for which nothing was sent, and log nothing.  Errors:
+  // ABORTED where the manager takes no more messages now; those of
+  // sendmsg(2).
+  absl::Status Store(const std::string& name, int fd);
+  absl::Status Remove(const std::string& name);
+  absl::Status Barrier(int fd);
+
  private:
   absl::Status Open(const std::string& name);
   void Send(const std::string& message) PORTREEVE_REQUIRES(mutex_);
+  // -1: without a descriptor.
+  absl::Status SendWith(const std::string& message, int fd)
+      PORTREEVE_REQUIRES(mutex_);
 
   Descriptor socket_;
   NotifyAddress address_;

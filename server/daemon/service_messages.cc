@@ -51,4 +51,14 @@ std::string ServiceMessages::WithStatus(const char* message,
   return absl::StrCat(message, "\nSTATUS=", status);
 }
 
+std::string ServiceMessages::Store(const std::string& name) {
+  return absl::StrCat("FDSTORE=1\nFDNAME=", name, "\nFDPOLL=0");
+}
+
+std::string ServiceMessages::Remove(const std::string& name) {
+  return absl::StrCat("FDSTOREREMOVE=1\nFDNAME=", name);
+}
+
+std::string ServiceMessages::Barrier() { return "BARRIER=1"; }
+
 }  // namespace portreeve::server

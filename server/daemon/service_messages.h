@@ -27,6 +27,13 @@ class ServiceMessages {
   // The end has begun, and takes `most`; after that nothing is told.
   std::string Stopping(const std::string& status, Duration most);
 
+  // The manager is to keep a descriptor under `name`, whatever becomes of it,
+  // and to forget all of that name; and to close a descriptor once it has done
+  // all that it was told before.
+  static std::string Store(const std::string& name);
+  static std::string Remove(const std::string& name);
+  static std::string Barrier();
+
  private:
   enum class State { kStarting, kRunning, kStopping };
 

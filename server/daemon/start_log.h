@@ -21,8 +21,10 @@ std::string CountText(size_t count, absl::string_view what);
 void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
                 size_t num_listeners);
 
-// Warns of what is allowed, and seldom meant.
-void WarnOfWhatIsOpen(const Flags& flags, const Policy& policy);
+// Warns of what is allowed, and seldom meant; `control` as of LogStarted().
+void WarnOfWhatIsOpen(const Flags& flags,
+                      const std::vector<AnyAddress>& control,
+                      const Policy& policy);
 
 }  // namespace portreeve::server
 

@@ -98,6 +98,10 @@ void ListenerResource::Announce(v1::EventKind kind) {
   announced_ = true;
   UpdateAccepting();
   AppendListener(kind);
+  if (shared_.keeper != nullptr && server_ != nullptr && !is_closed()) {
+    is_kept_elsewhere_ = true;
+    shared_.keeper->Keep(id(), server_->native_handle());
+  }
 }
 
 void ListenerResource::Hold() { server_->SetAccepting(false); }
@@ -291,6 +295,9 @@ Deferred<> ListenerResource::Close(ExistingConnections existing,
       reason == CloseReason::kShutdown) {
     CutStreams();
   }
+  if (is_kept_elsewhere_ && cause == CloseCause::kShutdown && !is_closed()) {
+    server_->LeaveSocketToOthers();
+  }
   const Deferred<> closed = server_->CloseAs(existing, cause, reason);
   if (existing == ExistingConnections::kLeave) return close_finished();
   const Ivar<> shown(executor_);
@@ -443,12 +450,25 @@ void ListenerResource::OnCloseStarted(CloseCause) {
 
 void ListenerResource::OnCloseFinished() {
   if (server_ != nullptr) shared_.descriptors.GiveBack();
+  // After the end of the daemon it is to go on.
+  if (!is_kept_elsewhere_ || close_cause() == CloseCause::kShutdown) {
+    return FinishClose();
+  }
+  shared_.keeper->Release(id(), [self = weak_from_this()] {
+    if (const auto listener = self.lock()) listener->FinishClose();
+  });
+}
+
+void ListenerResource::FinishClose() {
   close_finished_.Fill();
   close_time_ = UnixNanosNow();
   AppendListener(v1::EVENT_KIND_LISTENER_CLOSE_FINISHED);
+  if (handlers_have_ended_) OnHandlersDetermined();
 }
 
 void ListenerResource::OnHandlersDetermined() {
+  handlers_have_ended_ = true;
+  if (!close_finished_.determined()) return;
   handlers_determined_.Fill();
   AppendListener(v1::EVENT_KIND_LISTENER_HANDLERS_DETERMINED);
 }

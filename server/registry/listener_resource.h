@@ -43,7 +43,9 @@ struct ListenerIdentity {
 // Threads: loop thread only.
 // Lifetime: destroying one that was opened before handlers_determined or the
 // end of TearDown() is a CHECK failure.
-class ListenerResource final : private ServerObserver {
+class ListenerResource final
+    : private ServerObserver,
+      public std::enable_shared_from_this<ListenerResource> {
  public:
   // Makes one that is not open.
   ListenerResource(const Executor& executor, const Shared& shared,
@@ -165,6 +167,7 @@ class ListenerResource final : private ServerObserver {
   std::optional<CloseCause> close_cause() const {
     return server_ != nullptr ? server_->close_cause() : unopened_cause_;
   }
+  void FinishClose();
   void OnMonitorError(std::exception_ptr error);
   void Append(v1::Event event);
   void AppendListener(v1::EventKind kind);
@@ -195,6 +198,8 @@ class ListenerResource final : private ServerObserver {
   bool deleted_ = false;
   bool close_wanted_ = false;
   bool close_recorded_ = false;
+  bool is_kept_elsewhere_ = false;  // Its socket, by Shared::keeper.
+  bool handlers_have_ended_ = false;
   int64_t close_number_ = 0;
   int64_t close_time_ = 0;  // 0: not closed yet.
   const Ivar<> close_started_;

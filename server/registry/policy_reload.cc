@@ -52,12 +52,19 @@ absl::Status ReloadPolicy(const std::string& path, LivePolicy& policy,
   }
   const bool loses_identities =
       policy.Now().has_identities() && !read->has_identities();
+  const bool loses_unix_identities =
+      policy.Now().has_unix_identities() && !read->has_unix_identities();
   policy.Replace(*std::move(read));
   Log(LogLevel::kInfo, absl::StrCat("--policy: ", path, " was read again"));
   if (loses_identities) {
     Log(LogLevel::kWarning,
         "the policy has no identities any more: no certificate may do "
         "anything");
+  }
+  if (loses_unix_identities) {
+    Log(LogLevel::kWarning,
+        "the policy names no users and groups any more: whoever may open a "
+        "unix control socket may do everything");
   }
   const auto find = [&registry] { return registry.OutsidePolicy(); };
   const std::vector<std::string> outside = loop.Run(find).get();

@@ -74,6 +74,9 @@ class Registry {
   // Errors: those of StateStore::Start(), and of a record that is no listener.
   absl::Status BeginStart(OpenedState state,
                           std::function<void(bool)> on_health);
+  // Has the sockets of listeners kept.  It must be called before there is a
+  // listener; `keeper` must outlive the registry.
+  void KeepSocketsBy(SocketKeeper& keeper) { shared_.keeper = &keeper; }
   // Gives listening sockets, for the listeners that are opened until the end of
   // the start.
   void Give(GivenSockets sockets) { given_ = std::move(sockets); }
@@ -275,7 +278,7 @@ class Registry {
   const LivePolicy policy_;
   ForwardLoops loops_;
   ConnectionTable connections_;
-  const Shared shared_;  // Those four, and what the constructor was given.
+  Shared shared_;  // Those four, and what the constructor was given.
   bool shutting_down_ = false;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.

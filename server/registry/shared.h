@@ -9,6 +9,7 @@
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/connection_table.h"
+#include "server/registry/socket_keeper.h"
 
 namespace portreeve::server {
 
@@ -25,6 +26,8 @@ struct Shared {
   ConnectionTable& connections;
   const LivePolicy& policy;
   ForwardLoops& loops;
+  // Who keeps the sockets of listeners; null: nobody.
+  SocketKeeper* keeper = nullptr;
 };
 
 }  // namespace portreeve::server

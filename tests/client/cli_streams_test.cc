@@ -463,9 +463,9 @@ TEST_F(CliStreamsTest, WatchGoesOnBehindWhatItKnows) {
                 "portreeve: watch: back: watching on\n"
                 "portreeve: watch: there is no listeners/a; waiting for one\n"
                 "portreeve: watch: lost (cut); trying again\n"
-                "portreeve: watch: ROLE_REQUIRED: no more; show a certificate "
-                "(--tls-cert) that the daemon's --policy file gives that role, "
-                "or ask its operator\n");
+                "portreeve: watch: ROLE_REQUIRED: no more; ask the daemon's "
+                "operator: its --policy file gives that role to certificates "
+                "(--tls-cert), users or groups\n");
 }
 
 TEST_F(CliStreamsTest, WhereTheDaemonNeverWasNothingIsTriedAgain) {

@@ -113,9 +113,8 @@ TEST(ErrorTextTest, AUnixSocketThatCannotBeOpenedSaysWhy) {
                           last + "unix:/run/p.sock: Permission denied"),
                       "unix:/run/p.sock"),
             "no connection to a daemon at unix:/run/p.sock (unix:/run/p.sock: "
-            "Permission denied); this user may not open the socket, which is "
-            "its owner's alone: run this as the user of the daemon, or as "
-            "root");
+            "Permission denied); this user may not open the socket: run this "
+            "as a user of its group, as the user of the daemon, or as root");
   EXPECT_EQ(ErrorText(absl::UnavailableError(
                           last + "unix:/run/p.sock: No such file or directory"),
                       "unix:/run/p.sock"),

@@ -72,9 +72,9 @@ class Process:
 class Daemon(Process):
     """A portreeved on a port of the OS, or at the target of an earlier one."""
 
-    def __init__(self, target="127.0.0.1:0", **more):
-        super().__init__(
-            ["server/portreeved", "--control", f"tcp:{target}"], **more)
+    def __init__(self, target="127.0.0.1:0", arguments=(), **more):
+        super().__init__(["server/portreeved", "--control", f"tcp:{target}",
+                          *arguments], **more)
         self.target = self.line("portreeved: control tcp:")
         self.line("portreeved: ready")
         # With connections of its own: those to the daemon before, which had the

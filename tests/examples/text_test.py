@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import unittest
 
 from harness import LANGUAGE, NODE, Daemon, Peer, Process, command, main
@@ -96,6 +97,26 @@ class TextTest(unittest.TestCase):
         environment = dict(os.environ, PORTREEVE_SERVER=f"tcp:{daemon.target}")
         worker = self.enterContext(
             Process(command("echo") + ["web"], env=environment))
+        worker.line("serving")
+        peer = self.enterContext(Peer(address))
+        self.assertEqual(peer.echo(b"hello"), b"hello")
+
+    def test_else_it_is_that_of_the_package(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(dir="/tmp"))
+        environment = {name: value for name, value in os.environ.items()
+                       if name != "PORTREEVE_SERVER"}
+        environment["FOLDER"] = folder
+        # Where /run/portreeve is that folder.
+        inside = ["unshare", "--mount", "sh", "-ec",
+                  "mount -t tmpfs none /run; mkdir /run/portreeve; "
+                  'mount --bind "$FOLDER" /run/portreeve; exec "$@"', "sh"]
+        if subprocess.run([*inside, "true"], env=environment).returncode != 0:
+            self.skipTest("mounts are not allowed here")
+        daemon = self.enterContext(
+            Daemon(arguments=("--control", f"unix:{folder}/control")))
+        address = daemon.create("web")
+        worker = self.enterContext(
+            Process([*inside, *command("echo"), "web"], env=environment))
         worker.line("serving")
         peer = self.enterContext(Peer(address))
         self.assertEqual(peer.echo(b"hello"), b"hello")

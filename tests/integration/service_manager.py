@@ -26,6 +26,10 @@ def listening(address, family=socket.AF_INET, backlog=4096):
     return made
 
 
+def inode_of(sock):
+    return os.fstat(sock.fileno()).st_ino
+
+
 def text_of(address):
     """An address as portreeved writes it."""
     return f"tcp:{address[0]}:{address[1]}" if isinstance(
@@ -56,6 +60,85 @@ class NotifySocket:
             return None
         return dict(line.split("=", 1) for line in text.split("\n"))
 
+
+class DescriptorStore:
+    """The part of a service manager that keeps descriptors for a service."""
+
+    def __init__(self, address):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.name = address
+        self.answers_barriers = True
+        self.reads = threading.Event()
+        self.reads.set()
+        self.kept = {}  # Sockets, by name.
+        self.messages = []
+        self.barriers = []  # That are not answered.
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join(TIMEOUT)
+        self.socket.close()
+        for name in list(self.kept):
+            self._remove(name)
+        for fd in self.barriers:
+            os.close(fd)
+
+    def sockets(self):
+        """What a Daemon is started with."""
+        with self._changed:
+            return [(name, sock) for name, sockets in self.kept.items()
+                    for sock in sockets]
+
+    def until(self, condition):
+        """Waits until condition(names of what is kept) holds."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: condition(set(self.kept)), TIMEOUT), self.messages
+
+    def _read(self):
+        while True:
+            self.reads.wait()
+            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 8)
+            for fd in fds:  # A daemon that is started gets what it is given.
+                os.set_inheritable(fd, False)
+            if not data:
+                return
+            message = dict(line.split("=", 1)
+                           for line in data.decode().split("\n"))
+            with self._changed:
+                self.messages.append(message)
+                self._take(message, fds)
+                self._changed.notify_all()
+
+    def _take(self, message, fds):
+        if "FDSTORE" in message:
+            assert message["FDPOLL"] == "0", message
+            known = {inode_of(sock) for sock in self.kept.get(
+                message["FDNAME"], [])}
+            for fd in fds:
+                sock = socket.socket(fileno=fd)
+                if inode_of(sock) in known:
+                    sock.close()
+                else:
+                    self.kept.setdefault(message["FDNAME"], []).append(sock)
+        elif "FDSTOREREMOVE" in message:
+            self._remove(message["FDNAME"])
+        elif "BARRIER" in message and not self.answers_barriers:
+            self.barriers += fds
+        else:
+            for fd in fds:
+                os.close(fd)
+
+    def _remove(self, name):
+        for sock in self.kept.pop(name, []):
+            sock.close()
 
 class Daemon:
     """A portreeved that was started with sockets, [(name, socket)]."""

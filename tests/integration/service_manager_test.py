@@ -11,8 +11,8 @@ import threading
 import time
 import unittest
 
-from service_manager import (CLOSED, TIMEOUT, Daemon, NotifySocket, listening,
-                             text_of)
+from service_manager import (CLOSED, TIMEOUT, Daemon, NotifySocket, inode_of,
+                             listening, text_of)
 
 LOOPBACK = ("127.0.0.1", 0)
 ANY_CONTROL = ("--control", "tcp:127.0.0.1:0")
@@ -23,10 +23,6 @@ def cli(server, *arguments):
     return subprocess.run(
         ["client/portreeve", "--server", server, *arguments], text=True,
         capture_output=True, timeout=TIMEOUT, check=True).stdout
-
-
-def inode_of(sock):
-    return os.fstat(sock.fileno()).st_ino
 
 
 def connect(sock):

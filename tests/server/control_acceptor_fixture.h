@@ -47,8 +47,8 @@ class ControlAcceptorTest : public testing::LoopFixture {
     acceptor_ = std::make_unique<ControlAcceptor>(executor(), limits, secure,
                                                   table_, memory_);
   }
-  void Listen(const AnyAddress& address) {
-    const absl::Status status = acceptor_->Listen(address);
+  void Listen(const AnyAddress& address, int mode = 0600) {
+    const absl::Status status = acceptor_->Listen({address, mode});
     ASSERT_TRUE(status.ok()) << status;
   }
   void Start() {

@@ -272,6 +272,38 @@ TEST_F(GateTest, ACertificateIsNoAddress) {
   EXPECT_EQ(LastIdentity(), "tls:ipv4:127.0.0.1");
 }
 
+// Neither has its role, nor looks like it in an audit.
+TEST_F(GateTest, ACertificateIsNoUser) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy, R"(
+    identities { name: "unix:root" role: ROLE_ADMIN }
+    identities { name: "unix:@root" role: ROLE_ADMIN }
+    identities { name: "otto" role: ROLE_OPERATOR }
+  )");
+  for (const std::string name :
+       {"unix:root", "unix:@root", "unix:uid=0(root)"}) {
+    EXPECT_EQ(
+        Tls(authority().ForClient(name), "GetListener"),
+        "tls:" + name + " has no role; GetListener needs the role viewer");
+  }
+  EXPECT_EQ(
+      Tls(authority().ForClient("unix:root", "URI:unix:root"),
+          "DeleteListener"),
+      "tls:unix:root has no role; DeleteListener needs the role operator");
+  ASSERT_EQ(Audited().size(), 1u);
+  EXPECT_EQ(Audited()[0].rfind("\"who\":\"tls:unix:root\"", 0), 0u);
+  EXPECT_EQ(Tls(authority().ForClient("unix:root", "DNS:otto"), "GetListener"),
+            "otto");
+}
+
+// Nobody has asked who that is.
+TEST_F(GateTest, AUnixClientThatNobodyHasSeenIsNoUser) {
+  Start(Gate::Certificates::kHaveTheRolesOfThePolicy,
+        "identities { name: 'unix:root' role: ROLE_ADMIN }");
+  EXPECT_NE(OverUnixSocket("GetListener").find("has no role"),
+            std::string::npos);
+  EXPECT_EQ(Plain("GetListener").rfind("ipv4:127.0.0.1:", 0), 0u);
+}
+
 TEST_F(GateTest, ChangesAndRefusedChangesAreAudited) {
   Start(Gate::Certificates::kHaveTheRolesOfThePolicy, kIdentities);
   const Certificate vera = authority().ForClient("vera");

@@ -159,6 +159,45 @@ TEST(PolicyFileTest, WrongIdentities) {
   }
 }
 
+TEST(PolicyFileTest, UsersAndGroupsAreOnesThatThereAre) {
+  for (const char* name :
+       {"unix:root", "unix:@root", "unix:0", "unix:4294967294",
+        "unix:@4294967294", "Unix:no-such-user", "unix"}) {
+    EXPECT_EQ(Read(std::string("identities { name: '") + name +
+                   "' role: ROLE_VIEWER }"),
+              "OK")
+        << name;
+  }
+  const std::string nobody =
+      "expected unix:USER or unix:@GROUP, by name or "
+      "number";
+  const std::string no_number = " is not a number from 0 to 4294967294";
+  for (const auto& [name, wrong] : {
+           std::pair<std::string, std::string>{"unix:", nobody},
+           {"unix:@", nobody},
+           {"unix:no-such-user", "there is no user \"no-such-user\""},
+           {"unix:@no-such-group", "there is no group \"no-such-group\""},
+           {"unix:@@root", "there is no group \"@root\""},
+           {"unix: root", "there is no user \" root\""},
+           {"unix:-1", "there is no user \"-1\""},
+           {"unix:uid=0", "there is no user \"uid=0\""},
+           {"unix:4294967295", "4294967295" + no_number},
+           {"unix:@4294967296", "4294967296" + no_number},
+           {"unix:99999999999999999999", "99999999999999999999" + no_number},
+       }) {
+    EXPECT_EQ(Read("identities { name: 'a' role: ROLE_VIEWER }\nidentities {\n"
+                   " name: '" +
+                   name + "' role: ROLE_VIEWER }"),
+              "p:3:2: identities[1].name: \"" + name + "\": " + wrong);
+  }
+  EXPECT_EQ(Read("identities { name: 'unix:root\\000x' role: ROLE_VIEWER }"),
+            "p:1:14: identities[0].name: \"unix:root\\x00x\": there is no user "
+            "\"root\\x00x\"");
+  EXPECT_EQ(Read("identities { name: 'unix:0' role: ROLE_VIEWER }\n"
+                 "identities { name: 'unix:0' role: ROLE_ADMIN }"),
+            "p:2:14: identities[1].name: \"unix:0\" is there twice");
+}
+
 TEST(PolicyFileTest, FilesAreReadByTheirName) {
   const TemporaryFolder folder;
   const std::string name = folder.File("policy.txtpb");

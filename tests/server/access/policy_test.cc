@@ -270,6 +270,39 @@ TEST(PolicyTest, TheHighestRoleOfACertificatesNames) {
   EXPECT_EQ(policy.RoleOf({"admin", "viewer"}), v1::ROLE_ADMIN);
 }
 
+// A CA may have signed anything.
+TEST(PolicyTest, ACertificateIsNoUser) {
+  const Policy policy = ReadPolicy(R"(
+    identities { name: "unix:root" role: ROLE_ADMIN }
+    identities { name: "unix:@1000" role: ROLE_ADMIN }
+  )");
+  EXPECT_EQ(policy.RoleOf({"unix:root", "unix:0", "root", "0", "@1000",
+                           "unix:@1000", "1000"}),
+            v1::ROLE_UNSPECIFIED);
+  EXPECT_FALSE(policy.has_identities());
+  EXPECT_TRUE(policy.has_unix_identities());
+  EXPECT_TRUE(policy.has_unix_groups());
+}
+
+TEST(PolicyTest, AUserIsNoCertificate) {
+  const Policy policy =
+      ReadPolicy("identities { name: 'root' role: ROLE_VIEWER }");
+  EXPECT_TRUE(policy.has_identities());
+  EXPECT_FALSE(policy.has_unix_identities());
+  EXPECT_EQ(policy.UnixRoleOf(UnixCaller{1000, 1000, {}}), v1::ROLE_ADMIN);
+}
+
+// By name and by number it is one user.
+TEST(PolicyTest, AUserThatIsNamedTwiceHasTheHigherRole) {
+  const Policy policy = ReadPolicy(R"(
+    identities { name: "unix:@0" role: ROLE_OPERATOR }
+    identities { name: "unix:@root" role: ROLE_VIEWER }
+  )");
+  EXPECT_EQ(policy.UnixRoleOf(UnixCaller{1000, 0, {}}), v1::ROLE_OPERATOR);
+  EXPECT_EQ(policy.UnixRoleOf(UnixCaller{1000, 1000, {}}),
+            v1::ROLE_UNSPECIFIED);
+}
+
 TEST(PolicyTest, ADualStackListenerNeedsBothFamilies) {
   v1::WhereToListen where;
   where.mutable_inet()->set_address("::");

@@ -63,7 +63,7 @@ TEST(UnixCallersTest, OnlyWhoChangesSomethingIsLookedUp) {
   Gate gate(LivePolicy(), Gate::Certificates::kAreAdmins, nullptr);
   GateService service(gate);
   ControlPlane::Options options;
-  options.addresses = {Unix::Address(path)};
+  options.places.push_back({Unix::Address(path)});
   options.accounted = [] { return int64_t{0}; };
   options.on_bound = [](const auto&) { return absl::OkStatus(); };
   const auto plane = ControlPlane::Start(loop, {&service}, options);

@@ -53,7 +53,7 @@ TEST(ControlHandOverTest, TheLoopHasNoPartInIt) {
   Loop loop;
   const Trace trace(loop);
   ControlPlane::Options options;
-  options.addresses = {Unix::Address(path)};
+  options.places.push_back({Unix::Address(path)});
   options.accounted = [] { return int64_t{0}; };
   options.on_bound = [](const auto&) { return absl::OkStatus(); };
   const auto plane = ControlPlane::Start(loop, {}, options);

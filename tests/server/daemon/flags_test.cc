@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/daemon/control_address.h"
@@ -36,7 +38,9 @@ std::string Bad(const std::vector<const char*>& arguments) {
 
 std::vector<std::string> Controls(const Flags& flags) {
   std::vector<std::string> texts;
-  for (const auto& a : flags.control) texts.push_back(ToString(a));
+  for (const auto& control : flags.control) {
+    texts.push_back(ToString(control.address));
+  }
   return texts;
 }
 using Texts = std::vector<std::string>;
@@ -60,6 +64,90 @@ TEST(FlagsTest, ControlMayBeRepeated) {
   EXPECT_EQ(Controls(flags),
             (Texts{"tcp:127.0.0.1:0", "tcp:[::1]:1", "unix:/run/p",
                    "unix:/srv/dir/p", "unix:@p", "tcp:127.0.0.1:2"}));
+}
+
+TEST(FlagsTest, TheFileOfAControlSocketHasAModeAndAGroup) {
+  struct Case {
+    const char* query;
+    int mode;
+    const char* group;
+  };
+  for (const Case& c : {
+           Case{"", 0600, ""},
+           Case{"?mode=0660", 0660, ""},
+           Case{"?mode=660", 0660, ""},
+           Case{"?mode=0000", 0, ""},
+           Case{"?mode=0777", 0777, ""},
+           Case{"?group=portreeve", 0600, "portreeve"},
+           Case{"?group=0", 0600, "0"},
+           Case{"?group=4294967294", 0600, "4294967294"},
+           Case{"?mode=0660&group=a-b_c.d", 0660, "a-b_c.d"},
+           Case{"?group=g&mode=0620", 0620, "g"},
+           Case{"?group=a=b", 0600, "a=b"},
+       }) {
+    const std::string text = std::string("unix:/run/p") + c.query;
+    const Flags flags = Good({"--control", text.c_str()});
+    EXPECT_EQ(Controls(flags), Texts{"unix:/run/p"}) << text;
+    EXPECT_EQ(flags.control[0].mode, c.mode) << text;
+    EXPECT_EQ(flags.control[0].group, c.group) << text;
+  }
+  EXPECT_EQ(Controls(Good({"--control", "unix:p?mode=0660"})),
+            Texts{"unix:/srv/dir/p"});
+}
+
+TEST(FlagsTest, RefusesWhatIsNoModeOrGroup) {
+  const auto error_of = [](const std::string& text) {
+    const std::string error = Bad({"--control", text.c_str()});
+    const std::string begin = "--control \"" + text + "\": ";
+    EXPECT_EQ(error.substr(0, begin.size()), begin);
+    return error.substr(std::min(begin.size(), error.size()));
+  };
+  for (const std::string mode :
+       {"", "0", "66", "0x1b0", "0888", "1777", "4755", "00660", "06600",
+        "-660", "+660", " 660", "0660 ", "rw", "u=rw",
+        "99999999999999999999"}) {
+    EXPECT_EQ(error_of("unix:/p?mode=" + mode),
+              "mode: \"" + mode + "\" is not octal, 0000 to 0777, like 0660");
+  }
+  EXPECT_EQ(error_of("unix:/p?mode"),
+            "mode: \"\" is not octal, 0000 to 0777, like 0660");
+  for (const char* group : {"group=", "group", "mode=0600&group="}) {
+    EXPECT_EQ(error_of(std::string("unix:/p?") + group),
+              "group: expected the name of a group, or its number");
+  }
+  for (const std::string group : {"4294967295", "99999999999999999999"}) {
+    EXPECT_EQ(error_of("unix:/p?group=" + group),
+              "group: " + group + " is not a number from 0 to 4294967294");
+  }
+  for (const auto& [query, key] : {std::pair<std::string, std::string>{"", ""},
+                                   {"user=root", "user"},
+                                   {"Mode=0600", "Mode"},
+                                   {"mode=0600&", ""},
+                                   {"&mode=0600", ""},
+                                   {"mode=0600&owner=a", "owner"},
+                                   {"mode=0600?group=a", ""},
+                                   {"=0600", ""}}) {
+    const std::string error = error_of("unix:/p?" + query);
+    if (query == "mode=0600?group=a") {
+      EXPECT_EQ(error.rfind("mode: ", 0), 0u) << error;
+      continue;
+    }
+    EXPECT_EQ(error, "\"" + key +
+                         "\" is no key: there are mode and group, as in "
+                         "unix:PATH?mode=0660&group=NAME");
+  }
+  EXPECT_EQ(error_of("unix:/p?mode=0600&mode=0600"), "mode: is there twice");
+  EXPECT_EQ(error_of("unix:/p?group=a&mode=0600&group=a"),
+            "group: is there twice");
+  for (const char* address :
+       {"tcp:127.0.0.1:1?mode=0600", "127.0.0.1:1?group=a", "tcp:*:1?",
+        "unix:@p?mode=0600", "unix:@p?"}) {
+    EXPECT_EQ(error_of(address),
+              "what follows the ? is for the file of a unix socket, and there "
+              "is none here");
+  }
+  EXPECT_NE(error_of("unix:?mode=0600").find("is no address"),
+            std::string::npos);
 }
 
 TEST(FlagsTest, AnAddressThatOthersReachNeedsInsecure) {
