@@ -56,9 +56,10 @@ class RunTest(InRoot):
             with manager.start() as daemon:
                 port = self.create_echo("web")
                 self.create_echo("other")
+                manager.store.until(
+                    lambda kept: kept == {"listener-web", "listener-other"})
                 daemon.kill(signal.SIGKILL)
                 daemon.wait()
-            manager.hold("listener-web", port)
             outcomes = []
             with subprocess.Popen(
                     [sys.executable, CONNECTOR, str(port), str(WANTED)],
@@ -77,15 +78,32 @@ class RunTest(InRoot):
             # A kill ends only who was accepted, and there is one at a time.
             self.assertLessEqual(outcomes.count("ended"), KILLS)
 
+    def ask_as(self, user, wanted):
+        """Gives what the daemon says to the user, of whom `wanted` is asked."""
+        self.root.run("useradd", *(
+            ("--groups", "portreeve") if user == "ann" else ()), user)
+        return self.root.run(
+            "su", user, "-c", "portreeve --server "
+            f"unix:/run/portreeve/control {wanted} || echo status $?")
+
     def test_the_group_may_command_and_others_may_not(self):
         self.root.install(root.PACKAGE)
-        self.root.run("useradd", "--groups", "portreeve", "ann")
-        self.root.run("useradd", "bob")
-        ask = "portreeve --server unix:/run/portreeve/control list"
         with StandIn(self.root) as manager, manager.start():
-            self.root.run("su", "ann", "-c", ask)
-            said = self.root.run("su", "bob", "-c", f"! {ask}")
+            self.assertIn("NAME ", self.ask_as("ann", "list"))
+            said = self.ask_as("bob", "list")
             self.assertIn("Permission denied", said)
+            self.assertIn("status 3", said)
+
+    def test_the_policy_of_the_examples_holds_for_the_group(self):
+        self.root.install(root.PACKAGE)
+        # As docs/INSTALL.md has it.
+        self.root.run("cp", "/usr/share/doc/portreeve/examples/policy.textproto",
+                      "/etc/portreeve/")
+        self.root.run("sed", "-i", "s/^#--policy /--policy /", CONF)
+        with StandIn(self.root) as manager, manager.start():
+            self.assertIn("OUTSIDE_POLICY", self.ask_as(
+                "ann", "create far --listen tcp:127.0.0.1:7999 --echo"))
+            self.create_echo("near")
 
     def test_logs_are_rotated_while_the_daemon_runs(self):
         self.root.install(root.PACKAGE)

@@ -98,6 +98,25 @@ class ContentsTest(Unpacked):
             f"portreeve ({VERSION}) "))
 
 
+class ConfigurationTest(Unpacked):
+
+    def test_flags_are_those_of_the_daemon(self):
+        flags = re.findall(r"^#?(--[a-z-]+)", read(
+            f"{self.tree}/etc/portreeve/portreeved.conf"), re.MULTILINE)
+        known = output_of(f"{self.tree}/usr/bin/portreeved", "--help")
+        self.assertGreater(len(flags), 10)
+        for flag in flags:
+            self.assertRegex(known, rf"(?m)^  {flag} ")
+
+    def test_a_line_without_a_sign_is_a_flag_of_the_package(self):
+        lines = read(f"{self.tree}/etc/portreeve/portreeved.conf").splitlines()
+        self.assertEqual(
+            [line for line in lines if line and not line.startswith("#")],
+            ["--state /var/lib/portreeve", "--fdstore",
+             "--listeners /etc/portreeve/listeners.d",
+             "--control unix:/run/portreeve/control?mode=0660&group=portreeve"])
+
+
 class ControlTest(Unpacked):
 
     def field(self, name):

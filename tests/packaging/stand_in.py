@@ -1,5 +1,5 @@
 """What systemd does for portreeved's units, as far as the daemon sees it, in a
-chroot where there is none: folders, sockets, the user, READY=1, and no more."""
+chroot where there is none: folders, sockets, the user, and what it keeps."""
 
 import os
 import re
@@ -10,7 +10,6 @@ import socket
 import service_manager
 from root import read
 
-TIMEOUT = 60
 UNITS = "/lib/systemd/system"
 
 
@@ -33,8 +32,11 @@ class StandIn:
         self.service = Unit(root.path(f"{UNITS}/portreeved.service"))
         self.uid, self.gid = root.numbers(self.service["User"])
         # An abstract name is the same in the chroot.
-        self.notify = service_manager.NotifySocket(f"\0portreeve-{os.getpid()}")
-        self.sockets = [("control", self._control_socket())]
+        name = f"portreeve-{os.getpid()}"
+        self.store = service_manager.DescriptorStore(f"\0{name}")
+        self.store.name = f"@{name}"
+        self.control = self._control_socket()
+        self.starts = 0
         for kind, parent in (("State", "/var/lib"), ("Logs", "/var/log"),
                              ("Runtime", "/run")):
             self._make_folder(f"{parent}/{self.service[kind + 'Directory']}",
@@ -44,9 +46,8 @@ class StandIn:
         return self
 
     def __exit__(self, *_):
-        self.notify.socket.close()
-        for _, held in self.sockets:
-            held.close()
+        self.store.__exit__()
+        self.control.close()
 
     def start(self):
         """Gives the daemon, which is ready."""
@@ -62,25 +63,18 @@ class StandIn:
         program, *arguments = self.root.inside(*setpriv, *umask, *words)
         service_manager.PORTREEVED = shutil.which(program)
         daemon = service_manager.Daemon(
-            *arguments, sockets=self.sockets, NOTIFY_SOCKET=self.notify.name)
+            *arguments,
+            sockets=[("control", self.control), *self.store.sockets()],
+            NOTIFY_SOCKET=self.store.name)
+        self.starts += 1
         try:
             daemon.until_ready()
-            self._expect_ready()
+            self.store.until(lambda _: self.starts == sum(
+                "READY" in message for message in self.store.messages))
         except BaseException:
             daemon.__exit__()
             raise
         return daemon
-
-    def hold(self, name, port):
-        """From now on the daemon gets a socket on `port`, as from a socket unit."""
-        self.sockets.append(
-            (name, service_manager.listening(("127.0.0.1", port))))
-
-    def _expect_ready(self):
-        while message := self.notify.take(TIMEOUT):
-            if "READY" in message:
-                return
-        raise AssertionError("it does not say READY=1")
 
     def _make_folder(self, path, mode):
         os.makedirs(self.root.path(path), exist_ok=True)

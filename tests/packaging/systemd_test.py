@@ -73,14 +73,7 @@ class SystemdTest(unittest.TestCase):
         self.machine.run("systemctl", "stop", SERVICE)
         self.assertEqual(self.listens(), ["web"])
 
-    def test_nobody_is_refused_over_kill_9(self):
-        self.install(root.PACKAGE)
-        self.machine.run("cp", f"{EXAMPLES}/portreeved-web.socket",
-                         "/etc/systemd/system/")
-        self.create_web()
-        self.machine.run("systemctl", "daemon-reload")
-        self.machine.run("systemctl", "stop", SERVICE)
-        self.machine.run("systemctl", "start", "portreeved-web.socket", SERVICE)
+    def expect_that_nobody_is_refused_over_kill_9(self):
         outcomes = []
         with subprocess.Popen(
                 self.machine.with_network(
@@ -96,6 +89,23 @@ class SystemdTest(unittest.TestCase):
         self.assertLessEqual(outcomes.count("ended"), KILLS)
         self.assertEqual(self.machine.show(SERVICE, "NRestarts"), str(KILLS))
         self.assertEqual(self.listens(), ["web"])
+
+    def test_systemd_keeps_the_sockets_over_kill_9(self):
+        self.install(root.PACKAGE)
+        self.create_web()
+        self.expect_that_nobody_is_refused_over_kill_9()
+
+    def test_a_socket_unit_keeps_its_own_over_kill_9(self):
+        conf = self.root.path(CONF)
+        self.install(root.PACKAGE)
+        root.write(conf, root.read(conf).replace("\n--fdstore\n", "\n"))
+        self.machine.run("cp", f"{EXAMPLES}/portreeved-web.socket",
+                         "/etc/systemd/system/")
+        self.create_web()
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "stop", SERVICE)
+        self.machine.run("systemctl", "start", "portreeved-web.socket", SERVICE)
+        self.expect_that_nobody_is_refused_over_kill_9()
 
     def test_an_upgrade_reloads_the_daemon_and_does_not_end_it(self):
         self.install(root.older())
