@@ -54,6 +54,10 @@ class SystemdTest(unittest.TestCase):
     def state_of(self, unit):
         return self.machine.show(unit, "ActiveState")
 
+    def expect_control_is_the_groups(self):
+        found = self.machine.run("stat", "--format=%a %U %G", CONTROL)
+        self.assertEqual(found.strip(), "660 portreeve portreeve")
+
     def test_it_runs_once_it_is_installed(self):
         self.install(root.PACKAGE)
         for unit in (SERVICE, SOCKET):
@@ -63,14 +67,19 @@ class SystemdTest(unittest.TestCase):
         self.create_web()  # On a port below 1024.
         # What the unit forbids is nothing that the daemon wants.
         self.assertNotIn("not permitted", self.machine.journal())
-        found = self.machine.run("stat", "--format=%a %U %G", CONTROL)
-        self.assertEqual(found.strip(), "660 portreeve portreeve")
+        self.expect_control_is_the_groups()
 
         self.machine.run("systemctl", "reload", SERVICE)
         self.assertIn("SIGHUP", self.machine.journal())
 
         # The control socket outlives the daemon, and starts it again.
         self.machine.run("systemctl", "stop", SERVICE)
+        self.assertEqual(self.listens(), ["web"])
+
+        # Without its unit the daemon makes it.
+        self.machine.run("systemctl", "stop", SOCKET, SERVICE)
+        self.machine.run("systemctl", "start", SERVICE)
+        self.expect_control_is_the_groups()
         self.assertEqual(self.listens(), ["web"])
 
     def expect_that_nobody_is_refused_over_kill_9(self):
