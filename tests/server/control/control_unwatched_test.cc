@@ -29,7 +29,7 @@ TEST(ControlUnwatchedTest, OneThatIsNotWatchedIsDroppedAndLeavesNothing) {
     limits.max_connections = 1;
     ControlAcceptor acceptor(Executor(loop.get_executor()), limits, false,
                              table, memory);
-    ASSERT_TRUE(acceptor.Listen(kLoopback).ok());
+    ASSERT_TRUE(acceptor.Listen({kLoopback}).ok());
     int num_given = 0;
     ASSERT_TRUE(acceptor.Start([&](int, bool) { ++num_given; }).ok());
     const int port = std::get<Inet::Address>(acceptor.addresses().at(0)).port();
