@@ -31,6 +31,8 @@
 
 namespace portreeve::server {
 
+struct DaemonParts;
+
 // Threads: only the main thread, which is never the loop's.
 class Daemon {
  public:
@@ -75,8 +77,6 @@ class Daemon {
   absl::Status ReloadPolicy();
 
  private:
-  struct State;
-
   // After the drain, how long what was written to connections may take to be
   // flushed.
   static constexpr std::chrono::seconds kFlush{5};
@@ -130,7 +130,7 @@ class Daemon {
   LivePolicy policy_;
   AuditLog audit_;
   Loop loop_;  // Declared before what runs on it, which it must outlive.
-  std::unique_ptr<State> state_;
+  std::unique_ptr<DaemonParts> parts_;
   bool ended_ = false;
   bool cut_ = false;  // Loop thread only, until the loop has ended.
 };

@@ -1,0 +1,98 @@
+// DaemonParts: what the daemon is made of, beside its loop and its process.
+#ifndef PORTREEVE_SERVER_DAEMON_DAEMON_PARTS_H_
+#define PORTREEVE_SERVER_DAEMON_DAEMON_PARTS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "lib/base/asio.h"
+#include "lib/base/deferred.h"
+#include "lib/base/loop.h"
+#include "lib/lane/loop_group.h"
+#include "lib/net/descriptor_budget.h"
+#include "portreeve/v1/daemon.pb.h"
+#include "server/about/health_service.h"
+#include "server/about/reflection_service.h"
+#include "server/access/audit_log.h"
+#include "server/access/gate.h"
+#include "server/access/live_policy.h"
+#include "server/api/timestamp.h"
+#include "server/calls/connection_service.h"
+#include "server/calls/daemon_service.h"
+#include "server/calls/handler_service.h"
+#include "server/calls/listener_service.h"
+#include "server/control/descriptor_shares.h"
+#include "server/daemon/control_plane.h"
+#include "server/daemon/descriptor_store.h"
+#include "server/daemon/notify.h"
+#include "server/daemon/watchdog.h"
+#include "server/events/event_log.h"
+#include "server/registry/given_sockets.h"
+#include "server/registry/registry.h"
+#include "server/state/state_store.h"
+#include "server/watch/event_service.h"
+
+namespace portreeve::server {
+
+// Threads: all of it belongs to the loop, but where it says otherwise.
+struct DaemonParts {
+  DaemonParts(Loop& loop, int num_loops, const DescriptorShares& shares,
+              const LivePolicy& policy, Gate::Certificates certificates,
+              AuditLog& audit, bool has_state);
+
+  v1::Daemon Describe() const;
+
+  // Takes up what an earlier life of the daemon has left.
+  absl::Status BeginStart(OpenedState opened);
+
+  void KeepSocketsBy(Loop& loop, Notifier& notifier);
+
+  // Gives the sockets that no listener was opened with, which are not to be
+  // given to the next process either.
+  GivenSockets TakeUnused();
+
+  // Gives the bytes that are kept for listeners, connections and their history,
+  // without connections that clients serve.
+  int64_t AccountedMemory() const;
+
+  // Refuses new streams and ends the watches; returns when every stream has
+  // ended, as all do whose clients read.
+  Task<> EndStreams();
+
+  std::vector<grpc::Service*> services();
+
+  std::unique_ptr<Watchdog> watchdog;  // Null where nobody asks for it.
+  LoopGroup loops;
+  EventLog events;
+  DescriptorBudget budget;
+  std::optional<DescriptorStore> store;  // With --fdstore.
+  Registry registry;
+  Ivar<> first_signal;
+  Ivar<> second_signal;
+  bool streams_ended = false;
+  std::string daemon_id;  // "" without a state.
+  const google::protobuf::Timestamp start_time = TimestampNow();
+
+  Gate gate;
+  ListenerService listener_service;
+  ConnectionService connection_service;
+  DaemonService daemon_service;
+  HandlerService handler_service;
+  EventService event_service;
+  HealthService health_service;
+  ReflectionService reflection_service;
+
+  std::unique_ptr<ControlPlane> plane;  // Main thread only.
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_DAEMON_PARTS_H_
