@@ -4,13 +4,16 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <chrono>
 #include <exception>
+#include <system_error>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/asio.h"
+#include "lib/base/check.h"
 #include "lib/base/descriptor.h"
 #include "lib/base/log.h"
 #include "lib/base/monitor.h"
@@ -159,10 +162,15 @@ std::shared_ptr<HttpSession> HttpServer::MakeSession(const Address& address,
                                                      Descriptor fd) {
   HttpSession::Client client;
   std::shared_ptr<TlsContext> tls = tls_ ? tls_() : nullptr;
+  PORTREEVE_CHECK(!tls_ || tls != nullptr);
   if (tls != nullptr) client.host_names = tls->names();
   if (address.is_unix()) {
     tls.reset();
     client.peer.credentials = PeerCredentials(fd.get());
+    // Without them it would pass for a client of TCP.
+    if (!client.peer.credentials) {
+      throw std::system_error(errno, std::generic_category(), "getsockopt");
+    }
     client.peer.groups = PeerGroups(fd.get());
   } else {
     const int on = 1;
