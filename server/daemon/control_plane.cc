@@ -110,8 +110,7 @@ absl::Status ControlPlane::Listen(const std::vector<ControlPlace>& places,
       if (const auto found = given.find(i); found != given.end()) {
         socket = std::move(found->second);
       }
-      if (auto s = acceptor_->Listen(places[i], std::move(socket));
-          !s.ok()) {
+      if (auto s = acceptor_->Listen(places[i], std::move(socket)); !s.ok()) {
         return s;
       }
     }
@@ -125,7 +124,7 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
   grpc::ServerBuilder builder;
   SetChannelArguments(builder, options.limits.handshake);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  CountCalls(builder, table_);
+  CountCalls(builder, table_, options.requests);
   builder.RegisterCallbackGenericService(&unknown_methods_);
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (tls_ != nullptr) {

@@ -165,6 +165,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
   options.max_memory = flags.max_control_memory;
   options.accounted = [&parts] { return parts.AccountedMemory(); };
+  options.requests = parts.requests.get();
   options.on_bound =
       [&](const std::vector<AnyAddress>& addresses) -> absl::Status {
     LivePolicy& policy = daemon->policy_;

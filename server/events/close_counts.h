@@ -32,16 +32,16 @@ class CloseCounts {
     ++failures_[static_cast<size_t>(failure)];
   }
 
-  // Give how many there were.
+  // Gives how many there were in all.
+  int64_t total() const;
+
+  // Give how many there were of each.
   int64_t count(v1::CloseReason reason) const {
     return counts_[static_cast<size_t>(reason)];
   }
   int64_t failures(Reason failure) const {
     return failures_[static_cast<size_t>(failure)];
   }
-
-  // Gives how many there were for all reasons together.
-  int64_t total() const;
 
   // Adds those of `other`.
   void Add(const CloseCounts& other);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "lib/net/address.h"
 #include "lib/net/where.h"
+#include "server/api/errors.h"
 #include "server/metrics/metrics_text.h"
 
 namespace portreeve::server {
@@ -42,11 +43,13 @@ struct MetricsSource::Run {
   asio::any_io_executor executor;
   Done done;
   TimePoint posted;
+  bool has_begun = false;
   MetricsSnapshot snapshot;
   // The id of the last one whose turn it was; "" before the first.
   std::string last;
   // Those that were deleted before their turn, and that are in it.
   std::set<std::string> taken_early;
+  bool is_incomplete = false;  // There was no memory for one of them.
 };
 
 MetricsSource::MetricsSource(asio::io_context& loop, Registry& registry,
@@ -68,7 +71,7 @@ MetricsSource::MetricsSource(asio::io_context& loop, Registry& registry,
 MetricsSource::~MetricsSource() {
   registry_.OnForgotten(nullptr);
   for (const SharedRun& run : runs_) {
-    Fail(run, absl::UnavailableError("the daemon shuts down"));
+    Fail(run, ShuttingDown());
   }
 }
 
@@ -86,10 +89,11 @@ void MetricsSource::Scrape(std::vector<std::string> listeners,
 void MetricsSource::PostStep(const SharedRun& run) {
   asio::post(loop_, [this, run, alive = std::weak_ptr<const bool>(alive_)] {
     if (alive.expired()) {
-      // One that had begun has failed already.
-      return Fail(run, absl::UnavailableError("the daemon shuts down"));
+      if (!run->has_begun) Fail(run, ShuttingDown());  // Else it has failed.
+      return;
     }
     try {
+      if (run->is_incomplete) throw std::bad_alloc();
       Step(run);
     } catch (const std::bad_alloc&) {
       runs_.remove(run);
@@ -99,7 +103,7 @@ void MetricsSource::PostStep(const SharedRun& run) {
 }
 
 void MetricsSource::Step(const SharedRun& run) {
-  if (run->last.empty()) Begin(run);
+  if (!run->has_begun) Begin(run);
   int listeners = 0;
   int64_t connections = 0;
   while (const Resource listener = Next(*run)) {
@@ -115,6 +119,7 @@ void MetricsSource::Step(const SharedRun& run) {
 }
 
 void MetricsSource::Begin(const SharedRun& run) {
+  run->has_begun = true;
   runs_.push_back(run);
   if (!run->wanted.empty()) return;
   run->snapshot.daemon = ValuesOfDaemon(*run);
@@ -216,19 +221,26 @@ void MetricsSource::Fail(const SharedRun& run, absl::Status status) {
              [run, status = std::move(status)] { run->done(status); });
 }
 
-// A scrape that is under way, and had it before it, is not to miss it.
 void MetricsSource::OnForgotten(const Resource& listener) {
   for (const SharedRun& run : runs_) {
-    const bool is_wanted =
-        run->wanted.empty() || run->wanted.count(listener->id()) > 0;
-    if (!is_wanted || listener->id() <= run->last) continue;
-    if (!run->taken_early.insert(listener->id()).second) continue;
-    Take(*run, *listener);
+    try {
+      TakeEarly(*run, *listener);
+    } catch (const std::bad_alloc&) {
+      run->is_incomplete = true;
+    }
   }
   // It has no connections any more.
   if (own_series_.Forget(listener->uid())) {
     Add(TotalsOf(listener->Counts()), retired_);
   }
+}
+
+// A scrape that is under way, and had it before it, is not to miss it.
+void MetricsSource::TakeEarly(Run& run, const ListenerResource& listener) {
+  const bool is_wanted =
+      run.wanted.empty() || run.wanted.count(listener.id()) > 0;
+  if (!is_wanted || listener.id() <= run.last) return;
+  if (run.taken_early.insert(listener.id()).second) Take(run, listener);
 }
 
 }  // namespace portreeve::server

@@ -47,16 +47,14 @@ namespace portreeve::server {
 // the sum of those without series of their own stays there.
 //
 // Threads: loop thread only, but for Scrape().
-// Lifetime: what it is made of must outlive it, and it must outlive the
-// registry's TearDown() and all calls of Scrape().
+// Lifetime: what it is made of must outlive it, the requests and the process
+// also what is posted to executors; it must outlive all calls of Scrape().
 class MetricsSource {
  public:
-  static constexpr size_t kDefaultListeners = 5000;
-
   struct Options {
     std::vector<MetricsLabel> labels;
     // How many listeners have series of their own at a time.
-    size_t max_listeners = kDefaultListeners;
+    size_t max_listeners = OwnSeries::kDefault;
     std::string version;
     double start_time = 0;  // Seconds since 1970.
 
@@ -121,6 +119,7 @@ class MetricsSource {
   static void Fail(const SharedRun& run, absl::Status status);
 
   void OnForgotten(const Resource& listener);
+  void TakeEarly(Run& run, const ListenerResource& listener);
 
   asio::io_context& loop_;
   Registry& registry_;

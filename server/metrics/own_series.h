@@ -18,6 +18,8 @@ namespace portreeve::server {
 // Threads: one.
 class OwnSeries {
  public:
+  static constexpr size_t kDefault = 5000;
+
   // `most` listeners have their own at a time.
   explicit OwnSeries(size_t most) : most_(most) {}
 

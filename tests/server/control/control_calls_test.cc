@@ -221,6 +221,8 @@ TEST_F(ControlCallsTest, AnswersAreCountedByMethodAndCode) {
   EXPECT_EQ(methods[1].by_code[grpc::StatusCode::OK], 0);
   EXPECT_GT(methods[1].seconds, 0);
   EXPECT_LT(methods[1].seconds, 30);
+  service_.Answer();
+  EXPECT_TRUE(call->Await().ok());
 }
 
 TEST_F(ControlCallsTest, ACallCountsFromItsBeginningToItsEnd) {

@@ -83,6 +83,14 @@ TEST_F(MetricsStepsTest, OfThoseThatWereAskedForToo) {
   EXPECT_EQ(End(answer).Listeners(), all);
 }
 
+TEST_F(MetricsStepsTest, AScrapeThatHasBegunFailsOnceWhereTheSourceEnds) {
+  CreateMany(600);
+  const auto answer = StartScrape();
+  EXPECT_TRUE(Step());
+  EndSource();
+  EXPECT_EQ(Await(answer).status().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(MetricsStepsTest, ScrapesMayRunTogether) {
   CreateMany(600);
   CloseAll({Id(550)});
