@@ -21,7 +21,9 @@ KNOW_GRPC = re.compile(
 # Headers of ours that bring gRPC's along, in wings that do not know it.
 BRING_GRPC = ("server/access/gate.h", "server/control/control_calls.h")
 # Who may not see those of protobuf.
-NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control)/.*")
+NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control|http)/.*")
+# Who may see those of Boost.Beast, which take long to compile.
+KNOW_BEAST = re.compile(r"server/http/(request_reader|answer_head)\.cc")
 
 # What the client sees of the server, and in which file alone; the header knows
 # nothing but Abseil.
@@ -94,6 +96,8 @@ def fault_of(path, wing, name, rows):
             return f"includes {name}, and may not know gRPC"
         if PROTOBUF.fullmatch(name) and NO_PROTOBUF.fullmatch(path):
             return f"includes {name}, and may not know protobuf"
+    if name.startswith("boost/beast") and not KNOW_BEAST.fullmatch(path):
+        return f"includes {name}, which two files alone may"
     other = name.split("/")[0]
     if other in LEAVES and (top in ("client", other) or
                             wing == "server/daemon"):

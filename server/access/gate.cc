@@ -11,7 +11,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/guarded.h"
-#include "server/api/errors.h"
 #include "server/control/control_calls.h"
 
 namespace portreeve::server {
@@ -71,24 +70,6 @@ std::string WithoutPort(const std::string& peer) {
   return is_inet ? peer.substr(0, peer.rfind(':')) : peer;
 }
 
-std::string RoleName(v1::Role role) {
-  switch (role) {
-    case v1::ROLE_VIEWER:
-      return "the role viewer";
-    case v1::ROLE_OPERATOR:
-      return "the role operator";
-    case v1::ROLE_ADMIN:
-      return "the role admin";
-    default:
-      return "no role";
-  }
-}
-
-struct Client {
-  std::string who;
-  v1::Role role;
-};
-
 // Gives what a client without TLS may do.  `connection` is null where nobody
 // has seen it.
 absl::StatusOr<v1::Role> RoleWithoutTls(const LivePolicy& live_policy,
@@ -110,18 +91,6 @@ absl::StatusOr<v1::Role> RoleWithoutTls(const LivePolicy& live_policy,
   return policy.UnixRoleOf(caller);
 }
 
-// The client is known by the name that gave the role, else by the first one.
-Client FromNames(const Policy& policy, const std::vector<std::string>& names,
-                 v1::Role role) {
-  if (names.empty()) return {"a certificate without names", role};
-  for (const std::string& name : names) {
-    if (role != v1::ROLE_UNSPECIFIED && policy.RoleOf({name}) == role) {
-      return {name, role};
-    }
-  }
-  return {names.front(), role};
-}
-
 }  // namespace
 
 Gate::Gate(LivePolicy policy, Certificates certificates, AuditLog* audit)
@@ -138,33 +107,23 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
   }
   const MethodAccess& access = AccessOf(method);
   const auto auth = context.auth_context();
-  Client client{"", v1::ROLE_ADMIN};
-  std::string identity;
+  ClientRole client;
   if (connection == nullptr ? HasTls(auth.get()) : connection->is_secure()) {
-    const auto names = NamesOf(*auth);
-    const Policy policy = policy_.Now();
-    client = FromNames(policy, names,
-                       certificates_ == Certificates::kAreAdmins
-                           ? v1::ROLE_ADMIN
-                           : policy.RoleOf(names));
-    // The prefix is there so that no certificate has the name of an address.
-    identity = absl::StrCat("tls:", client.who);
-    // An audit must not take a certificate for a user.
-    if (absl::StartsWith(client.who, "unix:")) client.who = identity;
+    client = RoleOfNames(policy_.Now(), certificates_, NamesOf(*auth));
   } else {
     client.who = connection == nullptr ? PercentDecode(context.peer())
                                        : NameOf(*connection, access);
-    identity = connection == nullptr ? WithoutPort(client.who)
-                                     : connection->Identity();
+    client.identity = connection == nullptr ? WithoutPort(client.who)
+                                            : connection->Identity();
     const auto role = RoleWithoutTls(policy_, connection.get(), context.peer());
     if (!role.ok()) return role.status();
     client.role = *role;
   }
-  const Caller caller{std::move(client.who), std::move(identity), &access};
+  const Caller caller{std::move(client.who), std::move(client.identity),
+                      &access};
   if (client.role >= caller.method->role) return caller;
-  const absl::Status refusal = RoleRequired(absl::StrCat(
-      caller.who, " has ", RoleName(client.role), "; ", std::string(method),
-      " needs ", RoleName(caller.method->role)));
+  const absl::Status refusal =
+      RoleRefusal(caller.who, client.role, method, caller.method->role);
   Audit(caller, "", refusal);
   return refusal;
 }

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "server/access/access_table.h"
 #include "server/access/audit_log.h"
+#include "server/access/client_role.h"
 #include "server/access/live_policy.h"
 
 namespace portreeve::server {
@@ -33,8 +34,7 @@ struct Caller {
 // Threads: any.
 class Gate {
  public:
-  // What a client with a certificate may do: without a policy file, everything.
-  enum class Certificates { kAreAdmins, kHaveTheRolesOfThePolicy };
+  using Certificates = server::Certificates;
 
   // `audit` must outlive it; null: nothing is audited.
   Gate(LivePolicy policy, Certificates certificates, AuditLog* audit);

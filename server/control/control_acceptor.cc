@@ -21,6 +21,7 @@
 #include "lib/base/log.h"
 #include "lib/base/monitor.h"
 #include "lib/base/status.h"
+#include "lib/net/peer_credentials.h"
 #include "server/control/descriptor_shares.h"
 
 namespace portreeve::server {
@@ -55,19 +56,10 @@ std::string KeyOf(const std::string& address) {
                              {{"%", "%25"}, {"[", "%5B"}, {"]", "%5D"}});
 }
 
-std::optional<ucred> CredentialsOf(int fd) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return std::nullopt;
-  }
-  return credentials;
-}
-
 // Refuses what the mode 0600 of a file refuses: whoever is neither the daemon's
 // own user nor root.
 absl::Status CheckUser(int fd, const std::string& address) {
-  const auto credentials = CredentialsOf(fd);
+  const auto credentials = PeerCredentials(fd);
   if (!credentials) return ErrnoError(errno, "getsockopt", address);
   if (credentials->uid == 0 || credentials->uid == geteuid()) {
     return absl::OkStatus();
@@ -332,7 +324,7 @@ absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(
   client.key =
       client.is_secure ? KeyOf(client.address) : absl::StrCat("fd:", fd);
   if (is_unix) {
-    client.credentials = CredentialsOf(fd);
+    client.credentials = PeerCredentials(fd);
     if (!client.credentials) return ErrnoError(errno, "getsockopt", "unix:");
   }
   Descriptor copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));

@@ -4,10 +4,10 @@
 #include <sys/ioctl.h>
 
 #include <array>
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/net/peer_credentials.h"
 #include "lib/net/tcp_facts.h"
 
 namespace portreeve::server {
@@ -61,17 +61,7 @@ std::string ControlConnection::Identity() const {
 std::optional<std::vector<gid_t>> ControlConnection::Groups() const {
   const MutexLock lock(mutex_);
   if (!copy_.is_open()) return std::nullopt;
-  // Nobody is of more than 65536 groups, and nearly everybody of few.
-  std::vector<gid_t> groups(64);
-  while (true) {
-    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
-    const int result = getsockopt(copy_.get(), SOL_SOCKET, SO_PEERGROUPS,
-                                  groups.data(), &size);
-    if (result != 0 && errno != ERANGE) return std::vector<gid_t>();
-    // With ERANGE it says how many there are.
-    groups.resize(size / sizeof(gid_t));
-    if (result == 0) return groups;
-  }
+  return PeerGroups(copy_.get());
 }
 
 bool ControlConnection::BeginCall() {

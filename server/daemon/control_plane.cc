@@ -73,15 +73,8 @@ absl::Status OfControl(const absl::Status& error) {
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     Loop& loop, const std::vector<grpc::Service*>& services,
     const Options& options, std::map<size_t, Descriptor> given) {
-  std::shared_ptr<TlsCredentials> credentials;
-  if (options.tls) {
-    auto opened = TlsCredentials::Open(*options.tls);
-    if (!opened.ok()) return opened.status();
-    credentials = *std::move(opened);
-  }
   PrepareGrpc();
-  std::unique_ptr<ControlPlane> plane(
-      new ControlPlane(loop, options, std::move(credentials)));
+  std::unique_ptr<ControlPlane> plane(new ControlPlane(loop, options));
   if (auto s = plane->Listen(options.places, std::move(given)); !s.ok()) {
     return OfControl(s);
   }
@@ -90,9 +83,11 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   return plane;
 }
 
-ControlPlane::ControlPlane(Loop& loop, const Options& options,
-                           std::shared_ptr<TlsCredentials> tls)
-    : loop_(loop), tls_(std::move(tls)) {
+ControlPlane::ControlPlane(Loop& loop, const Options& options)
+    : loop_(loop),
+      tls_(options.tls == nullptr
+               ? nullptr
+               : std::make_shared<TlsCredentials>(options.tls)) {
   auto make = [&] {
     memory_ =
         std::make_unique<ControlMemory>(options.max_memory, options.accounted);

@@ -26,7 +26,7 @@
 #include "server/control/control_table.h"
 #include "server/control/request_counts.h"
 #include "server/daemon/tls_credentials.h"
-#include "server/daemon/tls_files.h"
+#include "server/daemon/tls_source.h"
 
 namespace portreeve::server {
 
@@ -54,7 +54,7 @@ class ControlPlane {
 
   struct Options {
     std::vector<ControlPlace> places;
-    std::optional<TlsFiles> tls;
+    std::shared_ptr<TlsSource> tls;  // Null: without TLS.
     ControlAcceptor::Limits limits;
     // The bytes that the process may take beyond what `accounted` gives, which
     // is called on the loop.
@@ -73,8 +73,8 @@ class ControlPlane {
   // their place in Options::places; the plane's end leaves
   // them to those who have copies.  `services` and the loop, which must run,
   // must outlive it.
-  // Errors, each with the flag that is wrong: those of ListeningSocket::Open()
-  // and TlsCredentials; UNAVAILABLE where gRPC does not say what is wrong.
+  // Errors, each with the flag that is wrong: those of ListeningSocket::Open();
+  // UNAVAILABLE where gRPC does not say what is wrong.
   static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(
       Loop& loop, const std::vector<grpc::Service*>& services,
       const Options& options, std::map<size_t, Descriptor> given = {});
@@ -91,8 +91,7 @@ class ControlPlane {
   void Stop(Duration patience);
 
  private:
-  ControlPlane(Loop& loop, const Options& options,
-               std::shared_ptr<TlsCredentials> tls);
+  ControlPlane(Loop& loop, const Options& options);
 
   absl::Status Listen(const std::vector<ControlPlace>& places,
                       std::map<size_t, Descriptor> given);

@@ -23,6 +23,7 @@
 #include "server/daemon/daemon.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/start_log.h"
+#include "server/daemon/tls_source.h"
 #include "server/daemon/watchdog.h"
 #include "server/registry/registry.h"
 
@@ -160,7 +161,11 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   auto places = PlacesOf(flags, given.control);
   if (!places.ok()) return places.status();
   options.places = *std::move(places);
-  options.tls = flags.tls;
+  if (flags.tls) {
+    auto tls = TlsSource::Open(*flags.tls);
+    if (!tls.ok()) return tls.status();
+    options.tls = *std::move(tls);
+  }
   options.limits.max_connections = shares.control_connections;
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
   options.max_memory = flags.max_control_memory;

@@ -8,14 +8,6 @@
 
 namespace portreeve::server {
 
-absl::StatusOr<std::shared_ptr<TlsCredentials>> TlsCredentials::Open(
-    TlsFiles files) {
-  auto source = TlsSource::Open(std::move(files));
-  if (!source.ok()) return source.status();
-  return std::shared_ptr<TlsCredentials>(
-      new TlsCredentials(*std::move(source)));
-}
-
 void TlsCredentials::SetAuthMetadataProcessor(
     const std::shared_ptr<grpc::AuthMetadataProcessor>&) {
   PORTREEVE_CHECK(false);

@@ -7,10 +7,9 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "server/daemon/tls_files.h"
 #include "server/daemon/tls_source.h"
 
 namespace portreeve::server {
@@ -21,8 +20,9 @@ namespace portreeve::server {
 // it until they end.
 class TlsCredentials : public grpc::ServerCredentials {
  public:
-  // Errors: those of TlsSource::Open().
-  static absl::StatusOr<std::shared_ptr<TlsCredentials>> Open(TlsFiles files);
+  // `source` is not null.
+  explicit TlsCredentials(std::shared_ptr<TlsSource> source)
+      : source_(std::move(source)) {}
 
   // Aborts, since it is not supported.
   void SetAuthMetadataProcessor(
@@ -36,15 +36,12 @@ class TlsCredentials : public grpc::ServerCredentials {
     std::shared_ptr<const TlsContents> in_use;
   };
 
-  explicit TlsCredentials(std::unique_ptr<TlsSource> source)
-      : source_(std::move(source)) {}
-
   int AddPortToServer(const std::string& address, grpc_server* server) override;
   // gRPC calls this at the start and at each handshake; `port` is a Port.
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* port, grpc_ssl_server_certificate_config** config);
 
-  const std::unique_ptr<TlsSource> source_;
+  const std::shared_ptr<TlsSource> source_;
   std::vector<std::unique_ptr<Port>> ports_;
 };
 
