@@ -13,6 +13,7 @@ FILES = {
     "//packaging:policy.textproto": "/usr/share/doc/portreeve/examples/policy.textproto",
     "//packaging:systemd/portreeved-web.socket": "/usr/share/doc/portreeve/examples/portreeved-web.socket",
     "//docs:ACCESS.md": "/usr/share/doc/portreeve/ACCESS.md",
+    "//docs:MONITORING.md": "/usr/share/doc/portreeve/MONITORING.md",
     "//docs:OPERATIONS.md": "/usr/share/doc/portreeve/OPERATIONS.md",
     "//packaging/man:portreeve.1": "/usr/share/man/man1/portreeve.1.gz",
     "//packaging/man:portreeve-policy.5": "/usr/share/man/man5/portreeve-policy.5.gz",

@@ -88,8 +88,11 @@ Files ReadFiles(const Flags& flags) {
 
 absl::Status Probe(const Flags& flags, const Files& files) {
   const size_t num_files = files.ok() ? files->size() : 0;
-  return ProbeStart(NeedsOfStart(
-      flags.loops, flags.control.size() + flags.listen.size() + num_files));
+  // The HTTP port has a loop of its own.
+  const int num_loops = flags.loops + (flags.http.empty() ? 0 : 1);
+  return ProbeStart(
+      NeedsOfStart(num_loops, flags.control.size() + flags.http.size() +
+                                  flags.listen.size() + num_files));
 }
 
 absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {

@@ -13,7 +13,7 @@
 namespace portreeve::server {
 namespace {
 
-constexpr char kIsOwn[] = "is a control address of this daemon";
+constexpr char kIsOwn[] = "is an address of this daemon's own";
 
 absl::Status CheckOwn(const OwnAddresses& own,
                       const WhereToConnect<Inet>& where) {

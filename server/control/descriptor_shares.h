@@ -16,6 +16,8 @@ struct DescriptorShares {
   int connections = 0;
   // How many clients the control plane may have.
   int control_connections = 0;
+  // How many clients the HTTP port may have, each with one; 0 without one.
+  int http_connections = 0;
   // Descriptors for listeners; further listeners take from `connections`.
   int listeners = 0;
 
@@ -32,9 +34,10 @@ struct DescriptorShares {
 
   // Divides `limit`, that of the process (RLIMIT_NOFILE).  A tenth, or the
   // reserve if that is more, is for the reserve and listeners; an eighth at
-  // most for the control plane.
+  // most for the control plane, and as much for the HTTP port, which has a loop
+  // of its own beside `num_loops`.
   static DescriptorShares Of(int64_t limit, int max_control_connections,
-                             int num_loops);
+                             int num_loops, int max_http_connections = 0);
 };
 
 // Counts the descriptors of listeners.

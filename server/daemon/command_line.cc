@@ -43,7 +43,34 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
       ->type_name("debug|info|warning|error");
   app.add_flag("--insecure", raw.insecure,
                "Allow a --control address that other machines reach, without "
-               "any authentication: who reaches it commands this daemon");
+               "any authentication: who reaches it commands this daemon; and "
+               "such an --http address: who reaches it reads what the daemon "
+               "tells");
+}
+
+void DeclareHttp(CLI::App& app, RawFlags& raw) {
+  app.add_option(
+         "--http", raw.http,
+         "Where pages about this daemon are served over HTTP, "
+         "repeatable: tcp:HOST:PORT, or unix:PATH with mode 0600 or "
+         "what \"unix:PATH?mode=0660&group=NAME\" says; with the TLS of "
+         "--control. /healthz and /readyz are for whoever can connect, "
+         "all others for viewers (docs/MONITORING.md). Default: nowhere")
+      ->type_name("ADDRESS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      // Else CLI11 splits "[a,b]" in two.
+      ->allow_extra_args(false);
+  app.add_option(
+         "--http-host", raw.http_host,
+         "A name by which --http may be asked (HTTP's Host), "
+         "repeatable, beside IP addresses, localhost and the names of "
+         "--tls-cert; under any other a page of a stranger's could read "
+         "what is served here. Default: none")
+      ->type_name("NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
 }
 
 void DeclareState(CLI::App& app, RawFlags& raw) {
@@ -124,6 +151,7 @@ void Declare(CLI::App& app, RawFlags& raw) {
       ->type_name("N");
   DeclareAccess(app, raw);
   DeclareState(app, raw);
+  DeclareHttp(app, raw);
   app.add_option("--max-control-connections", raw.max_control_connections,
                  "How many gRPC clients may be connected at a time, 1 to "
                  "100000; more wait. At most a sixteenth of the descriptors "

@@ -19,6 +19,8 @@ inline constexpr char kDefaultControl[] = "tcp:127.0.0.1:50051";
 struct RawFlags {
   std::optional<std::string> config_file;
   std::vector<std::string> control;
+  std::vector<std::string> http;
+  std::vector<std::string> http_host;
   std::vector<std::string> listen;
   std::optional<std::string> listeners;
   std::string drain = "10s";

@@ -52,7 +52,7 @@ void Daemon::OnHangup() {
   // It logs what is wrong.
   if (ReloadPolicy().ok() &&
       policy_.Now().has_unix_identities() != named_users) {
-    WarnOfUnknownUsers(has_tls_, control_, policy_.Now());
+    WarnOfUnknownUsers(has_tls_, own_, policy_.Now());
   }
   loop_.Post([this] {
     parts_->registry.RetryFailed();
@@ -149,7 +149,7 @@ Task<> Daemon::TearDown(Duration streams_end) {
 
 bool Daemon::Run() {
   RunAndObey(AwaitFirstSignal());
-  loop_.Run([this] { parts_->health_service.AnnounceShutdown(); }).get();
+  loop_.Run([this] { parts_->AnnounceShutdown(); }).get();
   RunAndObey(Drain());
   End(kStreamsEnd);
   Log(LogLevel::kInfo, "stopped");
@@ -160,6 +160,8 @@ void Daemon::End(Duration streams_end) {
   if (std::exchange(ended_, true)) return;
   RunAndObey(TearDown(streams_end));
   if (parts_->plane != nullptr) parts_->plane->Stop(kLinger);
+  // It has told until now that the daemon shuts down.
+  if (parts_->http != nullptr) parts_->http->Stop();
   loop_.Join();
 }
 

@@ -26,6 +26,8 @@
 #include "server/daemon/log_writer.h"
 #include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
+#include "server/daemon/start_log.h"
+#include "server/daemon/tls_source.h"
 #include "server/registry/given_sockets.h"
 #include "server/state/state_store.h"
 
@@ -89,6 +91,9 @@ class Daemon {
   Daemon(const Flags& flags, const DescriptorShares& shares,
          const Policy& policy, const Process& process);
 
+  // Serves the addresses of --http, if there are any, and prints them.
+  absl::Status StartHttp(const Flags& flags, const DescriptorShares& shares,
+                         std::shared_ptr<TlsSource> tls);
   // Opens the listeners of the state, of the flags and of the files.  Gives the
   // lines to print about them.
   absl::StatusOr<std::vector<std::string>> OpenListeners(
@@ -125,7 +130,7 @@ class Daemon {
   const Process process_;
   const std::string policy_file_;  // Empty: none.
   const bool has_tls_;
-  std::vector<AnyAddress> control_;  // As bound; empty before that.
+  OwnPlaces own_;  // As bound; empty before that.
   const Duration drain_;
   LivePolicy policy_;
   AuditLog audit_;

@@ -111,6 +111,11 @@ int64_t DaemonParts::AccountedMemory() const {
          Pump::held_in_memory() + connections * kOfConnection;
 }
 
+void DaemonParts::AnnounceShutdown() {
+  readiness = Readiness::kShuttingDown;
+  health_service.AnnounceShutdown();
+}
+
 Task<> DaemonParts::EndStreams() {
   const Deferred<> watches = event_service.EndStreams();
   const Deferred<> workers = handler_service.EndStreams();

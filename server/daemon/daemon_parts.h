@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,8 @@
 #include "server/control/request_counts.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/descriptor_store.h"
+#include "server/daemon/http_pages.h"
+#include "server/daemon/http_port.h"
 #include "server/daemon/notify.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
@@ -65,6 +68,9 @@ struct DaemonParts {
   // without connections that clients serve.
   int64_t AccountedMemory() const;
 
+  // From now on clients are told that the daemon shuts down.
+  void AnnounceShutdown();
+
   // Refuses new streams and ends the watches; returns when every stream has
   // ended, as all do whose clients read.
   Task<> EndStreams();
@@ -95,7 +101,12 @@ struct DaemonParts {
   ReflectionService reflection_service;
   std::unique_ptr<MetricsSource> metrics;  // Null where nobody reads it.
 
-  std::unique_ptr<ControlPlane> plane;  // Main thread only.
+  // Health tells the same, but for the start.
+  std::atomic<Readiness> readiness = Readiness::kStarting;
+
+  // Main thread only.
+  std::unique_ptr<ControlPlane> plane;
+  std::unique_ptr<HttpPort> http;  // Null without --http.
 };
 
 }  // namespace portreeve::server

@@ -30,13 +30,20 @@
 namespace portreeve::server {
 namespace {
 
+// How many clients of the HTTP port are served at a time, and how many more are
+// told that these are too many.
+constexpr int kMostHttpServed = 256;
+constexpr int kMostHttpRefused = 16;
+constexpr int kMostHttpClients = kMostHttpServed + kMostHttpRefused;
+
 DescriptorShares SharesOf(const Flags& flags) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 1024;
   constexpr rlim_t kMost = std::numeric_limits<int>::max();
   return DescriptorShares::Of(
       static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
-      flags.max_control_connections, flags.loops);
+      flags.max_control_connections, flags.loops,
+      flags.http.empty() ? 0 : kMostHttpClients);
 }
 
 // Gives how many clients may be without a call: so few of all that those who
@@ -72,23 +79,40 @@ Gate::Certificates CertificatesOf(const Flags& flags) {
                               : Gate::Certificates::kHaveTheRolesOfThePolicy;
 }
 
+// Looks the group up of a value of `flag`, if there is one.  It may block.
+absl::StatusOr<std::optional<gid_t>> GroupOf(const std::string& flag,
+                                             const ControlAddress& address) {
+  if (address.group.empty()) return std::optional<gid_t>();
+  const auto group = FindGroup(address.group);
+  if (group.ok()) return std::optional<gid_t>(*group);
+  return AboutFlag(
+      absl::StrCat(flag, " \"", ToString(address.address), "\": group"),
+      group.status());
+}
+
 // Gives where clients connect, with the groups looked up of sockets that are
-// not `given`.  It may block.
+// not `given`.
 absl::StatusOr<std::vector<ControlPlace>> PlacesOf(
     const Flags& flags, const ControlSockets& given) {
   std::vector<ControlPlace> places;
   for (const ControlAddress& control : flags.control) {
     ControlPlace place{control.address, control.mode, std::nullopt};
-    if (!control.group.empty() && given.count(places.size()) == 0) {
-      const auto group = FindGroup(control.group);
-      if (!group.ok()) {
-        return AboutFlag(absl::StrCat("--control \"", ToString(control.address),
-                                      "\": group"),
-                         group.status());
-      }
+    if (given.count(places.size()) == 0) {
+      auto group = GroupOf("--control", control);
+      if (!group.ok()) return group.status();
       place.group = *group;
     }
     places.push_back(std::move(place));
+  }
+  return places;
+}
+
+absl::StatusOr<std::vector<HttpPlace>> HttpPlacesOf(const Flags& flags) {
+  std::vector<HttpPlace> places;
+  for (const ControlAddress& http : flags.http) {
+    auto group = GroupOf("--http", http);
+    if (!group.ok()) return group.status();
+    places.push_back({http.address, http.mode, *group});
   }
   return places;
 }
@@ -104,12 +128,20 @@ void LogUnused(const GivenSockets& sockets) {
   }
 }
 
-absl::StatusOr<OwnAddresses> OwnAddressesOf(
-    const std::vector<AnyAddress>& addresses) {
-  OwnAddresses own;
+absl::Status AddOwn(const char* flag, const std::vector<AnyAddress>& addresses,
+                    OwnAddresses& own) {
   for (const AnyAddress& address : addresses) {
-    if (auto s = own.Add(address); !s.ok()) return AboutFlag("--control", s);
+    if (auto s = own.Add(address); !s.ok()) return AboutFlag(flag, s);
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OwnAddresses> OwnAddressesOf(
+    const std::vector<AnyAddress>& control,
+    const std::vector<AnyAddress>& http) {
+  OwnAddresses own;
+  if (auto s = AddOwn("--control", control, own); !s.ok()) return s;
+  if (auto s = AddOwn("--http", http, own); !s.ok()) return s;
   return own;
 }
 
@@ -166,6 +198,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     if (!tls.ok()) return tls.status();
     options.tls = *std::move(tls);
   }
+  if (auto s = daemon->StartHttp(flags, shares, options.tls); !s.ok()) return s;
   options.limits.max_connections = shares.control_connections;
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
   options.max_memory = flags.max_control_memory;
@@ -174,7 +207,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   options.on_bound =
       [&](const std::vector<AnyAddress>& addresses) -> absl::Status {
     LivePolicy& policy = daemon->policy_;
-    auto own = OwnAddressesOf(addresses);
+    auto own = OwnAddressesOf(addresses, daemon->own_.http);
     if (!own.ok()) return own.status();
     policy.SetOwnAddresses(*std::move(own));
     const auto give = [&] { parts.registry.Give(std::move(given.listeners)); };
@@ -197,12 +230,42 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     PrintLine(out, "control " + ToString(address));
   }
   for (const std::string& line : lines) PrintLine(out, line);
-  LogStarted(flags, parts.plane->addresses(), num_listeners);
-  daemon->control_ = parts.plane->addresses();
-  WarnOfWhatIsOpen(flags, daemon->control_, *read);
+  daemon->own_.control = parts.plane->addresses();
+  LogStarted(flags, daemon->own_, num_listeners);
+  WarnOfWhatIsOpen(flags, daemon->own_, *read);
+  parts.readiness = Readiness::kReady;
   PrintLine(out, "ready");
   daemon->TellReady();
   return daemon;
+}
+
+absl::Status Daemon::StartHttp(const Flags& flags,
+                               const DescriptorShares& shares,
+                               std::shared_ptr<TlsSource> tls) {
+  if (flags.http.empty()) return absl::OkStatus();
+  HttpPort::Options options;
+  auto places = HttpPlacesOf(flags);
+  if (!places.ok()) return places.status();
+  options.places = *std::move(places);
+  const int refused = std::min(kMostHttpRefused, shares.http_connections / 2);
+  options.max_refused = static_cast<size_t>(refused);
+  options.max_connections =
+      static_cast<size_t>(shares.http_connections - refused);
+  options.host_names = flags.http_hosts;
+  options.tls = std::move(tls);
+  options.pages = [this, &flags](const Executor& executor) {
+    const HttpPageSources sources{loop_, policy_, CertificatesOf(flags),
+                                  parts_->readiness};
+    return MakeHttpPages(sources, executor);
+  };
+  auto port = HttpPort::Start(std::move(options));
+  if (!port.ok()) return AboutFlag("--http", port.status());
+  parts_->http = *std::move(port);
+  own_.http = parts_->http->addresses();
+  for (const AnyAddress& address : own_.http) {
+    PrintLine(process_.out, "http " + ToString(address));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> Daemon::OpenListeners(

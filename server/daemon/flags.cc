@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -51,24 +53,69 @@ absl::Status WrongTogether(const WrittenFlags& raw,
   return absl::InvalidArgumentError(why);
 }
 
-absl::StatusOr<std::vector<ControlAddress>> ControlOf(
-    const WrittenFlags& raw, const std::string& directory) {
-  std::vector<std::string> texts = raw.control;
-  if (texts.empty()) texts.push_back(kDefaultControl);
+// Parses the values of a flag that says where clients connect.
+absl::StatusOr<std::vector<ControlAddress>> AddressesOf(
+    const WrittenFlags& raw, const std::string& flag,
+    const std::vector<std::string>& texts, const std::string& directory) {
   std::vector<ControlAddress> addresses;
   for (const std::string& text : texts) {
     const auto address = ParseControlAddress(text, directory);
-    if (!address.ok()) return Wrong(raw, "--control", text, address.status());
+    if (!address.ok()) return Wrong(raw, flag, text, address.status());
     if (!IsLocal(address->address) && !raw.tls_cert && !raw.insecure) {
       const auto error = absl::InvalidArgumentError(
           "other machines reach this address, and nothing would protect it; "
           "give --tls-cert, --tls-key and --tls-client-ca, or say --insecure "
           "if that is meant");
-      return Wrong(raw, "--control", text, error);
+      return Wrong(raw, flag, text, error);
     }
     addresses.push_back(*address);
   }
   return addresses;
+}
+
+absl::StatusOr<std::vector<ControlAddress>> ControlOf(
+    const WrittenFlags& raw, const std::string& directory) {
+  const std::vector<std::string> by_default = {kDefaultControl};
+  return AddressesOf(raw, "--control",
+                     raw.control.empty() ? by_default : raw.control, directory);
+}
+
+absl::StatusOr<std::vector<ControlAddress>> HttpOf(
+    const WrittenFlags& raw, const std::string& directory) {
+  auto addresses = AddressesOf(raw, "--http", raw.http, directory);
+  if (!addresses.ok()) return addresses;
+  for (size_t i = 0; i < addresses->size(); ++i) {
+    const auto* name = std::get_if<Unix::Address>(&(*addresses)[i].address);
+    if (name == nullptr || !IsAbstract(name->path())) continue;
+    return Wrong(raw, "--http", raw.http[i],
+                 absl::InvalidArgumentError(
+                     "an abstract socket has no mode that keeps others out; "
+                     "expected tcp:HOST:PORT or unix:PATH"));
+  }
+  return addresses;
+}
+
+// Gives the names of --http-host, each like "metrics.example.org".
+absl::StatusOr<std::vector<std::string>> HttpHostsOf(const WrittenFlags& raw) {
+  for (const std::string& name : raw.http_host) {
+    const auto is_of_name = [](char c) {
+      return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+             c == '-' || c == '_';
+    };
+    if (!name.empty() && std::all_of(name.begin(), name.end(), is_of_name)) {
+      continue;
+    }
+    return Wrong(raw, "--http-host", name,
+                 absl::InvalidArgumentError(
+                     "expected a name like metrics.example.org, without a "
+                     "port"));
+  }
+  if (!raw.http_host.empty() && raw.http.empty()) {
+    return WrongTogether(
+        raw, {"--http-host"},
+        "--http-host: there is nothing to name without --http");
+  }
+  return raw.http_host;
 }
 
 absl::StatusOr<std::vector<Flags::Listen>> ListenOf(
@@ -260,6 +307,12 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   if (!control.ok()) return control.status();
   flags.control = *std::move(control);
   flags.has_control = !raw.control.empty();
+  auto http = HttpOf(raw, directory);
+  if (!http.ok()) return http.status();
+  flags.http = *std::move(http);
+  auto http_hosts = HttpHostsOf(raw);
+  if (!http_hosts.ok()) return http_hosts.status();
+  flags.http_hosts = *std::move(http_hosts);
   flags.insecure = raw.insecure;
   auto listen = ListenOf(raw, directory);
   if (!listen.ok()) return listen.status();

@@ -30,7 +30,13 @@ struct Flags {
   bool has_control = false;
   bool insecure = false;
 
-  // The files of TLS, for the TCP addresses of `control`.
+  // Where pages are served over HTTP; none by default.  No address is an
+  // abstract name; as to TLS they are like those of `control`.
+  std::vector<ControlAddress> http;
+  // Names for HTTP's Host.
+  std::vector<std::string> http_hosts;
+
+  // The files of TLS, for the TCP addresses of `control` and `http`.
   std::optional<TlsFiles> tls;
 
   // Absolute paths; "" if not given.

@@ -26,10 +26,11 @@ bool EveryUserMayOpen(const AnyAddress& address) {
          (file.st_mode & S_IWOTH) != 0;
 }
 
-void WarnOfEveryUser(const AnyAddress& address, const Policy& policy) {
+void WarnOfEveryUser(const char* place, const char* what,
+                     const AnyAddress& address, const Policy& policy) {
   Log(LogLevel::kWarning,
-      absl::StrCat("control ", ToString(address),
-                   ": every user of this machine may command the daemon by ",
+      absl::StrCat(place, " ", ToString(address),
+                   ": every user of this machine may ", what, " by ",
                    policy.has_unix_identities()
                        ? "it, though the policy names users or groups, who are "
                          "known on unix sockets only"
@@ -42,21 +43,23 @@ std::string CountText(size_t count, absl::string_view what) {
   return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
 }
 
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
+void LogStarted(const Flags& flags, const OwnPlaces& own,
                 size_t num_listeners) {
-  std::vector<std::string> addresses;
-  for (const AnyAddress& address : control) {
-    addresses.push_back(ToString(address));
-  }
+  const auto join = [](const std::vector<AnyAddress>& addresses) {
+    return absl::StrJoin(addresses, " ",
+                         [](std::string* text, const AnyAddress& address) {
+                           absl::StrAppend(text, ToString(address));
+                         });
+  };
   Log(LogLevel::kInfo,
       absl::StrCat("started: portreeved ", kVersion, ", process ", getpid(),
-                   ", control ", absl::StrJoin(addresses, " "), ", ",
+                   ", control ", join(own.control),
+                   own.http.empty() ? "" : ", http " + join(own.http), ", ",
                    CountText(num_listeners, "listener"), ", ",
                    CountText(static_cast<size_t>(flags.loops), "loop")));
 }
 
-void WarnOfWhatIsOpen(const Flags& flags,
-                      const std::vector<AnyAddress>& control,
+void WarnOfWhatIsOpen(const Flags& flags, const OwnPlaces& own,
                       const Policy& policy) {
   const bool has_policy = !flags.policy.empty();
   if (geteuid() == 0 && !has_policy) {
@@ -74,17 +77,22 @@ void WarnOfWhatIsOpen(const Flags& flags,
         "the policy has no identities: no certificate may do "
         "anything");
   }
-  WarnOfUnknownUsers(flags.tls.has_value(), control, policy);
+  WarnOfUnknownUsers(flags.tls.has_value(), own, policy);
 }
 
-void WarnOfUnknownUsers(bool has_tls, const std::vector<AnyAddress>& control,
+void WarnOfUnknownUsers(bool has_tls, const OwnPlaces& own,
                         const Policy& policy) {
-  for (const AnyAddress& address : control) {
-    if (policy.has_unix_identities() ? IsTcp(address) && !has_tls
-                                     : EveryUserMayOpen(address)) {
-      WarnOfEveryUser(address, policy);
+  const auto warn = [&](const char* place, const char* what,
+                        const std::vector<AnyAddress>& addresses) {
+    for (const AnyAddress& address : addresses) {
+      if (policy.has_unix_identities() ? IsTcp(address) && !has_tls
+                                       : EveryUserMayOpen(address)) {
+        WarnOfEveryUser(place, what, address, policy);
+      }
     }
-  }
+  };
+  warn("control", "command the daemon", own.control);
+  warn("http", "read what the daemon tells", own.http);
 }
 
 }  // namespace portreeve::server

@@ -16,19 +16,24 @@ namespace portreeve::server {
 // Gives "1 loop", or "2 loops".
 std::string CountText(size_t count, absl::string_view what);
 
-// Logs that it has started, and what of it serves; `control` has the addresses
-// with their ports, `num_listeners` counts those that are not closed.
-void LogStarted(const Flags& flags, const std::vector<AnyAddress>& control,
-                size_t num_listeners);
+// The addresses of --control and --http, with their ports.
+struct OwnPlaces {
+  std::vector<AnyAddress> control;
+  std::vector<AnyAddress> http;
+};
 
-// Warns of what is allowed, and seldom meant; `control` as of LogStarted().
-void WarnOfWhatIsOpen(const Flags& flags,
-                      const std::vector<AnyAddress>& control,
+// Logs that it has started, and what of it serves; `num_listeners` counts those
+// that are not closed.
+void LogStarted(const Flags& flags, const OwnPlaces& own, size_t num_listeners);
+
+// Warns of what is allowed, and seldom meant.
+void WarnOfWhatIsOpen(const Flags& flags, const OwnPlaces& own,
                       const Policy& policy);
 
 // Warns of each address by which every user of the machine may command the
-// daemon: WarnOfWhatIsOpen() does, and so does a policy that is read again.
-void WarnOfUnknownUsers(bool has_tls, const std::vector<AnyAddress>& control,
+// daemon, or read what it tells: WarnOfWhatIsOpen() does, and so does a policy
+// that is read again.
+void WarnOfUnknownUsers(bool has_tls, const OwnPlaces& own,
                         const Policy& policy);
 
 }  // namespace portreeve::server

@@ -16,9 +16,9 @@ struct StartNeeds {
   size_t address_space = 0;  // Bytes, without the threads' stacks.
 };
 
-// Gives the needs.  `num_addresses` counts those of --control, --listen and
-// --listeners; `num_cpus` is the machine's number, by which gRPC chooses that
-// of its threads.
+// Gives the needs.  `num_loops` counts that of --http, too, `num_addresses`
+// those of --control, --http, --listen and --listeners; `num_cpus` is the
+// machine's number, by which gRPC chooses that of its threads.
 StartNeeds NeedsOfStart(int num_loops, size_t num_addresses, long num_cpus);
 // Gives the same for this machine.
 StartNeeds NeedsOfStart(int num_loops, size_t num_addresses);

@@ -223,6 +223,17 @@ TEST(StartLimitsTest, TheProbeAsksForAllThatAStartTakes) {
   }
 }
 
+TEST(StartLimitsTest, TheHttpPortTakesALoopMore) {
+  Started daemon({"--loops", "1", "--control", "tcp:127.0.0.1:0", "--http",
+                  "tcp:127.0.0.1:0"},
+                 [] {});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  const StartNeeds needs = NeedsOfStart(2, 2);
+  EXPECT_LE(daemon.Count("fd") - 3, needs.descriptors);
+  EXPECT_LE(daemon.Count("task") - 1, needs.threads);
+  EXPECT_EQ(daemon.End(), 0);
+}
+
 // By LD_PRELOAD it was seen what gRPC 1.51 starts on machines of other sizes:
 // 10 threads beside one loop with 1 and 2 CPUs, 12 with 4, 18 with 8, 30 with
 // 16, 54 with 32 and more.

@@ -24,6 +24,7 @@ FILES = {
     "/usr/share/bash-completion/completions/portreeve": TEXT,
     "/usr/share/bash-completion/completions/portreeved": TEXT,
     "/usr/share/doc/portreeve/ACCESS.md": TEXT,
+    "/usr/share/doc/portreeve/MONITORING.md": TEXT,
     "/usr/share/doc/portreeve/OPERATIONS.md": TEXT,
     "/usr/share/doc/portreeve/changelog.gz": TEXT,
     "/usr/share/doc/portreeve/copyright": TEXT,

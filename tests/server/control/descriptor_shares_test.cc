@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "lib/net/descriptor_part.h"
 
@@ -50,21 +51,45 @@ TEST(DescriptorShares, AreAsTheyShouldBe) {
   }
 }
 
+// It takes from the connections, and has a loop that has descriptors, too.
+TEST(DescriptorShares, TheHttpPortHasOneOfItsOwn) {
+  struct Case {
+    int64_t limit;
+    int http_connections;
+    int connections;
+  };
+  for (const Case& c : {Case{1, 1, 1},
+                        {64, 8, 1},
+                        {1024, 128, 790 - 128},
+                        {2176, 272, 1681 - 272},
+                        {16'000, 272, 12'400 - 272}}) {
+    const auto shares = DescriptorShares::Of(c.limit, 1000, 2, 272);
+    EXPECT_EQ(shares.http_connections, c.http_connections) << c.limit;
+    EXPECT_EQ(shares.connections, c.connections) << c.limit;
+    const auto without = DescriptorShares::Of(c.limit, 1000, 2);
+    EXPECT_EQ(without.http_connections, 0);
+    EXPECT_EQ(without.control_connections, shares.control_connections);
+  }
+}
+
 // With what the daemon itself has open, and what lookups, attempts and pipes
 // may take beside the connections.
 TEST(DescriptorShares, NeverExceedTheLimitTogether) {
   for (const int most : {1, 10, 1000, 100'000}) {
-    for (const int num_loops : {1, 2, 64}) {
+    for (const auto& [num_loops, most_http] :
+         {std::pair(1, 0), {2, 0}, {2, 272}, {64, 0}}) {
       for (int64_t limit = 16; limit < 200'000; ++limit) {
-        const auto shares = DescriptorShares::Of(limit, most, num_loops);
+        const auto shares =
+            DescriptorShares::Of(limit, most, num_loops, most_http);
         ASSERT_GE(shares.control_connections, 1);
         ASSERT_LE(shares.control_connections, most);
         ASSERT_GE(shares.connections, 1);
-        const int64_t reserve = DescriptorShares::Reserve(limit, num_loops);
+        const int all_loops = num_loops + (most_http > 0 ? 1 : 0);
+        const int64_t reserve = DescriptorShares::Reserve(limit, all_loops);
         const int64_t of_clients =
             int64_t{DescriptorShares::kOfControlConnection} *
                 shares.control_connections +
-            shares.connections;
+            shares.http_connections + shares.connections;
         // A client, and a connection, there may be in any case.
         const int64_t all = of_clients + shares.listeners + reserve;
         if (shares.connections > 1) {

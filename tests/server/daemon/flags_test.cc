@@ -230,6 +230,48 @@ TEST(FlagsTest, RefusesWhatIsNoAddress) {
   }
 }
 
+TEST(FlagsTest, HttpIsThereOnlyWhereItIsAskedFor) {
+  EXPECT_TRUE(Good({}).http.empty());
+  const Flags flags =
+      Good({"--http", "tcp:127.0.0.1:0", "--http", "unix:p?mode=0660&group=1",
+            "--http-host", "metrics.example.org", "--http-host=other"});
+  ASSERT_EQ(flags.http.size(), 2u);
+  EXPECT_EQ(ToString(flags.http[0].address), "tcp:127.0.0.1:0");
+  EXPECT_EQ(ToString(flags.http[1].address), "unix:/srv/dir/p");
+  EXPECT_EQ(flags.http[0].mode, 0600);
+  EXPECT_EQ(flags.http[1].mode, 0660);
+  EXPECT_EQ(flags.http[1].group, "1");
+  EXPECT_EQ(flags.http_hosts, (Texts{"metrics.example.org", "other"}));
+  // The control plane is where it was.
+  EXPECT_EQ(Controls(flags), Texts{"tcp:127.0.0.1:50051"});
+}
+
+TEST(FlagsTest, HttpIsProtectedAsControlIs) {
+  const std::string error = Bad({"--http", "tcp:*:80"});
+  EXPECT_EQ(error.rfind("--http \"tcp:*:80\": other machines reach this", 0),
+            0u)
+      << error;
+  EXPECT_EQ(Good({"--http", "tcp:*:80", "--insecure"}).http.size(), 1u);
+  EXPECT_EQ(Good({"--http", "tcp:*:80", "--tls-cert", "c", "--tls-key", "k",
+                  "--tls-client-ca", "a"})
+                .http.size(),
+            1u);
+}
+
+TEST(FlagsTest, RefusesWhatIsNoHttp) {
+  EXPECT_NE(Bad({"--http", "unix:@p"}).find("an abstract socket"),
+            std::string::npos);
+  EXPECT_NE(Bad({"--http", "example.org:80"}), "");
+  for (const char* name : {"", "a:80", "a/b", "*", "a b"}) {
+    EXPECT_EQ(Bad({"--http", "tcp:127.0.0.1:0", "--http-host", name})
+                  .rfind("--http-host \"" + std::string(name) + "\": ", 0),
+              0u)
+        << name;
+  }
+  EXPECT_NE(Bad({"--http-host", "a"}).find("without --http"),
+            std::string::npos);
+}
+
 TEST(FlagsTest, ListenTakesEveryHandlerOfTheDaemon) {
   const Flags flags =
       Good({"--listen", "tcp:127.0.0.1:7007 echo", "--listen",

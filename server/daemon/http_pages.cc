@@ -1,0 +1,77 @@
+#include "server/daemon/http_pages.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/daemon/loop_health.h"
+
+namespace portreeve::server {
+namespace {
+
+// Whoever can connect may see the page.
+constexpr v1::Role kEverybody = v1::ROLE_UNSPECIFIED;
+
+ClientRole RoleOfPeer(const HttpPeer& peer, const HttpPageSources& sources) {
+  const Policy policy = sources.policy.Now();
+  if (peer.is_secure) {
+    return RoleOfNames(policy, sources.certificates, peer.names);
+  }
+  if (!peer.credentials) return {"", "", v1::ROLE_ADMIN};
+  const UnixCaller caller{peer.credentials->uid, peer.credentials->gid,
+                          peer.groups};
+  const std::string user = absl::StrCat("unix:uid=", caller.user);
+  return {user, user, policy.UnixRoleOf(caller)};
+}
+
+HttpPage ForRole(v1::Role role, HttpPageSources sources, HttpPage page) {
+  if (role == kEverybody) return page;
+  return [role, sources = std::move(sources), page = std::move(page)](
+             const HttpRequest& request, HttpDone done) {
+    const ClientRole client = RoleOfPeer(*request.peer, sources);
+    if (client.role >= role) return page(request, std::move(done));
+    const absl::Status refusal =
+        RoleRefusal(client.who, client.role, request.path, role);
+    done({403, absl::StrCat(refusal.message(), "\n")});
+  };
+}
+
+HttpAnswer ReadyAnswer(Readiness readiness) {
+  switch (readiness) {
+    case Readiness::kStarting:
+      return {503, "starting\n"};
+    case Readiness::kReady:
+      return {200, "ready\n"};
+    case Readiness::kShuttingDown:
+      return {503, "shutting down\n"};
+  }
+  return {500, "unknown\n"};
+}
+
+}  // namespace
+
+HttpPages MakeHttpPages(const HttpPageSources& sources,
+                        const Executor& executor) {
+  HttpPages pages;
+  std::string paths;
+  const auto add = [&](const char* path, v1::Role role, HttpPage page) {
+    absl::StrAppend(&paths, path, "\n");
+    pages.emplace(path, ForRole(role, sources, std::move(page)));
+  };
+  auto health = std::make_shared<LoopHealth>(sources.loop, executor);
+  add("/healthz", kEverybody, [health](const HttpRequest&, HttpDone done) {
+    health->Ask(std::move(done));
+  });
+  add("/readyz", kEverybody,
+      [&readiness = sources.readiness](const HttpRequest&, HttpDone done) {
+        done(ReadyAnswer(readiness));
+      });
+  // The last one: it lists the others.
+  add("/", v1::ROLE_VIEWER, [paths](const HttpRequest&, HttpDone done) {
+    done({200, paths});
+  });
+  return pages;
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,33 @@
+// The pages of the HTTP port, and who may see them.
+#ifndef PORTREEVE_SERVER_DAEMON_HTTP_PAGES_H_
+#define PORTREEVE_SERVER_DAEMON_HTTP_PAGES_H_
+
+#include <atomic>
+
+#include "lib/base/executor.h"
+#include "lib/base/loop.h"
+#include "server/access/client_role.h"
+#include "server/access/live_policy.h"
+#include "server/http/http_message.h"
+
+namespace portreeve::server {
+
+// Whether the daemon takes work: what /readyz tells, and, once it has started,
+// grpc.health.v1, too.
+enum class Readiness { kStarting, kReady, kShuttingDown };
+
+// What the pages are made of.  All of it must outlive them.
+struct HttpPageSources {
+  Loop& loop;
+  LivePolicy policy;
+  Certificates certificates;
+  const std::atomic<Readiness>& readiness;
+};
+
+// Makes the pages for a server on `executor`, which is not the loop's.
+HttpPages MakeHttpPages(const HttpPageSources& sources,
+                        const Executor& executor);
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_DAEMON_HTTP_PAGES_H_
