@@ -29,15 +29,16 @@ double SecondsOf(const google::protobuf::Timestamp& time) {
 
 }  // namespace
 
-void BeginMetrics(Loop& loop, const Flags& flags,
-                  std::function<bool()> is_ready, DaemonParts& parts) {
+void BeginMetrics(Loop& loop, const Flags& flags, DaemonParts& parts) {
   parts.requests = std::make_unique<RequestCounts>(Methods());
   MetricsSource::Options options;
   options.labels = flags.metrics_labels;
   options.max_listeners = static_cast<size_t>(flags.metrics_listeners);
   options.version = kVersion;
   options.start_time = SecondsOf(parts.start_time);
-  options.is_ready = std::move(is_ready);
+  options.is_ready = [&readiness = parts.readiness] {
+    return readiness == Readiness::kReady;
+  };
   options.watches = [&watches = parts.event_service] {
     return WatchValues{static_cast<int64_t>(watches.num_watchers()),
                        watches.lost_total()};

@@ -2,8 +2,6 @@
 #ifndef PORTREEVE_SERVER_DAEMON_DAEMON_METRICS_H_
 #define PORTREEVE_SERVER_DAEMON_DAEMON_METRICS_H_
 
-#include <functional>
-
 #include "lib/base/loop.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/flags.h"
@@ -11,11 +9,9 @@
 namespace portreeve::server {
 
 // Makes DaemonParts::metrics and ::requests, which nothing needs but /metrics.
-// `is_ready` is called on the loop.  It must be called before the control plane
-// starts.
+// It must be called before the control plane and the HTTP port start.
 // Threads: the loop's.
-void BeginMetrics(Loop& loop, const Flags& flags,
-                  std::function<bool()> is_ready, DaemonParts& parts);
+void BeginMetrics(Loop& loop, const Flags& flags, DaemonParts& parts);
 
 }  // namespace portreeve::server
 

@@ -220,6 +220,14 @@ absl::Status SetControlLimits(const WrittenFlags& raw, Flags& flags) {
 }
 
 absl::Status SetMetrics(const WrittenFlags& raw, Flags& flags) {
+  if (raw.http.empty() &&
+      (!raw.metrics_label.empty() || raw.metrics_listeners)) {
+    const char* const flag =
+        raw.metrics_label.empty() ? "--metrics-listeners" : "--metrics-label";
+    return WrongTogether(
+        raw, {flag},
+        absl::StrCat(flag, ": there is no /metrics without --http"));
+  }
   for (const std::string& key : raw.metrics_label) {
     if (auto s = AddMetricsLabel(key, flags.metrics_labels); !s.ok()) {
       return Wrong(raw, "--metrics-label", key, s);
