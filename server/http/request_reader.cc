@@ -186,7 +186,7 @@ RequestReader::Next RequestReader::Take() {
   const std::string_view text(buffer_.data(), used_);
   const auto end = EndOfHeader(text, searched_);
   if (!end) {
-    if (used_ == kMaxHeaderBytes) {
+    if (used_ >= kMaxHeaderBytes) {
       return Refuse(431, absl::StrCat("a header has at most ", kMaxHeaderBytes,
                                       " bytes here"));
     }

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,6 +87,29 @@ TEST_F(HttpPagesTest, ReadinessIsThatOfTheDaemon) {
   readiness_ = Readiness::kShuttingDown;
   EXPECT_EQ(Ask("/readyz"), "503 shutting down");
   EXPECT_EQ(Ask("/healthz"), "200 ok");
+}
+
+TEST_F(HttpPagesTest, HealthIsThatOfTheLoop) {
+  Make(Certificates::kAreAdmins, "");
+  std::promise<void> held;
+  std::promise<void> free;
+  daemon_loop_.Post([&] {
+    held.set_value();
+    free.get_future().wait();
+  });
+  held.get_future().wait();
+  HttpRequest request;
+  std::string answer;
+  pages_.at("/healthz")(request,
+                        [&](HttpAnswer given) { answer = given.body; });
+  Settle();
+  EXPECT_EQ(answer, "");
+  time().Advance(std::chrono::seconds(1));
+  EXPECT_EQ(answer, "loop stuck for 1.0 s\n");
+  EXPECT_EQ(Ask("/healthz"), "503 loop stuck for 1.0 s");
+  // Whether the daemon is ready is another question.
+  EXPECT_EQ(Ask("/readyz"), "503 starting");
+  free.set_value();
 }
 
 // Whoever has found the way in gets health, and nothing else.

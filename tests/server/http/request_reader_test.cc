@@ -132,6 +132,15 @@ TEST(RequestReaderTest, AHeaderHas8KiBAtMost) {
   RequestReader reader;
   Put(reader, of_size(8193).substr(0, 8192));
   EXPECT_EQ(Shown(reader.Take()), "431");
+  RequestReader in_pieces;
+  std::string last = "more";
+  const std::string large = of_size(8193);
+  for (size_t i = 0; i < large.size() && last == "more"; i += 1000) {
+    Put(in_pieces, std::string_view(large).substr(i, i == 8000 ? 192 : 1000));
+    EXPECT_LE(in_pieces.Space().size(), 8192u - i);
+    last = Shown(in_pieces.Take());
+  }
+  EXPECT_EQ(last, "431");
   RequestReader without_end;
   Put(without_end, std::string(8191, 'x'));
   EXPECT_EQ(Shown(without_end.Take()), "more");
