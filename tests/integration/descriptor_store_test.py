@@ -9,9 +9,8 @@ import tempfile
 import threading
 import unittest
 
-from service_manager import TIMEOUT, Daemon, DescriptorStore, listening
-
-SERVED = b"?"
+from service_manager import (SERVED, TIMEOUT, Clients, Daemon,
+                             DescriptorStore, listening)
 
 
 class FdStoreTest(unittest.TestCase):
@@ -60,11 +59,6 @@ class FdStoreTest(unittest.TestCase):
         client.connect(address)
         return client
 
-    def expect_served(self, address):
-        with self.connect(address) as client:
-            client.sendall(SERVED)
-            self.assertEqual(client.recv(1), SERVED)
-
     def kill(self, daemon):
         daemon.kill(signal.SIGKILL)
         daemon.wait()
@@ -87,43 +81,8 @@ class FdStoreTest(unittest.TestCase):
     def test_nobody_is_refused_over_kill_9(self):
         daemon = self.daemon()
         address = self.create(daemon, "web")
-        wanted, outcomes = 1000, []
-        changed = threading.Condition()
-
-        def outcome_of_client():
-            try:
-                client = self.connect(address)
-            except OSError as error:
-                return f"refused: {error}"
-            with client:
-                try:
-                    client.sendall(SERVED)
-                    return "served" if client.recv(1) == SERVED else "ended"
-                except ConnectionError:
-                    return "ended"  # Accepted, and then came the SIGKILL.
-
-        def be_clients():
-            for _ in range(wanted):
-                outcome = outcome_of_client()
-                with changed:
-                    outcomes.append(outcome)
-                    changed.notify()
-
-        clients = threading.Thread(target=be_clients)
-        clients.start()
-        rounds = 0
-        while len(outcomes) < wanted:
-            enough = min(wanted, len(outcomes) + 100)
-            with changed:
-                self.assertTrue(changed.wait_for(
-                    lambda enough=enough: len(outcomes) >= enough, TIMEOUT))
-            self.kill(daemon)
-            rounds += 1
-            daemon = self.daemon()
-        clients.join()
-        self.assertEqual(set(outcomes) - {"served", "ended"}, set())
-        self.assertLessEqual(outcomes.count("ended"), rounds)
-        self.assertGreater(rounds, 3)
+        Clients(lambda: self.connect(address)).expect_none_is_refused_over_kill_9(
+            daemon, self.daemon)
 
     def test_what_is_closed_is_kept_no_more(self):
         daemon = self.daemon()

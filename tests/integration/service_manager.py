@@ -14,6 +14,7 @@ FIRST = 3  # The number of the first descriptor that is passed.
 OURS = ("LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC",
         "WATCHDOG_PID")
 CLOSED = None  # Passed in the place of a descriptor.
+SERVED = b"?"  # What an echo server is asked.
 
 
 def listening(address, family=socket.AF_INET, backlog=4096):
@@ -34,6 +35,12 @@ def text_of(address):
     """An address as portreeved writes it."""
     return f"tcp:{address[0]}:{address[1]}" if isinstance(
         address, tuple) else f"unix:{address}"
+
+
+def is_echoed(client):
+    with client:
+        client.sendall(SERVED)
+        return client.recv(1) == SERVED
 
 
 class NotifySocket:
@@ -139,6 +146,7 @@ class DescriptorStore:
     def _remove(self, name):
         for sock in self.kept.pop(name, []):
             sock.close()
+
 
 class Daemon:
     """A portreeved that was started with sockets, [(name, socket)]."""
@@ -258,3 +266,59 @@ class Daemon:
             if target.startswith("socket:["):
                 found[int(fd)] = int(target[8:-1])
         return found
+
+
+class Clients:
+    """Those of an echo server, one after the other; connect() gives each its
+    connection."""
+
+    WANTED = 1000
+    BETWEEN_KILLS = 100
+
+    def __init__(self, connect):
+        self._connect = connect
+        self._outcomes = []
+        self._changed = threading.Condition()
+        threading.Thread(target=self._come, daemon=True).start()
+
+    def _come(self):
+        for _ in range(self.WANTED):
+            outcome = self._outcome()
+            with self._changed:
+                self._outcomes.append(outcome)
+                self._changed.notify()
+
+    def _outcome(self):
+        try:
+            client = self._connect()
+        except OSError as error:
+            return f"refused: {error}"
+        try:
+            return "served" if is_echoed(client) else "ended"
+        except ConnectionError:
+            return "ended"  # It was accepted, and then came the SIGKILL.
+        except OSError as error:
+            return f"not served: {error}"
+
+    def expect_none_is_refused_over_kill_9(self, daemon, start):
+        """Kills `daemon` and each that start() gives in its place, which are
+        ready, while they come."""
+        kills = 0
+        come = 0
+        while come < self.WANTED:
+            enough = min(self.WANTED, come + self.BETWEEN_KILLS)
+            with self._changed:
+                assert self._changed.wait_for(
+                    lambda enough=enough: len(self._outcomes) >= enough,
+                    TIMEOUT), self._outcomes[-1:]
+                come = len(self._outcomes)
+            daemon.kill(signal.SIGKILL)
+            daemon.wait()
+            kills += 1
+            daemon = start()
+        others = set(self._outcomes) - {"served", "ended"}
+        assert not others, others
+        assert kills > 3, kills
+        # A kill ends only who was accepted, and there is one at a time.
+        ended = self._outcomes.count("ended")
+        assert ended <= kills, (ended, kills)

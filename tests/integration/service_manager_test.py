@@ -7,16 +7,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
-from service_manager import (CLOSED, TIMEOUT, Daemon, NotifySocket, inode_of,
-                             listening, text_of)
+from service_manager import (CLOSED, TIMEOUT, Clients, Daemon, NotifySocket,
+                             inode_of, is_echoed, listening, text_of)
 
 LOOPBACK = ("127.0.0.1", 0)
 ANY_CONTROL = ("--control", "tcp:127.0.0.1:0")
-SERVED = b"?"
 
 
 def cli(server, *arguments):
@@ -31,12 +29,6 @@ def connect(sock):
     client.settimeout(TIMEOUT)
     client.connect(sock.getsockname())
     return client
-
-
-def is_echoed(client):
-    with client:
-        client.sendall(SERVED)
-        return client.recv(1) == SERVED
 
 
 class Folder(unittest.TestCase):
@@ -412,46 +404,14 @@ spec:
 
     def test_nobody_is_refused_over_kill_9(self):
         web = self.listening()
-        sockets = [("listener-web", web)]
-        wanted, outcomes = 1000, []
-        changed = threading.Condition()
 
-        def outcome_of_client():
-            try:
-                client = connect(web)
-            except OSError as error:
-                return f"refused: {error}"
-            try:
-                return "served" if is_echoed(client) else "ended"
-            except ConnectionError:
-                return "ended"  # It was accepted, and then came the SIGKILL.
+        def start():
+            daemon = Daemon(*self.flags(web), sockets=[("listener-web", web)])
+            self.addCleanup(daemon.__exit__)
+            return daemon.until_ready()
 
-        def be_clients():
-            for _ in range(wanted):
-                outcome = outcome_of_client()
-                with changed:
-                    outcomes.append(outcome)
-                    changed.notify()
-
-        clients = threading.Thread(target=be_clients)
-        clients.start()
-        rounds = 0
-        while len(outcomes) < wanted:
-            with Daemon(*self.flags(web), sockets=sockets) as daemon:
-                daemon.until_ready()
-                enough = min(wanted, len(outcomes) + 100)
-                with changed:
-                    self.assertTrue(changed.wait_for(
-                        lambda enough=enough: len(outcomes) >= enough,
-                        TIMEOUT))
-                daemon.kill(signal.SIGKILL)
-                daemon.wait()
-                rounds += 1
-        clients.join()
-        self.assertEqual(set(outcomes) - {"served", "ended"}, set())
-        self.assertGreater(rounds, 3)
-        # A kill ends only who was accepted, and there is one client at a time.
-        self.assertLessEqual(outcomes.count("ended"), rounds)
+        clients = Clients(lambda: connect(web))
+        clients.expect_none_is_refused_over_kill_9(start(), start)
 
 
 if __name__ == "__main__":

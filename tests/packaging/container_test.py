@@ -1,7 +1,12 @@
-"""packaging/Dockerfile: its steps, in a chroot in place of a container."""
+"""packaging/Dockerfile: its steps, in a chroot in place of a container.
+
+container_test.py DOCKERFILE last-stage|all-stages: with last-stage the package
+is the one that Bazel has made here, in place of that of the first stage.
+"""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,22 +15,75 @@ import unittest
 import dockerfile
 import root
 
-DOCKERFILE = sys.argv.pop(1)
+DOCKERFILE = os.path.realpath(sys.argv.pop(1))
+BUILDS = {"last-stage": False, "all-stages": True}[sys.argv.pop(1)]
+WORKSPACE = os.path.dirname(os.path.dirname(DOCKERFILE))
+
+
+def tracked(*options):
+    return root.run("git", "-C", WORKSPACE, "ls-files", "-z",
+                    *options).split("\0")[:-1]
+
+
+def clone():
+    """Gives a folder with what a clone of the workspace would have."""
+    folder = root.fresh_folder()
+    for name in tracked():
+        # Git tracks what is no more there until it is told.
+        if os.path.lexists(f"{WORKSPACE}/{name}"):
+            os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
+            shutil.copy2(f"{WORKSPACE}/{name}", f"{folder}/{name}",
+                         follow_symlinks=False)
+    return folder
+
+
+def described(package):
+    """Gives all that is to be the same of programs for tests and of optimized
+    ones."""
+    files = [(line.split()[0], line.split()[1], line.split()[5])
+             for line in root.run("dpkg-deb", "--contents",
+                                  package).splitlines()]
+    sums = [line for line in root.run("dpkg-deb", "--info", package,
+                                      "md5sums").splitlines()
+            if " usr/bin/" not in line]
+    fields = [line for line in root.run("dpkg-deb", "--field",
+                                        package).splitlines()
+              if not line.startswith("Installed-Size: ")]
+    scripts = [root.run("dpkg-deb", "--info", package, name)
+               for name in ("conffiles", "postinst", "postrm", "prerm")]
+    return {"files": files, "sums": sums, "fields": fields, "scripts": scripts}
 
 
 class ContainerTest(unittest.TestCase):
 
-    def setUp(self):
-        build, self.stage = dockerfile.stages(root.read(DOCKERFILE))
-        self.assertEqual({build.base, self.stage.base}, {"debian:12-slim"})
+    @classmethod
+    def setUpClass(cls):
+        build, cls.stage = dockerfile.stages(root.read(DOCKERFILE))
+        assert {build.base, cls.stage.base} == {"debian:12-slim"}
         # What that makes is the package that Bazel has made here.
-        self.assertIn("./bazelw build //packaging:deb", build.the("RUN"))
-        self.assertTrue(build.the("RUN").endswith(" /portreeve.deb"))
-        self.root = root.Root()
-        self.addCleanup(self.root.remove)
+        assert "./bazelw build //packaging:deb" in build.the("RUN")
+        cls.package = root.PACKAGE
+        if BUILDS:
+            builder = root.Root()
+            cls.addClassCleanup(builder.remove)
+            dockerfile.carry_out(build, builder, {".": clone()})
+            cls.package = builder.path("/portreeve.deb")
+        cls.root = root.Root()
+        cls.addClassCleanup(cls.root.remove)
         dockerfile.carry_out(
-            self.stage, self.root,
-            {f"--from={build.name} /portreeve.deb": root.PACKAGE})
+            cls.stage, cls.root,
+            {f"--from={build.name} /portreeve.deb": cls.package})
+
+    if BUILDS:
+
+        def test_its_package_is_the_one_that_is_made_here(self):
+            self.maxDiff = None
+            self.assertEqual(described(self.package), described(root.PACKAGE))
+
+        def test_what_is_tracked_is_not_left_out(self):
+            self.assertEqual(
+                tracked("--cached", "--ignored",
+                        f"--exclude-from={DOCKERFILE}.dockerignore"), [])
 
     def words(self, *words):
         """As the container's user, in a network of its own once in there."""

@@ -2,7 +2,8 @@
 
 import json
 import re
-import shutil
+
+from root import run
 
 
 class Stage:
@@ -36,16 +37,19 @@ def stages(text):
     return found
 
 
-def carry_out(stage, root, files_of_stages):
-    """Runs the steps of `stage` in `root`, which stands for its base.
-    `files_of_stages` gives the files that other stages have made, by what COPY
-    says of them."""
+def carry_out(stage, root, sources):
+    """Runs the steps of `stage` in `root`, which stands for its base. `sources`
+    gives the file or folder of this machine that each COPY speaks of."""
+    folder = "/"
     for instruction, rest in stage.steps:
         if instruction == "RUN":
-            root.run("sh", "-c", rest)
+            root.run_alone("env", f"--chdir={folder}", "sh", "-c", rest)
         elif instruction == "COPY":
             source, target = rest.rsplit(" ", 1)
-            shutil.copy(files_of_stages[source], root.path(target))
+            run("cp", "--archive", "--no-target-directory", sources[source],
+                root.path(target))
+        elif instruction == "WORKDIR":
+            folder = rest
         else:
             # What follows says how the container is run.
             assert instruction in ("USER", "VOLUME", "ENTRYPOINT", "CMD",

@@ -1,9 +1,12 @@
 """A Debian of its own in a folder, and packages for it."""
 
+import atexit
 import functools
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 
 PACKAGE = os.environ["PORTREEVE_DEB"]
@@ -19,6 +22,9 @@ ENVIRONMENT = {
 }
 # dpkg and apt keep these for themselves.
 NOT_OURS = ("var/cache/apt", "var/log/apt", "var/lib/apt", "proc", "sys")
+
+# So Bazel ends a test that takes too long; its folders go all the same.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
 
 
 def run(*words, **options):
@@ -48,10 +54,16 @@ def mirror():
 
 
 def fresh_folder():
-    """Gives a folder that anybody may go through, as into a root."""
+    """Gives a folder that anybody may go through, as into a root. It goes with
+    this process."""
     folder = tempfile.mkdtemp(dir=TMP)
+    atexit.register(remove, folder)
     os.chmod(folder, 0o755)
     return folder
+
+
+def remove(folder):
+    run("rm", "--recursive", "--force", "--one-file-system", folder)
 
 
 @functools.lru_cache(None)
@@ -89,7 +101,7 @@ class Root:
             self.folder)
 
     def remove(self):
-        run("rm", "--recursive", "--force", "--one-file-system", self.folder)
+        remove(self.folder)
 
     def path(self, path):
         return self.folder + path
@@ -103,6 +115,12 @@ class Root:
 
     def run(self, *words):
         return run(*self.inside(*words), env=ENVIRONMENT)
+
+    def run_alone(self, *words):
+        """As run(), but whatever `words` leave behind ends with them, also where
+        this process is killed."""
+        return run("unshare", "--pid", "--fork", "--kill-child",
+                   *self.inside(*words), env=ENVIRONMENT)
 
     def apt(self, *words):
         return self.run("apt-get", "-q", "-y", "--no-install-recommends",
