@@ -14,7 +14,7 @@ namespace portreeve {
 // it.
 class DescriptorBudget {
  public:
-  explicit DescriptorBudget(int limit) : free_(limit) {}
+  explicit DescriptorBudget(int limit) : limit_(limit), free_(limit) {}
   DescriptorBudget(const DescriptorBudget&) = delete;
   DescriptorBudget& operator=(const DescriptorBudget&) = delete;
 
@@ -26,6 +26,8 @@ class DescriptorBudget {
   void GiveBack(int count);
 
   int num_free() const { return free_; }
+  int num_taken() const { return limit_ - free_; }
+  int limit() const { return limit_; }
 
   // A place in the queue of those who wait.  Its destructor leaves the queue.
   class Waiter {
@@ -52,6 +54,7 @@ class DescriptorBudget {
   };
 
  private:
+  const int limit_;
   int free_;
   std::list<Waiter*> waiters_;
 };

@@ -191,6 +191,7 @@ bool Acceptor::OnAcceptError(int error_number) {
 
 void Acceptor::Break(int error_number) {
   broken_ = true;
+  ++accept_errors_total_;
   // Epoll would report a socket that was shut down for as long as it is open,
   // and the owner may leave it open.
   socket_.StopWatching();
@@ -205,6 +206,7 @@ void Acceptor::Pause() {
 }
 
 void Acceptor::ReportError(int error_number) {
+  ++accept_errors_total_;
   ErrorReport& report = error_reports_[error_number];
   ++report.count;
   const TimePoint now = time_.Now();
@@ -214,6 +216,7 @@ void Acceptor::ReportError(int error_number) {
 }
 
 void Acceptor::ReportLimit() {
+  ++limit_reached_total_;
   const TimePoint now = time_.Now();
   if (last_limit_report_ && now - *last_limit_report_ < kReportInterval) {
     return;

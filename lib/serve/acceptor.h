@@ -78,6 +78,12 @@ class Acceptor final : private Poller::Watch {
   // Closes the socket and the policy.  OnIdle() is called within this call.
   void Close();
 
+  // How many times accepting has stopped at the limit, and how many times it
+  // has failed: what Owner::OnLimitReached() and OnAcceptFailed() report
+  // together once a minute, and OnBroken().
+  int64_t limit_reached_total() const { return limit_reached_total_; }
+  int64_t accept_errors_total() const { return accept_errors_total_; }
+
   AcceptPolicy& policy() { return policy_; }
   const AcceptPolicy& policy() const { return policy_; }
   ListeningSocket& socket() { return socket_; }
@@ -116,6 +122,8 @@ class Acceptor final : private Poller::Watch {
   bool in_batch_ = false;
   int64_t last_round_ = 0;  // The poller's, when the last one was accepted.
   Duration pause_;
+  int64_t limit_reached_total_ = 0;
+  int64_t accept_errors_total_ = 0;
   std::optional<TimePoint> last_limit_report_;
   std::map<int, ErrorReport> error_reports_;
   ListeningSocket socket_;

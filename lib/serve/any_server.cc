@@ -227,6 +227,15 @@ int64_t AnyServer::bytes_sent_total() const {
   return total;
 }
 
+AnyServer::Bytes AnyServer::bytes_total() const {
+  Bytes total{closed_bytes_received_, closed_bytes_sent_};
+  for (const auto& [id, connection] : connections_) {
+    total.received += connection->bytes_received();
+    total.sent += connection->bytes_sent();
+  }
+  return total;
+}
+
 void AnyServer::SetMaxConnections(int max_connections) {
   policy().SetLimits(
       {max_connections, policy().limits().max_accepts_per_batch});

@@ -81,6 +81,11 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int effective_backlog() const {
     return acceptor_->socket().effective_backlog();
   }
+  // Gives who waits to be accepted; nothing once it is closed, and for a unix
+  // socket.
+  std::optional<Backlog> ReadBacklog() const {
+    return acceptor_->socket().ReadBacklog();
+  }
   // Gives the listening descriptor, or -1 once it is closed.  Use it with care:
   // accepting on it directly circumvents max_connections and on_handler_error.
   // After shutdown(2) of it the server closes itself, as if accept(2) had
@@ -137,9 +142,25 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // How many clients were closed since their handler, a coroutine, found no
   // memory.
   int64_t out_of_memory_total() const { return out_of_memory_total_; }
+  // How many times accepting has stopped since max_connections clients were
+  // connected, and how many times it has failed: what the observer's
+  // OnLimitReached() and OnAcceptFailed() report once a minute at most, and the
+  // failure that has closed the server.
+  int64_t limit_reached_total() const {
+    return acceptor_->limit_reached_total();
+  }
+  int64_t accept_errors_total() const {
+    return acceptor_->accept_errors_total();
+  }
   // The bytes are those of all clients, of the connected ones, too.
   int64_t bytes_received_total() const;
   int64_t bytes_sent_total() const;
+  // Gives both, and looks at each connection once.
+  struct Bytes {
+    int64_t received = 0;
+    int64_t sent = 0;
+  };
+  Bytes bytes_total() const;
 
   // Change options while the server runs.  Each has the range of ServerOptions,
   // which is CHECKed; changing the backlog may fail as listen(2) does.

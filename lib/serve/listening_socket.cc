@@ -319,6 +319,18 @@ absl::Status ListeningSocket::Listen(int backlog) {
   return absl::OkStatus();
 }
 
+std::optional<Backlog> ListeningSocket::ReadBacklog() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+      info.tcpi_state != TCP_LISTEN) {
+    return std::nullopt;
+  }
+  // For a socket that listens these two mean something else than their names.
+  return Backlog{static_cast<int>(info.tcpi_unacked),
+                 static_cast<int>(info.tcpi_sacked)};
+}
+
 void ListeningSocket::LeaveToOthers() {
   shut_down_ = false;
   file_.reset();

@@ -14,6 +14,12 @@
 
 namespace portreeve {
 
+// The queue of clients that are connected and wait to be accepted.
+struct Backlog {
+  int num_waiting = 0;
+  int limit = 0;  // How many there may be, as the kernel has it.
+};
+
 // Threads: loop thread only.
 class ListeningSocket {
  public:
@@ -82,6 +88,9 @@ class ListeningSocket {
   // too.
   const AnyAddress& address() const { return address_; }
   int effective_backlog() const { return effective_backlog_; }
+  // Asks the kernel, which takes a system call.  Gives nothing once it is
+  // closed, and for a unix socket, of which the kernel does not say it.
+  std::optional<Backlog> ReadBacklog() const;
 
  private:
   ListeningSocket(Poller& poller, Descriptor descriptor, AnyAddress address,

@@ -34,7 +34,7 @@ void HealthWatch::Pump() {
   }
   if (!ending_) return;
   finished_ = true;
-  NoteAnswer(context_);
+  NoteAnswer(context_, grpc::StatusCode::OK);
   Finish(grpc::Status::OK);
 }
 

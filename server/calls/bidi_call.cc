@@ -216,7 +216,7 @@ void BidiCall::FinishIfIdle() {
   if (!closed() || !outgoing_.empty() || finished_) return;
   grpc::Status status = ToGrpcOrLess(*status_);
   finished_ = true;
-  NoteAnswer(context_);
+  NoteAnswer(context_, status.error_code());
   Finish(std::move(status));
 }
 

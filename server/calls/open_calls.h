@@ -3,6 +3,7 @@
 #define PORTREEVE_SERVER_CALLS_OPEN_CALLS_H_
 
 #include <boost/intrusive/list.hpp>
+#include <cstddef>
 #include <memory>
 
 #include "lib/base/deferred.h"
@@ -41,6 +42,8 @@ class OpenCalls {
   // would never end.
   bool Add(std::shared_ptr<OpenCall> call);
   void Remove(OpenCall* call);
+
+  size_t size() const { return calls_.size(); }
 
   // Closes all, and later ones, for the shutdown.  Determined when there is
   // none left; one whose client does not read what it was sent stays.

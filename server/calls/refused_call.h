@@ -16,8 +16,9 @@ class RefusedCall final : public Reactor {
  public:
   RefusedCall(const grpc::CallbackServerContext& context,
               const absl::Status& status) {
-    NoteAnswer(context);
-    this->Finish(ToGrpc(status));
+    const grpc::Status answer = ToGrpc(status);
+    NoteAnswer(context, answer.error_code());
+    this->Finish(answer);
   }
 
   void OnDone() override { delete this; }

@@ -51,7 +51,9 @@ absl::Status UnreadAnswer::Count() {
   return absl::OkStatus();
 }
 
-void UnreadAnswer::Note() const { NoteAnswer(context_); }
+void UnreadAnswer::Note(const grpc::Status& status) const {
+  NoteAnswer(context_, status.error_code());
+}
 
 LoopReactor::LoopReactor(asio::io_context& loop,
                          const grpc::CallbackServerContext& context,
@@ -66,7 +68,7 @@ void LoopReactor::Answer(absl::Status status) {
     status = AnswerToException();
   }
   SetAnswer(answer_, *this, status);
-  unread_.Note();
+  unread_.Note(answer_.status);
   answers_.Add(answer_);
 }
 
@@ -109,8 +111,9 @@ void WaitReactor::Run(const Begin& begin) {
 }
 
 void WaitReactor::FinishWith(const absl::Status& status) {
-  unread_.Note();
-  Finish(ToGrpcOrLess(status));
+  const grpc::Status answer = ToGrpcOrLess(status);
+  unread_.Note(answer);
+  Finish(answer);
 }
 
 void WaitReactor::Await(Wait wait) {
@@ -127,8 +130,8 @@ void WaitReactor::Await(Wait wait) {
     } catch (...) {
       status = AnswerToException();
     }
-    self->unread_.Note();
     SetAnswer(self->answer_, *self, status);
+    self->unread_.Note(self->answer_.status);
     self->answers_.Add(self->answer_);
   };
   wait.until.Wait(asio::bind_cancellation_slot(

@@ -26,9 +26,10 @@ namespace portreeve::server {
 // Answers at once with `status`.
 inline grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                         const absl::Status& status) {
-  NoteAnswer(*context);
+  const grpc::Status answer = ToGrpc(status);
+  NoteAnswer(*context, answer.error_code());
   auto* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpc(status));
+  reactor->Finish(answer);
   return reactor;
 }
 
@@ -66,7 +67,7 @@ class UnreadAnswer {
   // It must be called once at most.
   absl::Status Count();
   // Notes that the answer is known: the call waits for nothing any more.
-  void Note() const;
+  void Note(const grpc::Status& status) const;
 
  private:
   UnreadAnswers& unread_;

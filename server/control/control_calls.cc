@@ -3,6 +3,7 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,16 +27,22 @@ class CallContext {
   }
 
   // Gives false where that is a call too many.
-  bool Begin(std::shared_ptr<ControlConnection> connection) {
+  bool Begin(std::shared_ptr<ControlConnection> connection,
+             RequestCounts* requests, const char* method) {
     pending_ = false;
     table_.OnCallBegun();
+    if (requests != nullptr) BeginRequest(*requests, method);
     connection_ = std::move(connection);
     return connection_ == nullptr || connection_->BeginCall();
   }
   // Threads: any.  It may be called more than once.
-  void NoteAnswer() const {
-    if (connection_ == nullptr || answered_.exchange(true)) return;
-    connection_->BeginAnswer();
+  void NoteAnswer(grpc::StatusCode code) const {
+    if (answered_.exchange(true)) return;
+    if (connection_ != nullptr) connection_->BeginAnswer();
+    if (requests_ != nullptr) {
+      requests_->Count(method_, code,
+                       std::chrono::steady_clock::now() - begun_);
+    }
   }
   const std::shared_ptr<ControlConnection>& connection() const {
     return connection_;
@@ -51,7 +58,17 @@ class CallContext {
   }
 
  private:
+  void BeginRequest(RequestCounts& requests, const char* method) {
+    method_ = requests.Find(method);
+    if (method_ < 0) return;
+    begun_ = std::chrono::steady_clock::now();
+    requests_ = &requests;
+  }
+
   ControlTable& table_;
+  RequestCounts* requests_ = nullptr;  // Null: this call is not counted.
+  int method_ = -1;                    // These two: where it is.
+  TimePoint begun_;
   bool pending_ = true;
   mutable std::atomic<bool> answered_ = false;
   std::shared_ptr<ControlConnection> connection_;
@@ -129,7 +146,8 @@ class CountedCall final : public Interceptor {
 class CountedCalls final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit CountedCalls(ControlTable& table) : table_(table) {}
+  CountedCalls(ControlTable& table, RequestCounts* requests)
+      : table_(table), requests_(requests) {}
 
   Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
     grpc::ServerContextBase& context = *info->server_context();
@@ -137,7 +155,9 @@ class CountedCalls final
     if (auto* call = dynamic_cast<CallContext*>(&context)) {
       // This needs no interceptor, which would cost a batch of core's for every
       // message.
-      if (!call->Begin(connection)) TooMany(*connection);
+      if (!call->Begin(connection, requests_, info->method())) {
+        TooMany(*connection);
+      }
       return nullptr;
     }
     if (const auto* generic =
@@ -156,16 +176,18 @@ class CountedCalls final
   }
 
   ControlTable& table_;
+  RequestCounts* const requests_;
 };
 
 }  // namespace
 
-void CountCalls(grpc::ServerBuilder& builder, ControlTable& table) {
+void CountCalls(grpc::ServerBuilder& builder, ControlTable& table,
+                RequestCounts* requests) {
   builder.SetContextAllocator(std::make_unique<Contexts>(table));
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
       factories;
-  factories.push_back(std::make_unique<CountedCalls>(table));
+  factories.push_back(std::make_unique<CountedCalls>(table, requests));
   builder.experimental().SetInterceptorCreators(std::move(factories));
 }
 
@@ -175,9 +197,9 @@ std::shared_ptr<ControlConnection> ConnectionOf(
   return call == nullptr ? nullptr : call->connection();
 }
 
-void NoteAnswer(const grpc::ServerContextBase& context) {
+void NoteAnswer(const grpc::ServerContextBase& context, grpc::StatusCode code) {
   const auto* call = dynamic_cast<const CallContext*>(&context);
-  if (call != nullptr) call->NoteAnswer();
+  if (call != nullptr) call->NoteAnswer(code);
 }
 
 grpc::ServerGenericBidiReactor* UnknownMethods::CreateReactor(

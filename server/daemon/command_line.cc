@@ -89,6 +89,23 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
                "Default: it is FAILED, and is tried again");
 }
 
+// Declares the flags that say what Prometheus sees.
+void DeclareMetrics(CLI::App& app, RawFlags& raw) {
+  app.add_option("--metrics-label", raw.metrics_label,
+                 "A label of listeners to show in /metrics, repeatable: the "
+                 "label KEY is label_KEY there, with _ for what is neither a "
+                 "letter nor a digit. Default: none is shown")
+      ->type_name("KEY")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      // Else CLI11 splits "[a,b]" in two.
+      ->allow_extra_args(false);
+  app.add_option("--metrics-listeners", raw.metrics_listeners,
+                 "How many listeners have series of their own in /metrics, 0 "
+                 "to 1000000; the others are summed. Default: 5000")
+      ->type_name("N");
+}
+
 void Declare(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--config", raw.config_file,
               "Read more flags from this file, one a line: `--flag value` or "
@@ -146,6 +163,7 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "is shut down: bytes, or like 192MiB, at least 1MiB. Default: "
                  "192MiB")
       ->type_name("SIZE");
+  DeclareMetrics(app, raw);
   app.add_flag("--version", raw.version, "Print the version and exit");
 }
 

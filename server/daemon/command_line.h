@@ -38,6 +38,8 @@ struct RawFlags {
   std::string log_format = "text";
   std::string log_level = "info";
   bool insecure = false;
+  std::vector<std::string> metrics_label;
+  std::optional<std::string> metrics_listeners;
   bool version = false;
 };
 

@@ -119,7 +119,7 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
   grpc::ServerBuilder builder;
   SetChannelArguments(builder, options.limits.handshake);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  CountCalls(builder, table_);
+  CountCalls(builder, table_, options.requests);
   builder.RegisterCallbackGenericService(&unknown_methods_);
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (tls_ != nullptr) {

@@ -24,6 +24,7 @@
 #include "server/control/control_calls.h"
 #include "server/control/control_memory.h"
 #include "server/control/control_table.h"
+#include "server/control/request_counts.h"
 #include "server/daemon/tls_credentials.h"
 #include "server/daemon/tls_source.h"
 
@@ -59,6 +60,9 @@ class ControlPlane {
     // is called on the loop.
     int64_t max_memory = 192 << 20;
     ControlMemory::Accounted accounted;
+    // Counts what clients are answered, and has to outlive the plane; null:
+    // nobody does.
+    RequestCounts* requests = nullptr;
     // Called with the addresses before anybody can call the daemon; its error
     // ends the start.
     std::function<absl::Status(const std::vector<AnyAddress>&)> on_bound;

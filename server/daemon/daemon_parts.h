@@ -31,6 +31,7 @@
 #include "server/calls/handler_service.h"
 #include "server/calls/listener_service.h"
 #include "server/control/descriptor_shares.h"
+#include "server/control/request_counts.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/descriptor_store.h"
 #include "server/daemon/http_pages.h"
@@ -38,6 +39,7 @@
 #include "server/daemon/notify.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
+#include "server/metrics/metrics_source.h"
 #include "server/registry/given_sockets.h"
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
@@ -85,6 +87,8 @@ struct DaemonParts {
   Ivar<> second_signal;
   bool streams_ended = false;
   std::string daemon_id;  // "" without a state.
+  // Of /metrics; null where nobody reads them.
+  std::unique_ptr<RequestCounts> requests;
   const google::protobuf::Timestamp start_time = TimestampNow();
 
   Gate gate;
@@ -95,6 +99,7 @@ struct DaemonParts {
   EventService event_service;
   HealthService health_service;
   ReflectionService reflection_service;
+  std::unique_ptr<MetricsSource> metrics;  // Null where nobody reads it.
 
   // Health tells the same, but for the start.
   std::atomic<Readiness> readiness = Readiness::kStarting;

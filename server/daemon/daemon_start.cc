@@ -21,6 +21,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/daemon.h"
+#include "server/daemon/daemon_metrics.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/start_log.h"
 #include "server/daemon/tls_source.h"
@@ -159,6 +160,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     parts_ = std::make_unique<DaemonParts>(loop_, flags.loops, shares, policy_,
                                            CertificatesOf(flags), audit_,
                                            !flags.state.empty());
+    if (!flags.http.empty()) BeginMetrics(loop_, flags, *parts_);
     if (!flags.fdstore) return;
     if (process_.notifier.is_on()) {
       parts_->KeepSocketsBy(loop_, process_.notifier);
@@ -203,6 +205,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   options.limits.max_handshakes = HandshakesOf(shares.control_connections);
   options.max_memory = flags.max_control_memory;
   options.accounted = [&parts] { return parts.AccountedMemory(); };
+  options.requests = parts.requests.get();
   options.on_bound =
       [&](const std::vector<AnyAddress>& addresses) -> absl::Status {
     LivePolicy& policy = daemon->policy_;
@@ -254,7 +257,7 @@ absl::Status Daemon::StartHttp(const Flags& flags,
   options.tls = std::move(tls);
   options.pages = [this, &flags](const Executor& executor) {
     const HttpPageSources sources{loop_, policy_, CertificatesOf(flags),
-                                  parts_->readiness};
+                                  parts_->readiness, parts_->metrics.get()};
     return MakeHttpPages(sources, executor);
   };
   auto port = HttpPort::Start(std::move(options));

@@ -219,6 +219,32 @@ absl::Status SetControlLimits(const WrittenFlags& raw, Flags& flags) {
   return absl::OkStatus();
 }
 
+absl::Status SetMetrics(const WrittenFlags& raw, Flags& flags) {
+  if (raw.http.empty() &&
+      (!raw.metrics_label.empty() || raw.metrics_listeners)) {
+    const char* const flag =
+        raw.metrics_label.empty() ? "--metrics-listeners" : "--metrics-label";
+    return WrongTogether(
+        raw, {flag},
+        absl::StrCat(flag, ": there is no /metrics without --http"));
+  }
+  for (const std::string& key : raw.metrics_label) {
+    if (auto s = AddMetricsLabel(key, flags.metrics_labels); !s.ok()) {
+      return Wrong(raw, "--metrics-label", key, s);
+    }
+  }
+  if (const auto& text = raw.metrics_listeners) {
+    constexpr int kMost = 1'000'000;
+    int& most = flags.metrics_listeners;
+    if (!absl::SimpleAtoi(*text, &most) || most < 0 || most > kMost) {
+      return Wrong(raw, "--metrics-listeners", *text,
+                   absl::InvalidArgumentError(
+                       absl::StrCat("expected a number from 0 to ", kMost)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Gives "" if the flag was not given.
 absl::StatusOr<std::string> FileOf(const WrittenFlags& raw, const char* flag,
                                    const std::optional<std::string>& file,
@@ -303,6 +329,7 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   if (!drain.ok()) return drain.status();
   flags.drain = *drain;
   if (auto s = SetControlLimits(raw, flags); !s.ok()) return s;
+  if (auto s = SetMetrics(raw, flags); !s.ok()) return s;
   const auto loops = LoopsOf(raw);
   if (!loops.ok()) return loops.status();
   flags.loops = *loops;

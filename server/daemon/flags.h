@@ -17,6 +17,8 @@
 #include "server/daemon/control_address.h"
 #include "server/daemon/log_format.h"
 #include "server/daemon/tls_files.h"
+#include "server/metrics/metrics_labels.h"
+#include "server/metrics/own_series.h"
 
 namespace portreeve::server {
 
@@ -67,6 +69,11 @@ struct Flags {
   // bytes the process may take beyond what it accounts for.
   int max_control_connections = 1000;
   int64_t max_control_memory = int64_t{192} << 20;
+
+  // What Prometheus sees of listeners: these labels, and how many by
+  // themselves.
+  std::vector<MetricsLabel> metrics_labels;
+  int metrics_listeners = static_cast<int>(OwnSeries::kDefault);
 
   // How many loops, each with a thread, carry the bytes of connections.
   int loops = 1;

@@ -3,7 +3,9 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "server/daemon/loop_health.h"
 
@@ -49,6 +51,29 @@ HttpAnswer ReadyAnswer(Readiness readiness) {
   return {500, "unknown\n"};
 }
 
+HttpAnswer MetricsAnswer(absl::StatusOr<std::string> text) {
+  if (!text.ok()) {
+    return {503, absl::StrCat(text.status().message(), "\n")};
+  }
+  // 0.0.4 is the version of Prometheus's format.
+  return {200, *std::move(text), "text/plain; version=0.0.4; charset=utf-8"};
+}
+
+// The text is written on the server's own thread.
+HttpPage MetricsPage(MetricsSource& metrics, const Executor& executor) {
+  return [&metrics, inner = executor.inner()](const HttpRequest& request,
+                                              HttpDone done) {
+    std::vector<std::string> listeners;
+    for (const auto& [name, value] : request.query) {
+      if (name == "listener") listeners.push_back(value);
+    }
+    metrics.Scrape(std::move(listeners), inner,
+                   [done = std::move(done)](absl::StatusOr<std::string> text) {
+                     done(MetricsAnswer(std::move(text)));
+                   });
+  };
+}
+
 }  // namespace
 
 HttpPages MakeHttpPages(const HttpPageSources& sources,
@@ -67,6 +92,9 @@ HttpPages MakeHttpPages(const HttpPageSources& sources,
       [&readiness = sources.readiness](const HttpRequest&, HttpDone done) {
         done(ReadyAnswer(readiness));
       });
+  if (sources.metrics != nullptr) {
+    add("/metrics", v1::ROLE_VIEWER, MetricsPage(*sources.metrics, executor));
+  }
   // The last one: it lists the others.
   add("/", v1::ROLE_VIEWER, [paths](const HttpRequest&, HttpDone done) {
     done({200, paths});

@@ -1,5 +1,6 @@
 #include "server/events/close_counts.h"
 
+#include <numeric>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,18 @@ void WriteEntry(int field, absl::string_view key, int64_t count,
 }
 
 }  // namespace
+
+int64_t CloseCounts::total() const {
+  return std::accumulate(counts_.begin(), counts_.end(), int64_t{0});
+}
+
+void CloseCounts::Add(const CloseCounts& other) {
+  any_ = any_ || other.any_;
+  for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+  for (size_t i = 0; i < failures_.size(); ++i) {
+    failures_[i] += other.failures_[i];
+  }
+}
 
 void CloseCounts::Restore(
     const google::protobuf::Map<std::string, int64_t>& counts) {

@@ -32,6 +32,20 @@ class CloseCounts {
     ++failures_[static_cast<size_t>(failure)];
   }
 
+  // Gives how many there were in all.
+  int64_t total() const;
+
+  // Give how many there were of each.
+  int64_t count(v1::CloseReason reason) const {
+    return counts_[static_cast<size_t>(reason)];
+  }
+  int64_t failures(Reason failure) const {
+    return failures_[static_cast<size_t>(failure)];
+  }
+
+  // Adds those of `other`.
+  void Add(const CloseCounts& other);
+
   // Takes the counts that Write() has written, in place of all that were
   // counted; those of reasons that this version does not know are left out.
   void Restore(const google::protobuf::Map<std::string, int64_t>& counts);

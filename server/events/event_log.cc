@@ -39,6 +39,7 @@ void EventLog::AppendConnection(v1::EventKind kind,
 void EventLog::Add(v1::EventKind kind, EventForm form,
                    const SharedName& listener, absl::string_view bytes) {
   ring_.Add(kind, form, listener, bytes);
+  ++totals_[static_cast<size_t>(kind)];
   for (const auto& on_append : subscribers_) on_append();
 }
 

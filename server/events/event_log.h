@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 #define PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -57,6 +58,10 @@ class EventLog {
 
   // Gives the revision of the newest event; 0 before the first.
   int64_t last_revision() const { return ring_.last(); }
+  // Gives how many events of a kind there were, in all.
+  int64_t total(v1::EventKind kind) const {
+    return totals_[static_cast<size_t>(kind)];
+  }
   // Gives the revision of the oldest event that is kept; last_revision() + 1 if
   // there is none.
   int64_t first_revision() const { return ring_.first(); }
@@ -122,6 +127,7 @@ class EventLog {
 
   const std::string instance_id_;
   EventRing ring_;
+  std::array<int64_t, v1::EventKind_ARRAYSIZE> totals_{};
   std::list<std::function<void()>> subscribers_;
 };
 

@@ -202,6 +202,7 @@ void Dialler::Begin(const SharedDial& dial,
       OnLoss::kReset);
   dial->live = shared_.connections.Replace(dial->connection);
   socket->OnClosed([this, dial] { OnClosed(dial); });
+  ++connected_total_;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                                   RecordOf(*dial->live), nullptr);
 }
@@ -216,6 +217,7 @@ void Dialler::GiveUp(const SharedDial& dial) {
 
 void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
+  closes_.Count(ToProto(dial->connection->reason()));
   const auto live = shared_.connections.Remove(dial->connection->id());
   if (live != nullptr) {
     Guarded([&] { LogEnd(*live->connection, live->facts); });

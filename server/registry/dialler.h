@@ -19,6 +19,7 @@
 #include "portreeve/v1/connection.pb.h"
 #include "server/access/audit_log.h"
 #include "server/api/convert.h"
+#include "server/events/close_counts.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/shared.h"
 #include "server/remote/client_stream.h"
@@ -52,6 +53,11 @@ class Dialler {
   // Whether neither a connection nor an attempt is left.
   bool idle() const { return dials_.empty(); }
 
+  // Count the dials that got a connection, and how those connections ended;
+  // what is not closed is open.
+  int64_t connected_total() const { return connected_total_; }
+  const CloseCounts& closes() const { return closes_; }
+
  private:
   struct Dial;
   using SharedDial = std::shared_ptr<Dial>;
@@ -68,6 +74,8 @@ class Dialler {
   const Shared shared_;
   const std::function<void()> on_idle_;
   bool shutting_down_ = false;
+  int64_t connected_total_ = 0;
+  CloseCounts closes_;
   std::map<int64_t, SharedDial> dials_;  // By the id of the connection.
 };
 

@@ -200,10 +200,7 @@ ListenerRecord ListenerResource::Record() const {
   record.is_closed = is_closed();
   record.close_finished = close_finished_.determined();
   record.handlers_determined = handlers_determined_.determined();
-  record.state = record.close_finished ? v1::LISTENER_STATE_CLOSED
-                 : record.is_closed    ? v1::LISTENER_STATE_CLOSING
-                 : is_failed()         ? v1::LISTENER_STATE_FAILED
-                                       : v1::LISTENER_STATE_LISTENING;
+  record.state = state();
   CountTotals(record);
   record.create_time = identity_.create_time;
   record.opened_time = opened_time_;
@@ -213,6 +210,42 @@ ListenerRecord ListenerResource::Record() const {
   if (is_failed()) record.failure = encoded_failure_;
   record.closes = &closes_;
   return record;
+}
+
+v1::ListenerState ListenerResource::state() const {
+  return close_finished_.determined() ? v1::LISTENER_STATE_CLOSED
+         : is_closed()                ? v1::LISTENER_STATE_CLOSING
+         : is_failed()                ? v1::LISTENER_STATE_FAILED
+                                      : v1::LISTENER_STATE_LISTENING;
+}
+
+ListenerCounts ListenerResource::Counts() const {
+  ListenerCounts counts;
+  counts.max_connections = *spec_->options().max_connections;
+  if (server_ != nullptr) {
+    counts.connections = static_cast<int64_t>(server_->connections().size());
+    counts.accepted_total = server_->accepted_total();
+    counts.dropped_total = server_->dropped_total();
+    counts.handler_errors_total = server_->handler_errors_total();
+    counts.limit_reached_total = server_->limit_reached_total();
+    counts.accept_errors_total = server_->accept_errors_total();
+    const AnyServer::Bytes bytes = server_->bytes_total();
+    counts.received_bytes_total = bytes.received;
+    counts.sent_bytes_total = bytes.sent;
+    counts.backlog = server_->ReadBacklog();
+  } else if (kept_ != nullptr) {
+    counts.accepted_total = kept_->accepted_total();
+    counts.dropped_total = kept_->dropped_total();
+    counts.handler_errors_total = kept_->handler_errors_total();
+    counts.received_bytes_total = kept_->bytes_received_total();
+    counts.sent_bytes_total = kept_->bytes_sent_total();
+  }
+  if (spec_->remote() != nullptr) {
+    counts.unclaimed = workers_.num_offered();
+    counts.workers = static_cast<int64_t>(workers_.num_workers());
+  }
+  counts.closes = closes_;
+  return counts;
 }
 
 void ListenerResource::CountTotals(ListenerRecord& record) const {

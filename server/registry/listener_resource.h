@@ -21,6 +21,7 @@
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/listener_counts.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
 #include "server/remote/worker_pool.h"
@@ -88,6 +89,9 @@ class ListenerResource final
   // Gives what it is like now.  The record refers to what this object has, and
   // is valid until something about it changes.
   ListenerRecord Record() const;
+  v1::ListenerState state() const;
+  // Counts the bytes of each connection, and asks the kernel.
+  ListenerCounts Counts() const;
   v1::Listener Describe() const { return ToProto(Record()); }
   EncodedListener DescribeEncoded() const { return Encode(Record()); }
 

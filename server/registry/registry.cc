@@ -194,6 +194,7 @@ void Registry::Forget(Resource resource) {
   listeners_.erase(resource->id());
   closed_determined_.erase(resource->close_number());
   state_.OnForgotten(*resource);
+  if (on_forgotten_) on_forgotten_(resource);
 }
 
 void Registry::OnHandlersDetermined(Running::iterator running) {

@@ -172,6 +172,7 @@ class Registry {
   std::vector<std::string> OutsidePolicy() const;
 
   Dialler& dialler() { return dialler_; }
+  const Dialler& dialler() const { return dialler_; }
 
   // Creates and dials no more; closes every listener with cause SHUTDOWN, and
   // leaves their connections.  Idempotent.
@@ -196,6 +197,13 @@ class Registry {
 
   // Gives the bytes of the listeners, without their connections.
   size_t ListenerMemoryUse() const { return listener_memory_; }
+
+  // Has `f` called with each listener that is deleted or forgotten, in the step
+  // in which it leaves listeners(); null: nobody is called any more.
+  void OnForgotten(
+      std::function<void(const std::shared_ptr<ListenerResource>&)> f) {
+    on_forgotten_ = std::move(f);
+  }
 
   // Every listener that is remembered, by id, and every live connection, dials
   // that are under way included.
@@ -294,6 +302,7 @@ class Registry {
   // The listeners whose handlers are not determined, deleted ones included.
   Running running_;
   size_t listener_memory_ = 0;  // What listeners_ take.
+  std::function<void(const Resource&)> on_forgotten_;
 
   RegistryState state_;
   // What waits for the disk, and what waits for that: creations by id and by

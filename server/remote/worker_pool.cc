@@ -66,6 +66,8 @@ Task<bool> WorkerPool::Offer(std::shared_ptr<Claim> claim,
                              Duration claim_timeout,
                              std::function<v1::Connection()> describe) {
   Numbers tried;
+  ++num_offered_;
+  const absl::Cleanup offered_no_more = [this] { --num_offered_; };
   while (!claim->is_taken()) {
     const auto it = Next(tried);
     if (it == workers_.end()) co_return false;

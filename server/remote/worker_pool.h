@@ -3,6 +3,7 @@
 #ifndef PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
 #define PORTREEVE_SERVER_REMOTE_WORKER_POOL_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -55,6 +56,9 @@ class WorkerPool {
   // whoever has joined since.  Its questions go to nobody else: they are RAISE.
   void DismissAll();
   bool has_workers() const { return !workers_.empty(); }
+  size_t num_workers() const { return workers_.size(); }
+  // Gives how many connections are offered, and taken by nobody yet.
+  int64_t num_offered() const { return num_offered_; }
 
   // Offers the connection of `claim` to one worker after the other, each of
   // those that are there once, with `claim_timeout` for each, until anybody
@@ -100,6 +104,7 @@ class WorkerPool {
   int64_t last_worker_ = 0;
   int64_t last_turn_ = 0;  // The worker whose turn it was last.
   Workers workers_;
+  int64_t num_offered_ = 0;
   int64_t last_question_ = 0;
   std::map<int64_t, Ivar<bool>> questions_;  // Not answered yet.
 };

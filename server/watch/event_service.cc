@@ -76,7 +76,7 @@ EventService::Stream* EventService::WatchEvents(
     progress_interval = *interval;
   }
   auto on_done = [this](WatchCall* stream) { calls_.Remove(stream); };
-  const WatchCall::Shared shared{loop_, log_, schedule_, unread_};
+  const WatchCall::Shared shared{loop_, log_, schedule_, unread_, lost_total_};
   auto stream =
       std::make_shared<WatchCall>(shared, *context, std::move(on_done));
   loop_.Post([this, stream, filter = *std::move(filter),

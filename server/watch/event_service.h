@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_
 #define PORTREEVE_SERVER_WATCH_EVENT_SERVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,12 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // not read is never.  Idempotent.
   Deferred<> EndStreams() { return calls_.End(); }
 
+  // How many watches are open, and how many events their gaps, and those of
+  // watches that have ended, say are missing.
+  // Threads: loop thread only.
+  size_t num_watchers() const { return calls_.size(); }
+  int64_t lost_total() const { return lost_total_; }
+
  private:
   void Start(const std::shared_ptr<WatchCall>& stream,
              const WatchFilter& filter, const v1::WatchEventsRequest& request,
@@ -70,6 +77,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // Loop thread only.
   WatchSchedule schedule_;
   EventFilters filters_;
+  int64_t lost_total_ = 0;
   OpenCalls calls_;
 };
 

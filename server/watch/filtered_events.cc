@@ -29,13 +29,14 @@ const FilteredEvents::Batch& FilteredEvents::From(int64_t first) {
 }
 
 FilteredEvents::Batch FilteredEvents::Make(int64_t first) const {
-  Batch batch{first, first, grpc::Slice()};
+  Batch batch{first, first, 0, grpc::Slice()};
   std::string message;
   if (first < log_.first_revision()) {
     batch.end = log_.first_revision();
     // What the filter keeps out is not missing.
     if (log_.HasLost(first, filter_.listeners, filter_.kinds)) {
       message = log_.MakeGap(first, batch.end - 1);
+      batch.lost = batch.end - first;
     }
   }
   const int64_t last = std::min(log_.last_revision(), batch.end + kMaxScan - 1);

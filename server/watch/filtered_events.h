@@ -27,6 +27,7 @@ class FilteredEvents {
   struct Batch {
     int64_t first = 0;
     int64_t end = 0;
+    int64_t lost = 0;  // The count of the gap at its front; 0: none.
     grpc::Slice bytes;
   };
 

@@ -160,6 +160,7 @@ WatchCall::Message WatchCall::TakeEvents() {
       size += batch.bytes.size();
       if (!message.empty() && size > kMaxEventMessageBytes) break;
       message.push_back(batch.bytes);
+      shared_.lost_total += batch.lost;
     }
     next_ = batch.end;
   }
@@ -183,7 +184,7 @@ void WatchCall::UncountSnapshot(size_t bytes) {
 void WatchCall::FinishIfIdle() {
   if (!status_ || write_in_flight_ || finished_) return;
   finished_ = true;
-  NoteAnswer(context_);
+  NoteAnswer(context_, status_->error_code());
   Finish(*status_);
 }
 

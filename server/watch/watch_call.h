@@ -49,6 +49,8 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     EventLog& log;
     WatchSchedule& schedule;
     UnreadAnswers& unread;
+    // How many events the gaps count that were sent to watchers.
+    int64_t& lost_total;
   };
 
   // `context` is the call's.

@@ -73,6 +73,7 @@ class WatchFixture : public ::testing::Test {
   }
   server::Registry& registry() { return *registry_; }
   server::EventLog& log() { return log_; }
+  const server::EventService& service() const { return *service_; }
   const std::string& instance_id() const { return log_.instance_id(); }
   int64_t last_revision();
 

@@ -29,8 +29,9 @@ using Connection = std::shared_ptr<ControlConnection>;
 constexpr std::chrono::seconds kDeadline{30};
 constexpr char kUnknown[] = "/x/Y";
 constexpr char kGet[] = "/portreeve.v1.ListenerService/GetListener";
+constexpr char kIsClosed[] = "/portreeve.v1.ListenerService/IsClosed";
 
-// Answers nobody before it is told to.
+// Answers nobody before it is told to, but whether a listener is closed.
 class SlowService final : public v1::ListenerService::CallbackService {
  public:
   grpc::ServerUnaryReactor* GetListener(grpc::CallbackServerContext* context,
@@ -46,6 +47,17 @@ class SlowService final : public v1::ListenerService::CallbackService {
     }
     changed_.notify_all();
     return call;
+  }
+
+  grpc::ServerUnaryReactor* IsClosed(grpc::CallbackServerContext* context,
+                                     const v1::IsClosedRequest*,
+                                     v1::IsClosedResponse*) override {
+    // Only the first one counts.
+    NoteAnswer(*context, grpc::StatusCode::NOT_FOUND);
+    NoteAnswer(*context, grpc::StatusCode::OK);
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, ""));
+    return reactor;
   }
 
   void Answer() {
@@ -126,7 +138,7 @@ class ControlCallsTest : public ::testing::Test {
     });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    CountCalls(builder, table_);
+    CountCalls(builder, table_, &requests_);
     builder.RegisterCallbackGenericService(&unknown_methods_);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
@@ -188,12 +200,30 @@ class ControlCallsTest : public ::testing::Test {
   std::mutex mutex_;
   std::vector<std::string> log_;  // Under mutex_.
   ControlTable table_;
+  RequestCounts requests_{{kGet, kIsClosed}};
   UnknownMethods unknown_methods_;
   SlowService service_;
   std::unique_ptr<grpc::Server> server_;
   Connection connection_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+TEST_F(ControlCallsTest, AnswersAreCountedByMethodAndCode) {
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Call(kIsClosed).error_code(), grpc::StatusCode::NOT_FOUND);
+  }
+  EXPECT_FALSE(Call(kUnknown).ok());
+  const auto call = Start(kGet);
+  ASSERT_TRUE(service_.AwaitCalls(1));
+  const auto methods = requests_.Read();
+  EXPECT_EQ(methods[0].by_code, decltype(methods[0].by_code){});
+  EXPECT_EQ(methods[1].by_code[grpc::StatusCode::NOT_FOUND], 3);
+  EXPECT_EQ(methods[1].by_code[grpc::StatusCode::OK], 0);
+  EXPECT_GT(methods[1].seconds, 0);
+  EXPECT_LT(methods[1].seconds, 30);
+  service_.Answer();
+  EXPECT_TRUE(call->Await().ok());
+}
 
 TEST_F(ControlCallsTest, ACallCountsFromItsBeginningToItsEnd) {
   EXPECT_FALSE(connection_->called());

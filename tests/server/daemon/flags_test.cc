@@ -370,6 +370,42 @@ TEST(FlagsTest, ControlMemoryIsASize) {
   }
 }
 
+constexpr char kHttp[] = "--http=tcp:127.0.0.1:9464";
+
+TEST(FlagsTest, MetricsShowTheLabelsThatAreNamed) {
+  EXPECT_TRUE(Good({}).metrics_labels.empty());
+  const Flags flags =
+      Good({kHttp, "--metrics-label", "team", "--metrics-label", "[a,b]"});
+  ASSERT_EQ(flags.metrics_labels.size(), 2u);
+  EXPECT_EQ(flags.metrics_labels[0].key, "team");
+  EXPECT_EQ(flags.metrics_labels[1].key, "[a,b]");
+  EXPECT_EQ(flags.metrics_labels[1].name, "label__a_b_");
+  EXPECT_EQ(Bad({kHttp, "--metrics-label", ""}),
+            "--metrics-label \"\": expected the key of a label, 1-128 bytes");
+  EXPECT_EQ(Bad({kHttp, "--metrics-label", "a.b", "--metrics-label", "a-b"}),
+            "--metrics-label \"a-b\": Prometheus would see it as label_a_b, as "
+            "\"a.b\"");
+}
+
+TEST(FlagsTest, MetricsShowSoManyListenersByThemselves) {
+  EXPECT_EQ(Good({}).metrics_listeners, 5000);
+  const char* const flag = "--metrics-listeners";
+  EXPECT_EQ(Good({kHttp, flag, "0"}).metrics_listeners, 0);
+  EXPECT_EQ(Good({kHttp, flag, "1000000"}).metrics_listeners, 1'000'000);
+  for (const char* value : {"-1", "1000001", "many", "1.5", ""}) {
+    EXPECT_EQ(Bad({kHttp, flag, value}),
+              "--metrics-listeners \"" + std::string(value) +
+                  "\": expected a number from 0 to 1000000");
+  }
+}
+
+TEST(FlagsTest, WithoutHttpThereAreNoMetrics) {
+  EXPECT_EQ(Bad({"--metrics-label", "team"}),
+            "--metrics-label: there is no /metrics without --http");
+  EXPECT_EQ(Bad({"--metrics-listeners", "7"}),
+            "--metrics-listeners: there is no /metrics without --http");
+}
+
 TEST(FlagsTest, TheLogHasAFormatAndALevel) {
   EXPECT_EQ(Good({}).log_format, LogFormat::kText);
   EXPECT_EQ(Good({"--log-format", "text"}).log_format, LogFormat::kText);

@@ -70,6 +70,8 @@ TEST_F(WatchStallTest, AnotherGetsEverything) {
   }
   EXPECT_EQ(CheckComplete(stalled.ReadUntil(last), 1, last),
             last - kBurst - kCapacity);
+  EXPECT_EQ(OnLoop([this] { return service().lost_total(); }),
+            last - kBurst - kCapacity);
 }
 
 TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
@@ -87,6 +89,9 @@ TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
   Append(kCapacity + 10);  // In one step: the watchers cannot look meanwhile.
   EXPECT_EQ(CheckComplete(wants.ReadUntil(kCapacity + 10), 1, kCapacity + 10),
             10);
+  // It was told once, to one.
+  EXPECT_EQ(OnLoop([this] { return service().lost_total(); }), 10);
+  EXPECT_EQ(OnLoop([this] { return service().num_watchers(); }), 3u);
   Append(1, "listeners/other");
   const auto events = wants_another.ReadMessage();
   ASSERT_EQ(events.size(), 1u);
@@ -94,6 +99,7 @@ TEST_F(WatchStallTest, AGapIsToldToWhoWantedWhatIsLost) {
   EXPECT_EQ(events[0].revision(), kCapacity + 11);
   EndWatches();
   EXPECT_TRUE(wants_another_kind.ReadMessage().empty());
+  EXPECT_EQ(OnLoop([this] { return service().lost_total(); }), 10);
 }
 
 // A log that keeps one burst only.

@@ -1,0 +1,43 @@
+// OwnSeries: which listeners have series of their own (--metrics-listeners).
+#ifndef PORTREEVE_SERVER_METRICS_OWN_SERIES_H_
+#define PORTREEVE_SERVER_METRICS_OWN_SERIES_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+
+namespace portreeve::server {
+
+// Gives the first listeners series of their own, and folds the others into one.
+// What a listener has is decided when it is seen first, and stays: else the sum
+// of the folded ones would fall when one leaves it, which Prometheus takes for
+// a restart, and jump when one joins it.
+//
+// Listeners are told apart by their uid.
+// Threads: one.
+class OwnSeries {
+ public:
+  static constexpr size_t kDefault = 5000;
+
+  // `most` listeners have their own at a time.
+  explicit OwnSeries(size_t most) : most_(most) {}
+
+  // Whether a listener has its own.
+  bool Has(const std::string& uid);
+  // A listener is gone, and its place is free.  Gives whether it was folded.
+  bool Forget(const std::string& uid);
+
+  // Whether any was folded, ever.
+  bool has_folded() const { return has_folded_; }
+
+ private:
+  const size_t most_;
+  bool has_folded_ = false;
+  absl::flat_hash_set<std::string> own_;
+  absl::flat_hash_set<std::string> folded_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_METRICS_OWN_SERIES_H_
