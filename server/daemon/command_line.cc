@@ -32,6 +32,11 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
               "makes or tries. Default: stderr");
+  app.add_option("--access-log", raw.access_log,
+                 "Where to append a line of JSON for each connection that is "
+                 "closed, or what else a listener's access_log says: a file, "
+                 "or - for stderr. Default: nowhere")
+      ->type_name("FILE|-");
   app.add_option("--log-format", raw.log_format,
                  "How the lines of the log, on stderr, are written: text, or "
                  "json, an object each. Default: text")
