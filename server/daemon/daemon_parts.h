@@ -35,6 +35,7 @@
 #include "server/daemon/notify.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
+#include "server/registry/access_log.h"
 #include "server/registry/given_sockets.h"
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
@@ -55,6 +56,10 @@ struct DaemonParts {
 
   void KeepSocketsBy(Loop& loop, Notifier& notifier);
 
+  // Has connections leave lines, which `write` takes.
+  void LogAccessesTo(std::vector<std::string> label_keys,
+                     AccessLog::Write write);
+
   // Gives the sockets that no listener was opened with, which are not to be
   // given to the next process either.
   GivenSockets TakeUnused();
@@ -74,6 +79,7 @@ struct DaemonParts {
   EventLog events;
   DescriptorBudget budget;
   std::optional<DescriptorStore> store;  // With --fdstore.
+  std::optional<AccessLog> access_log;   // With --access-log.
   Registry registry;
   Ivar<> first_signal;
   Ivar<> second_signal;

@@ -126,6 +126,11 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     parts_ = std::make_unique<DaemonParts>(loop_, flags.loops, shares, policy_,
                                            CertificatesOf(flags), audit_,
                                            !flags.state.empty());
+    if (!flags.access_log.empty()) {
+      parts_->LogAccessesTo(
+          flags.metrics_labels,
+          [&log = process_.log](auto line) { log.Access(line); });
+    }
     if (!flags.fdstore) return;
     if (process_.notifier.is_on()) {
       parts_->KeepSocketsBy(loop_, process_.notifier);
