@@ -12,8 +12,8 @@ import processes
 import reload
 from results import Result, SUBJECT
 from samples import Sample, run_rounds
-from servers import (BEFORE, ECHOES, FORWARDS, GrpcPeer, Nginx, Portreeved,
-                     Upstream)
+from servers import (BEFORE, ECHOES, FORWARDS, GrpcPeer, LOGGED, Nginx,
+                     Portreeved, Upstream)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +134,18 @@ class WatchedRow(TcpRow):
         return {name: self._contender(bench, stack, Portreeved, cpu, watchers)
                 for name, watchers in ((SUBJECT, self.watchers),
                                        ("unwatched", 0))}
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedRow(TcpRow):
+    """A line of log for each connection, beside HAProxy's."""
+    baseline: str | None = "haproxy"
+    handler: str = "forward"
+
+    def contenders(self, bench, stack):
+        cpu = bench.load_cpu(self.placement)
+        return {name: self._contender(bench, stack, LOGGED[name], cpu, 0)
+                for name in bench.among(LOGGED)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,11 +78,12 @@ class GrpcPeer(Process):
 class Haproxy(Process):
     """HAProxy with one thread; with `splice`, it always splices."""
 
-    def __init__(self, cpu, upstream, splice=False):
+    def __init__(self, cpu, upstream, splice=False, log=None):
         self.port = free_port()
         self.folder = tempfile.TemporaryDirectory()
         path = os.path.join(self.folder.name, "haproxy.cfg")
         options = "option splice-request\n    option splice-response"
+        logging = f"log {log} local0\n    option tcplog"
         with open(path, "w", encoding="ascii") as config:
             config.write(f"""\
 global
@@ -97,6 +98,7 @@ defaults
     timeout client 1h
     timeout server 1h
     {options if splice else ""}
+    {logging if log else ""}
 listen bench
     bind 127.0.0.1:{self.port}
     server upstream 127.0.0.1:{upstream}
@@ -112,6 +114,53 @@ listen bench
 class HaproxySplice(Haproxy):
     def __init__(self, cpu, upstream):
         super().__init__(cpu, upstream, splice=True)
+
+
+class LogReader(Process):
+    """Stands for syslogd: writes what comes to a unix socket to a file."""
+
+    PROGRAM = """
+import os, socket, sys
+reader = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+reader.bind(sys.argv[1] + "/socket")
+print("ready", flush=True)
+with open(sys.argv[1] + "/log", "wb") as log:
+    while True:
+        log.write(reader.recv(65536))
+"""
+
+    def __init__(self, cpu, folder):
+        super().__init__(["/usr/bin/python3", "-c", self.PROGRAM, folder], cpu)
+        self.line("ready")
+
+
+class HaproxyLogged(Haproxy):
+    """With a line for each connection, to syslogd; that one's time is its own.
+    """
+
+    def __init__(self, cpu, upstream):
+        self.reader_folder = tempfile.TemporaryDirectory()
+        self.reader = LogReader(cpu, self.reader_folder.name)
+        super().__init__(cpu, upstream,
+                         log=f"{self.reader_folder.name}/socket")
+
+    def stop(self):
+        super().stop()
+        self.reader.stop()
+        self.reader_folder.cleanup()
+
+
+class PortreevedLogged(Portreeved):
+    """With a line for each connection, in a file that it writes itself."""
+
+    def __init__(self, cpu, upstream):
+        self.log_folder = tempfile.TemporaryDirectory()
+        self.flags = ("--access-log", f"{self.log_folder.name}/access.log")
+        super().__init__(cpu, upstream)
+
+    def stop(self):
+        super().stop()
+        self.log_folder.cleanup()
 
 
 class Nginx(Process):
@@ -177,6 +226,13 @@ FORWARDS = {
     "haproxy-splice": HaproxySplice,
     "raw": lambda cpu, upstream: Peer("raw_splice_proxy", cpu, upstream),
     "asio": lambda cpu, upstream: Peer("asio_proxy", cpu, upstream),
+}
+
+LOGGED = {
+    "portreeve": PortreevedLogged,
+    "haproxy": HaproxyLogged,
+    "portreeve without a log": Portreeved,
+    "haproxy without a log": Haproxy,
 }
 
 # Another build of the daemon, to be measured beside the one that is: its name

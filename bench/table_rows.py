@@ -1,8 +1,8 @@
 """All rows, in the order of the table."""
 
 from idle_row import IdleCpuRow
-from rows import (FirstByteRow, FloodRow, GrpcRow, LoneEventRow, MemoryRow,
-                  TcpRow, WatchedRow)
+from rows import (FirstByteRow, FloodRow, GrpcRow, LoggedRow, LoneEventRow,
+                  MemoryRow, TcpRow, WatchedRow)
 from state_rows import StateChangeRow, StateIdleRow, StateStartRow
 
 ONE = ("--connections", 1)
@@ -44,6 +44,8 @@ ROWS = (
     WatchedRow("watched", "echo, short connections, 8 watchers, same",
                goal=1.25, mode="short", flags=SHORT_FIN, units=10000,
                watchers=8),
+    LoggedRow("logged", "forward, short connections, access log, same",
+              goal=0.90, mode="short", flags=SHORT_FIN, units=8000),
     MemoryRow("echo_memory", "idle connection, echo", goal=800),
     MemoryRow("forward_memory", "idle connection, forward", goal=1000,
               handler="forward"),

@@ -95,18 +95,32 @@ absl::Status Probe(const Flags& flags, const Files& files) {
                                   flags.listen.size() + num_files));
 }
 
+// Gives nullopt for "", which is no file.
+absl::StatusOr<std::optional<LogOutput>> OpenLogFile(const std::string& flag,
+                                                     const std::string& path) {
+  if (path.empty()) return std::optional<LogOutput>();
+  auto file = LogOutput::ToFile(path);
+  if (!file.ok()) return AboutFlag(flag, file.status());
+  return std::optional<LogOutput>(*std::move(file));
+}
+
 absl::StatusOr<std::unique_ptr<LogWriter>> StartLog(const Flags& flags) {
-  std::optional<LogOutput> audit;
-  if (!flags.audit.empty()) {
-    auto file = LogOutput::ToFile(flags.audit);
-    if (!file.ok()) {
-      return absl::Status(file.status().code(),
-                          absl::StrCat("--audit: ", file.status().message()));
-    }
-    audit = *std::move(file);
+  LogWriter::Outputs outputs{LogOutput::Inherited(STDERR_FILENO), {}, {}};
+  auto audit = OpenLogFile("--audit", flags.audit);
+  if (!audit.ok()) return audit.status();
+  outputs.audit = *std::move(audit);
+  if (flags.access_log == kAccessLogToStderr) {
+    outputs.access = LogOutput::Inherited(STDERR_FILENO);
+  } else {
+    auto access = OpenLogFile("--access-log", flags.access_log);
+    if (!access.ok()) return access.status();
+    outputs.access = *std::move(access);
   }
-  return LogWriter::Start(LogOutput::Inherited(STDERR_FILENO), std::move(audit),
-                          flags.log_format);
+  if (outputs.audit && outputs.access &&
+      outputs.audit->IsSameFile(*outputs.access)) {
+    return absl::InvalidArgumentError(SameFileText(flags.audit));
+  }
+  return LogWriter::Start(std::move(outputs), flags.log_format);
 }
 
 int FailByLog(LogWriter& log, const absl::Status& status) {

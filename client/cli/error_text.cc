@@ -98,6 +98,8 @@ constexpr Hint kFlags[] = {
     {"spec.on_handler_error", "--on-handler-error"},
     {"spec.drop_incoming_connections", "--drop-incoming-connections"},
     {"spec.labels", "--label"},
+    {"spec.access_log.every", "--access-log-every"},
+    {"spec.access_log", "--access-log"},
     {"dial.where_to_connect.inet.bind_to_address", "--bind-to-address"},
     {"dial.where_to_connect.inet.bind_to_port", "--bind-to-port"},
     {"dial.where_to_connect", "ADDRESS"},

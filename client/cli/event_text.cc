@@ -41,7 +41,8 @@ What Updated(const v1::Listener& listener) {
               " on-handler-error=", EnumText(spec.on_handler_error()),
               " drop-incoming-connections=",
               spec.drop_incoming_connections() ? "yes" : "no",
-              " labels=", LabelsText(spec))};
+              " labels=", LabelsText(spec),
+              " access-log=", AccessLogText(spec.access_log()))};
 }
 
 What Ended(const v1::Listener& listener) {

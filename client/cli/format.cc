@@ -180,6 +180,15 @@ std::string LabelsText(const v1::ListenerSpec& spec) {
   return OrDash(absl::StrJoin(sorted, ",", absl::PairFormatter("=")));
 }
 
+std::string AccessLogText(const v1::AccessLog& log) {
+  if (log.mode() == v1::ACCESS_LOG_MODE_UNSPECIFIED) return "-";
+  std::string text = EnumText(log.mode());
+  if (log.has_every()) {
+    absl::StrAppend(&text, ",every=", DurationText(log.every()));
+  }
+  return text;
+}
+
 std::string AddressText(const v1::Address& address) {
   return OrDash(client::ToText(address));
 }
@@ -263,6 +272,7 @@ std::string ListenerView(const v1::Listener& listener) {
       {"buffer age limit", BufferAgeLimitText(spec.buffer_age_limit())},
       {"drop incoming connections", YesNo(spec.drop_incoming_connections())},
       {"labels", LabelsText(spec)},
+      {"access log", AccessLogText(spec.access_log())},
       {"accepted", absl::StrCat(status.accepted_total())},
       {"dropped", absl::StrCat(status.dropped_total())},
       {"handler errors", absl::StrCat(status.handler_errors_total())},

@@ -64,6 +64,9 @@ std::string BufferAgeLimitText(const v1::BufferAgeLimit& limit);
 // Gives "KEY=VALUE,KEY=VALUE", in order; "-" where there are none.
 std::string LabelsText(const v1::ListenerSpec& spec);
 
+// Gives "ON_CLOSE" or "ON_CLOSE,every=1h"; "-" where it is unset.
+std::string AccessLogText(const v1::AccessLog& log);
+
 // Gives what client::ToText gives, but "-" where nothing is set.
 std::string AddressText(const v1::Address& address);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/option.h"
@@ -25,6 +26,8 @@ constexpr std::pair<const char*, const char*> kSettings[] = {
     {"on-handler-error", "spec.on_handler_error"},
     {"drop-incoming-connections", "spec.drop_incoming_connections"},
     {"labels", "spec.labels"},
+    {"access-log", "spec.access_log"},
+    {"access-log-every", "spec.access_log.every"},
 };
 
 absl::StatusOr<std::string> ParseSetting(const std::string& text) {
@@ -63,6 +66,19 @@ void SettingFlags::AddLimitsTo(CLI::App& app) {
             Into(buffer_age_limit_, ParseBufferAgeLimit));
 }
 
+void SettingFlags::AddAccessLogTo(CLI::App& app) {
+  AddOption(app, "--access-log", "off|on-close|on-open-and-close",
+            "When a connection leaves a line in the daemon's access log, if it "
+            "has one. Default: on-close",
+            Into(access_log_, [](const std::string& text) {
+              return ParseEnum<v1::AccessLogMode>(text);
+            }));
+  AddOption(app, "--access-log-every", "DURATION",
+            "How often it leaves a line while it is open, too: 1s to 24h. "
+            "Default: never",
+            Into(access_log_every_, ParseProtoDuration));
+}
+
 void SettingFlags::AddTo(CLI::App& app) {
   AddLimitsTo(app);
   AddOption(app, "--on-handler-error", "raise|ignore|call",
@@ -83,6 +99,7 @@ void SettingFlags::AddTo(CLI::App& app) {
                       if (label.ok()) labels_.push_back(*std::move(label));
                       return label.status();
                     });
+  AddAccessLogTo(app);
 }
 
 void SettingFlags::Fill(v1::ListenerSpec& spec,
@@ -114,6 +131,14 @@ void SettingFlags::Fill(v1::ListenerSpec& spec,
   for (const auto& [key, value] : labels_)
     (*spec.mutable_labels())[key] = value;
   if (!labels_.empty()) paths.push_back("spec.labels");
+  if (access_log_) {
+    spec.mutable_access_log()->set_mode(*access_log_);
+    paths.push_back("spec.access_log.mode");
+  }
+  if (access_log_every_) {
+    *spec.mutable_access_log()->mutable_every() = *access_log_every_;
+    paths.push_back("spec.access_log.every");
+  }
 }
 
 CreateFlags::CreateFlags(std::string directory)
@@ -183,7 +208,10 @@ absl::StatusOr<v1::UpdateListenerRequest> UpdateFlags::Request() const {
   if (!handler.ok()) return handler;
   settings_.Fill(*listener.mutable_spec(), paths);
   for (const std::string& path : unset_) {
-    if (absl::c_linear_search(paths, path)) {
+    const auto is_within = [&path](const std::string& given) {
+      return given == path || absl::StartsWith(given, path + ".");
+    };
+    if (absl::c_any_of(paths, is_within)) {
       return absl::InvalidArgumentError(
           absl::StrCat("--unset and a value for ", path));
     }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "client/cli/handler_flags.h"
 #include "client/cli/listen_flags.h"
+#include "google/protobuf/duration.pb.h"
 #include "portreeve/v1/listener.pb.h"
 
 namespace CLI {
@@ -38,6 +39,7 @@ class SettingFlags {
 
  private:
   void AddLimitsTo(CLI::App& app);
+  void AddAccessLogTo(CLI::App& app);
 
   std::optional<int32_t> max_connections_;
   std::optional<int32_t> max_pending_connections_;
@@ -47,6 +49,8 @@ class SettingFlags {
   bool drop_ = false;
   bool no_drop_ = false;
   std::vector<std::pair<std::string, std::string>> labels_;
+  std::optional<v1::AccessLogMode> access_log_;
+  std::optional<google::protobuf::Duration> access_log_every_;
 };
 
 // The flags of `create`.

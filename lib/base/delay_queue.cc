@@ -4,20 +4,28 @@
 
 namespace portreeve {
 
-DelayQueue::DelayQueue(TimeSource& time, Duration delay)
-    : time_(time), delay_(delay), timer_(time) {}
+DelayQueue::DelayQueue(TimeSource& time, Duration delay, OnLeave on_leave)
+    : time_(time), delay_(delay), on_leave_(on_leave), timer_(time) {}
+
+void DelayQueue::SetTimer() {
+  timer_.StartAt(entries_.front().due_, [this] { OnTimer(); });
+}
 
 void DelayQueue::Join(Entry& entry) {
   entry.due_ = After(time_.Now(), delay_);
   entries_.push_back(entry);
-  if (!timer_.armed()) timer_.StartAt(entry.due_, [this] { OnTimer(); });
+  if (!timer_.armed()) SetTimer();
 }
 
 void DelayQueue::Leave(Entry& entry) {
   if (!entry.is_linked()) return;
+  const bool was_first = &entry == &entries_.front();
   entries_.erase(entries_.iterator_to(entry));
-  // The timer may be set for the entry that leaves: it finds the next one then.
-  if (entries_.empty()) timer_.Cancel();
+  if (entries_.empty()) {
+    timer_.Cancel();
+  } else if (was_first && on_leave_ == OnLeave::kMoveTimer) {
+    SetTimer();
+  }  // Else the timer finds the next one when it goes off.
 }
 
 void DelayQueue::OnTimer() {
@@ -27,9 +35,7 @@ void DelayQueue::OnTimer() {
     entries_.pop_front();
     Guarded([&entry] { entry.OnDelayOver(); });
   }
-  if (!entries_.empty() && !timer_.armed()) {
-    timer_.StartAt(entries_.front().due_, [this] { OnTimer(); });
-  }
+  if (!entries_.empty() && !timer_.armed()) SetTimer();
 }
 
 }  // namespace portreeve

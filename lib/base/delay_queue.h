@@ -34,7 +34,14 @@ class DelayQueue {
     TimePoint due_;
   };
 
-  DelayQueue(TimeSource& time, Duration delay);
+  // What becomes of the timer when the entry leaves that it was set for.
+  enum class OnLeave {
+    kKeepTimer,  // The timer may go off in vain, and costs less.
+    kMoveTimer,  // It goes off for those alone that are due.
+  };
+
+  DelayQueue(TimeSource& time, Duration delay,
+             OnLeave on_leave = OnLeave::kKeepTimer);
 
   // `entry` must be in no queue.
   void Join(Entry& entry);
@@ -42,10 +49,12 @@ class DelayQueue {
   void Leave(Entry& entry);
 
  private:
+  void SetTimer();
   void OnTimer();
 
   TimeSource& time_;
   const Duration delay_;
+  const OnLeave on_leave_;
   boost::intrusive::list<Entry> entries_;  // In the order of their times.
   Timer timer_;
 };

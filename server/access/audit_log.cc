@@ -3,12 +3,11 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "server/api/errors.h"
 #include "server/api/json_line.h"
+#include "server/api/timestamp.h"
+#include "server/api/utc_text.h"
 #include "server/api/utf8.h"
 
 namespace portreeve::server {
@@ -24,18 +23,10 @@ absl::string_view Clipped(absl::string_view text, std::string& kept) {
   return ClipUtf8(kept, kMaxTextBytes);
 }
 
-// Gives the time by RFC 3339, in UTC, to the millisecond.
-std::string Now() {
-  const int64_t now = absl::ToUnixMillis(absl::Now());
-  // The calendar is asked once a second.
-  thread_local int64_t second = -1;
-  thread_local std::string text;
-  if (now / 1000 != second) {
-    second = now / 1000;
-    text = absl::FormatTime("%Y-%m-%d%ET%H:%M:%S",
-                            absl::FromUnixSeconds(second), absl::UTCTimeZone());
-  }
-  return absl::StrCat(text, ".", absl::Dec(now % 1000, absl::kZeroPad3), "Z");
+// Gives the present time; the text is valid until the thread's next call.
+absl::string_view Now() {
+  thread_local UtcText text;
+  return text.Of(UnixNanosNow());
 }
 
 }  // namespace
@@ -45,7 +36,7 @@ AuditLog::AuditLog(std::function<void(std::string_view)> write)
 
 void AuditLog::Write(const std::string& who, const std::string& method,
                      const std::string& name, const absl::Status& result) {
-  const std::string time = Now();
+  const absl::string_view time = Now();
   const std::string outcome = result.ok() ? "OK" : ReasonOf(result);
   std::string kept_who, kept_method, kept_name, kept_outcome;
   write_(JsonLine({{"time", time},
@@ -56,7 +47,7 @@ void AuditLog::Write(const std::string& who, const std::string& method,
 }
 
 std::string AuditLog::LineOfDropped(int64_t lines) {
-  const std::string time = Now();
+  const absl::string_view time = Now();
   return JsonLine({{"time", time}, {"dropped", lines}});
 }
 

@@ -144,6 +144,31 @@ absl::Status CheckOnHandlerError(v1::ListenerSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAccessLog(v1::ListenerSpec& spec,
+                            CheckedSpec::AccessLog& parsed) {
+  if (!spec.has_access_log()) return absl::OkStatus();
+  v1::AccessLog& log = *spec.mutable_access_log();
+  if (!v1::AccessLogMode_IsValid(log.mode())) {
+    return InvalidField("mode", absl::StrCat("unknown value ", log.mode()));
+  }
+  if (log.mode() == v1::ACCESS_LOG_MODE_UNSPECIFIED) {
+    log.set_mode(v1::ACCESS_LOG_MODE_ON_CLOSE);
+  }
+  parsed.on_open = log.mode() == v1::ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE;
+  parsed.on_close = log.mode() != v1::ACCESS_LOG_MODE_OFF;
+  if (!log.has_every()) return absl::OkStatus();
+  const auto every = FromProto(log.every(), "every", DurationRange::kPositive);
+  if (!every.ok()) return every.status();
+  if (*every < kMinAccessLogEvery || *every > kMaxAccessLogEvery) {
+    return InvalidField("every", "must be from 1 s to 24 h");
+  }
+  if (!parsed.on_close) {
+    return InvalidField("every", "there are no lines with mode OFF");
+  }
+  parsed.every = *every;
+  return absl::OkStatus();
+}
+
 absl::Status CheckLabels(const v1::ListenerSpec& spec) {
   if (spec.labels_size() > kMaxLabels) {
     return InvalidField("labels", absl::StrCat("at most ", kMaxLabels));
@@ -183,6 +208,9 @@ absl::StatusOr<SharedSpec> CheckAndFill(v1::ListenerSpec spec) {
   if (auto s = CheckOptions(message, checked->options_); !s.ok()) return s;
   if (auto s = CheckOnHandlerError(message); !s.ok()) return s;
   if (auto s = CheckLabels(message); !s.ok()) return s;
+  if (auto s = CheckAccessLog(message, checked->access_log_); !s.ok()) {
+    return WithFieldPrefix(s, "access_log");
+  }
   checked->encoded_ = message.SerializeAsString();
   return SharedSpec(checked);
 }

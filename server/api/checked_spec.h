@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_API_CHECKED_SPEC_H_
 #define PORTREEVE_SERVER_API_CHECKED_SPEC_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -21,6 +22,10 @@ inline constexpr size_t kMaxLabelKeyBytes = 128;
 inline constexpr size_t kMaxLabelValueBytes = 256;
 inline constexpr size_t kMaxLabelsBytes = 4096;  // Of keys and values together.
 
+// Bounds of AccessLog.every, so that lines are neither a flood nor forgotten.
+inline constexpr std::chrono::seconds kMinAccessLogEvery{1};
+inline constexpr std::chrono::hours kMaxAccessLogEvery{24};
+
 // The backlog of a listener that does not say its own; the kernel cuts it to
 // net.core.somaxconn.  The library's own default is the original's, which is
 // too little for clients that come all at once.
@@ -31,12 +36,13 @@ class CheckedSpec;
 // one.
 using SharedSpec = std::shared_ptr<const CheckedSpec>;
 
-// Checks all of `spec` and gives every field that is unset its default.
+// Checks all of `spec` and gives every field that is unset its default, but for
+// `access_log`, of which the daemon may have no use.
 // Threads: any.
 // Errors: INVALID_FIELD, with the path from `spec`.
 absl::StatusOr<SharedSpec> CheckAndFill(v1::ListenerSpec spec);
 
-// A spec in which every field is right and none is unset, and what it says in
+// A spec in which every field is right and has its default, and what it says in
 // the library's words, parsed once.  CheckAndFill() alone makes it.
 //
 // Threads: any; it does not change.
@@ -51,6 +57,13 @@ class CheckedSpec {
   struct Remote {
     // How long a worker has to claim an offer, or to give a verdict.  > 0.
     Duration claim_timeout{};
+  };
+
+  // Which lines connections leave in the access log.
+  struct AccessLog {
+    bool on_open = false;
+    bool on_close = true;  // The first is not without this.
+    std::optional<Duration> every;
   };
 
   CheckedSpec(const CheckedSpec&) = delete;
@@ -70,6 +83,8 @@ class CheckedSpec {
   const Forward* forward() const { return forward_ ? &*forward_ : nullptr; }
   const Remote* remote() const { return remote_ ? &*remote_ : nullptr; }
 
+  const AccessLog& access_log() const { return access_log_; }
+
  private:
   friend absl::StatusOr<SharedSpec> CheckAndFill(v1::ListenerSpec spec);
 
@@ -81,6 +96,7 @@ class CheckedSpec {
   ServerOptions options_;
   std::optional<Forward> forward_;
   std::optional<Remote> remote_;
+  AccessLog access_log_;
 };
 
 }  // namespace portreeve::server

@@ -62,15 +62,17 @@ std::string Escaped(absl::string_view text) {
   return EscapeInvisible({string.GetString(), string.GetSize()});
 }
 
-void AppendText(absl::string_view text, std::string& line) {
+}  // namespace
+
+void AppendJsonString(absl::string_view text, std::string& line) {
   if (IsItsOwnString(text)) {
-    absl::StrAppend(&line, "\"", text, "\"");
+    line += '"';
+    line.append(text.data(), text.size());
+    line += '"';
   } else {
     line += Escaped(text);
   }
 }
-
-}  // namespace
 
 std::string JsonLine(const std::vector<JsonField>& fields) {
   std::string line;
@@ -79,12 +81,12 @@ std::string JsonLine(const std::vector<JsonField>& fields) {
   for (const JsonField& field : fields) {
     line += separator;
     separator = ',';
-    AppendText(field.key, line);
+    AppendJsonString(field.key, line);
     line += ':';
     if (const auto* number = std::get_if<int64_t>(&field.value)) {
       absl::StrAppend(&line, *number);
     } else {
-      AppendText(std::get<absl::string_view>(field.value), line);
+      AppendJsonString(std::get<absl::string_view>(field.value), line);
     }
   }
   line += '}';

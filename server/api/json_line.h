@@ -22,6 +22,9 @@ struct JsonField {
 // (server/api/visible_text.h).
 std::string JsonLine(const std::vector<JsonField>& fields);
 
+// Appends `text` to `line` as the string that JsonLine() makes of it.
+void AppendJsonString(absl::string_view text, std::string& line);
+
 }  // namespace portreeve::server
 
 #endif  // PORTREEVE_SERVER_API_JSON_LINE_H_

@@ -42,6 +42,10 @@ bool HasUnknownFields(const v1::BufferAgeLimit& limit) {
   return AnyHasUnknownFields(limit, limit.at_most(), limit.unlimited());
 }
 
+bool HasUnknownFields(const v1::AccessLog& log) {
+  return AnyHasUnknownFields(log, log.every());
+}
+
 bool IsWithin(absl::string_view path, absl::string_view field) {
   return path == field || absl::StartsWith(path, absl::StrCat(field, "."));
 }
@@ -51,7 +55,8 @@ bool IsWithin(absl::string_view path, absl::string_view field) {
 void DropUnknownFields(v1::ListenerSpec& spec) {
   if (AnyHasUnknownFields(spec) || HasUnknownFields(spec.where_to_listen()) ||
       HasUnknownFields(spec.handler()) ||
-      HasUnknownFields(spec.buffer_age_limit())) {
+      HasUnknownFields(spec.buffer_age_limit()) ||
+      HasUnknownFields(spec.access_log())) {
     spec.DiscardUnknownFields();
   }
 }

@@ -32,6 +32,11 @@ void DeclareAccess(CLI::App& app, RawFlags& raw) {
   DeclareFile(app, "--audit", raw.audit,
               "Where to append a line of JSON for each change that a client "
               "makes or tries. Default: stderr");
+  app.add_option("--access-log", raw.access_log,
+                 "Where to append a line of JSON for each connection that is "
+                 "closed, or what else a listener's access_log says: a file, "
+                 "or - for stderr. Default: nowhere")
+      ->type_name("FILE|-");
   app.add_option("--log-format", raw.log_format,
                  "How the lines of the log, on stderr, are written: text, or "
                  "json, an object each. Default: text")
@@ -92,9 +97,10 @@ void DeclareState(CLI::App& app, RawFlags& raw) {
 // Declares the flags that say what Prometheus sees.
 void DeclareMetrics(CLI::App& app, RawFlags& raw) {
   app.add_option("--metrics-label", raw.metrics_label,
-                 "A label of listeners to show in /metrics, repeatable: the "
-                 "label KEY is label_KEY there, with _ for what is neither a "
-                 "letter nor a digit. Default: none is shown")
+                 "A label of listeners to show in /metrics and in lines of the "
+                 "access log, repeatable: the label KEY is label_KEY in "
+                 "/metrics, with _ for what is neither a letter nor a digit. "
+                 "Default: none is shown")
       ->type_name("KEY")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

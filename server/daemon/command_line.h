@@ -32,6 +32,7 @@ struct RawFlags {
   std::optional<std::string> tls_client_ca;
   std::optional<std::string> policy;
   std::optional<std::string> audit;
+  std::optional<std::string> access_log;
   std::optional<std::string> state;
   bool fdstore = false;
   bool require_listeners = false;

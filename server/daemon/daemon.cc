@@ -45,8 +45,9 @@ std::string Daemon::ListenerStatusText() const {
 void Daemon::OnHangup() {
   process_.notifier.Reloading();
   Log(LogLevel::kInfo,
-      "SIGHUP: the audit log is opened anew, and the policy is read again, if "
-      "there are files of them; listeners that have failed are tried again");
+      "SIGHUP: the audit log and the access log are opened anew, and the "
+      "policy is read again, if there are files of them; listeners that have "
+      "failed are tried again");
   process_.log.Reopen();
   const bool named_users = policy_.Now().has_unix_identities();
   // It logs what is wrong.

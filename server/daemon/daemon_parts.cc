@@ -94,6 +94,12 @@ void DaemonParts::KeepSocketsBy(Loop& loop, Notifier& notifier) {
   registry.KeepSocketsBy(*store);
 }
 
+void DaemonParts::LogAccessesTo(std::vector<std::string> label_keys,
+                                AccessLog::Write write) {
+  access_log.emplace(std::move(label_keys), std::move(write));
+  registry.LogAccessesTo(*access_log);
+}
+
 GivenSockets DaemonParts::TakeUnused() {
   GivenSockets unused = registry.TakeUnused();
   if (!store) return unused;

@@ -40,6 +40,7 @@
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
 #include "server/metrics/metrics_source.h"
+#include "server/registry/access_log.h"
 #include "server/registry/given_sockets.h"
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
@@ -59,6 +60,10 @@ struct DaemonParts {
   absl::Status BeginStart(OpenedState opened);
 
   void KeepSocketsBy(Loop& loop, Notifier& notifier);
+
+  // Has connections leave lines, which `write` takes.
+  void LogAccessesTo(std::vector<std::string> label_keys,
+                     AccessLog::Write write);
 
   // Gives the sockets that no listener was opened with, which are not to be
   // given to the next process either.
@@ -82,6 +87,7 @@ struct DaemonParts {
   EventLog events;
   DescriptorBudget budget;
   std::optional<DescriptorStore> store;  // With --fdstore.
+  std::optional<AccessLog> access_log;   // With --access-log.
   Registry registry;
   Ivar<> first_signal;
   Ivar<> second_signal;

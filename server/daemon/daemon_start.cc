@@ -161,6 +161,13 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
                                            CertificatesOf(flags), audit_,
                                            !flags.state.empty());
     if (!flags.http.empty()) BeginMetrics(loop_, flags, *parts_);
+    if (!flags.access_log.empty()) {
+      std::vector<std::string> keys;
+      for (const auto& label : flags.metrics_labels) keys.push_back(label.key);
+      parts_->LogAccessesTo(
+          std::move(keys),
+          [&log = process_.log](auto line) { log.Access(line); });
+    }
     if (!flags.fdstore) return;
     if (process_.notifier.is_on()) {
       parts_->KeepSocketsBy(loop_, process_.notifier);

@@ -220,13 +220,16 @@ absl::Status SetControlLimits(const WrittenFlags& raw, Flags& flags) {
 }
 
 absl::Status SetMetrics(const WrittenFlags& raw, Flags& flags) {
-  if (raw.http.empty() &&
-      (!raw.metrics_label.empty() || raw.metrics_listeners)) {
-    const char* const flag =
-        raw.metrics_label.empty() ? "--metrics-listeners" : "--metrics-label";
+  if (raw.http.empty() && raw.metrics_listeners) {
     return WrongTogether(
-        raw, {flag},
-        absl::StrCat(flag, ": there is no /metrics without --http"));
+        raw, {"--metrics-listeners"},
+        "--metrics-listeners: there is no /metrics without --http");
+  }
+  if (raw.http.empty() && !raw.access_log && !raw.metrics_label.empty()) {
+    return WrongTogether(
+        raw, {"--metrics-label"},
+        "--metrics-label: there is no /metrics without --http, and no line "
+        "without --access-log");
   }
   for (const std::string& key : raw.metrics_label) {
     if (auto s = AddMetricsLabel(key, flags.metrics_labels); !s.ok()) {
@@ -256,6 +259,23 @@ absl::StatusOr<std::string> FileOf(const WrittenFlags& raw, const char* flag,
                  absl::InvalidArgumentError(absl::StrCat("expected ", what)));
   }
   return file->front() == '/' ? *file : absl::StrCat(directory, "/", *file);
+}
+
+absl::Status SetAccessLog(const WrittenFlags& raw, const std::string& directory,
+                          Flags& flags) {
+  if (raw.access_log == kAccessLogToStderr) {
+    flags.access_log = kAccessLogToStderr;
+    return absl::OkStatus();
+  }
+  auto file = FileOf(raw, "--access-log", raw.access_log, directory,
+                     "a file, or - for stderr");
+  if (!file.ok()) return file.status();
+  flags.access_log = *std::move(file);
+  if (flags.access_log.empty() || flags.access_log != flags.audit) {
+    return absl::OkStatus();
+  }
+  return WrongTogether(raw, {"--access-log", "--audit"},
+                       SameFileText(flags.audit));
 }
 
 absl::StatusOr<std::optional<TlsFiles>> TlsOf(const WrittenFlags& raw,
@@ -296,6 +316,7 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   auto audit = FileOf(raw, "--audit", raw.audit, directory);
   if (!audit.ok()) return audit.status();
   flags.audit = *std::move(audit);
+  if (auto s = SetAccessLog(raw, directory, flags); !s.ok()) return s;
   auto listeners =
       FileOf(raw, "--listeners", raw.listeners, directory, "a directory");
   if (!listeners.ok()) return listeners.status();
@@ -371,6 +392,11 @@ absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
   auto flags = ToFlags(*written, directory);
   if (!flags.ok()) return flags.status();
   return Outcome(*std::move(flags));
+}
+
+std::string SameFileText(const std::string& path) {
+  return absl::StrCat("--audit and --access-log: both are ", path,
+                      "; each needs a file of its own");
 }
 
 absl::Status AboutFlag(const std::string& flag, const absl::Status& error) {

@@ -22,6 +22,9 @@
 
 namespace portreeve::server {
 
+// What Flags::access_log is where the access log goes to stderr.
+inline constexpr char kAccessLogToStderr[] = "-";
+
 struct Flags {
   // One address at least.  One that is not loopback is there only with TLS, or
   // if --insecure was given.
@@ -42,6 +45,9 @@ struct Flags {
   // Absolute paths; "" if not given.
   std::string policy;
   std::string audit;
+
+  // An absolute path or kAccessLogToStderr; "" without an access log.
+  std::string access_log;
 
   // The directory with files of listeners, an absolute path; "" if not given.
   std::string listeners;
@@ -94,6 +100,9 @@ struct Information {
 // file's, begins with "FILE:LINE: ".
 absl::StatusOr<std::variant<Flags, Information>> ParseFlags(
     int argc, const char* const* argv, const std::string& directory);
+
+// Says that --audit and --access-log have the same file.
+std::string SameFileText(const std::string& path);
 
 // Gives `error` with the flag that it is about.
 absl::Status AboutFlag(const std::string& flag, const absl::Status& error);

@@ -45,7 +45,7 @@ Descriptor OpenToAppend(const std::string& path) {
       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
 }
 
-bool IsSameFile(const struct stat& a, const struct stat& b) {
+bool IsOneFile(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
@@ -100,19 +100,27 @@ LogOutput::Result LogOutput::Write(std::string_view piece) const {
   return WouldBlock(errno) ? Result{} : Result{0, errno};
 }
 
+bool LogOutput::IsSameFile(const LogOutput& other) const {
+  struct stat own {};
+  struct stat others {};
+  return !path_.empty() && !other.path_.empty() && fstat(fd(), &own) == 0 &&
+         fstat(other.fd(), &others) == 0 && !S_ISCHR(own.st_mode) &&
+         IsOneFile(own, others);
+}
+
 absl::StatusOr<LogOutput::Opened> LogOutput::Refresh(bool always) {
   if (path_.empty()) return Opened::kNotAnew;
   struct stat held {};
   struct stat there {};
   const bool is_same = own_.is_open() && fstat(own_.get(), &held) == 0 &&
                        stat(path_.c_str(), &there) == 0 &&
-                       IsSameFile(held, there);
+                       IsOneFile(held, there);
   if (is_same && !always) return Opened::kNotAnew;
   Descriptor file = OpenToAppend(path_);
   if (!file.is_open() || fstat(file.get(), &there) != 0) {
     return ErrnoError(errno, "open", path_);
   }
-  const bool same_file = own_.is_open() && IsSameFile(held, there);
+  const bool same_file = own_.is_open() && IsOneFile(held, there);
   own_ = std::move(file);
   SetKind(S_ISREG(there.st_mode) ? Kind::kFile : Kind::kNonBlocking);
   return same_file ? Opened::kSameFile : Opened::kOtherFile;

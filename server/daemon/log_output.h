@@ -48,6 +48,10 @@ class LogOutput {
   // Errors: those of open(2); the old file stays then.
   absl::StatusOr<Opened> Refresh(bool always);
 
+  // Whether both append to the same file or FIFO; an inherited descriptor is
+  // neither.
+  bool IsSameFile(const LogOutput& other) const;
+
   // Gives "" for an inherited descriptor.
   const std::string& path() const { return path_; }
 

@@ -19,24 +19,28 @@ void Empty(std::string& text) {
 
 }  // namespace
 
-void LogQueue::Add(std::string_view line) {
+bool LogQueue::Add(std::string_view line) {
   // The whole of the batch is kept until its end.
   const size_t used = batch_.size() + queued_.size();
   if (dropped_ > 0 || used + line.size() + 1 > capacity_) {
     ++dropped_;
-    return;
+    return false;
   }
   const size_t at = queued_.size();
   try {
     queued_.reserve(at + line.size() + 1);
   } catch (const std::bad_alloc&) {
     ++dropped_;
-    return;
+    return false;
   }
   queued_.append(line);
-  std::replace(queued_.begin() + static_cast<ptrdiff_t>(at), queued_.end(),
-               '\n', ' ');
+  // Hardly any has one, and to look for it is quicker.
+  if (line.find('\n') != line.npos) {
+    std::replace(queued_.begin() + static_cast<ptrdiff_t>(at), queued_.end(),
+                 '\n', ' ');
+  }
   queued_.push_back('\n');
+  return true;
 }
 
 void LogQueue::TakeBatch() {

@@ -30,8 +30,9 @@ class LogQueue {
   // Adds `line`, which has no line feed at its end; line feeds within it become
   // spaces.  A line that does not fit is dropped and counted, and so are those
   // that follow it until what waits has gone out; the note goes out in their
-  // place.  One for which there is no memory does not fit.
-  void Add(std::string_view line);
+  // place.  One for which there is no memory does not fit.  Gives whether it
+  // did.
+  bool Add(std::string_view line);
   // Counts a line as dropped that nobody could make.
   void AddDropped() { ++dropped_; }
 

@@ -21,6 +21,7 @@
 #include "lib/base/status.h"
 #include "server/access/audit_log.h"
 #include "server/daemon/log_queue.h"
+#include "server/events/access_line.h"
 
 namespace portreeve::server {
 namespace {
@@ -42,8 +43,11 @@ struct Waiting {
 // One output, and what waits for it.
 class Channel {
  public:
-  Channel(LogOutput to, size_t capacity, LogQueue::Note note)
-      : output(std::move(to)), waiting_{LogQueue(capacity, std::move(note))} {}
+  Channel(LogOutput to, const char* channel_name, size_t capacity,
+          LogQueue::Note note)
+      : output(std::move(to)),
+        name(channel_name),
+        waiting_{LogQueue(capacity, std::move(note))} {}
 
   // `mutex` is the LogWriter's.  What the queue's Next() has given may be used
   // without it.
@@ -54,8 +58,14 @@ class Channel {
 
   // These belong to the thread.
   LogOutput output;
+  const char* const name;
   bool write_fails = false;
   bool open_fails = false;
+  // Not nullopt where what fails is said again: when that was said last.
+  std::optional<Clock::time_point> said_at;
+
+  // What fails is not worth a line, since the line would go the same way.
+  bool is_stderr() const { return output.path().empty(); }
 
  private:
   Waiting waiting_;
@@ -65,17 +75,24 @@ class Channel {
 
 class LogWriter::Thread {
  public:
-  Thread(Descriptor wake, LogOutput log, std::optional<LogOutput> audit,
-         LogFormat format)
+  Thread(Descriptor wake, Outputs outputs, LogFormat format)
       : wake_(std::move(wake)),
         formatter_(format),
-        log_(std::move(log), audit ? kMaxWaitingBytes / 2 : kMaxWaitingBytes,
+        log_(std::move(outputs.log), "the log",
+             outputs.audit ? kMaxWaitingBytes / 2 : kMaxWaitingBytes,
              [this](int64_t lines) { return formatter_.DroppedLines(lines); }) {
     channels_.push_back(&log_);
-    if (!audit) return;
-    audit_.emplace(*std::move(audit), kMaxWaitingBytes / 2,
-                   &AuditLog::LineOfDropped);
-    channels_.push_back(&*audit_);
+    if (outputs.audit) {
+      audit_.emplace(*std::move(outputs.audit), "the audit log",
+                     kMaxWaitingBytes / 2, &AuditLog::LineOfDropped);
+      channels_.push_back(&*audit_);
+    }
+    if (outputs.access) {
+      access_.emplace(*std::move(outputs.access), "the access log",
+                      kMaxWaitingAccessBytes, &AccessLine::OfLost);
+      access_->said_at = Clock::now() - kSayAgain;
+      channels_.push_back(&*access_);
+    }
   }
 
   // Threads: any.
@@ -89,6 +106,13 @@ class LogWriter::Thread {
   }
   void Audit(std::string_view line) PORTREEVE_EXCLUDES(mutex_) {
     Add(audit_ ? *audit_ : log_, line);
+  }
+  void Access(std::optional<std::string_view> line) PORTREEVE_EXCLUDES(mutex_) {
+    Add(*access_, line);
+  }
+  AccessCounts access_counts() const PORTREEVE_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return access_counts_;
   }
   void Reopen() PORTREEVE_EXCLUDES(mutex_) {
     {
@@ -115,7 +139,11 @@ class LogWriter::Thread {
 
   void Run() {
     while (!IsOver()) {
-      if (TakeReopen() && audit_) Refresh(true);
+      if (TakeReopen()) {
+        for (Channel* channel : channels_) {
+          if (!channel->is_stderr()) Refresh(*channel, true);
+        }
+      }
       bool wrote = false;
       for (Channel* channel : channels_) {
         if (TakeDue(*channel)) wrote |= WriteBatch(*channel);
@@ -151,10 +179,10 @@ class LogWriter::Thread {
     {
       const MutexLock lock(mutex_);
       Waiting& waiting = channel.waiting(mutex_);
-      if (line) {
-        waiting.queue.Add(*line);
-      } else {
-        waiting.queue.AddDropped();
+      const bool is_in = line && waiting.queue.Add(*line);
+      if (!line) waiting.queue.AddDropped();
+      if (access_ && &channel == &*access_) {
+        ++(is_in ? access_counts_.lines : access_counts_.dropped);
       }
       waiting.due = true;
       wake = !waiting.blocked && std::exchange(asleep_, false);
@@ -195,9 +223,10 @@ class LogWriter::Thread {
     return true;
   }
 
-  // Writes what has come until now; gives false if it could not write anything.
+  // Writes what has come until now.  Gives false if nothing was done that a
+  // pause should follow.
   bool WriteBatch(Channel& channel) {
-    if (&channel != &log_) RefreshBefore(channel);
+    if (!channel.is_stderr()) RefreshBefore(channel);
     for (bool wrote = false;; wrote = true) {
       std::string_view piece;
       {
@@ -212,7 +241,7 @@ class LogWriter::Thread {
       Waiting& waiting = channel.waiting(mutex_);
       if (result.error_number != 0) {
         waiting.queue.OnFailure();
-        return wrote;
+        return true;
       }
       if (result.size == 0) {
         waiting.blocked = true;
@@ -229,10 +258,18 @@ class LogWriter::Thread {
     const bool fails = result.error_number != 0;
     if (!fails && result.size == 0) return;
     const bool failed = std::exchange(channel.write_fails, fails);
-    if (!fails || failed || &channel == &log_) return;
-    const auto error =
-        ErrnoError(result.error_number, "write", "the audit log");
+    if (!fails || channel.is_stderr() || !IsToBeSaid(channel, failed)) return;
+    const auto error = ErrnoError(result.error_number, "write", channel.name);
     Log({LogLevel::kError, {error.message().data(), error.message().size()}});
+  }
+
+  // Whether what fails, and has or has not `failed` before, is to be said now.
+  static bool IsToBeSaid(Channel& channel, bool failed) {
+    if (!channel.said_at) return !failed;
+    const Clock::time_point now = Clock::now();
+    if (now - *channel.said_at < kSayAgain) return false;
+    channel.said_at = now;
+    return true;
   }
 
   // Opens the file anew if it must be, once for a batch, and for a try after a
@@ -243,29 +280,30 @@ class LogWriter::Thread {
       const MutexLock lock(mutex_);
       is_in_between = channel.waiting(mutex_).queue.InBetween();
     }
-    if (is_in_between || channel.write_fails) Refresh(false);
+    if (is_in_between || channel.write_fails) Refresh(channel, false);
   }
 
-  void Refresh(bool always) {
-    const auto opened = audit_->output.Refresh(always);
-    const bool failed = std::exchange(audit_->open_fails, !opened.ok());
+  void Refresh(Channel& channel, bool always) {
+    const auto opened = channel.output.Refresh(always);
+    const bool failed = std::exchange(channel.open_fails, !opened.ok());
     if (!opened.ok()) {
-      if (failed && !always) return;
-      const std::string message = absl::StrCat(
-          "the audit log goes on in the old file: ", opened.status().message());
+      if (!always && !IsToBeSaid(channel, failed)) return;
+      const std::string message =
+          absl::StrCat(channel.name,
+                       " goes on in the old file: ", opened.status().message());
       Log({LogLevel::kError, message});
       return;
     }
     if (*opened == LogOutput::Opened::kNotAnew) return;
     {
       const MutexLock lock(mutex_);
-      Waiting& waiting = audit_->waiting(mutex_);
+      Waiting& waiting = channel.waiting(mutex_);
       waiting.queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
       waiting.blocked = false;
       waiting.due = !waiting.queue.empty();
     }
     const std::string message =
-        absl::StrCat("the audit log was opened anew: ", audit_->output.path());
+        absl::StrCat(channel.name, " was opened anew: ", channel.output.path());
     Log({LogLevel::kInfo, message});
   }
 
@@ -291,6 +329,9 @@ class LogWriter::Thread {
           blocked.push_back(channel);
         } else if (waiting.due) {
           return;
+        } else if (TriesAgain(*channel, waiting)) {
+          milliseconds =
+              static_cast<int>(std::chrono::milliseconds(kTryAgain).count());
         }
       }
       if (deadline_) {
@@ -300,11 +341,15 @@ class LogWriter::Thread {
       }
       asleep_ = true;
     }
-    (void)poll(wanted.data(), wanted.size(), milliseconds);
+    const bool is_over = poll(wanted.data(), wanted.size(), milliseconds) == 0;
     eventfd_t count;
     if (wanted[0].revents != 0) (void)eventfd_read(wake_.get(), &count);
     const MutexLock lock(mutex_);
     asleep_ = false;
+    for (Channel* channel : channels_) {
+      Waiting& waiting = channel->waiting(mutex_);
+      if (is_over && TriesAgain(*channel, waiting)) waiting.due = true;
+    }
     for (size_t i = 0; i < blocked.size(); ++i) {
       if (wanted[i + 1].revents == 0) continue;
       Waiting& waiting = blocked[i]->waiting(mutex_);
@@ -313,31 +358,40 @@ class LogWriter::Thread {
     }
   }
 
+  // Whether lines wait for a file that could not be written, and is to be tried
+  // again although nothing comes.
+  bool TriesAgain(const Channel& channel, const Waiting& waiting) const {
+    return channel.write_fails && !channel.is_stderr() && !deadline_ &&
+           !waiting.blocked && !waiting.queue.empty();
+  }
+
   const Descriptor wake_;  // An eventfd.
   const LogFormatter formatter_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar end_;
   bool asleep_ PORTREEVE_GUARDED_BY(mutex_) = false;
   bool reopen_ PORTREEVE_GUARDED_BY(mutex_) = false;
   bool stop_ PORTREEVE_GUARDED_BY(mutex_) = false;
   bool ended_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  AccessCounts access_counts_ PORTREEVE_GUARDED_BY(mutex_);
 
   // These belong to the thread, but for what Channel says.
   Channel log_;
   std::optional<Channel> audit_;
+  std::optional<Channel> access_;
   std::vector<Channel*> channels_;
   std::optional<Clock::time_point> deadline_;  // Set after Stop().
 };
 
-absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Start(
-    LogOutput log, std::optional<LogOutput> audit, LogFormat format) {
+absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Start(Outputs outputs,
+                                                            LogFormat format) {
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.is_open()) {
     return ErrnoError(errno, "open", "a descriptor for the log");
   }
-  auto shared = std::make_shared<Thread>(std::move(wake), std::move(log),
-                                         std::move(audit), format);
+  auto shared =
+      std::make_shared<Thread>(std::move(wake), std::move(outputs), format);
   std::unique_ptr<LogWriter> writer(new LogWriter(std::move(shared)));
   try {
     writer->thread_ =
@@ -366,6 +420,12 @@ void LogWriter::LogFailedStart(std::string_view reason) {
   shared_->LogFailedStart(reason);
 }
 void LogWriter::Audit(std::string_view line) { shared_->Audit(line); }
+void LogWriter::Access(std::optional<std::string_view> line) {
+  shared_->Access(line);
+}
+LogWriter::AccessCounts LogWriter::access_counts() const {
+  return shared_->access_counts();
+}
 void LogWriter::Reopen() { shared_->Reopen(); }
 
 }  // namespace portreeve::server

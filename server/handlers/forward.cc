@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -87,8 +90,15 @@ class ForwardConnection final : public PumpedConnection,
                                       : Pump::ShortReads::kAreAll,
                     no_delay())} {}
 
+  // Gives ForwardConnectTime().
+  std::optional<Duration> connect_time() const {
+    if (connect_micros_ == kNotTimed) return std::nullopt;
+    return std::chrono::microseconds(connect_micros_);
+  }
+
  private:
-  enum class State { kConnecting, kConnected };
+  static constexpr uint32_t kNotTimed = std::numeric_limits<uint32_t>::max();
+  enum class State : uint8_t { kConnecting, kConnected };
   struct Retry {
     DoublingDelay delay;
     TimePoint at;
@@ -364,6 +374,7 @@ class ForwardConnection final : public PumpedConnection,
 
   void OnConnected(SharedAddress peer) {
     state_ = State::kConnected;
+    if (route_->options.times_connecting) NoteConnectTime();
     if (route_->options.on_connected) {
       // Without memory for that the connection lacks a name, and goes on.
       Guarded([&] {
@@ -373,6 +384,15 @@ class ForwardConnection final : public PumpedConnection,
       });
     }
     Advance();
+  }
+
+  void NoteConnectTime() {
+    const Duration limit = route_->options.connect_timeout;
+    if (connect_by_ == TimePoint::max()) return;  // When it began is not known.
+    const auto micros = std::chrono::floor<std::chrono::microseconds>(
+        lane().time().Now() - (connect_by_ - limit));
+    connect_micros_ = static_cast<uint32_t>(
+        std::clamp<int64_t>(micros.count(), 0, kNotTimed - 1));
   }
 
   // Keepalive is not set earlier: most connections do not get as old, and are
@@ -488,6 +508,7 @@ class ForwardConnection final : public PumpedConnection,
   TimePoint connect_by_;
   State state_ = State::kConnecting;
   bool upstream_watched_ = false;
+  uint32_t connect_micros_ = kNotTimed;
 };
 
 }  // namespace
@@ -499,6 +520,10 @@ AnyHandler ForwardHandler(ForwardOptions options) {
     return std::make_shared<ForwardConnection>(std::move(accepted), route);
   };
   return handler;
+}
+
+std::optional<Duration> ForwardConnectTime(const AnyConnection& connection) {
+  return static_cast<const ForwardConnection&>(connection).connect_time();
 }
 
 }  // namespace portreeve::server

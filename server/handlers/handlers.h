@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <variant>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/base/descriptor.h"
 #include "lib/base/time_source.h"
+#include "lib/net/any_connection.h"
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/where.h"
 #include "lib/serve/server_options.h"
@@ -54,6 +56,9 @@ struct ForwardOptions {
                      std::shared_ptr<const AnyAddress> tried)>
       on_unreached;
 
+  // Whether ForwardConnectTime() is to be known.
+  bool times_connecting = false;
+
   // These are what ConnectOptions has; they are called on the connections'
   // lanes.
   std::function<absl::Status(const Inet::Address&)> admit;
@@ -74,6 +79,12 @@ struct ForwardOptions {
 //
 // A connection is counted with two descriptors.
 AnyHandler ForwardHandler(ForwardOptions options);
+
+// Gives how long connecting to the upstream took, DNS included, to the
+// microsecond and at most 71 minutes; nothing where nobody has asked for it.
+// `connection` must be a forward handler's for which on_connected was called.
+// Threads: that of on_connected.
+std::optional<Duration> ForwardConnectTime(const AnyConnection& connection);
 
 }  // namespace portreeve::server
 

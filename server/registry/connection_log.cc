@@ -21,8 +21,8 @@ std::string TextOf(const AnyConnection& connection,
                    const ConnectionFacts& facts) {
   std::string text = absl::StrCat(
       "ended: ", ReasonOf(connection.reason()), " after ",
-      absl::FormatDuration(
-          absl::Nanoseconds(facts.close_time - facts.create_time)),
+      absl::FormatDuration(absl::Nanoseconds(
+          facts.close_time - static_cast<int64_t>(facts.create_time))),
       "; peer ", ToString(connection.peer()), ", received ",
       connection.bytes_received(), ", sent ", connection.bytes_sent());
   if (facts.upstream != nullptr) {

@@ -50,7 +50,7 @@ ConnectionRecord RecordOf(const AnyConnection& connection,
   record.bytes_received = connection.bytes_received();
   record.bytes_sent = connection.bytes_sent();
   record.bytes_to_write = static_cast<int64_t>(connection.bytes_to_write());
-  record.create_time = facts.create_time;
+  record.create_time = static_cast<int64_t>(facts.create_time);
   record.close_time = facts.close_time;
   record.failure = facts.failure.get();
   return record;
@@ -71,7 +71,7 @@ std::shared_ptr<const LiveConnection> ConnectionTable::Add(
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
   live->facts = std::move(facts);
-  live->facts.create_time = UnixNanosNow();
+  live->facts.create_time = static_cast<uint64_t>(UnixNanosNow());
   const int64_t id = live->connection->id();
   const size_t before = entries_.size();
   entries_.emplace_hint(entries_.end(), id, live);
@@ -86,7 +86,7 @@ std::shared_ptr<const LiveConnection> ConnectionTable::Replace(
   LiveConnection& live = *it->second;
   live.connection = std::move(connection);
   live.facts.is_opening = false;
-  live.facts.create_time = UnixNanosNow();
+  live.facts.create_time = static_cast<uint64_t>(UnixNanosNow());
   return it->second;
 }
 

@@ -224,6 +224,10 @@ void Dialler::OnClosed(const SharedDial& dial) {
     Guarded([&] {
       shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                       RecordOf(*live), nullptr);
+      if (shared_.access_log != nullptr) {
+        shared_.access_log->Tell(AccessEvent::kClose, *live->connection,
+                                 live->facts);
+      }
     });
   }
   Forget(dial);

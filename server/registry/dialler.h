@@ -37,6 +37,9 @@ class Dialler {
   Dialler(const Dialler&) = delete;
   Dialler& operator=(const Dialler&) = delete;
 
+  // Has connections leave lines in `log`, which must outlive them.
+  void LogAccessesTo(AccessLog& log) { shared_.access_log = &log; }
+
   // Connects as `request` says, calls `audit` with the result, and serves the
   // connection through `stream`, which it finishes unless it throws for want of
   // memory.
@@ -71,7 +74,7 @@ class Dialler {
   void Forget(const SharedDial& dial);
 
   const Executor executor_;
-  const Shared shared_;
+  Shared shared_;
   const std::function<void()> on_idle_;
   bool shutting_down_ = false;
   int64_t connected_total_ = 0;

@@ -60,6 +60,11 @@ ListenerResource::ListenerResource(const Executor& executor,
                [this](std::exception_ptr error) { OnMonitorError(error); }),
       workers_(executor, uid(), [this] { UpdateAccepting(); }),
       log_(TimeSource::Of(executor), name_),
+      access_log_(shared.access_log == nullptr
+                      ? nullptr
+                      : std::make_unique<ListenerAccessLog>(
+                            *shared.access_log, TimeSource::Of(executor),
+                            shared.connections, id(), *spec_)),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
@@ -277,7 +282,10 @@ size_t ListenerResource::MemoryUse() const {
 }
 
 absl::Status ListenerResource::Update(SharedSpec spec) {
+  ListenerAccessLog::Rules lines;
+  if (access_log_ != nullptr) lines = access_log_->RulesOf(*spec);
   if (server_ == nullptr) {
+    if (access_log_ != nullptr) access_log_->Update(std::move(lines));
     spec_ = std::move(spec);
     if (spec_->remote() == nullptr) workers_.DismissAll();
     AppendListener(v1::EVENT_KIND_LISTENER_UPDATED);
@@ -292,6 +300,7 @@ absl::Status ListenerResource::Update(SharedSpec spec) {
       !s.ok()) {
     return s;
   }
+  if (access_log_ != nullptr) access_log_->Update(std::move(lines));
   server_->SetHandler(std::move(handler), options.descriptors_per_connection);
   spec_ = std::move(spec);
   server_->SetMaxAcceptsPerBatch(options.max_accepts_per_batch);
@@ -396,22 +405,25 @@ void ListenerResource::OnAccepted(
   if (spec_->remote() != nullptr) {
     facts.claim = std::make_shared<Claim>(executor_);
   }
+  if (access_log_ != nullptr) facts.leaves_line = access_log_->leaves_line();
   const auto live = shared_.connections.Add(connection, std::move(facts));
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
                                   RecordOf(*live), name_);
+  if (access_log_ != nullptr) access_log_->OnAccepted(*live);
 }
 
 void ListenerResource::OnDropped(const AnyConnection& connection) {
   closes_.Count(v1::CLOSE_REASON_DROPPED);
   ConnectionFacts facts;
   facts.listener = name_;
-  facts.create_time = UnixNanosNow();
-  facts.close_time = facts.create_time;
+  facts.close_time = UnixNanosNow();
+  facts.create_time = static_cast<uint64_t>(facts.close_time);
   Guarded([&] { LogEnd(connection, facts); });
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
                                   RecordOf(connection, facts), name_);
+  if (access_log_ != nullptr) access_log_->OnDropped(connection, facts);
 }
 
 void ListenerResource::OnClosed(
@@ -423,6 +435,7 @@ void ListenerResource::OnClosed(
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
                                   RecordOf(*live), name_);
+  if (access_log_ != nullptr) access_log_->OnClosed(*live);
   if (connection->reason() == CloseReason::kUpstreamReset &&
       connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
     log_.OnResetAtOnce(connection->id(), *live->facts.upstream);

@@ -21,6 +21,7 @@
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/listener_access_log.h"
 #include "server/registry/listener_counts.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
@@ -213,6 +214,7 @@ class ListenerResource final
   WorkerPool workers_;
   ListenerLog log_;
   CloseCounts closes_;
+  std::unique_ptr<ListenerAccessLog> access_log_;  // Null: there is none.
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;
   std::unique_ptr<AnyServer> server_;  // Null: it was never open.

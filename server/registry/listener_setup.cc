@@ -32,6 +32,8 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   options.open = [policy = shared.policy](const Unix::Address& address) {
     return policy.OpenSocket(address);
   };
+  options.times_connecting =
+      shared.access_log != nullptr && spec.access_log().on_close;
   options.loops = &shared.loops;
   options.listener = listener.forward_id;
   options.on_unreached = [&connections = shared.connections,

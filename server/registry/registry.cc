@@ -60,6 +60,11 @@ Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
       state_(executor_),
       retry_timer_(TimeSource::Of(executor_)) {}
 
+void Registry::LogAccessesTo(AccessLog& log) {
+  shared_.access_log = &log;
+  dialler_.LogAccessesTo(log);
+}
+
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   const auto it = listeners_.find(id);
   if (it == listeners_.end()) return NotFound(ListenerName(id));

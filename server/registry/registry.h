@@ -77,6 +77,8 @@ class Registry {
   // Has the sockets of listeners kept.  It must be called before there is a
   // listener; `keeper` must outlive the registry.
   void KeepSocketsBy(SocketKeeper& keeper) { shared_.keeper = &keeper; }
+  // Has connections leave lines in `log`; the same holds for both.
+  void LogAccessesTo(AccessLog& log);
   // Gives listening sockets, for the listeners that are opened until the end of
   // the start.
   void Give(GivenSockets sockets) { given_ = std::move(sockets); }

@@ -8,6 +8,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
+#include "server/registry/access_log.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/socket_keeper.h"
 
@@ -28,6 +29,8 @@ struct Shared {
   ForwardLoops& loops;
   // Who keeps the sockets of listeners; null: nobody.
   SocketKeeper* keeper = nullptr;
+  // Where connections leave lines; null: nowhere.
+  AccessLog* access_log = nullptr;
 };
 
 }  // namespace portreeve::server

@@ -32,6 +32,9 @@ constexpr char kWeb[] = R"(
     buffer_age_limit { at_most { seconds: 120 } }
     on_handler_error: ON_HANDLER_ERROR_RAISE
     labels { key: "b" value: "2" } labels { key: "a" value: "1" }
+    access_log {
+      mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE every { seconds: 3600 }
+    }
   }
   status {
     state: LISTENER_STATE_CLOSED is_closed: true close_finished: true
@@ -114,6 +117,7 @@ max accepts per batch:     2
 buffer age limit:          2m
 drop incoming connections: no
 labels:                    a=1,b=2
+access log:                ON_OPEN_AND_CLOSE,every=1h
 accepted:                  7
 dropped:                   1
 handler errors:            2
@@ -187,7 +191,8 @@ TEST(EventTextTest, EveryKindHasItsLine) {
        "listener_updated listeners/web handler=forward=tcp:up:80 "
        "max-connections=10 max-pending-connections=64 "
        "max-accepts-per-batch=2 buffer-age-limit=2m on-handler-error=RAISE "
-       "drop-incoming-connections=no labels=a=1,b=2"},
+       "drop-incoming-connections=no labels=a=1,b=2 "
+       "access-log=ON_OPEN_AND_CLOSE,every=1h"},
       {"listener_close_started {" + listener + "}",
        "listener_close_started " + ended},
       {"listener_close_finished {" + listener + "}",

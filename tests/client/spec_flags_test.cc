@@ -239,6 +239,20 @@ TEST(UpdateFlagsTest, ATimeoutAloneLeavesTheRestOfTheHandler) {
                    "spec.handler.remote.claim_timeout"));
 }
 
+TEST(UpdateFlagsTest, AFlagOfTheAccessLogLeavesTheOtherAsItIs) {
+  EXPECT_EQ(Parse<UpdateFlags>({"web", "--access-log", "on-open-and-close"}),
+            Update("access_log { mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE }",
+                   "spec.access_log.mode"));
+  EXPECT_EQ(Parse<UpdateFlags>({"web", "--access-log-every", "1h"}),
+            Update("access_log { every { seconds: 3600 } }",
+                   "spec.access_log.every"));
+  EXPECT_EQ(Parse<CreateFlags>({"--listen", "tcp:h:1", "--echo", "--access-log",
+                                "on-close", "--access-log-every", "90s"}),
+            absl::StrCat("spec { ", kInet,
+                         "} } handler { echo { } } access_log { mode: "
+                         "ACCESS_LOG_MODE_ON_CLOSE every { seconds: 90 } } }"));
+}
+
 TEST(UpdateFlagsTest, UnsetNamesAFieldWithoutAValue) {
   const std::pair<const char*, const char*> kFields[] = {
       {"max-connections", "spec.max_connections"},
@@ -248,6 +262,8 @@ TEST(UpdateFlagsTest, UnsetNamesAFieldWithoutAValue) {
       {"on-handler-error", "spec.on_handler_error"},
       {"drop-incoming-connections", "spec.drop_incoming_connections"},
       {"labels", "spec.labels"},
+      {"access-log", "spec.access_log"},
+      {"access-log-every", "spec.access_log.every"},
   };
   for (const auto& [name, path] : kFields) {
     EXPECT_EQ(Parse<UpdateFlags>({"web", "--unset", name}), Update("", path));
@@ -265,6 +281,10 @@ TEST(UpdateFlagsTest, RefusesWhatChangesNothingOrTwice) {
            {"web", "--bind-to-port", "1"},
            {"web", "--unset", "handler"},
            {"web", "--unset", "labels", "--label", "a=b"},
+           {"web", "--unset", "access-log", "--access-log", "off"},
+           {"web", "--unset", "access-log", "--access-log-every", "1h"},
+           {"web", "--access-log", "sometimes"},
+           {"web", "--access-log-every", "1"},
            {"web", "--connect-timeout", "1s", "--claim-timeout", "1s"},
            {"web", "--label", "a=b", "c=d"}}) {
     EXPECT_EQ(Parse<UpdateFlags>(arguments).substr(0, 7), "usage: ");

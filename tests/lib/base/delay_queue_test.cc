@@ -90,6 +90,36 @@ TEST_F(DelayQueueTest, TheNextOnesTimeCountsWhenTheFirstHasLeft) {
   EXPECT_EQ(calls_, "b");
 }
 
+// The timer is set for whoever is due next, or goes off in vain at most.
+TEST_F(DelayQueueTest, TheTimerMovesWithTheFirstIfThatIsWanted) {
+  const auto expect_next = [this](DelayQueue& queue, milliseconds next) {
+    queue.Join(a_);
+    time().Advance(milliseconds(500));
+    queue.Join(b_);
+    queue.Leave(a_);
+    EXPECT_EQ(time().earliest(), time().Now() + next);
+    queue.Leave(b_);
+    EXPECT_EQ(time().earliest(), TimePoint::max());
+  };
+  expect_next(queue_, milliseconds(500));
+  DelayQueue moving(time(), seconds(1), DelayQueue::OnLeave::kMoveTimer);
+  expect_next(moving, seconds(1));
+}
+
+TEST_F(DelayQueueTest, WhoJoinsAgainMakesNobodyWait) {
+  struct Again final : DelayQueue::Entry {
+    void OnDelayOver() override { queue->Join(*this); }
+    DelayQueue* queue = nullptr;
+  } again;
+  again.queue = &queue_;
+  queue_.Join(again);
+  time().Advance(milliseconds(10));
+  queue_.Join(a_);
+  time().Advance(seconds(1));
+  EXPECT_EQ(calls_, "a");
+  queue_.Leave(again);
+}
+
 TEST_F(DelayQueueTest, WhatIsCalledMayJoinAgainAndTakeOthersAway) {
   struct Again : DelayQueue::Entry {
     void OnDelayOver() override {

@@ -295,5 +295,82 @@ TEST(CheckedSpecTest, LabelsFromBothSides) {
   }
 }
 
+// What `text` asks of the access log: "open close 60".
+std::string LinesOf(const std::string& text) {
+  const SharedSpec spec = Checked(kEcho + text);
+  if (spec == nullptr) return "";
+  const CheckedSpec::AccessLog& log = spec->access_log();
+  std::string lines;
+  if (log.on_open) lines += "open ";
+  if (log.on_close) lines += "close ";
+  if (log.every) {
+    lines +=
+        std::to_string(std::chrono::duration_cast<seconds>(*log.every).count());
+  }
+  return lines;
+}
+
+TEST(CheckedSpecTest, TheLinesOfTheAccessLog) {
+  EXPECT_EQ(LinesOf(""), "close ");
+  EXPECT_EQ(LinesOf("access_log {}"), "close ");
+  EXPECT_EQ(LinesOf("access_log { mode: ACCESS_LOG_MODE_OFF }"), "");
+  EXPECT_EQ(LinesOf("access_log { mode: ACCESS_LOG_MODE_ON_CLOSE }"), "close ");
+  EXPECT_EQ(LinesOf("access_log { mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE "
+                    "every { seconds: 60 } }"),
+            "open close 60");
+  EXPECT_EQ(LinesOf("access_log { every { seconds: 1 } }"), "close 1");
+  EXPECT_EQ(LinesOf("access_log { every { seconds: 86400 } }"), "close 86400");
+}
+
+// Without --access-log there is nothing to be told of.
+TEST(CheckedSpecTest, AnAccessLogThatIsUnsetStaysSo) {
+  EXPECT_FALSE(Checked(kEcho)->message().has_access_log());
+  EXPECT_EQ(Checked(std::string(kEcho) + "access_log {}")
+                ->message()
+                .access_log()
+                .mode(),
+            v1::ACCESS_LOG_MODE_ON_CLOSE);
+}
+
+TEST(CheckedSpecTest, TheAccessLogIsUpdatedInParts) {
+  const SharedSpec old = Checked(
+      std::string(kEcho) +
+      "access_log { mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE every { seconds: 9 "
+      "} }");
+  const auto update = [&](const std::string& path, const std::string& wanted) {
+    google::protobuf::FieldMask mask;
+    mask.add_paths("spec." + path);
+    const auto merged = CheckAndFill(Merge(old->message(), Spec(wanted), mask));
+    EXPECT_TRUE(merged.ok()) << merged.status();
+    return (*merged)->message().access_log().ShortDebugString();
+  };
+  EXPECT_EQ(update("access_log", ""), "");
+  EXPECT_EQ(update("access_log", "access_log { every { seconds: 1 } }"),
+            "mode: ACCESS_LOG_MODE_ON_CLOSE every { seconds: 1 }");
+  EXPECT_EQ(update("access_log.mode", "access_log { every { seconds: 1 } }"),
+            "mode: ACCESS_LOG_MODE_ON_CLOSE every { seconds: 9 }");
+  EXPECT_EQ(update("access_log.every", ""),
+            "mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE");
+  EXPECT_EQ(update("access_log.every", "access_log { every { seconds: 1 } }"),
+            "mode: ACCESS_LOG_MODE_ON_OPEN_AND_CLOSE every { seconds: 1 }");
+}
+
+TEST(CheckedSpecTest, ARefusalOfTheAccessLogNamesTheField) {
+  const std::string log = std::string(kEcho) + "access_log { ";
+  for (const char* every :
+       {"seconds: 86400 nanos: 1", "nanos: 999999999", "seconds: 86401"}) {
+    EXPECT_EQ(Refusal(log + "every { " + every + " } }"),
+              "access_log.every: must be from 1 s to 24 h");
+  }
+  EXPECT_EQ(Refusal(log + "every {} }"),
+            "access_log.every: must be greater than 0");
+  EXPECT_EQ(Refusal(log + "mode: ACCESS_LOG_MODE_OFF every { seconds: 2 } }"),
+            "access_log.every: there are no lines with mode OFF");
+  v1::ListenerSpec unknown = Spec(kEcho);
+  unknown.mutable_access_log()->set_mode(static_cast<v1::AccessLogMode>(9));
+  EXPECT_EQ(CheckAndFill(unknown).status().message(),
+            "access_log.mode: unknown value 9");
+}
+
 }  // namespace
 }  // namespace portreeve::server

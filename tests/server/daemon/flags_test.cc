@@ -53,6 +53,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.tls, std::nullopt);
   EXPECT_EQ(flags.policy, "");
   EXPECT_EQ(flags.audit, "");
+  EXPECT_EQ(flags.access_log, "");
   EXPECT_EQ(flags.listeners, "");
 }
 
@@ -169,6 +170,19 @@ TEST(FlagsTest, FilesCountFromTheDirectory) {
   EXPECT_EQ(flags.tls, (TlsFiles{"/srv/dir/c", "/k", "/srv/dir/../a"}));
   EXPECT_EQ(flags.policy, "/srv/dir/p");
   EXPECT_EQ(flags.audit, "/a");
+}
+
+TEST(FlagsTest, TheAccessLogIsAFileOrStderr) {
+  EXPECT_EQ(Good({"--access-log", "a.log"}).access_log, "/srv/dir/a.log");
+  EXPECT_EQ(Good({"--access-log", "/a.log"}).access_log, "/a.log");
+  EXPECT_EQ(Good({"--access-log", "./-"}).access_log, "/srv/dir/./-");
+  EXPECT_EQ(Good({"--access-log", "-"}).access_log, kAccessLogToStderr);
+  EXPECT_EQ(Good({"--access-log=-"}).access_log, kAccessLogToStderr);
+  EXPECT_EQ(Bad({"--access-log", ""}),
+            "--access-log \"\": expected a file, or - for stderr");
+  EXPECT_EQ(Bad({"--access-log", "a", "--audit", "/srv/dir/a"}),
+            "--audit and --access-log: both are /srv/dir/a; each needs a file "
+            "of its own");
 }
 
 TEST(FlagsTest, TlsProtectsAnAddressThatOthersReach) {
@@ -401,7 +415,11 @@ TEST(FlagsTest, MetricsShowSoManyListenersByThemselves) {
 
 TEST(FlagsTest, WithoutHttpThereAreNoMetrics) {
   EXPECT_EQ(Bad({"--metrics-label", "team"}),
-            "--metrics-label: there is no /metrics without --http");
+            "--metrics-label: there is no /metrics without --http, and no line "
+            "without --access-log");
+  EXPECT_EQ(Good({"--access-log", "-", "--metrics-label", "team"})
+                .metrics_labels.size(),
+            1u);
   EXPECT_EQ(Bad({"--metrics-listeners", "7"}),
             "--metrics-listeners: there is no /metrics without --http");
 }
@@ -440,8 +458,9 @@ TEST(FlagsTest, HelpAndVersionAreInformation) {
   const std::string& text = std::get<Information>(*help).text;
   for (const char* flag :
        {"--control", "--listen", "--drain", "--insecure", "--tls-cert",
-        "--tls-key", "--tls-client-ca", "--policy", "--audit", "--log-format",
-        "--log-level", "--max-control-connections", "--max-control-memory"}) {
+        "--tls-key", "--tls-client-ca", "--policy", "--audit", "--access-log",
+        "--log-format", "--log-level", "--max-control-connections",
+        "--max-control-memory"}) {
     EXPECT_NE(text.find(flag), text.npos) << flag;
   }
   const auto version = Parse({"--version"});

@@ -65,8 +65,8 @@ TEST(LogNoMemoryTest, ALineThatCannotBeMadeIsCounted) {
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const Descriptor read_end(ends[0]);
   const Descriptor write_end(ends[1]);
-  auto writer = LogWriter::Start(LogOutput::Inherited(write_end.get()),
-                                 std::nullopt, LogFormat::kText);
+  auto writer = LogWriter::Start(
+      {LogOutput::Inherited(write_end.get()), {}, {}}, LogFormat::kText);
   ASSERT_TRUE(writer.ok()) << writer.status();
   const std::string text(100, 'x');
   RefuseMemoryAfter(0, testing::kUntilGivenAgain);

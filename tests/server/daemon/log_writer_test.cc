@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "lib/base/descriptor.h"
@@ -104,21 +105,34 @@ struct Pipe {
 
 class LogWriterTest : public ::testing::Test {
  protected:
-  // "": the audit goes to the log.
-  void Start(const std::string& audit_file) {
-    std::optional<LogOutput> audit;
-    if (!audit_file.empty()) {
-      auto file = LogOutput::ToFile(audit_file);
+  // "": the audit goes to the log, the access log nowhere.
+  void Start(const std::string& audit_file,
+             const std::string& access_file = "") {
+    std::optional<LogOutput> audit, access;
+    for (auto [output, path] :
+         {std::pair(&audit, &audit_file), {&access, &access_file}}) {
+      if (path->empty()) continue;
+      auto file = LogOutput::ToFile(*path);
       ASSERT_TRUE(file.ok()) << file.status();
-      audit = *std::move(file);
+      *output = *std::move(file);
     }
-    auto writer = LogWriter::Start(LogOutput::Inherited(pipe_.write_end.get()),
-                                   std::move(audit), LogFormat::kText);
+    auto writer = LogWriter::Start({LogOutput::Inherited(pipe_.write_end.get()),
+                                    std::move(audit), std::move(access)},
+                                   LogFormat::kText);
     ASSERT_TRUE(writer.ok()) << writer.status();
     writer_ = *std::move(writer);
   }
   void Log(const std::string& message) {
     writer_->Log({LogLevel::kInfo, message});
+  }
+  // Waits until all that came before was tried to be written, and nothing was
+  // logged about it.
+  void AwaitATry() {
+    for (const char* line :
+         {"a", "b"}) {  // All outputs have a turn in between.
+      Log(line);
+      EXPECT_EQ(log_.Next(), "info " + std::string(line));
+    }
   }
   // Ends the writer; what was logged and not read yet.
   Lines End() {
@@ -127,10 +141,16 @@ class LogWriterTest : public ::testing::Test {
     return log_.Rest();
   }
 
+  std::string access_file() const { return folder_.File("access"); }
   std::string audit_file() const { return folder_.File("audit"); }
   std::string old_file() const { return folder_.File("audit.1"); }
   std::string OpenedAnew() const {
     return "info the audit log was opened anew: " + audit_file();
+  }
+  // A reader that does not read yet.
+  Descriptor MakeFifo(const std::string& path) {
+    EXPECT_EQ(mkfifo(path.c_str(), 0600), 0);
+    return Descriptor(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   }
   void MoveAway() {
     ASSERT_EQ(std::rename(audit_file().c_str(), old_file().c_str()), 0);
@@ -400,6 +420,173 @@ TEST_F(LogWriterTest, AFullDiskMayBeLeftByMovingTheFile) {
   writer_->Audit("{second}");
   EXPECT_THAT(End(), ElementsAre(OpenedAnew()));
   EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{first}", "{second}"));
+}
+
+// How many lines a note of the access log counts; 0 for another line.
+int64_t LostOf(const std::string& line) {
+  constexpr char kKey[] = "\"event\":\"lost\",\"lines\":";
+  const size_t at = line.find(kKey);
+  return at == line.npos ? 0 : std::stoll(line.substr(at + sizeof(kKey) - 1));
+}
+
+TEST_F(LogWriterTest, TheAccessLogHasAFileOfItsOwn) {
+  Start(audit_file(), access_file());
+  Log("one");
+  writer_->Audit("{two}");
+  writer_->Access("{three}");
+  writer_->Access("{four}");
+  EXPECT_THAT(End(), ElementsAre("info one"));
+  EXPECT_THAT(LinesOf(audit_file()), ElementsAre("{two}"));
+  EXPECT_THAT(LinesOf(access_file()), ElementsAre("{three}", "{four}"));
+}
+
+TEST_F(LogWriterTest, TheAccessLogMayGoToStderr) {
+  auto writer = LogWriter::Start(
+      {LogOutput::Inherited(pipe_.write_end.get()), std::nullopt,
+       LogOutput::Inherited(pipe_.write_end.get())},
+      LogFormat::kText);
+  ASSERT_TRUE(writer.ok());
+  writer_ = *std::move(writer);
+  Log("one");
+  EXPECT_EQ(log_.Next(), "info one");
+  writer_->Access("{two}");
+  writer_->Reopen();
+  EXPECT_THAT(End(), ElementsAre("{two}"));
+}
+
+TEST_F(LogWriterTest, TheQueueOfTheAccessLogIsItsOwn) {
+  const Descriptor fifo = MakeFifo(access_file());
+  LineReader access(fifo.get());
+  Start(audit_file(), access_file());
+  constexpr int kCount = 3000;  // 3 MB.
+  for (int i = 0; i < kCount; ++i) writer_->Access(Numbered(i));
+  // Nothing of it is lost.
+  for (int i = 0; i < 400; ++i) writer_->Audit(Numbered(i));
+  for (int i = 0; i < 400; ++i) {
+    Log(Numbered(i));
+    ASSERT_EQ(log_.Next(), "info " + Numbered(i));
+  }
+  const LogWriter::AccessCounts counts = writer_->access_counts();
+  EXPECT_EQ(counts.lines + counts.dropped, kCount);
+  int next = 0;
+  int64_t lost = 0;
+  size_t before = 0;  // Bytes.
+  while (next < kCount) {
+    const auto line = access.Next();
+    ASSERT_TRUE(line.has_value());
+    if (const int64_t lines = LostOf(*line)) {
+      EXPECT_THAT(*line, MatchesRegex("\\{\"time\":\"[^\"]+Z\",\"event\":"
+                                      "\"lost\",\"lines\":[0-9]+\\}"));
+      lost += lines;
+      next += static_cast<int>(lines);
+    } else {
+      ASSERT_EQ(*line, Numbered(next++));
+      if (lost == 0) before += line->size() + 1;
+    }
+  }
+  EXPECT_EQ(lost, counts.dropped);
+  EXPECT_GE(before, LogWriter::kMaxWaitingAccessBytes - kOneLine);
+  EXPECT_LE(before, LogWriter::kMaxWaitingAccessBytes + SizeOf(fifo));
+  writer_->Access("{on}");
+  EXPECT_EQ(access.Next(), "{on}");
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_THAT(LinesOf(audit_file()), ::testing::SizeIs(400));
+}
+
+TEST_F(LogWriterTest, ALineWithoutMemoryIsOneThatIsLost) {
+  Start("", access_file());
+  writer_->Access("{one}");
+  writer_->Access(std::nullopt);
+  EXPECT_EQ(writer_->access_counts().lines, 1);
+  EXPECT_EQ(writer_->access_counts().dropped, 1);
+  End();
+  const Lines lines = LinesOf(access_file());
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "{one}");
+  EXPECT_EQ(LostOf(lines[1]), 1);
+}
+
+TEST_F(LogWriterTest, AnAccessLogThatCannotBeWrittenIsSaidOnceAMinute) {
+  Start("", access_file());
+  const int64_t lines = 20;
+  {
+    const FileSizeLimit limit(0);
+    writer_->Access("{0}");
+    EXPECT_EQ(log_.Next(), "error write the access log: File too large");
+    for (int i = 1; i < lines / 2; ++i) {
+      writer_->Access("{" + std::to_string(i) + "}");
+    }
+    AwaitATry();
+  }
+  // Nothing more comes, and it is written all the same.
+  const auto is_there = [this](const std::string& line) {
+    const Lines written = LinesOf(access_file());
+    return !written.empty() && written.back() == line;
+  };
+  while (!is_there("{9}")) {
+    std::this_thread::yield();
+  }
+  {
+    // That it was written in between makes it no other failure.
+    const FileSizeLimit limit(0);
+    for (int64_t i = lines / 2; i < lines; ++i) {
+      writer_->Access("{" + std::to_string(i) + "}");
+    }
+    AwaitATry();
+  }
+  EXPECT_THAT(End(), ElementsAre());
+  const Lines written = LinesOf(access_file());
+  ASSERT_EQ(written.size(), static_cast<size_t>(lines));
+  for (size_t i = 0; i < written.size(); ++i) {
+    EXPECT_EQ(written[i], "{" + std::to_string(i) + "}");
+  }
+}
+
+TEST_F(LogWriterTest, TheAccessLogIsOpenedAnewAsTheAuditIs) {
+  Start(audit_file(), access_file());
+  writer_->Access("{one}");
+  ASSERT_EQ(std::rename(access_file().c_str(), old_file().c_str()), 0);
+  writer_->Access("{two}");
+  const std::string anew =
+      "info the access log was opened anew: " + access_file();
+  if (const auto line = log_.Next(); line != anew) ADD_FAILURE() << *line;
+  writer_->Reopen();
+  EXPECT_EQ(log_.Next(), OpenedAnew());
+  EXPECT_EQ(log_.Next(), anew);
+  EXPECT_THAT(End(), ElementsAre());
+  Lines all = LinesOf(old_file());
+  for (const std::string& line : LinesOf(access_file())) all.push_back(line);
+  EXPECT_THAT(all, ElementsAre("{one}", "{two}"));
+}
+
+TEST_F(LogWriterTest, TheAccessLogGoesOnInADirectoryThatIsGone) {
+  const std::string directory = folder_.File("logs");
+  ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
+  const std::string file = directory + "/access";
+  Start("", file);
+  writer_->Access("{one}");
+  ASSERT_EQ(unlink(file.c_str()), 0);
+  ASSERT_EQ(rmdir(directory.c_str()), 0);
+  writer_->Access("{two}");
+  EXPECT_EQ(log_.Next(), "error the access log goes on in the old file: open " +
+                             file + ": No such file or directory");
+  ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
+  writer_->Reopen();
+  EXPECT_EQ(log_.Next(), "info the access log was opened anew: " + file);
+  writer_->Access("{three}");
+  EXPECT_THAT(End(), ElementsAre());
+  EXPECT_EQ(LinesOf(file).back(), "{three}");
+}
+
+TEST_F(LogWriterTest, WhetherTwoOutputsAreOneFile) {
+  ASSERT_EQ(symlink(audit_file().c_str(), access_file().c_str()), 0);
+  const auto audit = LogOutput::ToFile(audit_file());
+  const auto linked = LogOutput::ToFile(access_file());
+  const auto other = LogOutput::ToFile(old_file());
+  ASSERT_TRUE(audit.ok() && linked.ok() && other.ok());
+  EXPECT_TRUE(audit->IsSameFile(*linked));
+  EXPECT_FALSE(audit->IsSameFile(*other));
+  EXPECT_FALSE(LogOutput::Inherited(pipe_.write_end.get()).IsSameFile(*audit));
 }
 
 }  // namespace
