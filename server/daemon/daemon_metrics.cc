@@ -29,7 +29,8 @@ double SecondsOf(const google::protobuf::Timestamp& time) {
 
 }  // namespace
 
-void BeginMetrics(Loop& loop, const Flags& flags, DaemonParts& parts) {
+void BeginMetrics(Loop& loop, const Flags& flags, const LogWriter& log,
+                  DaemonParts& parts) {
   parts.requests = std::make_unique<RequestCounts>(Methods());
   MetricsSource::Options options;
   options.labels = flags.metrics_labels;
@@ -44,6 +45,12 @@ void BeginMetrics(Loop& loop, const Flags& flags, DaemonParts& parts) {
                        watches.lost_total()};
   };
   options.requests = parts.requests.get();
+  if (!flags.access_log.empty()) {
+    options.access_log = [&log] {
+      const LogWriter::AccessCounts counts = log.access_counts();
+      return AccessLogValues{counts.lines, counts.dropped};
+    };
+  }
   for (const auto& other : parts.loops.others()) {
     options.other_loops.push_back(&other->context());
   }

@@ -5,13 +5,16 @@
 #include "lib/base/loop.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/log_writer.h"
 
 namespace portreeve::server {
 
 // Makes DaemonParts::metrics and ::requests, which nothing needs but /metrics.
 // It must be called before the control plane and the HTTP port start.
+// `log` must outlive the parts.
 // Threads: the loop's.
-void BeginMetrics(Loop& loop, const Flags& flags, DaemonParts& parts);
+void BeginMetrics(Loop& loop, const Flags& flags, const LogWriter& log,
+                  DaemonParts& parts);
 
 }  // namespace portreeve::server
 

@@ -160,7 +160,9 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     parts_ = std::make_unique<DaemonParts>(loop_, flags.loops, shares, policy_,
                                            CertificatesOf(flags), audit_,
                                            !flags.state.empty());
-    if (!flags.http.empty()) BeginMetrics(loop_, flags, *parts_);
+    if (!flags.http.empty()) {
+      BeginMetrics(loop_, flags, process_.log, *parts_);
+    }
     if (!flags.access_log.empty()) {
       std::vector<std::string> keys;
       for (const auto& label : flags.metrics_labels) keys.push_back(label.key);
