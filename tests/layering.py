@@ -14,7 +14,7 @@ FOLDERS = ("lib", "server", "client", "bench")
 LEAVES = ("command_line", "listener_files")
 # Of the server, who may see headers of gRPC.
 KNOW_GRPC = re.compile(
-    r"server/(about|calls|watch|daemon)/[^/]+"
+    r"server/(about|calls|stats|watch|daemon)/[^/]+"
     r"|server/access/gate\.(h|cc)"
     r"|server/control/control_calls\.(h|cc)"
     r"|server/control/control_memory\.cc")

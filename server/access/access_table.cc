@@ -12,6 +12,7 @@ constexpr std::string_view kDaemon = "portreeve.v1.DaemonService";
 constexpr std::string_view kEvents = "portreeve.v1.EventService";
 constexpr std::string_view kHandlers = "portreeve.v1.HandlerService";
 constexpr std::string_view kListeners = "portreeve.v1.ListenerService";
+constexpr std::string_view kStats = "portreeve.v1.StatsService";
 
 constexpr bool kReads = false;
 constexpr bool kChanges = true;
@@ -33,6 +34,7 @@ constexpr MethodAccess kTable[] = {
     {kListeners, "IsClosed", v1::ROLE_VIEWER, kReads},
     {kListeners, "CloseFinished", v1::ROLE_VIEWER, kReads},
     {kListeners, "DeleteListener", v1::ROLE_OPERATOR, kChanges},
+    {kStats, "WatchStats", v1::ROLE_VIEWER, kReads},
 };
 
 }  // namespace

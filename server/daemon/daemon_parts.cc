@@ -18,7 +18,8 @@ std::vector<std::string> ServiceNames() {
           v1::DaemonService::service_full_name(),
           v1::EventService::service_full_name(),
           v1::HandlerService::service_full_name(),
-          v1::ListenerService::service_full_name()};
+          v1::ListenerService::service_full_name(),
+          v1::StatsService::service_full_name()};
 }
 
 // The name by which health tells whether the state can be written.
@@ -55,6 +56,7 @@ DaemonParts::DaemonParts(Loop& loop, int num_loops,
       daemon_service(loop, gate, [this] { return Describe(); }),
       handler_service(loop, registry, gate),
       event_service(loop, events, registry, gate),
+      stats_service(loop, events, registry, gate),
       health_service(loop, NamesOfHealth(has_state)),
       reflection_service(loop, WithHealth(ServiceNames()),
                          // What errors are made of.
@@ -124,11 +126,13 @@ void DaemonParts::AnnounceShutdown() {
 
 Task<> DaemonParts::EndStreams() {
   const Deferred<> watches = event_service.EndStreams();
+  const Deferred<> stats = stats_service.EndStreams();
   const Deferred<> workers = handler_service.EndStreams();
   const Deferred<> sockets = connection_service.EndStreams();
   const Deferred<> health = health_service.EndStreams();
   const Deferred<> reflection = reflection_service.EndStreams();
   co_await watches.Wait();
+  co_await stats.Wait();
   co_await workers.Wait();
   co_await sockets.Wait();
   co_await health.Wait();
@@ -137,10 +141,10 @@ Task<> DaemonParts::EndStreams() {
 }
 
 std::vector<grpc::Service*> DaemonParts::services() {
-  return {&listener_service,       &connection_service,
-          &daemon_service,         &handler_service,
-          &event_service,          &health_service,
-          reflection_service.v1(), reflection_service.v1alpha()};
+  return {
+      &listener_service, &connection_service,     &daemon_service,
+      &handler_service,  &event_service,          &stats_service,
+      &health_service,   reflection_service.v1(), reflection_service.v1alpha()};
 }
 
 }  // namespace portreeve::server

@@ -44,6 +44,7 @@
 #include "server/registry/given_sockets.h"
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
+#include "server/stats/stats_service.h"
 #include "server/watch/event_service.h"
 
 namespace portreeve::server {
@@ -103,6 +104,7 @@ struct DaemonParts {
   DaemonService daemon_service;
   HandlerService handler_service;
   EventService event_service;
+  StatsService stats_service;
   HealthService health_service;
   ReflectionService reflection_service;
   std::unique_ptr<MetricsSource> metrics;  // Null where nobody reads it.

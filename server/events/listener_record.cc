@@ -6,42 +6,6 @@
 namespace portreeve::server {
 namespace {
 
-void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
-  using Message = v1::ListenerStatus;
-  writer.Int(Message::kSourceFieldNumber, record.source);
-  if (record.opened_time != 0) {
-    WriteTimestamp(Message::kOpenedTimeFieldNumber, record.opened_time, writer);
-  }
-  if (!record.failure.empty()) {
-    writer.Encoded(Message::kFailureFieldNumber, record.failure);
-  }
-  if (record.closes != nullptr) {
-    record.closes->Write(Message::kClosedByReasonFieldNumber, writer);
-  }
-  writer.Int(Message::kCloseCauseFieldNumber, record.close_cause);
-  if (record.close_time != 0) {
-    WriteTimestamp(Message::kCloseTimeFieldNumber, record.close_time, writer);
-  }
-  WriteTimestamp(Message::kCreateTimeFieldNumber, record.create_time, writer);
-  writer.Int(Message::kBytesSentTotalFieldNumber, record.bytes_sent_total);
-  writer.Int(Message::kBytesReceivedTotalFieldNumber,
-             record.bytes_received_total);
-  writer.Int(Message::kHandlerErrorsTotalFieldNumber,
-             record.handler_errors_total);
-  writer.Int(Message::kDroppedTotalFieldNumber, record.dropped_total);
-  writer.Int(Message::kAcceptedTotalFieldNumber, record.accepted_total);
-  writer.Int(Message::kEffectiveBacklogFieldNumber, record.effective_backlog);
-  writer.Int(Message::kNumConnectionsFieldNumber, record.num_connections);
-  if (!record.listening_on.empty()) {
-    writer.Encoded(Message::kListeningOnFieldNumber, record.listening_on);
-  }
-  writer.Int(Message::kHandlersDeterminedFieldNumber,
-             record.handlers_determined);
-  writer.Int(Message::kCloseFinishedFieldNumber, record.close_finished);
-  writer.Int(Message::kIsClosedFieldNumber, record.is_closed);
-  writer.Int(Message::kStateFieldNumber, record.state);
-}
-
 v1::Listener Decoded(absl::string_view bytes) {
   v1::Listener listener;
   PORTREEVE_CHECK(
@@ -77,6 +41,45 @@ void WriteListener(const ListenerRecord& record, BackwardWriter& writer) {
   writer.Encoded(Message::kSpecFieldNumber, record.spec);
   writer.String(Message::kUidFieldNumber, record.uid);
   writer.String(Message::kNameFieldNumber, record.name);
+}
+
+void WriteStatus(const ListenerRecord& record, BackwardWriter& writer) {
+  using Message = v1::ListenerStatus;
+  writer.Int(Message::kWorkersFieldNumber, record.workers);
+  writer.Int(Message::kBacklogConnectionsFieldNumber,
+             record.backlog_connections);
+  writer.Int(Message::kSourceFieldNumber, record.source);
+  if (record.opened_time != 0) {
+    WriteTimestamp(Message::kOpenedTimeFieldNumber, record.opened_time, writer);
+  }
+  if (!record.failure.empty()) {
+    writer.Encoded(Message::kFailureFieldNumber, record.failure);
+  }
+  if (record.closes != nullptr) {
+    record.closes->Write(Message::kClosedByReasonFieldNumber, writer);
+  }
+  writer.Int(Message::kCloseCauseFieldNumber, record.close_cause);
+  if (record.close_time != 0) {
+    WriteTimestamp(Message::kCloseTimeFieldNumber, record.close_time, writer);
+  }
+  WriteTimestamp(Message::kCreateTimeFieldNumber, record.create_time, writer);
+  writer.Int(Message::kBytesSentTotalFieldNumber, record.bytes_sent_total);
+  writer.Int(Message::kBytesReceivedTotalFieldNumber,
+             record.bytes_received_total);
+  writer.Int(Message::kHandlerErrorsTotalFieldNumber,
+             record.handler_errors_total);
+  writer.Int(Message::kDroppedTotalFieldNumber, record.dropped_total);
+  writer.Int(Message::kAcceptedTotalFieldNumber, record.accepted_total);
+  writer.Int(Message::kEffectiveBacklogFieldNumber, record.effective_backlog);
+  writer.Int(Message::kNumConnectionsFieldNumber, record.num_connections);
+  if (!record.listening_on.empty()) {
+    writer.Encoded(Message::kListeningOnFieldNumber, record.listening_on);
+  }
+  writer.Int(Message::kHandlersDeterminedFieldNumber,
+             record.handlers_determined);
+  writer.Int(Message::kCloseFinishedFieldNumber, record.close_finished);
+  writer.Int(Message::kIsClosedFieldNumber, record.is_closed);
+  writer.Int(Message::kStateFieldNumber, record.state);
 }
 
 }  // namespace portreeve::server

@@ -37,6 +37,9 @@ struct ListenerRecord {
   v1::ListenerSource source = v1::LISTENER_SOURCE_UNSPECIFIED;
   absl::string_view failure;  // Encoded: a v1::ListenerFailure; empty: none.
   const CloseCounts* closes = nullptr;  // Null: none.
+  // These two are not in events.
+  int64_t backlog_connections = 0;
+  int64_t workers = 0;
 };
 
 // A v1::Listener as it is sent, which is how most of them are needed.
@@ -54,6 +57,8 @@ v1::Listener ToProto(const ListenerRecord& record);
 
 // Writes the fields of ToProto().
 void WriteListener(const ListenerRecord& record, BackwardWriter& writer);
+// Writes those of its status.
+void WriteStatus(const ListenerRecord& record, BackwardWriter& writer);
 
 }  // namespace portreeve::server
 

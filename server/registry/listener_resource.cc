@@ -142,7 +142,8 @@ Task<> ListenerResource::TearDown() {
 }
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
-  return HandlerOf(spec, shared_, {executor_, forward_id_, workers_, log_});
+  return HandlerOf(spec, shared_,
+                   {executor_, forward_id_, workers_, log_, upstream_counts_});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -214,6 +215,18 @@ ListenerRecord ListenerResource::Record() const {
   record.source = identity_.source;
   if (is_failed()) record.failure = encoded_failure_;
   record.closes = &closes_;
+  return record;
+}
+
+ListenerRecord ListenerResource::RecordOfNow() const {
+  ListenerRecord record = Record();
+  if (spec_->remote() != nullptr) {
+    record.workers = static_cast<int64_t>(workers_.num_workers());
+  }
+  if (server_ == nullptr) return record;
+  if (const auto backlog = server_->ReadBacklog()) {
+    record.backlog_connections = backlog->num_waiting;
+  }
   return record;
 }
 

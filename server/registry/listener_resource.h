@@ -25,6 +25,7 @@
 #include "server/registry/listener_counts.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
+#include "server/registry/upstream_counts.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -90,6 +91,9 @@ class ListenerResource final
   // Gives what it is like now.  The record refers to what this object has, and
   // is valid until something about it changes.
   ListenerRecord Record() const;
+  // Gives the same, with what the kernel has to be asked for.
+  ListenerRecord RecordOfNow() const;
+  const UpstreamCounts& upstream_counts() const { return upstream_counts_; }
   v1::ListenerState state() const;
   // Counts the bytes of each connection, and asks the kernel.
   ListenerCounts Counts() const;
@@ -215,6 +219,7 @@ class ListenerResource final
   ListenerLog log_;
   CloseCounts closes_;
   std::unique_ptr<ListenerAccessLog> access_log_;  // Null: there is none.
+  UpstreamCounts upstream_counts_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;
   std::unique_ptr<AnyServer> server_;  // Null: it was never open.

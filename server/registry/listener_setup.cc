@@ -20,12 +20,13 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   options.upstream = spec.forward()->upstream;
   options.connect_timeout = spec.forward()->connect_timeout;
   options.buffer_age_limit = spec.options().buffer_age_limit;
-  options.on_connected = [&connections = shared.connections](
-                             int64_t id,
-                             std::shared_ptr<const AnyAddress> upstream) {
-    const auto live = connections.Find(id);
-    if (live) live->facts.upstream = std::move(upstream);
-  };
+  options.on_connected =
+      [&connections = shared.connections, &counts = listener.upstream_counts](
+          int64_t id, std::shared_ptr<const AnyAddress> upstream) {
+        ++counts.connects;
+        const auto live = connections.Find(id);
+        if (live) live->facts.upstream = std::move(upstream);
+      };
   options.admit = [policy = shared.policy](const Inet::Address& address) {
     return policy.CheckAddress(address);
   };
@@ -37,9 +38,12 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   options.loops = &shared.loops;
   options.listener = listener.forward_id;
   options.on_unreached = [&connections = shared.connections,
+                          &counts = listener.upstream_counts,
                           log = &listener.log, where = options.upstream](
                              int64_t id, const absl::Status& why,
                              std::shared_ptr<const AnyAddress> tried) {
+    ++counts.connects;
+    ++counts.errors;
     auto owned = std::make_unique<const ConnectionFailure>(FailureOf(why));
     const ConnectionFailure& failure = *owned;
     const auto live = connections.Find(id);

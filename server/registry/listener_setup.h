@@ -9,6 +9,7 @@
 #include "server/handlers/forward_loops.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
+#include "server/registry/upstream_counts.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -20,6 +21,7 @@ struct ListenerParts {
   // These must outlive the handlers.
   WorkerPool& workers;
   ListenerLog& log;
+  UpstreamCounts& upstream_counts;
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);

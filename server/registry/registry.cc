@@ -173,7 +173,7 @@ absl::Status Registry::CheckBindable(const AnyWhereToListen& wanted) const {
 absl::StatusOr<EncodedListener> Registry::Get(const std::string& id) const {
   const auto listener = Find(id);
   if (!listener.ok()) return listener.status();
-  return (*listener)->DescribeEncoded();
+  return Encode((*listener)->RecordOfNow());
 }
 
 absl::StatusOr<bool> Registry::IsClosed(const std::string& id) const {
