@@ -212,6 +212,11 @@ absl::StatusOr<Watch> Client::WatchEvents(const v1::WatchEventsRequest& request,
   return Watch::Start(impl_->channel, request, options);
 }
 
+absl::StatusOr<StatsWatch> Client::WatchStats(
+    const v1::WatchStatsRequest& request, const CallOptions& options) {
+  return StatsWatch::Start(impl_->channel, request, options);
+}
+
 absl::StatusOr<Stream> Client::Attach(const std::string& name,
                                       const CallOptions& options) {
   return Stream::Attach(impl_->channel, name, options);

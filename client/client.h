@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/call_options.h"
+#include "client/stats_watch.h"
 #include "client/stream.h"
 #include "client/tls_options.h"
 #include "client/watch.h"
@@ -28,6 +29,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
+#include "portreeve/v1/stats.pb.h"
 
 namespace portreeve::client {
 
@@ -115,6 +117,10 @@ class Client {
   // The options hold for the whole watch.
   absl::StatusOr<Watch> WatchEvents(const v1::WatchEventsRequest& request,
                                     const CallOptions& options = {});
+
+  // Returns once the watch counts.  The options hold for the whole watch.
+  absl::StatusOr<StatsWatch> WatchStats(const v1::WatchStatsRequest& request,
+                                        const CallOptions& options = {});
 
   // Takes one accepted connection, by its name, to serve it.  Returns once this
   // client has it.  The options hold for the whole stream, here and below.

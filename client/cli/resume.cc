@@ -41,11 +41,15 @@ ResumeFlags::ResumeFlags() {
   progress_interval.emplace().set_seconds(kProgressSeconds);
 }
 
-void ResumeFlags::AddTo(CLI::App& verb) {
+void ResumeFlags::AddRetryFor(CLI::App& verb) {
   AddOption(verb, "--retry-for", "DURATION",
             "How long to try again once the daemon was lost; then the exit "
             "status is 3. 0s: not at all. Default: for ever",
             Into(retry_for, ParseRetryFor));
+}
+
+void ResumeFlags::AddTo(CLI::App& verb) {
+  AddRetryFor(verb);
   AddOption(verb, "--progress-interval", "DURATION|off",
             "Have the daemon give a sign of life after so long a silence, 1s "
             "to 1h, so that proxies which cut idle streams let it live; it is "

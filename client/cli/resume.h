@@ -32,6 +32,8 @@ struct ResumeFlags {
   ResumeFlags();
   // `this` must outlive the parsing.
   void AddTo(CLI::App& verb);
+  // The same without progress, for a stream that is never silent.
+  void AddRetryFor(CLI::App& verb);
 };
 
 // Waits between the tries and says what goes on.  The first try must succeed:

@@ -176,6 +176,8 @@ std::vector<Verb> AddVerbs(
           AddConnections(app),
           AddKill(app),
           AddWatch(app),
+          AddDescribe(app),
+          AddTop(app),
           AddAttach(app, environment, command),
           AddDial(app, environment),
           AddApply(app, environment),

@@ -64,15 +64,19 @@ client::CallOptions Session::Waiting() const {
 
 absl::Status Session::Print(const google::protobuf::Message& message,
                             const std::string& text) const {
-  if (options.output == Output::kJson) {
-    std::string json;
-    const absl::Status converted = ToJson(message, json);
-    if (!converted.ok()) return converted;
-    out << absl::StrCat(PrintableJson(json), "\n");
-  } else {
-    out << text;
-  }
+  if (options.output == Output::kJson) return PrintJson(message);
+  out << text;
   out.flush();
+  if (!out) return absl::DataLossError("the output cannot be written");
+  return absl::OkStatus();
+}
+
+absl::Status Session::PrintJson(
+    const google::protobuf::Message& message) const {
+  std::string json;
+  const absl::Status converted = ToJson(message, json);
+  if (!converted.ok()) return converted;
+  out << absl::StrCat(PrintableJson(json), "\n") << std::flush;
   if (!out) return absl::DataLossError("the output cannot be written");
   return absl::OkStatus();
 }

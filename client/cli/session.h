@@ -34,6 +34,9 @@ struct Session {
   // Errors: DATA_LOSS where that cannot be written.
   absl::Status Print(const google::protobuf::Message& message,
                      const std::string& text) const;
+
+  // Does the same for what has no text.
+  absl::Status PrintJson(const google::protobuf::Message& message) const;
 };
 
 }  // namespace portreeve::cli

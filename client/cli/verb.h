@@ -43,6 +43,8 @@ Verb AddDelete(CLI::App& app);
 Verb AddConnections(CLI::App& app);
 Verb AddKill(CLI::App& app);
 Verb AddWatch(CLI::App& app);
+Verb AddDescribe(CLI::App& app);
+Verb AddTop(CLI::App& app);
 // `command` is the program, with its arguments, that shall serve the
 // connection; unset: the terminal does.
 Verb AddAttach(CLI::App& app, const Environment& environment,
