@@ -50,6 +50,7 @@ Rows SpecRows(const v1::ListenerSpec& spec) {
        OrDefault(EnumText(spec.on_handler_error()), "RAISE")},
       {"drop incoming connections",
        OrDefault(spec.drop_incoming_connections() ? "yes" : "no", "no")},
+      {"access log", AccessLogText(spec.access_log())},
       {"labels", LabelsText(spec)}};
   if (spec.handler().has_forward()) {
     rows.insert(
