@@ -101,6 +101,7 @@ class PythonTest(unittest.TestCase):
                 "portreeve.v1.EventService",
                 "portreeve.v1.HandlerService",
                 "portreeve.v1.ListenerService",
+                "portreeve.v1.StatsService",
             ])
             # Enough to call what nobody here has compiled.
             service = "portreeve.v1.ListenerService"
