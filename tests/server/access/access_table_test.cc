@@ -12,6 +12,7 @@
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/handler.pb.h"
 #include "portreeve/v1/listener.pb.h"
+#include "portreeve/v1/stats.pb.h"
 
 namespace portreeve::server {
 namespace {
@@ -23,7 +24,8 @@ std::vector<std::string> MethodsOfProtos() {
        {v1::Connection::descriptor()->file(), v1::Daemon::descriptor()->file(),
         v1::Event::descriptor()->file(),
         v1::HandleRequest::descriptor()->file(),
-        v1::Listener::descriptor()->file(), v1::Policy::descriptor()->file()}) {
+        v1::Listener::descriptor()->file(), v1::Policy::descriptor()->file(),
+        v1::WatchStatsResponse::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       const auto* service = file->service(s);
       for (int m = 0; m < service->method_count(); ++m) {
