@@ -16,7 +16,7 @@ COMPLETION = {name: os.path.abspath(f"packaging/completion/{name}")
               for name in ("portreeve", "portreeved")}
 DEADLINE = 60
 VERBS = ("create list get update close is-closed close-finished delete "
-         "connections kill watch attach dial apply diff export daemon "
+         "connections kill watch describe top attach dial apply diff export daemon "
          "state").split()
 
 # Calls the function as bash does; the words of the line are the arguments.
