@@ -62,7 +62,8 @@ class ContainerTest(unittest.TestCase):
         assert {build.base, cls.stage.base} == {"debian:12-slim"}
         # What that makes is the package that Bazel has made here.
         assert "./bazelw build //packaging:deb" in build.the("RUN")
-        cls.package = root.PACKAGE
+        # Bazel has made a link of it.
+        cls.package = os.path.realpath(root.PACKAGE)
         if BUILDS:
             builder = root.Root()
             cls.addClassCleanup(builder.remove)
