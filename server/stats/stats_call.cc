@@ -49,7 +49,8 @@ void StatsCall::Close(const grpc::Status& status) {
 
 void StatsCall::OnLook() {
   try {
-    messages_ = board_.MessagesSince(told_, wish_.names, kMaxMessageBytes);
+    messages_ =
+        board_.MessagesSince(told_, wish_.names, wish_.max_message_bytes);
   } catch (const std::bad_alloc&) {
     return Close(ToGrpcOrLess(AnswerToException()));
   }

@@ -37,13 +37,12 @@ class StatsCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                         public OpenCall,
                         private StatsBoard::Watcher {
  public:
-  // No message has more bytes, unless one listener has.
-  static constexpr size_t kMaxMessageBytes = size_t{1} << 20;
-
-  // What the client has asked for.
+  // What the client has asked for, and how much of that a message has at most,
+  // unless one listener has more.
   struct Wish {
     Duration interval{};
     std::set<std::string> names;  // Of listeners; none: all.
+    size_t max_message_bytes = 0;
   };
 
   // `loop`, `board` and `unread` outlive it; `context` is the call's.

@@ -84,10 +84,12 @@ void AskProcess(std::function<void(const ProcessValues&)> then) {
 }  // namespace
 
 StatsService::StatsService(Loop& loop, const EventLog& events,
-                           const Registry& registry, Gate& gate)
+                           const Registry& registry, Gate& gate,
+                           size_t max_message_bytes)
     : loop_(loop),
       gate_(gate),
       unread_(UnreadAnswers::Of(loop.context())),
+      max_message_bytes_(max_message_bytes),
       board_(loop.context(), registry, events, AskProcess),
       calls_(loop.executor()) {}
 
@@ -109,6 +111,7 @@ StatsService::Stream* StatsService::WatchStats(
   if (unread_.IsFull(*context)) return refuse(TooMuchUnread());
   auto wish = WishOf(request);
   if (!wish.ok()) return refuse(wish.status());
+  wish->max_message_bytes = max_message_bytes_;
   auto call = std::make_shared<StatsCall>(
       loop_, board_, unread_, *context, *std::move(wish),
       [this](StatsCall* ended) { calls_.Remove(ended); });

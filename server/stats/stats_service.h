@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_SERVER_STATS_STATS_SERVICE_H_
 #define PORTREEVE_SERVER_STATS_STATS_SERVICE_H_
 
+#include <cstddef>
+
 #include "lib/base/deferred.h"
 #include "lib/base/loop.h"
 #include "portreeve/v1/stats.grpc.pb.h"
@@ -22,8 +24,9 @@ namespace portreeve::server {
 class StatsService : public v1::StatsService::WithRawCallbackMethod_WatchStats<
                          v1::StatsService::Service> {
  public:
+  // No message has more than `max_message_bytes`, unless one listener has.
   StatsService(Loop& loop, const EventLog& events, const Registry& registry,
-               Gate& gate);
+               Gate& gate, size_t max_message_bytes = size_t{1} << 20);
 
   using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
@@ -39,6 +42,7 @@ class StatsService : public v1::StatsService::WithRawCallbackMethod_WatchStats<
   Loop& loop_;
   Gate& gate_;
   UnreadAnswers& unread_;
+  const size_t max_message_bytes_;
 
   // Loop thread only.
   StatsBoard board_;
