@@ -36,8 +36,8 @@ TEST_F(MetricsStepsTest, AStepHas500Listeners) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
-  (void)setrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur < 5500) GTEST_SKIP() << "too few descriptors";
+  ASSERT_GE(limit.rlim_cur, rlim_t{5500}) << "too few descriptors";
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
   CreateMany(5000);
   Settle();
   const auto answer = StartScrape();
