@@ -1,52 +1,42 @@
 #include "client/stats_watch.h"
 
 #include <grpcpp/channel.h>
-#include <grpcpp/support/client_callback.h>
+#include <grpcpp/client_context.h>
 
 #include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "client/blocking_call.h"
+#include "client/blocking_watch.h"
 #include "portreeve/v1/stats.grpc.pb.h"
 
 namespace portreeve::client {
 
-class StatsWatch::Impl final
-    : public BlockingCall<grpc::ClientReadReactor<v1::WatchStatsResponse>> {
+class StatsWatch::Impl final {
  public:
   Impl(const std::shared_ptr<grpc::Channel>& channel,
        const v1::WatchStatsRequest& request, const CallOptions& options)
-      : stub_(v1::StatsService::NewStub(channel)), request_(request) {
-    Start(options, [this](grpc::ClientContext* context, auto* reactor) {
-      stub_->async()->WatchStats(context, &request_, reactor);
-    });
-  }
+      : stub_(v1::StatsService::NewStub(channel)),
+        request_(request),
+        watch_(options, [this](grpc::ClientContext* context, auto* reactor) {
+          stub_->async()->WatchStats(context, &request_, reactor);
+        }) {}
 
-  ~Impl() override {
-    Cancel();
-    Finish().IgnoreError();
-  }
-
-  // Waits for the initial metadata.
-  absl::Status AwaitStart() {
-    if (AwaitMetadata()) return absl::OkStatus();
-    const absl::Status status = Finish();
-    if (!status.ok()) return status;
-    return absl::InternalError("the daemon ended the watch before its start");
-  }
+  absl::Status AwaitStart() { return watch_.AwaitStart(); }
 
   absl::StatusOr<std::optional<v1::WatchStatsResponse>> Next() {
-    if (Read(response_)) return std::move(response_);
-    absl::Status status = Finish();
-    if (!status.ok()) return status;
-    return std::nullopt;
+    const absl::StatusOr<v1::WatchStatsResponse*> response = watch_.Next();
+    if (!response.ok()) return response.status();
+    if (*response == nullptr) return std::nullopt;
+    return std::move(**response);
   }
+
+  void Cancel() { watch_.Cancel(); }
 
  private:
   const std::unique_ptr<v1::StatsService::Stub> stub_;
   const v1::WatchStatsRequest request_;
-  v1::WatchStatsResponse response_;  // gRPC's while a read is pending.
+  BlockingWatch<v1::WatchStatsResponse> watch_;
 };
 
 absl::StatusOr<StatsWatch> StatsWatch::Start(

@@ -1,7 +1,7 @@
 #include "client/watch.h"
 
 #include <grpcpp/channel.h>
-#include <grpcpp/support/client_callback.h>
+#include <grpcpp/client_context.h>
 
 #include <iterator>
 #include <memory>
@@ -9,52 +9,38 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "client/blocking_call.h"
+#include "client/blocking_watch.h"
 #include "portreeve/v1/event.grpc.pb.h"
 
 namespace portreeve::client {
 
-class Watch::Impl final
-    : public BlockingCall<grpc::ClientReadReactor<v1::WatchEventsResponse>> {
+class Watch::Impl final {
  public:
   Impl(const std::shared_ptr<grpc::Channel>& channel,
        const v1::WatchEventsRequest& request, const CallOptions& options)
-      : stub_(v1::EventService::NewStub(channel)), request_(request) {
-    Start(options, [this](grpc::ClientContext* context, auto* reactor) {
-      stub_->async()->WatchEvents(context, &request_, reactor);
-    });
-  }
+      : stub_(v1::EventService::NewStub(channel)),
+        request_(request),
+        watch_(options, [this](grpc::ClientContext* context, auto* reactor) {
+          stub_->async()->WatchEvents(context, &request_, reactor);
+        }) {}
 
-  ~Impl() override {
-    Cancel();
-    Finish().IgnoreError();
-  }
-
-  // Waits for the initial metadata.
-  absl::Status AwaitStart() {
-    if (AwaitMetadata()) return absl::OkStatus();
-    const absl::Status status = Finish();
-    if (!status.ok()) return status;
-    return absl::InternalError("the daemon ended the watch before its start");
-  }
+  absl::Status AwaitStart() { return watch_.AwaitStart(); }
 
   absl::StatusOr<std::vector<v1::Event>> Next() {
-    if (!Read(response_)) return Ended();
-    return std::vector<v1::Event>(
-        std::make_move_iterator(response_.mutable_events()->begin()),
-        std::make_move_iterator(response_.mutable_events()->end()));
+    const absl::StatusOr<v1::WatchEventsResponse*> response = watch_.Next();
+    if (!response.ok()) return response.status();
+    if (*response == nullptr) return std::vector<v1::Event>();
+    auto& events = *(*response)->mutable_events();
+    return std::vector<v1::Event>(std::make_move_iterator(events.begin()),
+                                  std::make_move_iterator(events.end()));
   }
+
+  void Cancel() { watch_.Cancel(); }
 
  private:
-  absl::StatusOr<std::vector<v1::Event>> Ended() {
-    absl::Status status = Finish();
-    if (!status.ok()) return status;
-    return std::vector<v1::Event>();
-  }
-
   const std::unique_ptr<v1::EventService::Stub> stub_;
   const v1::WatchEventsRequest request_;
-  v1::WatchEventsResponse response_;  // gRPC's while a read is pending.
+  BlockingWatch<v1::WatchEventsResponse> watch_;
 };
 
 absl::StatusOr<Watch> Watch::Start(
