@@ -95,6 +95,9 @@ HttpPages MakeHttpPages(const HttpPageSources& sources,
   if (sources.metrics != nullptr) {
     add("/metrics", v1::ROLE_VIEWER, MetricsPage(*sources.metrics, executor));
   }
+  for (auto& [path, page] : MakeLivePages(sources.live, executor)) {
+    add(path.c_str(), v1::ROLE_VIEWER, std::move(page));
+  }
   // The last one: it lists the others.
   add("/", v1::ROLE_VIEWER, [paths](const HttpRequest&, HttpDone done) {
     done({200, paths});

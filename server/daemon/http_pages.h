@@ -9,6 +9,7 @@
 #include "server/access/client_role.h"
 #include "server/access/live_policy.h"
 #include "server/http/http_message.h"
+#include "server/live/live_pages.h"
 #include "server/metrics/metrics_source.h"
 
 namespace portreeve::server {
@@ -24,6 +25,7 @@ struct HttpPageSources {
   Certificates certificates;
   const std::atomic<Readiness>& readiness;
   MetricsSource* metrics = nullptr;  // Null: there is no page of it.
+  LiveSources live;
 };
 
 // Makes the pages for a server on `executor`, which is not the loop's.

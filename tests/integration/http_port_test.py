@@ -116,7 +116,8 @@ class LifeTest(HttpTest):
                 self.assertEqual(ask(address, "/healthz"), "200 ok")
                 self.assertEqual(ask(address, "/readyz"), "200 ready")
                 self.assertEqual(ask(address, "/"),
-                                 "200 /healthz\n/readyz\n/metrics")
+                                 "200 /healthz\n/readyz\n/metrics\n/api/connections\n"
+                                 "/api/listeners\n/api/listeners/\n/events\n/stats")
             echo = connected(daemon.printed("listener")[0].split()[1])
             echo.sendall(b"x")
             self.assertEqual(echo.recv(1), b"x")
