@@ -11,6 +11,7 @@
 #include "server/access/client_role.h"
 #include "server/access/live_policy.h"
 #include "server/http/http_message.h"
+#include "server/live/live_pages.h"
 #include "server/metrics/metrics_source.h"
 
 namespace portreeve::server {
@@ -25,7 +26,8 @@ struct HttpPageSources {
   LivePolicy policy;
   Certificates certificates;
   const std::atomic<Readiness>& readiness;
-  MetricsSource* metrics = nullptr;             // Null: there is no page of it.
+  MetricsSource* metrics = nullptr;  // Null: there is no page of it.
+  LiveSources live;
   google::protobuf::Timestamp start_time = {};  // Of the daemon.
 };
 
