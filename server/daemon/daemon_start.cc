@@ -272,8 +272,9 @@ absl::Status Daemon::StartHttp(const Flags& flags,
         CertificatesOf(flags),
         parts_->readiness,
         parts_->metrics.get(),
-        {loop_, parts_->events, parts_->registry, parts_->event_service,
-         parts_->stats_service.board()}};
+        LiveSources{loop_, parts_->events, parts_->registry,
+                    parts_->event_service, parts_->stats_service.board()},
+        parts_->start_time};
     return MakeHttpPages(sources, executor);
   };
   auto port = HttpPort::Start(std::move(options));

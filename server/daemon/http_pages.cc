@@ -111,8 +111,10 @@ HttpPages MakeHttpPages(const HttpPageSources& sources,
   if (sources.metrics != nullptr) {
     add("/metrics", v1::ROLE_VIEWER, MetricsPage(*sources.metrics, executor));
   }
-  for (auto& [path, page] : MakeLivePages(sources.live, executor)) {
-    add(path.c_str(), v1::ROLE_VIEWER, std::move(page));
+  if (sources.live) {
+    for (auto& [path, page] : MakeLivePages(*sources.live, executor)) {
+      add(path.c_str(), v1::ROLE_VIEWER, std::move(page));
+    }
   }
   add("/api/daemon", v1::ROLE_VIEWER,
       [about = AboutDaemon(sources)](const HttpRequest&, HttpDone done) {

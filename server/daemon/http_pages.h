@@ -5,6 +5,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <atomic>
+#include <optional>
 
 #include "lib/base/executor.h"
 #include "lib/base/loop.h"
@@ -26,8 +27,8 @@ struct HttpPageSources {
   LivePolicy policy;
   Certificates certificates;
   const std::atomic<Readiness>& readiness;
-  MetricsSource* metrics = nullptr;  // Null: there is no page of it.
-  LiveSources live;
+  MetricsSource* metrics = nullptr;             // Null: there is no page of it.
+  std::optional<LiveSources> live = {};         // None: likewise.
   google::protobuf::Timestamp start_time = {};  // Of the daemon.
 };
 
