@@ -133,8 +133,9 @@ Task<bool> HttpSession::AnswerTo(const HttpRequest& request) {
     co_await Stream(*answer, request.version);
     co_return false;
   }
+  // A stream ends with its connection, and its head says so.
   co_return co_await Write(*answer, request.version, request.is_head,
-                           keep_alive);
+                           keep_alive && answer->feed == nullptr);
 }
 
 Task<HttpSession::Answer> HttpSession::Ask(const HttpRequest& request) {
@@ -177,9 +178,7 @@ void HttpSession::OnAnswer(int64_t number, const Answer& answer) {
 Task<bool> HttpSession::Write(const HttpAnswer& answer, int version,
                               bool is_head, bool keep_alive) {
   SetDeadline(service_.times.write, &HttpSession::Reset);
-  // A stream ends with its connection.
-  const std::string head = AnswerHead(
-      answer, version, keep_alive && answer.feed == nullptr, absl::Now());
+  const std::string head = AnswerHead(answer, version, keep_alive, absl::Now());
   const std::string_view body = is_head ? "" : std::string_view(answer.body);
   const error_code error = co_await stream_->Write(head, body);
   co_return !error && keep_alive;
@@ -187,8 +186,11 @@ Task<bool> HttpSession::Write(const HttpAnswer& answer, int version,
 
 Task<> HttpSession::Stream(const HttpAnswer& answer, int version) {
   const StreamCount count(service_.num_streams);
-  if (!co_await Write(answer, version, true, true)) co_return;
+  SetDeadline(service_.times.write, &HttpSession::Reset);
+  const std::string head = AnswerHead(answer, version, false, absl::Now());
+  const error_code error = co_await stream_->Write(head, "");
   deadline_.Cancel();
+  if (error) co_return;
   FeedWriter writer(executor_, *stream_, service_.times.write,
                     service_.times.silence);
   co_await writer.Run(answer.feed);

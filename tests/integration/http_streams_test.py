@@ -3,6 +3,7 @@ statistics and events, with cuts and restarts."""
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -10,8 +11,6 @@ import tempfile
 import unittest
 
 from service_manager import TIMEOUT, Daemon
-
-F_MISSING = 4  # An exit status of portreeve.
 
 
 def connected(address, receive_buffer=None):
@@ -238,7 +237,7 @@ class StatsTest(StreamsTest):
                 kind, own_id, stats = every.next()
                 self.assertEqual((kind, own_id), ("message", None))
                 self.assertEqual(len(stats["listeners"]), 2)
-                self.assertGreater(stats["daemon"]["openFds"], 0)
+                self.assertGreater(int(stats["daemon"]["openFds"]), 0)
                 self.assertEqual(
                     [one["name"] for one in of_web.next()[2]["listeners"]],
                     ["listeners/web"])
@@ -267,9 +266,6 @@ class StatsTest(StreamsTest):
     def test_more_than_a_part_comes_at_once(self):
         with self.daemon() as daemon:
             daemon.until_ready()
-            labels = [item for i in range(40)
-                      for item in ("--label", f"key-{i}={'v' * 60}")]
-            del labels
             for i in range(30):
                 self.cli("create", f"l{i}", "--listen", "127.0.0.1:0",
                          "--echo")
@@ -410,15 +406,13 @@ class EventsTest(StreamsTest):
                     self.assertIn("snapshotDone", stream.next()[2])
                 closed = 0
                 is_cut = False
-                stalled.socket.setblocking(False)
                 while not is_cut:
                     for client in self.make_events(port, 100):
                         client.close()
                     for _ in range(100):
                         self.assertIn("connectionClosed", reads.next()[2])
                         closed += 1
-                    # What the kernel has kept, then the reset.
-                    is_cut = self.is_reset(stalled.socket)
+                    is_cut = self.is_cut(stalled.socket)
                 while "connectionClosed" not in (line := json.loads(
                         watch.stdout.readline())):
                     self.assertTrue(line)
@@ -430,8 +424,10 @@ class EventsTest(StreamsTest):
                         self.assertIn("connectionClosed", resumed.next()[2])
 
     @staticmethod
-    def is_reset(sock):
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+    def is_cut(sock):
+        poll = select.poll()
+        poll.register(sock, 0)
+        return bool(poll.poll(0))  # POLLHUP, POLLERR.
 
 
 if __name__ == "__main__":
