@@ -151,7 +151,6 @@ export class Model {
     this.specs = new Map();
     /** @type {any} */
     this.daemon = {};
-    this.instance = '';
     this.tick = LONG;
     this.time = 0;  // Of the newest message, in seconds.
     this.generation = 0;
@@ -185,11 +184,6 @@ export class Model {
   #beginMoment(/** @type {any} */ message) {
     const time = Date.parse(message.time) / 1000;
     const passed = this.time === 0 ? 1 : time - this.time;
-    const restarted = this.instance !== '' && message.instanceId !== this.instance;
-    this.instance = message.instanceId;
-    if (restarted) {
-      for (const row of this.rows.values()) row.before = null;
-    }
     const ticks = this.begins ? Math.max(1, Math.round(passed)) : 1;
     for (let t = Math.max(1, ticks - LONG + 1); t <= ticks; ++t) {
       for (const history of Object.values(this.history)) {

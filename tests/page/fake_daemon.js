@@ -31,6 +31,7 @@ class FakeDaemon {
     this.sockets = new Set();
     this.changed = new Set();
     this.deleted = [];
+    this.isSilent = false;  // On new streams of statistics.
     this.server = http.createServer((request, answer) => this.answer(request, answer));
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);
@@ -68,8 +69,9 @@ class FakeDaemon {
       answer.query = url.searchParams;
       of.add(answer);
       answer.on('close', () => of.delete(answer));
-      if (of === this.stats) this.sendAll(answer);
-      else this.sendSnapshot(answer);
+      answer.flushHeaders();
+      if (of === this.events) this.sendSnapshot(answer);
+      else if (!this.isSilent) this.sendAll(answer);
     } else if (url.pathname === '/api/daemon') {
       json({version: '0.9.0', instanceId: this.instance,
         startTime: '2026-11-27T17:55:00Z'});

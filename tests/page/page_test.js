@@ -138,6 +138,27 @@ test('a daemon that is lost, and there again, and another life of it', async () 
   });
 });
 
+test('a daemon that says nothing is lost, though the connection stands', async () => {
+  daemon.listener('web');
+  await browser.show(daemon.url, {}, async (page) => {
+    await state(page, 'live');
+    const [first] = daemon.stats;
+    daemon.isSilent = true;
+    await page.clock.setFixedTime(NOW + 4000);
+    await second(page);
+    await page.clock.setFixedTime(NOW + 9000);
+    await state(page, 'lost');
+    assert.match(await page.textContent('#state-since'), /^since 5 s/);
+    // Another stream is tried, and then another one.
+    while (daemon.stats.size !== 1 || daemon.stats.has(first)) {
+      await new Promise(setImmediate);
+    }
+    daemon.isSilent = false;
+    await page.clock.setFixedTime(NOW + 14000);
+    await state(page, 'live');
+  });
+});
+
 test('counters of any size', async () => {
   daemon.listener('web', {status: {acceptedTotal: '9007199254740993'}});
   await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
