@@ -1,4 +1,5 @@
-// The page in Chromium, before a daemon that says what each test wants.
+// The page in Chromium, before a daemon that says what each test wants: its state
+// and the overview.
 'use strict';
 
 const assert = require('node:assert');
@@ -30,21 +31,6 @@ async function second(page) {
     document.querySelector('#now-connections').textContent === text,
   String(daemon.daemon.numConnections));
 }
-
-function connection(i, more = {}) {
-  return {
-    name: `connections/c${i}`, listener: 'listeners/web',
-    direction: 'DIRECTION_INBOUND', state: 'CONNECTION_STATE_OPEN',
-    peer: {inet: {address: '10.0.0.9', port: 50000 + i}},
-    upstream: {inet: {address: 'fd00::4', port: 8080}},
-    bytesReceived: '585', bytesSent: '2048', createTime: '2026-11-28T19:59:00Z',
-    ...more,
-  };
-}
-const closed = (i, reason) => connection(i, {
-  state: 'CONNECTION_STATE_CLOSED', closeTime: '2026-11-28T20:00:00Z',
-  closeReason: `CLOSE_REASON_${reason}`,
-});
 
 test('shows what the daemon counts', async () => {
   daemon.listener('web', {
@@ -273,136 +259,5 @@ test('the keyboard reaches everything', async () => {
     assert.strictEqual(await page.evaluate(() => document.activeElement.id), 'content');
     await page.keyboard.press('Tab');
     assert.strictEqual(await focused(), '← All listeners');
-  });
-});
-
-test('events: what is shown, what is counted, and what is missing', async () => {
-  daemon.listener('web');
-  daemon.listener('api');
-  await browser.show(`${daemon.url}#events`, {}, async (page) => {
-    await state(page, 'live');
-    await until(page, () => document.querySelector('#log .empty:not([hidden])'));
-    const seen = (n) => until(page, (text) =>
-      document.querySelector('#log-count').textContent === text, `${n} seen`);
-    let now = NOW;
-    const nextSecond = () => page.clock.setFixedTime(now += 1000);
-    // All in one second.
-    for (let i = 0; i < 49; ++i) daemon.event({connectionAccepted: {connection: connection(i)}});
-    daemon.event({connectionClosed: {connection: closed(1, 'PEER_RESET')}});
-    for (let i = 0; i < 1234; ++i) {
-      daemon.event({connectionAccepted: {connection: connection(i)}});
-    }
-    daemon.event({gap: {firstRevision: '7', lastRevision: '9', count: '3'}});
-    await seen('1,285');
-    const lines = page.locator('#log .entry');
-    assert.strictEqual(await lines.count(), 52);
-    assert.match(await lines.nth(0).innerText(), /3 events are missing here, 7 to 9/);
-    assert.strictEqual(await lines.nth(0).evaluate(
-        (line) => getComputedStyle(line).color), 'rgb(191, 44, 36)');
-    assert.match(await lines.nth(1).innerText(), /and 1,234 more in this second/);
-    assert.match(await lines.nth(2).innerText(), /connection_closed\s+connections\/c1\s+tcp:10\.0\.0\.9:50001\s+→ tcp:\[fd00::4\]:8080\s+PEER_RESET\s+after 1 min 0 s/);
-
-    // Paused, it stands still.
-    await nextSecond();
-    await page.click('#pause');
-    daemon.event({limitReached: {listener: 'listeners/web', limit: 10}});
-    await until(page, () =>
-      document.querySelector('#log-count').textContent === '1 came meanwhile');
-    assert.strictEqual(await lines.count(), 52);
-    await page.click('#pause');
-    assert.strictEqual(await lines.count(), 53);
-    assert.match(await lines.nth(0).innerText(), /limit_reached/);
-
-    // Many seconds.
-    for (let s = 0; s < 25; ++s) {
-      await nextSecond();
-      for (let i = 0; i < 50; ++i) {
-        daemon.event({connectionAccepted: {connection: connection(i)}});
-      }
-      await seen((1285 + 1 + 50 * (s + 1)).toLocaleString('en-US'));
-    }
-    assert.strictEqual(await lines.count(), 1000);
-
-    // Filters.
-    await nextSecond();
-    daemon.event({listenerUpdated: {listener: {name: 'listeners/api',
-      spec: daemon.listeners.get('api').spec}}});
-    await seen('2,537');
-    await page.fill('#of', 'api');
-    assert.strictEqual(await page.locator('#log .entry:not(.more)').count(), 1);
-    await page.fill('#of', '');
-    await page.selectOption('#kind', 'connection_closed');
-    await until(page, () => !document.querySelector('#log .entry:not(.more)'));
-    assert.strictEqual(await page.getAttribute('#log', 'role'), 'log');
-  });
-});
-
-test('the daemon is asked for the kinds that are wanted only', async () => {
-  daemon.listener('web');
-  await browser.show(daemon.url, {}, async (page) => {
-    const asked = async () => {
-      while (daemon.events.size !== 1 || [...daemon.events][0] === asked.last) {
-        await new Promise(setImmediate);
-      }
-      [asked.last] = daemon.events;
-      return asked.last.query;
-    };
-    await state(page, 'live');
-    const kinds = (await asked()).getAll('kind');
-    assert.ok(kinds.includes('LISTENER_UPDATED'));
-    assert.ok(!kinds.some((kind) => kind.startsWith('CONNECTION')), `${kinds}`);
-    await page.click('text=Events');
-    assert.deepStrictEqual([...(await asked()).keys()], []);
-    await page.selectOption('#kind', 'connection_closed');
-    assert.ok((await asked()).getAll('kind').includes('CONNECTION_CLOSED'));
-    await page.goto(`${daemon.url}#listener/web`);
-    assert.deepStrictEqual([...await asked()], [['listener', 'web']]);
-    assert.strictEqual(daemon.stats.size, 1);
-  });
-});
-
-test('one listener: what it is, its connections, and the commands for it', async () => {
-  daemon.listener('web', {
-    spec: {handler: {forward: {upstream: {unixSocket: {path: '\0app'}}}}},
-    connectionDuration: {counts: ['0', '10', '80', '10'], sum: 1},
-    status: {closedByReason: {UPSTREAM_UNREACHABLE: '3',
-      'UPSTREAM_UNREACHABLE/CONNECT_REFUSED': '3'}},
-  });
-  for (let i = 0; i < 60; ++i) daemon.connections.push(connection(i));
-  daemon.connections[0].bytesToWrite = '65536';
-  const options = {permissions: ['clipboard-read', 'clipboard-write']};
-  await browser.show(`${daemon.url}#listener/web`, options, async (page) => {
-    await page.locator('#l-spec', {hasText: 'forward=unix:@app'}).waitFor();
-    await page.locator('#l-page', {hasText: 'page 1, 25 open'}).waitFor();
-    const rows = await cells(page, 'table.connections');
-    assert.deepStrictEqual([rows[0][0], rows[0][1], ...rows[0].slice(3)],
-        ['c0', 'open, 64.0 KiB wait', 'tcp:10.0.0.9:50000', 'tcp:[fd00::4]:8080',
-          '585 B', '2.0 KiB', 'kill']);
-    await page.click('#l-next');
-    await page.locator('#l-page', {hasText: 'page 2'}).waitFor();
-    assert.strictEqual((await cells(page, 'table.connections'))[0][0], 'c25');
-    daemon.connections.splice(25, 1);
-    daemon.event({connectionClosed: {connection: closed(25, 'UPSTREAM_RESET')}});
-    await page.locator('#l-closed tr').waitFor();
-    const last = (await cells(page, 'table.connections')).pop();
-    assert.deepStrictEqual(last.slice(0, 3), ['c25', 'upstream reset', '1 min 0 s']);
-    await page.locator('#l-log .entry', {hasText: 'UPSTREAM_RESET'}).waitFor();
-
-    const kill = page.locator('#l-open .copy').first();
-    assert.strictEqual(await kill.getAttribute('aria-label'),
-        'Copy: portreeve kill connections/c26');
-    await kill.click();
-    await page.locator('#toast.shown').waitFor();
-    assert.strictEqual(await page.evaluate(() => navigator.clipboard.readText()),
-        'portreeve kill connections/c26');
-    assert.strictEqual(await page.locator('form').count(), 0);
-
-    assert.match(await page.innerText('#l-duration'), /≤ 4 ms\s+10\s+≤ 16 ms\s+80\s+≤ 64 ms\s+10/);
-    assert.strictEqual(await page.innerText('#l-duration-quantiles'),
-        'half ≤ 16 ms, 95 % ≤ 64 ms');
-    assert.match(await page.innerText('#l-latency'), /--metrics-histograms=listener/);
-    assert.match(await page.innerText('#l-reasons'), /upstream unreachable\s+3\s+– connect refused\s+3/);
-    await page.goto(`${daemon.url}#listener/none`);
-    await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
   });
 });
