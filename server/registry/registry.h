@@ -155,6 +155,11 @@ class Registry {
       const std::string& listener,
       const v1::ListConnectionsRequest& request) const;
   absl::StatusOr<v1::Connection> GetConnection(int64_t number) const;
+  // Gives it with what the kernel knows of its socket; without that where the
+  // socket is not TCP or there is none, and as it was last where it is closed
+  // while it is asked about.  It calls `then` once, or throws std::bad_alloc.
+  void GetConnectionAndTcpInfo(int64_t number,
+                               const Then<v1::Connection>& then) const;
   // `how` is kClose or kReset.
   absl::StatusOr<Awaited<v1::Connection>> CloseConnection(
       int64_t number, ExistingConnections how);
