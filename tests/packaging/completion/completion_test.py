@@ -153,7 +153,7 @@ class StaticTest(unittest.TestCase):
             ("close x --existing r", ["reset"]),
             ("close --wait-for close-f", ["close-finished"]),
             ("--output j", ["json"]),
-            ("list -o ", ["json", "table"]),
+            ("list -o ", ["json", "table", "wide"]),
             ("list --output=t", ["table"]),
             ("create x --buffer-age-limit ", ["unlimited"]),
             ("create x --on-handler-error ", ["call", "ignore", "raise"]),
