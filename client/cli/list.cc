@@ -125,7 +125,10 @@ absl::StatusOr<ExitStatus> Watch(const ListFlags& flags, Session& session) {
   callbacks.on_event =
       [&](const v1::Event& event) -> absl::StatusOr<EventFeed::Next> {
     if (event.has_progress()) return EventFeed::Next::kGoOn;
-    if (event.has_gap()) return EventFeed::Next::kStartAnew;
+    if (event.has_gap()) {
+      notes.Say("not all that has happened is kept: lists anew");
+      return EventFeed::Next::kStartAnew;
+    }
     const std::string lines = as_json ? "" : changes.Take(event, absl::Now());
     if (as_json || !lines.empty()) {
       const absl::Status printed = session.Print(event, lines);
