@@ -76,16 +76,16 @@ TEST(ListenerTableTest, WideHasMoreBetweenTheSameColumns) {
       table.Lines({Web(), UnixOne(), closed}, true, kNow),
       "NAME           STATE      ADDRESS              HANDLER  CONNECTIONS  "
       "MAX  ACCEPTED  DROPPED  ERRORS  CLOSED  RECEIVED  SENT  BACKLOG  "
-      "UPTIME   LABELS\n"
+      "UPTIME    LABELS\n"
       "listeners/web  LISTENING  tcp:127.0.0.1:40123  echo     3            "
       "10   7         1        2       4       11        12    4/50     "
       "2h46m40s  a=1,b=2\n"
       "listeners/a    LISTENING  unix:/a_b\\n          echo     0            "
-      "1    0         0        0       0       0         0     -/9      -      "
-      "   -\n"
+      "1    0         0        0       0       0         0     -/9      "
+      "-         -\n"
       "listeners/a    CLOSED     unix:/a_b\\n          echo     0            "
-      "1    0         0        0       0       0         0     -        -      "
-      "   -\n");
+      "1    0         0        0       0       0         0     -        "
+      "-         -\n");
   // Where it is not known how many wait.
   EXPECT_NE(table.Lines({Web()}, false, kNow).find("  -/50  "),
             std::string::npos);
