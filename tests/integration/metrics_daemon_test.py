@@ -33,7 +33,8 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 class Daemon:
     def __init__(self, folder, *flags):
-        self.target = f"unix:{folder}/control"
+        # Each has a place of its own, since gRPC shares channels to one.
+        self.target = f"unix:{tempfile.mkdtemp(dir=folder)}/control"
         self.process = subprocess.Popen(
             [PORTREEVED, "--control", self.target, "--http",
              f"tcp:{LOOPBACK}:0", "--loops", "2", *flags],

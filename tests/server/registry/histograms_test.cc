@@ -161,7 +161,8 @@ TEST_F(HistogramsTest, ConnectingTakesFromTheAcceptUntilTheUpstreamIsThere) {
   EXPECT_EQ(of_all().connect.total(), 0);
   time().Advance(milliseconds(100));  // It tries again by then.
   ASSERT_TRUE(RunUntil([this] { return of_all().connect.total() == 1; }));
-  EXPECT_EQ(of_all().connect.sum(), 0.6);
+  EXPECT_GT(of_all().connect.sum(), 0.5);
+  EXPECT_LE(of_all().connect.sum(), 0.6);
   EXPECT_EQ(of_all().connect.counts()[7], 1);  // 410 ms to 1.6 s.
   EXPECT_EQ(Of("a")->connect.counts()[7], 1);
   // It counts while it is open.
