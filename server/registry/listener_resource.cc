@@ -65,6 +65,9 @@ ListenerResource::ListenerResource(const Executor& executor,
                       : std::make_unique<ListenerAccessLog>(
                             *shared.access_log, TimeSource::Of(executor),
                             shared.connections, id(), *spec_)),
+      histograms_(shared.listeners_have_histograms
+                      ? std::make_unique<ConnectionHistograms>()
+                      : nullptr),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
@@ -143,7 +146,8 @@ Task<> ListenerResource::TearDown() {
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
   return HandlerOf(spec, shared_,
-                   {executor_, forward_id_, workers_, log_, upstream_counts_});
+                   {executor_, forward_id_, workers_, log_, upstream_counts_,
+                    histograms_.get()});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -291,7 +295,8 @@ size_t ListenerResource::MemoryUse() const {
   // is there as it is sent and as a message, whose strings are objects of their
   // own.
   constexpr size_t kWithoutSpec = 5 << 10;
-  return kWithoutSpec + 3 * spec_->encoded().size();
+  const size_t histograms = histograms_ ? sizeof(*histograms_) : 0;
+  return kWithoutSpec + histograms + 3 * spec_->encoded().size();
 }
 
 absl::Status ListenerResource::Update(SharedSpec spec) {
@@ -432,6 +437,7 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
   facts.listener = name_;
   facts.close_time = UnixNanosNow();
   facts.create_time = static_cast<uint64_t>(facts.close_time);
+  CountInHistograms(connection, facts);
   Guarded([&] { LogEnd(connection, facts); });
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
@@ -444,6 +450,7 @@ void ListenerResource::OnClosed(
   const auto live = shared_.connections.Remove(connection->id());
   CountClose(*connection, live ? live->facts.failure.get() : nullptr);
   if (live == nullptr) return;
+  CountInHistograms(*connection, live->facts);
   Guarded([&] { LogEnd(*connection, live->facts); });
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
@@ -462,6 +469,18 @@ void ListenerResource::CountClose(const AnyConnection& connection,
   } else {
     closes_.Count(ToProto(connection.reason()));
   }
+}
+
+void ListenerResource::CountInHistograms(const AnyConnection& connection,
+                                         const ConnectionFacts& facts) {
+  if (shared_.histograms == nullptr) return;
+  // It is below 0 where the system's clock was set back meanwhile.
+  const int64_t duration =
+      facts.close_time - static_cast<int64_t>(facts.create_time);
+  const int64_t received = connection.bytes_received();
+  const int64_t sent = connection.bytes_sent();
+  shared_.histograms->CountEnd(duration, received, sent);
+  if (histograms_ != nullptr) histograms_->CountEnd(duration, received, sent);
 }
 
 void ListenerResource::OnHandlerError(const StreamConnection& connection,

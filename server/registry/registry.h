@@ -32,6 +32,7 @@
 #include "server/api/listener_draft.h"
 #include "server/api/page_token.h"
 #include "server/control/descriptor_shares.h"
+#include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/awaited.h"
@@ -80,6 +81,12 @@ class Registry {
   void KeepSocketsBy(SocketKeeper& keeper) { shared_.keeper = &keeper; }
   // Has connections leave lines in `log`; the same holds for both.
   void LogAccessesTo(AccessLog& log);
+  // Has the connections of listeners counted in histograms, from now on; there
+  // must be no listener yet.
+  void CountInHistograms(HistogramScope scope);
+  // Gives those of all listeners, deleted ones included; null where there are
+  // none.
+  const ConnectionHistograms* histograms() const { return histograms_.get(); }
   // Gives listening sockets, for the listeners that are opened until the end of
   // the start.
   void Give(GivenSockets sockets) { given_ = std::move(sockets); }
@@ -299,7 +306,8 @@ class Registry {
   const LivePolicy policy_;
   ForwardLoops loops_;
   ConnectionTable connections_;
-  Shared shared_;  // Those four, and what the constructor was given.
+  std::unique_ptr<ConnectionHistograms> histograms_;
+  Shared shared_;  // Those five, and what the constructor was given.
   bool shutting_down_ = false;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.

@@ -193,6 +193,8 @@ class StaticTest(unittest.TestCase):
         self.assertEqual(complete("--log-level "),
                          ["debug", "error", "info", "warning"])
         self.assertEqual(complete("--log-format=j"), ["json"])
+        self.assertEqual(complete("--metrics-histograms "),
+                         ["daemon", "listener", "off"])
         self.assertEqual(complete("--config so"), ["some_dir", "some_file"])
         self.assertEqual(complete("--insecure --state="), ["some_dir"])
         self.assertEqual(complete(""), [])
