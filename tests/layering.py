@@ -21,7 +21,7 @@ KNOW_GRPC = re.compile(
 # Headers of ours that bring gRPC's along, in wings that do not know it.
 BRING_GRPC = ("server/access/gate.h", "server/control/control_calls.h")
 # Who may not see those of protobuf.
-NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control|http)/.*")
+NO_PROTOBUF = re.compile(r"lib/.*|server/(handlers|control|http|page)/.*")
 # Who may see those of Boost.Beast, which take long to compile.
 KNOW_BEAST = re.compile(r"server/http/(request_reader|answer_head)\.cc")
 

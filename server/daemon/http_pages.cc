@@ -1,5 +1,8 @@
 #include "server/daemon/http_pages.h"
 
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -7,7 +10,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "command_line/version.h"
+#include "portreeve/v1/daemon.pb.h"
 #include "server/daemon/loop_health.h"
+#include "server/page/page_files.h"
 
 namespace portreeve::server {
 namespace {
@@ -59,6 +65,18 @@ HttpAnswer MetricsAnswer(absl::StatusOr<std::string> text) {
   return {200, *std::move(text), "text/plain; version=0.0.4; charset=utf-8"};
 }
 
+// Gives JSON of portreeve.v1.Daemon: what of it does not change.
+std::string AboutDaemon(const HttpPageSources& sources) {
+  v1::Daemon daemon;
+  daemon.set_version(kVersion);
+  daemon.set_pid(getpid());
+  *daemon.mutable_start_time() = sources.start_time;
+  std::string text;
+  const auto written =
+      google::protobuf::util::MessageToJsonString(daemon, &text);
+  return written.ok() ? text : "{}";
+}
+
 // The text is written on the server's own thread.
 HttpPage MetricsPage(MetricsSource& metrics, const Executor& executor) {
   return [&metrics, inner = executor.inner()](const HttpRequest& request,
@@ -79,9 +97,7 @@ HttpPage MetricsPage(MetricsSource& metrics, const Executor& executor) {
 HttpPages MakeHttpPages(const HttpPageSources& sources,
                         const Executor& executor) {
   HttpPages pages;
-  std::string paths;
   const auto add = [&](const char* path, v1::Role role, HttpPage page) {
-    absl::StrAppend(&paths, path, "\n");
     pages.emplace(path, ForRole(role, sources, std::move(page)));
   };
   auto health = std::make_shared<LoopHealth>(sources.loop, executor);
@@ -95,10 +111,13 @@ HttpPages MakeHttpPages(const HttpPageSources& sources,
   if (sources.metrics != nullptr) {
     add("/metrics", v1::ROLE_VIEWER, MetricsPage(*sources.metrics, executor));
   }
-  // The last one: it lists the others.
-  add("/", v1::ROLE_VIEWER, [paths](const HttpRequest&, HttpDone done) {
-    done({200, paths});
-  });
+  add("/api/daemon", v1::ROLE_VIEWER,
+      [about = AboutDaemon(sources)](const HttpRequest&, HttpDone done) {
+        done({200, about, "application/json"});
+      });
+  for (const PageFile& file : PageFiles()) {
+    add(file.path, v1::ROLE_VIEWER, PageOf(file));
+  }
   return pages;
 }
 

@@ -2,6 +2,8 @@
 #ifndef PORTREEVE_SERVER_DAEMON_HTTP_PAGES_H_
 #define PORTREEVE_SERVER_DAEMON_HTTP_PAGES_H_
 
+#include <google/protobuf/timestamp.pb.h>
+
 #include <atomic>
 
 #include "lib/base/executor.h"
@@ -23,7 +25,8 @@ struct HttpPageSources {
   LivePolicy policy;
   Certificates certificates;
   const std::atomic<Readiness>& readiness;
-  MetricsSource* metrics = nullptr;  // Null: there is no page of it.
+  MetricsSource* metrics = nullptr;             // Null: there is no page of it.
+  google::protobuf::Timestamp start_time = {};  // Of the daemon.
 };
 
 // Makes the pages for a server on `executor`, which is not the loop's.

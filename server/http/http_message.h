@@ -37,6 +37,8 @@ struct HttpRequest {
   // What the client takes for the name of this server: "localhost:9464"; none
   // where a request of HTTP/1.0 has none.
   std::optional<std::string> host;
+  // What the client has already, as the header of that name says.
+  std::optional<std::string> if_none_match;
   std::shared_ptr<const HttpPeer> peer;
 };
 
@@ -44,6 +46,9 @@ struct HttpAnswer {
   int status = 200;
   std::string body;
   std::string content_type = "text/plain; charset=utf-8";
+  // Further headers, and those that take the place of what every answer has,
+  // such as {"Cache-Control", "no-cache"}.
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 // Takes the answer to one request; a second one is ignored, and so is one that

@@ -115,8 +115,7 @@ class LifeTest(HttpTest):
             for address in tcp, unix:
                 self.assertEqual(ask(address, "/healthz"), "200 ok")
                 self.assertEqual(ask(address, "/readyz"), "200 ready")
-                self.assertEqual(ask(address, "/"),
-                                 "200 /healthz\n/readyz\n/metrics")
+                self.assertIn("<title>Portreeve", ask(address, "/"))
             echo = connected(daemon.printed("listener")[0].split()[1])
             echo.sendall(b"x")
             self.assertEqual(echo.recv(1), b"x")

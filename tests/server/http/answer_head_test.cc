@@ -33,6 +33,21 @@ TEST(AnswerHeadTest, SaysWhatIsNotTheVersionsDefault) {
   EXPECT_TRUE(has(11, true, "Content-Length: 0\r\n"));
 }
 
+TEST(AnswerHeadTest, AnAnswersOwnHeadersTakeThePlaceOfOthers) {
+  HttpAnswer answer{200, "ok\n"};
+  answer.headers = {{"Cache-Control", "no-cache"}, {"ETag", "\"a\""}};
+  const std::string head = AnswerHead(answer, 11, true, kNow);
+  EXPECT_NE(head.find("\r\nCache-Control: no-cache\r\n"), head.npos);
+  EXPECT_NE(head.find("\r\nETag: \"a\"\r\n"), head.npos);
+  EXPECT_EQ(head.find("no-store"), head.npos);
+}
+
+TEST(AnswerHeadTest, NothingIsSaidOfTheLengthOfWhatTheClientHas) {
+  const std::string head = AnswerHead({304, ""}, 11, true, kNow);
+  EXPECT_EQ(head.find("Content-Length"), head.npos);
+  EXPECT_EQ(head.rfind("HTTP/1.1 304 Not Modified\r\n", 0), 0u);
+}
+
 TEST(AnswerHeadTest, ARefusedMethodIsToldWhichThereAre) {
   const std::string head = AnswerHead({405, ""}, 11, false, kNow);
   EXPECT_NE(head.find("Allow: GET, HEAD\r\n"), head.npos);

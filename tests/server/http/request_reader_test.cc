@@ -62,6 +62,15 @@ TEST(RequestReaderTest, TakesWhatIsAsked) {
             "GET / 10 host=(none) on");
 }
 
+TEST(RequestReaderTest, SaysWhatTheClientHas) {
+  RequestReader reader;
+  Put(reader,
+      "GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\", W/\"y\"\r\n\r\n");
+  const auto next = reader.Take();
+  ASSERT_TRUE(std::holds_alternative<HttpRequest>(next));
+  EXPECT_EQ(std::get<HttpRequest>(next).if_none_match, "\"x\", W/\"y\"");
+}
+
 TEST(RequestReaderTest, DecodesTheQuery) {
   const auto query = [](const std::string& target) {
     return First("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -1,0 +1,180 @@
+// The page: its streams, its clock, and which view is shown.
+import {$, setText} from './dom.js';
+import {EventsView, LISTENER_KINDS} from './events_view.js';
+import {Feed} from './feed.js';
+import {duration, id} from './format.js';
+import {ListenerView} from './listener_view.js';
+import {Liveness} from './liveness.js';
+import {Model} from './model.js';
+import {Overview} from './overview.js';
+
+/** A page that nobody sees lets go of its streams after this, in milliseconds. */
+const HIDDEN = 60000;
+
+const model = new Model();
+const liveness = new Liveness();
+const overview = new Overview(model);
+const listener = new ListenerView(model);
+const events = new EventsView(() => follow());
+
+/** @type {'overview'|'listener'|'events'} */
+let view = 'overview';
+let drawn = 0;  // Of requestAnimationFrame, while one is asked for.
+let news = false;  // What comes is no snapshot any more.
+let about = /** @type {any} */ ({});
+
+function drawSoon() {
+  drawn ||= requestAnimationFrame(() => {
+    drawn = 0;
+    draw();
+  });
+}
+
+function draw() {
+  if (view === 'overview') overview.draw();
+  if (view === 'listener') listener.draw();
+  if (view === 'events') events.draw();
+}
+
+const stats = new Feed({
+  onOpen: () => model.begin(),
+  onMessage: (message) => {
+    const before = liveness.instance;
+    liveness.onMessage(Date.now(), message.instanceId);
+    if (before !== message.instanceId) {
+      if (before !== '') {
+        events.log.note('The daemon has restarted: all counts begin anew', message.time,
+            Date.now() / 1000);
+      }
+      readAbout();
+    }
+    model.take(message);
+    showState();
+    drawSoon();
+  },
+  onError: () => {
+    liveness.onError(Date.now());
+    showState();
+  },
+});
+
+const happenings = new Feed({
+  onMessage: (event) => {
+    const now = Date.now() / 1000;
+    for (const [kind, what] of Object.entries(event)) {
+      if (kind === 'listenerDeleted') model.forget(what.listener.name);
+      else if (what?.listener?.spec) model.takeListener(what.listener);
+    }
+    if (event.snapshotDone) {
+      news = true;
+    } else if (news || event.gap) {
+      if (view === 'events') events.onEvent(event, now);
+      if (view === 'listener') listener.onEvent(event, now);
+    }
+    drawSoon();
+  },
+  onRestart: () => { news = false; },
+});
+
+/** The events that the view needs: always those that tell what listeners are. */
+function wanted() {
+  if (view === 'listener') return `listener=${encodeURIComponent(listener.id)}`;
+  if (view === 'events' && events.kind === '') return '';
+  const kinds = view === 'events' ?
+      new Set([...LISTENER_KINDS, events.kind]) : LISTENER_KINDS;
+  return [...kinds].map((kind) => `kind=${kind.toUpperCase()}`).join('&');
+}
+
+/** Follows the events that are wanted now. */
+function follow() {
+  const query = wanted();
+  const url = query ? `/events?${query}` : '/events';
+  if (happenings.url === url && happenings.source) return;
+  news = false;
+  happenings.open(url);
+}
+
+function route() {
+  const place = decodeURIComponent(location.hash.slice(1));
+  const before = view;
+  view = place === 'events' ? 'events' :
+      place.startsWith('listener/') ? 'listener' : 'overview';
+  if (view === 'listener') listener.open(id(place));
+  else listener.close();
+  for (const name of ['overview', 'listener', 'events']) {
+    $(name).hidden = name !== view;
+  }
+  for (const name of ['overview', 'events']) {
+    if (name === view) $(`to-${name}`).setAttribute('aria-current', 'page');
+    else $(`to-${name}`).removeAttribute('aria-current');
+  }
+  document.title = view === 'listener' ? `${listener.id} · Portreeve` :
+      view === 'events' ? 'Events · Portreeve' : 'Portreeve';
+  follow();
+  draw();
+  if (before !== view) {
+    scrollTo(0, 0);
+    $('content').focus({preventScroll: true});
+  }
+}
+
+const STATES = {
+  connecting: 'connecting', live: 'live', restarted: 'restarted', lost: 'lost',
+};
+
+function showState() {
+  const {state, since} = liveness;
+  const passed = duration(Math.max(0, Math.floor((Date.now() - since) / 1000)));
+  $('state').className = `state ${state}`;
+  setText($('state-name'), STATES[state]);
+  setText($('state-since'), state === 'lost' ? `since ${passed}, trying again` :
+      state === 'restarted' ? `${passed} ago, counts begin anew` : '');
+  document.body.classList.toggle('is-lost', state === 'lost');
+  const started = Date.parse(about.startTime ?? '');
+  setText($('about'), [about.version ?? '', Number.isNaN(started) ? '' :
+      `up ${duration((Date.now() - started) / 1000)}`].filter((t) => t).join(' · '));
+}
+
+async function readAbout() {
+  try {
+    const answer = await fetch('/api/daemon');
+    if (answer.ok) about = await answer.json();
+  } catch {  // The next life of the daemon is asked again.
+    about = {};
+  }
+  showState();
+}
+
+function open() {
+  stats.open('/stats');
+  happenings.url = '';
+  follow();
+}
+
+setInterval(() => {
+  if (!stats.source) return;
+  if (liveness.onTick(Date.now()) && stats.source.readyState === EventSource.OPEN) {
+    // The way to the daemon may be gone without a word.
+    liveness.last = Date.now();
+    stats.again();
+  }
+  showState();
+}, 1000);
+
+let hiding = 0;
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(hiding);
+  if (document.hidden) {
+    // A browser has few connections to one place for all of its tabs.
+    hiding = setTimeout(() => {
+      stats.close();
+      happenings.close();
+    }, HIDDEN);
+  } else if (!stats.source) {
+    open();
+  }
+});
+
+addEventListener('hashchange', route);
+stats.open('/stats');
+route();

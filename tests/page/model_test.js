@@ -1,0 +1,131 @@
+// What of the page decides, without a browser: what is live, what is counted,
+// what is kept.
+'use strict';
+
+const assert = require('node:assert');
+const path = require('node:path');
+const {test} = require('node:test');
+
+const load = (name) => import(path.join(process.env.PAGE_FILES, `${name}.js`));
+
+// Every sequence of `length` of `steps`.
+function* sequences(steps, length) {
+  if (length === 0) {
+    yield [];
+    return;
+  }
+  for (const rest of sequences(steps, length - 1)) {
+    for (const step of steps) yield [...rest, step];
+  }
+}
+
+test('over every short sequence it is live only where the daemon has just spoken', async () => {
+  const {Liveness, SILENCE} = await load('liveness');
+  for (const sequence of sequences(['a', 'b', 'error', 'second', 'silence'], 6)) {
+    const liveness = new Liveness();
+    let now = 1000;
+    let said = null;      // When the daemon spoke last, after the last error.
+    let instance = null;
+    let restarted = null;
+    for (const step of sequence) {
+      now += step === 'silence' ? SILENCE : step === 'second' ? 1000 : 1;
+      if (step === 'error') {
+        liveness.onError(now);
+        said = null;
+      } else if (step === 'a' || step === 'b') {
+        liveness.onMessage(now, step);
+        if (instance !== null && instance !== step) restarted = now;
+        instance = step;
+        said = now;
+      } else {
+        const silent = liveness.onTick(now);
+        if (instance !== null) {
+          assert.strictEqual(silent, now - liveness.last >= SILENCE);
+        }
+        if (silent) said = null;
+      }
+      const well = liveness.state === 'live' || liveness.state === 'restarted';
+      assert.strictEqual(well, said !== null, `${sequence}`);
+      assert.strictEqual(liveness.state === 'connecting', instance === null, `${sequence}`);
+      if (restarted === now) assert.strictEqual(liveness.state, 'restarted');
+      assert.ok(liveness.since <= now);
+    }
+  }
+});
+
+const message = (time, listeners, more = {}) => ({
+  time: new Date(1e12 + time * 1000).toISOString(), instanceId: 'a', daemon: {},
+  listeners: Object.entries(listeners).map(([name, accepted]) => (
+    {name: `listeners/${name}`, status: {acceptedTotal: String(accepted)}})), ...more,
+});
+
+test('a rate is what came since the second before, and else not known', async () => {
+  const {Model} = await load('model');
+  const model = new Model();
+  const rate = (name) => model.rows.get(`listeners/${name}`).rate('accepts', model.tick);
+  const sum = () => model.history.accepts.last(model.tick, 1)[0];
+  model.begin();
+  model.take(message(0, {a: 100}, {hasMore: true}));
+  model.take(message(0, {b: 7}));
+  assert.ok(Number.isNaN(sum()));
+  model.take(message(1, {a: 110}));
+  assert.deepStrictEqual([rate('a'), rate('b'), sum()], [10, 0, 10]);
+  model.take(message(3, {a: 130, b: 8}, {hasMore: true}));
+  model.take(message(3, {c: 4}, {deleted: ['listeners/b']}));
+  assert.deepStrictEqual([rate('a'), rate('c'), sum()], [10, 2, 12.5]);
+  assert.strictEqual(model.rows.has('listeners/b'), false);
+  // The stream has broken for ten seconds, in which c was deleted.
+  model.begin();
+  model.take(message(13, {a: 500}));
+  assert.ok(Number.isNaN(sum()));
+  assert.strictEqual(rate('a'), 0);
+  assert.deepStrictEqual([...model.rows.keys()], ['listeners/a']);
+  model.take(message(14, {a: 501}));
+  assert.strictEqual(rate('a'), 1);
+  const minute = model.minute(model.rows.get('listeners/a'), 'accepts');
+  assert.strictEqual(minute[minute.length - 1], 1);
+  assert.ok(minute.slice(-11, -1).every(Number.isNaN), `${minute}`);
+  // Another life: what it has counted is less, and no rate below 0.
+  model.begin();
+  model.take(message(16, {a: 3}, {instanceId: 'b'}));
+  model.take(message(17, {a: 5}, {instanceId: 'b'}));
+  assert.strictEqual(rate('a'), 2);
+  assert.ok(model.minute(model.rows.get('listeners/a'), 'accepts').every((v) => !(v < 0)));
+});
+
+test('the last minute of a listener that is still for long is empty', async () => {
+  const {Model, SHORT} = await load('model');
+  const model = new Model();
+  model.begin();
+  model.take(message(0, {a: 0}));
+  model.take(message(1, {a: 9}));
+  for (let t = 2; t <= SHORT; ++t) model.take(message(t, {}));
+  const minute = () => model.minute(model.rows.get('listeners/a'), 'accepts');
+  assert.strictEqual(minute()[0], 9);
+  model.take(message(SHORT + 1, {}));
+  assert.deepStrictEqual(minute(), Array(SHORT).fill(0));
+  model.take(message(SHORT + 2, {a: 12}));
+  assert.deepStrictEqual(minute(), [...Array(SHORT - 1).fill(0), 3]);
+});
+
+test('a line has a hole where nothing is known', async () => {
+  globalThis.document = {};  // Which only the classes of that module need.
+  const {path: line} = await load('chart');
+  assert.strictEqual(line([0, 5, NaN, NaN, 10], 10, 100),
+      'M0 100.00L1 50.00M4 0.00h.01');
+  assert.strictEqual(line([NaN, 10, 20], 10, 100, true), 'M1 100V0.00L2 0.00V100H1Z');
+});
+
+test('values in words', async () => {
+  const format = await load('format');
+  assert.deepStrictEqual([0, 999, 1000, 1024, 102400, 1048576 * 1.5, NaN].map(format.bytes),
+      ['0 B', '999 B', '1.0 KiB', '1.0 KiB', '100 KiB', '1.5 MiB', '–']);
+  assert.strictEqual(format.bytes(2n ** 62n), '4.0 EiB');
+  assert.deepStrictEqual([0, 0.00008, 0.0123, 1, 61, 3725, 90000].map(format.duration),
+      ['0 s', '80 µs', '12 ms', '1 s', '1 min 1 s', '1 h 2 min', '1 d 1 h']);
+  assert.strictEqual(format.address({inet: {address: '::', port: 80}}), 'tcp:[::]:80');
+  assert.strictEqual(format.address({inet: {}}), 'tcp:*:0');
+  assert.strictEqual(format.address({unixSocket: {path: '\0x'}}), 'unix:@x');
+  assert.strictEqual(format.address(undefined), '');
+  assert.strictEqual(format.count(2n ** 63n - 1n), '9,223,372,036,854,775,807');
+});

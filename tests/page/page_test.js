@@ -1,0 +1,387 @@
+// The page in Chromium, before a daemon that says what each test wants.
+'use strict';
+
+const assert = require('node:assert');
+const {after, afterEach, before, beforeEach, test} = require('node:test');
+const {Browser, NOW, cells, until} = require('./browser.js');
+const {FakeDaemon} = require('./fake_daemon.js');
+
+const PAGE = process.env.PAGE_FILES;
+// What Chromium says of a daemon that is gone.
+const GONE = /Failed to load resource|ERR_/;
+
+const browser = new Browser();
+before(() => browser.start());
+after(() => browser.stop());
+
+let daemon;
+beforeEach(async () => { daemon = await new FakeDaemon(PAGE).start(); });
+afterEach(() => daemon.kill());
+
+const state = (page, name) => page.locator(`#state.${name}`).waitFor();
+const number = (i) => String(i).padStart(4, '0');
+const rowOf = (page, id) => page.locator('#listeners tbody tr', {hasText: id});
+
+// The next second, and waits until the overview shows it.
+async function second(page) {
+  daemon.daemon.numConnections = (daemon.daemon.numConnections + 1) % 7;
+  daemon.tick();
+  await until(page, (text) =>
+    document.querySelector('#now-connections').textContent === text,
+  String(daemon.daemon.numConnections));
+}
+
+function connection(i, more = {}) {
+  return {
+    name: `connections/c${i}`, listener: 'listeners/web',
+    direction: 'DIRECTION_INBOUND', state: 'CONNECTION_STATE_OPEN',
+    peer: {inet: {address: '10.0.0.9', port: 50000 + i}},
+    upstream: {inet: {address: 'fd00::4', port: 8080}},
+    bytesReceived: '585', bytesSent: '2048', createTime: '2026-11-28T19:59:00Z',
+    ...more,
+  };
+}
+const closed = (i, reason) => connection(i, {
+  state: 'CONNECTION_STATE_CLOSED', closeTime: '2026-11-28T20:00:00Z',
+  closeReason: `CLOSE_REASON_${reason}`,
+});
+
+test('shows what the daemon counts', async () => {
+  daemon.listener('web', {
+    spec: {handler: {forward: {upstream: {inet: {host: 'app', port: 8080}}}},
+      labels: {team: 'edge'}},
+    status: {acceptedTotal: '100', bytesReceivedTotal: '1000',
+      closedByReason: {PEER_CLOSED: '90', PEER_RESET: '5'}},
+    closedTotal: '95', maxConnections: 200,
+  });
+  await browser.show(daemon.url, {}, async (page) => {
+    await state(page, 'live');
+    await rowOf(page, 'team=edge').waitFor();
+    daemon.listener('web', {status: {acceptedTotal: '140', numConnections: 45,
+      bytesReceivedTotal: '3048', bytesSentTotal: '3145728', backlogConnections: 3}});
+    await second(page);
+    assert.deepStrictEqual(await cells(page), [['web', 'listening',
+      'tcp:127.0.0.1:40000', '→ app:8080', '45 / 200', '3', '40', '2.0 KiB',
+      '3.0 MiB', '95', 'team=edge']]);
+    assert.strictEqual(await page.textContent('#now-accepts'), '40');
+    assert.strictEqual(await page.textContent('#now-in'), '2.0 KiB');
+    assert.strictEqual(
+        await page.locator('td.closes svg').getAttribute('aria-label'),
+        '90 in order, 5 by the client');
+    assert.match(await page.textContent('#about'), /^0\.9\.0 · up 1 d 2 h$/);
+    // Nothing has come since.
+    await second(page);
+    assert.strictEqual((await cells(page))[0][6], '0');
+    assert.strictEqual(await page.textContent('#now-accepts'), '0');
+    // One that is new has counted all in this second; one is gone.
+    daemon.listener('new', {status: {acceptedTotal: '7'}});
+    daemon.delete('web');
+    await second(page);
+    assert.deepStrictEqual((await cells(page)).map((row) => [row[0], row[6]]),
+        [['new', '7']]);
+  });
+});
+
+test('a label is text, whatever it says', async () => {
+  const evil = '<script>document.title=1</script><img src=x onerror=alert(1)>';
+  daemon.listener('web', {spec: {labels: {x: evil}},
+    status: {state: 'LISTENER_STATE_FAILED',
+      failure: {reason: 'X', message: evil}}});
+  await browser.show(daemon.url, {}, async (page) => {
+    await rowOf(page, evil).waitFor();
+    daemon.event({handlerError: {listener: 'listeners/web', message: evil}});
+    await page.click('text=web');
+    await page.locator('#l-why', {hasText: evil}).waitFor();
+    await until(page, () => document.querySelector('#l-spec').innerText.includes('x='));
+    daemon.event({handlerError: {listener: 'listeners/web', message: evil}});
+    await page.locator('#l-log .entry', {hasText: evil}).waitFor();
+    assert.strictEqual(await page.locator('main script, main img').count(), 0);
+    assert.strictEqual(await page.title(), 'web · Portreeve');
+  });
+});
+
+test('a daemon that is lost, and there again, and another life of it', async () => {
+  const counted = {status: {acceptedTotal: '5000', bytesSentTotal: '900'}};
+  daemon.listener('web', counted);
+  await browser.show(daemon.url, {allowed: GONE}, async (page) => {
+    await state(page, 'live');
+    const {port} = daemon;
+    const again = async (instance) => {
+      await daemon.kill();
+      await state(page, 'lost');
+      await until(page, () => /^since \d+ s, trying again$/.test(
+          document.querySelector('#state-since').textContent));
+      assert.ok(await page.evaluate(() => document.body.matches('.is-lost')));
+      daemon = new FakeDaemon(PAGE, instance);
+      return daemon;
+    };
+    (await again('instance-1')).listener('web', counted);
+    daemon.time += 5000;
+    await daemon.start(port);
+    await state(page, 'live');
+    daemon.listener('web', {status: {acceptedTotal: '5003'}});
+    await second(page);
+    assert.strictEqual((await cells(page))[0][6], '3');
+
+    (await again('instance-2')).listener('other', {status: {acceptedTotal: '2'}});
+    daemon.time += 9000;
+    await daemon.start(port);
+    await state(page, 'restarted');
+    daemon.listener('other', {status: {acceptedTotal: '4'}});
+    await second(page);
+    assert.deepStrictEqual((await cells(page)).map((row) => [row[0], row[6]]),
+        [['other', '2']]);
+    // What is not known is a hole, and no fall and no peak.
+    assert.match(await page.getAttribute('#chart-accepts path.line', 'd'), /M.*M/);
+    const text = await page.textContent('#state-since');
+    assert.match(text, /counts begin anew/);
+  });
+});
+
+test('counters of any size', async () => {
+  daemon.listener('web', {status: {acceptedTotal: '9007199254740993'}});
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await page.locator('#l-status', {hasText: '9,007,199,254,740,993'}).waitFor();
+    daemon.listener('web', {status: {acceptedTotal: '9007199254740994'}});
+    daemon.tick();
+    await until(page, () => document.querySelector('#l-accepts').textContent === '1');
+  });
+});
+
+test('5000 listeners: the first row within a second, few in the page', async (t) => {
+  for (let i = 0; i < 5000; ++i) {
+    daemon.listener(`t${number(i)}`, {spec: {labels: {team: `t${i % 10}`}},
+      status: {acceptedTotal: String(i)}});
+  }
+  // The best of three, for other programs run here, too.
+  let best = Infinity;
+  for (let i = 0; i < 3; ++i) {
+    await browser.show(daemon.url, {}, async (page) => {
+      best = Math.min(best, await page.evaluate(() => new Promise((done) => {
+        const look = () => document.querySelector('#listeners tbody a') ?
+          done(performance.now()) : requestAnimationFrame(look);
+        look();
+      })));
+    });
+  }
+  t.diagnostic(`the first row after ${best.toFixed(0)} ms`);
+  assert.ok(best < 1000, `${best} ms`);
+  await browser.show(daemon.url, {}, async (page) => {
+    await page.locator('#shown', {hasText: '5,000 listeners'}).waitFor();
+    const rows = page.locator('#listeners tbody tr');
+    assert.ok(await rows.count() < 60, `${await rows.count()} rows`);
+    assert.strictEqual(await page.getAttribute('#listeners', 'aria-rowcount'), '5001');
+    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await rowOf(page, 't4999').waitFor();
+    assert.ok(await rows.count() < 60);
+    assert.strictEqual(
+        await rowOf(page, 't4999').getAttribute('aria-rowindex'), '5001');
+    // A second in which all have counted.
+    for (let i = 0; i < 5000; ++i) {
+      daemon.listener(`t${number(i)}`, {status: {acceptedTotal: String(i + 1)}});
+    }
+    await second(page);
+    assert.strictEqual(await page.textContent('#now-accepts'), '5,000');
+  });
+});
+
+test('filter and order', async () => {
+  for (let i = 0; i < 40; ++i) {
+    daemon.listener(`t${number(i)}`, {spec: {labels: {team: i % 2 ? 'edge' : 'data'}},
+      status: {numConnections: (i * 7) % 40}});
+  }
+  await browser.show(daemon.url, {}, async (page) => {
+    const names = async () => (await cells(page)).map((row) => row[0]);
+    await page.locator('#shown', {hasText: '40 listeners'}).waitFor();
+    await rowOf(page, 'team=data').first().waitFor();
+    await page.fill('#filter', 'team=edge t003');
+    assert.deepStrictEqual(await names(), [31, 33, 35, 37, 39].map((i) => `t${number(i)}`));
+    assert.strictEqual(await page.textContent('#shown'), '5 of 40 listeners');
+    await page.fill('#filter', 'team=e nothing');
+    assert.strictEqual(await page.textContent('#none'), 'No listener is like that.');
+    await page.fill('#filter', '');
+    await page.click('th >> text=Open / max');
+    assert.strictEqual(await page.getAttribute('th.open', 'aria-sort'), 'descending');
+    let open = (await cells(page)).map((row) => parseInt(row[4]));
+    assert.deepStrictEqual(open, [...open].sort((a, b) => b - a));
+    assert.strictEqual(open[0], 39);
+    await page.click('th >> text=Open / max');
+    open = (await cells(page)).map((row) => parseInt(row[4]));
+    assert.strictEqual(open[0], 0);
+    assert.strictEqual(await page.locator('[aria-sort]').count(), 1);
+    // Rows do not run away from under the pointer.
+    await page.hover('#listeners tbody tr:nth-child(3)');
+    const before = await names();
+    daemon.listener('t0000', {status: {numConnections: 77}});
+    await second(page);
+    assert.deepStrictEqual(await names(), before);
+  });
+});
+
+test('the keyboard reaches everything', async () => {
+  for (let i = 0; i < 200; ++i) daemon.listener(`t${number(i)}`);
+  await browser.show(daemon.url, {}, async (page) => {
+    await page.locator('#shown', {hasText: '200 listeners'}).waitFor();
+    const focused = () => page.evaluate(() => document.activeElement.innerText ||
+        document.activeElement.id);
+    const walk = [];
+    for (let i = 0; i < 30 && walk[walk.length - 1] !== 't0000'; ++i) {
+      await page.keyboard.press('Tab');
+      walk.push(await focused());
+    }
+    assert.deepStrictEqual(walk, ['Skip to the content', 'Overview', 'Events',
+      '60 s', '15 min', 'filter', 'Listener', 'State', 'Address', 'Handler',
+      'Open / max', 'Backlog', 'Accepts/s', 'In/s', 'Out/s', 'Closed', 'Labels',
+      't0000']);
+    await page.keyboard.press('ArrowDown');
+    assert.strictEqual(await focused(), 't0001');
+    await page.keyboard.press('End');
+    assert.strictEqual(await focused(), 't0199');
+    await page.keyboard.press('ArrowUp');
+    assert.strictEqual(await focused(), 't0198');
+    await second(page);
+    assert.strictEqual(await focused(), 't0198');
+    // It is seen where it is.
+    const box = await page.locator(':focus').boundingBox();
+    assert.ok(box.y > 0 && box.y + box.height <= 800, JSON.stringify(box));
+    const outline = await page.evaluate(() =>
+      getComputedStyle(document.activeElement).outlineStyle);
+    assert.notStrictEqual(outline, 'none');
+    await page.keyboard.press('Enter');
+    await page.locator('#l-name', {hasText: 't0198'}).waitFor();
+    assert.strictEqual(await page.evaluate(() => document.activeElement.id), 'content');
+    await page.keyboard.press('Tab');
+    assert.strictEqual(await focused(), '← All listeners');
+  });
+});
+
+test('events: what is shown, what is counted, and what is missing', async () => {
+  daemon.listener('web');
+  daemon.listener('api');
+  await browser.show(`${daemon.url}#events`, {}, async (page) => {
+    await state(page, 'live');
+    await until(page, () => document.querySelector('#log .empty:not([hidden])'));
+    const seen = (n) => until(page, (text) =>
+      document.querySelector('#log-count').textContent === text, `${n} seen`);
+    let now = NOW;
+    const nextSecond = () => page.clock.setFixedTime(now += 1000);
+    // All in one second.
+    for (let i = 0; i < 49; ++i) daemon.event({connectionAccepted: {connection: connection(i)}});
+    daemon.event({connectionClosed: {connection: closed(1, 'PEER_RESET')}});
+    for (let i = 0; i < 1234; ++i) {
+      daemon.event({connectionAccepted: {connection: connection(i)}});
+    }
+    daemon.event({gap: {firstRevision: '7', lastRevision: '9', count: '3'}});
+    await seen('1,285');
+    const lines = page.locator('#log .entry');
+    assert.strictEqual(await lines.count(), 52);
+    assert.match(await lines.nth(0).innerText(), /3 events are missing here, 7 to 9/);
+    assert.strictEqual(await lines.nth(0).evaluate(
+        (line) => getComputedStyle(line).color), 'rgb(191, 44, 36)');
+    assert.match(await lines.nth(1).innerText(), /and 1,234 more in this second/);
+    assert.match(await lines.nth(2).innerText(), /connection_closed\s+connections\/c1\s+tcp:10\.0\.0\.9:50001\s+→ tcp:\[fd00::4\]:8080\s+PEER_RESET\s+after 1 min 0 s/);
+
+    // Paused, it stands still.
+    await nextSecond();
+    await page.click('#pause');
+    daemon.event({limitReached: {listener: 'listeners/web', limit: 10}});
+    await until(page, () =>
+      document.querySelector('#log-count').textContent === '1 came meanwhile');
+    assert.strictEqual(await lines.count(), 52);
+    await page.click('#pause');
+    assert.strictEqual(await lines.count(), 53);
+    assert.match(await lines.nth(0).innerText(), /limit_reached/);
+
+    // Many seconds.
+    for (let s = 0; s < 25; ++s) {
+      await nextSecond();
+      for (let i = 0; i < 50; ++i) {
+        daemon.event({connectionAccepted: {connection: connection(i)}});
+      }
+      await seen((1285 + 1 + 50 * (s + 1)).toLocaleString('en-US'));
+    }
+    assert.strictEqual(await lines.count(), 1000);
+
+    // Filters.
+    await nextSecond();
+    daemon.event({listenerUpdated: {listener: {name: 'listeners/api',
+      spec: daemon.listeners.get('api').spec}}});
+    await seen('2,537');
+    await page.fill('#of', 'api');
+    assert.strictEqual(await page.locator('#log .entry:not(.more)').count(), 1);
+    await page.fill('#of', '');
+    await page.selectOption('#kind', 'connection_closed');
+    await until(page, () => !document.querySelector('#log .entry:not(.more)'));
+    assert.strictEqual(await page.getAttribute('#log', 'role'), 'log');
+  });
+});
+
+test('the daemon is asked for the kinds that are wanted only', async () => {
+  daemon.listener('web');
+  await browser.show(daemon.url, {}, async (page) => {
+    const asked = async () => {
+      while (daemon.events.size !== 1 || [...daemon.events][0] === asked.last) {
+        await new Promise(setImmediate);
+      }
+      [asked.last] = daemon.events;
+      return asked.last.query;
+    };
+    await state(page, 'live');
+    const kinds = (await asked()).getAll('kind');
+    assert.ok(kinds.includes('LISTENER_UPDATED'));
+    assert.ok(!kinds.some((kind) => kind.startsWith('CONNECTION')), `${kinds}`);
+    await page.click('text=Events');
+    assert.deepStrictEqual([...(await asked()).keys()], []);
+    await page.selectOption('#kind', 'connection_closed');
+    assert.ok((await asked()).getAll('kind').includes('CONNECTION_CLOSED'));
+    await page.goto(`${daemon.url}#listener/web`);
+    assert.deepStrictEqual([...await asked()], [['listener', 'web']]);
+    assert.strictEqual(daemon.stats.size, 1);
+  });
+});
+
+test('one listener: what it is, its connections, and the commands for it', async () => {
+  daemon.listener('web', {
+    spec: {handler: {forward: {upstream: {unixSocket: {path: '\0app'}}}}},
+    connectionDuration: {counts: ['0', '10', '80', '10'], sum: 1},
+    status: {closedByReason: {UPSTREAM_UNREACHABLE: '3',
+      'UPSTREAM_UNREACHABLE/CONNECT_REFUSED': '3'}},
+  });
+  for (let i = 0; i < 60; ++i) daemon.connections.push(connection(i));
+  daemon.connections[0].bytesToWrite = '65536';
+  const options = {permissions: ['clipboard-read', 'clipboard-write']};
+  await browser.show(`${daemon.url}#listener/web`, options, async (page) => {
+    await page.locator('#l-spec', {hasText: 'forward=unix:@app'}).waitFor();
+    await page.locator('#l-page', {hasText: 'page 1, 25 open'}).waitFor();
+    const rows = await cells(page, 'table.connections');
+    assert.deepStrictEqual([rows[0][0], rows[0][1], ...rows[0].slice(3)],
+        ['c0', 'open, 64.0 KiB wait', 'tcp:10.0.0.9:50000', 'tcp:[fd00::4]:8080',
+          '585 B', '2.0 KiB', 'kill']);
+    await page.click('#l-next');
+    await page.locator('#l-page', {hasText: 'page 2'}).waitFor();
+    assert.strictEqual((await cells(page, 'table.connections'))[0][0], 'c25');
+    daemon.connections.splice(25, 1);
+    daemon.event({connectionClosed: {connection: closed(25, 'UPSTREAM_RESET')}});
+    await page.locator('#l-closed tr').waitFor();
+    const last = (await cells(page, 'table.connections')).pop();
+    assert.deepStrictEqual(last.slice(0, 3), ['c25', 'upstream reset', '1 min 0 s']);
+    await page.locator('#l-log .entry', {hasText: 'UPSTREAM_RESET'}).waitFor();
+
+    const kill = page.locator('#l-open .copy').first();
+    assert.strictEqual(await kill.getAttribute('aria-label'),
+        'Copy: portreeve kill connections/c26');
+    await kill.click();
+    await page.locator('#toast.shown').waitFor();
+    assert.strictEqual(await page.evaluate(() => navigator.clipboard.readText()),
+        'portreeve kill connections/c26');
+    assert.strictEqual(await page.locator('form').count(), 0);
+
+    assert.match(await page.innerText('#l-duration'), /≤ 4 ms\s+10\s+≤ 16 ms\s+80\s+≤ 64 ms\s+10/);
+    assert.strictEqual(await page.innerText('#l-duration-quantiles'),
+        'half ≤ 16 ms, 95 % ≤ 64 ms');
+    assert.match(await page.innerText('#l-latency'), /--metrics-histograms=listener/);
+    assert.match(await page.innerText('#l-reasons'), /upstream unreachable\s+3\s+– connect refused\s+3/);
+    await page.goto(`${daemon.url}#listener/none`);
+    await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
+  });
+});
