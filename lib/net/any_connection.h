@@ -53,6 +53,11 @@ class AnyConnection {
   virtual size_t bytes_to_write() const = 0;
   virtual CloseReason reason() const = 0;
 
+  // Whether the handler has dealt with all that came, and does nothing until
+  // the peer sends more: a close in order now loses nothing and interrupts
+  // nobody.  False where only the handler can know, as with a coroutine.
+  virtual bool is_at_rest() const { return false; }
+
   // False once the descriptor is closed.
   virtual bool is_open() const = 0;
   // Determined when the descriptor is closed.

@@ -155,7 +155,9 @@ void Declare(CLI::App& app, RawFlags& raw) {
       ->type_name("DIR");
   app.add_option("--drain", raw.drain,
                  "After SIGTERM or SIGINT, how long connections may go on "
-                 "before they are closed, like 1m30s. Default: 10s")
+                 "before they are closed, like 1m30s. Default: 10s, but echo "
+                 "and discard connections over which nothing comes for a "
+                 "second are closed then")
       ->type_name("DURATION");
   app.add_option("--loops", raw.loops,
                  "How many threads carry the bytes of connections, 1 to 256. "

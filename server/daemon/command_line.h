@@ -23,7 +23,7 @@ struct RawFlags {
   std::vector<std::string> http_host;
   std::vector<std::string> listen;
   std::optional<std::string> listeners;
-  std::string drain = "10s";
+  std::optional<std::string> drain;
   std::optional<std::string> loops;
   std::optional<std::string> max_control_connections;
   std::optional<std::string> max_control_memory;

@@ -113,6 +113,14 @@ std::string Daemon::NumOpen() const {
                    "connection");
 }
 
+Task<> Daemon::CloseRested() {
+  RestingConnections looks;
+  while (true) {
+    parts_->registry.CloseRested(looks);
+    co_await Sleep(kRest);
+  }
+}
+
 Task<> Daemon::Drain() {
   Registry& registry = parts_->registry;
   const Deferred<> hurry = parts_->second_signal.deferred();
@@ -121,7 +129,12 @@ Task<> Daemon::Drain() {
   const std::string most = absl::FormatDuration(absl::FromChrono(drain_));
   Log(LogLevel::kInfo, absl::StrCat("draining: nothing is accepted any more; ",
                                     NumOpen(), " may go on for ", most));
-  co_await AwaitAtMost(drain_, Await(all_ended), hurry);
+  if (closes_rested_) {
+    co_await AwaitAtMost(drain_, AwaitAtMost(drain_, CloseRested(), all_ended),
+                         hurry);
+  } else {
+    co_await AwaitAtMost(drain_, Await(all_ended), hurry);
+  }
   CutIfHurried(all_ended);
   Log(LogLevel::kInfo,
       all_ended.determined()

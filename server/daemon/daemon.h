@@ -67,7 +67,8 @@ class Daemon {
 
   // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
   // listeners stop accepting, and handlers may end within Flags::drain, while
-  // the control plane goes on; then connections are closed, streams end, and
+  // the control plane goes on; connections that are at rest are closed before,
+  // where Flags::closes_rested says so; then connections are closed, streams end, and
   // Run() returns.  With a second signal all of that happens at once: Run()
   // gives false, and logs it, if that cut connections or calls that would have
   // had time.  Until the end each SIGHUP calls OnHangup().
@@ -79,6 +80,9 @@ class Daemon {
   absl::Status ReloadPolicy();
 
  private:
+  // In the drain, for how long nothing has come over a connection that is at
+  // rest when it is closed, unless --drain is given.
+  static constexpr std::chrono::seconds kRest{1};
   // After the drain, how long what was written to connections may take to be
   // flushed.
   static constexpr std::chrono::seconds kFlush{5};
@@ -124,6 +128,8 @@ class Daemon {
   // Gives how many connections are open, in words.
   std::string NumOpen() const;
   Task<> Drain();
+  // Closes connections that are at rest, again and again; it never ends.
+  Task<> CloseRested();
   Task<> TearDown(Duration streams_end);
   void End(Duration streams_end);
 
@@ -132,6 +138,7 @@ class Daemon {
   const bool has_tls_;
   OwnPlaces own_;  // As bound; empty before that.
   const Duration drain_;
+  const bool closes_rested_;
   LivePolicy policy_;
   AuditLog audit_;
   Loop loop_;  // Declared before what runs on it, which it must outlive.

@@ -154,6 +154,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
       policy_file_(flags.policy),
       has_tls_(flags.tls.has_value()),
       drain_(flags.drain),
+      closes_rested_(flags.closes_rested),
       policy_(policy),
       audit_([&log = process.log](std::string_view line) { log.Audit(line); }) {
   auto make = [&] {
@@ -167,9 +168,9 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     if (!flags.access_log.empty()) {
       std::vector<std::string> keys;
       for (const auto& label : flags.metrics_labels) keys.push_back(label.key);
-      parts_->LogAccessesTo(
-          std::move(keys),
-          [&log = process_.log](auto line) { log.Access(line); });
+      parts_->LogAccessesTo(std::move(keys), [&log = process_.log](auto line) {
+        log.Access(line);
+      });
     }
     if (!flags.fdstore) return;
     if (process_.notifier.is_on()) {

@@ -129,13 +129,14 @@ absl::StatusOr<std::vector<Flags::Listen>> ListenOf(
   return listen;
 }
 
-absl::StatusOr<Duration> DrainOf(const WrittenFlags& raw) {
+absl::StatusOr<std::optional<Duration>> DrainOf(const WrittenFlags& raw) {
+  if (!raw.drain) return std::nullopt;
   absl::Duration drain;
-  if (!absl::ParseDuration(raw.drain, &drain) || drain < absl::ZeroDuration() ||
-      drain > absl::Hours(24 * 365)) {
+  if (!absl::ParseDuration(*raw.drain, &drain) ||
+      drain < absl::ZeroDuration() || drain > absl::Hours(24 * 365)) {
     const auto error = absl::InvalidArgumentError(
         "expected a duration of at most a year, like 500ms, 10s or 1m30s");
-    return Wrong(raw, "--drain", raw.drain, error);
+    return Wrong(raw, "--drain", *raw.drain, error);
   }
   return absl::ToChronoNanoseconds(drain);
 }
@@ -360,7 +361,10 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   flags.listen = *std::move(listen);
   const auto drain = DrainOf(raw);
   if (!drain.ok()) return drain.status();
-  flags.drain = *drain;
+  if (drain->has_value()) {
+    flags.drain = **drain;
+    flags.closes_rested = false;
+  }
   if (auto s = SetControlLimits(raw, flags); !s.ok()) return s;
   if (auto s = SetMetrics(raw, flags); !s.ok()) return s;
   if (auto s = SetHistograms(raw, flags); !s.ok()) return s;

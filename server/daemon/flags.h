@@ -90,6 +90,9 @@ struct Flags {
 
   // How long handlers may take to end after the first signal.  >= 0.
   Duration drain = std::chrono::seconds(10);
+  // Whether connections that are at rest need not be waited for so long: nobody
+  // has asked for a drain of a certain length.
+  bool closes_rested = true;
 };
 
 // The text that --help or --version asks for.

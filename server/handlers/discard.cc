@@ -18,6 +18,8 @@ class DiscardConnection final : public DirectConnection {
       : DirectConnection(std::move(accepted)),
         reads_to_the_end_(std::holds_alternative<Unix::Address>(peer())) {}
 
+  bool is_at_rest() const override { return true; }
+
  private:
   // The reads are bounded so that one fast peer does not hold up the others.
   static constexpr int kReadsPerStep = 16;

@@ -15,6 +15,8 @@ class EchoConnection final : public PumpedConnection {
       : PumpedConnection(std::move(accepted)),
         flow_(ShortReadsOf(peer()), no_delay()) {}
 
+  bool is_at_rest() const override { return bytes_to_write() == 0; }
+
  private:
   void OnReady(uint32_t events, int) override {
     if (finished()) return;

@@ -252,6 +252,24 @@ void Registry::CloseAllConnections(ExistingConnections how) {
   dialler_.CloseAll(how);
 }
 
+void Registry::CloseRested(RestingConnections& looks) {
+  looks.BeginLook();
+  std::vector<std::shared_ptr<LiveConnection>> rested;  // They leave the table.
+  for (const auto& [id, live] : connections_.entries()) {
+    const AnyConnection& connection = *live->connection;
+    if (connection.is_at_rest() &&
+        looks.HasRested(
+            id, connection.bytes_received() + connection.bytes_sent())) {
+      rested.push_back(live);
+    }
+  }
+  for (const auto& live : rested) {
+    live->facts.close_called = true;
+    live->connection->Close(ExistingConnections::kClose,
+                            CloseReason::kShutdown);
+  }
+}
+
 Task<> Registry::AllAnswered() {
   while (num_waiting_ > 0) {
     all_answered_.emplace(executor_);

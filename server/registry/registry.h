@@ -42,6 +42,7 @@
 #include "server/registry/listener_resource.h"
 #include "server/registry/registry_state.h"
 #include "server/registry/request_cache.h"
+#include "server/registry/resting_connections.h"
 #include "server/registry/retry_schedule.h"
 #include "server/registry/shared.h"
 #include "server/state/state_store.h"
@@ -196,6 +197,11 @@ class Registry {
   // Closes every connection, with reason SHUTDOWN.  It must be called after
   // BeginShutdown().
   void CloseAllConnections(ExistingConnections how);
+
+  // Begins a look at the connections, and closes those, with reason SHUTDOWN,
+  // that have been at rest since the look before (AnyConnection::is_at_rest).
+  // It must be called after BeginShutdown().
+  void CloseRested(RestingConnections& looks);
 
   // Ends and joins everything; what changes wait for the disk have their
   // answers then, and the state is closed.

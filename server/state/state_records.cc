@@ -2,16 +2,21 @@
 
 #include <openssl/sha.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "server/api/names.h"
 #include "server/state/state_errors.h"
+#include "server/state/unknown_fields.h"
 
 namespace portreeve::server {
 
 void Keep(const v1::Listener& listener, int64_t close_number,
           StateListener& record) {
   const v1::ListenerStatus& status = listener.status();
-  *record.mutable_spec() = listener.spec();
+  v1::ListenerSpec spec = listener.spec();
+  CarryUnknownFields(record.spec(), spec);
+  *record.mutable_spec() = std::move(spec);
   record.set_uid(listener.uid());
   *record.mutable_create_time() = status.create_time();
   if (status.has_listening_on()) {

@@ -97,6 +97,47 @@ TEST(ShutdownTest, AfterTheDrainConnectionsCloseAndWatchesEndWithOk) {
   EXPECT_EQ(closed.bytes_sent(), 5);
 }
 
+TEST(ShutdownTest, WhatIsAtRestIsClosedBeforeAForward) {
+  DaemonProcess upstream(EchoWithDrain("10m"));
+  ASSERT_TRUE(upstream.WaitUntilReady());
+  DaemonProcess daemon({"--listen", "tcp:127.0.0.1:0 echo", "--listen",
+                        "tcp:127.0.0.1:0 discard", "--listen",
+                        "tcp:127.0.0.1:0 forward tcp:127.0.0.1:" +
+                            std::to_string(upstream.ListenerPort(0))});
+  ASSERT_TRUE(daemon.WaitUntilReady());
+  DaemonClient control(daemon.Target());
+  DaemonClient::Watch watch(control);
+  PlainClient echoed(daemon.ListenerPort(0));
+  PlainClient discarded(daemon.ListenerPort(1));
+  PlainClient forwarded(daemon.ListenerPort(2));
+  forwarded.Send("before");
+  EXPECT_EQ(forwarded.Receive(), "before");
+  // A client that was not accepted by then would be reset.
+  for (int i = 0; i < 3; ++i) {
+    while (control.List().listeners(i).status().num_connections() == 0) {
+    }
+  }
+
+  daemon.Signal(SIGTERM);
+  EXPECT_EQ(echoed.Receive(), "EOF");
+  EXPECT_EQ(discarded.Receive(), "EOF");
+  forwarded.Send("after");
+  EXPECT_EQ(forwarded.Receive(), "after");
+  forwarded.Close();
+  std::vector<v1::Event> events;
+  EXPECT_TRUE(watch.Drain(events).ok());
+  EXPECT_EQ(daemon.WaitForExit(), 0);
+
+  std::vector<v1::CloseReason> reasons;
+  for (const auto& event : events) {
+    if (!event.has_connection_closed()) continue;
+    reasons.push_back(event.connection_closed().connection().close_reason());
+  }
+  EXPECT_EQ(reasons, (std::vector<v1::CloseReason>{
+                         v1::CLOSE_REASON_SHUTDOWN, v1::CLOSE_REASON_SHUTDOWN,
+                         v1::CLOSE_REASON_PEER_CLOSED}));
+}
+
 TEST(ShutdownTest, ASecondSignalIsAtOnce) {
   DaemonProcess daemon(EchoWithDrain("10m"));
   ASSERT_TRUE(daemon.WaitUntilReady());

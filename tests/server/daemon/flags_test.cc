@@ -322,6 +322,10 @@ TEST(FlagsTest, DrainIsADuration) {
   EXPECT_EQ(Good({"--drain", "1m30s"}).drain, std::chrono::seconds(90));
   EXPECT_EQ(Good({"--drain", "0"}).drain, Duration::zero());
   EXPECT_EQ(Good({"--drain=500ms"}).drain, std::chrono::milliseconds(500));
+  EXPECT_EQ(Good({}).drain, std::chrono::seconds(10));
+  EXPECT_TRUE(Good({}).closes_rested);
+  // What is asked for holds for every connection.
+  EXPECT_FALSE(Good({"--drain=10s"}).closes_rested);
   for (const char* text : {"", "10", "-1s", "inf", "soon", "9000000h"}) {
     const std::string flag = std::string("--drain=") + text;
     EXPECT_NE(Bad({flag.c_str()}).find("--drain"), std::string::npos) << text;

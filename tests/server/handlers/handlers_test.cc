@@ -43,6 +43,17 @@ TEST_F(HandlersTest, EchoReadsNoFasterThanItsPeer) {
   EXPECT_LE(connection->bytes_to_write(), 64u * 1024);
 }
 
+TEST_F(HandlersTest, EchoIsAtRestWhenAllHasGoneBack) {
+  AnyServer& server = Serve(EchoHandler());
+  RawClient client = ClientOf(server);
+  client.Send("hello");
+  EXPECT_EQ(client.ReceiveExactly(5), "hello");
+  const auto& [id, connection] = *server.connections().begin();
+  EXPECT_TRUE(connection->is_at_rest());
+  Flood(client);
+  EXPECT_FALSE(connection->is_at_rest());
+}
+
 TEST_F(HandlersTest, WhatIsHeldInMemoryIsCounted) {
   EXPECT_EQ(Pump::held_in_memory(), 0);
   AnyServer& server = Serve(EchoHandler());

@@ -89,6 +89,45 @@ TEST(StateRecordsTest, WhatANewerVersionHasWrittenStays) {
   EXPECT_NE(again.find("\xfa\x3f\x03new"), std::string::npos);
 }
 
+// Adds field 1023, which no version has yet.
+void AddUnknown(google::protobuf::Message& message, const std::string& text) {
+  message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(
+      1023, text);
+}
+
+TEST(StateRecordsTest, WhatANewerVersionHasWrittenIntoTheSpecStays) {
+  v1::Listener listener = OpenListener();
+  listener.mutable_spec()->mutable_handler()->mutable_forward();
+  StateListener record;
+  Keep(listener, 0, record);
+  v1::ListenerSpec& spec = *record.mutable_spec();
+  AddUnknown(spec, "<spec>");
+  AddUnknown(*spec.mutable_handler(), "<handler>");
+  AddUnknown(*spec.mutable_handler()->mutable_forward(), "<forward>");
+  AddUnknown(*spec.mutable_where_to_listen()->mutable_inet(), "<inet>");
+  auto parsed = ParseRow(RowOf("web", record));
+  ASSERT_TRUE(parsed.ok());
+
+  // It is written twice: nothing is there twice then.
+  listener.mutable_spec()->set_max_connections(7);
+  Keep(listener, 0, *parsed);
+  Keep(listener, 0, *parsed);
+  EXPECT_EQ(parsed->spec().max_connections(), 7);
+  const std::string again = RowOf("web", *parsed).record;
+  for (const char* text : {"<spec>", "<handler>", "<forward>", "<inet>"}) {
+    const size_t first = again.find(text);
+    EXPECT_NE(first, std::string::npos) << text;
+    EXPECT_EQ(first, again.rfind(text)) << text;
+  }
+
+  // What belonged to another handler goes with it.
+  listener.mutable_spec()->mutable_handler()->mutable_echo();
+  Keep(listener, 0, *parsed);
+  const std::string other = RowOf("web", *parsed).record;
+  EXPECT_EQ(other.find("<forward>"), std::string::npos);
+  EXPECT_NE(other.find("<handler>"), std::string::npos);
+}
+
 TEST(StateRecordsTest, ARequestComesBack) {
   StateRequest record;
   record.set_caller("ipv4:127.0.0.1");
