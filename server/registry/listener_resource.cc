@@ -437,11 +437,12 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
   facts.listener = name_;
   facts.close_time = UnixNanosNow();
   facts.create_time = static_cast<uint64_t>(facts.close_time);
-  CountInHistograms(connection, facts);
+  const ConnectionRecord record = RecordOf(connection, facts);
+  if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(connection, facts); });
   if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
-                                  RecordOf(connection, facts), name_);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, record,
+                                  name_);
   if (access_log_ != nullptr) access_log_->OnDropped(connection, facts);
 }
 
@@ -450,11 +451,12 @@ void ListenerResource::OnClosed(
   const auto live = shared_.connections.Remove(connection->id());
   CountClose(*connection, live ? live->facts.failure.get() : nullptr);
   if (live == nullptr) return;
-  CountInHistograms(*connection, live->facts);
+  const ConnectionRecord record = RecordOf(*live);
+  if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(*connection, live->facts); });
   if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
-                                  RecordOf(*live), name_);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, record,
+                                  name_);
   if (access_log_ != nullptr) access_log_->OnClosed(*live);
   if (connection->reason() == CloseReason::kUpstreamReset &&
       connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
@@ -471,16 +473,13 @@ void ListenerResource::CountClose(const AnyConnection& connection,
   }
 }
 
-void ListenerResource::CountInHistograms(const AnyConnection& connection,
-                                         const ConnectionFacts& facts) {
-  if (shared_.histograms == nullptr) return;
+void ListenerResource::CountInHistograms(const ConnectionRecord& record) {
   // It is below 0 where the system's clock was set back meanwhile.
-  const int64_t duration =
-      facts.close_time - static_cast<int64_t>(facts.create_time);
-  const int64_t received = connection.bytes_received();
-  const int64_t sent = connection.bytes_sent();
-  shared_.histograms->CountEnd(duration, received, sent);
-  if (histograms_ != nullptr) histograms_->CountEnd(duration, received, sent);
+  const int64_t duration = record.close_time - record.create_time;
+  shared_.histograms->CountEnd(duration, record.bytes_received,
+                               record.bytes_sent);
+  if (histograms_ == nullptr) return;
+  histograms_->CountEnd(duration, record.bytes_received, record.bytes_sent);
 }
 
 void ListenerResource::OnHandlerError(const StreamConnection& connection,

@@ -19,6 +19,7 @@
 #include "server/api/checked_spec.h"
 #include "server/events/close_counts.h"
 #include "server/events/connection_histograms.h"
+#include "server/events/connection_record.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
@@ -175,9 +176,8 @@ class ListenerResource final
   // `failure` is null where there is none, or was no memory for it.
   void CountClose(const AnyConnection& connection,
                   const ConnectionFailure* failure);
-  // Counts it in the histograms that there are; it is over.
-  void CountInHistograms(const AnyConnection& connection,
-                         const ConnectionFacts& facts);
+  // Counts a connection that is over, where there are histograms.
+  void CountInHistograms(const ConnectionRecord& record);
   void CountTotals(ListenerRecord& record) const;
   std::optional<CloseCause> close_cause() const {
     return server_ != nullptr ? server_->close_cause() : unopened_cause_;
