@@ -15,6 +15,7 @@ LEAVES = ("command_line", "listener_files")
 # Of the server, who may see headers of gRPC.
 KNOW_GRPC = re.compile(
     r"server/(about|calls|stats|watch|daemon)/[^/]+"
+    r"|server/live/event_(feed|text)\.(h|cc)"
     r"|server/access/gate\.(h|cc)"
     r"|server/control/control_calls\.(h|cc)"
     r"|server/control/control_memory\.cc")

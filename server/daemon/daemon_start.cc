@@ -267,12 +267,15 @@ absl::Status Daemon::StartHttp(const Flags& flags,
   options.host_names = flags.http_hosts;
   options.tls = std::move(tls);
   options.pages = [this, &flags](const Executor& executor) {
-    const HttpPageSources sources{loop_,
-                                  policy_,
-                                  CertificatesOf(flags),
-                                  parts_->readiness,
-                                  parts_->metrics.get(),
-                                  parts_->start_time};
+    const HttpPageSources sources{
+        loop_,
+        policy_,
+        CertificatesOf(flags),
+        parts_->readiness,
+        parts_->metrics.get(),
+        LiveSources{loop_, parts_->events, parts_->registry,
+                    parts_->event_service, parts_->stats_service.board()},
+        parts_->start_time};
     return MakeHttpPages(sources, executor);
   };
   auto port = HttpPort::Start(std::move(options));

@@ -111,6 +111,11 @@ HttpPages MakeHttpPages(const HttpPageSources& sources,
   if (sources.metrics != nullptr) {
     add("/metrics", v1::ROLE_VIEWER, MetricsPage(*sources.metrics, executor));
   }
+  if (sources.live) {
+    for (auto& [path, page] : MakeLivePages(*sources.live, executor)) {
+      add(path.c_str(), v1::ROLE_VIEWER, std::move(page));
+    }
+  }
   add("/api/daemon", v1::ROLE_VIEWER,
       [about = AboutDaemon(sources)](const HttpRequest&, HttpDone done) {
         done({200, about, "application/json"});

@@ -5,12 +5,14 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <atomic>
+#include <optional>
 
 #include "lib/base/executor.h"
 #include "lib/base/loop.h"
 #include "server/access/client_role.h"
 #include "server/access/live_policy.h"
 #include "server/http/http_message.h"
+#include "server/live/live_pages.h"
 #include "server/metrics/metrics_source.h"
 
 namespace portreeve::server {
@@ -26,6 +28,7 @@ struct HttpPageSources {
   Certificates certificates;
   const std::atomic<Readiness>& readiness;
   MetricsSource* metrics = nullptr;             // Null: there is no page of it.
+  std::optional<LiveSources> live = {};         // None: likewise.
   google::protobuf::Timestamp start_time = {};  // Of the daemon.
 };
 

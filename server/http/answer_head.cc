@@ -34,8 +34,10 @@ std::string AnswerHead(const HttpAnswer& answer, int version, bool keep_alive,
   head.set("X-Content-Type-Options", "nosniff");
   for (const auto& [name, value] : answer.headers) head.set(name, value);
   if (answer.status == 405) head.set(http::field::allow, "GET, HEAD");
-  // That of 304 would be the length of what is not sent.
-  if (answer.status != 304) head.content_length(answer.body.size());
+  // That of 304 would be the length of what is not sent; a stream has none.
+  if (answer.status != 304 && answer.feed == nullptr) {
+    head.content_length(answer.body.size());
+  }
   head.keep_alive(keep_alive);
   std::ostringstream text;
   text << head.base();

@@ -9,11 +9,40 @@
 #include "absl/time/time.h"
 #include "lib/base/monitor.h"
 #include "server/http/answer_head.h"
+#include "server/http/feed_writer.h"
 #include "server/http/host_names.h"
 
 namespace portreeve::server {
 
-HttpSession::HttpSession(const Executor& executor, const HttpService& service,
+namespace {
+
+constexpr char kTooManyStreams[] = "there are too many streams\n";
+
+// Counts a stream while it is there.
+class StreamCount {
+ public:
+  explicit StreamCount(size_t& count) : count_(count) { ++count_; }
+  StreamCount(const StreamCount&) = delete;
+  StreamCount& operator=(const StreamCount&) = delete;
+  ~StreamCount() { --count_; }
+
+ private:
+  size_t& count_;
+};
+
+// Gives the page of a path; null where there is none.
+const HttpPage* PageOf(const HttpPages& pages, const std::string& path) {
+  auto found = pages.find(path);
+  const size_t folder = path.rfind('/') + 1;
+  if (found == pages.end() && folder > 1) {
+    found = pages.find(path.substr(0, folder));
+  }
+  return found == pages.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+HttpSession::HttpSession(const Executor& executor, HttpService& service,
                          std::unique_ptr<HttpStream> stream, Client client)
     : service_(service),
       stream_(std::move(stream)),
@@ -96,13 +125,22 @@ Task<bool> HttpSession::AnswerTo(const HttpRequest& request) {
   }
   const Answer answer = co_await Ask(request);
   const bool keep_alive = request.keep_alive && !late_;
+  if (answer->feed != nullptr && !request.is_head) {
+    if (service_.num_streams >= service_.max_streams) {
+      const HttpAnswer too_many{503, kTooManyStreams};
+      co_return co_await Write(too_many, request.version, false, keep_alive);
+    }
+    co_await Stream(*answer, request.version);
+    co_return false;
+  }
+  // A stream ends with its connection, and its head says so.
   co_return co_await Write(*answer, request.version, request.is_head,
-                           keep_alive);
+                           keep_alive && answer->feed == nullptr);
 }
 
 Task<HttpSession::Answer> HttpSession::Ask(const HttpRequest& request) {
-  const auto page = service_.pages.find(request.path);
-  if (page == service_.pages.end()) {
+  const HttpPage* const page = PageOf(service_.pages, request.path);
+  if (page == nullptr) {
     co_return std::make_shared<const HttpAnswer>(
         HttpAnswer{404, "there is no such page\n"});
   }
@@ -112,7 +150,7 @@ Task<HttpSession::Answer> HttpSession::Ask(const HttpRequest& request) {
   const Deferred<Answer> answer = answer_->deferred();
   SetDeadline(service_.times.answer, &HttpSession::AnswerLate);
   try {
-    page->second(request, Done());
+    (*page)(request, Done());
   } catch (...) {
     Monitor::TopLevel().Send(std::current_exception());
     answer_->FillIfEmpty(std::make_shared<const HttpAnswer>(
@@ -144,6 +182,18 @@ Task<bool> HttpSession::Write(const HttpAnswer& answer, int version,
   const std::string_view body = is_head ? "" : std::string_view(answer.body);
   const error_code error = co_await stream_->Write(head, body);
   co_return !error && keep_alive;
+}
+
+Task<> HttpSession::Stream(const HttpAnswer& answer, int version) {
+  const StreamCount count(service_.num_streams);
+  SetDeadline(service_.times.write, &HttpSession::Reset);
+  const std::string head = AnswerHead(answer, version, false, absl::Now());
+  const error_code error = co_await stream_->Write(head, "");
+  deadline_.Cancel();
+  if (error) co_return;
+  FeedWriter writer(executor_, *stream_, service_.times.write,
+                    service_.times.silence);
+  co_await writer.Run(answer.feed);
 }
 
 Task<> HttpSession::End() {

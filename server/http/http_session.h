@@ -3,6 +3,7 @@
 #define PORTREEVE_SERVER_HTTP_HTTP_SESSION_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,6 +35,9 @@ struct HttpTimes {
   Duration write = std::chrono::seconds(30);
   // From the last answer to the close, for the client to end, too.
   Duration end = std::chrono::seconds(2);
+  // Of a stream's silence; afterwards the client gets a comment, which is no
+  // event, so that whoever stands between sees that the stream lives.
+  Duration silence = std::chrono::seconds(15);
 };
 
 // What all sessions of a server share.
@@ -44,6 +48,9 @@ struct HttpService {
   std::vector<std::string> host_names;
   // To the server's loop, for answers.
   std::shared_ptr<LoopLink> link;
+  // How many streams there may be; further ones are answered 503.
+  size_t max_streams = 64;
+  size_t num_streams = 0;
 };
 
 // Requests are answered one after the other; those that a client sends ahead
@@ -59,8 +66,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     bool is_one_too_many = false;
   };
 
-  // `service` must outlive it.
-  HttpSession(const Executor& executor, const HttpService& service,
+  // `service`, which counts its streams, must outlive it.
+  HttpSession(const Executor& executor, HttpService& service,
               std::unique_ptr<HttpStream> stream, Client client);
   HttpSession(const HttpSession&) = delete;
   HttpSession& operator=(const HttpSession&) = delete;
@@ -92,6 +99,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
                    bool keep_alive);
   Task<> End();
 
+  // Answers with a stream, until one of both sides ends it.
+  Task<> Stream(const HttpAnswer& answer, int version);
+
   // Gives the refusal of a request before any page is asked; nothing where
   // there is none.
   std::optional<HttpAnswer> Refusal(const HttpRequest& request) const;
@@ -105,7 +115,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void AnswerLate();
   void Reset() { stream_->Reset(); }
 
-  const HttpService& service_;
+  HttpService& service_;
   const std::unique_ptr<HttpStream> stream_;
   const Executor executor_;
   std::shared_ptr<HttpPeer> peer_;

@@ -110,6 +110,8 @@ RequestReader::Next OfHeader(const Header& header, bool keep_alive) {
   if (num_hosts == 1) request.host = std::string(hosts.first->value());
   const auto has = header.find(http::field::if_none_match);
   if (has != header.end()) request.if_none_match = std::string(has->value());
+  const auto last = header.find("Last-Event-ID");
+  if (last != header.end()) request.last_event_id = std::string(last->value());
   if (!request.is_head && header.method() != http::verb::get) {
     return refuse(405, "this port only answers GET and HEAD");
   }

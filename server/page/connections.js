@@ -6,7 +6,7 @@ import {address, bytes, duration, int64, word} from './format.js';
 
 const PAGE = 25;
 const CLOSED_KEPT = 20;
-const REFRESH = 2000;  // Milliseconds.
+const REFRESH = 1000;  // Milliseconds.
 
 /** @param {HTMLTableSectionElement} body @param {any[]} connections */
 function drawRows(body, connections) {
@@ -53,6 +53,7 @@ export class ConnectionPages {
     this.closed = [];
     this.timer = 0;
     this.told = '';
+    this.answered = 0;  // How many the last answer had.
     $('l-first').addEventListener('click', () => this.#turn(['']));
     $('l-next').addEventListener('click',
         () => this.#turn([...this.tokens, this.next]));
@@ -104,6 +105,7 @@ export class ConnectionPages {
       const over = new Set(this.closed.map(({name}) => name));
       this.shown = (page.connections ?? []).filter(
           (/** @type {any} */ {name}) => !over.has(name));
+      this.answered = page.connections?.length ?? 0;
       this.next = page.nextPageToken ?? '';
     }
     this.told = told;
@@ -115,9 +117,9 @@ export class ConnectionPages {
     drawRows($('l-open'), this.shown);
     drawRows($('l-closed'), this.closed);
     const pages = this.next !== '' || this.tokens.length > 1;
-    setText($('l-page'), this.told || (this.shown.length === 0 ? 'none is open' :
-        pages ? `page ${this.tokens.length}, ${this.shown.length} open` :
-            `${this.shown.length} open`));
+    setText($('l-page'), this.told || (this.answered === 0 ? 'none is open' :
+        pages ? `page ${this.tokens.length}, ${this.answered} open` :
+            `${this.answered} open`));
     $('l-first').disabled = this.tokens.length === 1;
     $('l-next').disabled = this.next === '';
   }

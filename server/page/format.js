@@ -78,7 +78,7 @@ export function handler(spec) {
 /** @param {Record<string, string>|undefined} labels */
 export function labels(labels) {
   return Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`)
-      .join(' ');
+      .sort().join(' ');
 }
 
 /**

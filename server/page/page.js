@@ -49,6 +49,7 @@ const stats = new Feed({
       readAbout();
     }
     model.take(message);
+    if (!happenings.source) follow();
     showState();
     drawSoon();
   },
@@ -85,8 +86,12 @@ function wanted() {
   return [...kinds].map((kind) => `kind=${kind.toUpperCase()}`).join('&');
 }
 
-/** Follows the events that are wanted now. */
+/**
+ * Follows the events that are wanted now, once all listeners are there: the
+ * snapshot is large, and would make them wait.
+ */
 function follow() {
+  if (model.begins) return;
   const query = wanted();
   const url = query ? `/events?${query}` : '/events';
   if (happenings.url === url && happenings.source) return;
@@ -132,7 +137,7 @@ function showState() {
   document.body.classList.toggle('is-lost', state === 'lost');
   const started = Date.parse(about.startTime ?? '');
   setText($('about'), [about.version ?? '', Number.isNaN(started) ? '' :
-      `up ${duration((Date.now() - started) / 1000)}`].filter((t) => t).join(' · '));
+      `up ${duration(Math.floor((Date.now() - started) / 1000))}`].filter((t) => t).join(' · '));
 }
 
 async function readAbout() {
@@ -147,7 +152,6 @@ async function readAbout() {
 
 function open() {
   stats.open('/stats');
-  happenings.url = '';
   follow();
 }
 

@@ -38,6 +38,10 @@ class StatsService : public v1::StatsService::WithRawCallbackMethod_WatchStats<
   // Idempotent.
   Deferred<> EndStreams() { return calls_.End(); }
 
+  // For those who watch, but not over gRPC.
+  // Threads: loop thread only.
+  StatsBoard& board() { return board_; }
+
  private:
   Loop& loop_;
   Gate& gate_;

@@ -56,8 +56,17 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   // How many watches are open, and how many events their gaps, and those of
   // watches that have ended, say are missing.
   // Threads: loop thread only.
-  size_t num_watchers() const { return calls_.size(); }
+  size_t num_watchers() const { return calls_.size() + num_others_; }
   int64_t lost_total() const { return lost_total_; }
+
+  // For watches that do not come over gRPC: they look together with those that
+  // do, share the bytes with them, and are counted with them.
+  // Threads: loop thread only.
+  WatchSchedule& schedule() { return schedule_; }
+  EventFilters& filters() { return filters_; }
+  void AddOther() { ++num_others_; }
+  void RemoveOther() { --num_others_; }
+  void AddLost(int64_t count) { lost_total_ += count; }
 
  private:
   void Start(const std::shared_ptr<WatchCall>& stream,
@@ -78,6 +87,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   WatchSchedule schedule_;
   EventFilters filters_;
   int64_t lost_total_ = 0;
+  size_t num_others_ = 0;
   OpenCalls calls_;
 };
 

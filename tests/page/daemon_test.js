@@ -99,7 +99,7 @@ test('counts what clients do, and shows who they are', async () => {
     for (let i = 0; i < 117; ++i) await ask(front, 'hello');
     const held = await hold(front);
     for (const id of ['front', 'echo']) {
-      await cell(page, id, 9).filter({hasText: /^117$/}).waitFor();
+      await cell(page, id, 9).locator('.n').filter({hasText: /^117$/}).waitFor();
       await cell(page, id, 4).filter({hasText: /^1 \/ /}).waitFor();
     }
     assert.strictEqual(await page.title(), 'Portreeve');
@@ -151,15 +151,15 @@ test('kill -9, and another life at the same address', async () => {
   for (let i = 0; i < 9; ++i) await ask(web, 'x');
   const options = {...REAL_TIME, allowed: GONE};
   await browser.show(daemon.url, options, async (page) => {
-    await cell(page, 'web', 9).filter({hasText: /^9$/}).waitFor();
+    await cell(page, 'web', 9).locator('.n').filter({hasText: /^9$/}).waitFor();
     await daemon.kill();
     await page.locator('#state.lost').waitFor();
     await page.locator('#state-since', {hasText: 'trying again'}).waitFor();
     await daemon.start(`tcp:${daemon.address}`, '--state', state);
     await page.locator('#state.restarted').waitFor();
-    await cell(page, 'web', 9).filter({hasText: /^0$/}).waitFor();
+    await cell(page, 'web', 9).locator('.n').filter({hasText: /^0$/}).waitFor();
     for (let i = 0; i < 4; ++i) await ask(web, 'x');
-    await cell(page, 'web', 9).filter({hasText: /^4$/}).waitFor();
+    await cell(page, 'web', 9).locator('.n').filter({hasText: /^4$/}).waitFor();
     await Browser.keep(page, 'daemon-restarted');
   });
 });

@@ -51,6 +51,7 @@ class HttpFixture : public LoopFixture {
   void ServeAt(const server::HttpPlace& place,
                server::HttpServer::Options options = {}) {
     options.pages = Pages();
+    options.pages.merge(more_pages_);
     server_ =
         std::make_unique<server::HttpServer>(executor(), std::move(options));
     const absl::Status listens = server_->Listen(place);
@@ -116,6 +117,7 @@ class HttpFixture : public LoopFixture {
     return answer;
   }
 
+  server::HttpPages more_pages_;
   std::unique_ptr<server::HttpServer> server_;
   std::vector<server::HttpDone> waiting_;
   std::vector<std::shared_ptr<const server::HttpPeer>> peers_;

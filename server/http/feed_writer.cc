@@ -1,0 +1,99 @@
+#include "server/http/feed_writer.h"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <span>
+#include <utility>
+
+namespace portreeve::server {
+namespace {
+
+// What a client sends beside its request, at most.
+constexpr size_t kMostThrownAway = 64 * 1024;
+
+// Stops a feed, whatever ends the stream.
+class Feeding {
+ public:
+  explicit Feeding(HttpFeed& feed) : feed_(feed) {}
+  Feeding(const Feeding&) = delete;
+  Feeding& operator=(const Feeding&) = delete;
+  ~Feeding() { feed_.Stop(); }
+
+ private:
+  HttpFeed& feed_;
+};
+
+}  // namespace
+
+FeedWriter::FeedWriter(const Executor& executor, HttpStream& stream,
+                       Duration write, Duration silence)
+    : executor_(executor),
+      stream_(stream),
+      write_(write),
+      silence_(silence),
+      deadline_(TimeSource::Of(executor)) {}
+
+Task<> FeedWriter::Run(std::shared_ptr<HttpFeed> feed) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT
+  const Feeding feeding(*feed);
+  feed->Start(*this);
+  co_await (Write(*feed) || AwaitLeave());
+}
+
+Task<> FeedWriter::Write(HttpFeed& feed) {
+  while (true) {
+    while (!pieces_.empty()) {
+      const Piece piece = std::move(pieces_.front());
+      pieces_.pop_front();
+      deadline_.StartAfter(write_, [this] { stream_.Reset(); });
+      const error_code error = co_await stream_.Write(*piece, "");
+      if (error) co_return;
+      waiting_ -= piece->size();
+    }
+    if (ended_) co_return;
+    if (std::exchange(fed_, false)) {
+      feed.OnDrained();
+      continue;
+    }
+    deadline_.StartAfter(silence_, [this] {
+      Add(std::make_shared<const std::string>(": \n\n"));
+    });
+    news_.emplace(executor_);
+    const Deferred<> news = news_->deferred();
+    co_await news.Wait();
+    news_.reset();
+  }
+}
+
+Task<> FeedWriter::AwaitLeave() {
+  char space[256];
+  for (size_t thrown_away = 0; thrown_away <= kMostThrownAway;) {
+    const auto [error, size] = co_await stream_.Read(std::span<char>(space));
+    if (error) co_return;
+    thrown_away += size;
+  }
+}
+
+void FeedWriter::Put(Piece piece) {
+  if (waiting_ > 0 && waiting_ + piece->size() > kMostWaiting) {
+    return stream_.Reset();
+  }
+  fed_ = true;
+  Add(std::move(piece));
+}
+
+void FeedWriter::End() {
+  ended_ = true;
+  Wake();
+}
+
+void FeedWriter::Add(Piece piece) {
+  waiting_ += piece->size();
+  pieces_.push_back(std::move(piece));
+  Wake();
+}
+
+void FeedWriter::Wake() {
+  if (news_) news_->FillIfEmpty();
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,167 @@
+#include "server/live/event_feed.h"
+
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "server/live/event_start.h"
+
+namespace portreeve::server {
+namespace {
+
+constexpr std::chrono::seconds kAfterNoMemory{1};
+
+absl::string_view BytesOf(const grpc::Slice& slice) {
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
+}  // namespace
+
+EventFeed::EventFeed(Shared shared, WatchFilter filter,
+                     std::optional<std::string> last_id)
+    : shared_(std::move(shared)),
+      filter_(std::move(filter)),
+      last_id_(std::move(last_id)) {}
+
+void EventFeed::Start(HttpSink& sink) {
+  sink_ = &sink;
+  shared_.link.loop.Post([self = shared_from_this()] { self->Begin(); });
+}
+
+void EventFeed::Stop() {
+  sink_ = nullptr;
+  gone_ = true;
+  try {
+    shared_.link.loop.Post([self = shared_from_this()] { self->Leave(); });
+  } catch (const std::bad_alloc&) {
+    // It leaves when it looks next.
+  }
+}
+
+void EventFeed::Begin() {
+  if (gone_) return;
+  const EventStart start =
+      StartOf(last_id_, shared_.log.instance_id(), shared_.log.last_revision());
+  events_ = shared_.service.filters().Of(filter_);
+  if (start.has_snapshot) {
+    snapshot_ = TakeSnapshot(shared_.registry, shared_.log, filter_);
+  }
+  restart_ = start.restart;
+  next_ = start.first;
+  retry_.emplace(TimeSource::Of(shared_.link.loop.context()));
+  self_ = shared_from_this();
+  shared_.service.AddOther();
+  Pump();
+}
+
+void EventFeed::Leave() {
+  if (self_ == nullptr) return;
+  shared_.service.RemoveOther();
+  shared_.service.schedule().Forget(*this);
+  retry_.reset();
+  events_.reset();
+  snapshot_.clear();
+  self_.reset();
+}
+
+void EventFeed::Pump() {
+  if (gone_) return Leave();
+  if (self_ == nullptr) return;
+  try {
+    PumpOnce();
+  } catch (const std::bad_alloc&) {
+    retry_->StartAfter(kAfterNoMemory, [this] { Pump(); });
+  }
+}
+
+void EventFeed::PumpLater() {
+  shared_.link.loop.Post([self = shared_from_this()] { self->Pump(); });
+}
+
+// After each of these something is waited for: the client, the log, or the next
+// step of the loop.
+void EventFeed::PumpOnce() {
+  if (!restart_.empty()) {
+    shared_.link.http->Post([self = shared_from_this(), reason = restart_] {
+      self->OnRestart(reason);
+    });
+    restart_.clear();
+  }
+  if (snapshot_.empty()) return PumpEvents();
+  Hand({grpc::Slice(snapshot_.front()), EventsAre::kSnapshot, true});
+  snapshot_.pop_front();
+}
+
+void EventFeed::PumpEvents() {
+  if (next_ > shared_.log.last_revision()) {
+    return shared_.service.schedule().Wait(*this);
+  }
+  const FilteredEvents::Batch batch = events_->From(next_);
+  const bool has_caught_up = batch.end > shared_.log.last_revision();
+  const bool awaited = !has_caught_up || on_way_ >= kMaxOnWay;
+  if (batch.bytes.size() > 0) {
+    Hand({batch.bytes, EventsAre::kNews, awaited});
+    shared_.service.AddLost(batch.lost);
+  }
+  next_ = batch.end;
+  if (has_caught_up && !awaited) {
+    shared_.service.schedule().Wait(*this);
+  } else if (batch.bytes.size() == 0) {
+    PumpLater();
+  }
+}
+
+void EventFeed::Hand(Handed handed) {
+  shared_.link.http->Post(
+      [self = shared_from_this(), handed = std::move(handed)] {
+        self->OnHanded(handed);
+      });
+  ++on_way_;
+}
+
+void EventFeed::OnRestart(const std::string& reason) {
+  if (sink_ == nullptr) return;
+  sink_->Put(std::make_shared<const std::string>(RestartText(reason)));
+}
+
+void EventFeed::OnHanded(const Handed& handed) {
+  --on_way_;
+  if (sink_ == nullptr) return;
+  try {
+    if (!handed.awaited) {
+      return sink_->Put(shared_.texts->NewsOf(handed.bytes));
+    }
+    parts_ = handed;
+    loop_waits_ = true;
+    // Else when it is drained.
+    if (sink_->waiting() == 0) PutPart();
+  } catch (const std::bad_alloc&) {
+    sink_->End();
+  }
+}
+
+void EventFeed::OnDrained() {
+  if (!loop_waits_) return;
+  try {
+    if (parts_.bytes.size() > 0) return PutPart();
+    loop_waits_ = false;
+    PumpLater();
+  } catch (const std::bad_alloc&) {
+    sink_->End();
+  }
+}
+
+void EventFeed::PutPart() {
+  const size_t end = EndOfPart(BytesOf(parts_.bytes), kMaxPartBytes);
+  const grpc::Slice part = parts_.bytes.sub(0, end);
+  const size_t size = parts_.bytes.size();
+  if (parts_.what == EventsAre::kNews) {
+    sink_->Put(shared_.texts->NewsOf(part));
+  } else {
+    sink_->Put(std::make_shared<const std::string>(
+        EventText(BytesOf(part), EventsAre::kSnapshot)));
+  }
+  parts_.bytes = end == size ? grpc::Slice() : parts_.bytes.sub(end, size);
+}
+
+}  // namespace portreeve::server

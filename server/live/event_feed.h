@@ -1,0 +1,111 @@
+// EventFeed: a stream of events over HTTP.
+#ifndef PORTREEVE_SERVER_LIVE_EVENT_FEED_H_
+#define PORTREEVE_SERVER_LIVE_EVENT_FEED_H_
+
+#include <grpcpp/support/slice.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/base/time_source.h"
+#include "server/events/event_log.h"
+#include "server/http/http_message.h"
+#include "server/live/event_text.h"
+#include "server/live/live_link.h"
+#include "server/registry/registry.h"
+#include "server/watch/event_service.h"
+#include "server/watch/filtered_events.h"
+#include "server/watch/snapshot.h"
+#include "server/watch/watch_filter.h"
+#include "server/watch/watch_schedule.h"
+
+namespace portreeve::server {
+
+// Sends what EventService.WatchEvents does: where the client has the id of an
+// event, what comes after it; else a snapshot, and what comes after that.
+//
+// What the client has to catch up with waits where it is, in the log or in the
+// snapshot, until it has read what comes before.  Once it has caught up it gets
+// events as they happen: if it does not read these, the sink cuts it off, and
+// it catches up when it comes back.
+//
+// Threads: those of HttpFeed; what it does on the loop it posts.
+class EventFeed final : public HttpFeed,
+                        public std::enable_shared_from_this<EventFeed>,
+                        private WatchSchedule::Watcher {
+ public:
+  // What all streams share; `log`, `registry` and `service` outlive them.
+  struct Shared {
+    LiveLink link;
+    EventLog& log;
+    const Registry& registry;
+    EventService& service;
+    std::shared_ptr<EventTexts> texts;  // The server's thread's.
+  };
+
+  EventFeed(Shared shared, WatchFilter filter,
+            std::optional<std::string> last_id);
+
+  void Start(HttpSink& sink) override;
+  void OnDrained() override;
+  void Stop() override;
+
+ private:
+  // While the client catches up, it has so many bytes at a time, before they
+  // are JSON.
+  static constexpr size_t kMaxPartBytes = 32 * 1024;
+  // So many messages are under way to the other thread, which may be slow,
+  // before it is asked when it is done.
+  static constexpr int kMaxOnWay = 4;
+
+  // From the loop to the server's thread.
+  struct Handed {
+    grpc::Slice bytes;
+    EventsAre what = EventsAre::kNews;
+    // The loop waits until the client has it, which may take it in parts.
+    bool awaited = false;
+  };
+
+  // On the loop.
+  int64_t next() const override { return next_; }
+  void Look() override { Pump(); }
+  void Begin();
+  void Pump();
+  void PumpOnce();
+  void PumpLater();
+  void PumpEvents();
+  void Hand(Handed handed);
+  void Leave();
+
+  // On the server's thread.
+  void OnRestart(const std::string& reason);
+  void OnHanded(const Handed& handed);
+  void PutPart();
+
+  const Shared shared_;
+  const WatchFilter filter_;
+  const std::optional<std::string> last_id_;
+  std::atomic<bool> gone_ = false;  // The client.
+  std::atomic<int> on_way_ = 0;     // Messages to the server's thread.
+
+  // The loop's.
+  std::shared_ptr<EventFeed> self_;  // While it watches.
+  std::shared_ptr<FilteredEvents> events_;
+  EventMessages snapshot_;  // What is left of it.
+  std::string restart_;     // To be said first, if anything.
+  int64_t next_ = 0;        // The revision to look at next.
+  std::optional<Timer> retry_;
+
+  // The server's thread's.
+  HttpSink* sink_ = nullptr;  // While there is a client.
+  Handed parts_;              // What is left of what the loop waits for.
+  bool loop_waits_ = false;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_LIVE_EVENT_FEED_H_
