@@ -84,16 +84,19 @@ class DirectConnection::Lingering {
 // memory.  It is made and destroyed on the server's loop.
 class DirectConnection::TcpInfoQuestion final : public Mailbox::Message {
  public:
+  // The server may be gone before the answer: the connection, which it has
+  // outlived, is kept for it.
   TcpInfoQuestion(std::shared_ptr<DirectConnection> connection,
                   TakeTcpInfo take)
-      : connection_(std::move(connection)), take_(std::move(take)) {}
+      : connection_(std::move(connection)),
+        home_(connection_->owner_.home().poller().mailbox()),
+        take_(std::move(take)) {}
 
   // Threads: the lane's.
   static void Answer(std::unique_ptr<TcpInfoQuestion> question) {
-    DirectConnection& connection = *question->connection_;
-    question->answer_ = connection.TcpInfoOnLane();
-    connection.owner_.home().poller().mailbox().Send([] {},
-                                                     *question.release());
+    question->answer_ = question->connection_->TcpInfoOnLane();
+    Mailbox& home = question->home_;
+    home.Send([] {}, *question.release());
   }
 
  private:
@@ -103,6 +106,7 @@ class DirectConnection::TcpInfoQuestion final : public Mailbox::Message {
   }
 
   const std::shared_ptr<DirectConnection> connection_;
+  Mailbox& home_;
   const TakeTcpInfo take_;
   std::optional<TcpInfo> answer_;
 };
