@@ -197,8 +197,13 @@ absl::StatusOr<v1::Daemon> Client::GetDaemon(const CallOptions& options) {
 
 absl::StatusOr<v1::Connection> Client::GetConnection(
     const std::string& name, const CallOptions& options) {
-  return Call(impl_->connections, &Impl::ConnectionStub::GetConnection,
-              Named<v1::GetConnectionRequest>(name), options);
+  return GetConnection(Named<v1::GetConnectionRequest>(name), options);
+}
+
+absl::StatusOr<v1::Connection> Client::GetConnection(
+    const v1::GetConnectionRequest& request, const CallOptions& options) {
+  return Call(impl_->connections, &Impl::ConnectionStub::GetConnection, request,
+              options);
 }
 
 absl::StatusOr<v1::Connection> Client::CloseConnection(

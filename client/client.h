@@ -107,6 +107,10 @@ class Client {
   absl::StatusOr<v1::Connection> GetConnection(const std::string& name,
                                                const CallOptions& options = {});
 
+  // Does the same with all that may be asked for, like `tcp_info`.
+  absl::StatusOr<v1::Connection> GetConnection(
+      const v1::GetConnectionRequest& request, const CallOptions& options = {});
+
   // Waits until the connection's descriptor is closed; giving up undoes
   // nothing.
   absl::StatusOr<v1::Connection> CloseConnection(

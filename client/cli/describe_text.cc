@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/connection_hints.h"
 #include "client/cli/event_text.h"
 #include "client/cli/format.h"
 #include "client/cli/listener_hints.h"
@@ -105,25 +106,108 @@ Rows CloseRows(const v1::ListenerStatus& status) {
   return rows;
 }
 
-}  // namespace
+std::string WithAge(const google::protobuf::Timestamp& time, absl::Time now) {
+  return absl::StrCat(TimeText(time), " (", AgoText(time, now), ")");
+}
 
-std::string DescribeListener(const v1::Listener& listener,
-                             const std::vector<v1::Event>& events,
-                             absl::Time now) {
-  std::string text = absl::StrCat(Printable(listener.name()), "\n");
-  const std::vector<std::string> hints = HintsOf(listener, events, now);
+// The listener, and what it does with connections.
+std::string ListenerText(const v1::Connection& connection,
+                         const v1::Listener* listener) {
+  if (connection.listener().empty()) return "-";
+  if (listener == nullptr) {
+    return absl::StrCat(connection.listener(), " (deleted)");
+  }
+  return absl::StrCat(connection.listener(), " (",
+                      HandlerText(listener->spec().handler()), ")");
+}
+
+Rows ConnectionRows(const v1::Connection& connection,
+                    const v1::Listener* listener, absl::Time now) {
+  Rows rows = {{"state", EnumText(connection.state())},
+               {"direction", EnumText(connection.direction())},
+               {"listener", ListenerText(connection, listener)},
+               {"peer", AddressText(connection.peer())},
+               {"local", AddressText(connection.local())},
+               {"upstream", AddressText(connection.upstream())},
+               {"created", connection.has_create_time()
+                               ? WithAge(connection.create_time(), now)
+                               : "-"},
+               {"bytes received", absl::StrCat(connection.bytes_received())},
+               {"bytes sent", absl::StrCat(connection.bytes_sent())},
+               {"bytes to write", absl::StrCat(connection.bytes_to_write())}};
+  if (connection.has_failure()) {
+    rows.push_back({"failure", FailureText(connection)});
+  }
+  if (connection.close_reason() != v1::CLOSE_REASON_UNSPECIFIED) {
+    rows.push_back({"close reason", EnumText(connection.close_reason())});
+  }
+  if (connection.has_close_time()) {
+    rows.push_back({"closed", WithAge(connection.close_time(), now)});
+  }
+  return rows;
+}
+
+Rows TcpRows(const v1::TcpInfo& tcp) {
+  return {
+      {"state", tcp.state()},
+      {"round trip", absl::StrCat(DurationText(tcp.rtt()), ", varies by ",
+                                  DurationText(tcp.rtt_variation()))},
+      {"retransmits", absl::StrCat(tcp.retransmits_total(), " (",
+                                   tcp.retransmits(), " on the way now)")},
+      {"congestion window",
+       absl::StrCat(CountText(tcp.congestion_window(), "segment"), " of ",
+                    CountText(tcp.segment_size(), "byte"))},
+      {"unsent", CountText(tcp.unsent_bytes(), "byte")},
+      {"unacknowledged", CountText(tcp.unacknowledged_segments(), "segment")},
+      {"acknowledged", CountText(tcp.acknowledged_bytes(), "byte")},
+      {"received", CountText(tcp.received_bytes(), "byte")},
+      {"last sent", absl::StrCat(DurationText(tcp.since_sent()), " ago")},
+      {"last received",
+       absl::StrCat(DurationText(tcp.since_received()), " ago")}};
+}
+
+void AppendTitle(const std::string& name, const std::vector<std::string>& hints,
+                 std::string& text) {
+  absl::StrAppend(&text, Printable(name), "\n");
   for (const std::string& hint : hints) {
     absl::StrAppend(&text, "  ! ", hint, "\n");
   }
-  Append("status", StatusRows(listener), text);
-  Append("spec", SpecRows(listener.spec()), text);
-  const Rows closes = CloseRows(listener.status());
-  if (!closes.empty()) Append("closes by reason", closes, text);
+}
+
+void AppendEvents(const std::vector<v1::Event>& events, std::string& text) {
   absl::StrAppend(&text, "newest events\n");
   for (const v1::Event& event : events) {
     absl::StrAppend(&text, "  ", EventText(event), "\n");
   }
   if (events.empty()) absl::StrAppend(&text, "  none\n");
+}
+
+}  // namespace
+
+std::string DescribeListener(const v1::Listener& listener,
+                             const std::vector<v1::Event>& events,
+                             absl::Time now) {
+  std::string text;
+  AppendTitle(listener.name(), HintsOf(listener, events, now), text);
+  Append("status", StatusRows(listener), text);
+  Append("spec", SpecRows(listener.spec()), text);
+  const Rows closes = CloseRows(listener.status());
+  if (!closes.empty()) Append("closes by reason", closes, text);
+  AppendEvents(events, text);
+  return text;
+}
+
+std::string DescribeConnection(const v1::Connection& connection,
+                               const v1::Listener* listener,
+                               const std::vector<v1::Event>& events,
+                               absl::Time now) {
+  std::string text;
+  AppendTitle(connection.name(), HintsOf(connection, listener, now), text);
+  Append("connection", ConnectionRows(connection, listener, now), text);
+  if (connection.has_tcp_info()) {
+    Append("TCP, as the kernel sees it", TcpRows(connection.tcp_info()), text);
+  }
+  AppendEvents(events, text);
   return text;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 
@@ -17,6 +18,14 @@ namespace portreeve::cli {
 std::string DescribeListener(const v1::Listener& listener,
                              const std::vector<v1::Event>& events,
                              absl::Time now);
+
+// Does the same for a connection, with what the kernel knows of its socket.
+// `listener` is the one that accepted it; null where that is not known any
+// more, or was none.
+std::string DescribeConnection(const v1::Connection& connection,
+                               const v1::Listener* listener,
+                               const std::vector<v1::Event>& events,
+                               absl::Time now);
 
 }  // namespace portreeve::cli
 

@@ -12,40 +12,16 @@
 #include "absl/time/time.h"
 #include "client/address.h"
 #include "client/cli/printable.h"
+#include "client/cli/text_table.h"
 #include "google/protobuf/descriptor.h"
 
 namespace portreeve::cli {
 namespace {
 
-using Row = std::vector<std::string>;
+using Row = TextTable::Row;
 
 std::string OrDash(const std::string& text) {
   return text.empty() ? "-" : text;
-}
-
-// Blanks in a cell would look like the end of its column.
-std::string Cell(const std::string& text) {
-  std::string cell = OrDash(Printable(text));
-  std::replace(cell.begin(), cell.end(), ' ', '_');
-  return cell;
-}
-
-std::string Table(const std::vector<Row>& rows) {
-  std::vector<size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string table;
-  for (const Row& row : rows) {
-    for (size_t i = 0; i + 1 < row.size(); ++i) {
-      absl::StrAppend(&table, row[i],
-                      std::string(widths[i] - row[i].size() + 2, ' '));
-    }
-    absl::StrAppend(&table, row.back(), "\n");
-  }
-  return table;
 }
 
 std::string View(const std::vector<std::pair<std::string, std::string>>& rows) {
@@ -134,6 +110,20 @@ std::string DurationText(const google::protobuf::Duration& duration) {
                               absl::Nanoseconds(duration.nanos()));
 }
 
+std::string SinceText(const google::protobuf::Timestamp& time, absl::Time now) {
+  const absl::Duration age =
+      std::max(now - InstantOf(time), absl::ZeroDuration());
+  return absl::FormatDuration(absl::Trunc(age, absl::Seconds(1)));
+}
+
+std::string AgoText(const google::protobuf::Timestamp& time, absl::Time now) {
+  return absl::StrCat(SinceText(time, now), " ago");
+}
+
+std::string CountText(int64_t count, const std::string& what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
 std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", InstantOf(time),
                           absl::UTCTimeZone());
@@ -215,22 +205,6 @@ std::string FailureText(const v1::ListenerStatus& status) {
       ")");
 }
 
-std::string ListenerTable(const v1::ListListenersResponse& response) {
-  std::vector<Row> rows = {{"NAME", "STATE", "ADDRESS", "HANDLER",
-                            "CONNECTIONS", "MAX", "ACCEPTED", "LABELS"}};
-  for (const v1::Listener& listener : response.listeners()) {
-    const v1::ListenerSpec& spec = listener.spec();
-    const v1::ListenerStatus& status = listener.status();
-    rows.push_back(
-        {Cell(listener.name()), Cell(StateText(status)),
-         Cell(ListeningText(listener)), Cell(HandlerText(spec.handler())),
-         absl::StrCat(status.num_connections()),
-         absl::StrCat(spec.max_connections()),
-         absl::StrCat(status.accepted_total()), Cell(LabelsText(spec))});
-  }
-  return Table(rows);
-}
-
 std::string ConnectionTable(const v1::ListConnectionsResponse& response) {
   std::vector<Row> rows = {{"NAME", "LISTENER", "DIRECTION", "STATE", "PEER",
                             "LOCAL", "UPSTREAM", "RECEIVED", "SENT", "WAITING",
@@ -247,7 +221,7 @@ std::string ConnectionTable(const v1::ListConnectionsResponse& response) {
          absl::StrCat(connection.bytes_to_write()),
          TimeOrDash(connection.has_create_time(), connection.create_time())});
   }
-  return Table(rows);
+  return TextTable().Lines(rows);
 }
 
 std::string ListenerView(const v1::Listener& listener) {

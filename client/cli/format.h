@@ -3,8 +3,10 @@
 #ifndef PORTREEVE_CLIENT_CLI_FORMAT_H_
 #define PORTREEVE_CLIENT_CLI_FORMAT_H_
 
+#include <cstdint>
 #include <string>
 
+#include "absl/time/time.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/generated_enum_reflection.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -15,9 +17,7 @@
 
 namespace portreeve::cli {
 
-// Give a header and a line for each listener or connection.  Columns are
-// separated by two blanks or more and hold none, so that awk can cut them.
-std::string ListenerTable(const v1::ListListenersResponse& response);
+// Gives a header and a line for each connection.
 std::string ConnectionTable(const v1::ListConnectionsResponse& response);
 
 // Give every field as a line "key: value".
@@ -51,6 +51,14 @@ std::string AgeText(const v1::Connection& connection);
 // Gives "CONNECT_REFUSED: connect tcp:127.0.0.1:9: Connection refused"; "-"
 // where the connection has no failure.
 std::string FailureText(const v1::Connection& connection);
+
+// Give "3m20s" and "3m20s ago"; "0" for what is to come, by this machine's
+// clock.
+std::string SinceText(const google::protobuf::Timestamp& time, absl::Time now);
+std::string AgoText(const google::protobuf::Timestamp& time, absl::Time now);
+
+// Gives "1 byte", "2 bytes".
+std::string CountText(int64_t count, const std::string& what);
 
 // Gives "2024-05-01T12:00:00.250Z": UTC, milliseconds.
 std::string TimeText(const google::protobuf::Timestamp& time);

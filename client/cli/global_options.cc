@@ -16,9 +16,10 @@ namespace {
 
 absl::StatusOr<Output> ParseOutput(const std::string& text) {
   if (text == "table") return Output::kTable;
+  if (text == "wide") return Output::kWide;
   if (text == "json") return Output::kJson;
   return absl::InvalidArgumentError(
-      absl::StrCat("'", text, "': expected table or json"));
+      absl::StrCat("'", text, "': expected table, wide or json"));
 }
 
 absl::StatusOr<absl::Duration> ParseTimeout(const std::string& text) {
@@ -51,13 +52,17 @@ void AddGlobalOptions(CLI::App& app, const Environment& environment,
               return client::ParseServerAddress(text, directory);
             }));
   options.tls_flags.AddTo(app);
-  AddOption(app, "-o,--output", "table|json",
-            "For people, or the answer as JSON on one line. Default: table",
+  AddOption(app, "-o,--output", "table|wide|json",
+            "For people; the same with more columns, which list alone has: "
+            "other verbs refuse it; or the answer as JSON on one line. "
+            "Default: table",
             Into(options.output, ParseOutput));
-  AddOption(app, "--timeout", "DURATION",
-            "How long to wait for the answer. Default: 30s; as long as it "
-            "takes for close, close-finished, kill, watch, attach and dial",
-            Into(options.timeout, ParseTimeout));
+  AddOption(
+      app, "--timeout", "DURATION",
+      "How long to wait for the answer. Default: 30s; as long as it "
+      "takes for close, close-finished, kill, watch, list --watch, attach "
+      "and dial",
+      Into(options.timeout, ParseTimeout));
 }
 
 absl::Status Complete(const Environment& environment, GlobalOptions& options) {

@@ -17,7 +17,7 @@ class App;
 
 namespace portreeve::cli {
 
-enum class Output { kTable, kJson };
+enum class Output { kTable, kWide, kJson };
 
 // Lifetime: it must outlive the parsing.
 struct GlobalOptions {

@@ -28,18 +28,6 @@ constexpr std::array kTroubles = {v1::CLOSE_REASON_UPSTREAM_UNREACHABLE,
 // A reason is worth a hint from such a part of all closes on.
 constexpr int64_t kWorthAHint = 10;
 
-absl::Time InstantOf(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) +
-         absl::Nanoseconds(time.nanos());
-}
-
-std::string Ago(const google::protobuf::Timestamp& time, absl::Time now) {
-  return absl::StrCat(absl::FormatDuration(absl::Trunc(
-                          std::max(now - InstantOf(time), absl::ZeroDuration()),
-                          absl::Seconds(1))),
-                      " ago");
-}
-
 const v1::Event* NewestOf(const std::vector<v1::Event>& events,
                           v1::Event::KindCase kind) {
   const auto found = std::find_if(
@@ -100,7 +88,7 @@ class Hints {
     const v1::Event* const told = NewestOf(events_, v1::Event::kLimitReached);
     Add("it has as many connections as it may, ", spec_.max_connections(),
         told != nullptr
-            ? absl::StrCat(" (last told ", Ago(told->time(), now_), ")")
+            ? absl::StrCat(" (last told ", AgoText(told->time(), now_), ")")
             : "",
         ": others wait in the kernel; --max-connections raises that");
   }
@@ -130,7 +118,7 @@ class Hints {
   void AddAcceptErrors() {
     const v1::Event* const failed = NewestOf(events_, v1::Event::kAcceptFailed);
     if (failed == nullptr) return;
-    Add("accepting has failed, ", Ago(failed->time(), now_), ": ",
+    Add("accepting has failed, ", AgoText(failed->time(), now_), ": ",
         failed->accept_failed().message());
   }
 

@@ -1,4 +1,4 @@
-// NewestEvents: what has happened to a listener of late.
+// NewestEvents: what has happened to a listener, or a connection, of late.
 #ifndef PORTREEVE_CLIENT_CLI_NEWEST_EVENTS_H_
 #define PORTREEVE_CLIENT_CLI_NEWEST_EVENTS_H_
 
@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/cli/session.h"
+#include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/event.pb.h"
 
 namespace portreeve::cli {
@@ -20,6 +21,10 @@ inline constexpr size_t kNewestEvents = 20;
 // kept too few.
 absl::StatusOr<std::vector<v1::Event>> NewestEvents(const std::string& name,
                                                     Session& session);
+
+// Does the same for those about one connection.
+absl::StatusOr<std::vector<v1::Event>> NewestEvents(
+    const v1::Connection& connection, Session& session);
 
 }  // namespace portreeve::cli
 

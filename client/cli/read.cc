@@ -1,4 +1,4 @@
-// get, list, daemon and is-closed.
+// get, daemon and is-closed.
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <memory>
@@ -6,8 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "client/cli/any_name.h"
 #include "client/cli/format.h"
 #include "client/cli/option.h"
 #include "client/cli/verb.h"
@@ -21,22 +20,6 @@ constexpr char kIsClosedHelp[] =
     "the exit status is 0 for closed, 1 for not closed, 2 and more for an\n"
     "error.\n"
     "  $ portreeve is-closed web || echo 'still open, or unknown'";
-
-bool IsConnectionName(const std::string& text) {
-  return absl::StartsWith(text, "connections/");
-}
-
-// Gives the name of a listener, or of a connection where the text says so.
-absl::StatusOr<std::string> AnyName(const std::string& text) {
-  absl::StatusOr<std::string> name = IsConnectionName(text)
-                                         ? client::ConnectionName(text)
-                                         : client::ListenerName(text);
-  if (name.ok()) return name;
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", text,
-                   "' is no name: expected ID, listeners/ID or "
-                   "connections/ID"));
-}
 
 // Adds the positional argument of a verb about one listener.
 std::shared_ptr<std::string> AddListener(CLI::App& verb) {
@@ -81,22 +64,6 @@ Verb AddGet(CLI::App& app) {
             if (!listener.ok()) return listener.status();
             const absl::Status printed =
                 session.Print(*listener, ListenerView(*listener));
-            if (!printed.ok()) return printed;
-            return ExitStatus::kDone;
-          }};
-}
-
-Verb AddList(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand(
-      "list",
-      "Lists all listeners. Those closed and not yet deleted are included.\n"
-      "-o json gives one ListListenersResponse with all of them.");
-  return {verb, [](Session& session) -> absl::StatusOr<ExitStatus> {
-            const absl::StatusOr<v1::ListListenersResponse> response =
-                session.client.ListAllListeners(session.Ordinary());
-            if (!response.ok()) return response.status();
-            const absl::Status printed =
-                session.Print(*response, ListenerTable(*response));
             if (!printed.ok()) return printed;
             return ExitStatus::kDone;
           }};

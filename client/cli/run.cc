@@ -142,6 +142,9 @@ ExitStatus Run(const std::vector<std::string>& arguments,
   if (ended) return *ended;
   const auto verb = std::find_if(verbs.begin(), verbs.end(),
                                  [](const Verb& v) { return v.app->parsed(); });
+  if (options.output == Output::kWide && !verb->has_wide) {
+    return UsageError(app, "-o wide: only list has that", err);
+  }
   if (verb->run_alone) {
     if (options.output == Output::kJson) {
       return UsageError(app, "its answers are no JSON", err);

@@ -29,6 +29,8 @@ struct Verb {
   // environment say of one is not looked at.
   std::function<ExitStatus(std::ostream& out, std::ostream& err)> run_alone =
       nullptr;
+  // Whether it takes -o wide.
+  bool has_wide = false;
 };
 
 Verb AddCreate(CLI::App& app, const Environment& environment);

@@ -1,24 +1,20 @@
 // watch.
-#include "client/watch.h"
-
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
 #include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/event_feed.h"
 #include "client/cli/event_text.h"
 #include "client/cli/notes.h"
 #include "client/cli/option.h"
 #include "client/cli/resume.h"
 #include "client/cli/value.h"
 #include "client/cli/verb.h"
-#include "client/error.h"
 #include "client/name.h"
-#include "client/watch_position.h"
 
 namespace portreeve::cli {
 namespace {
@@ -78,24 +74,6 @@ bool IsShown(const v1::Event& event, const v1::WatchEventsRequest& request) {
                    v1::EVENT_KIND_PROGRESS) != request.kinds().end();
 }
 
-// Prints what comes until the watch ends, which never is OK.
-absl::Status PrintAll(client::Watch& watch, client::WatchPosition& position,
-                      Session& session) {
-  while (true) {
-    const absl::StatusOr<std::vector<v1::Event>> events = watch.Next();
-    if (!events.ok()) return events.status();
-    if (events->empty()) return client::Unreachable("it shuts down");
-    for (const v1::Event& event : *events) {
-      if (IsShown(event, position.request())) {
-        const absl::Status printed =
-            session.Print(event, absl::StrCat(EventText(event), "\n"));
-        if (!printed.ok()) return printed;
-      }
-      position.Take(event);
-    }
-  }
-}
-
 // Whoever has mistyped a name waits for ever.
 void SayWhatIsNotThere(const v1::WatchEventsRequest& request, Session& session,
                        Notes& notes) {
@@ -107,11 +85,6 @@ void SayWhatIsNotThere(const v1::WatchEventsRequest& request, Session& session,
   }
 }
 
-bool IsAnotherDaemon(const absl::Status& status) {
-  const std::string reason = client::DetailsOf(status).reason;
-  return reason == "INSTANCE_CHANGED" || reason == "REVISION_UNKNOWN";
-}
-
 absl::StatusOr<ExitStatus> Run(const WatchFlags& flags, Session& session) {
   Notes notes("watch", session.err);
   Resume resume(flags.resume, session, notes);
@@ -119,35 +92,27 @@ absl::StatusOr<ExitStatus> Run(const WatchFlags& flags, Session& session) {
   if (flags.resume.progress_interval) {
     *first.mutable_progress_interval() = *flags.resume.progress_interval;
   }
-  client::WatchPosition position(first);
-  bool is_new_daemon = true;
-  while (true) {
-    auto watch = session.client.WatchEvents(position.request(), resume.Call());
-    absl::Status ended = watch.status();
-    if (watch.ok()) {
-      if (!resume.has_started()) {
-        session.err << absl::StrCat("portreeve: watching ",
-                                    session.options.server->text, "\n")
-                    << std::flush;
-      }
-      resume.OnStart("watching on");
-      if (is_new_daemon) SayWhatIsNotThere(first, session, notes);
-      is_new_daemon = false;
-      ended = PrintAll(*watch, position, session);
+  EventFeed feed(session, resume, notes, first);
+  EventFeed::Callbacks callbacks;
+  callbacks.on_start = [&](const EventFeed::Start& start) {
+    if (!resume.has_started()) {
+      session.err << absl::StrCat("portreeve: watching ",
+                                  session.options.server->text, "\n")
+                  << std::flush;
     }
-    if (!resume.has_started()) return ended;
-    if (resume.IsTimeout(ended)) return ExitStatus::kTimedOut;
-    if (IsAnotherDaemon(ended) && first.instance_id().empty()) {
-      notes.Say("the daemon was started anew: revisions begin at 1 again");
-      position.StartAnew();
-      is_new_daemon = true;
-      continue;
+    resume.OnStart("watching on");
+    if (start.is_new_daemon) SayWhatIsNotThere(first, session, notes);
+  };
+  callbacks.on_event =
+      [&](const v1::Event& event) -> absl::StatusOr<EventFeed::Next> {
+    if (IsShown(event, first)) {
+      const absl::Status printed =
+          session.Print(event, absl::StrCat(EventText(event), "\n"));
+      if (!printed.ok()) return printed;
     }
-    if (!client::IsLost(ended)) return ended;
-    ended = resume.AwaitNext(ended);
-    if (resume.IsTimeout(ended)) return ExitStatus::kTimedOut;
-    if (!ended.ok()) return ended;
-  }
+    return EventFeed::Next::kGoOn;
+  };
+  return feed.Run(callbacks);
 }
 
 // Where the watch begins.

@@ -40,6 +40,9 @@ class DirectConnection::Lingering {
 
   bool empty() const { return !own_.socket && !other_.socket; }
 
+  // The connection's own descriptor; -1 where that does not linger any more.
+  int fd() const { return own_.socket ? own_.socket->fd() : -1; }
+
  private:
   struct One final : LingeringSocket::Owner {
     One(DirectConnection& c, bool other) : connection(c), is_other(other) {}
@@ -75,6 +78,37 @@ class DirectConnection::Lingering {
 
   One own_;
   One other_;
+};
+
+// A question to another loop, and its answer on the way back, which takes no
+// memory.  It is made and destroyed on the server's loop.
+class DirectConnection::TcpInfoQuestion final : public Mailbox::Message {
+ public:
+  // The server may be gone before the answer: the connection, which it has
+  // outlived, is kept for it.
+  TcpInfoQuestion(std::shared_ptr<DirectConnection> connection,
+                  TakeTcpInfo take)
+      : connection_(std::move(connection)),
+        home_(connection_->owner_.home().poller().mailbox()),
+        take_(std::move(take)) {}
+
+  // Threads: the lane's.
+  static void Answer(std::unique_ptr<TcpInfoQuestion> question) {
+    question->answer_ = question->connection_->TcpInfoOnLane();
+    Mailbox& home = question->home_;
+    home.Send([] {}, *question.release());
+  }
+
+ private:
+  void OnArrival() override {
+    const std::unique_ptr<TcpInfoQuestion> self(this);
+    take_(answer_);
+  }
+
+  const std::shared_ptr<DirectConnection> connection_;
+  Mailbox& home_;
+  const TakeTcpInfo take_;
+  std::optional<TcpInfo> answer_;
 };
 
 DirectConnection::DirectConnection(Accepted accepted)
@@ -209,6 +243,19 @@ void DirectConnection::CloseOnLane(ExistingConnections how,
   if (std::exchange(closing_, true)) return;
   force_close_at_ = After(lane_.time().Now(), kForceCloseAfter);
   CloseInOrder(reason);
+}
+
+void DirectConnection::AskTcpInfo(const TakeTcpInfo& take) {
+  if (closed_) return take(std::nullopt);
+  if (at_home()) return take(TcpInfoOnLane());
+  auto question = std::make_unique<TcpInfoQuestion>(shared_from_this(), take);
+  asio::post(lane_.loop(), [question = std::move(question)]() mutable {
+    TcpInfoQuestion::Answer(std::move(question));
+  });
+}
+
+std::optional<TcpInfo> DirectConnection::TcpInfoOnLane() const {
+  return TcpInfoOf(lingering_ ? lingering_->fd() : fd());
 }
 
 void DirectConnection::Finish(How how, Other other) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "lib/base/descriptor.h"
@@ -18,6 +19,7 @@
 #include "lib/net/any_connection.h"
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/lingering_socket.h"
+#include "lib/net/tcp_info.h"
 
 namespace portreeve {
 
@@ -75,6 +77,7 @@ class DirectConnection : public AnyConnection,
   bool is_open() const final { return !closed_; }
   Deferred<> closed() const final;
   Deferred<> Close(ExistingConnections how, CloseReason reason) final;
+  void AskTcpInfo(const TakeTcpInfo& take) final;
 
   // Has the lane watch the descriptor, if the lane is the server's own.  Gives
   // 0, or errno where that is not possible.  Called once, before anybody hears
@@ -174,6 +177,7 @@ class DirectConnection : public AnyConnection,
 
  private:
   class Lingering;
+  class TcpInfoQuestion;
   // These are written by one thread, and read by another that needs no order.
   template <typename T>
   static T Load(const std::atomic<T>& value) {
@@ -188,6 +192,7 @@ class DirectConnection : public AnyConnection,
   int WatchOnLane();
   void BeginOnLane();
   void CloseOnLane(ExistingConnections how, CloseReason reason);
+  std::optional<TcpInfo> TcpInfoOnLane() const;
   static void PrepareToClose(const Descriptor& fd, How how);
   static CloseStep BeginToClose(const Descriptor& fd, How how, bool is_unix,
                                 int64_t bytes_received);

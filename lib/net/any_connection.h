@@ -7,10 +7,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "lib/base/deferred.h"
 #include "lib/net/address.h"
 #include "lib/net/close_reason.h"
+#include "lib/net/tcp_info.h"
 
 namespace portreeve {
 
@@ -67,6 +70,13 @@ class AnyConnection {
   // cannot write any more; the handler is not stopped.  kLeave does nothing.
   // `reason` is kept unless there is one already.  Gives closed().
   virtual Deferred<> Close(ExistingConnections how, CloseReason reason) = 0;
+
+  using TakeTcpInfo = std::function<void(const std::optional<TcpInfo>&)>;
+  // Asks the kernel what it knows of the socket, on the loop that has the
+  // descriptor, and calls `take`: in this call or in a later step, with nullopt
+  // where the socket is not TCP, or was closed by then.  Throws std::bad_alloc,
+  // and calls nobody, where there is no memory.
+  virtual void AskTcpInfo(const TakeTcpInfo& take) { take(std::nullopt); }
 
  private:
   const int64_t id_;

@@ -107,6 +107,8 @@ class LingeringSocket::State final
     poller_.KeepForThisStep(shared_from_this());
   }
 
+  int fd() const { return fd_.get(); }
+
   Descriptor Take() {
     if (std::exchange(watched_, false)) poller_.Remove(*this);
     timer_.Cancel();
@@ -191,6 +193,8 @@ LingerResult LingeringSocket::EndAtOnce(int fd, CloseStep begun) {
 LingeringSocket::~LingeringSocket() { state_->Abandon(); }
 
 void LingeringSocket::EndBy(TimePoint deadline) { state_->EndBy(deadline); }
+
+int LingeringSocket::fd() const { return state_->fd(); }
 
 Descriptor LingeringSocket::Take() { return state_->Take(); }
 

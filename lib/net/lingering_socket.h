@@ -94,6 +94,10 @@ class LingeringSocket {
   // Sets another deadline; the earliest of several holds.
   void EndBy(TimePoint deadline);
 
+  // Gives the descriptor, to be asked about; -1 before Begin() and after the
+  // end.
+  int fd() const;
+
   // Ends it now, and gives the descriptor, which must be closed or reset right
   // after the call.  The owner is not called.
   Descriptor Take();

@@ -182,6 +182,12 @@ void SocketCore::NoteReason(CloseReason reason) {
   if (reason_ == CloseReason::kNone) reason_ = reason;
 }
 
+std::optional<TcpInfo> SocketCore::tcp_info() {
+  if (lingering_) return TcpInfoOf(lingering_->fd());
+  if (!is_open()) return std::nullopt;
+  return TcpInfoOf(socket_.native_handle());
+}
+
 bool SocketCore::HasFailed() {
   if (KnownFailure() != 0) return true;
   if (is_open()) NoteError(TakeSocketError(socket_.native_handle()));

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include "lib/net/close_reason.h"
 #include "lib/net/lingering_socket.h"
 #include "lib/net/shared_descriptor.h"
+#include "lib/net/tcp_info.h"
 
 namespace portreeve {
 
@@ -109,6 +111,10 @@ class SocketCore final : private LingeringSocket::Owner {
   // as often as it is asked.  For a closed socket the answer is what was known
   // by the close.
   bool HasPeerLeft();
+
+  // Gives what the kernel knows of a TCP socket, while the descriptor is open,
+  // also where it lingers.
+  std::optional<TcpInfo> tcp_info();
 
   // Give how many payload bytes were read from and given to the kernel, without
   // those of which CloseInOrder() or ResetWithLoss() found that they are lost.

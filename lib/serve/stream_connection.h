@@ -52,6 +52,9 @@ class StreamConnection final : public AnyConnection {
   void NoteReason(CloseReason reason) { socket_->NoteReason(reason); }
 
   Deferred<> Close(ExistingConnections how, CloseReason reason) override;
+  void AskTcpInfo(const TakeTcpInfo& take) override {
+    take(socket_->tcp_info());
+  }
   // Has `f` called, in Close(), whenever that begins to close the connection;
   // null: nothing.
   void SetOnCloseBegun(std::function<void()> f) {

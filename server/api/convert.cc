@@ -146,6 +146,27 @@ std::optional<CloseCause> FromProto(v1::CloseCause cause) {
   }
 }
 
+v1::TcpInfo ToProto(const TcpInfo& info) {
+  const auto micros = [](std::chrono::microseconds duration) {
+    return TimeUtil::MicrosecondsToDuration(duration.count());
+  };
+  v1::TcpInfo message;
+  message.set_state(std::string(info.state));
+  *message.mutable_rtt() = micros(info.rtt);
+  *message.mutable_rtt_variation() = micros(info.rtt_variation);
+  message.set_retransmits_total(info.retransmits_total);
+  message.set_retransmits(info.retransmits);
+  message.set_congestion_window(info.congestion_window);
+  message.set_segment_size(info.segment_size);
+  message.set_unacknowledged_segments(info.unacknowledged_segments);
+  message.set_unsent_bytes(info.unsent_bytes);
+  message.set_acknowledged_bytes(info.acknowledged_bytes);
+  message.set_received_bytes(info.received_bytes);
+  *message.mutable_since_sent() = micros(info.since_sent);
+  *message.mutable_since_received() = micros(info.since_received);
+  return message;
+}
+
 v1::HandlerVerdict ToProto(HandlerErrorOutcome outcome) {
   return outcome == HandlerErrorOutcome::kRaised ? v1::HANDLER_VERDICT_RAISE
                                                  : v1::HANDLER_VERDICT_RETURN;

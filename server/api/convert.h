@@ -14,6 +14,7 @@
 #include "lib/net/address.h"
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/close_reason.h"
+#include "lib/net/tcp_info.h"
 #include "lib/net/where.h"
 #include "lib/serve/any_server.h"
 #include "lib/serve/stream_connection.h"
@@ -57,6 +58,7 @@ absl::StatusOr<v1::WaitFor> CheckWaitFor(v1::WaitFor wait_for);
 v1::Address ToProto(const AnyAddress& address);
 v1::CloseReason ToProto(CloseReason reason);
 v1::CloseCause ToProto(CloseCause cause);
+v1::TcpInfo ToProto(const TcpInfo& info);
 v1::HandlerVerdict ToProto(HandlerErrorOutcome outcome);
 
 }  // namespace portreeve::server

@@ -56,6 +56,17 @@ ServerUnaryReactor* ConnectionService::GetConnection(
   if (!caller.ok()) return Answer(context, caller.status());
   const auto number = ParseConnectionName(request->name(), "name");
   if (!number.ok()) return Answer(context, number.status());
+  if (request->tcp_info()) {
+    auto begin = [this, number = *number,
+                  response](const SharedAnswer& answer) {
+      auto then = [response,
+                   answer](absl::StatusOr<v1::Connection> connection) {
+        answer->GiveBy([&] { return Put(std::move(connection), response); });
+      };
+      registry_.GetConnectionAndTcpInfo(number, std::move(then));
+    };
+    return AnswerLater(loop_.context(), context, response, std::move(begin));
+  }
   auto work = [this, number = *number, response] {
     return Put(registry_.GetConnection(number), response);
   };

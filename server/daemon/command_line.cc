@@ -110,6 +110,12 @@ void DeclareMetrics(CLI::App& app, RawFlags& raw) {
                  "How many listeners have series of their own in /metrics, 0 "
                  "to 1000000; the others are summed. Default: 5000")
       ->type_name("N");
+  app.add_option("--metrics-histograms", raw.metrics_histograms,
+                 "What has histograms of how long connections live, carry and "
+                 "take to reach upstreams, in /metrics and for WatchStats: "
+                 "nothing (off), the daemon as a whole, or each listener, "
+                 "which is some fifty series each. Default: daemon")
+      ->type_name("off|daemon|listener");
 }
 
 void Declare(CLI::App& app, RawFlags& raw) {

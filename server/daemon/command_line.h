@@ -41,6 +41,7 @@ struct RawFlags {
   bool insecure = false;
   std::vector<std::string> metrics_label;
   std::optional<std::string> metrics_listeners;
+  std::string metrics_histograms = "daemon";
   bool version = false;
 };
 

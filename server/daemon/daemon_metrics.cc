@@ -35,6 +35,8 @@ void BeginMetrics(Loop& loop, const Flags& flags, const LogWriter& log,
   MetricsSource::Options options;
   options.labels = flags.metrics_labels;
   options.max_listeners = static_cast<size_t>(flags.metrics_listeners);
+  options.histograms_of_listeners =
+      flags.metrics_histograms == HistogramScope::kListener;
   options.version = kVersion;
   options.start_time = SecondsOf(parts.start_time);
   options.is_ready = [&readiness = parts.readiness] {

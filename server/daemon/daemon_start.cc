@@ -161,6 +161,7 @@ Daemon::Daemon(const Flags& flags, const DescriptorShares& shares,
     parts_ = std::make_unique<DaemonParts>(loop_, flags.loops, shares, policy_,
                                            CertificatesOf(flags), audit_,
                                            !flags.state.empty());
+    parts_->registry.CountInHistograms(flags.metrics_histograms);
     if (!flags.http.empty()) {
       BeginMetrics(loop_, flags, process_.log, *parts_);
     }

@@ -249,6 +249,18 @@ absl::Status SetMetrics(const WrittenFlags& raw, Flags& flags) {
   return absl::OkStatus();
 }
 
+absl::Status SetHistograms(const WrittenFlags& raw, Flags& flags) {
+  for (const auto& [name, scope] : {std::pair("off", HistogramScope::kOff),
+                                    {"daemon", HistogramScope::kDaemon},
+                                    {"listener", HistogramScope::kListener}}) {
+    if (raw.metrics_histograms != name) continue;
+    flags.metrics_histograms = scope;
+    return absl::OkStatus();
+  }
+  return Wrong(raw, "--metrics-histograms", raw.metrics_histograms,
+               absl::InvalidArgumentError("expected off, daemon or listener"));
+}
+
 // Gives "" if the flag was not given.
 absl::StatusOr<std::string> FileOf(const WrittenFlags& raw, const char* flag,
                                    const std::optional<std::string>& file,
@@ -355,6 +367,7 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   }
   if (auto s = SetControlLimits(raw, flags); !s.ok()) return s;
   if (auto s = SetMetrics(raw, flags); !s.ok()) return s;
+  if (auto s = SetHistograms(raw, flags); !s.ok()) return s;
   const auto loops = LoopsOf(raw);
   if (!loops.ok()) return loops.status();
   flags.loops = *loops;

@@ -17,6 +17,7 @@
 #include "server/daemon/control_address.h"
 #include "server/daemon/log_format.h"
 #include "server/daemon/tls_files.h"
+#include "server/events/connection_histograms.h"
 #include "server/metrics/metrics_labels.h"
 #include "server/metrics/own_series.h"
 
@@ -80,6 +81,9 @@ struct Flags {
   // themselves.
   std::vector<MetricsLabel> metrics_labels;
   int metrics_listeners = static_cast<int>(OwnSeries::kDefault);
+
+  // What has histograms of connections; WatchStats tells them, too.
+  HistogramScope metrics_histograms = HistogramScope::kDaemon;
 
   // How many loops, each with a thread, carry the bytes of connections.
   int loops = 1;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/control/request_counts.h"
 #include "server/events/close_counts.h"
+#include "server/events/connection_histograms.h"
 #include "server/metrics/process_values.h"
 #include "server/registry/listener_counts.h"
 
@@ -25,6 +27,8 @@ struct ListenerValues {
   // The names that Prometheus sees, and the values.
   std::vector<std::pair<std::string, std::string>> labels;
   ListenerCounts counts;
+  // Null: it has none of its own.
+  std::shared_ptr<const ConnectionHistograms> histograms;
 };
 
 struct WatchValues {
@@ -46,6 +50,8 @@ struct DaemonValues {
   int64_t folded = 0;  // Listeners without series of their own.
   int64_t dialled_total = 0;
   CloseCounts dialled_closes;
+  // Of all listeners; none where each has its own, or nothing has.
+  std::optional<ConnectionHistograms> histograms;
   std::array<int64_t, v1::EventKind_ARRAYSIZE> events{};  // By kind.
   WatchValues watches;
   std::vector<RequestCounts::Method> requests;
@@ -61,6 +67,7 @@ struct MetricsSnapshot {
   // The sum of the listeners that have no series of their own, those that were
   // deleted included; none where there was no such listener.
   std::optional<ListenerCounts> other;
+  std::optional<ConnectionHistograms> other_histograms;  // Likewise.
   std::optional<DaemonValues> daemon;  // None: it was not asked for.
 };
 

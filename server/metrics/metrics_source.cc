@@ -123,7 +123,9 @@ void MetricsSource::Begin(const SharedRun& run) {
   runs_.push_back(run);
   if (!run->wanted.empty()) return;
   run->snapshot.daemon = ValuesOfDaemon(*run);
-  if (own_series_.has_folded()) run->snapshot.other = retired_;
+  if (!own_series_.has_folded()) return;
+  run->snapshot.other = retired_;
+  run->snapshot.other_histograms = retired_histograms_;
 }
 
 DaemonValues MetricsSource::ValuesOfDaemon(const Run& run) {
@@ -134,6 +136,9 @@ DaemonValues MetricsSource::ValuesOfDaemon(const Run& run) {
   values.ready = options_.is_ready();
   values.dialled_total = registry_.dialler().connected_total();
   values.dialled_closes = registry_.dialler().closes();
+  if (registry_.histograms() != nullptr && !options_.histograms_of_listeners) {
+    values.histograms = *registry_.histograms();
+  }
   for (int i = 0; i < v1::EventKind_ARRAYSIZE; ++i) {
     values.events[static_cast<size_t>(i)] =
         events_.total(static_cast<v1::EventKind>(i));
@@ -159,6 +164,9 @@ ListenerValues MetricsSource::ValuesOf(const ListenerResource& listener) const {
     values.labels.emplace_back(label.name, found->second);
   }
   values.counts = listener.Counts();
+  if (const ConnectionHistograms* const own = listener.histograms()) {
+    values.histograms = std::make_shared<const ConnectionHistograms>(*own);
+  }
   return values;
 }
 
@@ -178,6 +186,14 @@ MetricsSource::Resource MetricsSource::Next(Run& run) const {
   return nullptr;
 }
 
+void MetricsSource::AddHistograms(const ListenerResource& listener,
+                                  std::optional<ConnectionHistograms>& sum) {
+  const ConnectionHistograms* const own = listener.histograms();
+  if (own == nullptr) return;
+  if (!sum) sum.emplace();
+  sum->Add(*own);
+}
+
 int64_t MetricsSource::Take(Run& run, const ListenerResource& listener) {
   if (run.snapshot.daemon) {
     ++run.snapshot.daemon->listeners[static_cast<size_t>(listener.state())];
@@ -189,6 +205,7 @@ int64_t MetricsSource::Take(Run& run, const ListenerResource& listener) {
   const ListenerCounts counts = listener.Counts();
   if (!run.snapshot.other) run.snapshot.other.emplace();
   Add(counts, *run.snapshot.other);
+  AddHistograms(listener, run.snapshot.other_histograms);
   ++run.snapshot.daemon->folded;
   return counts.connections;
 }
@@ -232,6 +249,7 @@ void MetricsSource::OnForgotten(const Resource& listener) {
   // It has no connections any more.
   if (own_series_.Forget(listener->uid())) {
     Add(TotalsOf(listener->Counts()), retired_);
+    AddHistograms(*listener, retired_histograms_);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
 #include "server/control/request_counts.h"
+#include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
 #include "server/metrics/loop_lag.h"
 #include "server/metrics/metrics_labels.h"
@@ -55,6 +57,9 @@ class MetricsSource {
     std::vector<MetricsLabel> labels;
     // How many listeners have series of their own at a time.
     size_t max_listeners = OwnSeries::kDefault;
+    // Whether each listener has histograms; else the daemon has, if there are
+    // any.
+    bool histograms_of_listeners = false;
     std::string version;
     double start_time = 0;  // Seconds since 1970.
 
@@ -113,6 +118,9 @@ class MetricsSource {
   ListenerValues ValuesOf(const ListenerResource& listener) const;
   // Gives the next listener whose turn it is; null if there is none.
   Resource Next(Run& run) const;
+  // Adds the histograms of `listener`, if it has any, to `sum`.
+  static void AddHistograms(const ListenerResource& listener,
+                            std::optional<ConnectionHistograms>& sum);
   // Gives how many connections it has.
   int64_t Take(Run& run, const ListenerResource& listener);
   void Finish(const SharedRun& run);
@@ -131,6 +139,7 @@ class MetricsSource {
   // What the listeners without series of their own had counted that are
   // deleted.
   ListenerCounts retired_;
+  std::optional<ConnectionHistograms> retired_histograms_;
   std::list<SharedRun> runs_;  // That have begun.
   // Expires with this.
   const std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);

@@ -4,6 +4,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <ostream>
@@ -18,6 +19,8 @@
 #include "portreeve/v1/connection.pb.h"
 #include "server/api/connection_failure.h"
 #include "server/api/utf8.h"
+#include "server/events/connection_histograms.h"
+#include "server/events/size_histogram.h"
 
 namespace portreeve::server {
 namespace {
@@ -54,20 +57,37 @@ ClientMetric Gauge(Labels labels, int64_t value) {
   return Gauge(std::move(labels), static_cast<double>(value));
 }
 
-ClientMetric Histogram(const RequestCounts::Method& method) {
+// `bound_of` gives the bound of each of `counts` but the last, which has none.
+template <typename Counts, typename F>
+ClientMetric Histogram(Labels labels, const Counts& counts, double sum,
+                       F bound_of) {
   ClientMetric metric;
-  metric.label = {{"method", method.name}};
-  uint64_t sum = 0;
-  for (size_t i = 0; i < RequestCounts::kNumBuckets; ++i) {
-    sum += static_cast<uint64_t>(method.buckets[i]);
-    const double bound = i < RequestCounts::kBounds.size()
-                             ? RequestCounts::kBounds[i]
+  metric.label = std::move(labels);
+  metric.histogram.bucket.reserve(counts.size());
+  uint64_t so_far = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    so_far += static_cast<uint64_t>(counts[i]);
+    const double bound = i + 1 < counts.size()
+                             ? bound_of(i)
                              : std::numeric_limits<double>::infinity();
-    metric.histogram.bucket.push_back({sum, bound});
+    metric.histogram.bucket.push_back({so_far, bound});
   }
-  metric.histogram.sample_count = sum;
-  metric.histogram.sample_sum = method.seconds;
+  metric.histogram.sample_count = so_far;
+  metric.histogram.sample_sum = sum;
   return metric;
+}
+
+ClientMetric Histogram(const RequestCounts::Method& method) {
+  return Histogram({{"method", method.name}}, method.buckets, method.seconds,
+                   [](size_t i) { return RequestCounts::kBounds[i]; });
+}
+
+template <int64_t first, int shift, size_t num_bounds, int64_t per_unit>
+ClientMetric Histogram(
+    Labels labels,
+    const SizeHistogram<first, shift, num_bounds, per_unit>& sizes) {
+  return Histogram(std::move(labels), sizes.counts(), sizes.sum(),
+                   sizes.BoundOf);
 }
 
 // Writes the families one by one: of a large scrape, all of them at a time
@@ -255,6 +275,54 @@ class ListenerWriter {
   Writer& writer_;
 };
 
+// Writes the histograms of connections: those of listeners, or those of the
+// daemon.
+class HistogramWriter {
+ public:
+  void WriteAll(const MetricsSnapshot& snapshot, Writer& writer) {
+    for (const ListenerValues& listener : snapshot.listeners) {
+      if (listener.histograms == nullptr) continue;
+      const ConnectionHistograms& histograms = *listener.histograms;
+      Take({{"listener", listener.id}}, histograms,
+           listener.handler == "forward" || histograms.connect.total() > 0);
+    }
+    if (snapshot.other_histograms) {
+      Take({{"listener", kOther}}, *snapshot.other_histograms, true);
+    }
+    if (snapshot.daemon && snapshot.daemon->histograms) {
+      Take({}, *snapshot.daemon->histograms, true);
+    }
+    writer.Add(MetricType::Histogram, "portreeve_connection_duration_seconds",
+               "How long connections have lived, dropped ones included.",
+               std::move(durations_));
+    writer.Add(MetricType::Histogram, "portreeve_connection_bytes",
+               "Bytes of a connection, dropped ones included, by direction.",
+               std::move(bytes_));
+    writer.Add(MetricType::Histogram,
+               "portreeve_upstream_connect_duration_seconds",
+               "How long connecting to an upstream took, where it did succeed.",
+               std::move(connects_));
+  }
+
+ private:
+  void Take(const Labels& labels, const ConnectionHistograms& histograms,
+            bool has_upstream) {
+    durations_.push_back(Histogram(labels, histograms.duration));
+    Labels received = labels;
+    received.push_back({"direction", "received"});
+    bytes_.push_back(Histogram(std::move(received), histograms.received));
+    Labels sent = labels;
+    sent.push_back({"direction", "sent"});
+    bytes_.push_back(Histogram(std::move(sent), histograms.sent));
+    if (has_upstream)
+      connects_.push_back(Histogram(labels, histograms.connect));
+  }
+
+  Metrics durations_;
+  Metrics bytes_;
+  Metrics connects_;
+};
+
 void WriteLife(const DaemonValues& daemon, Writer& writer) {
   writer.Add(
       MetricType::Gauge, "portreeve_build_info",
@@ -404,6 +472,7 @@ std::string MetricsText(const MetricsSnapshot& snapshot) {
     WriteListenersByState(*snapshot.daemon, writer);
   }
   ListenerWriter(snapshot, writer).WriteAll();
+  HistogramWriter().WriteAll(snapshot, writer);
   if (snapshot.daemon) {
     WriteDialled(*snapshot.daemon, writer);
     WriteEvents(*snapshot.daemon, writer);

@@ -65,6 +65,9 @@ ListenerResource::ListenerResource(const Executor& executor,
                       : std::make_unique<ListenerAccessLog>(
                             *shared.access_log, TimeSource::Of(executor),
                             shared.connections, id(), *spec_)),
+      histograms_(shared.listeners_have_histograms
+                      ? std::make_unique<ConnectionHistograms>()
+                      : nullptr),
       forward_id_(shared.loops.NewId()) {}
 
 // Others may hold the monitor longer, and so it is detached.
@@ -143,7 +146,8 @@ Task<> ListenerResource::TearDown() {
 
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
   return HandlerOf(spec, shared_,
-                   {executor_, forward_id_, workers_, log_, upstream_counts_});
+                   {executor_, forward_id_, workers_, log_, upstream_counts_,
+                    histograms_.get()});
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(
@@ -291,7 +295,8 @@ size_t ListenerResource::MemoryUse() const {
   // is there as it is sent and as a message, whose strings are objects of their
   // own.
   constexpr size_t kWithoutSpec = 5 << 10;
-  return kWithoutSpec + 3 * spec_->encoded().size();
+  const size_t histograms = histograms_ ? sizeof(*histograms_) : 0;
+  return kWithoutSpec + histograms + 3 * spec_->encoded().size();
 }
 
 absl::Status ListenerResource::Update(SharedSpec spec) {
@@ -432,10 +437,12 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
   facts.listener = name_;
   facts.close_time = UnixNanosNow();
   facts.create_time = static_cast<uint64_t>(facts.close_time);
+  const ConnectionRecord record = RecordOf(connection, facts);
+  if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(connection, facts); });
   if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED,
-                                  RecordOf(connection, facts), name_);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, record,
+                                  name_);
   if (access_log_ != nullptr) access_log_->OnDropped(connection, facts);
 }
 
@@ -444,10 +451,12 @@ void ListenerResource::OnClosed(
   const auto live = shared_.connections.Remove(connection->id());
   CountClose(*connection, live ? live->facts.failure.get() : nullptr);
   if (live == nullptr) return;
+  const ConnectionRecord record = RecordOf(*live);
+  if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(*connection, live->facts); });
   if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
-                                  RecordOf(*live), name_);
+  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, record,
+                                  name_);
   if (access_log_ != nullptr) access_log_->OnClosed(*live);
   if (connection->reason() == CloseReason::kUpstreamReset &&
       connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
@@ -462,6 +471,15 @@ void ListenerResource::CountClose(const AnyConnection& connection,
   } else {
     closes_.Count(ToProto(connection.reason()));
   }
+}
+
+void ListenerResource::CountInHistograms(const ConnectionRecord& record) {
+  // It is below 0 where the system's clock was set back meanwhile.
+  const int64_t duration = record.close_time - record.create_time;
+  shared_.histograms->CountEnd(duration, record.bytes_received,
+                               record.bytes_sent);
+  if (histograms_ == nullptr) return;
+  histograms_->CountEnd(duration, record.bytes_received, record.bytes_sent);
 }
 
 void ListenerResource::OnHandlerError(const StreamConnection& connection,

@@ -18,6 +18,8 @@
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/checked_spec.h"
 #include "server/events/close_counts.h"
+#include "server/events/connection_histograms.h"
+#include "server/events/connection_record.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
@@ -44,8 +46,8 @@ struct ListenerIdentity {
 // neither open nor closed is wanted all the same, and FAILED.
 //
 // Threads: loop thread only.
-// Lifetime: destroying one that was opened before handlers_determined or the
-// end of TearDown() is a CHECK failure.
+// Lifetime: `shared` outlives it.  Destroying one that was opened before
+// handlers_determined or the end of TearDown() is a CHECK failure.
 class ListenerResource final
     : private ServerObserver,
       public std::enable_shared_from_this<ListenerResource> {
@@ -94,6 +96,8 @@ class ListenerResource final
   // Gives the same, with what the kernel has to be asked for.
   ListenerRecord RecordOfNow() const;
   const UpstreamCounts& upstream_counts() const { return upstream_counts_; }
+  // Null: it has none of its own.
+  const ConnectionHistograms* histograms() const { return histograms_.get(); }
   v1::ListenerState state() const;
   // Counts the bytes of each connection, and asks the kernel.
   ListenerCounts Counts() const;
@@ -172,6 +176,8 @@ class ListenerResource final
   // `failure` is null where there is none, or was no memory for it.
   void CountClose(const AnyConnection& connection,
                   const ConnectionFailure* failure);
+  // Counts a connection that is over, where there are histograms.
+  void CountInHistograms(const ConnectionRecord& record);
   void CountTotals(ListenerRecord& record) const;
   std::optional<CloseCause> close_cause() const {
     return server_ != nullptr ? server_->close_cause() : unopened_cause_;
@@ -196,7 +202,7 @@ class ListenerResource final
   void OnHandlersDetermined() override;
 
   const Executor executor_;
-  const Shared shared_;
+  const Shared& shared_;
   const ListenerIdentity identity_;
   const SharedName name_;
   SharedSpec spec_;
@@ -220,6 +226,7 @@ class ListenerResource final
   CloseCounts closes_;
   std::unique_ptr<ListenerAccessLog> access_log_;  // Null: there is none.
   UpstreamCounts upstream_counts_;
+  const std::unique_ptr<ConnectionHistograms> histograms_;
   const ForwardLoops::Id forward_id_;
   bool in_forward_loops_ = false;
   std::unique_ptr<AnyServer> server_;  // Null: it was never open.

@@ -14,6 +14,17 @@
 namespace portreeve::server {
 namespace {
 
+// Counts how long the forward handler of `connection` took to connect; `own`
+// may be null.
+void CountConnect(const AnyConnection& connection,
+                  ConnectionHistograms::ConnectTimes& of_all,
+                  ConnectionHistograms::ConnectTimes* own) {
+  const auto time = ForwardConnectTime(connection);
+  if (!time) return;
+  of_all.Count(time->count());
+  if (own != nullptr) own->Count(time->count());
+}
+
 ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
                                 const ListenerParts& listener) {
   ForwardOptions options;
@@ -21,11 +32,16 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
   options.connect_timeout = spec.forward()->connect_timeout;
   options.buffer_age_limit = spec.options().buffer_age_limit;
   options.on_connected =
-      [&connections = shared.connections, &counts = listener.upstream_counts](
+      [&connections = shared.connections, &counts = listener.upstream_counts,
+       of_all = shared.histograms, own = listener.histograms](
           int64_t id, std::shared_ptr<const AnyAddress> upstream) {
         ++counts.connects;
         const auto live = connections.Find(id);
-        if (live) live->facts.upstream = std::move(upstream);
+        if (live == nullptr) return;
+        live->facts.upstream = std::move(upstream);
+        if (of_all == nullptr) return;
+        CountConnect(*live->connection, of_all->connect,
+                     own != nullptr ? &own->connect : nullptr);
       };
   options.admit = [policy = shared.policy](const Inet::Address& address) {
     return policy.CheckAddress(address);
@@ -34,7 +50,8 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
     return policy.OpenSocket(address);
   };
   options.times_connecting =
-      shared.access_log != nullptr && spec.access_log().on_close;
+      shared.histograms != nullptr ||
+      (shared.access_log != nullptr && spec.access_log().on_close);
   options.loops = &shared.loops;
   options.listener = listener.forward_id;
   options.on_unreached = [&connections = shared.connections,

@@ -6,6 +6,7 @@
 #include "lib/base/executor.h"
 #include "lib/serve/any_server.h"
 #include "server/api/checked_spec.h"
+#include "server/events/connection_histograms.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
@@ -22,6 +23,7 @@ struct ListenerParts {
   WorkerPool& workers;
   ListenerLog& log;
   UpstreamCounts& upstream_counts;
+  ConnectionHistograms* histograms;  // Null: it has none of its own.
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);

@@ -65,6 +65,13 @@ void Registry::LogAccessesTo(AccessLog& log) {
   dialler_.LogAccessesTo(log);
 }
 
+void Registry::CountInHistograms(HistogramScope scope) {
+  if (scope == HistogramScope::kOff) return;
+  histograms_ = std::make_unique<ConnectionHistograms>();
+  shared_.histograms = histograms_.get();
+  shared_.listeners_have_histograms = scope == HistogramScope::kListener;
+}
+
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {
   const auto it = listeners_.find(id);
   if (it == listeners_.end()) return NotFound(ListenerName(id));

@@ -32,6 +32,7 @@
 #include "server/api/listener_draft.h"
 #include "server/api/page_token.h"
 #include "server/control/descriptor_shares.h"
+#include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/awaited.h"
@@ -80,6 +81,12 @@ class Registry {
   void KeepSocketsBy(SocketKeeper& keeper) { shared_.keeper = &keeper; }
   // Has connections leave lines in `log`; the same holds for both.
   void LogAccessesTo(AccessLog& log);
+  // Has the connections of listeners counted in histograms, from now on; there
+  // must be no listener yet.
+  void CountInHistograms(HistogramScope scope);
+  // Gives those of all listeners, deleted ones included; null where there are
+  // none.
+  const ConnectionHistograms* histograms() const { return histograms_.get(); }
   // Gives listening sockets, for the listeners that are opened until the end of
   // the start.
   void Give(GivenSockets sockets) { given_ = std::move(sockets); }
@@ -156,6 +163,11 @@ class Registry {
       const std::string& listener,
       const v1::ListConnectionsRequest& request) const;
   absl::StatusOr<v1::Connection> GetConnection(int64_t number) const;
+  // Gives it with what the kernel knows of its socket; without that where the
+  // socket is not TCP or there is none, and as it was last where it is closed
+  // while it is asked about.  It calls `then` once, or throws std::bad_alloc.
+  void GetConnectionAndTcpInfo(int64_t number,
+                               const Then<v1::Connection>& then) const;
   // `how` is kClose or kReset.
   absl::StatusOr<Awaited<v1::Connection>> CloseConnection(
       int64_t number, ExistingConnections how);
@@ -294,7 +306,8 @@ class Registry {
   const LivePolicy policy_;
   ForwardLoops loops_;
   ConnectionTable connections_;
-  Shared shared_;  // Those four, and what the constructor was given.
+  std::unique_ptr<ConnectionHistograms> histograms_;
+  Shared shared_;  // Those five, and what the constructor was given.
   bool shutting_down_ = false;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.

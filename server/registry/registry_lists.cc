@@ -1,7 +1,9 @@
 // Registry: the lists, and what is about single connections.
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/page_token.h"
@@ -89,6 +91,18 @@ absl::StatusOr<v1::Connection> Registry::GetConnection(int64_t number) const {
   const auto live = connections_.Find(number);
   if (!live) return NoConnection(number);
   return Describe(*live);
+}
+
+void Registry::GetConnectionAndTcpInfo(int64_t number,
+                                       const Then<v1::Connection>& then) const {
+  const std::shared_ptr<const LiveConnection> live = connections_.Find(number);
+  if (!live) return then(NoConnection(number));
+  live->connection->AskTcpInfo(
+      [live, then](const std::optional<TcpInfo>& info) {
+        v1::Connection connection = Describe(*live);
+        if (info) *connection.mutable_tcp_info() = ToProto(*info);
+        then(std::move(connection));
+      });
 }
 
 absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(

@@ -6,6 +6,7 @@
 #include "lib/net/descriptor_budget.h"
 #include "server/access/live_policy.h"
 #include "server/control/descriptor_shares.h"
+#include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
 #include "server/registry/access_log.h"
@@ -31,6 +32,10 @@ struct Shared {
   SocketKeeper* keeper = nullptr;
   // Where connections leave lines; null: nowhere.
   AccessLog* access_log = nullptr;
+  // What the connections of all listeners count in; null: nothing.  Only then
+  // each listener may have histograms of its own, too.
+  ConnectionHistograms* histograms = nullptr;
+  bool listeners_have_histograms = false;
 };
 
 }  // namespace portreeve::server

@@ -12,6 +12,7 @@
 #include "portreeve/v1/stats.pb.h"
 #include "server/api/backward_writer.h"
 #include "server/api/timestamp.h"
+#include "server/events/connection_histograms.h"
 #include "server/registry/listener_resource.h"
 
 namespace portreeve::server {
@@ -27,10 +28,35 @@ google::protobuf::Duration DurationOf(Duration duration) {
   return message;
 }
 
+// Gives the message of one histogram.
+template <typename Sizes>
+v1::Histogram ToProto(const Sizes& sizes) {
+  v1::Histogram message;
+  message.mutable_counts()->Add(sizes.counts().begin(), sizes.counts().end());
+  message.set_sum(sizes.sum());
+  return message;
+}
+
+// Writes the fields of a v1::ListenerStats that are histograms.
+void WriteHistograms(const ConnectionHistograms& histograms,
+                     BackwardWriter& writer) {
+  using Message = v1::ListenerStats;
+  const auto write = [&writer](int field, const auto& sizes) {
+    writer.Encoded(field, ToProto(sizes).SerializeAsString());
+  };
+  write(Message::kConnectionSentBytesFieldNumber, histograms.sent);
+  write(Message::kConnectionBytesFieldNumber, histograms.received);
+  write(Message::kConnectLatencyFieldNumber, histograms.connect);
+  write(Message::kConnectionDurationFieldNumber, histograms.duration);
+}
+
 // Writes a v1::ListenerStats.
 void WriteStats(const ListenerResource& listener, const ListenerRecord& record,
                 BackwardWriter& writer) {
   using Message = v1::ListenerStats;
+  if (const ConnectionHistograms* const own = listener.histograms()) {
+    WriteHistograms(*own, writer);
+  }
   const UpstreamCounts& upstream = listener.upstream_counts();
   writer.Int(Message::kUpstreamConnectErrorsTotalFieldNumber, upstream.errors);
   writer.Int(Message::kUpstreamConnectsTotalFieldNumber, upstream.connects);
@@ -110,6 +136,12 @@ void StatsBoard::OnProcess(const ProcessValues& values,
     daemon.set_resident_bytes(values.resident_bytes);
     *daemon.mutable_loop_lag() = DurationOf(lag);
     daemon.set_events_last_revision(events_.last_revision());
+    if (const ConnectionHistograms* const of_all = registry_.histograms()) {
+      *daemon.mutable_connection_duration() = ToProto(of_all->duration);
+      *daemon.mutable_connect_latency() = ToProto(of_all->connect);
+      *daemon.mutable_connection_bytes() = ToProto(of_all->received);
+      *daemon.mutable_connection_sent_bytes() = ToProto(of_all->sent);
+    }
     header_ = header.SerializeAsString();
   } catch (const std::bad_alloc&) {
     return AbandonLook();

@@ -464,7 +464,8 @@ TEST_F(CliTest, WrongUsageAsksNothingOfTheDaemon) {
        "portreeve: list: --timeout: '0': expected more than 0; see portreeve "
        "list --help\n"},
       {{"list", "-o", "yaml"},
-       "portreeve: list: -o,--output: 'yaml': expected table or json; see "
+       "portreeve: list: -o,--output: 'yaml': expected table, wide or json; "
+       "see "
        "portreeve list --help\n"},
       {{"get", "a/b"},
        "portreeve: get: NAME: 'a/b' is no name: expected ID, listeners/ID or "

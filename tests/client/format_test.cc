@@ -55,30 +55,6 @@ constexpr char kConnection[] = R"(
   bytes_received: 1 bytes_sent: 2 bytes_to_write: 3
   create_time { seconds: 1700000000 })";
 
-TEST(FormatTest, ListsListeners) {
-  v1::ListListenersResponse response;
-  *response.add_listeners() = Of<v1::Listener>(kWeb);
-  *response.add_listeners() = Of<v1::Listener>(R"(
-      name: "listeners/a" spec { handler { echo {} } max_connections: 1
-        where_to_listen { unix_socket { path: "/a b\n" } } }
-      status { state: LISTENER_STATE_LISTENING
-               listening_on { unix_socket { path: "/a b\n" } } })");
-  EXPECT_EQ(
-      ListenerTable(response),
-      "NAME           STATE      ADDRESS              HANDLER            "
-      "CONNECTIONS  MAX  ACCEPTED  LABELS\n"
-      "listeners/web  CLOSED     tcp:127.0.0.1:40123  forward=tcp:up:80  "
-      "3            10   7         a=1,b=2\n"
-      "listeners/a    LISTENING  unix:/a_b\\n          echo               "
-      "0            1    0         -\n");
-}
-
-TEST(FormatTest, AnEmptyListIsItsHeader) {
-  EXPECT_EQ(ListenerTable({}),
-            "NAME  STATE  ADDRESS  HANDLER  CONNECTIONS  MAX  ACCEPTED  "
-            "LABELS\n");
-}
-
 TEST(FormatTest, ListsConnections) {
   v1::ListConnectionsResponse response;
   *response.add_connections() = Of<v1::Connection>(kConnection);

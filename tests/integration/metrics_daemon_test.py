@@ -4,6 +4,8 @@ never fall."""
 
 import collections
 import http.client
+import itertools
+import math
 import os
 import re
 import resource
@@ -16,7 +18,8 @@ import threading
 
 import grpc
 from portreeve.v1 import (connection_pb2, connection_pb2_grpc, event_pb2,
-                          event_pb2_grpc, listener_pb2, listener_pb2_grpc)
+                          event_pb2_grpc, listener_pb2, listener_pb2_grpc,
+                          stats_pb2, stats_pb2_grpc)
 
 PORTREEVED = sys.argv[1]
 DEADLINE = 60
@@ -30,7 +33,8 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 class Daemon:
     def __init__(self, folder, *flags):
-        self.target = f"unix:{folder}/control"
+        # Each has a place of its own, since gRPC shares channels to one.
+        self.target = f"unix:{tempfile.mkdtemp(dir=folder)}/control"
         self.process = subprocess.Popen(
             [PORTREEVED, "--control", self.target, "--http",
              f"tcp:{LOOPBACK}:0", "--loops", "2", *flags],
@@ -45,6 +49,7 @@ class Daemon:
         self.listeners = listener_pb2_grpc.ListenerServiceStub(channel)
         self.connections = connection_pb2_grpc.ConnectionServiceStub(channel)
         self.events = event_pb2_grpc.EventServiceStub(channel)
+        self.stats = stats_pb2_grpc.StatsServiceStub(channel)
 
     def __enter__(self):
         return self
@@ -107,8 +112,9 @@ def lower(enum, number, prefix):
 class Watcher(threading.Thread):
     """Counts events as the metrics of the same name do."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, of_listeners):
         super().__init__()
+        self.of_listeners = of_listeners  # Whether each has histograms.
         self.values = collections.Counter()
         self.call = daemon.events.WatchEvents(
             event_pb2.WatchEventsRequest(start_revision=1))
@@ -163,6 +169,22 @@ class Watcher(threading.Thread):
                    listener=listener)
         self.count("listener_sent_bytes_total", connection.bytes_sent,
                    listener=listener)
+        self.see_in_histograms(listener, connection)
+
+    def see_in_histograms(self, listener, connection):
+        labels = {"listener": listener} if self.of_listeners else {}
+        self.count("connection_duration_seconds_count", **labels)
+        for direction, carried in (("received", connection.bytes_received),
+                                   ("sent", connection.bytes_sent)):
+            labels_of_bytes = {"direction": direction, **labels}
+            self.count("connection_bytes_count", **labels_of_bytes)
+            self.count("connection_bytes_sum", carried, **labels_of_bytes)
+            if carried <= 64:
+                self.count("connection_bytes_bucket", le="64",
+                           **labels_of_bytes)
+        if connection.HasField("upstream") and not connection.HasField(
+                "failure"):
+            self.count("upstream_connect_duration_seconds_count", **labels)
 
     def wait_for(self, revision):
         with self.changed:
@@ -208,8 +230,8 @@ def hold_none(port):
         pass
 
 
-def work(ports):
-    for _ in range(ROUNDS):
+def work(ports, rounds):
+    for _ in range(rounds):
         echo(ports["echo"], "close")
         echo(ports["echo"], "reset")
         echo(ports["echo"], "half")
@@ -276,7 +298,7 @@ def sum_of(values, name):
                if key[0] == "portreeve_" + name)
 
 
-def check_counters(daemon):
+def check_counters(daemon, rounds, of_listeners):
     with socket.socket() as nobody:
         nobody.bind((LOOPBACK, 0))  # It does not listen.
         ports = {"echo": daemon.create("echo")}
@@ -285,13 +307,13 @@ def check_counters(daemon):
                                           drop_incoming_connections=True)
         ports["narrow"] = daemon.create("narrow", max_connections=1)
         ports["vain"] = daemon.create("vain", upstream=nobody.getsockname()[1])
-        watcher = Watcher(daemon)
+        watcher = Watcher(daemon, of_listeners)
         scraper = Scraper(daemon)
-        in_parallel(work, ports)
+        in_parallel(work, ports, rounds)
         scraper.end()
     # Each of the clients', and what front makes of its own.  The end of the last
     # ones is a moment away.
-    accepted = CLIENTS * ROUNDS * (10 + 2)
+    accepted = CLIENTS * rounds * (10 + 2)
     values = daemon.scrape()
     while (sum_of(values, "listener_connections") > 0
            or sum_of(values, "listener_accepted_total") < accepted):
@@ -303,6 +325,7 @@ def check_counters(daemon):
     for key, value in watcher.values.items():
         assert values[key] == value, (key, value, values.get(key))
     assert len(watcher.values) > 20, watcher.values
+    assert sum_of(values, "connection_duration_seconds_count") == accepted
     assert values["portreeve_events_dropped_by_watchers_total",
                   frozenset()] == 0
     return values
@@ -346,6 +369,59 @@ def check_end_of_a_listener(daemon):
     assert all(("listener", "dropping") in labels for _, labels in fallen)
 
 
+def check_stats(daemon, values, of_listeners):
+    """WatchStats tells the same histograms."""
+    call = daemon.stats.WatchStats(stats_pb2.WatchStatsRequest())
+    stats = next(iter(call))
+    call.cancel()
+
+    def check(told, labels):
+        for histogram, name, more in (
+                (told.connection_duration, "connection_duration_seconds", {}),
+                (told.connect_latency, "upstream_connect_duration_seconds", {}),
+                (told.connection_bytes, "connection_bytes",
+                 {"direction": "received"}),
+                (told.connection_sent_bytes, "connection_bytes",
+                 {"direction": "sent"})):
+            key = frozenset({**labels, **more}.items())
+            buckets = sorted(
+                (float(bound), value) for (series, labels_of), value
+                in values.items() for label, bound in labels_of
+                if series == f"portreeve_{name}_bucket" and label == "le"
+                and labels_of - {(label, bound)} == key)
+            cumulative = list(itertools.accumulate(histogram.counts))
+            # Of what never connects to upstreams /metrics has nothing.
+            expected = [value for _, value in buckets] or [0] * 11
+            assert cumulative == expected, (name, labels, cumulative, expected)
+            total = values.get((f"portreeve_{name}_sum", key), 0)
+            assert math.isclose(histogram.sum, total, rel_tol=1e-6), (
+                name, histogram.sum, total)
+
+    closed = sum(listener.closed_total for listener in stats.listeners)
+    assert sum(stats.daemon.connection_duration.counts) == closed
+    if not of_listeners:
+        check(stats.daemon, {})
+    for listener in stats.listeners:
+        assert listener.HasField("connection_duration") == of_listeners
+        if of_listeners:
+            check(listener, {"listener": listener.name[len("listeners/"):]})
+
+
+def check_without(folder):
+    with Daemon(folder, "--metrics-histograms", "off") as daemon:
+        echo(daemon.create("echo"), "half")
+        while sum_of(daemon.scrape(),
+                     "listener_connections_closed_total") == 0:
+            pass
+        assert not any(name.startswith(("portreeve_connection_",
+                                        "portreeve_upstream_"))
+                       for name, _ in daemon.scrape())
+        call = daemon.stats.WatchStats(stats_pb2.WatchStatsRequest())
+        stats = next(iter(call))
+        call.cancel()
+        assert not stats.daemon.HasField("connection_duration")
+
+
 def check_of_one(daemon):
     values = daemon.scrape("?listener=echo&listener=none&listener=front")
     listeners = {value for _, labels in values for name, value in labels
@@ -359,7 +435,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         with Daemon(folder) as daemon:
-            values = check_counters(daemon)
+            values = check_counters(daemon, ROUNDS, of_listeners=False)
             subprocess.run(["promtool", "check", "metrics"],
                            input=daemon.text().encode(), check=True)
             assert ("portreeve_loop_lag_seconds",
@@ -367,9 +443,17 @@ def main():
             assert values["portreeve_ready", frozenset()] == 1
             assert values["process_open_fds", frozenset()] < 2048
             assert values["process_max_fds", frozenset()] == 2048
+            check_stats(daemon, values, of_listeners=False)
             check_requests(daemon)
             check_of_one(daemon)
             check_end_of_a_listener(daemon)
+        with Daemon(folder, "--metrics-histograms", "listener") as daemon:
+            values = check_counters(daemon, ROUNDS // 10, of_listeners=True)
+            subprocess.run(["promtool", "check", "metrics"],
+                           input=daemon.text().encode(), check=True)
+            check_stats(daemon, values, of_listeners=True)
+            check_end_of_a_listener(daemon)
+        check_without(folder)
 
 
 if __name__ == "__main__":

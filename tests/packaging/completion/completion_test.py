@@ -153,7 +153,7 @@ class StaticTest(unittest.TestCase):
             ("close x --existing r", ["reset"]),
             ("close --wait-for close-f", ["close-finished"]),
             ("--output j", ["json"]),
-            ("list -o ", ["json", "table"]),
+            ("list -o ", ["json", "table", "wide"]),
             ("list --output=t", ["table"]),
             ("create x --buffer-age-limit ", ["unlimited"]),
             ("create x --on-handler-error ", ["call", "ignore", "raise"]),
@@ -193,6 +193,8 @@ class StaticTest(unittest.TestCase):
         self.assertEqual(complete("--log-level "),
                          ["debug", "error", "info", "warning"])
         self.assertEqual(complete("--log-format=j"), ["json"])
+        self.assertEqual(complete("--metrics-histograms "),
+                         ["daemon", "listener", "off"])
         self.assertEqual(complete("--config so"), ["some_dir", "some_file"])
         self.assertEqual(complete("--insecure --state="), ["some_dir"])
         self.assertEqual(complete(""), [])

@@ -417,6 +417,21 @@ TEST(FlagsTest, MetricsShowSoManyListenersByThemselves) {
   }
 }
 
+// WatchStats tells of them where there is no --http.
+TEST(FlagsTest, HistogramsAreOfTheDaemonUnlessItIsSaid) {
+  const char* const flag = "--metrics-histograms";
+  EXPECT_EQ(Good({}).metrics_histograms, HistogramScope::kDaemon);
+  EXPECT_EQ(Good({flag, "daemon"}).metrics_histograms, HistogramScope::kDaemon);
+  EXPECT_EQ(Good({flag, "off"}).metrics_histograms, HistogramScope::kOff);
+  EXPECT_EQ(Good({kHttp, flag, "listener"}).metrics_histograms,
+            HistogramScope::kListener);
+  for (const char* value : {"", "Off", "listeners", "1"}) {
+    EXPECT_EQ(Bad({flag, value}), "--metrics-histograms \"" +
+                                      std::string(value) +
+                                      "\": expected off, daemon or listener");
+  }
+}
+
 TEST(FlagsTest, WithoutHttpThereAreNoMetrics) {
   EXPECT_EQ(Bad({"--metrics-label", "team"}),
             "--metrics-label: there is no /metrics without --http, and no line "

@@ -93,6 +93,27 @@ class Watcher {
         static_cast<double>(connection.bytes_received());
     values_[Of(connection, "sent_bytes_total")] +=
         static_cast<double>(connection.bytes_sent());
+    SeeInHistograms(connection);
+  }
+
+  void SeeInHistograms(const v1::Connection& connection) {
+    const std::string listener =
+        absl::StrCat("{listener=\"", Id(connection.listener()), "\"");
+    ++values_[absl::StrCat("connection_duration_seconds_count", listener, "}")];
+    for (const auto& [direction, bytes] :
+         {std::pair("received", connection.bytes_received()),
+          {"sent", connection.bytes_sent()}}) {
+      const std::string labels =
+          absl::StrCat(listener, ",direction=\"", direction, "\"");
+      ++values_[absl::StrCat("connection_bytes_count", labels, "}")];
+      values_[absl::StrCat("connection_bytes_sum", labels, "}")] +=
+          static_cast<double>(bytes);
+      values_[absl::StrCat("connection_bytes_bucket", labels, ",le=\"64\"}")] +=
+          bytes <= 64 ? 1 : 0;
+    }
+    if (!connection.has_upstream() || connection.has_failure()) return;
+    ++values_[absl::StrCat("upstream_connect_duration_seconds_count", listener,
+                           "}")];
   }
 
   std::map<std::string, double> values_;
@@ -212,6 +233,8 @@ TEST_F(MetricsEventsTest, CountersAreWhatAWatcherCounts) {
   requests.Count(0, 0, Duration(1));
   MetricsSource::Options options;
   options.max_listeners = 6;
+  options.histograms_of_listeners = true;
+  registry_->CountInHistograms(HistogramScope::kListener);
   options.requests = &requests;
   options.access_log = [] { return AccessLogValues(); };
   Begin(std::move(options));
@@ -276,6 +299,9 @@ TEST_F(MetricsEventsTest, CountersAreWhatAWatcherCounts) {
   EXPECT_EQ(scraped.SumOf("listener_accepted_total"), 10 * kRounds);
   EXPECT_EQ(scraped.SumOf("listener_connections_closed_total"), 10 * kRounds);
   EXPECT_EQ(scraped.SumOf("listener_connections"), 0);
+  EXPECT_EQ(scraped.SumOf("connection_duration_seconds_count"), 10 * kRounds);
+  EXPECT_EQ(registry_->histograms()->duration.total(), 10 * kRounds);
+  EXPECT_EQ(registry_->histograms()->connect.total(), kRounds);
   EXPECT_EQ(scraped.Get("dialled_total"), kRounds);
   EXPECT_EQ(scraped.Get("dialled_connections"), 0);
   for (const auto& [series, value] : watcher_.values()) {

@@ -166,6 +166,55 @@ TEST_F(MetricsStepsTest, WhatIsSummedStaysWhenItsListenersGo) {
   EXPECT_EQ(scraped.Get("metrics_listeners_folded"), 0);
 }
 
+TEST_F(MetricsStepsTest, HistogramsAreThoseOfListenersOrOfTheDaemon) {
+  registry_->CountInHistograms(HistogramScope::kDaemon);
+  Begin();
+  Echo(Create("a"), "12345");
+  Echo(Create("b"), "12345");
+  Scraped scraped = Scrape();
+  EXPECT_EQ(scraped.Get("connection_duration_seconds_count"), 2);
+  EXPECT_EQ(scraped.Get("connection_bytes_sum{direction=\"sent\"}"), 10);
+  EXPECT_FALSE(scraped.Mentions("seconds_count{listener="));
+  EXPECT_FALSE(Scrape({"a"}).Mentions("connection_duration_seconds"));
+  // The daemon's go on without the listener.
+  Delete("a");
+  EXPECT_EQ(Scrape().Get("connection_duration_seconds_count"), 2);
+}
+
+TEST_F(MetricsStepsTest, HistogramsOfListenersEndWithThemOrAreSummed) {
+  registry_->CountInHistograms(HistogramScope::kListener);
+  MetricsSource::Options options;
+  options.max_listeners = 1;
+  options.histograms_of_listeners = true;
+  Begin(std::move(options));
+  for (const char* id : {"a", "b", "c"}) Echo(Create(id), "12345");
+  const auto count_of = [](const Scraped& scraped, const std::string& id) {
+    return scraped.Get("connection_duration_seconds_count{listener=\"" + id +
+                       "\"}");
+  };
+  Scraped scraped = Scrape();
+  EXPECT_EQ(count_of(scraped, "a"), 1);
+  EXPECT_EQ(count_of(scraped, "_other"), 2);
+  EXPECT_EQ(scraped.SumOf("connection_duration_seconds_count"), 3);
+  EXPECT_EQ(scraped.Get("connection_duration_seconds_count"), std::nullopt);
+  EXPECT_EQ(count_of(Scrape({"b"}), "b"), 1);
+  Delete("b");
+  EXPECT_EQ(count_of(Scrape(), "_other"), 2);
+  Delete("a");
+  EXPECT_EQ(count_of(Scrape(), "a"), std::nullopt);
+  Delete("c");
+  EXPECT_EQ(count_of(Scrape(), "_other"), 2);
+}
+
+TEST_F(MetricsStepsTest, WhereNothingHasHistogramsThereAreNone) {
+  registry_->CountInHistograms(HistogramScope::kOff);
+  Begin();
+  Echo(Create("a"), "12345");
+  const Scraped scraped = Scrape();
+  EXPECT_FALSE(scraped.Mentions("connection_duration_seconds"));
+  EXPECT_FALSE(scraped.Mentions("connection_bytes"));
+}
+
 // Neither lost, which would look like a restart, nor counted twice.
 TEST_F(MetricsStepsTest, TheSumIsRightWhileListenersAreDeletedBetweenSteps) {
   BeginWith(0);

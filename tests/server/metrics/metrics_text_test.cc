@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,59 @@ TEST(MetricsTextTest, TheSumHasNoInfo) {
   EXPECT_TRUE(
       Has(text, "portreeve_listener_accepted_total{listener=\"_other\"} 12"));
   EXPECT_FALSE(absl::StrContains(text, "listener_info{listener=\"_other\""));
+}
+
+// Then there is no listener's, and no sum is doubled.
+TEST(MetricsTextTest, TheDaemonMayHaveTheHistogramsOfAll) {
+  MetricsSnapshot snapshot = WholeSnapshot();
+  for (ListenerValues& listener : snapshot.listeners) {
+    listener.histograms = nullptr;
+  }
+  snapshot.other_histograms.reset();
+  const std::string none = MetricsText(snapshot);
+  EXPECT_FALSE(absl::StrContains(none, "connection_duration_seconds"));
+  EXPECT_FALSE(absl::StrContains(none, "connection_bytes"));
+  EXPECT_FALSE(absl::StrContains(none, "upstream_connect_duration_seconds"));
+  ConnectionHistograms& all = snapshot.daemon->histograms.emplace();
+  const std::string empty = MetricsText(snapshot);
+  EXPECT_TRUE(Has(empty, "portreeve_connection_duration_seconds_count 0"));
+  EXPECT_TRUE(
+      Has(empty, "portreeve_upstream_connect_duration_seconds_count 0"));
+  all.CountEnd(5'000'000, 5, 6);
+  all.connect.Count(200'000);
+  const std::string text = MetricsText(snapshot);
+  const std::string duration = "portreeve_connection_duration_seconds";
+  EXPECT_TRUE(Has(text, duration + "_count 1"));
+  EXPECT_TRUE(Has(text, duration + "_sum 0.005"));
+  EXPECT_TRUE(Has(text, duration + "_bucket{le=\"0.004\"} 0"));
+  EXPECT_TRUE(Has(text, duration + "_bucket{le=\"0.016\"} 1"));
+  EXPECT_TRUE(Has(text, duration + "_bucket{le=\"+Inf\"} 1"));
+  const std::string bytes = "portreeve_connection_bytes";
+  EXPECT_TRUE(Has(text, bytes + "_sum{direction=\"received\"} 5"));
+  EXPECT_TRUE(Has(text, bytes + "_sum{direction=\"sent\"} 6"));
+  EXPECT_TRUE(
+      Has(text, bytes + "_bucket{direction=\"sent\",le=\"17179869184\"} 1"));
+  EXPECT_TRUE(
+      Has(text, "portreeve_upstream_connect_duration_seconds_sum 0.0002"));
+}
+
+// One that has reached an upstream goes on to show that when it forwards no
+// more.
+TEST(MetricsTextTest, OnlyWhatForwardsHasConnectTimes) {
+  const auto has_times = [](const ListenerValues& listener) {
+    MetricsSnapshot snapshot;
+    snapshot.listeners.push_back(listener);
+    return absl::StrContains(MetricsText(snapshot),
+                             "upstream_connect_duration_seconds");
+  };
+  EXPECT_FALSE(has_times(WholeRemote()));
+  ListenerValues listener = WholeForward();
+  EXPECT_TRUE(has_times(listener));
+  listener.handler = "echo";
+  EXPECT_TRUE(has_times(listener));
+  listener.handler = "forward";
+  listener.histograms = std::make_shared<const ConnectionHistograms>();
+  EXPECT_TRUE(has_times(listener));
 }
 
 TEST(MetricsTextTest, OnlyReasonsThatWereSeenAreThere) {

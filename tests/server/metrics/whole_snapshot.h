@@ -3,6 +3,8 @@
 #define PORTREEVE_TESTS_SERVER_METRICS_WHOLE_SNAPSHOT_H_
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 
 #include "server/metrics/metrics_snapshot.h"
 
@@ -30,6 +32,17 @@ inline ListenerValues WholeForward() {
   counts.closes.Count(v1::CLOSE_REASON_DROPPED);
   counts.closes.CountFailure(Reason::kConnectRefused);
   counts.closes.CountFailure(Reason::kOther);
+  ConnectionHistograms histograms;
+  histograms.CountEnd(0, 0, 0);
+  histograms.CountEnd(1'000'000, 64, 65);
+  histograms.CountEnd(1'500'000'000, 1024, 1'000'000);
+  histograms.CountEnd(1'000'000'000'000'000, int64_t{1} << 34,
+                      (int64_t{1} << 34) + 1);
+  histograms.CountEnd(0, 0, 0);
+  histograms.connect.Count(99'000);
+  histograms.connect.Count(250'000);
+  listener.histograms =
+      std::make_shared<const ConnectionHistograms>(histograms);
   return listener;
 }
 
@@ -41,6 +54,7 @@ inline ListenerValues WholeRemote() {
   listener.counts.max_connections = 100;
   listener.counts.unclaimed = 2;
   listener.counts.workers = 4;
+  listener.histograms = std::make_shared<const ConnectionHistograms>();
   return listener;
 }
 
@@ -51,6 +65,7 @@ inline MetricsSnapshot WholeSnapshot() {
   other.connections = 11;
   other.max_connections = 30;
   other.accepted_total = 12;
+  snapshot.other_histograms.emplace().CountEnd(2'000'000, 5, 6);
   DaemonValues& daemon = snapshot.daemon.emplace();
   daemon.version = "1.2.3";
   daemon.instance_id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";

@@ -129,6 +129,48 @@ TEST_F(StatsBoardTest, TellsWhatThereIsAndThenWhatHasChanged) {
   EXPECT_EQ(watcher.messages[0].deleted(0), "listeners/b");
 }
 
+TEST_F(StatsBoardTest, HistogramsAreToldOfWhatHasThem) {
+  const auto look = [this] {
+    const v1::Listener a = Create("a");
+    testing::RawClient client = Connect(a);
+    EXPECT_EQ(client.Send("hello"), "ok");
+    EXPECT_EQ(client.Receive(), "hello");
+    client.Close();
+    EXPECT_TRUE(RunUntil([&] { return num_connections() == 0; }));
+    Watcher watcher(*this, seconds(1));
+    Advance(seconds(1));
+    Close("a");
+    EXPECT_TRUE(DeleteNow(*registry_, "a").ok());
+    return watcher.messages.at(0);
+  };
+  v1::WatchStatsResponse told = look();
+  EXPECT_FALSE(told.daemon().has_connection_duration());
+  EXPECT_FALSE(told.listeners(0).has_connection_duration());
+  registry_->CountInHistograms(HistogramScope::kDaemon);
+  told = look();
+  const v1::DaemonStats& daemon = told.daemon();
+  EXPECT_EQ(daemon.connection_duration().counts_size(), 14);
+  EXPECT_EQ(daemon.connect_latency().counts_size(), 11);
+  EXPECT_EQ(daemon.connection_bytes().counts_size(), 9);
+  EXPECT_EQ(daemon.connection_bytes().counts(0), 1);
+  EXPECT_EQ(daemon.connection_bytes().sum(), 5);
+  EXPECT_EQ(daemon.connection_sent_bytes().counts(0), 1);
+  EXPECT_FALSE(told.listeners(0).has_connection_duration());
+  EXPECT_FALSE(told.listeners(0).has_connection_sent_bytes());
+  registry_->CountInHistograms(HistogramScope::kListener);
+  told = look();
+  EXPECT_EQ(told.daemon().connection_bytes().sum(), 5);
+  const v1::ListenerStats& listener = told.listeners(0);
+  EXPECT_EQ(listener.connection_duration().counts_size(), 14);
+  EXPECT_EQ(listener.connect_latency().counts_size(), 11);
+  EXPECT_EQ(listener.connect_latency().sum(), 0);
+  EXPECT_EQ(listener.connection_bytes().counts_size(), 9);
+  EXPECT_EQ(listener.connection_bytes().sum(), 5);
+  EXPECT_EQ(listener.connection_sent_bytes().counts(0), 1);
+  EXPECT_EQ(listener.connection_sent_bytes().sum(), 5);
+  EXPECT_EQ(listener.closed_total(), 1);
+}
+
 TEST_F(StatsBoardTest, OneLookServesAllWhoAreDue) {
   Watcher a(*this, seconds(1));
   Watcher b(*this, seconds(1));
