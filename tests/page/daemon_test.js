@@ -89,7 +89,7 @@ const cell = (page, id, column) => page.locator('#listeners tbody tr', {hasText:
     .locator('th, td').nth(column);
 
 test('counts what clients do, and shows who they are', async () => {
-  await daemon.start('tcp:127.0.0.1:0');
+  await daemon.start('tcp:127.0.0.1:0', '--metrics-histograms', 'listener');
   const echo = daemon.create('echo', '--echo', '--label', 'x=<script>document.title=1</script>');
   const front = daemon.create('front', '--forward', `tcp:127.0.0.1:${echo}`);
   await browser.show(daemon.url, REAL_TIME, async (page) => {
@@ -107,6 +107,12 @@ test('counts what clients do, and shows who they are', async () => {
     for (const text of ['Accepted\n118', 'Closed\n117', 'Bytes in\n585', 'Bytes out\n585']) {
       await until(page, (facts) =>
         document.querySelector('#l-status').innerText.includes(facts), text);
+    }
+    // Of the buckets of a histogram those add up that are shown.
+    for (const [table, sum] of [['#l-duration', 117], ['#l-latency', 118]]) {
+      await until(page, ([of, wanted]) => [...document.querySelectorAll(`${of} td.n`)]
+          .reduce((all, {textContent}) => all + Number(textContent), 0) === wanted,
+      [table, sum]);
     }
     await page.locator('#l-open tr').waitFor();
     const row = (await cells(page, 'table.connections'))[0];
