@@ -1,8 +1,16 @@
 #include "lib/base/delay_queue.h"
 
+#include <chrono>
+
 #include "lib/base/guarded.h"
 
 namespace portreeve {
+namespace {
+
+// A timer that is due already would go off in the same step.
+constexpr std::chrono::milliseconds kPause{1};
+
+}  // namespace
 
 DelayQueue::DelayQueue(TimeSource& time, Duration delay, OnLeave on_leave)
     : time_(time), delay_(delay), on_leave_(on_leave), timer_(time) {}
@@ -30,7 +38,12 @@ void DelayQueue::Leave(Entry& entry) {
 
 void DelayQueue::OnTimer() {
   const TimePoint now = time_.Now();
-  while (!entries_.empty() && entries_.front().due_ <= now) {
+  for (int called = 0; !entries_.empty() && entries_.front().due_ <= now;
+       ++called) {
+    if (called == kPerStep) {
+      timer_.StartAfter(kPause, [this] { OnTimer(); });
+      return;
+    }
     Entry& entry = entries_.front();
     entries_.pop_front();
     Guarded([&entry] { entry.OnDelayOver(); });

@@ -10,7 +10,8 @@ namespace portreeve {
 
 // Calls each of its entries a fixed delay after it has joined.  It is for
 // entries that almost always leave before: joining and leaving allocate nothing
-// and seldom set the timer.
+// and seldom set the timer.  Where many are due at once, it calls kPerStep of
+// them in a step of the loop.
 //
 // Threads: loop thread only.
 class DelayQueue {
@@ -34,10 +35,12 @@ class DelayQueue {
     TimePoint due_;
   };
 
+  static constexpr int kPerStep = 1000;
+
   // What becomes of the timer when the entry leaves that it was set for.
   enum class OnLeave {
     kKeepTimer,  // The timer may go off in vain, and costs less.
-    kMoveTimer,  // It goes off for those alone that are due.
+    kMoveTimer,  // It is set for the one behind it.
   };
 
   DelayQueue(TimeSource& time, Duration delay,

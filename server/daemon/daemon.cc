@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "lib/base/deferred.h"
+#include "lib/base/guarded.h"
 #include "lib/base/log.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/start_log.h"
@@ -116,7 +117,8 @@ std::string Daemon::NumOpen() const {
 Task<> Daemon::CloseRested() {
   RestingConnections looks;
   while (true) {
-    parts_->registry.CloseRested(looks);
+    // Without memory for it they have the time that all have.
+    Guarded([&] { parts_->registry.CloseRested(looks); });
     co_await Sleep(kRest);
   }
 }

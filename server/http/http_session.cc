@@ -53,8 +53,10 @@ HttpSession::HttpSession(const Executor& executor, HttpService& service,
       deadline_(TimeSource::Of(executor)) {}
 
 Task<> HttpSession::Run(std::shared_ptr<HttpSession> self) {
-  self->SetDeadline(self->service_.times.header, &HttpSession::CancelRead);
+  // A handshake is not told to end: it may just be between two of its reads.
+  self->SetDeadline(self->service_.times.header, &HttpSession::Close);
   if (!co_await self->Handshake()) co_return;
+  self->on_late_ = &HttpSession::CancelRead;
   bool goes_on = true;
   for (bool first = true; goes_on; first = false) {
     const Read read = co_await self->ReadRequest(first);
@@ -209,6 +211,8 @@ void HttpSession::SetDeadline(Duration time, void (HttpSession::*on_late)()) {
 void HttpSession::CancelRead() {
   late_ = true;
   stream_->Cancel();
+  // TLS may have been between two reads of one record, and read on.
+  SetDeadline(service_.times.end, &HttpSession::Reset);
 }
 
 void HttpSession::AnswerLate() {

@@ -144,11 +144,17 @@ RequestReader::Next Parse(std::string_view header) {
   }
   auto next = OfHeader(parser.get(), parser.keep_alive());
   const auto length = parser.content_length();
-  const bool has_body = parser.chunked() || (length && *length > 0);
-  if (has_body && std::holds_alternative<HttpRequest>(next)) {
-    return Refuse(413, "a request has no body here");
-  }
-  return next;
+  // Beast takes a coding that is not "chunked" for none; the body of such a
+  // request would be read as the next one.
+  const bool has_body =
+      parser.get().find(http::field::transfer_encoding) != parser.get().end() ||
+      (length && *length > 0);
+  const auto* const request = std::get_if<HttpRequest>(&next);
+  if (!has_body || request == nullptr) return next;
+  RequestReader::Refused refused = Refuse(413, "a request has no body here");
+  refused.version = request->version;
+  refused.is_head = request->is_head;
+  return refused;
 }
 
 // Gives where the header ends that begins with `text`, behind the empty line;

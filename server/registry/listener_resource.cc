@@ -440,10 +440,12 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
   const ConnectionRecord record = RecordOf(connection, facts);
   if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(connection, facts); });
+  if (access_log_ != nullptr) {
+    Guarded([&] { access_log_->OnDropped(connection, facts); });
+  }
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, record,
                                   name_);
-  if (access_log_ != nullptr) access_log_->OnDropped(connection, facts);
 }
 
 void ListenerResource::OnClosed(
@@ -454,10 +456,13 @@ void ListenerResource::OnClosed(
   const ConnectionRecord record = RecordOf(*live);
   if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(*connection, live->facts); });
+  // Its line needs no memory for the event.
+  if (access_log_ != nullptr) {
+    Guarded([&] { access_log_->OnClosed(*live); });
+  }
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, record,
                                   name_);
-  if (access_log_ != nullptr) access_log_->OnClosed(*live);
   if (connection->reason() == CloseReason::kUpstreamReset &&
       connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
     log_.OnResetAtOnce(connection->id(), *live->facts.upstream);

@@ -1,5 +1,6 @@
 #include "lib/base/delay_queue.h"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -118,6 +119,26 @@ TEST_F(DelayQueueTest, WhoJoinsAgainMakesNobodyWait) {
   time().Advance(seconds(1));
   EXPECT_EQ(calls_, "a");
   queue_.Leave(again);
+}
+
+TEST_F(DelayQueueTest, ManyAreNotCalledInOneStep) {
+  std::vector<std::unique_ptr<Named>> many;
+  for (int i = 0; i < 2 * DelayQueue::kPerStep + 1; ++i) {
+    many.push_back(std::make_unique<Named>('m', calls_));
+    queue_.Join(*many.back());
+  }
+  time().Advance(seconds(1));
+  EXPECT_EQ(calls_.size(), size_t{DelayQueue::kPerStep});
+  // Who joins meanwhile has its own time.
+  queue_.Join(a_);
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_.size(), size_t{2 * DelayQueue::kPerStep});
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_, std::string(many.size(), 'm'));
+  time().Advance(milliseconds(997));
+  EXPECT_EQ(calls_.back(), 'm');
+  time().Advance(milliseconds(1));
+  EXPECT_EQ(calls_.back(), 'a');
 }
 
 TEST_F(DelayQueueTest, WhatIsCalledMayJoinAgainAndTakeOthersAway) {

@@ -104,12 +104,25 @@ TEST(RequestReaderTest, RefusesOtherMethodsAndBodies) {
   }
   const std::string start = "GET / HTTP/1.1\r\nHost: a\r\n";
   EXPECT_EQ(First(start + "Content-Length: 0\r\n\r\n"), "GET / 11 host=a on");
-  for (const char* field : {"Content-Length: 1", "Content-Length: 99999999999",
-                            "Transfer-Encoding: chunked"}) {
+  for (const char* field :
+       {"Content-Length: 1", "Content-Length: 99999999999",
+        "Transfer-Encoding: chunked", "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: gzip"}) {
     EXPECT_EQ(First(start + field + "\r\n\r\n"), "413") << field;
   }
   EXPECT_EQ(First("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
             "405");
+}
+
+TEST(RequestReaderTest, WhatIsRefusedIsAnsweredAsItWasAsked) {
+  for (const char* field : {"Content-Length: 1", "Host: a\r\nHost: b"}) {
+    RequestReader reader;
+    Put(reader, std::string("HEAD / HTTP/1.0\r\n") + field + "\r\n\r\n");
+    const auto next = reader.Take();
+    const auto& refused = std::get<RequestReader::Refused>(next);
+    EXPECT_EQ(refused.version, 10) << field;
+    EXPECT_TRUE(refused.is_head) << field;
+  }
 }
 
 TEST(RequestReaderTest, RefusesWhatIsNone) {
