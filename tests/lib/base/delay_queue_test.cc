@@ -15,7 +15,7 @@ using std::chrono::seconds;
 
 class DelayQueueTest : public LoopFixture {
  protected:
-  class Named : public DelayQueue::Entry {
+  class Named final : public DelayQueue::Entry {
    public:
     Named(char name, std::string& calls) : name_(name), calls_(calls) {}
     void OnDelayOver() override { calls_ += name_; }
