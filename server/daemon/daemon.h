@@ -68,8 +68,8 @@ class Daemon {
   // Waits for the first SIGTERM or SIGINT; then health is NOT_SERVING,
   // listeners stop accepting, and handlers may end within Flags::drain, while
   // the control plane goes on; connections that are at rest are closed before,
-  // where Flags::closes_rested says so; then connections are closed, streams end, and
-  // Run() returns.  With a second signal all of that happens at once: Run()
+  // where Flags::closes_rested says so; then connections are closed, streams
+  // end, and Run() returns.  With a second signal all of that happens at once: Run()
   // gives false, and logs it, if that cut connections or calls that would have
   // had time.  Until the end each SIGHUP calls OnHangup().
   bool Run();
