@@ -50,12 +50,12 @@ TEST_F(HandlersTest, EchoIsAtRestWhenAllHasGoneBack) {
   EXPECT_EQ(client.ReceiveExactly(5), "hello");
   const AnyConnection& connection = *server.connections().begin()->second;
   // Another loop may carry its bytes, and say so a little later.
-  RunUntil([&] { return connection.is_at_rest(); });
+  while (!connection.is_at_rest()) Settle();
   const std::string block(64 * 1024, 'x');
-  RunUntil([&] {
+  while (connection.is_at_rest()) {
     SendNow(client, block);
-    return !connection.is_at_rest();
-  });
+    Settle();
+  }
 }
 
 TEST_F(HandlersTest, WhatIsHeldInMemoryIsCounted) {
