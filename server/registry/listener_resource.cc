@@ -13,7 +13,6 @@
 #include "server/api/timestamp.h"
 #include "server/api/utf8.h"
 #include "server/api/uuid.h"
-#include "server/registry/connection_log.h"
 #include "server/registry/listener_setup.h"
 #include "server/remote/cut_stream.h"
 
@@ -201,104 +200,6 @@ void ListenerResource::UpdateForwardLoops() {
   in_forward_loops_ = forwards;
 }
 
-ListenerRecord ListenerResource::Record() const {
-  ListenerRecord record;
-  record.name = *name_;
-  record.uid = identity_.uid;
-  record.spec = spec_->encoded();
-  record.listening_on = encoded_listening_on_;
-  record.is_closed = is_closed();
-  record.close_finished = close_finished_.determined();
-  record.handlers_determined = handlers_determined_.determined();
-  record.state = state();
-  CountTotals(record);
-  record.create_time = identity_.create_time;
-  record.opened_time = opened_time_;
-  record.close_time = close_time_;
-  if (const auto cause = close_cause()) record.close_cause = ToProto(*cause);
-  record.source = identity_.source;
-  if (is_failed()) record.failure = encoded_failure_;
-  record.closes = &closes_;
-  return record;
-}
-
-ListenerRecord ListenerResource::RecordOfNow() const {
-  ListenerRecord record = Record();
-  if (spec_->remote() != nullptr) {
-    record.workers = static_cast<int64_t>(workers_.num_workers());
-  }
-  if (server_ == nullptr) return record;
-  if (const auto backlog = server_->ReadBacklog()) {
-    record.backlog_connections = backlog->num_waiting;
-  }
-  return record;
-}
-
-v1::ListenerState ListenerResource::state() const {
-  return close_finished_.determined() ? v1::LISTENER_STATE_CLOSED
-         : is_closed()                ? v1::LISTENER_STATE_CLOSING
-         : is_failed()                ? v1::LISTENER_STATE_FAILED
-                                      : v1::LISTENER_STATE_LISTENING;
-}
-
-ListenerCounts ListenerResource::Counts() const {
-  ListenerCounts counts;
-  counts.max_connections = *spec_->options().max_connections;
-  if (server_ != nullptr) {
-    counts.connections = static_cast<int64_t>(server_->connections().size());
-    counts.accepted_total = server_->accepted_total();
-    counts.dropped_total = server_->dropped_total();
-    counts.handler_errors_total = server_->handler_errors_total();
-    counts.limit_reached_total = server_->limit_reached_total();
-    counts.accept_errors_total = server_->accept_errors_total();
-    const AnyServer::Bytes bytes = server_->bytes_total();
-    counts.received_bytes_total = bytes.received;
-    counts.sent_bytes_total = bytes.sent;
-    counts.backlog = server_->ReadBacklog();
-  } else if (kept_ != nullptr) {
-    counts.accepted_total = kept_->accepted_total();
-    counts.dropped_total = kept_->dropped_total();
-    counts.handler_errors_total = kept_->handler_errors_total();
-    counts.received_bytes_total = kept_->bytes_received_total();
-    counts.sent_bytes_total = kept_->bytes_sent_total();
-  }
-  if (spec_->remote() != nullptr) {
-    counts.unclaimed = workers_.num_offered();
-    counts.workers = static_cast<int64_t>(workers_.num_workers());
-  }
-  counts.closes = closes_;
-  return counts;
-}
-
-void ListenerResource::CountTotals(ListenerRecord& record) const {
-  if (server_ != nullptr) {
-    record.num_connections =
-        static_cast<int64_t>(server_->connections().size());
-    record.effective_backlog = server_->effective_backlog();
-    record.accepted_total = server_->accepted_total();
-    record.dropped_total = server_->dropped_total();
-    record.handler_errors_total = server_->handler_errors_total();
-    record.bytes_received_total = server_->bytes_received_total();
-    record.bytes_sent_total = server_->bytes_sent_total();
-  } else if (kept_ != nullptr) {
-    record.effective_backlog = kept_->effective_backlog();
-    record.accepted_total = kept_->accepted_total();
-    record.dropped_total = kept_->dropped_total();
-    record.handler_errors_total = kept_->handler_errors_total();
-    record.bytes_received_total = kept_->bytes_received_total();
-    record.bytes_sent_total = kept_->bytes_sent_total();
-  }
-}
-
-size_t ListenerResource::MemoryUse() const {
-  // This includes its socket's place in the poller and the registry.  The spec
-  // is there as it is sent and as a message, whose strings are objects of their
-  // own.
-  constexpr size_t kWithoutSpec = 5 << 10;
-  const size_t histograms = histograms_ ? sizeof(*histograms_) : 0;
-  return kWithoutSpec + histograms + 3 * spec_->encoded().size();
-}
-
 absl::Status ListenerResource::Update(SharedSpec spec) {
   ListenerAccessLog::Rules lines;
   if (access_log_ != nullptr) lines = access_log_->RulesOf(*spec);
@@ -414,77 +315,6 @@ void ListenerResource::AppendAcceptFailed(int error_number,
   failed.set_error_number(error_number);
   failed.set_message(message);
   Append(std::move(event));
-}
-
-void ListenerResource::OnAccepted(
-    const std::shared_ptr<AnyConnection>& connection) {
-  ConnectionFacts facts;
-  facts.listener = name_;
-  if (spec_->remote() != nullptr) {
-    facts.claim = std::make_shared<Claim>(executor_);
-  }
-  if (access_log_ != nullptr) facts.leaves_line = access_log_->leaves_line();
-  const auto live = shared_.connections.Add(connection, std::move(facts));
-  if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED,
-                                  RecordOf(*live), name_);
-  if (access_log_ != nullptr) access_log_->OnAccepted(*live);
-}
-
-void ListenerResource::OnDropped(const AnyConnection& connection) {
-  closes_.Count(v1::CLOSE_REASON_DROPPED);
-  ConnectionFacts facts;
-  facts.listener = name_;
-  facts.close_time = UnixNanosNow();
-  facts.create_time = static_cast<uint64_t>(facts.close_time);
-  const ConnectionRecord record = RecordOf(connection, facts);
-  if (shared_.histograms != nullptr) CountInHistograms(record);
-  Guarded([&] { LogEnd(connection, facts); });
-  if (access_log_ != nullptr) {
-    Guarded([&] { access_log_->OnDropped(connection, facts); });
-  }
-  if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_DROPPED, record,
-                                  name_);
-}
-
-void ListenerResource::OnClosed(
-    const std::shared_ptr<AnyConnection>& connection) {
-  const auto live = shared_.connections.Remove(connection->id());
-  CountClose(*connection, live ? live->facts.failure.get() : nullptr);
-  if (live == nullptr) return;
-  const ConnectionRecord record = RecordOf(*live);
-  if (shared_.histograms != nullptr) CountInHistograms(record);
-  Guarded([&] { LogEnd(*connection, live->facts); });
-  // Its line needs no memory for the event.
-  if (access_log_ != nullptr) {
-    Guarded([&] { access_log_->OnClosed(*live); });
-  }
-  if (deleted_) return;
-  shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, record,
-                                  name_);
-  if (connection->reason() == CloseReason::kUpstreamReset &&
-      connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
-    log_.OnResetAtOnce(connection->id(), *live->facts.upstream);
-  }
-}
-
-void ListenerResource::CountClose(const AnyConnection& connection,
-                                  const ConnectionFailure* failure) {
-  if (connection.reason() == CloseReason::kUpstreamUnreachable) {
-    closes_.CountFailure(failure != nullptr ? failure->reason : Reason::kOther);
-  } else {
-    closes_.Count(ToProto(connection.reason()));
-  }
-}
-
-void ListenerResource::CountInHistograms(const ConnectionRecord& record) {
-  // It is below 0 where the system's clock was set back meanwhile.
-  const int64_t duration = record.close_time - record.create_time;
-  shared_.histograms->CountEnd(duration, record.bytes_received,
-                               record.bytes_sent);
-  if (histograms_ == nullptr) return;
-  histograms_->CountEnd(duration, record.bytes_received, record.bytes_sent);
 }
 
 void ListenerResource::OnHandlerError(const StreamConnection& connection,

@@ -3,7 +3,6 @@ daemon whose connections are on two loops."""
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import struct
@@ -12,52 +11,11 @@ import tempfile
 import time
 import unittest
 
-TIMEOUT = 60
+from daemon_and_cli import TIMEOUT, Daemon, WithDaemon
 
 
-class Daemon:
-
-    def __init__(self, control="tcp:127.0.0.1:0"):
-        self.process = subprocess.Popen(
-            [os.environ["PORTREEVED"], "--control", control, "--loops", "2"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for line in self.process.stdout:
-            if line.startswith("portreeved: control tcp:"):
-                self.address = line.split("tcp:")[1].strip()
-            if line == "portreeved: ready\n":
-                return
-        raise AssertionError("it is not ready")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-class WithDaemon(unittest.TestCase):
-
-    def setUp(self):
-        self.daemon = Daemon()
-        self.addCleanup(lambda: self.daemon.kill())
-
-    def command(self, *words):
-        return [os.environ["PORTREEVE"], "--server", self.daemon.address,
-                *words]
-
-    def cli(self, *words, status=0):
-        done = subprocess.run(self.command(*words), capture_output=True,
-                              text=True, timeout=TIMEOUT, check=False)
-        self.assertEqual(done.returncode, status, done.stderr)
-        return done.stdout if status == 0 else done.stderr
-
-    def json(self, *words):
-        return json.loads(self.cli("-o", "json", *words))
-
-    def create(self, name, *flags, listen="tcp:127.0.0.1:0"):
-        self.cli("create", name, "--listen", listen, *flags)
-
-    def port(self, name):
-        return self.json("get", name)["status"]["listeningOn"]["inet"]["port"]
+class WithConnections(WithDaemon):
+    FLAGS = ("--loops", "2")
 
     def connect(self, name):
         """A client with a small window, and the name of its connection."""
@@ -98,7 +56,7 @@ def reset(client):
     client.close()
 
 
-class DescribeConnectionTest(WithDaemon):
+class DescribeConnectionTest(WithConnections):
 
     def stall(self, client, name):
         """Has an echo send to a peer that does not read."""
@@ -217,7 +175,7 @@ def upstream_port(text):
     return row.rsplit(":", 1)[1]
 
 
-class ListTest(WithDaemon):
+class ListTest(WithConnections):
 
     def watch(self, *flags):
         watch = subprocess.Popen(self.command("list", "--watch", *flags),
@@ -296,7 +254,7 @@ class ListTest(WithDaemon):
         self.assert_lines(watch, ("NAME", "STATE"),
                           ("listeners/alpha", "LISTENING"))
         self.daemon.kill()
-        self.daemon = Daemon(control=f"tcp:{self.daemon.address}")
+        self.daemon = Daemon(*self.FLAGS, control=f"tcp:{self.daemon.address}")
         self.create("beta", "--echo")
         self.assert_lines(watch, ("listeners/alpha", "DELETED"),
                           ("listeners/beta", "LISTENING"))

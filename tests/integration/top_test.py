@@ -14,7 +14,8 @@ import subprocess
 import termios
 import unittest
 
-TIMEOUT = 60
+from daemon_and_cli import TIMEOUT, Daemon, WithDaemon
+
 SHOWS_OTHER_SCREEN = b"\x1b[?1049h"
 GIVES_IT_BACK = b"\x1b[?1049l"
 
@@ -77,46 +78,12 @@ class Terminal:
         return os.waitstatus_to_exitcode(status)
 
 
-class Daemon:
-
-    def __init__(self, *flags, control="tcp:127.0.0.1:0"):
-        self.process = subprocess.Popen(
-            [os.environ["PORTREEVED"], "--control", control, *flags],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for line in self.process.stdout:
-            if line.startswith("portreeved: control tcp:"):
-                self.address = line.split("tcp:")[1].strip()
-            if line == "portreeved: ready\n":
-                return
-        raise AssertionError("it is not ready")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-class TopTest(unittest.TestCase):
+class TopTest(WithDaemon):
 
     def setUp(self):
-        self.daemon = Daemon()
-        self.addCleanup(lambda: self.daemon.kill())
+        super().setUp()
         for name in ("alpha", "beta"):
-            self.cli("create", name, "--listen", "tcp:127.0.0.1:0", "--echo")
-
-    def command(self, *words):
-        return [os.environ["PORTREEVE"], "--server", self.daemon.address,
-                *words]
-
-    def cli(self, *words, status=0):
-        done = subprocess.run(self.command(*words), capture_output=True,
-                              text=True, timeout=TIMEOUT, check=False)
-        self.assertEqual(done.returncode, status, done.stderr)
-        return done.stdout
-
-    def port(self, name):
-        shown = json.loads(self.cli("-o", "json", "get", name))
-        return shown["status"]["listeningOn"]["inet"]["port"]
+            self.create(name, "--echo")
 
     def connect(self, name):
         client = socket.create_connection(("127.0.0.1", self.port(name)))

@@ -1,8 +1,5 @@
 // GetConnection with tcp_info: of every kind of connection, and of those whose
 // descriptor goes meanwhile.
-#include <unistd.h>
-
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +9,7 @@
 #include "lib/net/any_connection.h"
 #include "server/api/names.h"
 #include "tests/server/remote_fixture.h"
+#include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
 namespace {
@@ -139,9 +137,8 @@ TEST_F(TcpInfoTest, OneThatOpensHasNone) {
 }
 
 TEST_F(TcpInfoTest, UnixSocketsHaveNone) {
-  std::string directory = "/tmp/tcp_info_XXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  const std::string path = directory + "/s";
+  const TemporaryFolder folder;
+  const std::string path = folder.File("s");
   for (const bool remote : {false, true}) {
     v1::ListenerSpec spec = remote ? RemoteSpec() : EchoSpec();
     spec.mutable_where_to_listen()->mutable_unix_socket()->set_path(path);
@@ -156,8 +153,6 @@ TEST_F(TcpInfoTest, UnixSocketsHaveNone) {
     EXPECT_FALSE(connection.has_tcp_info());
     Close(listener.name(), v1::EXISTING_CONNECTIONS_RESET);
   }
-  unlink(path.c_str());
-  rmdir(directory.c_str());
 }
 
 TEST_F(TcpInfoTest, OneThatIsClosedBehindTheQuestionHasIt) {
