@@ -101,6 +101,29 @@ class DescribeConnectionTest(WithConnections):
                 self.cli("kill", "--reset", name)
                 self.assertEqual(kill.wait(), 0)
 
+    def test_one_whose_last_bytes_only_the_kernel_has(self):
+        self.create("echo", "--echo")
+        for _ in range(2):
+            client, name = self.connect("echo")
+
+            def kernel_has_some(shown):
+                if int(shown["tcpInfo"]["unsentBytes"]) > 0:
+                    return True
+                client.sendall(b"x" * 1024)
+                return False
+
+            shown = self.await_description(name, kernel_has_some)
+            self.assertEqual(shown["bytesToWrite"], "0")
+            with subprocess.Popen(self.command("kill", name),
+                                  stdout=subprocess.DEVNULL) as kill:
+                shown = self.await_description(
+                    name, lambda shown: shown["state"] ==
+                    "CONNECTION_STATE_CLOSING")
+                self.assertEqual(shown["tcpInfo"]["state"], "FIN-WAIT-1")
+                self.assertGreater(int(shown["tcpInfo"]["unsentBytes"]), 0)
+                reset(client)
+                self.assertEqual(kill.wait(), 0)
+
     def test_a_peer_that_has_closed_its_half_of_a_forward(self):
         with socket.create_server(("127.0.0.1", 0)) as upstream:
             self.create("front", "--forward",
