@@ -1,13 +1,9 @@
-// GetConnection with tcp_info: of every kind of connection, and of those whose
-// descriptor goes meanwhile.
+// GetConnection with tcp_info: of every kind of connection.
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "lib/net/any_connection.h"
-#include "server/api/names.h"
 #include "tests/server/remote_fixture.h"
 #include "tests/testing/server_fixture.h"
 
@@ -46,27 +42,6 @@ class TcpInfoTest : public RemoteFixture {
         std::make_unique<SocketCall>(connections(), &SocketCall::Stub::Dial);
     call->Send(frame);
     return call;
-  }
-
-  // Asks, and resets the connection in the same step: before that or after.
-  // Gives the answer.
-  absl::StatusOr<v1::Connection> AskAndReset(const std::string& name,
-                                             bool resets_first) {
-    const int64_t number = *server::ParseConnectionName(name, "name");
-    auto answer = std::make_shared<absl::StatusOr<v1::Connection>>(
-        absl::UnknownError("not answered"));
-    const auto take = [answer](absl::StatusOr<v1::Connection> connection) {
-      *answer = std::move(connection);
-    };
-    OnLoop([&] {
-      if (!resets_first) registry().GetConnectionAndTcpInfo(number, take);
-      (void)registry().CloseConnection(number, ExistingConnections::kReset);
-      if (resets_first) registry().GetConnectionAndTcpInfo(number, take);
-    });
-    WaitUntil([&] {
-      return OnLoop([&] { return !absl::IsUnknown(answer->status()); });
-    });
-    return OnLoop([&] { return *answer; });
   }
 };
 
@@ -153,34 +128,6 @@ TEST_F(TcpInfoTest, UnixSocketsHaveNone) {
     EXPECT_FALSE(connection.has_tcp_info());
     Close(listener.name(), v1::EXISTING_CONNECTIONS_RESET);
   }
-}
-
-TEST_F(TcpInfoTest, OneThatIsClosedBehindTheQuestionHasIt) {
-  std::string name;
-  const auto client = EchoClient(&name);
-  const auto answer = AskAndReset(name, false);
-  ASSERT_TRUE(answer.ok());
-  EXPECT_EQ(answer->tcp_info().state(), "ESTAB");
-  EXPECT_EQ(client->Receive(), "ECONNRESET");
-}
-
-// Its loop has closed the descriptor when the question comes there; where that
-// is the servers', the connection is over.
-TEST_F(TcpInfoTest, OneThatIsClosedBeforeTheQuestionComesHasNone) {
-  std::string name;
-  const auto client = EchoClient(&name);
-  const auto answer = AskAndReset(name, true);
-  if (std::getenv("PORTREEVE_TEST_LOOPS") == nullptr) {
-    EXPECT_TRUE(absl::IsNotFound(answer.status()));
-  } else {
-    ASSERT_TRUE(answer.ok());
-    EXPECT_FALSE(answer->has_tcp_info());
-    EXPECT_EQ(answer->state(), v1::CONNECTION_STATE_CLOSED);
-    EXPECT_EQ(answer->close_reason(), v1::CLOSE_REASON_CALLED);
-    EXPECT_TRUE(answer->has_close_time());
-    EXPECT_EQ(answer->bytes_received(), 5);
-  }
-  EXPECT_EQ(client->Receive(), "ECONNRESET");
 }
 
 TEST_F(TcpInfoTest, UnknownOnesAreRefused) {
