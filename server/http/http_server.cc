@@ -177,7 +177,8 @@ std::shared_ptr<HttpSession> HttpServer::MakeSession(const Address& address,
     (void)setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
   client.peer.is_secure = tls != nullptr;
-  client.is_one_too_many = sessions_.size() >= max_connections_ + num_refused_;
+  if (IsFull()) MakePlace();
+  client.is_one_too_many = IsFull();
   if (client.is_one_too_many) NoteOneTooMany();
   StreamSocket socket(LoopOf(executor_).get_executor());
   error_code error;
@@ -189,6 +190,25 @@ std::shared_ptr<HttpSession> HttpServer::MakeSession(const Address& address,
   return std::make_shared<HttpSession>(
       executor_, service_, HttpStream::Make(std::move(socket), std::move(tls)),
       std::move(client));
+}
+
+bool HttpServer::IsFull() const {
+  return sessions_.size() >= max_connections_ + num_refused_;
+}
+
+// Without it, clients that say nothing would keep those out who ask for health.
+void HttpServer::MakePlace() {
+  TimePoint longest = time_.Now() - service_.times.place;
+  HttpSession* found = nullptr;
+  for (const auto& session : sessions_) {
+    const auto since = session->waits_since();
+    if (session->is_one_too_many() || !since || *since > longest) continue;
+    longest = *since;
+    found = session.get();
+  }
+  if (found == nullptr) return;
+  found->GiveWay();
+  ++num_refused_;
 }
 
 void HttpServer::NoteOneTooMany() {

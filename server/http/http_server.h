@@ -43,8 +43,9 @@ class HttpServer {
  public:
   struct Options {
     // How many clients are served at a time; and how many more are let in to be
-    // told, by 503, that these are too many.  Others wait in the backlog.  Each
-    // takes one descriptor.
+    // told, by 503, that these are too many; unless one of the first has been
+    // waited for long enough (HttpTimes::place), and gives its place.  Others
+    // wait in the backlog.  Each takes one descriptor.
     size_t max_connections = 256;
     size_t max_refused = 16;
     HttpTimes times;
@@ -84,6 +85,9 @@ class HttpServer {
   void Spawn(Address& address, std::shared_ptr<HttpSession> session);
   std::shared_ptr<HttpSession> MakeSession(const Address& address,
                                            Descriptor fd);
+  bool IsFull() const;
+  // Closes whoever has been waited for longest, if long enough.
+  void MakePlace();
   void NoteOneTooMany();
   void Leave(Address& address);
 
@@ -96,7 +100,7 @@ class HttpServer {
   HttpService service_;
   std::vector<std::unique_ptr<Address>> addresses_;
   std::set<std::shared_ptr<HttpSession>> sessions_;
-  size_t num_refused_ = 0;  // Of the sessions.
+  size_t num_refused_ = 0;  // Of the sessions: is_one_too_many().
   std::optional<TimePoint> refusal_logged_;
   TaskScope tasks_;
 };

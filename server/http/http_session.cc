@@ -50,6 +50,7 @@ HttpSession::HttpSession(const Executor& executor, HttpService& service,
       peer_(std::make_shared<HttpPeer>(std::move(client.peer))),
       host_names_(std::move(client.host_names)),
       is_one_too_many_(client.is_one_too_many),
+      waits_since_(TimeSource::Of(executor).Now()),
       deadline_(TimeSource::Of(executor)) {}
 
 Task<> HttpSession::Run(std::shared_ptr<HttpSession> self) {
@@ -59,8 +60,11 @@ Task<> HttpSession::Run(std::shared_ptr<HttpSession> self) {
   self->on_late_ = &HttpSession::CancelRead;
   bool goes_on = true;
   for (bool first = true; goes_on; first = false) {
+    if (!first) self->waits_since_ = TimeSource::Of(self->executor_).Now();
     const Read read = co_await self->ReadRequest(first);
-    if (!read) co_return;
+    self->waits_since_.reset();
+    if (!read && !self->late_) co_return;
+    if (!read) break;
     if (const auto* refused = std::get_if<RequestReader::Refused>(&*read)) {
       goes_on = co_await self->Write(refused->answer, refused->version,
                                      refused->is_head, false);
@@ -93,6 +97,11 @@ Task<HttpSession::Read> HttpSession::ReadRequest(bool first) {
     if (auto* refused = std::get_if<RequestReader::Refused>(&next)) {
       co_return *std::move(refused);
     }
+    // Empty lines before it, which the reader skips, do not begin a request.
+    if (!begun && !reader_.empty()) {
+      begun = true;
+      if (!first) SetDeadline(service_.times.header, &HttpSession::CancelRead);
+    }
     const auto [error, size] = co_await stream_->Read(reader_.Space());
     if (late_ && !reader_.empty()) {
       co_return RequestReader::Refused{
@@ -100,9 +109,6 @@ Task<HttpSession::Read> HttpSession::ReadRequest(bool first) {
     }
     if (error || late_) co_return std::nullopt;
     reader_.Add(size);
-    if (!std::exchange(begun, true) && !first) {
-      SetDeadline(service_.times.header, &HttpSession::CancelRead);
-    }
   }
 }
 

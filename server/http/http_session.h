@@ -27,6 +27,9 @@ struct HttpTimes {
   // From the connection, or from the first byte, to the end of a header;
   // afterwards the client gets 408, if it has sent anything.
   Duration header = std::chrono::seconds(10);
+  // How long a client of whom no whole request has come keeps its place where
+  // all are taken and another client comes.
+  Duration place = std::chrono::seconds(1);
   // Between an answer and the first byte of the next request.
   Duration idle = std::chrono::seconds(60);
   // From a request to its answer; afterwards the client gets 503.
@@ -75,7 +78,16 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // Serves the client to its end.
   static Task<> Run(std::shared_ptr<HttpSession> self);
 
+  // Its client is told so, or has given its place to another one.
   bool is_one_too_many() const { return is_one_too_many_; }
+  // Since when it waits for the whole of a request; nothing while it answers.
+  std::optional<TimePoint> waits_since() const { return waits_since_; }
+
+  // Closes the socket, and counts no more among those who are served.
+  void GiveWay() {
+    is_one_too_many_ = true;
+    Close();
+  }
 
   // Closes the socket, if that is not done: Run() ends soon.
   void Close() { stream_->Close(); }
@@ -120,7 +132,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   const Executor executor_;
   std::shared_ptr<HttpPeer> peer_;
   const std::vector<std::string> host_names_;
-  const bool is_one_too_many_;
+  bool is_one_too_many_;
+  std::optional<TimePoint> waits_since_;
   RequestReader reader_;
   Timer deadline_;
   void (HttpSession::*on_late_)() = nullptr;

@@ -68,6 +68,14 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Make(const Pem& pem) {
   const auto step = [&error](auto&& f) {
     if (!error) f();
   };
+  // OpenSSL would ask at the terminal for the passphrase of a key that has one.
+  step([&] {
+    context.set_password_callback(
+        [](size_t, asio::ssl::context::password_purpose) {
+          return std::string();
+        },
+        error);
+  });
   step([&] {
     context.use_certificate_chain(asio::buffer(pem.certificate), error);
   });

@@ -138,6 +138,56 @@ TEST_F(HttpLimitsTest, TheClient257IsToldThatThereAreTooMany) {
                 "answered 503"}));
 }
 
+TEST_F(HttpLimitsTest, WhoSaysNothingGivesWay) {
+  server::HttpServer::Options options;
+  options.max_connections = 4;
+  options.max_refused = 1;
+  Serve(std::move(options));
+  RawClient asks = Sent(Get("/later"));
+  Advance(seconds(5));
+  RawClient slow = Sent("GET /hel");
+  Advance(seconds(1));
+  RawClient idle = Sent(Get("/hello"));
+  EXPECT_EQ(Answer(idle), "200 hello");
+  Advance(milliseconds(1));
+  RawClient silent = Connected();
+  Advance(seconds(1) - milliseconds(2));
+  // Only one has been waited for a second.
+  RawClient first = Sent(Get("/hello"));
+  EXPECT_EQ(Answer(first), "200 hello");
+  EXPECT_EQ(slow.Receive(), "EOF");
+  EXPECT_EQ(idle.Peek(), "nothing");
+  EXPECT_EQ(Ask(Get("/hello")), "503 there are too many connections close");
+  // The one that has waited longest goes, whatever it has asked before.
+  Advance(milliseconds(2));
+  RawClient second = Sent(Get("/hello"));
+  EXPECT_EQ(Answer(second), "200 hello");
+  EXPECT_EQ(idle.Receive(), "EOF");
+  EXPECT_EQ(silent.Peek(), "nothing");
+  RawClient third = Sent(Get("/hello"));
+  EXPECT_EQ(Answer(third), "200 hello");
+  EXPECT_EQ(silent.Receive(), "EOF");
+  // Who waits for an answer keeps its place.
+  EXPECT_EQ(Ask(Get("/hello")), "503 there are too many connections close");
+  EXPECT_EQ(asks.Peek(), "nothing");
+  waiting_.at(0)({200, "late\n"});
+  EXPECT_EQ(Answer(asks), "200 late");
+  TakeLog();
+}
+
+TEST_F(HttpLimitsTest, EmptyLinesBeginNoRequest) {
+  Serve();
+  RawClient client = Sent(Get("/hello"));
+  EXPECT_EQ(Answer(client), "200 hello");
+  EXPECT_EQ(client.Send("\r\n"), "ok");
+  Advance(seconds(10));
+  EXPECT_EQ(client.Send(Get("/hello")), "ok");
+  EXPECT_EQ(Answer(client), "200 hello");
+  EXPECT_EQ(client.Send("\r\n"), "ok");
+  Advance(seconds(60));
+  EXPECT_EQ(client.Peek(), "EOF");
+}
+
 TEST_F(HttpLimitsTest, SomeWaitUntilThoseBeforeThemWereTold) {
   server::HttpServer::Options options;
   options.max_connections = 1;

@@ -65,6 +65,9 @@ class HttpTlsTest : public HttpFixture {
   static Task<> Ignore(Task<std::string> task) {
     (void)co_await std::move(task);
   }
+  static Task<> Keep(Task<std::string> task, std::string& result) {
+    result = co_await std::move(task);
+  }
   static std::string StatusOf(const std::string& all) {
     return all.size() < 12 ? all : all.substr(9, 3);
   }
@@ -145,6 +148,20 @@ TEST_F(HttpTlsTest, AHandshakeHasTheTimeOfAHeader) {
   time().Advance(std::chrono::milliseconds(1));
   Settle();
   EXPECT_EQ(client.Peek(), "EOF");
+}
+
+// Without it the client could not know whether somebody has cut its connection.
+TEST_F(HttpTlsTest, WhoIsSilentForAMinuteIsToldTheEnd) {
+  Use(ca_.ForServer(), ca_);
+  ServeTls();
+  std::string all;
+  Start(Keep(AskOnLoop(this, ca_.ForClient("vera"), Get("/later")), all));
+  RunUntil([&] { return waiting_.size() == 1; });
+  waiting_[0]({200, "ok\n"});
+  Settle();
+  time().Advance(std::chrono::seconds(60));
+  RunUntil([&] { return !all.empty(); });
+  EXPECT_EQ(all.substr(all.find("\r\n\r\n")), "\r\n\r\nok\n");
 }
 
 TEST_F(HttpTlsTest, WhatIsNoPemIsAnError) {
