@@ -7,6 +7,9 @@
 namespace portreeve::server {
 namespace {
 
+// What a client gets after a silence, which is no event.
+constexpr char kComment[] = ": \n\n";
+
 // What a client sends beside its request, at most.
 constexpr size_t kMostThrownAway = 64 * 1024;
 
@@ -54,13 +57,22 @@ Task<> FeedWriter::Write(HttpFeed& feed) {
       feed.OnDrained();
       continue;
     }
-    deadline_.StartAfter(silence_, [this] {
-      Add(std::make_shared<const std::string>(": \n\n"));
+    bool is_silent = false;
+    deadline_.StartAfter(silence_, [this, &is_silent] {
+      is_silent = true;
+      Wake();
     });
     news_.emplace(executor_);
     const Deferred<> news = news_->deferred();
     co_await news.Wait();
     news_.reset();
+    deadline_.Cancel();
+    if (!is_silent) continue;
+    // It does not count as waiting, for a feed hears of the end of that only
+    // where there was something of its own.
+    deadline_.StartAfter(write_, [this] { stream_.Reset(); });
+    const error_code error = co_await stream_.Write(kComment, "");
+    if (error) co_return;
   }
 }
 
@@ -78,17 +90,13 @@ void FeedWriter::Put(Piece piece) {
     return stream_.Reset();
   }
   fed_ = true;
-  Add(std::move(piece));
+  waiting_ += piece->size();
+  pieces_.push_back(std::move(piece));
+  Wake();
 }
 
 void FeedWriter::End() {
   ended_ = true;
-  Wake();
-}
-
-void FeedWriter::Add(Piece piece) {
-  waiting_ += piece->size();
-  pieces_.push_back(std::move(piece));
   Wake();
 }
 

@@ -43,7 +43,6 @@ class FeedWriter final : private HttpSink {
   void Put(Piece piece) override;
   size_t waiting() const override { return waiting_; }
   void End() override;
-  void Add(Piece piece);
   void Wake();
 
   const Executor executor_;

@@ -122,6 +122,11 @@ class ListenerResource final
                               : unopened_cause_.has_value();
   }
   bool is_failed() const { return server_ == nullptr && !unopened_cause_; }
+  // Gives the accepted ones whose descriptor is open; null where there never
+  // was a server.
+  const AnyServer::Connections* connections() const {
+    return server_ == nullptr ? nullptr : &server_->connections();
+  }
   bool has_connections() const {
     return server_ != nullptr && !server_->connections().empty();
   }

@@ -68,21 +68,33 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     if (!number.ok()) return number.status();
     last = *number;
   }
-  if (!listener.empty()) {
-    if (auto found = Find(listener); !found.ok()) return found.status();
-  }
-  const std::string name = listener.empty() ? "" : ListenerName(listener);
   v1::ListConnectionsResponse response;
-  const auto& entries = connections_.entries();
-  for (auto it = entries.upper_bound(last); it != entries.end(); ++it) {
-    const LiveConnection& live = *it->second;
-    if (!name.empty() && NameOf(live.facts) != name) continue;
+  // Gives false where the page is full.
+  const auto add = [&](const LiveConnection& live) {
     if (response.connections_size() == *page_size) {
       token.last = response.connections().rbegin()->name();
       response.set_next_page_token(page_tokens_.Encode(token));
-      break;
+      return false;
     }
     *response.add_connections() = Describe(live);
+    return true;
+  };
+  if (listener.empty()) {
+    const auto& all = connections_.entries();
+    for (auto it = all.upper_bound(last); it != all.end(); ++it) {
+      if (!add(*it->second)) break;
+    }
+    return response;
+  }
+  // Its own ones alone: to look for them among all would hold the loop for as
+  // long as all others take.
+  const auto found = Find(listener);
+  if (!found.ok()) return found.status();
+  const AnyServer::Connections* const own = (*found)->connections();
+  if (own == nullptr) return response;
+  for (auto it = own->upper_bound(last); it != own->end(); ++it) {
+    const auto live = connections_.Find(it->first);
+    if (live != nullptr && !add(*live)) break;
   }
   return response;
 }

@@ -177,25 +177,37 @@ void StatsBoard::Step(const std::string& last_id) {
 }
 
 void StatsBoard::EndLook() {
-  std::vector<Watcher*> due;
   try {
     view_.End();
     std::set<int64_t> told;
     for (const auto& [watcher, when] : watchers_) {
       told.insert(watcher->told());
-      if (when && *when <= *last_look_) due.push_back(watcher);
     }
     view_.Prune(told);
   } catch (const std::bad_alloc&) {
     return AbandonLook();
   }
-  looking_ = false;
-  for (Watcher* const watcher : due) {
-    const auto found = watchers_.find(watcher);
-    if (found == watchers_.end()) continue;  // Another one's call has ended it.
-    found->second.reset();
-    watcher->OnLook();
+  TellNext();
+}
+
+// Until all are told the view must stay as it is: there is no other look.
+void StatsBoard::TellNext() {
+  const auto is_due = [this](const auto& watcher) {
+    return watcher.second && *watcher.second <= *last_look_;
+  };
+  while (true) {
+    const auto due = std::find_if(watchers_.begin(), watchers_.end(), is_due);
+    if (due == watchers_.end()) break;
+    due->second.reset();
+    due->first->OnLook();
+    if (std::none_of(watchers_.begin(), watchers_.end(), is_due)) break;
+    try {
+      return asio::post(loop_, [this] { TellNext(); });
+    } catch (const std::bad_alloc&) {
+      // The next one is told in this step, too.
+    }
   }
+  looking_ = false;
   if (watchers_.empty()) return view_.Clear();
   Arm();
 }

@@ -25,8 +25,9 @@ namespace portreeve::server {
 
 // One look serves all who are due: those with the same interval are due at the
 // same time, and looks are kPause apart at least.  A look takes as many steps
-// of the loop as there is to look at, so that none holds it for long.  While
-// nobody watches nothing is kept, and the loop is not woken.
+// of the loop as there is to look at, and each watcher is told in a step of its
+// own, so that none holds it for long.  While nobody watches nothing is kept,
+// and the loop is not woken.
 //
 // Threads: loop thread only, but for the constructor and the destructor, which
 // any may call while nobody watches.
@@ -93,6 +94,9 @@ class StatsBoard {
                  std::chrono::steady_clock::time_point posted);
   void Step(const std::string& last_id);
   void EndLook();
+  // Tells one of those who are due, and then, in steps of their own, the
+  // others.
+  void TellNext();
   // There was no memory for it.
   void AbandonLook();
 

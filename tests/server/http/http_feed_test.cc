@@ -232,6 +232,25 @@ TEST_F(HttpFeedTest, SilenceIsBroken) {
   EXPECT_EQ(feed().drained, 1);
 }
 
+// A feed that sends on when nothing waits is told of no end of a comment.
+TEST_F(HttpFeedTest, ACommentIsNotWaitedFor) {
+  ServeFeeds();
+  RawClient client = Begun();
+  Settle();
+  time().Advance(seconds(15));
+  do {
+    EXPECT_EQ(feed().sink->waiting(), 0u);
+  } while (loop().poll_one() > 0);
+  EXPECT_EQ(client.Receive(), ": \n\n");
+  // What is put while it is on its way follows it.
+  time().Advance(seconds(15));
+  loop().poll_one();
+  feed().Put("x");
+  EXPECT_EQ(client.ReceiveExactly(5), ": \n\nx");
+  Settle();
+  EXPECT_EQ(feed().drained, 1);
+}
+
 TEST_F(HttpFeedTest, TheEndOfTheServerEndsThem) {
   ServeFeeds();
   RawClient client = Begun();

@@ -289,6 +289,30 @@ TEST_F(StatsBoardTest, ALookTakesAsManyStepsAsThereIsToLookAt) {
   EXPECT_EQ(watcher.messages[0].listeners_size(), kListeners);
 }
 
+// What each of them is told may be much.
+TEST_F(StatsBoardTest, EachIsToldInAStepOfItsOwn) {
+  Watcher a(*this, seconds(1));
+  Watcher b(*this, seconds(1));
+  Watcher c(*this, seconds(1));
+  int steps = 0;
+  std::vector<int> told;
+  for (Watcher* const watcher : {&a, &b, &c}) {
+    watcher->then = [&] { told.push_back(steps); };
+  }
+  std::function<void()> count = [&] {
+    if (told.size() == 3) return;
+    ++steps;
+    asio::post(loop(), count);
+  };
+  time().Advance(Duration::zero());
+  asio::post(loop(), count);
+  Settle();
+  ASSERT_EQ(told.size(), 3u);
+  EXPECT_EQ(told[1], told[0] + 1);
+  EXPECT_EQ(told[2], told[1] + 1);
+  EXPECT_EQ(asked_, 1);
+}
+
 // What comes and goes between the steps is told right in the end.
 TEST_F(StatsBoardTest, ListenersMayComeAndGoDuringALook) {
   constexpr int kListeners =
