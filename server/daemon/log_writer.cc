@@ -33,6 +33,9 @@ constexpr std::chrono::milliseconds kPause{5};
 // How long the destructor waits for the thread beyond kFlush.
 constexpr std::chrono::milliseconds kGrace{300};
 
+// The log, the audit and the access log.
+constexpr size_t kMostChannels = 3;
+
 // What waits for an output.
 struct Waiting {
   LogQueue queue;
@@ -259,8 +262,19 @@ class LogWriter::Thread {
     if (!fails && result.size == 0) return;
     const bool failed = std::exchange(channel.write_fails, fails);
     if (!fails || channel.is_stderr() || !IsToBeSaid(channel, failed)) return;
-    const auto error = ErrnoError(result.error_number, "write", channel.name);
-    Log({LogLevel::kError, {error.message().data(), error.message().size()}});
+    Say(LogLevel::kError, [&] {
+      return std::string(
+          ErrnoError(result.error_number, "write", channel.name).message());
+    });
+  }
+
+  // Logs the message that `make` gives, or counts it where there is no memory.
+  template <typename Make>
+  void Say(LogLevel level, const Make& make) PORTREEVE_EXCLUDES(mutex_) {
+    AddMade(log_, [&] {
+      const std::string message = make();
+      return formatter_.Format({level, message});
+    });
   }
 
   // Whether what fails, and has or has not `failed` before, is to be said now.
@@ -284,27 +298,35 @@ class LogWriter::Thread {
   }
 
   void Refresh(Channel& channel, bool always) {
-    const auto opened = channel.output.Refresh(always);
-    const bool failed = std::exchange(channel.open_fails, !opened.ok());
-    if (!opened.ok()) {
+    try {
+      const auto opened = channel.output.Refresh(always);
+      const bool failed = std::exchange(channel.open_fails, !opened.ok());
+      if (opened.ok()) return OnRefreshed(channel, *opened);
       if (!always && !IsToBeSaid(channel, failed)) return;
-      const std::string message =
-          absl::StrCat(channel.name,
-                       " goes on in the old file: ", opened.status().message());
-      Log({LogLevel::kError, message});
-      return;
+      Say(LogLevel::kError, [&] {
+        return absl::StrCat(channel.name, " goes on in the old file: ",
+                            opened.status().message());
+      });
+    } catch (const std::bad_alloc&) {
+      // It has failed, and there is no memory for the words.
+      channel.open_fails = true;
+      Add(log_, std::nullopt);
     }
-    if (*opened == LogOutput::Opened::kNotAnew) return;
+  }
+
+  void OnRefreshed(Channel& channel, LogOutput::Opened opened) {
+    if (opened == LogOutput::Opened::kNotAnew) return;
     {
       const MutexLock lock(mutex_);
       Waiting& waiting = channel.waiting(mutex_);
-      waiting.queue.OnReopened(*opened == LogOutput::Opened::kSameFile);
+      waiting.queue.OnReopened(opened == LogOutput::Opened::kSameFile);
       waiting.blocked = false;
       waiting.due = !waiting.queue.empty();
     }
-    const std::string message =
-        absl::StrCat(channel.name, " was opened anew: ", channel.output.path());
-    Log({LogLevel::kInfo, message});
+    Say(LogLevel::kInfo, [&] {
+      return absl::StrCat(channel.name,
+                          " was opened anew: ", channel.output.path());
+    });
   }
 
   // Lets the lines of a burst come together: whoever adds one finds the thread
@@ -315,9 +337,11 @@ class LogWriter::Thread {
     (void)poll(&orders, 1, static_cast<int>(kPause.count()));
   }
 
+  // It takes no memory.
   void Wait() {
-    std::vector<pollfd> wanted = {{wake_.get(), POLLIN, 0}};
-    std::vector<Channel*> blocked;
+    std::array<pollfd, 1 + kMostChannels> wanted = {{{wake_.get(), POLLIN, 0}}};
+    std::array<Channel*, kMostChannels> blocked;
+    size_t num_blocked = 0;
     int milliseconds = -1;
     {
       const MutexLock lock(mutex_);
@@ -325,8 +349,8 @@ class LogWriter::Thread {
       for (Channel* channel : channels_) {
         const Waiting& waiting = channel->waiting(mutex_);
         if (waiting.blocked) {
-          wanted.push_back({channel->output.fd(), POLLOUT, 0});
-          blocked.push_back(channel);
+          blocked[num_blocked++] = channel;
+          wanted[num_blocked] = {channel->output.fd(), POLLOUT, 0};
         } else if (waiting.due) {
           return;
         } else if (TriesAgain(*channel, waiting)) {
@@ -341,7 +365,8 @@ class LogWriter::Thread {
       }
       asleep_ = true;
     }
-    const bool is_over = poll(wanted.data(), wanted.size(), milliseconds) == 0;
+    const bool is_over =
+        poll(wanted.data(), 1 + num_blocked, milliseconds) == 0;
     eventfd_t count;
     if (wanted[0].revents != 0) (void)eventfd_read(wake_.get(), &count);
     const MutexLock lock(mutex_);
@@ -350,7 +375,7 @@ class LogWriter::Thread {
       Waiting& waiting = channel->waiting(mutex_);
       if (is_over && TriesAgain(*channel, waiting)) waiting.due = true;
     }
-    for (size_t i = 0; i < blocked.size(); ++i) {
+    for (size_t i = 0; i < num_blocked; ++i) {
       if (wanted[i + 1].revents == 0) continue;
       Waiting& waiting = blocked[i]->waiting(mutex_);
       waiting.blocked = false;

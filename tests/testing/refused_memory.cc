@@ -3,6 +3,7 @@
 #include <execinfo.h>
 #include <link.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,6 +19,12 @@ namespace {
 thread_local int num_given = -1;
 thread_local int num_refusals = 0;
 thread_local bool was_refused = false;
+
+// Whether those threads are refused that are not `favoured`, and how many times
+// they were.
+std::atomic<bool> refuses_others = false;
+std::atomic<int> num_refused_to_others = 0;
+thread_local bool favoured = false;
 
 // Where the code of a library lies.
 struct Range {
@@ -69,6 +76,10 @@ bool IsAskedByOthers() {
 }
 
 bool IsRefused() {
+  if (refuses_others && !favoured && !IsAskedByOthers()) {
+    ++num_refused_to_others;
+    return true;
+  }
   if (num_given < 0) return false;
   if (num_given > 0) {
     --num_given;
@@ -102,6 +113,14 @@ void RefuseMemoryAfter(int times, int refusals) {
   num_refusals = refusals;
   was_refused = false;
 }
+
+void RefuseMemoryToOthers(bool refused) {
+  favoured = true;
+  num_refused_to_others = 0;
+  refuses_others = refused;
+}
+
+int NumRefusedToOthers() { return num_refused_to_others; }
 
 GivenMemory::GivenMemory() : before_(std::exchange(num_given, -1)) {}
 

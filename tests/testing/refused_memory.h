@@ -18,6 +18,12 @@ void RefuseMemoryAfter(int times, int num_refusals = 1);
 // It stays away until GiveMemoryAgain().
 inline constexpr int kUntilGivenAgain = std::numeric_limits<int>::max();
 
+// From now on, until this is called with false, memory is refused to all
+// threads but this one.
+void RefuseMemoryToOthers(bool refused);
+// How many times that was done since the last call of RefuseMemoryToOthers().
+int NumRefusedToOthers();
+
 // While there is one, memory is given to this thread, and not counted: for what
 // is none of the code under test.
 class GivenMemory {

@@ -4,8 +4,11 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "lib/base/descriptor.h"
 #include "server/daemon/log_queue.h"
@@ -87,6 +90,35 @@ TEST(LogNoMemoryTest, ALineThatCannotBeMadeIsCounted) {
   const bool one_by_one =
       log.find(one) != log.npos && log.find(one) != log.rfind(one);
   EXPECT_TRUE(log.find(both) != log.npos || one_by_one) << log;
+}
+
+// What it has to say of a disk that is full is lost, and counted.
+TEST(LogNoMemoryTest, TheThreadGoesOnWithout) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const Descriptor read_end(ends[0]);
+  const Descriptor write_end(ends[1]);
+  auto audit = LogOutput::ToFile("/dev/full");
+  ASSERT_TRUE(audit.ok()) << audit.status();
+  auto writer = LogWriter::Start(
+      {LogOutput::Inherited(write_end.get()), *std::move(audit), {}},
+      LogFormat::kText);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  testing::RefuseMemoryToOthers(true);
+  (*writer)->Audit("{one}");
+  while (testing::NumRefusedToOthers() == 0) std::this_thread::yield();
+  testing::RefuseMemoryToOthers(false);
+  const auto next = [&read_end] {
+    char buffer[1000];
+    const ssize_t size = read(read_end.get(), buffer, sizeof(buffer));
+    return std::string(buffer, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+  };
+  const std::string lost = next();
+  EXPECT_NE(lost.find(" 1 lines were dropped here: "), lost.npos) << lost;
+  (*writer)->Log({LogLevel::kInfo, "later"});
+  writer->reset();
+  const std::string later = next();
+  EXPECT_NE(later.find("later"), later.npos) << later;
 }
 
 }  // namespace
