@@ -7,6 +7,8 @@
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/page_token.h"
+#include "server/events/connection_record.h"
+#include "server/events/listener_record.h"
 #include "server/registry/registry.h"
 
 namespace portreeve::server {
@@ -26,7 +28,7 @@ absl::Status NoConnection(int64_t number) {
 
 }  // namespace
 
-absl::StatusOr<v1::ListListenersResponse> Registry::List(
+absl::StatusOr<EncodedPage<v1::ListListenersResponse>> Registry::List(
     const v1::ListListenersRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
@@ -36,26 +38,31 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
     if (!decoded.ok()) return decoded.status();
     token = *std::move(decoded);
   }
-  v1::ListListenersResponse response;
-  response.set_revision(token.revision);
-  response.set_instance_id(shared_.events.instance_id());
-  size_t bytes = 0;
+  using Page = v1::ListListenersResponse;
+  EncodedPage<Page> page;
+  int num_listeners = 0;
   auto it = listeners_.upper_bound(token.last);
   for (; it != listeners_.end(); ++it) {
-    if (response.listeners_size() == *page_size || bytes > kMaxPageBytes) break;
-    *response.add_listeners() = it->second->Describe();
-    bytes += response.listeners().rbegin()->ByteSizeLong();
+    if (num_listeners == *page_size || page.bytes.size() > kMaxPageBytes) break;
+    BackwardWriter writer;
+    WriteListener(it->second->Record(), writer);
+    page.Add(Page::kListenersFieldNumber, writer);
+    ++num_listeners;
     token.last = it->first;
   }
+  Page rest;
+  rest.set_revision(token.revision);
+  rest.set_instance_id(shared_.events.instance_id());
   if (it != listeners_.end()) {
-    response.set_next_page_token(page_tokens_.Encode(token));
+    rest.set_next_page_token(page_tokens_.Encode(token));
   }
-  return response;
+  rest.AppendToString(&page.bytes);
+  return page;
 }
 
-absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
-    const std::string& listener,
-    const v1::ListConnectionsRequest& request) const {
+absl::StatusOr<EncodedPage<v1::ListConnectionsResponse>>
+Registry::ListConnections(const std::string& listener,
+                          const v1::ListConnectionsRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
   const std::string list = ConnectionList(listener);
@@ -72,19 +79,27 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     if (auto found = Find(listener); !found.ok()) return found.status();
   }
   const std::string name = listener.empty() ? "" : ListenerName(listener);
-  v1::ListConnectionsResponse response;
+  using Page = v1::ListConnectionsResponse;
+  EncodedPage<Page> page;
+  int num_connections = 0;
   const auto& entries = connections_.entries();
   for (auto it = entries.upper_bound(last); it != entries.end(); ++it) {
     const LiveConnection& live = *it->second;
     if (!name.empty() && NameOf(live.facts) != name) continue;
-    if (response.connections_size() == *page_size) {
-      token.last = response.connections().rbegin()->name();
-      response.set_next_page_token(page_tokens_.Encode(token));
+    if (num_connections == *page_size) {
+      token.last = ConnectionName(last);
+      Page rest;
+      rest.set_next_page_token(page_tokens_.Encode(token));
+      rest.AppendToString(&page.bytes);
       break;
     }
-    *response.add_connections() = Describe(live);
+    BackwardWriter writer;
+    WriteConnection(Pack(RecordOf(live)).bytes(), NameOf(live.facts), writer);
+    page.Add(Page::kConnectionsFieldNumber, writer);
+    ++num_connections;
+    last = it->first;
   }
-  return response;
+  return page;
 }
 
 absl::StatusOr<v1::Connection> Registry::GetConnection(int64_t number) const {
