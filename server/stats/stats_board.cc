@@ -7,7 +7,6 @@
 #include <memory>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "portreeve/v1/stats.pb.h"
 #include "server/api/backward_writer.h"
@@ -177,25 +176,45 @@ void StatsBoard::Step(const std::string& last_id) {
 }
 
 void StatsBoard::EndLook() {
-  std::vector<Watcher*> due;
   try {
     view_.End();
     std::set<int64_t> told;
     for (const auto& [watcher, when] : watchers_) {
       told.insert(watcher->told());
-      if (when && *when <= *last_look_) due.push_back(watcher);
+      if (when && *when <= *last_look_) to_tell_.push_back(watcher);
     }
     view_.Prune(told);
+    PostTelling();
   } catch (const std::bad_alloc&) {
-    return AbandonLook();
+    to_tell_.clear();
+    AbandonLook();
   }
-  looking_ = false;
-  for (Watcher* const watcher : due) {
+}
+
+void StatsBoard::PostTelling() {
+  asio::post(loop_, [this] { TellNext(); });
+}
+
+void StatsBoard::TellNext() {
+  while (!to_tell_.empty()) {
+    Watcher* const watcher = to_tell_.front();
+    to_tell_.pop_front();
     const auto found = watchers_.find(watcher);
-    if (found == watchers_.end()) continue;  // Another one's call has ended it.
+    // It may have left, and another one may have come in its place.
+    if (found == watchers_.end() || !found->second ||
+        *found->second > *last_look_) {
+      continue;
+    }
     found->second.reset();
     watcher->OnLook();
+    if (to_tell_.empty()) break;
+    try {
+      return PostTelling();
+    } catch (const std::bad_alloc&) {
+      // The others are told now.
+    }
   }
+  looking_ = false;
   if (watchers_.empty()) return view_.Clear();
   Arm();
 }
