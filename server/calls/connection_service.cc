@@ -8,6 +8,7 @@
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/calls/page_response.h"
 #include "server/calls/refused_call.h"
 #include "server/calls/socket_call.h"
 #include "server/calls/unary.h"
@@ -27,14 +28,14 @@ ConnectionService::ConnectionService(Loop& loop, Registry& registry, Gate& gate)
       gate_(gate),
       calls_(loop.executor()),
       tasks_(loop.executor()) {
-  ServeUnary("ListConnections", &ConnectionService::ListConnections);
+  ServeUnary("ListConnections", &ConnectionService::List);
   ServeUnary("GetConnection", &ConnectionService::GetConnection);
   ServeUnary("CloseConnection", &ConnectionService::CloseConnection);
 }
 
-ServerUnaryReactor* ConnectionService::ListConnections(
+ServerUnaryReactor* ConnectionService::List(
     CallbackServerContext* context, const v1::ListConnectionsRequest* request,
-    v1::ListConnectionsResponse* response) {
+    EncodedPage<v1::ListConnectionsResponse>* response) {
   const auto caller = gate_.Admit(*context, "ListConnections");
   if (!caller.ok()) return Answer(context, caller.status());
   std::string listener;

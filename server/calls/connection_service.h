@@ -39,10 +39,11 @@ class ConnectionService final : public UnaryService<ConnectionServiceMethods> {
 
   ConnectionService(Loop& loop, Registry& registry, Gate& gate);
 
-  grpc::ServerUnaryReactor* ListConnections(
+  // ListConnections, whose name the generated code has for another.
+  grpc::ServerUnaryReactor* List(
       grpc::CallbackServerContext* context,
       const v1::ListConnectionsRequest* request,
-      v1::ListConnectionsResponse* response) override;
+      EncodedPage<v1::ListConnectionsResponse>* response);
   grpc::ServerUnaryReactor* GetConnection(
       grpc::CallbackServerContext* context,
       const v1::GetConnectionRequest* request,

@@ -7,6 +7,7 @@
 #include "server/api/listener_draft.h"
 #include "server/api/names.h"
 #include "server/api/spec.h"
+#include "server/calls/page_response.h"
 #include "server/calls/unary.h"
 
 namespace grpc {
@@ -107,7 +108,7 @@ ServerUnaryReactor* ListenerService::Get(CallbackServerContext* context,
 
 ServerUnaryReactor* ListenerService::List(
     CallbackServerContext* context, const v1::ListListenersRequest* request,
-    v1::ListListenersResponse* response) {
+    EncodedPage<v1::ListListenersResponse>* response) {
   const auto caller = gate_.Admit(*context, "ListListeners");
   if (!caller.ok()) return Answer(context, caller.status());
   auto work = [this, request, response] {

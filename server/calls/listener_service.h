@@ -29,7 +29,7 @@ class ListenerService final
   Reactor* Get(Context* context, const v1::GetListenerRequest* request,
                EncodedListener* response);
   Reactor* List(Context* context, const v1::ListListenersRequest* request,
-                v1::ListListenersResponse* response);
+                EncodedPage<v1::ListListenersResponse>* response);
   Reactor* Update(Context* context, const v1::UpdateListenerRequest* request,
                   EncodedListener* response);
   Reactor* Close(Context* context, const v1::CloseListenerRequest* request,

@@ -311,6 +311,10 @@ void WriteConnection(absl::string_view packed, absl::string_view listener_name,
   WriteName(head.id, writer);
 }
 
+int64_t IdOf(absl::string_view packed) {
+  return Unpacker(packed).ReadHead().id;
+}
+
 int64_t LastTimeOf(absl::string_view packed) {
   Unpacker unpacker(packed);
   const Head head = unpacker.ReadHead();

@@ -56,6 +56,9 @@ PackedConnection Pack(const ConnectionRecord& record);
 void WriteConnection(absl::string_view packed, absl::string_view listener_name,
                      BackwardWriter& writer);
 
+// Gives the id of the connection that was packed.
+int64_t IdOf(absl::string_view packed);
+
 // Gives when the connection that was packed was closed, or else created.
 int64_t LastTimeOf(absl::string_view packed);
 

@@ -83,6 +83,12 @@ void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
   FinishEvent(stamp, kind, writer);
 }
 
+void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
+                        absl::string_view listener, BackwardWriter& writer) {
+  writer.Encoded(kListenerField, listener);
+  FinishEvent(stamp, kind, writer);
+}
+
 v1::EventKind KindOf(const v1::Event& event) {
   if (event.kind_case() == v1::Event::KIND_NOT_SET) {
     return v1::EVENT_KIND_UNSPECIFIED;

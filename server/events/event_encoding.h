@@ -34,6 +34,9 @@ void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
 // else, likewise.
 void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
                         const ListenerRecord& record, BackwardWriter& writer);
+// Does the same for a v1::Listener that is encoded already.
+void WriteListenerEvent(const EventStamp& stamp, v1::EventKind kind,
+                        absl::string_view listener, BackwardWriter& writer);
 
 // Gives the EventKind whose name is that of the event's field; UNSPECIFIED for
 // none.

@@ -63,19 +63,6 @@ std::string EventLog::Stamp(v1::Event event, int64_t revision) const {
   return EncodeEvent(event);
 }
 
-std::string EventLog::StampConnection(v1::EventKind kind,
-                                      const ConnectionRecord& record,
-                                      const SharedName& listener,
-                                      int64_t revision) const {
-  const EventStamp stamp{revision, instance_id_, UnixNanosNow()};
-  const PackedConnection packed = Pack(record);
-  BackwardWriter writer;
-  WriteConnectionEvent(stamp, kind,
-                       listener ? absl::string_view(*listener) : "",
-                       packed.bytes(), writer);
-  return std::string(writer.bytes());
-}
-
 std::string EventLog::MakeGap(int64_t first, int64_t last) const {
   v1::Event event;
   v1::Event::Gap& gap = *event.mutable_gap();

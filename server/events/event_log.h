@@ -91,12 +91,6 @@ class EventLog {
   // time, encoded as AppendTo() does; it is not in the log.
   std::string Stamp(v1::Event event, int64_t revision) const;
 
-  // Does the same for an event of a connection.
-  std::string StampConnection(v1::EventKind kind,
-                              const ConnectionRecord& record,
-                              const SharedName& listener,
-                              int64_t revision) const;
-
   // Gives the event that says that [first, last] are missing, with the revision
   // `last`.
   std::string MakeGap(int64_t first, int64_t last) const;

@@ -16,22 +16,23 @@ namespace portreeve::server {
 namespace {
 
 // Asks on the loop, and answers on the server's thread, where the JSON is made.
-// `ask` gives an absl::StatusOr of a message.
+// `ask` gives an absl::StatusOr of what has message().
 template <typename Ask>
 void AnswerFromLoop(const LiveLink& link, HttpDone done, Ask ask) {
-  link.loop.Post([http = link.http, done = std::move(done),
-                  ask = std::move(ask)] {
-    using Asked = decltype(ask());
-    std::shared_ptr<Asked> asked;
-    try {
-      asked = std::make_shared<Asked>(ask());
-      http->Post([done, asked] {
-        done(asked->ok() ? AnswerWith(**asked) : AnswerWith(asked->status()));
+  link.loop.Post(
+      [http = link.http, done = std::move(done), ask = std::move(ask)] {
+        using Asked = decltype(ask());
+        std::shared_ptr<Asked> asked;
+        try {
+          asked = std::make_shared<Asked>(ask());
+          http->Post([done, asked] {
+            done(asked->ok() ? AnswerWith((*asked)->message())
+                             : AnswerWith(asked->status()));
+          });
+        } catch (const std::bad_alloc&) {
+          done({503, "there is no memory for it\n"});
+        }
       });
-    } catch (const std::bad_alloc&) {
-      done({503, "there is no memory for it\n"});
-    }
-  });
 }
 
 }  // namespace
@@ -52,13 +53,9 @@ HttpPage ListenerPage(const LiveLink& link, const Registry& registry) {
     if (!IsListenerId(id)) {
       return done(AnswerWith(NotFound("what this path names")));
     }
-    AnswerFromLoop(
-        link, std::move(done),
-        [&registry, id = std::move(id)]() -> absl::StatusOr<v1::Listener> {
-          auto listener = registry.Get(id);
-          if (!listener.ok()) return listener.status();
-          return listener->message();
-        });
+    AnswerFromLoop(link, std::move(done), [&registry, id = std::move(id)] {
+      return registry.Get(id);
+    });
   };
 }
 

@@ -44,7 +44,8 @@ void EventFeed::Begin() {
       StartOf(last_id_, shared_.log.instance_id(), shared_.log.last_revision());
   events_ = shared_.service.filters().Of(filter_);
   if (start.has_snapshot) {
-    snapshot_ = TakeSnapshot(shared_.registry, shared_.log, filter_);
+    snapshot_ =
+        std::make_unique<Snapshot>(shared_.registry, shared_.log, filter_);
   }
   restart_ = start.restart;
   next_ = start.first;
@@ -58,10 +59,27 @@ void EventFeed::Leave() {
   if (self_ == nullptr) return;
   shared_.service.RemoveOther();
   shared_.service.schedule().Forget(*this);
+  shared_.service.snapshots().Forget(*this);
   retry_.reset();
   events_.reset();
-  snapshot_.clear();
+  snapshot_.reset();
   self_.reset();
+}
+
+bool EventFeed::TakeStep() {
+  if (gone_) {
+    Leave();
+    return false;
+  }
+  try {
+    if (!snapshot_->Step()) return true;
+    next_ = snapshot_->revision() + 1;
+  } catch (const std::bad_alloc&) {
+    retry_->StartAfter(kAfterNoMemory, [this] { Pump(); });
+    return false;
+  }
+  Pump();
+  return false;
 }
 
 void EventFeed::Pump() {
@@ -78,8 +96,8 @@ void EventFeed::PumpLater() {
   shared_.link.loop.Post([self = shared_from_this()] { self->Pump(); });
 }
 
-// After each of these something is waited for: the client, the log, or the next
-// step of the loop.
+// After each of these something is waited for: the client, the snapshot, the
+// log, or the next step of the loop.
 void EventFeed::PumpOnce() {
   if (!restart_.empty()) {
     shared_.link.http->Post([self = shared_from_this(), reason = restart_] {
@@ -87,9 +105,12 @@ void EventFeed::PumpOnce() {
     });
     restart_.clear();
   }
-  if (snapshot_.empty()) return PumpEvents();
-  Hand({grpc::Slice(snapshot_.front()), EventsAre::kSnapshot, true});
-  snapshot_.pop_front();
+  if (snapshot_ == nullptr) return PumpEvents();
+  if (!snapshot_->is_complete()) {
+    return shared_.service.snapshots().Wait(*this);
+  }
+  Hand({grpc::Slice(snapshot_->TakeMessage()), EventsAre::kSnapshot, true});
+  if (snapshot_->empty()) snapshot_.reset();
 }
 
 void EventFeed::PumpEvents() {

@@ -20,6 +20,7 @@
 #include "server/watch/event_service.h"
 #include "server/watch/filtered_events.h"
 #include "server/watch/snapshot.h"
+#include "server/watch/snapshot_queue.h"
 #include "server/watch/watch_filter.h"
 #include "server/watch/watch_schedule.h"
 
@@ -36,7 +37,8 @@ namespace portreeve::server {
 // Threads: those of HttpFeed; what it does on the loop it posts.
 class EventFeed final : public HttpFeed,
                         public std::enable_shared_from_this<EventFeed>,
-                        private WatchSchedule::Watcher {
+                        private WatchSchedule::Watcher,
+                        private SnapshotQueue::Watcher {
  public:
   // What all streams share; `log`, `registry` and `service` outlive them.
   struct Shared {
@@ -73,6 +75,7 @@ class EventFeed final : public HttpFeed,
   // On the loop.
   int64_t next() const override { return next_; }
   void Look() override { Pump(); }
+  bool TakeStep() override;
   void Begin();
   void Pump();
   void PumpOnce();
@@ -95,9 +98,9 @@ class EventFeed final : public HttpFeed,
   // The loop's.
   std::shared_ptr<EventFeed> self_;  // While it watches.
   std::shared_ptr<FilteredEvents> events_;
-  EventMessages snapshot_;  // What is left of it.
-  std::string restart_;     // To be said first, if anything.
-  int64_t next_ = 0;        // The revision to look at next.
+  std::unique_ptr<Snapshot> snapshot_;  // Null: nothing is left of it.
+  std::string restart_;                 // To be said first, if anything.
+  int64_t next_ = 0;                    // The revision to look at next.
   std::optional<Timer> retry_;
 
   // The server's thread's.

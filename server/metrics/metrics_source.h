@@ -74,9 +74,9 @@ class MetricsSource {
     std::vector<asio::io_context*> other_loops;
 
     // A step takes so many listeners at most, and no other listener once it has
-    // looked at so many connections, for their bytes.  So it takes less than 5
-    // ms.
-    int listeners_of_step = 500;
+    // looked at so many connections, for their bytes.  So it takes less than 2
+    // ms, and what else is ready may have to wait for two of them.
+    int listeners_of_step = 250;
     int64_t connections_of_step = 10'000;
 
     // What is replaced in tests.  Threads: any.

@@ -84,8 +84,9 @@ void ListenerResource::CountTotals(ListenerRecord& record) const {
     record.accepted_total = server_->accepted_total();
     record.dropped_total = server_->dropped_total();
     record.handler_errors_total = server_->handler_errors_total();
-    record.bytes_received_total = server_->bytes_received_total();
-    record.bytes_sent_total = server_->bytes_sent_total();
+    const AnyServer::Bytes bytes = server_->bytes_total();
+    record.bytes_received_total = bytes.received;
+    record.bytes_sent_total = bytes.sent;
   } else if (kept_ != nullptr) {
     record.effective_backlog = kept_->effective_backlog();
     record.accepted_total = kept_->accepted_total();

@@ -38,6 +38,7 @@
 #include "server/registry/awaited.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/dialler.h"
+#include "server/registry/encoded_page.h"
 #include "server/registry/given_sockets.h"
 #include "server/registry/listener_resource.h"
 #include "server/registry/registry_state.h"
@@ -134,7 +135,7 @@ class Registry {
   absl::StatusOr<bool> IsClosed(const std::string& id) const;
 
   // Errors: INVALID_FIELD of page_size and page_token.
-  absl::StatusOr<v1::ListListenersResponse> List(
+  absl::StatusOr<EncodedPage<v1::ListListenersResponse>> List(
       const v1::ListListenersRequest& request) const;
 
   // The request's mask is checked (server/api/spec.h).  With validate_only it
@@ -159,7 +160,7 @@ class Registry {
 
   // `listener` is an id, or empty for all.
   // Errors: INVALID_FIELD of page_size and page_token.
-  absl::StatusOr<v1::ListConnectionsResponse> ListConnections(
+  absl::StatusOr<EncodedPage<v1::ListConnectionsResponse>> ListConnections(
       const std::string& listener,
       const v1::ListConnectionsRequest& request) const;
   absl::StatusOr<v1::Connection> GetConnection(int64_t number) const;

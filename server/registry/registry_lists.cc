@@ -7,6 +7,8 @@
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/page_token.h"
+#include "server/events/connection_record.h"
+#include "server/events/listener_record.h"
 #include "server/registry/registry.h"
 
 namespace portreeve::server {
@@ -26,7 +28,7 @@ absl::Status NoConnection(int64_t number) {
 
 }  // namespace
 
-absl::StatusOr<v1::ListListenersResponse> Registry::List(
+absl::StatusOr<EncodedPage<v1::ListListenersResponse>> Registry::List(
     const v1::ListListenersRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
@@ -36,26 +38,31 @@ absl::StatusOr<v1::ListListenersResponse> Registry::List(
     if (!decoded.ok()) return decoded.status();
     token = *std::move(decoded);
   }
-  v1::ListListenersResponse response;
-  response.set_revision(token.revision);
-  response.set_instance_id(shared_.events.instance_id());
-  size_t bytes = 0;
+  using Page = v1::ListListenersResponse;
+  EncodedPage<Page> page;
+  int num_listeners = 0;
   auto it = listeners_.upper_bound(token.last);
   for (; it != listeners_.end(); ++it) {
-    if (response.listeners_size() == *page_size || bytes > kMaxPageBytes) break;
-    *response.add_listeners() = it->second->Describe();
-    bytes += response.listeners().rbegin()->ByteSizeLong();
+    if (num_listeners == *page_size || page.bytes.size() > kMaxPageBytes) break;
+    BackwardWriter writer;
+    WriteListener(it->second->Record(), writer);
+    page.Add(Page::kListenersFieldNumber, writer);
+    ++num_listeners;
     token.last = it->first;
   }
+  Page rest;
+  rest.set_revision(token.revision);
+  rest.set_instance_id(shared_.events.instance_id());
   if (it != listeners_.end()) {
-    response.set_next_page_token(page_tokens_.Encode(token));
+    rest.set_next_page_token(page_tokens_.Encode(token));
   }
-  return response;
+  rest.AppendToString(&page.bytes);
+  return page;
 }
 
-absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
-    const std::string& listener,
-    const v1::ListConnectionsRequest& request) const {
+absl::StatusOr<EncodedPage<v1::ListConnectionsResponse>>
+Registry::ListConnections(const std::string& listener,
+                          const v1::ListConnectionsRequest& request) const {
   const auto page_size = PageSize(request.page_size());
   if (!page_size.ok()) return page_size.status();
   const std::string list = ConnectionList(listener);
@@ -68,15 +75,23 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     if (!number.ok()) return number.status();
     last = *number;
   }
-  v1::ListConnectionsResponse response;
+  using Page = v1::ListConnectionsResponse;
+  EncodedPage<Page> page;
+  int num_connections = 0;
   // Gives false where the page is full.
   const auto add = [&](const LiveConnection& live) {
-    if (response.connections_size() == *page_size) {
-      token.last = response.connections().rbegin()->name();
-      response.set_next_page_token(page_tokens_.Encode(token));
+    if (num_connections == *page_size) {
+      token.last = ConnectionName(last);
+      Page rest;
+      rest.set_next_page_token(page_tokens_.Encode(token));
+      rest.AppendToString(&page.bytes);
       return false;
     }
-    *response.add_connections() = Describe(live);
+    BackwardWriter writer;
+    WriteConnection(Pack(RecordOf(live)).bytes(), NameOf(live.facts), writer);
+    page.Add(Page::kConnectionsFieldNumber, writer);
+    ++num_connections;
+    last = live.connection->id();
     return true;
   };
   if (listener.empty()) {
@@ -84,19 +99,19 @@ absl::StatusOr<v1::ListConnectionsResponse> Registry::ListConnections(
     for (auto it = all.upper_bound(last); it != all.end(); ++it) {
       if (!add(*it->second)) break;
     }
-    return response;
+    return page;
   }
   // Its own ones alone: to look for them among all would hold the loop for as
   // long as all others take.
   const auto found = Find(listener);
   if (!found.ok()) return found.status();
   const AnyServer::Connections* const own = (*found)->connections();
-  if (own == nullptr) return response;
+  if (own == nullptr) return page;
   for (auto it = own->upper_bound(last); it != own->end(); ++it) {
     const auto live = connections_.Find(it->first);
     if (live != nullptr && !add(*live)) break;
   }
-  return response;
+  return page;
 }
 
 absl::StatusOr<v1::Connection> Registry::GetConnection(int64_t number) const {

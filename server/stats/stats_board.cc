@@ -7,7 +7,6 @@
 #include <memory>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "portreeve/v1/stats.pb.h"
 #include "server/api/backward_writer.h"
@@ -182,29 +181,37 @@ void StatsBoard::EndLook() {
     std::set<int64_t> told;
     for (const auto& [watcher, when] : watchers_) {
       told.insert(watcher->told());
+      if (when && *when <= *last_look_) to_tell_.push_back(watcher);
     }
     view_.Prune(told);
+    PostTelling();
   } catch (const std::bad_alloc&) {
-    return AbandonLook();
+    to_tell_.clear();
+    AbandonLook();
   }
-  TellNext();
 }
 
-// Until all are told the view must stay as it is: there is no other look.
+void StatsBoard::PostTelling() {
+  asio::post(loop_, [this] { TellNext(); });
+}
+
 void StatsBoard::TellNext() {
-  const auto is_due = [this](const auto& watcher) {
-    return watcher.second && *watcher.second <= *last_look_;
-  };
-  while (true) {
-    const auto due = std::find_if(watchers_.begin(), watchers_.end(), is_due);
-    if (due == watchers_.end()) break;
-    due->second.reset();
-    due->first->OnLook();
-    if (std::none_of(watchers_.begin(), watchers_.end(), is_due)) break;
+  while (!to_tell_.empty()) {
+    Watcher* const watcher = to_tell_.front();
+    to_tell_.pop_front();
+    const auto found = watchers_.find(watcher);
+    // It may have left, and another one may have come in its place.
+    if (found == watchers_.end() || !found->second ||
+        *found->second > *last_look_) {
+      continue;
+    }
+    found->second.reset();
+    watcher->OnLook();
+    if (to_tell_.empty()) break;
     try {
-      return asio::post(loop_, [this] { TellNext(); });
+      return PostTelling();
     } catch (const std::bad_alloc&) {
-      // The next one is told in this step, too.
+      // The others are told now.
     }
   }
   looking_ = false;

@@ -25,9 +25,9 @@ namespace portreeve::server {
 
 // One look serves all who are due: those with the same interval are due at the
 // same time, and looks are kPause apart at least.  A look takes as many steps
-// of the loop as there is to look at, and each watcher is told in a step of its
-// own, so that none holds it for long.  While nobody watches nothing is kept,
-// and the loop is not woken.
+// of the loop as there is to look at, and each of those who are due is told in
+// a step of its own, so that none holds it for long.  While nobody watches
+// nothing is kept, and the loop is not woken.
 //
 // Threads: loop thread only, but for the constructor and the destructor, which
 // any may call while nobody watches.
@@ -37,7 +37,7 @@ class StatsBoard {
   static constexpr std::chrono::milliseconds kPause{50};
   // The most that one step looks at: so many listeners, or as many as have so
   // many connections, if only by the last of them.
-  static constexpr size_t kListenersPerStep = 500;
+  static constexpr size_t kListenersPerStep = 250;
   static constexpr size_t kConnectionsPerStep = 10'000;
 
   // Somebody who watches.
@@ -94,8 +94,7 @@ class StatsBoard {
                  std::chrono::steady_clock::time_point posted);
   void Step(const std::string& last_id);
   void EndLook();
-  // Tells one of those who are due, and then, in steps of their own, the
-  // others.
+  void PostTelling();
   void TellNext();
   // There was no memory for it.
   void AbandonLook();
@@ -105,8 +104,9 @@ class StatsBoard {
   const EventLog& events_;
   const AskProcess ask_process_;
   std::map<Watcher*, Due> watchers_;
-  std::optional<Timer> timer_;  // From the first watcher on.
-  bool looking_ = false;
+  std::optional<Timer> timer_;    // From the first watcher on.
+  bool looking_ = false;          // Or telling.
+  std::deque<Watcher*> to_tell_;  // Those who were due and were not told yet.
   std::optional<TimePoint> last_look_;  // When it began.
   Duration pause_ = kPause;             // From that to the next.
   StatsView view_;

@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -76,7 +77,8 @@ EventService::Stream* EventService::WatchEvents(
     progress_interval = *interval;
   }
   auto on_done = [this](WatchCall* stream) { calls_.Remove(stream); };
-  const WatchCall::Shared shared{loop_, log_, schedule_, unread_, lost_total_};
+  const WatchCall::Shared shared{loop_,      log_,    schedule_,
+                                 snapshots_, unread_, lost_total_};
   auto stream =
       std::make_shared<WatchCall>(shared, *context, std::move(on_done));
   loop_.Post([this, stream, filter = *std::move(filter),
@@ -101,7 +103,8 @@ void EventService::Start(const std::shared_ptr<WatchCall>& stream,
   wish.events = filters_.Of(filter);
   wish.first = *first;
   if (request.initial_snapshot()) {
-    wish.snapshot = TakeSnapshot(registry_, log_, filter);
+    wish.snapshot =
+        std::make_unique<Snapshot>(registry_, log_, wish.events->filter());
   }
   wish.progress_interval = progress_interval;
   stream->Start(std::move(wish));

@@ -18,6 +18,7 @@
 #include "server/events/event_log.h"
 #include "server/registry/registry.h"
 #include "server/watch/filtered_events.h"
+#include "server/watch/snapshot_queue.h"
 #include "server/watch/watch_call.h"
 #include "server/watch/watch_filter.h"
 #include "server/watch/watch_schedule.h"
@@ -40,6 +41,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
         gate_(gate),
         unread_(UnreadAnswers::Of(loop.context())),
         schedule_(loop, log),
+        snapshots_(loop),
         filters_(log),
         calls_(loop.executor()) {}
 
@@ -60,9 +62,11 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
   int64_t lost_total() const { return lost_total_; }
 
   // For watches that do not come over gRPC: they look together with those that
-  // do, share the bytes with them, and are counted with them.
+  // do, wait for their snapshots with them, share the bytes, and are counted
+  // with them.
   // Threads: loop thread only.
   WatchSchedule& schedule() { return schedule_; }
+  SnapshotQueue& snapshots() { return snapshots_; }
   EventFilters& filters() { return filters_; }
   void AddOther() { ++num_others_; }
   void RemoveOther() { --num_others_; }
@@ -85,6 +89,7 @@ class EventService : public v1::EventService::WithRawCallbackMethod_WatchEvents<
 
   // Loop thread only.
   WatchSchedule schedule_;
+  SnapshotQueue snapshots_;
   EventFilters filters_;
   int64_t lost_total_ = 0;
   size_t num_others_ = 0;

@@ -11,16 +11,6 @@
 
 namespace portreeve::server {
 
-namespace {
-
-size_t SizeOf(const EventMessages& messages) {
-  size_t bytes = 0;
-  for (const std::string& message : messages) bytes += message.size();
-  return bytes;
-}
-
-}  // namespace
-
 WatchCall::WatchCall(const Shared& shared,
                      const grpc::CallbackServerContext& context,
                      std::function<void(WatchCall*)> on_done)
@@ -33,25 +23,39 @@ WatchCall::WatchCall(const Shared& shared,
 void WatchCall::Start(Wish wish) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   PORTREEVE_CHECK(wish.first <= shared_.log.last_revision() + 1);
-  if (const size_t bytes = SizeOf(wish.snapshot); bytes > 0) {
-    if (!shared_.unread.TryAdd(peer_, bytes)) {
-      return Close(ToGrpc(TooMuchUnread()));
-    }
-    snapshot_bytes_ = bytes;
-  }
   if (wish.progress_interval) {
     progress_.emplace(TimeSource::Of(shared_.loop.context()),
                       *wish.progress_interval, [this] {
                         silent_ = true;
                         PumpLater();
                       });
-    if (wish.snapshot.empty()) catch_up_to_ = shared_.log.last_revision();
+    if (wish.snapshot == nullptr) catch_up_to_ = shared_.log.last_revision();
   }
   events_ = std::move(wish.events);
   next_ = wish.first;
   snapshot_ = std::move(wish.snapshot);
+  if (snapshot_ != nullptr) return shared_.snapshots.Wait(*this);
   StartSendInitialMetadata();
   Continue();
+}
+
+bool WatchCall::TakeStep() {
+  try {
+    if (!snapshot_->Step()) return true;
+    const size_t bytes = snapshot_->bytes();
+    if (bytes > 0 && !shared_.unread.TryAdd(peer_, bytes)) {
+      Close(ToGrpc(TooMuchUnread()));
+      return false;
+    }
+    snapshot_bytes_ = bytes;
+  } catch (...) {
+    Close(ToGrpcOrLess(AnswerToException()));
+    return false;
+  }
+  next_ = snapshot_->revision() + 1;
+  StartSendInitialMetadata();
+  Continue();
+  return false;
 }
 
 void WatchCall::CloseForShutdown() {
@@ -65,9 +69,11 @@ void WatchCall::Close(const grpc::Status& status) {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
   if (!status_) status_ = status;
   shared_.schedule.Forget(*this);
+  shared_.snapshots.Forget(*this);
   progress_.reset();
-  UncountSnapshot(SizeOf(snapshot_));
-  snapshot_.clear();
+  // One that is being taken, or had no room, is not counted.
+  if (snapshot_bytes_ > 0) UncountSnapshot(SnapshotBytes());
+  snapshot_.reset();
   FinishIfIdle();
 }
 
@@ -76,7 +82,7 @@ void WatchCall::OnWriteDone(bool ok) {
     write_in_flight_ = false;
     message_.Clear();
     if (progress_) progress_->OnSent();
-    UncountSnapshot(snapshot_bytes_ - SizeOf(snapshot_));
+    UncountSnapshot(snapshot_bytes_ - SnapshotBytes());
     if (!ok) Close(grpc::Status::CANCELLED);
     if (status_) return FinishIfIdle();
     Continue();
@@ -96,7 +102,7 @@ void WatchCall::OnDone() {
 void WatchCall::Continue() {
   const int64_t behind = shared_.log.last_revision() - next_ + 1;
   const bool has_caught_up = catch_up_to_ && next_ > *catch_up_to_;
-  if (ending_ || !snapshot_.empty() || has_caught_up ||
+  if (ending_ || snapshot_ != nullptr || has_caught_up ||
       behind >= WatchSchedule::kManyEvents) {
     PumpLater();
   } else {
@@ -106,7 +112,7 @@ void WatchCall::Continue() {
 
 // In a later step.  That comes before OnDone()'s, as Finish() does.
 void WatchCall::PumpLater() {
-  if (pump_posted_ || write_in_flight_ || status_) return;
+  if (pump_posted_ || write_in_flight_ || status_ || IsTakingSnapshot()) return;
   shared_.schedule.Forget(*this);
   try {
     shared_.loop.Post([this] {
@@ -140,13 +146,13 @@ void WatchCall::Send(const Message& message) {
 }
 
 WatchCall::Message WatchCall::TakeMessage() {
-  if (snapshot_.empty()) {
+  if (snapshot_ == nullptr) {
     Message message = TakeEvents();
     if (progress_) AddProgress(message);
     return message;
   }
-  Message message = {grpc::Slice(snapshot_.front())};
-  snapshot_.pop_front();
+  Message message = {grpc::Slice(snapshot_->TakeMessage())};
+  if (snapshot_->empty()) snapshot_.reset();
   return message;
 }
 

@@ -24,6 +24,7 @@
 #include "server/events/event_log.h"
 #include "server/watch/filtered_events.h"
 #include "server/watch/snapshot.h"
+#include "server/watch/snapshot_queue.h"
 #include "server/watch/watch_filter.h"
 #include "server/watch/watch_schedule.h"
 
@@ -41,13 +42,15 @@ namespace portreeve::server {
 // once gRPC has let go of it.
 class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                   public OpenCall,
-                  private WatchSchedule::Watcher {
+                  private WatchSchedule::Watcher,
+                  private SnapshotQueue::Watcher {
  public:
   // What all calls share; each of these outlives them.
   struct Shared {
     Loop& loop;
     EventLog& log;
     WatchSchedule& schedule;
+    SnapshotQueue& snapshots;
     UnreadAnswers& unread;
     // How many events the gaps count that were sent to watchers.
     int64_t& lost_total;
@@ -61,16 +64,17 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // What the client has asked for.
   struct Wish {
     std::shared_ptr<FilteredEvents> events;
-    int64_t first = 0;  // At most the log's last revision + 1.
-    EventMessages snapshot;
+    // At most the log's last revision + 1; a snapshot's is its own.
+    int64_t first = 0;
+    std::unique_ptr<Snapshot> snapshot;  // Null: none.
     // After so long a silence it gets `progress`, and once it has all that
     // there was at the start; but a snapshot says that by itself.
     std::optional<Duration> progress_interval;
   };
 
-  // Sends initial metadata, the snapshot, and every one of the events from
-  // revision `first` on.  Where there is no room for the snapshot it closes
-  // with OVERLOADED instead.
+  // Takes the snapshot, sends initial metadata, the snapshot, and every one of
+  // the events from revision `first` on.  Where there is no room for the
+  // snapshot it closes with OVERLOADED instead.
   // Threads: loop thread only.
   void Start(Wish wish);
 
@@ -94,6 +98,14 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   int64_t next() const override { return next_; }
   void Look() override { Pump(); }
+  bool TakeStep() override;
+  bool IsTakingSnapshot() const {
+    return snapshot_ != nullptr && !snapshot_->is_complete();
+  }
+  // What the part of the snapshot that was not sent takes.
+  size_t SnapshotBytes() const {
+    return snapshot_ == nullptr ? 0 : snapshot_->bytes();
+  }
 
   void Continue();
   void PumpLater();
@@ -105,7 +117,7 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Adds `progress` if it is due.
   void AddProgress(Message& message);
   bool AtEnd() const {
-    return snapshot_.empty() && next_ > shared_.log.last_revision();
+    return snapshot_ == nullptr && next_ > shared_.log.last_revision();
   }
   void FinishIfIdle();
   // So many bytes of the snapshot are no more.
@@ -118,10 +130,10 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const std::function<void(WatchCall*)> on_done_;
 
   std::shared_ptr<FilteredEvents> events_;  // From Start() on.
-  EventMessages snapshot_;                  // What is left of it.
-  size_t snapshot_bytes_ =
-      0;              // That are counted: these, and the one in flight.
-  int64_t next_ = 0;  // The revision to look at next.
+  std::unique_ptr<Snapshot> snapshot_;      // Null: nothing is left of it.
+  // What is counted: that, and the message in flight.
+  size_t snapshot_bytes_ = 0;
+  int64_t next_ = 0;                       // The revision to look at next.
   std::optional<ProgressTimer> progress_;  // If it was asked for.
   bool silent_ = false;                    // For too long.
   // To be told when all up to here is behind it; none once that is done.

@@ -32,7 +32,7 @@ class MetricsStepsTest : public MetricsTest {
   }
 };
 
-TEST_F(MetricsStepsTest, AStepHas500Listeners) {
+TEST_F(MetricsStepsTest, AStepHas250Listeners) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -43,7 +43,7 @@ TEST_F(MetricsStepsTest, AStepHas500Listeners) {
   const auto answer = StartScrape();
   int steps = 0;
   while (Step()) ++steps;
-  EXPECT_EQ(steps, 10);
+  EXPECT_EQ(steps, 20);
   const Scraped scraped = End(answer);
   EXPECT_EQ(scraped.Listeners().size(), 5000u);
   EXPECT_EQ(scraped.Get("listeners{state=\"listening\"}"), 5000);

@@ -203,24 +203,22 @@ TEST_F(RegistryTest, PagesHoldWhileListenersComeAndGo) {
   for (const char* id : {"a", "b", "c", "d", "e"}) Create(id);
   v1::ListListenersRequest request;
   request.set_page_size(2);
-  const auto first = registry_->List(request);
-  ASSERT_TRUE(first.ok());
-  ASSERT_EQ(first->listeners_size(), 2);
-  EXPECT_EQ(first->revision(), 5);
-  EXPECT_EQ(first->instance_id(), events_.instance_id());
+  const v1::ListListenersResponse first = registry_->List(request)->message();
+  ASSERT_EQ(first.listeners_size(), 2);
+  EXPECT_EQ(first.revision(), 5);
+  EXPECT_EQ(first.instance_id(), events_.instance_id());
   Close("b");
   Settle();
   ASSERT_TRUE(DeleteNow(*registry_, "b").ok());
   Create("bb");
-  request.set_page_token(first->next_page_token());
+  request.set_page_token(first.next_page_token());
   request.set_page_size(1000);
-  const auto second = registry_->List(request);
-  ASSERT_TRUE(second.ok());
-  EXPECT_EQ(second->revision(), 5);
+  const v1::ListListenersResponse second = registry_->List(request)->message();
+  EXPECT_EQ(second.revision(), 5);
   std::string names;
-  for (const auto& listener : second->listeners()) names += listener.name();
+  for (const auto& listener : second.listeners()) names += listener.name();
   EXPECT_EQ(names, "listeners/bblisteners/clisteners/dlisteners/e");
-  EXPECT_EQ(second->next_page_token(), "");
+  EXPECT_EQ(second.next_page_token(), "");
 }
 
 TEST_F(RegistryTest, UpdateHoldsAndResetsWhatIsUnset) {

@@ -93,11 +93,12 @@ TEST_F(WatchSnapshotTest, ShowsWhatTheListsShow) {
   const auto client = Connect(Create("a"));
   const auto events = Snapshot(WithSnapshot());
   ASSERT_EQ(events.size(), 3u);
-  const auto listener = OnLoop([this] { return registry().Get("a")->message(); });
+  const auto listener =
+      OnLoop([this] { return registry().Get("a")->message(); });
   EXPECT_TRUE(MessageDifferencer::Equals(
       events[0].listener_created().listener(), listener));
   const auto connections =
-      OnLoop([this] { return *registry().ListConnections("a", {}); });
+      OnLoop([this] { return registry().ListConnections("a", {}); })->message();
   ASSERT_EQ(connections.connections_size(), 1);
   EXPECT_TRUE(
       MessageDifferencer::Equals(events[1].connection_accepted().connection(),

@@ -191,7 +191,7 @@ class ListThenWatchTest : public WatchFixture {
     request.set_page_token(token);
     auto response = OnLoop([&] { return registry().List(request); });
     EXPECT_TRUE(response.ok()) << response.status();
-    return *std::move(response);
+    return response->message();
   }
   // All pages; each has the first's revision.
   std::map<std::string, v1::Listener> ListAll(int page_size,
