@@ -101,7 +101,8 @@ void EventService::Start(const std::shared_ptr<WatchCall>& stream,
   wish.events = filters_.Of(filter);
   wish.first = *first;
   if (request.initial_snapshot()) {
-    wish.snapshot = TakeSnapshot(registry_, log_, filter);
+    wish.snapshot = TakeSnapshot(registry_, log_, filter,
+                                 SnapshotOf::kListenersAndConnections);
   }
   wish.progress_interval = progress_interval;
   stream->Start(std::move(wish));

@@ -23,7 +23,12 @@ class Packer {
     Add(log_.StampConnection(v1::EVENT_KIND_CONNECTION_ACCEPTED, RecordOf(live),
                              live.facts.listener, revision_));
   }
-  EventMessages Take() { return std::move(messages_); }
+  EventMessages Take() {
+    v1::Event done;
+    done.mutable_snapshot_done();
+    Add(std::move(done));
+    return std::move(messages_);
+  }
 
  private:
   void Add(const std::string& encoded) {
@@ -42,8 +47,9 @@ class Packer {
 }  // namespace
 
 EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
-                           const WatchFilter& filter) {
+                           const WatchFilter& filter, SnapshotOf what) {
   Packer packer(log);
+  if (what == SnapshotOf::kNothing) return packer.Take();
   for (const auto& [id, listener] : registry.listeners()) {
     if (!filter.Passes(v1::EVENT_KIND_LISTENER_CREATED, ListenerName(id))) {
       continue;
@@ -53,6 +59,7 @@ EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
         listener->Describe();
     packer.Add(std::move(event));
   }
+  if (what == SnapshotOf::kListeners) return packer.Take();
   for (const auto& [id, live] : registry.connections().entries()) {
     if (live->facts.is_opening) continue;  // It was told in no event.
     if (!filter.Passes(v1::EVENT_KIND_CONNECTION_ACCEPTED,
@@ -61,9 +68,6 @@ EventMessages TakeSnapshot(const Registry& registry, const EventLog& log,
     }
     packer.Add(*live);
   }
-  v1::Event done;
-  done.mutable_snapshot_done();
-  packer.Add(std::move(done));
   return packer.Take();
 }
 

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "server/watch/snapshot.h"
+#include "server/watch/watch_filter.h"
 #include "tests/server/service_fixture.h"
 #include "tests/server/watch_fixture.h"
 
@@ -93,7 +95,8 @@ TEST_F(WatchSnapshotTest, ShowsWhatTheListsShow) {
   const auto client = Connect(Create("a"));
   const auto events = Snapshot(WithSnapshot());
   ASSERT_EQ(events.size(), 3u);
-  const auto listener = OnLoop([this] { return registry().Get("a")->message(); });
+  const auto listener =
+      OnLoop([this] { return registry().Get("a")->message(); });
   EXPECT_TRUE(MessageDifferencer::Equals(
       events[0].listener_created().listener(), listener));
   const auto connections =
@@ -127,6 +130,36 @@ TEST_F(WatchSnapshotTest, PassesTheFilters) {
   v1::WatchEventsRequest other = WithSnapshot();
   other.add_kinds(v1::EVENT_KIND_LIMIT_REACHED);
   EXPECT_EQ(Shown(Snapshot(other)), Texts{"snapshot_done"});
+}
+
+TEST_F(WatchSnapshotTest, IsOfWhatIsAskedFor) {
+  const auto to_a = Connect(Create("a"));
+  Create("b");
+  const auto take = [this](const server::WatchFilter& filter,
+                           server::SnapshotOf what) {
+    const auto messages = OnLoop(
+        [&] { return server::TakeSnapshot(registry(), log(), filter, what); });
+    v1::WatchEventsResponse response;
+    for (const std::string& message : messages) {
+      EXPECT_TRUE(response.MergeFromString(message));
+    }
+    for (const v1::Event& event : response.events()) {
+      EXPECT_EQ(event.revision(), last_revision());
+    }
+    return Shown({response.events().begin(), response.events().end()});
+  };
+  using server::SnapshotOf;
+  EXPECT_EQ(
+      take({}, SnapshotOf::kListenersAndConnections),
+      (Texts{"listener_created listeners/a", "listener_created listeners/b",
+             "connection_accepted of listeners/a", "snapshot_done"}));
+  EXPECT_EQ(take({}, SnapshotOf::kListeners),
+            (Texts{"listener_created listeners/a",
+                   "listener_created listeners/b", "snapshot_done"}));
+  EXPECT_EQ(
+      take({.listeners = {"listeners/b"}, .kinds = {}}, SnapshotOf::kListeners),
+      (Texts{"listener_created listeners/b", "snapshot_done"}));
+  EXPECT_EQ(take({}, SnapshotOf::kNothing), Texts{"snapshot_done"});
 }
 
 TEST_F(WatchSnapshotTest, NewsFollowIt) {
