@@ -189,6 +189,15 @@ class ApiTest(StreamsTest):
                 self.assertEqual([one["listener"] for one in
                                   mine["connections"]], ["listeners/web"])
 
+    def test_the_daemon_is_of_the_life_that_the_streams_are_of(self):
+        with self.daemon() as daemon:
+            daemon.until_ready()
+            about = self.ask("/api/daemon")
+            with Stream(self.http, "/stats") as stream:
+                stream.head()
+                self.assertEqual(stream.next()[2]["instanceId"],
+                                 about["instanceId"])
+
     def test_errors_are_those_of_grpc(self):
         with self.daemon() as daemon:
             daemon.until_ready()
