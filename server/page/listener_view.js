@@ -41,7 +41,8 @@ function statusFacts(row) {
     ['Address', address(status.listeningOn)],
     ['Since', status.openedTime ? new Date(status.openedTime).toLocaleString() : ''],
     ['Open', `${count(row.open)} of ${count(row.most)}`],
-    ['Backlog', `${count(row.backlog)} of ${count(status.effectiveBacklog ?? 0)}`],
+    ['Backlog', status.effectiveBacklog ?
+        `${count(row.backlog)} of ${count(status.effectiveBacklog)}` : '–'],
     ['Workers', isRemote ? count(status.workers ?? 0) : ''],
     ['Accepted', count(int64(status.acceptedTotal))],
     ['Dropped', count(int64(status.droppedTotal))],

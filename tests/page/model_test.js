@@ -93,6 +93,66 @@ test('a rate is what came since the second before, and else not known', async ()
   assert.ok(model.minute(model.rows.get('listeners/a'), 'accepts').every((v) => !(v < 0)));
 });
 
+test('a listener in the place of another counts from 0', async () => {
+  const {Model} = await load('model');
+  const count = (number) => ({acceptedTotal: `${number}`,
+    bytesReceivedTotal: `${number * 10}`, bytesSentTotal: `${number * 100}`});
+  const rates = ['accepts', 'received', 'sent'];
+  // Over every short sequence of seconds, in each of which it has counted on, or
+  // was deleted and created anew.
+  for (const sequence of sequences(['0', '3', 'new 0', 'new 2'], 5)) {
+    const model = new Model();
+    model.begin();
+    let now = 100;
+    model.take({...message(0, {}), listeners: [
+      {name: 'listeners/a', status: count(now)}]});
+    let time = 0;
+    for (const step of sequence) {
+      const come = Number(step.replace('new ', ''));
+      now = step.startsWith('new') ? come : now + come;
+      model.take({...message(++time, {}), listeners: [
+        {name: 'listeners/a', status: count(now)}]});
+      const row = model.rows.get('listeners/a');
+      const shown = rates.map((what) => row.rate(what, model.tick));
+      assert.ok(shown.every((rate) => rate >= 0), `${sequence}: ${shown}`);
+      // Unless the new one has as much as the old one had, which nobody sees.
+      const sum = rates.map((what) => model.history[what].last(model.tick, 1)[0]);
+      assert.deepStrictEqual(sum, shown);
+      assert.ok(shown[0] <= come, `${sequence}: ${shown}`);
+      if (!step.startsWith('new')) {
+        assert.deepStrictEqual(shown, [come, 10 * come, 100 * come], `${sequence}`);
+      }
+    }
+  }
+  const model = new Model();
+  model.begin();
+  model.take(message(0, {a: 1000}));
+  model.take(message(1, {a: 4}));
+  assert.strictEqual(model.rows.get('listeners/a').rate('accepts', model.tick), 4);
+});
+
+test('who waits to be accepted is known of TCP that listens', async () => {
+  const {Model} = await load('model');
+  const model = new Model();
+  model.begin();
+  const inet = {inet: {address: '127.0.0.1', port: 80}};
+  const unixSocket = {unixSocket: {path: '/a'}};
+  const state = (name) => `LISTENER_STATE_${name}`;
+  const backlogs = new Map([
+    [{state: state('LISTENING'), listeningOn: inet, backlogConnections: 3}, 3],
+    [{state: state('LISTENING'), listeningOn: inet}, 0],
+    [{state: state('LISTENING'), listeningOn: unixSocket}, NaN],
+    [{state: state('CLOSING'), listeningOn: inet}, NaN],
+    [{state: state('CLOSED'), listeningOn: inet}, NaN],
+    [{state: state('FAILED')}, NaN],
+    [{}, NaN],
+  ]);
+  for (const [status, backlog] of backlogs) {
+    model.take({...message(0, {}), listeners: [{name: 'listeners/a', status}]});
+    assert.strictEqual(model.rows.get('listeners/a').backlog, backlog);
+  }
+});
+
 test('the last minute of a listener that is still for long is empty', async () => {
   const {Model, SHORT} = await load('model');
   const model = new Model();

@@ -145,6 +145,32 @@ test('a daemon that says nothing is lost, though the connection stands', async (
   });
 });
 
+test('who waits to be accepted is shown where it is known', async () => {
+  daemon.listener('tcp', {status: {backlogConnections: 3}});
+  daemon.listener('unix', {status: {listeningOn: {unixSocket: {path: '/run/a'}}}});
+  daemon.listener('closed', {status: {state: 'LISTENER_STATE_CLOSED'}});
+  daemon.listener('failed', {status: {state: 'LISTENER_STATE_FAILED',
+    effectiveBacklog: 0}});
+  await browser.show(daemon.url, {}, async (page) => {
+    const backlogs = async () => Object.fromEntries(
+        (await cells(page)).map((row) => [row[0], row[5]]));
+    await rowOf(page, 'unix').waitFor();
+    assert.deepStrictEqual(await backlogs(),
+        {tcp: '3', unix: '–', closed: '–', failed: '–'});
+    await page.click('th >> text=Backlog');
+    assert.strictEqual((await cells(page))[0][0], 'tcp');
+    for (const [id, backlog] of [['tcp', '3 of 4,096'], ['unix', '– of 4,096'],
+      ['closed', '– of 4,096'], ['failed', '–']]) {
+      await page.evaluate((to) => { location.hash = to; }, `#listener/${id}`);
+      await page.locator('#l-name', {hasText: id}).waitFor();
+      await until(page, (text) => {
+        const facts = document.querySelector('#l-status').innerText.split('\n');
+        return facts[facts.indexOf('Backlog') + 1] === text;
+      }, backlog);
+    }
+  });
+});
+
 test('counters of any size', async () => {
   daemon.listener('web', {status: {acceptedTotal: '9007199254740993'}});
   await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
