@@ -2,10 +2,11 @@
 import {$, setText} from './dom.js';
 import {EventsView, LISTENER_KINDS} from './events_view.js';
 import {Feed} from './feed.js';
-import {duration, id} from './format.js';
+import {duration} from './format.js';
 import {ListenerView} from './listener_view.js';
 import {Liveness} from './liveness.js';
 import {Model} from './model.js';
+import {placeOf} from './names.js';
 import {Overview} from './overview.js';
 
 /** A page that nobody sees lets go of its streams after this, in milliseconds. */
@@ -17,7 +18,7 @@ const overview = new Overview(model);
 const listener = new ListenerView(model);
 const events = new EventsView(() => follow());
 
-/** @type {'overview'|'listener'|'events'} */
+/** @type {import('./names.js').Place['view']} */
 let view = 'overview';
 let drawn = 0;  // Of requestAnimationFrame, while one is asked for.
 let news = false;  // What comes is no snapshot any more.
@@ -79,7 +80,7 @@ const happenings = new Feed({
 
 /** The events that the view needs: always those that tell what listeners are. */
 function wanted() {
-  if (view === 'listener') return `listener=${encodeURIComponent(listener.id)}`;
+  if (view === 'listener' && listener.id !== '') return `listener=${listener.id}`;
   if (view === 'events' && events.kind === '') return '';
   const kinds = view === 'events' ?
       new Set([...LISTENER_KINDS, events.kind]) : LISTENER_KINDS;
@@ -100,12 +101,10 @@ function follow() {
 }
 
 function route() {
-  const place = decodeURIComponent(location.hash.slice(1));
+  const place = placeOf(location.hash);
   const before = view;
-  view = place === 'events' ? 'events' :
-      place.startsWith('listener/') ? 'listener' : 'overview';
-  if (view === 'listener') listener.open(id(place));
-  else listener.close();
+  view = place.view;
+  listener.open(place.id);
   for (const name of ['overview', 'listener', 'events']) {
     $(name).hidden = name !== view;
   }
@@ -113,8 +112,8 @@ function route() {
     if (name === view) $(`to-${name}`).setAttribute('aria-current', 'page');
     else $(`to-${name}`).removeAttribute('aria-current');
   }
-  document.title = view === 'listener' ? `${listener.id} · Portreeve` :
-      view === 'events' ? 'Events · Portreeve' : 'Portreeve';
+  document.title = view === 'events' ? 'Events · Portreeve' :
+      place.id ? `${place.id} · Portreeve` : 'Portreeve';
   follow();
   draw();
   if (before !== view) {

