@@ -60,6 +60,7 @@ export class ConnectionPages {
     this.timer = 0;
     this.told = '';
     this.answered = 0;  // How many the last answer had.
+    this.resting = false;
     $('l-first').addEventListener('click', () => this.#turn(['']));
     $('l-next').addEventListener('click',
         () => this.#turn([...this.tokens, this.next]));
@@ -75,6 +76,12 @@ export class ConnectionPages {
     this.#turn(['']);
   }
 
+  /** While nobody looks nothing is asked. @param {boolean} resting */
+  rest(resting) {
+    this.resting = resting;
+    this.#turn(this.tokens);
+  }
+
   /** @param {any} connection */
   onClosed(connection) {
     this.closed.unshift(connection);
@@ -86,7 +93,7 @@ export class ConnectionPages {
     // Answers that are under way are to others.
     this.tokens = [...tokens];
     clearTimeout(this.timer);
-    if (this.id !== '') this.#ask();
+    if (this.id !== '' && !this.resting) this.#ask();
   }
 
   async #ask() {

@@ -21,35 +21,70 @@ function* sequences(steps, length) {
 
 test('over every short sequence it is live only where the daemon has just spoken', async () => {
   const {Liveness, SILENCE} = await load('liveness');
-  for (const sequence of sequences(['a', 'b', 'error', 'second', 'silence'], 6)) {
+  const steps = ['a', 'b', 'error', 'second', 'silence', 'open', 'clock set back'];
+  const TIMES = {'second': 1000, 'silence': SILENCE, 'clock set back': -1e6};
+  for (const sequence of sequences(steps, 6)) {
     const liveness = new Liveness();
-    let now = 1000;
-    let said = null;      // When the daemon spoke last, after the last error.
+    let now = 1e8;
+    let said = false;    // It speaks, and nothing else has come since.
+    let asked = true;    // It has not been found lost since it was asked.
     let instance = null;
-    let restarted = null;
+    let heard = null;    // When it has spoken or was asked, by the clock as it is.
     for (const step of sequence) {
-      now += step === 'silence' ? SILENCE : step === 'second' ? 1000 : 1;
-      if (step === 'error') {
+      now += TIMES[step] ?? 1;
+      if (step === 'clock set back') heard &&= Math.min(heard, now);
+      if (step === 'open') {
+        liveness.onOpen(now);
+        heard = now;
+        asked ||= said;
+        said = false;
+      } else if (step === 'error') {
         liveness.onError(now);
-        said = null;
+        said = false;
+        asked &&= instance === null;
       } else if (step === 'a' || step === 'b') {
         liveness.onMessage(now, step);
-        if (instance !== null && instance !== step) restarted = now;
+        heard = now;
+        if (instance !== null && instance !== step) {
+          assert.strictEqual(liveness.state, 'restarted');
+        }
         instance = step;
-        said = now;
+        said = true;
+        asked = false;
       } else {
         const silent = liveness.onTick(now);
-        if (instance !== null) {
-          assert.strictEqual(silent, now - liveness.last >= SILENCE);
+        heard ??= now;
+        assert.strictEqual(silent, now - heard >= SILENCE, `${sequence}`);
+        if (silent) {
+          said = false;
+          asked &&= instance === null;
         }
-        if (silent) said = null;
       }
-      const well = liveness.state === 'live' || liveness.state === 'restarted';
-      assert.strictEqual(well, said !== null, `${sequence}`);
-      assert.strictEqual(liveness.state === 'connecting', instance === null, `${sequence}`);
-      if (restarted === now) assert.strictEqual(liveness.state, 'restarted');
-      assert.ok(liveness.since <= now);
+      const state = liveness.state;
+      assert.strictEqual(state === 'live' || state === 'restarted', said, `${sequence}`);
+      assert.strictEqual(state === 'connecting', asked, `${sequence}`);
+      assert.ok(liveness.since <= now, `${sequence}`);
     }
+  }
+});
+
+test('a page that nobody has seen for long is not lost since then', async () => {
+  const {Liveness, SILENCE} = await load('liveness');
+  const HOUR = 3600000;
+  for (const end of ['error', 'tick']) {
+    const liveness = new Liveness();
+    liveness.onMessage(1000, 'a');
+    liveness.onOpen(HOUR);
+    assert.strictEqual(liveness.onTick(HOUR + 1000), false);
+    assert.strictEqual(liveness.state, 'connecting');
+    if (end === 'error') liveness.onError(HOUR + 2000);
+    else assert.ok(liveness.onTick(HOUR + SILENCE));
+    assert.strictEqual(liveness.state, 'lost');
+    assert.strictEqual(liveness.since, end === 'error' ? HOUR + 2000 : HOUR);
+    // One that is lost stays so, and since then, however often it is looked at.
+    liveness.onOpen(2 * HOUR);
+    assert.strictEqual(liveness.state, 'lost');
+    assert.ok(liveness.since <= HOUR + 2000);
   }
 });
 
@@ -178,6 +213,19 @@ test('the place of the page names a listener or nothing', async () => {
   }
   assert.deepStrictEqual(placeOf('#events'), {view: 'events', id: ''});
   assert.deepStrictEqual(placeOf('#listener/'), {view: 'listener', id: ''});
+});
+
+test('a hole in a log is told once, and where there is something before it', async () => {
+  const {EventLog} = await load('log');
+  const log = new EventLog();
+  const event = {time: '2026-11-28T20:00:00Z', limitReached: {listener: 'listeners/a'}};
+  const tones = () => log.entries.map(({tone}) => tone);
+  log.noteHole(event.time, 1);
+  assert.deepStrictEqual(tones(), []);
+  log.add(event, 1);
+  log.noteHole(event.time, 2);
+  log.noteHole(event.time, 3);
+  assert.deepStrictEqual(tones(), ['note', 'bad']);
 });
 
 test('the last minute of a listener that is still for long is empty', async () => {
