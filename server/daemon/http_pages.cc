@@ -13,6 +13,7 @@
 #include "command_line/version.h"
 #include "portreeve/v1/daemon.pb.h"
 #include "server/daemon/loop_health.h"
+#include "server/events/event_log.h"
 #include "server/page/page_files.h"
 
 namespace portreeve::server {
@@ -68,6 +69,8 @@ HttpAnswer MetricsAnswer(absl::StatusOr<std::string> text) {
 // Gives JSON of portreeve.v1.Daemon: what of it does not change.
 std::string AboutDaemon(const HttpPageSources& sources) {
   v1::Daemon daemon;
+  // By which its page knows that it is of the life that the streams are of.
+  if (sources.live) daemon.set_instance_id(sources.live->log.instance_id());
   daemon.set_version(kVersion);
   daemon.set_pid(getpid());
   *daemon.mutable_start_time() = sources.start_time;

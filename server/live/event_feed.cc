@@ -17,11 +17,8 @@ absl::string_view BytesOf(const grpc::Slice& slice) {
 
 }  // namespace
 
-EventFeed::EventFeed(Shared shared, WatchFilter filter,
-                     std::optional<std::string> last_id)
-    : shared_(std::move(shared)),
-      filter_(std::move(filter)),
-      last_id_(std::move(last_id)) {}
+EventFeed::EventFeed(Shared shared, EventQuery query)
+    : shared_(std::move(shared)), query_(std::move(query)) {}
 
 void EventFeed::Start(HttpSink& sink) {
   sink_ = &sink;
@@ -40,12 +37,12 @@ void EventFeed::Stop() {
 
 void EventFeed::Begin() {
   if (gone_) return;
-  const EventStart start =
-      StartOf(last_id_, shared_.log.instance_id(), shared_.log.last_revision());
-  events_ = shared_.service.filters().Of(filter_);
+  const EventStart start = StartOf(query_.last_id, shared_.log.instance_id(),
+                                   shared_.log.last_revision());
+  events_ = shared_.service.filters().Of(query_.filter);
   if (start.has_snapshot) {
-    snapshot_ =
-        std::make_unique<Snapshot>(shared_.registry, shared_.log, filter_);
+    snapshot_ = std::make_unique<Snapshot>(shared_.registry, shared_.log,
+                                           query_.filter, query_.snapshot);
   }
   restart_ = start.restart;
   next_ = start.first;

@@ -16,18 +16,19 @@
 #include "server/http/http_message.h"
 #include "server/live/event_text.h"
 #include "server/live/live_link.h"
+#include "server/live/live_query.h"
 #include "server/registry/registry.h"
 #include "server/watch/event_service.h"
 #include "server/watch/filtered_events.h"
 #include "server/watch/snapshot.h"
 #include "server/watch/snapshot_queue.h"
-#include "server/watch/watch_filter.h"
 #include "server/watch/watch_schedule.h"
 
 namespace portreeve::server {
 
 // Sends what EventService.WatchEvents does: where the client has the id of an
-// event, what comes after it; else a snapshot, and what comes after that.
+// event, what comes after it; else the snapshot that it wants, and what comes
+// after that.
 //
 // What the client has to catch up with waits where it is, in the log or in the
 // snapshot, until it has read what comes before.  Once it has caught up it gets
@@ -49,8 +50,7 @@ class EventFeed final : public HttpFeed,
     std::shared_ptr<EventTexts> texts;  // The server's thread's.
   };
 
-  EventFeed(Shared shared, WatchFilter filter,
-            std::optional<std::string> last_id);
+  EventFeed(Shared shared, EventQuery query);
 
   void Start(HttpSink& sink) override;
   void OnDrained() override;
@@ -90,8 +90,7 @@ class EventFeed final : public HttpFeed,
   void PutPart();
 
   const Shared shared_;
-  const WatchFilter filter_;
-  const std::optional<std::string> last_id_;
+  const EventQuery query_;
   std::atomic<bool> gone_ = false;  // The client.
   std::atomic<int> on_way_ = 0;     // Messages to the server's thread.
 

@@ -39,10 +39,9 @@ HttpPage StatsPage(const LiveLink& link, StatsBoard& board) {
 HttpPage EventsPage(EventFeed::Shared shared) {
   return [shared = std::move(shared)](const HttpRequest& request,
                                       const HttpDone& done) {
-    auto filter = EventFilterOf(request);
-    if (!filter.ok()) return done(AnswerWith(filter.status()));
-    done(AnswerWith(std::make_shared<EventFeed>(shared, *std::move(filter),
-                                                request.last_event_id)));
+    auto query = EventQueryOf(request);
+    if (!query.ok()) return done(AnswerWith(query.status()));
+    done(AnswerWith(std::make_shared<EventFeed>(shared, *std::move(query))));
   };
 }
 

@@ -16,6 +16,8 @@ namespace {
 
 constexpr char kListener[] = "listener";
 constexpr char kKind[] = "kind";
+constexpr char kSnapshot[] = "snapshot";
+constexpr char kLastEventId[] = "last_event_id";
 constexpr char kPageSize[] = "page_size";
 constexpr char kPageToken[] = "page_token";
 constexpr char kKindPrefix[] = "EVENT_KIND_";
@@ -39,6 +41,13 @@ absl::StatusOr<v1::EventKind> KindOf(const std::string& text) {
                         "listener_created");
   }
   return kind;
+}
+
+absl::StatusOr<SnapshotOf> SnapshotNamed(const std::string& name) {
+  if (name == "all") return SnapshotOf::kListenersAndConnections;
+  if (name == "listeners") return SnapshotOf::kListeners;
+  if (name == "none") return SnapshotOf::kNothing;
+  return InvalidField(kSnapshot, "must be all, listeners or none");
 }
 
 // Sets what pages of both lists have.
@@ -71,18 +80,29 @@ absl::StatusOr<std::set<std::string>> ListenersOf(const HttpRequest& request) {
   return names;
 }
 
-absl::StatusOr<WatchFilter> EventFilterOf(const HttpRequest& request) {
-  WatchFilter filter;
+absl::StatusOr<EventQuery> EventQueryOf(const HttpRequest& request) {
+  EventQuery query;
   auto listeners = ListenersOf(request);
   if (!listeners.ok()) return listeners.status();
-  filter.listeners = *std::move(listeners);
+  query.filter.listeners = *std::move(listeners);
   for (const auto& [key, value] : request.query) {
-    if (key != kKind) continue;
-    const auto kind = KindOf(value);
-    if (!kind.ok()) return kind.status();
-    filter.kinds.set(static_cast<size_t>(*kind));
+    if (key == kKind) {
+      const auto kind = KindOf(value);
+      if (!kind.ok()) return kind.status();
+      query.filter.kinds.set(static_cast<size_t>(*kind));
+    } else if (key == kSnapshot) {
+      const auto snapshot = SnapshotNamed(value);
+      if (!snapshot.ok()) return snapshot.status();
+      query.snapshot = *snapshot;
+    } else if (key == kLastEventId) {
+      query.last_id = value;
+    }
   }
-  return filter;
+  // A browser without an id may send an empty one.
+  if (request.last_event_id && !request.last_event_id->empty()) {
+    query.last_id = request.last_event_id;
+  }
+  return query;
 }
 
 absl::StatusOr<v1::ListListenersRequest> ListenerPageOf(

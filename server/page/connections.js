@@ -3,13 +3,17 @@
 import {copyButton} from './commands.js';
 import {$, element, setText} from './dom.js';
 import {address, bytes, duration, int64, word} from './format.js';
+import {isConnectionName} from './names.js';
 
 const PAGE = 25;
 const CLOSED_KEPT = 20;
 const REFRESH = 1000;  // Milliseconds.
 
-/** @param {HTMLTableSectionElement} body @param {any[]} connections */
-function drawRows(body, connections) {
+/**
+ * @param {HTMLTableSectionElement} body @param {any[]} connections
+ * @param {number} now By the daemon's clock, in milliseconds.
+ */
+function drawRows(body, connections, now) {
   while (body.rows.length > connections.length) body.deleteRow(-1);
   while (body.rows.length < connections.length) {
     const tr = /** @type {any} */ (body.insertRow());
@@ -20,7 +24,6 @@ function drawRows(body, connections) {
     tr.kill = copyButton('kill', () => `portreeve kill ${tr.of}`);
     tr.lastChild.append(tr.kill);
   }
-  const now = Date.now();
   connections.forEach((connection, i) => {
     const tr = /** @type {any} */ (body.rows[i]);
     const end = connection.closeTime ? Date.parse(connection.closeTime) : now;
@@ -36,14 +39,17 @@ function drawRows(body, connections) {
       bytes(int64(connection.bytesReceived)), bytes(int64(connection.bytesSent)),
     ];
     texts.forEach((text, k) => setText(tr.cells[k], text));
-    tr.of = connection.name;
+    tr.kill.hidden = connection.closeTime !== undefined ||
+        !isConnectionName(connection.name);
+    tr.of = tr.kill.hidden ? '' : connection.name;
     tr.kill.describe();
-    tr.kill.hidden = connection.closeTime !== undefined;
   });
 }
 
 export class ConnectionPages {
-  constructor() {
+  /** @param {import('./model.js').Model} model */
+  constructor(model) {
+    this.model = model;
     this.id = '';
     this.tokens = [''];  // Of the pages up to the present one.
     this.next = '';
@@ -54,23 +60,26 @@ export class ConnectionPages {
     this.timer = 0;
     this.told = '';
     this.answered = 0;  // How many the last answer had.
+    this.resting = false;
     $('l-first').addEventListener('click', () => this.#turn(['']));
     $('l-next').addEventListener('click',
         () => this.#turn([...this.tokens, this.next]));
   }
 
-  /** @param {string} id Of the listener. */
+  /** @param {string} id Of the listener; empty: of none. */
   open(id) {
-    this.close();
     this.id = id;
     this.closed = [];
     this.shown = [];
+    this.answered = 0;
+    this.next = '';
     this.#turn(['']);
   }
 
-  close() {
-    this.id = '';
-    clearTimeout(this.timer);
+  /** While nobody looks nothing is asked. @param {boolean} resting */
+  rest(resting) {
+    this.resting = resting;
+    this.#turn(this.tokens);
   }
 
   /** @param {any} connection */
@@ -81,9 +90,10 @@ export class ConnectionPages {
   }
 
   #turn(/** @type {string[]} */ tokens) {
-    this.tokens = tokens;
+    // Answers that are under way are to others.
+    this.tokens = [...tokens];
     clearTimeout(this.timer);
-    this.#ask();
+    if (this.id !== '' && !this.resting) this.#ask();
   }
 
   async #ask() {
@@ -114,8 +124,9 @@ export class ConnectionPages {
   }
 
   draw() {
-    drawRows($('l-open'), this.shown);
-    drawRows($('l-closed'), this.closed);
+    const now = this.model.time * 1000;
+    drawRows($('l-open'), this.shown, now);
+    drawRows($('l-closed'), this.closed, now);
     const pages = this.next !== '' || this.tokens.length > 1;
     setText($('l-page'), this.told || (this.answered === 0 ? 'none is open' :
         pages ? `page ${this.tokens.length}, ${this.answered} open` :

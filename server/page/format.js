@@ -6,8 +6,9 @@
  */
 export const int64 = (value) => BigInt(value ?? 0);
 
-/** @param {number|bigint} value */
-export const count = (value) => value.toLocaleString('en-US');
+/** @param {number|bigint} value NaN is what is not known. */
+export const count = (value) =>
+  Number.isNaN(value) ? '–' : value.toLocaleString('en-US');
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
@@ -22,9 +23,7 @@ export function bytes(value) {
 }
 
 /** @param {number} value Per second. */
-export function rate(value) {
-  return Number.isNaN(value) ? '–' : count(Math.round(value));
-}
+export const rate = (value) => count(Math.round(value));
 
 /** @param {number} seconds */
 export function duration(seconds) {

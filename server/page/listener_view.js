@@ -41,7 +41,8 @@ function statusFacts(row) {
     ['Address', address(status.listeningOn)],
     ['Since', status.openedTime ? new Date(status.openedTime).toLocaleString() : ''],
     ['Open', `${count(row.open)} of ${count(row.most)}`],
-    ['Backlog', `${count(row.backlog)} of ${count(status.effectiveBacklog ?? 0)}`],
+    ['Backlog', status.effectiveBacklog ?
+        `${count(row.backlog)} of ${count(status.effectiveBacklog)}` : '–'],
     ['Workers', isRemote ? count(status.workers ?? 0) : ''],
     ['Accepted', count(int64(status.acceptedTotal))],
     ['Dropped', count(int64(status.droppedTotal))],
@@ -69,24 +70,21 @@ export class ListenerView {
           base: 1024});
     this.log = new EventLog();
     this.logView = new LogView($('l-log'), 'Nothing has happened since you look.');
-    this.connections = new ConnectionPages();
+    this.connections = new ConnectionPages(model);
   }
 
-  /** @param {string} id */
+  /** @param {string} id Empty: of none. */
   open(id) {
+    setText($('l-name'), id);
+    showCommands($('l-commands'), id === '' ? [] : [`portreeve describe ${id}`,
+      `portreeve watch --listener ${id}`, `portreeve close ${id}`]);
     if (id === this.id) return;
     this.id = id;
     this.log.clear();
     this.connections.open(id);
-    setText($('l-name'), id);
-    showCommands($('l-commands'), [`portreeve describe ${id}`,
-      `portreeve watch --listener ${id}`, `portreeve close ${id}`]);
   }
 
-  close() {
-    this.id = '';
-    this.connections.close();
-  }
+  close() { this.open(''); }
 
   /** @param {any} event @param {number} now */
   onEvent(event, now) {
@@ -109,6 +107,7 @@ export class ListenerView {
           (failure.nextAttemptTime ?
               ` Tried again at ${clock(failure.nextAttemptTime)}.` : ''));
     }
+    $('l-facts').hidden = !row;
     if (!row) return;
     const {model} = this;
     setFacts($('l-spec'), specFacts(row.spec));

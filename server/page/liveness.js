@@ -19,8 +19,18 @@ export class Liveness {
     this.last = 0;
   }
 
+  /**
+   * A stream is asked for that was let go of: what was said before is old, and is
+   * held against nobody. @param {number} now
+   */
+  onOpen(now) {
+    this.last = now;
+    if (this.#isWell) this.#become('connecting', now);
+  }
+
   /** @param {number} now @param {string} instance */
   onMessage(now, instance) {
+    this.#keepUp(now);
     this.last = now;
     const restarted = this.instance !== '' && instance !== this.instance;
     this.instance = instance;
@@ -31,19 +41,26 @@ export class Liveness {
 
   /** @param {number} now */
   onError(now) {
-    if (this.state === 'live' || this.state === 'restarted') {
-      this.#become('lost', now);
-    }
+    if (this.instance !== '' && this.state !== 'lost') this.#become('lost', now);
   }
 
   /** Gives whether the stream says nothing for too long. @param {number} now */
   onTick(now) {
+    this.#keepUp(now);
     if (this.last === 0) this.last = now;
     if (now - this.last < SILENCE) return false;
-    if (this.state === 'live' || this.state === 'restarted') {
+    if (this.instance !== '' && this.state !== 'lost') {
       this.#become('lost', this.last);
     }
     return true;
+  }
+
+  get #isWell() { return this.state === 'live' || this.state === 'restarted'; }
+
+  /** A clock that was set back has no silence behind it, which would last long. */
+  #keepUp(/** @type {number} */ now) {
+    this.last = Math.min(this.last, now);
+    this.since = Math.min(this.since, now);
   }
 
   /** @param {State} state @param {number} since */

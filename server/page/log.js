@@ -115,6 +115,12 @@ export class EventLog {
         Math.floor(now));
   }
 
+  /** What comes next does not go on from what is there. */
+  noteHole(/** @type {string} */ time, /** @type {number} */ now) {
+    if (this.entries.length === 0 || this.entries[0].tone === 'note') return;
+    this.note('What happened in between was not followed', time, now);
+  }
+
   #push(/** @type {Omit<Entry, 'key'|'at'>} */ entry, /** @type {number} */ at) {
     this.entries.unshift({...entry, key: ++this.key, at});
     if (this.entries.length > KEPT) this.entries.pop();

@@ -7,7 +7,7 @@ import {element, setText} from './dom.js';
 function line(/** @type {Entry} */ entry) {
   const made = element('div', `entry ${entry.tone}`);
   const time = element('time', '', clock(entry.time));
-  time.dateTime = entry.time;
+  time.dateTime = time.title = entry.time;  // With the day, whatever the zone.
   const name = entry.listener && entry.name === entry.listener ?
       element('a', 'name', entry.name) : element('span', 'name', entry.name);
   if (name.tagName === 'A') name.href = `#listener/${id(entry.listener)}`;

@@ -27,6 +27,18 @@ function counters(stats) {
   };
 }
 
+/**
+ * What has come a second. What is less than before is counted by a listener that
+ * has come in the place of another of its name.
+ * @param {bigint} before @param {bigint} now @param {number} time
+ */
+const perSecond = (before, now, time) =>
+  Number(now < before ? now : now - before) / time;
+
+/** Whether it is known who waits to be accepted. @param {any} status */
+const knowsBacklog = (status) => status.state === 'LISTENER_STATE_LISTENING' &&
+    status.listeningOn?.inet !== undefined;
+
 /** A listener: what it is, and the last minute of its rates. */
 export class Row {
   /** @param {string} name */
@@ -86,7 +98,10 @@ export class Row {
   }
   get open() { return this.status.numConnections ?? 0; }
   get most() { return this.stats.maxConnections ?? 0; }
-  get backlog() { return this.status.backlogConnections ?? 0; }
+  /** How many wait to be accepted; NaN: not known. */
+  get backlog() {
+    return knowsBacklog(this.status) ? this.status.backlogConnections ?? 0 : NaN;
+  }
 
   /** Empties the seconds up to `tick` in which nothing has changed. */
   #skipTo(/** @type {number} */ tick) {
@@ -107,9 +122,10 @@ export class Row {
     const now = counters(this.stats);
     const change = {accepted: 0, received: 0, sent: 0};
     if (this.before && time > 0) {
-      change.accepted = Number(now.accepted - this.before.accepted) / time;
-      change.received = Number(now.received - this.before.received) / time;
-      change.sent = Number(now.sent - this.before.sent) / time;
+      const {before} = this;
+      change.accepted = perSecond(before.accepted, now.accepted, time);
+      change.received = perSecond(before.received, now.received, time);
+      change.sent = perSecond(before.sent, now.sent, time);
     }
     this.before = now;
     this.#skipTo(tick);

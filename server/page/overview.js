@@ -25,7 +25,7 @@ const numberCell = (/** @type {(row: Row) => string} */ text) =>
   (/** @type {HTMLElement} */ cell) => (/** @type {Row} */ row) => {
     const shown = text(row);
     setText(cell, shown);
-    cell.classList.toggle('zero', shown === '0' || shown === '0 B');
+    cell.classList.toggle('zero', ['0', '0 B', '–'].includes(shown));
   };
 
 /** @param {Model} model @returns {import('./table.js').Column<Row>[]} */
@@ -64,7 +64,8 @@ function columns(model) {
       };
     }},
     {key: 'backlog', title: 'Backlog', className: 'n backlog',
-      help: 'Connections that wait in the kernel to be accepted',
+      help: 'Connections that wait in the kernel to be accepted, of a listener ' +
+          'over TCP that listens',
       make: numberCell((row) => count(row.backlog))},
     {key: 'accepts', title: 'Accepts/s', className: 'n accepts', make: (cell) => {
       const value = element('span');
@@ -103,7 +104,7 @@ const ORDERS = /** @type {Record<string, (row: Row, tick: number) => number|stri
   address: (row) => row.address,
   handler: (row) => row.handler,
   open: (row) => row.open,
-  backlog: (row) => row.backlog,
+  backlog: (row) => Number.isNaN(row.backlog) ? -1 : row.backlog,
   accepts: (row, tick) => row.rate('accepts', tick),
   in: (row, tick) => row.rate('received', tick),
   out: (row, tick) => row.rate('sent', tick),
@@ -188,7 +189,7 @@ export class Overview {
     this.complete ||= !this.model.begins;
     this.#drawTiles();
     const moves = !TEXTS.includes(this.order) && !this.table.isHeld &&
-        Date.now() - this.orderTime >= ORDER_TIME;
+        Math.abs(Date.now() - this.orderTime) >= ORDER_TIME;
     if (this.changed !== this.model.changed || moves) {
       this.#arrange();
     } else {

@@ -104,7 +104,8 @@ void EventService::Start(const std::shared_ptr<WatchCall>& stream,
   wish.first = *first;
   if (request.initial_snapshot()) {
     wish.snapshot =
-        std::make_unique<Snapshot>(registry_, log_, wish.events->filter());
+        std::make_unique<Snapshot>(registry_, log_, wish.events->filter(),
+                                   SnapshotOf::kListenersAndConnections);
   }
   wish.progress_interval = progress_interval;
   stream->Start(std::move(wish));

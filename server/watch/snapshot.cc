@@ -80,6 +80,7 @@ void Snapshot::LookAgain(absl::string_view listener_name) {
 }
 
 bool Snapshot::StepListeners(int most) {
+  if (what_ == SnapshotOf::kNothing) return true;
   const Registry::Listeners& listeners = registry_.listeners();
   auto it = listeners.upper_bound(last_listener_);
   for (; it != listeners.end() && most > 0; ++it, --most) {
@@ -90,6 +91,7 @@ bool Snapshot::StepListeners(int most) {
 }
 
 bool Snapshot::StepConnections(int most) {
+  if (what_ != SnapshotOf::kListenersAndConnections) return true;
   const ConnectionTable::Entries& entries = registry_.connections().entries();
   auto it = entries.upper_bound(last_connection_);
   for (; it != entries.end() && most > 0; ++it, --most) {

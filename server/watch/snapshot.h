@@ -22,6 +22,9 @@ namespace portreeve::server {
 // A message of events has no more bytes than this, unless one event is larger.
 inline constexpr size_t kMaxEventMessageBytes = 256 * 1024;
 
+// What a snapshot is of, beside the filter.
+enum class SnapshotOf { kListenersAndConnections, kListeners, kNothing };
+
 // Is taken in steps of the loop, and is of one revision all the same, that of
 // the last step: what events tell of meanwhile, about what was looked at
 // before, is looked at again.  What no event tells of, like the bytes of a
@@ -29,7 +32,8 @@ inline constexpr size_t kMaxEventMessageBytes = 256 * 1024;
 //
 // Then it gives listener_created for every listener that is remembered and
 // connection_accepted for every live connection, each in the order of names, as
-// far as they pass the filter; then snapshot_done.  All have revision().
+// far as they are asked for and pass the filter; then snapshot_done.  All have
+// revision().
 //
 // Threads: loop thread only.
 // Lifetime: what it is made of outlives it.
@@ -43,15 +47,16 @@ class Snapshot {
   };
 
   Snapshot(const Registry& registry, const EventLog& log,
-           const WatchFilter& filter, StepSize step_size)
+           const WatchFilter& filter, SnapshotOf what, StepSize step_size)
       : registry_(registry),
         log_(log),
         filter_(filter),
+        what_(what),
         step_size_(step_size),
         seen_(log.last_revision()) {}
   Snapshot(const Registry& registry, const EventLog& log,
-           const WatchFilter& filter)
-      : Snapshot(registry, log, filter, StepSize()) {}
+           const WatchFilter& filter, SnapshotOf what)
+      : Snapshot(registry, log, filter, what, StepSize()) {}
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
 
@@ -95,6 +100,7 @@ class Snapshot {
   const Registry& registry_;
   const EventLog& log_;
   const WatchFilter& filter_;
+  const SnapshotOf what_;
   const StepSize step_size_;
 
   int64_t seen_;  // The last revision that was followed.

@@ -189,6 +189,15 @@ class ApiTest(StreamsTest):
                 self.assertEqual([one["listener"] for one in
                                   mine["connections"]], ["listeners/web"])
 
+    def test_the_daemon_is_of_the_life_that_the_streams_are_of(self):
+        with self.daemon() as daemon:
+            daemon.until_ready()
+            about = self.ask("/api/daemon")
+            with Stream(self.http, "/stats") as stream:
+                stream.head()
+                self.assertEqual(stream.next()[2]["instanceId"],
+                                 about["instanceId"])
+
     def test_errors_are_those_of_grpc(self):
         with self.daemon() as daemon:
             daemon.until_ready()
@@ -210,6 +219,8 @@ class ApiTest(StreamsTest):
                     ("/events?kind=nothing", 400, "INVALID_ARGUMENT",
                      "INVALID_FIELD"),
                     ("/events?listener=", 400, "INVALID_ARGUMENT",
+                     "INVALID_FIELD"),
+                    ("/events?snapshot=connections", 400, "INVALID_ARGUMENT",
                      "INVALID_FIELD")):
                 with self.subTest(path):
                     told = self.ask(path, status)
@@ -373,6 +384,60 @@ class EventsTest(StreamsTest):
                 self.assertEqual(stream.next(), (
                     "restart", None, {"reason": "REVISION_UNKNOWN"}))
                 self.assertIn("snapshotDone", stream.next()[2])
+
+    def test_a_snapshot_has_what_is_asked_for(self):
+        with self.daemon("--listen", "tcp:127.0.0.1:0 echo") as daemon:
+            daemon.until_ready()
+            port = daemon.printed("listener")[0].rsplit(":", 1)[1]
+            self.kept += self.make_events(port, 1)
+            for query, wanted in (
+                    ("", ["listenerCreated", "connectionAccepted"]),
+                    ("?snapshot=all",
+                     ["listenerCreated", "connectionAccepted"]),
+                    ("?snapshot=listeners", ["listenerCreated"]),
+                    ("?snapshot=none", [])):
+                with (self.subTest(query),
+                      Stream(self.http, f"/events{query}") as stream):
+                    stream.head()
+                    for kind in wanted + ["snapshotDone"]:
+                        self.assertIn(kind, stream.next()[2])
+                    # What follows is the same.
+                    done = int(stream.last_id.split("/")[1])
+                    self.kept += self.make_events(port, 1)
+                    _, own_id, event = stream.next()
+                    self.assertIn("connectionAccepted", event)
+                    self.assertEqual(int(own_id.split("/")[1]), done + 1)
+                    self.kept.pop().close()
+                    self.assertIn("connectionClosed", stream.next()[2])
+
+    def test_an_id_in_the_query_is_as_good_as_the_header(self):
+        with self.daemon("--listen", "tcp:127.0.0.1:0 echo") as daemon:
+            daemon.until_ready()
+            with Stream(self.http, "/events?snapshot=none") as stream:
+                stream.head()
+                self.assertIn("snapshotDone", stream.next()[2])
+                first = stream.last_id
+            for name in "a", "b":
+                self.cli("create", name, "--listen", "127.0.0.1:0", "--echo")
+            path = "/events?last_event_id=" + first.replace("/", "%2F")
+            with Stream(self.http, path) as stream:
+                stream.head()
+                listeners = []
+                for _ in range(2):
+                    _, own_id, event = stream.next()
+                    listeners.append((own_id, event["listenerCreated"][
+                        "listener"]["name"]))
+            self.assertEqual([name for _, name in listeners],
+                             ["listeners/a", "listeners/b"])
+            # A browser that was cut asks for the same with a header that is
+            # newer.
+            with Stream(self.http, path, last_id=listeners[0][0]) as stream:
+                stream.head()
+                self.assertEqual(stream.next()[1], listeners[1][0])
+            with Stream(self.http, "/events?last_event_id=x/1") as stream:
+                stream.head()
+                self.assertEqual(stream.next(), (
+                    "restart", None, {"reason": "INSTANCE_CHANGED"}))
 
     def test_filters_and_the_old_version(self):
         with self.daemon() as daemon:

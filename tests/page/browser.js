@@ -25,10 +25,11 @@ class Browser {
   // exception, a line of the console, or a place that the policy of the answer
   // does not allow. `allowed` is of lines that are right, as where a daemon is
   // gone. Its clock stands at NOW, so that what a test does not say is not missed,
-  // however slow the machine is; with `clock: false` it goes.
+  // however slow the machine is; with `clock: false` it goes. With `hidden` nobody
+  // sees it, until the test calls window.look(true) in it.
   async show(url, options, f) {
-    const {allowed = /(?!)/, width = 1280, height = 800, clock = true, ...rest} =
-        options;
+    const {allowed = /(?!)/, width = 1280, height = 800, clock = true,
+      hidden = false, ...rest} = options;
     const context = await this.chromium.newContext(
         {viewport: {width, height}, locale: 'en-US', timezoneId: 'UTC', ...rest});
     const wrong = [];
@@ -43,6 +44,13 @@ class Browser {
           console.error(`not allowed: ${event.violatedDirective} ${event.blockedURI}`);
         });
       });
+      await page.addInitScript((hidden) => {
+        Object.defineProperty(document, 'hidden', {get: () => hidden});
+        window.look = (seen) => {
+          hidden = !seen;
+          document.dispatchEvent(new Event('visibilitychange'));
+        };
+      }, hidden);
       if (clock) await page.clock.setFixedTime(NOW);
       await page.goto(url);
       await f(page, context);

@@ -32,6 +32,11 @@ class FakeDaemon {
     this.changed = new Set();
     this.deleted = [];
     this.isSilent = false;  // On new streams of statistics.
+    this.isFull = false;    // It has no room for another stream of events,
+    this.refused = 0;       // and has said so to so many.
+    this.about = true;      // It says what it is.
+    this.kept = [];         // Events: {revision, event}.
+    this.asked = [];        // The targets of all requests.
     this.server = http.createServer((request, answer) => this.answer(request, answer));
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);
@@ -63,15 +68,25 @@ class FakeDaemon {
       answer.writeHead(status, {...head, 'Content-Type': 'application/json'});
       answer.end(JSON.stringify(value));
     };
-    if (url.pathname === '/stats' || url.pathname === '/events') {
+    this.asked.push(request.url);
+    if (url.pathname === '/events' && this.isFull) {
+      ++this.refused;
+      json({code: 'UNAVAILABLE'}, 503);
+    } else if (url.pathname === '/stats' || url.pathname === '/events') {
       answer.writeHead(200, {...head, 'Content-Type': 'text/event-stream'});
       const of = url.pathname === '/stats' ? this.stats : this.events;
       answer.query = url.searchParams;
       of.add(answer);
       answer.on('close', () => of.delete(answer));
       answer.flushHeaders();
-      if (of === this.events) this.sendSnapshot(answer);
-      else if (!this.isSilent) this.sendAll(answer);
+      if (of === this.events) {
+        this.sendEvents(answer, request.headers['last-event-id'] ||
+            url.searchParams.get('last_event_id'));
+      } else if (!this.isSilent) {
+        this.sendAll(answer);
+      }
+    } else if (url.pathname === '/api/daemon' && !this.about) {
+      json({code: 'UNAVAILABLE'}, 503);
     } else if (url.pathname === '/api/daemon') {
       json({version: '0.9.0', instanceId: this.instance,
         startTime: '2026-11-27T17:55:00Z'});
@@ -142,6 +157,21 @@ class FakeDaemon {
     }
   }
 
+  // What comes after the event of that id; a snapshot where there is none.
+  sendEvents(stream, lastId) {
+    const [instance, revision] = (lastId || '').split('/');
+    if (instance === this.instance && Number(revision) <= this.revision) {
+      for (const {revision: own, event} of this.kept) {
+        if (own > Number(revision)) {
+          FakeDaemon.write([stream], event, `${this.instance}/${own}`);
+        }
+      }
+      return;
+    }
+    if (lastId) stream.write('event: restart\ndata: {"reason":"INSTANCE_CHANGED"}\n\n');
+    this.sendSnapshot(stream);
+  }
+
   sendSnapshot(stream) {
     for (const [id, {spec, stats}] of this.listeners) {
       FakeDaemon.write([stream], {
@@ -165,10 +195,13 @@ class FakeDaemon {
 
   event(kind, streams = this.events) {
     if (!kind.snapshotDone) ++this.revision;
-    FakeDaemon.write(streams, {
-      revision: String(this.revision), instanceId: this.instance,
+    const {revision} = this;
+    const event = {
+      revision: String(revision), instanceId: this.instance,
       time: new Date(this.time).toISOString(), ...kind,
-    }, `${this.instance}/${this.revision}`);
+    };
+    if (!kind.snapshotDone) this.kept.push({revision, event});
+    FakeDaemon.write(streams, event, `${this.instance}/${revision}`);
   }
 }
 

@@ -191,6 +191,57 @@ for (const colorScheme of ['light', 'dark']) {
   }
 }
 
+// The longest that there may be, without a place to break at.
+const LONG_ID = 'a'.repeat(63);
+const LONG_PATH = `/run/${'x'.repeat(100)}`;
+for (const width of [1280, 400]) {
+  for (const place of ['', `listener/${LONG_ID}`, 'events', 'listener/No']) {
+    const name = `long-${place.replace(LONG_ID, 'a').replace('/', '-')}-${width}`;
+    test(name, async () => {
+      const daemon = await busy(3);
+      try {
+        daemon.listener(LONG_ID, {
+          spec: {labels: {['l'.repeat(63)]: 'v'.repeat(63)},
+            handler: {forward: {upstream: {unixSocket: {path: LONG_PATH}}}}},
+          status: {state: 'LISTENER_STATE_FAILED',
+            listeningOn: {unixSocket: {path: LONG_PATH}},
+            failure: {reason: 'ADDRESS_IN_USE', message: `${LONG_PATH} is taken`}},
+        });
+        daemon.connections.push({...CONNECTION, listener: `listeners/${LONG_ID}`,
+          upstream: {unixSocket: {path: LONG_PATH}}});
+        await browser.show(`${daemon.url}#${place}`, {width}, async (page) => {
+          await page.locator('#state.live').waitFor();
+          while (daemon.events.size !== 1) await new Promise(setImmediate);
+          await daemon.run(page, 3);
+          if (place === 'events' || place.endsWith(LONG_ID)) {
+            daemon.event({listenerFailed: {listener: {name: `listeners/${LONG_ID}`,
+              spec: daemon.listeners.get(LONG_ID).spec,
+              status: daemon.listeners.get(LONG_ID).stats.status}}});
+            await page.locator('.entry:visible').waitFor();
+          }
+          if (place.endsWith(LONG_ID)) {
+            await page.locator('#l-open .copy').waitFor();
+            await page.locator('#l-commands .copy').first().click();
+            await page.locator('#toast.shown').waitFor();
+          }
+          if (place === '') await page.locator('#listeners a', {hasText: LONG_ID}).waitFor();
+          await Browser.keep(page, name);
+          assert.ok(await page.evaluate(() =>
+            document.documentElement.scrollWidth <= innerWidth), 'it is too wide');
+          // All of it is within the screen, but what is in a box that scrolls.
+          assert.deepStrictEqual(await page.evaluate(() =>
+            [...document.querySelectorAll('button, h2, p, dd, code, a')].filter((one) =>
+              one.checkVisibility() && !one.closest('table, .log, .skip') &&
+              one.getBoundingClientRect().right > innerWidth).map((one) => one.outerHTML)),
+          []);
+        });
+      } finally {
+        await daemon.kill();
+      }
+    });
+  }
+}
+
 test('nothing jumps while numbers grow', async () => {
   const daemon = await busy(300);
   try {

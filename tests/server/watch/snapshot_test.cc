@@ -21,6 +21,7 @@ namespace {
 
 using testing::RawClient;
 
+constexpr SnapshotOf kBoth = SnapshotOf::kListenersAndConnections;
 constexpr Snapshot::StepSize kOneEach{1, 1};
 constexpr Snapshot::StepSize kAllAtOnce{1'000'000, 1'000'000};
 
@@ -46,7 +47,7 @@ class SnapshotTest : public RegistryTest {
     return events;
   }
   std::vector<std::string> WholeNow() {
-    Snapshot whole(*registry_, events_, filter_, kAllAtOnce);
+    Snapshot whole(*registry_, events_, filter_, kBoth, kAllAtOnce);
     EXPECT_TRUE(whole.Step());
     EXPECT_EQ(whole.revision(), events_.last_revision());
     return EventsOf(whole);
@@ -127,7 +128,7 @@ TEST_F(SnapshotTest, IsOfTheRevisionOfItsLastStep) {
         Create(id);
         ConnectTo(id);
       }
-      Snapshot snapshot(*registry_, events_, filter_, kOneEach);
+      Snapshot snapshot(*registry_, events_, filter_, kBoth, kOneEach);
       for (int i = 0; i < place && !snapshot.is_complete(); ++i) {
         snapshot.Step();
       }
@@ -150,7 +151,7 @@ TEST_F(SnapshotTest, IsOfTheRevisionOfItsLastStep) {
 TEST_F(SnapshotTest, AStepLooksAtSoManyAndNoMore) {
   for (int i = 0; i < 7; ++i) Create(absl::StrCat("l", i));
   for (int i = 0; i < 5; ++i) ConnectTo("l0");
-  Snapshot snapshot(*registry_, events_, filter_, {3, 2});
+  Snapshot snapshot(*registry_, events_, filter_, kBoth, {3, 2});
   int steps = 1;
   while (!snapshot.Step()) ++steps;
   // 3, 3, 1 and 2, 2, 1.
@@ -161,7 +162,7 @@ TEST_F(SnapshotTest, AStepLooksAtSoManyAndNoMore) {
 TEST_F(SnapshotTest, HasWhatPassesTheFilterAlsoBetweenSteps) {
   filter_.listeners = {"listeners/b"};
   for (const char* id : {"a", "b", "c"}) Create(id);
-  Snapshot snapshot(*registry_, events_, filter_, kOneEach);
+  Snapshot snapshot(*registry_, events_, filter_, kBoth, kOneEach);
   for (int i = 0; i < 2; ++i) EXPECT_FALSE(snapshot.Step());
   for (const char* id : {"a", "b", "c"}) ConnectTo(id);
   Remove("c");
@@ -191,7 +192,7 @@ TEST_F(SnapshotTest, HasADialThatIsConnectedBetweenSteps) {
     loop().restart();
     ASSERT_EQ(loop().poll_one(), 1u);
   }
-  Snapshot snapshot(*registry_, events_, filter_, kOneEach);
+  Snapshot snapshot(*registry_, events_, filter_, kBoth, kOneEach);
   EXPECT_FALSE(snapshot.Step());
   EXPECT_EQ(events_.last_revision(), 0);  // Neither is connected.
   EXPECT_TRUE(RunUntil([this] { return events_.last_revision() == 2; }));
@@ -202,7 +203,7 @@ TEST_F(SnapshotTest, HasADialThatIsConnectedBetweenSteps) {
 
 TEST_F(SnapshotTest, WhereTheLogOvertakesItAllIsReadAnew) {
   for (const char* id : {"a", "b", "c"}) Create(id);
-  Snapshot snapshot(*registry_, events_, filter_, kOneEach);
+  Snapshot snapshot(*registry_, events_, filter_, kBoth, kOneEach);
   EXPECT_FALSE(snapshot.Step());
   EXPECT_FALSE(snapshot.Step());
   Remove("a");
@@ -217,7 +218,7 @@ TEST_F(SnapshotTest, WhereTheLogOvertakesItAllIsReadAnew) {
 TEST_F(SnapshotTest, SaysHowMuchIsLeft) {
   Create("a");
   ConnectTo("a");
-  Snapshot snapshot(*registry_, events_, filter_, kOneEach);
+  Snapshot snapshot(*registry_, events_, filter_, kBoth, kOneEach);
   EXPECT_EQ(snapshot.bytes(), 0u);
   size_t before = 0;
   for (bool complete = false; !complete;) {

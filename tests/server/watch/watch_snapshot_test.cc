@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "server/watch/snapshot.h"
+#include "server/watch/watch_filter.h"
 #include "tests/server/service_fixture.h"
 #include "tests/server/watch_fixture.h"
 
@@ -128,6 +130,39 @@ TEST_F(WatchSnapshotTest, PassesTheFilters) {
   v1::WatchEventsRequest other = WithSnapshot();
   other.add_kinds(v1::EVENT_KIND_LIMIT_REACHED);
   EXPECT_EQ(Shown(Snapshot(other)), Texts{"snapshot_done"});
+}
+
+TEST_F(WatchSnapshotTest, IsOfWhatIsAskedFor) {
+  const auto to_a = Connect(Create("a"));
+  Create("b");
+  const auto take = [this](const server::WatchFilter& filter,
+                           server::SnapshotOf what) {
+    v1::WatchEventsResponse response;
+    OnLoop([&] {
+      server::Snapshot snapshot(registry(), log(), filter, what);
+      while (!snapshot.Step()) {
+      }
+      while (!snapshot.empty()) {
+        EXPECT_TRUE(response.MergeFromString(snapshot.TakeMessage()));
+      }
+    });
+    for (const v1::Event& event : response.events()) {
+      EXPECT_EQ(event.revision(), last_revision());
+    }
+    return Shown({response.events().begin(), response.events().end()});
+  };
+  using server::SnapshotOf;
+  EXPECT_EQ(
+      take({}, SnapshotOf::kListenersAndConnections),
+      (Texts{"listener_created listeners/a", "listener_created listeners/b",
+             "connection_accepted of listeners/a", "snapshot_done"}));
+  EXPECT_EQ(take({}, SnapshotOf::kListeners),
+            (Texts{"listener_created listeners/a",
+                   "listener_created listeners/b", "snapshot_done"}));
+  EXPECT_EQ(
+      take({.listeners = {"listeners/b"}, .kinds = {}}, SnapshotOf::kListeners),
+      (Texts{"listener_created listeners/b", "snapshot_done"}));
+  EXPECT_EQ(take({}, SnapshotOf::kNothing), Texts{"snapshot_done"});
 }
 
 TEST_F(WatchSnapshotTest, NewsFollowIt) {
