@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/value.h"
+#include "portreeve/v1/event.pb.h"
 #include "tests/client/cli_fixture.h"
 #include "tests/client/fake_daemon.h"
 #include "tests/client/frames.h"
@@ -518,6 +520,13 @@ TEST_F(CliStreamsTest, WhatAttachHasWaitedCountsForItsConnectionToo) {
   ASSERT_EQ(timeouts.size(), 2u);
   for (const auto timeout : timeouts) {
     EXPECT_LT(timeout, std::chrono::milliseconds(1500));
+  }
+}
+
+TEST_F(CliStreamsTest, WatchsHelpKnowsEveryKind) {
+  EXPECT_EQ(Run({"watch", "--help"}), ExitStatus::kDone);
+  for (const std::string& kind : EnumTexts<v1::EventKind>()) {
+    EXPECT_NE(out().find(absl::StrCat(" ", kind)), std::string::npos) << kind;
   }
 }
 
