@@ -7,6 +7,7 @@
 #include <grpcpp/support/status.h>
 
 #include <array>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -76,7 +77,7 @@ class BlockingCall : public Reactor {
   // of a stub.
   template <typename StartMethod>
   void Start(const CallOptions& options, StartMethod start) {
-    Apply(options, context_);
+    applied_.emplace(options, context_);
     start(&context_, this);
     this->AddHold();
     this->StartCall();
@@ -116,6 +117,7 @@ class BlockingCall : public Reactor {
   }
 
   grpc::ClientContext context_;
+  std::optional<AppliedOptions> applied_;
 
   // No operation starts once the hold is given up.  gRPC's threads never take
   // it.

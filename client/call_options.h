@@ -6,11 +6,16 @@
 
 namespace portreeve::client {
 
+class Canceller;
+
 struct CallOptions {
   // How long the call may take, connecting included; then it ends with
   // DEADLINE_EXCEEDED, and what the daemon has begun goes on.  Default: as long
   // as it takes.
   absl::Duration timeout = absl::InfiniteDuration();
+
+  // What ends the call early; see client/canceller.h.  Default: nothing.
+  Canceller* canceller = nullptr;
 };
 
 }  // namespace portreeve::client

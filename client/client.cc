@@ -61,7 +61,7 @@ absl::StatusOr<Response> Call(Stub& stub,
                               const Request& request,
                               const CallOptions& options) {
   grpc::ClientContext context;
-  Apply(options, context);
+  const AppliedOptions applied(options, context);
   Response response;
   const grpc::Status status = (stub.*method)(&context, request, &response);
   if (!status.ok()) return FromGrpc(status);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/time/clock.h"
+#include "client/canceller.h"
 #include "client/error.h"
 
 namespace portreeve::client {
@@ -15,9 +16,17 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return result;
 }
 
-void Apply(const CallOptions& options, grpc::ClientContext& context) {
-  if (options.timeout == absl::InfiniteDuration()) return;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
+AppliedOptions::AppliedOptions(const CallOptions& options,
+                               grpc::ClientContext& context)
+    : canceller_(options.canceller), context_(context) {
+  if (options.timeout != absl::InfiniteDuration()) {
+    context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
+  }
+  if (canceller_ != nullptr) canceller_->Add(context_);
+}
+
+AppliedOptions::~AppliedOptions() {
+  if (canceller_ != nullptr) canceller_->Remove(context_);
 }
 
 }  // namespace portreeve::client

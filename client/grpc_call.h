@@ -14,8 +14,20 @@ namespace portreeve::client {
 // Gives the same code and text, with the details that DetailsOf reads.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// Sets the deadline of a call that has not started.
-void Apply(const CallOptions& options, grpc::ClientContext& context);
+// Sets the deadline of a call that has not started.  While it lives, the
+// Canceller of the options ends the call.
+class AppliedOptions {
+ public:
+  // `context` must outlive this.
+  AppliedOptions(const CallOptions& options, grpc::ClientContext& context);
+  AppliedOptions(const AppliedOptions&) = delete;
+  AppliedOptions& operator=(const AppliedOptions&) = delete;
+  ~AppliedOptions();
+
+ private:
+  Canceller* const canceller_;  // May be null.
+  grpc::ClientContext& context_;
+};
 
 }  // namespace portreeve::client
 

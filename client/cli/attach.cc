@@ -95,7 +95,7 @@ absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
     Resume resume(flags.resume, session, notes);
     WorkerLoop worker(StartOf(flags), session, resume, notes);
     const absl::Status ended = worker.Run([&](const v1::Connection& offered) {
-      auto attached = session.client.Attach(offered.name(), session.Waiting());
+      auto attached = session.client.Attach(offered.name(), resume.Call());
       if (attached.ok()) {
         stream = *std::move(attached);
         return false;
@@ -125,7 +125,7 @@ absl::StatusOr<ExitStatus> ServeEach(const AttachFlags& flags,
   CommandServer server(session.client,
                        {.line = line,
                         .grace = flags.grace.value_or(kGrace),
-                        .call = session.Waiting()},
+                        .call = [&resume] { return resume.Call(); }},
                        notes);
   const StopSignals signals([&] {
     server.Stop();

@@ -8,11 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/poll_until.h"
 
 namespace portreeve::cli {
 namespace {
@@ -87,14 +86,6 @@ class SpawnPlan {
   posix_spawnattr_t attributes_;
 };
 
-// As poll() takes it; -1 is for ever.
-int Milliseconds(absl::Duration duration) {
-  const int64_t limit = std::numeric_limits<int>::max();
-  if (duration == absl::InfiniteDuration()) return -1;
-  return static_cast<int>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(duration), 0, limit));
-}
-
 }  // namespace
 
 absl::Status CheckRunnable(const CommandLine& line) {
@@ -146,16 +137,10 @@ bool Command::HasLetGo() const {
   return poll(&one, 1, 0) > 0 && (one.revents & POLLHUP) != 0;
 }
 
-int Command::Wait(absl::Duration grace) {
+int Command::Wait(absl::Time until) {
   // Without a descriptor for it, there is nothing to wait for: no grace.
   pollfd process = {process_.get(), POLLIN, 0};
-  const absl::Time until = absl::Now() + grace;
-  int ready = -1;
-  if (process.fd >= 0) {
-    do {
-      ready = poll(&process, 1, Milliseconds(until - absl::Now()));
-    } while (ready < 0 && errno == EINTR);
-  }
+  const int ready = process.fd < 0 ? -1 : PollUntil(process, until);
   // It is not collected yet, so the number is still its own.
   if (ready <= 0) kill(pid_, SIGTERM);
   int status = 0;

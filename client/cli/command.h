@@ -51,8 +51,8 @@ class Command {
   bool HasLetGo() const;
 
   // Waits for the end of the process, and gives its status as waitpid() does.
-  // After `grace` the process gets SIGTERM.  It may be called once.
-  int Wait(absl::Duration grace);
+  // At `until` the process gets SIGTERM.  It may be called once.
+  int Wait(absl::Time until);
 
  private:
   Command(pid_t pid, Descriptor socket);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <string>
 #include <system_error>
@@ -14,6 +15,8 @@
 #include "client/address.h"
 #include "client/cli/close_reason.h"
 #include "client/cli/copy.h"
+#include "client/cli/patience.h"
+#include "client/cli/poll_until.h"
 #include "client/error.h"
 
 namespace portreeve::cli {
@@ -27,16 +30,58 @@ std::map<std::string, std::string> Variables(const v1::Connection& connection) {
           {"PORTREEVE_LOCAL", client::ToText(connection.local())}};
 }
 
-// All of `bytes`; false once the command has let go.
-bool SendToCommand(int socket, absl::string_view bytes) {
-  while (!bytes.empty()) {
-    // No SIGPIPE for us.
-    const ssize_t sent = send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno != EINTR) return false;
-    if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
+// How long the question may take whether a connection is there: meanwhile its
+// command gets nothing.
+constexpr absl::Duration kAsk = absl::Seconds(1);
+
+// What a command reads.
+class CommandInput {
+ public:
+  // `is_there` says whether the connection is, as far as is known.
+  CommandInput(int socket, Patience& patience, std::function<bool()> is_there)
+      : socket_(socket), patience_(patience), is_there_(std::move(is_there)) {}
+
+  // Sends all of `bytes`, unless the command has let go, or takes nothing any
+  // more after the end of its connection: then they are forgotten.
+  void Send(absl::string_view bytes) {
+    while (!bytes.empty()) {
+      // No SIGPIPE for us.
+      const ssize_t sent = send(socket_, bytes.data(), bytes.size(),
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent > 0) {
+        bytes.remove_prefix(static_cast<size_t>(sent));
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        AwaitRoom();
+      } else if (errno != EINTR) {
+        return;
+      }
+    }
   }
-  return true;
-}
+
+  void SendEof() const { shutdown(socket_, SHUT_WR); }
+
+ private:
+  void AwaitRoom() {
+    switch (patience_.OnBlocked(absl::Now())) {
+      case Patience::Step::kWait: {
+        pollfd room = {socket_, POLLOUT, 0};
+        PollUntil(room, patience_.next());
+        break;
+      }
+      case Patience::Step::kAsk: {
+        const bool is_there = is_there_();
+        patience_.OnAnswer(absl::Now(), is_there);
+        break;
+      }
+      case Patience::Step::kGiveUp:
+        shutdown(socket_, SHUT_RDWR);
+    }
+  }
+
+  const int socket_;
+  Patience& patience_;
+  const std::function<bool()> is_there_;
+};
 
 // Waits until neither side of the socket can be written any more.
 void AwaitHangup(int socket) {
@@ -63,18 +108,25 @@ void SendFromCommand(const Command& command, client::Stream& stream) {
 
 // What the peer sends, then its end; until the connection is closed.
 absl::StatusOr<v1::CloseReason> ReceiveForCommand(client::Stream& stream,
-                                                  int socket) {
+                                                  CommandInput& input) {
   while (true) {
     const absl::StatusOr<v1::ServerFrame> frame = stream.Read();
     if (!frame.ok()) return frame.status();
     if (frame->has_closed()) return frame->closed().reason();
     if (frame->has_eof()) {
       // After a reset it cannot write, either: `closed` is next.
-      if (!frame->eof().reset()) shutdown(socket, SHUT_WR);
+      if (!frame->eof().reset()) input.SendEof();
     } else {
-      // Where nobody reads them any more, bytes are forgotten until `closed`.
-      SendToCommand(socket, frame->data());
+      input.Send(frame->data());
     }
+  }
+}
+
+// Forgets what the peer sends.
+void AwaitClosed(client::Stream& stream) {
+  while (true) {
+    const absl::StatusOr<v1::ServerFrame> frame = stream.Read();
+    if (!frame.ok() || frame->has_closed()) return;
   }
 }
 
@@ -104,10 +156,10 @@ void CommandServer::Serve(const v1::Connection& offered) {
 }
 
 void CommandServer::Stop() {
+  canceller_.Cancel();
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
   for (const Job& job : jobs_) {
-    if (job.stream != nullptr) job.stream->Cancel();
     if (job.socket >= 0) shutdown(job.socket, SHUT_RDWR);
   }
 }
@@ -126,31 +178,44 @@ void CommandServer::Join(std::vector<std::thread> threads) {
   for (std::thread& thread : threads) thread.join();
 }
 
-void CommandServer::SetEnds(Jobs::iterator job, client::Stream* stream,
-                            int socket) {
+void CommandServer::SetSocket(Jobs::iterator job, int socket) {
   absl::MutexLock lock(&mutex_);
-  job->stream = stream;
   job->socket = socket;
-  if (stopping_ && stream != nullptr) stream->Cancel();
+}
+
+bool CommandServer::IsThere(const v1::Connection& served) {
+  const auto connection = client_.GetConnection(
+      served.name(), {.timeout = kAsk, .canceller = &canceller_});
+  if (!connection.ok()) {
+    return !absl::IsNotFound(connection.status()) &&
+           !client::IsUnreachable(connection.status());
+  }
+  // A daemon that was started anew gives the same names.
+  const auto& began = served.create_time();
+  const auto& begins = connection->create_time();
+  return connection->state() != v1::CONNECTION_STATE_CLOSED &&
+         began.seconds() == begins.seconds() && began.nanos() == begins.nanos();
 }
 
 void CommandServer::Run(Jobs::iterator job, const std::string& name) {
-  absl::StatusOr<client::Stream> stream = client_.Attach(name, options_.call);
+  client::CallOptions call = options_.call();
+  call.canceller = &canceller_;
+  absl::StatusOr<client::Stream> stream = client_.Attach(name, call);
   if (stream.ok()) {
     absl::StatusOr<Command> command =
         Command::Start(options_.line, Variables(stream->connection()));
     if (command.ok()) {
-      Connect(job, *stream, *command);
-      const std::string failure = FailureText(command->Wait(options_.grace));
+      const absl::Time until = Connect(job, *stream, *command);
+      const std::string failure = FailureText(command->Wait(until));
       if (!failure.empty()) {
         notes_.Say(absl::StrCat(name, ": the command ", failure));
       }
     } else {
       notes_.Say(absl::StrCat(name, ": ", command.status().message()));
       stream->Reset().IgnoreError();
-      ReceiveForCommand(*stream, -1).status().IgnoreError();
+      AwaitClosed(*stream);
     }
-  } else {
+  } else if (!canceller_.is_cancelled()) {
     const std::string reason = client::DetailsOf(stream.status()).reason;
     notes_.Say(absl::StrCat(name, ": not attached: ", reason,
                             reason.empty() ? "" : ": ",
@@ -162,9 +227,9 @@ void CommandServer::Run(Jobs::iterator job, const std::string& name) {
   changed_.SignalAll();
 }
 
-void CommandServer::Connect(Jobs::iterator job, client::Stream& stream,
-                            Command& command) {
-  SetEnds(job, &stream, command.socket());
+absl::Time CommandServer::Connect(Jobs::iterator job, client::Stream& stream,
+                                  Command& command) {
+  SetSocket(job, command.socket());
   std::thread sender;
   try {
     sender = std::thread([&] { SendFromCommand(command, stream); });
@@ -173,16 +238,23 @@ void CommandServer::Connect(Jobs::iterator job, client::Stream& stream,
         absl::StrCat("no thread for a command: ", error.code().message()));
     stream.Cancel();
   }
-  const std::string name = stream.connection().name();
-  const auto reason = ReceiveForCommand(stream, command.socket());
+  const v1::Connection& connection = stream.connection();
+  const std::string& name = connection.name();
+  Patience patience(options_.grace);
+  CommandInput input(command.socket(), patience,
+                     [&] { return IsThere(connection); });
+  const auto reason = ReceiveForCommand(stream, input);
   shutdown(command.socket(), SHUT_RDWR);
   if (sender.joinable()) sender.join();
-  SetEnds(job, nullptr, -1);
+  SetSocket(job, -1);
   if (reason.ok() && !ClosedInOrder(*reason)) {
     notes_.Say(absl::StrCat(name, ": cut: ", CloseReasonText(*reason)));
   } else if (!reason.ok() && !absl::IsCancelled(reason.status())) {
     notes_.Say(absl::StrCat(name, ": cut: ", reason.status().message()));
   }
+  // Who has given up has waited for as long as that.
+  return absl::Now() +
+         (patience.has_given_up() ? absl::ZeroDuration() : options_.grace);
 }
 
 }  // namespace portreeve::cli

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_CLIENT_CLI_COMMAND_SERVER_H_
 #define PORTREEVE_CLIENT_CLI_COMMAND_SERVER_H_
 
+#include <functional>
 #include <list>
 #include <string>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "client/call_options.h"
+#include "client/canceller.h"
 #include "client/cli/command.h"
 #include "client/cli/notes.h"
 #include "client/client.h"
@@ -25,15 +27,15 @@ namespace portreeve::cli {
 // FIN, and once the connection is cut, which a note reports; its shutdown()
 // sends FIN; when it has ended, or closed its stdin and stdout, the connection
 // is done.  A command that runs on after its connection has closed gets SIGTERM
-// after a grace period.
+// after a grace period, in which it may take what came before the end.
 class CommandServer {
  public:
   struct Options {
     CommandLine line;
     // The time between the end of a connection and SIGTERM.
     absl::Duration grace;
-    // The options of each stream.
-    client::CallOptions call;
+    // Gives the options of the next stream.  Threads: any.
+    std::function<client::CallOptions()> call;
   };
 
   // `client` and `notes` must outlive this.
@@ -56,21 +58,24 @@ class CommandServer {
  private:
   struct Job {
     std::thread thread;
-    // These are what Stop ends; null and -1 while there is none.
-    client::Stream* stream = nullptr;
-    int socket = -1;
+    int socket = -1;  // The command's; -1 while there is none.
   };
   using Jobs = std::list<Job>;
 
   void Run(Jobs::iterator job, const std::string& name);
-  // Joins `stream` and `command` until the connection is closed.
-  void Connect(Jobs::iterator job, client::Stream& stream, Command& command);
+  // Joins `stream` and `command` until the connection is closed, and gives
+  // until when the command may run on.
+  absl::Time Connect(Jobs::iterator job, client::Stream& stream,
+                     Command& command);
   void Join(std::vector<std::thread> threads);
-  void SetEnds(Jobs::iterator job, client::Stream* stream, int socket);
+  void SetSocket(Jobs::iterator job, int socket);
+  // Whether the daemon has the connection, as far as it can be asked.
+  bool IsThere(const v1::Connection& served);
 
   client::Client& client_;
   const Options options_;
   Notes& notes_;
+  client::Canceller canceller_;
 
   absl::Mutex mutex_;
   absl::CondVar changed_;

@@ -15,7 +15,7 @@ namespace {
 constexpr absl::Duration kLongSilence = absl::Minutes(1);
 
 // Segments that were sent again are worth a hint from one in so many on.
-constexpr int64_t kOneLostIn = 100;
+constexpr double kOneLostIn = 100;
 
 absl::Duration DurationOf(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) +
@@ -135,7 +135,8 @@ class Hints {
                              ? tcp_.acknowledged_bytes() / tcp_.segment_size()
                              : 0;
     if (tcp_.retransmits_total() == 0 ||
-        tcp_.retransmits_total() * kOneLostIn < sent) {
+        static_cast<double>(tcp_.retransmits_total()) * kOneLostIn <
+            static_cast<double>(sent)) {
       return;
     }
     Add("it has sent ", CountText(tcp_.retransmits_total(), "segment"),

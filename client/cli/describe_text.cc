@@ -69,6 +69,13 @@ Rows SpecRows(const v1::ListenerSpec& spec) {
   return rows;
 }
 
+std::string BacklogText(const v1::ListenerStatus& status) {
+  if (status.effective_backlog() == 0) return "-";
+  return absl::StrCat(
+      HasBacklog(status) ? absl::StrCat(status.backlog_connections()) : "-",
+      " of at most ", status.effective_backlog());
+}
+
 Rows StatusRows(const v1::Listener& listener) {
   const v1::ListenerStatus& status = listener.status();
   Rows rows = {
@@ -79,9 +86,7 @@ Rows StatusRows(const v1::Listener& listener) {
       {"opened", TimeOrDash(status.has_opened_time(), status.opened_time())},
       {"connections", absl::StrCat(status.num_connections(), " of at most ",
                                    listener.spec().max_connections())},
-      {"waiting to be accepted",
-       absl::StrCat(status.backlog_connections(), " of at most ",
-                    status.effective_backlog())},
+      {"waiting to be accepted", BacklogText(status)},
       {"accepted", absl::StrCat(status.accepted_total())},
       {"dropped", absl::StrCat(status.dropped_total())},
       {"handler errors", absl::StrCat(status.handler_errors_total())},

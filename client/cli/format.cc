@@ -1,11 +1,13 @@
 #include "client/cli/format.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -193,6 +195,24 @@ std::string StateText(const v1::ListenerStatus& status) {
   std::string state = EnumText(status.state());
   if (!status.has_failure()) return state;
   return absl::StrCat(state, "(", status.failure().reason(), ")");
+}
+
+bool HasBacklog(const v1::ListenerStatus& status) {
+  return status.listening_on().has_inet() &&
+         status.state() == v1::LISTENER_STATE_LISTENING;
+}
+
+int64_t ClosedTotal(const v1::ListenerStatus& status) {
+  int64_t total = 0;
+  for (const auto& [reason, count] : status.closed_by_reason()) {
+    // What has a slash is a part of another one.
+    if (absl::StrContains(reason, '/')) continue;
+    // The numbers are whatever the daemon has sent.
+    if (__builtin_add_overflow(total, count, &total)) {
+      return std::numeric_limits<int64_t>::max();
+    }
+  }
+  return total;
 }
 
 std::string FailureText(const v1::ListenerStatus& status) {

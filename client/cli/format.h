@@ -28,6 +28,12 @@ std::string DaemonView(const v1::Daemon& daemon);
 // Gives "LISTENING", and "FAILED(ADDRESS_IN_USE)".
 std::string StateText(const v1::ListenerStatus& status);
 
+// Whether `backlog_connections` is set, in an answer that has it.
+bool HasBacklog(const v1::ListenerStatus& status);
+
+// Gives how many connections have closed, whyever.
+int64_t ClosedTotal(const v1::ListenerStatus& status);
+
 // Gives why the listener is not open, and when it is tried again; "-" where it
 // has not failed.
 std::string FailureText(const v1::ListenerStatus& status);

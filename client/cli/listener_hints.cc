@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
 #include "client/cli/printable.h"
+#include "google/protobuf/timestamp.pb.h"
 
 namespace portreeve::cli {
 namespace {
@@ -26,13 +27,23 @@ constexpr std::array kTroubles = {v1::CLOSE_REASON_UPSTREAM_UNREACHABLE,
                                   v1::CLOSE_REASON_PEER_RESET};
 
 // A reason is worth a hint from such a part of all closes on.
-constexpr int64_t kWorthAHint = 10;
+constexpr double kWorthAHint = 10;
 
+bool IsBefore(const google::protobuf::Timestamp& a,
+              const google::protobuf::Timestamp& b) {
+  return std::pair(a.seconds(), a.nanos()) < std::pair(b.seconds(), b.nanos());
+}
+
+// Of those since the listener listens: an older one may be about another
+// listener, which had its name, or about what was over when it was opened.
 const v1::Event* NewestOf(const std::vector<v1::Event>& events,
-                          v1::Event::KindCase kind) {
-  const auto found = std::find_if(
-      events.rbegin(), events.rend(),
-      [kind](const v1::Event& event) { return event.kind_case() == kind; });
+                          v1::Event::KindCase kind,
+                          const v1::ListenerStatus& status) {
+  const auto found =
+      std::find_if(events.rbegin(), events.rend(), [&](const v1::Event& event) {
+        return event.kind_case() == kind &&
+               !IsBefore(event.time(), status.opened_time());
+      });
   return found == events.rend() ? nullptr : &*found;
 }
 
@@ -85,7 +96,8 @@ class Hints {
 
   void AddLimit() {
     if (status_.num_connections() < spec_.max_connections()) return;
-    const v1::Event* const told = NewestOf(events_, v1::Event::kLimitReached);
+    const v1::Event* const told =
+        NewestOf(events_, v1::Event::kLimitReached, status_);
     Add("it has as many connections as it may, ", spec_.max_connections(),
         told != nullptr
             ? absl::StrCat(" (last told ", AgoText(told->time(), now_), ")")
@@ -109,29 +121,31 @@ class Hints {
           ": net.core.somaxconn is less");
     }
     if (status_.effective_backlog() > 0 &&
-        2 * status_.backlog_connections() > status_.effective_backlog()) {
+        int64_t{2} * status_.backlog_connections() >
+            status_.effective_backlog()) {
       Add(status_.backlog_connections(), " of at most ",
           status_.effective_backlog(), " clients wait to be accepted");
     }
   }
 
   void AddAcceptErrors() {
-    const v1::Event* const failed = NewestOf(events_, v1::Event::kAcceptFailed);
+    const v1::Event* const failed =
+        NewestOf(events_, v1::Event::kAcceptFailed, status_);
     if (failed == nullptr) return;
     Add("accepting has failed, ", AgoText(failed->time(), now_), ": ",
         failed->accept_failed().message());
   }
 
   void AddCloses() {
-    int64_t all = 0;
-    for (const auto& [reason, count] : status_.closed_by_reason()) {
-      if (!absl::StrContains(reason, '/')) all += count;
-    }
+    const int64_t all = ClosedTotal(status_);
     for (const v1::CloseReason trouble : kTroubles) {
       const std::string name = EnumText(trouble);
       const auto found = status_.closed_by_reason().find(name);
       if (found == status_.closed_by_reason().end()) continue;
-      if (found->second * kWorthAHint < all) continue;
+      if (static_cast<double>(found->second) * kWorthAHint <
+          static_cast<double>(all)) {
+        continue;
+      }
       Add(found->second, " of ", all, all == 1 ? " close is " : " closes are ",
           name, FailuresOf(name));
     }

@@ -1,9 +1,7 @@
 #include "client/cli/listener_table.h"
 
 #include <algorithm>
-#include <cstdint>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/format.h"
 
@@ -23,20 +21,10 @@ Row Header(ListenerColumns columns) {
   return row;
 }
 
-int64_t ClosedTotal(const v1::ListenerStatus& status) {
-  int64_t total = 0;
-  for (const auto& [reason, count] : status.closed_by_reason()) {
-    // What has a slash is a part of another one.
-    if (!absl::StrContains(reason, '/')) total += count;
-  }
-  return total;
-}
-
 // "3/4096": those that wait, of how many that may.
 std::string BacklogText(const v1::ListenerStatus& status, bool is_known) {
   if (status.effective_backlog() == 0) return "-";
-  const bool is_set = is_known && status.listening_on().has_inet() &&
-                      status.state() == v1::LISTENER_STATE_LISTENING;
+  const bool is_set = is_known && HasBacklog(status);
   return absl::StrCat(is_set ? absl::StrCat(status.backlog_connections()) : "-",
                       "/", status.effective_backlog());
 }

@@ -102,6 +102,13 @@ std::string Printable(const std::string& text) {
   return result;
 }
 
+std::string CutToFit(const std::string& text, size_t columns) {
+  size_t size = std::min(columns, text.size());
+  // Never before a byte that goes on with a character.
+  while (size > 0 && size < text.size() && (text[size] & 0xc0) == 0x80) --size;
+  return text.substr(0, size);
+}
+
 std::string PrintableJson(const std::string& json) {
   std::string result;
   for (absl::string_view rest = json; !rest.empty();) {

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_CLIENT_CLI_PRINTABLE_H_
 #define PORTREEVE_CLIENT_CLI_PRINTABLE_H_
 
+#include <cstddef>
 #include <string>
 
 namespace portreeve::cli {
@@ -13,8 +14,13 @@ namespace portreeve::cli {
 // neither forge a line, nor look like another text, nor steer a terminal.
 std::string Printable(const std::string& text);
 
-// Does the same to JSON with JSON's escapes, so that it still means the same.
-// `json` must have no control characters within its strings.
+// Gives as many whole characters of `text`, which is printable, as fit into
+// `columns`, where one may take as many as it has bytes: no terminal needs
+// more.
+std::string CutToFit(const std::string& text, size_t columns);
+
+// Does the same as Printable to JSON with JSON's escapes, so that it still
+// means the same. `json` must have no control characters within its strings.
 std::string PrintableJson(const std::string& json);
 
 }  // namespace portreeve::cli

@@ -13,6 +13,9 @@
 namespace portreeve::cli {
 namespace {
 
+// The daemon, and gRPC, may take --timeout for over so much earlier.
+constexpr absl::Duration kClocksDiffer = absl::Milliseconds(100);
+
 // Most proxies cut a stream that has been idle for 30 to 60 s.
 constexpr int kProgressSeconds = 20;
 
@@ -60,12 +63,17 @@ void ResumeFlags::AddTo(CLI::App& verb) {
 Resume::Resume(const ResumeFlags& flags, const Session& session, Notes& notes)
     : session_(session),
       notes_(notes),
-      deadline_(absl::Now() +
-                session.options.timeout.value_or(absl::InfiniteDuration())),
+      began_(std::chrono::steady_clock::now()),
       retry_(flags.retry_for) {}
 
 client::CallOptions Resume::Call() const {
-  return {.timeout = std::max(deadline_ - absl::Now(), absl::ZeroDuration())};
+  return {.timeout = std::max(Left(), absl::ZeroDuration())};
+}
+
+absl::Duration Resume::Left() const {
+  const auto passed = std::chrono::steady_clock::now() - began_;
+  return session_.options.timeout.value_or(absl::InfiniteDuration()) -
+         absl::FromChrono(passed);
 }
 
 void Resume::OnStart(const std::string& where) {
@@ -76,8 +84,7 @@ void Resume::OnStart(const std::string& where) {
 }
 
 bool Resume::IsTimeout(const absl::Status& status) const {
-  return absl::IsDeadlineExceeded(status) &&
-         session_.options.timeout.has_value();
+  return absl::IsDeadlineExceeded(status) && Left() < kClocksDiffer;
 }
 
 absl::Status Resume::AwaitNext(const absl::Status& why) {
@@ -87,10 +94,10 @@ absl::Status Resume::AwaitNext(const absl::Status& why) {
   if (!wait) return client::Unreachable(why.message());
   SayOnce(absl::StrCat("lost (", why.message(), "); trying again"));
   absl::MutexLock lock(&stop_mutex_);
-  stop_mutex_.AwaitWithDeadline(absl::Condition(&stopped_),
-                                std::min(absl::Now() + *wait, deadline_));
+  stop_mutex_.AwaitWithTimeout(absl::Condition(&stopped_),
+                               std::min(*wait, Left()));
   if (stopped_) return absl::CancelledError("stopped");
-  if (absl::Now() >= deadline_) {
+  if (Left() <= absl::ZeroDuration()) {
     return absl::DeadlineExceededError("--timeout has passed");
   }
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_CLIENT_CLI_RESUME_H_
 #define PORTREEVE_CLIENT_CLI_RESUME_H_
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <random>
@@ -39,7 +40,7 @@ struct ResumeFlags {
 // Waits between the tries and says what goes on.  The first try must succeed:
 // whoever has mistyped the address wants to know it.
 //
-// Threads: one; Stop(): any.
+// Threads: one; Stop() and Call(): any.
 class Resume {
  public:
   // What it is made of must outlive it.  --timeout counts from now.
@@ -60,15 +61,18 @@ class Resume {
   // Ends the wait, with CANCELLED, and all to come.  Idempotent.
   void Stop();
 
-  // Whether `status` is that --timeout has passed.
+  // Whether `status` is that --timeout has passed.  What is on the way may end
+  // a stream with the same status for a limit of its own.
   bool IsTimeout(const absl::Status& status) const;
 
  private:
+  // What is left of --timeout.
+  absl::Duration Left() const;
   void SayOnce(const std::string& text);
 
   const Session& session_;
   Notes& notes_;
-  const absl::Time deadline_;
+  const std::chrono::steady_clock::time_point began_;
   client::Retry retry_;
   std::mt19937_64 random_{std::random_device()()};
   bool has_started_ = false;

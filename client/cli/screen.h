@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <termios.h>
 
+#include <atomic>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/cli/descriptor.h"
@@ -15,7 +17,11 @@ namespace portreeve::cli {
 // While a Screen lives, keys are read as they are typed and not shown, and what
 // was on the terminal waits beneath.  There may be one at a time.
 //
-// Threads: one; what News() gives, any may write to.
+// The terminal is given back as it was before a signal ends or stops the
+// process, unless that is ignored or another's, and taken again when the
+// process goes on in the foreground.
+//
+// Threads: one; Wake(): any.
 class Screen {
  public:
   // `input` and `output` are terminals.
@@ -24,7 +30,8 @@ class Screen {
   Screen& operator=(const Screen&) = delete;
   ~Screen();  // Gives the terminal back as it was.
 
-  // Shows `lines` in place of all that there is.  False: it cannot be written.
+  // Shows `lines` in place of all that there is, unless the terminal is
+  // another's for now.  False: it cannot be written.
   bool Show(const std::vector<std::string>& lines) const;
 
   // Columns and rows; those of a common terminal where it does not say.
@@ -37,15 +44,30 @@ class Screen {
   void Wake() const;
 
  private:
+  static void OnEnd(int number);
+  static void OnStop(int number);
+  static void OnContinue(int number);
   static void OnResize(int number);
-  static const Screen* current_;
+
+  // Has `handler` called where the signal does what it does by default.
+  void Handle(int number, void (*handler)(int));
+
+  // Signal handlers may call these.
+  bool IsInBackground() const;
+  void Enter();
+  void Leave();
+
+  static std::atomic<Screen*> current_;
 
   const int input_;
   const int output_;
   const Descriptor news_;
-  termios before_{};
   bool has_terminal_ = false;
-  struct sigaction resize_before_ = {};
+  termios before_{};
+  termios raw_{};
+  std::vector<std::pair<int, struct sigaction>> actions_before_;
+  std::atomic<bool> is_entered_ = false;  // The terminal is this one's.
+  std::atomic<bool> is_over_ = false;     // It is not taken again.
 };
 
 }  // namespace portreeve::cli

@@ -55,11 +55,13 @@ absl::Status ToJson(const google::protobuf::Message& message,
 }  // namespace
 
 client::CallOptions Session::Ordinary() const {
-  return {.timeout = options.timeout.value_or(kOrdinaryTimeout)};
+  return {.timeout = options.timeout.value_or(kOrdinaryTimeout),
+          .canceller = canceller};
 }
 
 client::CallOptions Session::Waiting() const {
-  return {.timeout = options.timeout.value_or(absl::InfiniteDuration())};
+  return {.timeout = options.timeout.value_or(absl::InfiniteDuration()),
+          .canceller = canceller};
 }
 
 absl::Status Session::Print(const google::protobuf::Message& message,

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "client/call_options.h"
+#include "client/canceller.h"
 #include "client/cli/global_options.h"
 #include "client/client.h"
 #include "google/protobuf/message.h"
@@ -21,6 +22,8 @@ struct Session {
   // The descriptors that attach and dial copy.
   int input;
   int output;
+  // What ends the calls below; null where nothing does.
+  client::Canceller* canceller = nullptr;
 
   // Gives the options of calls that the daemon answers at once.
   client::CallOptions Ordinary() const;

@@ -8,19 +8,17 @@ namespace portreeve::cli {
 
 absl::StatusOr<ExitStatus> StatsFeed::Run(const Callbacks& callbacks) {
   while (true) {
-    auto watch = session_.client.WatchStats(request_, resume_.Call());
+    client::CallOptions call = resume_.Call();
+    call.canceller = &canceller_;
+    auto watch = session_.client.WatchStats(request_, call);
     absl::Status ended = watch.status();
     if (watch.ok()) {
-      if (!Begin(*watch)) return ExitStatus::kDone;
       resume_.OnStart("the statistics go on");
       callbacks.on_start();
-      const absl::StatusOr<bool> wants_more = ReadAll(*watch, callbacks);
-      absl::MutexLock lock(&mutex_);
-      watch_ = nullptr;
-      if (stopped_) return ExitStatus::kDone;
-      ended = wants_more.status();
+      ended = ReadAll(*watch, callbacks).status();
       if (ended.ok()) return ExitStatus::kDone;
     }
+    if (canceller_.is_cancelled()) return ExitStatus::kDone;
     if (!resume_.has_started()) return ended;
     if (resume_.IsTimeout(ended)) return ExitStatus::kTimedOut;
     if (!client::IsLost(ended)) return ended;
@@ -30,12 +28,6 @@ absl::StatusOr<ExitStatus> StatsFeed::Run(const Callbacks& callbacks) {
     if (absl::IsCancelled(ended)) return ExitStatus::kDone;
     if (!ended.ok()) return ended;
   }
-}
-
-bool StatsFeed::Begin(client::StatsWatch& watch) {
-  absl::MutexLock lock(&mutex_);
-  if (!stopped_) watch_ = &watch;
-  return !stopped_;
 }
 
 // Gives OK only where no more is wanted.
@@ -52,11 +44,7 @@ absl::StatusOr<bool> StatsFeed::ReadAll(client::StatsWatch& watch,
 }
 
 void StatsFeed::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopped_ = true;
-    if (watch_ != nullptr) watch_->Cancel();
-  }
+  canceller_.Cancel();
   resume_.Stop();
 }
 

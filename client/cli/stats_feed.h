@@ -6,9 +6,8 @@
 #include <functional>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "client/canceller.h"
 #include "client/cli/exit_status.h"
 #include "client/cli/resume.h"
 #include "client/cli/session.h"
@@ -50,15 +49,11 @@ class StatsFeed {
   // Reads until the end of a stream.
   absl::StatusOr<bool> ReadAll(client::StatsWatch& watch,
                                const Callbacks& callbacks);
-  bool Begin(client::StatsWatch& watch);
 
   Session& session_;
   Resume& resume_;
   const v1::WatchStatsRequest request_;
-  absl::Mutex mutex_;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  // Null while there is none.
-  client::StatsWatch* watch_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  client::Canceller canceller_;
 };
 
 }  // namespace portreeve::cli

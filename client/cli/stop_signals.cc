@@ -8,6 +8,7 @@
 namespace portreeve::cli {
 
 const Wake* StopSignals::signalled_ = nullptr;
+std::atomic<int> StopSignals::number_ = 0;
 struct sigaction StopSignals::interrupt_ = {};
 struct sigaction StopSignals::terminate_ = {};
 
@@ -30,10 +31,11 @@ StopSignals::~StopSignals() {
   thread_.join();
 }
 
-void StopSignals::OnSignal(int) {
+void StopSignals::OnSignal(int number) {
   const int error = errno;
   sigaction(SIGINT, &interrupt_, nullptr);
   sigaction(SIGTERM, &terminate_, nullptr);
+  number_ = number;
   signalled_->Set();
   errno = error;
 }
@@ -45,7 +47,7 @@ void StopSignals::Watch(const std::function<void()>& on_stop) {
     // Interrupted, by the signal perhaps.
   }
   if (either[0].revents == 0) return;
-  stopped_ = true;
+  stopped_by_ = number_.load();
   on_stop();
 }
 

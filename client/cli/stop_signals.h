@@ -25,21 +25,25 @@ class StopSignals {
   ~StopSignals();
 
   // Whether `on_stop` has been called, or is being called now.
-  bool stopped() const { return stopped_; }
+  bool stopped() const { return stopped_by() != 0; }
+  // The signal that has had it called; 0 before.
+  int stopped_by() const { return stopped_by_; }
 
  private:
   static void OnSignal(int number);
 
   void Watch(const std::function<void()>& on_stop);
 
-  // For OnSignal: what it sets, and the signals' actions as they were before.
+  // For OnSignal: what it sets, which signal it was, and the signals' actions
+  // as they were before.
   static const Wake* signalled_;
+  static std::atomic<int> number_;
   static struct sigaction interrupt_;
   static struct sigaction terminate_;
 
   const Wake asked_;
   const Wake over_;
-  std::atomic<bool> stopped_ = false;
+  std::atomic<int> stopped_by_ = 0;
   std::thread thread_;
 };
 

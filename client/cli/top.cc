@@ -18,15 +18,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "client/cli/describe_text.h"
-#include "client/cli/newest_events.h"
+#include "client/cli/details.h"
 #include "client/cli/notes.h"
 #include "client/cli/option.h"
-#include "client/cli/printable.h"
 #include "client/cli/resume.h"
 #include "client/cli/screen.h"
 #include "client/cli/stats_feed.h"
@@ -95,7 +92,6 @@ absl::StatusOr<ExitStatus> Print(const TopFlags& flags, Session& session) {
   StatsFeed feed(session, resume, flags.request);
   const bool as_table = flags.once && session.options.output != Output::kJson;
   TopModel model;
-  bool has_first = false;
   bool has_rates = false;
   StatsFeed::Callbacks callbacks;
   callbacks.on_start = [&] { model.OnStreamStarted(); };
@@ -108,8 +104,7 @@ absl::StatusOr<ExitStatus> Print(const TopFlags& flags, Session& session) {
       return !flags.once || message.has_more();
     }
     model.Take(message);
-    if (message.has_more()) return true;
-    has_rates = std::exchange(has_first, true);
+    has_rates = !message.has_more() && model.has_rates();
     return !has_rates;
   };
   const absl::StatusOr<ExitStatus> ended = feed.Run(callbacks);
@@ -209,58 +204,29 @@ std::string Headline(const Session& session,
                       ", trying again");
 }
 
-absl::StatusOr<std::string> Describe(const std::string& name,
-                                     Session& session) {
-  const auto listener = session.client.GetListener(name, session.Ordinary());
-  if (!listener.ok()) return listener.status();
-  const auto events = NewestEvents(name, session);
-  if (!events.ok()) return events.status();
-  return DescribeListener(*listener, *events, absl::Now());
-}
-
-std::vector<std::string> Details(const std::string& name, Session& session,
-                                 size_t columns, size_t rows) {
-  const absl::StatusOr<std::string> text = Describe(name, session);
-  std::vector<std::string> lines = absl::StrSplit(
-      text.ok() ? *text : Printable(std::string(text.status().message())), '\n',
-      absl::SkipEmpty());
-  const size_t room = rows > 1 ? rows - 1 : 1;
-  std::string keys = "any key: back";
-  if (lines.size() > room) {
-    absl::StrAppend(&keys, "; ", lines.size() - room,
-                    " more lines: portreeve describe ", Printable(name));
-    lines.resize(room);
-  }
-  lines.push_back(keys);
-  for (std::string& line : lines) {
-    if (line.size() > columns) line.resize(columns);
-  }
-  return lines;
-}
-
 absl::StatusOr<ExitStatus> ShowOnTerminal(const TopFlags& flags,
                                           Session& session) {
   absl::StatusOr<ExitStatus> ended = ExitStatus::kDone;
-  bool interrupted = false;
+  int ended_by = 0;  // A signal.
   {
-    const Screen screen(session.input, session.output);
+    Screen screen(session.input, session.output);
     Reading reading(flags, session, screen);
     StopSignals signals([&screen] { screen.Wake(); });
     TopView view(flags.order);
-    bool in_details = false;
+    std::unique_ptr<Details> details;  // Null: the view is shown.
     while (true) {
       TopView::Size size;
       screen.ReadSize(size.columns, size.rows);
-      if (!in_details) {
-        const std::string headline = Headline(session, reading.lost_since());
-        const auto lines = reading.With([&](const TopModel& model) {
-          return view.Draw(model, headline, size);
-        });
-        if (!screen.Show(lines)) break;
-      }
+      const std::string headline = Headline(session, reading.lost_since());
+      const auto lines = details != nullptr
+                             ? details->Lines(size.columns, size.rows)
+                             : reading.With([&](const TopModel& model) {
+                                 return view.Draw(model, headline, size);
+                               });
+      if (!screen.Show(lines)) break;
       std::string typed;
       if (!screen.Await(typed) || signals.stopped()) {
-        interrupted = signals.stopped();
+        ended_by = signals.stopped_by();
         break;
       }
       if (const auto end = reading.ended()) {
@@ -268,20 +234,19 @@ absl::StatusOr<ExitStatus> ShowOnTerminal(const TopFlags& flags,
         break;
       }
       if (typed.empty()) continue;
-      if (std::exchange(in_details, false)) continue;
+      if (details != nullptr) {
+        details.reset();
+        continue;
+      }
       const TopView::Action action = view.OnInput(typed);
       if (action == TopView::Action::kQuit) break;
       if (action != TopView::Action::kDetails) continue;
-      in_details = true;
-      screen.ReadSize(size.columns, size.rows);  // It may have changed.
-      if (!screen.Show(
-              Details(view.selected(), session, size.columns, size.rows))) {
-        break;
-      }
+      details = std::make_unique<Details>(view.selected(), session,
+                                          [&screen] { screen.Wake(); });
     }
   }
   // As whoever started this expects of one that a signal has ended.
-  if (interrupted) (void)raise(SIGINT);
+  if (ended_by != 0) (void)raise(ended_by);
   return ended;
 }
 

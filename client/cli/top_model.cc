@@ -13,9 +13,17 @@ double SecondsOf(const T& time) {
   return static_cast<double>(time.seconds()) + 1e-9 * time.nanos();
 }
 
+// The daemon tells less often.  Where no more has passed by its clock, that was
+// set, and nobody knows how much has.
+constexpr double kLeastSeconds = 1e-3;
+
 // A total that has become less has begun anew.
 double PerSecond(int64_t before, int64_t now, double seconds) {
-  return static_cast<double>(now >= before ? now - before : now) / seconds;
+  if (now < before) return static_cast<double>(now) / seconds;
+  // Unsigned, the difference fits whatever the daemon has sent.
+  const uint64_t more =
+      static_cast<uint64_t>(now) - static_cast<uint64_t>(before);
+  return static_cast<double>(more) / seconds;
 }
 
 double KeyOf(const TopRow& row, TopOrder order) {
@@ -65,8 +73,11 @@ void TopModel::BeginTime(const v1::WatchStatsResponse& message) {
   telling_all_ = std::exchange(fresh_, false);
   const double cpu = SecondsOf(message.daemon().cpu_time());
   if (time_) {
-    seconds_ = std::max(SecondsOf(message.time()) - *time_, 1e-3);
-    cpu_ = std::max(0.0, cpu - SecondsOf(daemon_.cpu_time())) / seconds_;
+    const double passed = SecondsOf(message.time()) - *time_;
+    seconds_ = passed < kLeastSeconds ? 0 : passed;
+    cpu_ = has_rates()
+               ? std::max(0.0, cpu - SecondsOf(daemon_.cpu_time())) / seconds_
+               : 0;
   }
   daemon_ = message.daemon();
   for (auto& [name, entry] : listeners_) {

@@ -47,7 +47,8 @@ class TopModel {
   // The stream was lost, and a new one begins with all listeners.
   void OnStreamStarted() { fresh_ = true; }
 
-  // Whether there are two times, between which there are rates.
+  // Whether there are two times, the later of which is after the other: between
+  // them there are rates.
   bool has_rates() const { return seconds_ > 0; }
 
   TopTotals Totals() const;
@@ -76,7 +77,7 @@ class TopModel {
   std::map<std::string, Entry> listeners_;
   std::string instance_id_;
   std::optional<double> time_;  // Seconds since 1970, of the last message.
-  double seconds_ = 0;          // Between the last two times; 0: there is one.
+  double seconds_ = 0;          // Between the last two times; 0: no rates.
   v1::DaemonStats daemon_;
   double cpu_ = 0;
   // The first time of a new stream is being told: it has all listeners.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -42,8 +43,7 @@ std::string Scaled(double value, double thousand,
     ++unit;
   }
   // A whole number needs no point.
-  const bool is_exact =
-      unit == 0 && value == static_cast<double>(static_cast<int64_t>(value));
+  const bool is_exact = unit == 0 && value == std::floor(value);
   const int digits = value < 99.95 && !is_exact ? 1 : 0;
   return absl::StrFormat("%.*f%s", digits, value, units[unit]);
 }
@@ -75,19 +75,15 @@ absl::string_view OrderText(TopOrder order) {
   return "name";
 }
 
-std::string Cut(std::string line, size_t columns) {
-  if (line.size() > columns) line.resize(columns);
-  return line;
-}
-
 std::string Line(const std::string& name, const std::string& state,
                  const std::string& open, const std::string& backlog,
                  const std::string& accepts, const std::string& closes,
                  const std::string& in, const std::string& out,
                  size_t name_width) {
   return absl::StrFormat("%-*s %-9s %11s %7s %7s %7s %8s %8s",
-                         static_cast<int>(name_width), Cut(name, name_width),
-                         state, open, backlog, accepts, closes, in, out);
+                         static_cast<int>(name_width),
+                         CutToFit(name, name_width), state, open, backlog,
+                         accepts, closes, in, out);
 }
 
 std::string Titles(size_t name_width) {
@@ -102,7 +98,8 @@ std::string RowText(const TopRow& row, size_t name_width) {
   return Line(
       Printable(Id(row.name)), EnumText(row.status.state()),
       absl::StrCat(row.status.num_connections(), "/", row.max_connections),
-      absl::StrCat(row.status.backlog_connections()),
+      HasBacklog(row.status) ? absl::StrCat(row.status.backlog_connections())
+                             : "-",
       rate(&TopRates::accepts, Number), rate(&TopRates::closes, Number),
       rate(&TopRates::in, Bytes), rate(&TopRates::out, Bytes), name_width);
 }
@@ -218,7 +215,7 @@ std::vector<std::string> TopView::Draw(const TopModel& model,
 
   std::vector<std::string> lines;
   const auto add = [&](absl::string_view style, const std::string& text) {
-    const std::string cut = Cut(text, size.columns);
+    const std::string cut = CutToFit(text, size.columns);
     lines.push_back(style.empty() ? cut : absl::StrCat(style, cut, kPlain));
   };
   add(kBold, Printable(headline));

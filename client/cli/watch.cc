@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/event_feed.h"
 #include "client/cli/event_text.h"
 #include "client/cli/notes.h"
@@ -58,13 +59,14 @@ constexpr char kSnapshotHelp[] =
     "connection_accepted for every connection, then snapshot_done. Not with "
     "--from-revision";
 
-constexpr char kKindHelp[] =
-    "Events of this kind only; may be repeated. Default: all. "
-    "listener-created, listener-updated, listener-close-started, "
-    "listener-close-finished, listener-handlers-determined, listener-deleted, "
-    "connection-accepted, connection-dropped, connection-closed, "
-    "handler-error, limit-reached, accept-failed, snapshot-done, gap (the last "
-    "two always come), progress (which comes only if it is named)";
+std::string KindHelp() {
+  return absl::StrCat(
+      "Events of this kind only; may be repeated. Default: all."
+      " ",
+      absl::StrJoin(EnumTexts<v1::EventKind>(), ", "),
+      ". Of these snapshot-done and gap always come, and "
+      "progress only if it is named");
+}
 
 // Whether an event is for the user: `progress` is for this program, unless it
 // was asked for.
@@ -154,7 +156,7 @@ Verb AddWatch(CLI::App& app) {
                       if (name.ok()) request->add_listeners(*name);
                       return name.status();
                     });
-  AddRepeatedOption(*verb, "--kind", "KIND", kKindHelp,
+  AddRepeatedOption(*verb, "--kind", "KIND", KindHelp(),
                     [request](const std::string& text) {
                       auto kind = ParseEnum<v1::EventKind>(text);
                       if (kind.ok()) request->add_kinds(*kind);

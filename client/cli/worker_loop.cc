@@ -10,6 +10,8 @@ absl::Status WorkerLoop::Run(const Serve& serve) {
     bool done = false;
     const absl::Status ended = RunOnce(serve, done);
     if (done) return absl::OkStatus();
+    // That it was cancelled is no loss.
+    if (canceller_.is_cancelled()) return absl::CancelledError("stopped");
     const std::string reason = client::DetailsOf(ended).reason;
     if (resume_.has_started() && reason == "LISTENER_CLOSED") {
       return absl::OkStatus();  // While nobody was there to be told.
@@ -24,28 +26,22 @@ absl::Status WorkerLoop::Run(const Serve& serve) {
 }
 
 absl::Status WorkerLoop::RunOnce(const Serve& serve, bool& done) {
-  auto worker = session_.client.Handle(start_, resume_.Call());
+  client::CallOptions call = resume_.Call();
+  call.canceller = &canceller_;
+  auto worker = session_.client.Handle(start_, call);
   if (!worker.ok()) return worker.status();
-  SetWorker(&*worker);
   const std::string text =
       absl::StrCat("waiting for connections of ", start_.listener());
   if (!resume_.has_started()) notes_.Say(text);
   resume_.OnStart(text);
-  const absl::Status ended = TakeOffers(*worker, serve, done);
-  SetWorker(nullptr);
-  return ended;
+  return TakeOffers(*worker, serve, done);
 }
 
 absl::Status WorkerLoop::TakeOffers(client::Worker& worker, const Serve& serve,
                                     bool& done) {
   while (true) {
     const auto next = worker.Next();
-    if (!next.ok()) {
-      absl::MutexLock lock(&mutex_);
-      // That it was cancelled is no loss.
-      return stopped_ ? absl::FailedPreconditionError("stopped")
-                      : next.status();
-    }
+    if (!next.ok()) return next.status();
     if (!next->has_value()) {
       done = IsClosedForGood();
       return client::Unreachable("it shuts down");
@@ -72,16 +68,8 @@ bool WorkerLoop::IsClosedForGood() const {
 }
 
 void WorkerLoop::Stop() {
+  canceller_.Cancel();
   resume_.Stop();
-  absl::MutexLock lock(&mutex_);
-  stopped_ = true;
-  if (worker_ != nullptr) worker_->Cancel();
-}
-
-void WorkerLoop::SetWorker(client::Worker* worker) {
-  absl::MutexLock lock(&mutex_);
-  worker_ = worker;
-  if (stopped_ && worker_ != nullptr) worker_->Cancel();
 }
 
 }  // namespace portreeve::cli

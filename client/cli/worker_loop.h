@@ -5,9 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "client/canceller.h"
 #include "client/cli/notes.h"
 #include "client/cli/resume.h"
 #include "client/cli/session.h"
@@ -26,7 +25,11 @@ class WorkerLoop {
   // What it is made of must outlive it.
   WorkerLoop(const v1::HandleRequest::Start& start, const Session& session,
              Resume& resume, Notes& notes)
-      : start_(start), session_(session), resume_(resume), notes_(notes) {}
+      : start_(start), session_(session), resume_(resume), notes_(notes) {
+    session_.canceller = &canceller_;
+  }
+  WorkerLoop(const WorkerLoop&) = delete;
+  WorkerLoop& operator=(const WorkerLoop&) = delete;
 
   // Takes offers until `serve` gives false, or the listener is closed: OK.
   //
@@ -45,15 +48,12 @@ class WorkerLoop {
   // Of a stream that ended with OK: the listener is closed, or the daemon's
   // end has closed it.
   bool IsClosedForGood() const;
-  void SetWorker(client::Worker* worker);
 
   const v1::HandleRequest::Start start_;
-  const Session& session_;
+  Session session_;  // With a Canceller of its own.
   Resume& resume_;
   Notes& notes_;
-  absl::Mutex mutex_;
-  client::Worker* worker_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  client::Canceller canceller_;
 };
 
 }  // namespace portreeve::cli

@@ -1,4 +1,5 @@
 // attach with a command for each connection.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -297,6 +298,81 @@ TEST_F(CliCommandTest, OneThatDoesNotCareGetsSigtermAfterTheGrace) {
   EXPECT_NE(err().find("was ended by signal 15"), std::string::npos) << err();
 }
 
+// `closed` is behind bytes that nobody takes.
+TEST_F(CliCommandTest, OneThatNeverReadsGetsSigtermThoughMoreHasComeThanFits) {
+  OfferMany(1);
+  absl::Notification asked;
+  daemon_.get_connection.set_answer(
+      [&](const v1::GetConnectionRequest& request, v1::Connection&) {
+        EXPECT_EQ(request.name(), "connections/1");
+        if (!asked.HasBeenNotified()) asked.Notify();
+        return Status(grpc::StatusCode::NOT_FOUND, "it is over");
+      });
+  Play([&](FakeDaemon::Frames& frames, Said&) {
+    const v1::ServerFrame block = DataFrame(std::string(16 * 1024, 'x'));
+    while (!asked.HasBeenNotified() && frames.Write(block)) {
+    }
+    frames.Write(EofFrame(true));
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_RESET));
+    return Status::OK;
+  });
+  EXPECT_EQ(Attach({"sleep", "1000"}, {"--grace", "50ms"}), ExitStatus::kDone);
+  EXPECT_EQ(err(), absl::StrCat(kWaiting,
+                                "portreeve: attach: connections/1: cut: "
+                                "PEER_RESET: the other end has reset it\n"
+                                "portreeve: attach: connections/1: the command "
+                                "was ended by signal 15\n"));
+}
+
+// A pipe with a name, on which a command waits.
+class Gate {
+ public:
+  Gate() {
+    EXPECT_NE(mkdtemp(folder_), nullptr);
+    path_ = absl::StrCat(folder_, "/gate");
+    EXPECT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  }
+  ~Gate() {
+    unlink(path_.c_str());
+    rmdir(folder_);
+  }
+
+  const std::string& path() const { return path_; }
+  // Waits for the command, and lets it go on.
+  void Open() const { close(open(path_.c_str(), O_WRONLY | O_CLOEXEC)); }
+
+ private:
+  char folder_[32] = "/tmp/portreeve-test-XXXXXX";
+  std::string path_;
+};
+
+TEST_F(CliCommandTest, OneThatReadsLateGetsAllOfAConnectionThatIsThere) {
+  OfferMany(1);
+  const Gate gate;
+  std::atomic<int> num_asked = 0;
+  daemon_.get_connection.set_answer(
+      [&](const v1::GetConnectionRequest& request, v1::Connection& connection) {
+        connection.set_name(request.name());
+        connection.set_state(v1::CONNECTION_STATE_OPEN);
+        if (++num_asked == 3) gate.Open();
+        return Status::OK;
+      });
+  const std::string block(16 * 1024, 'x');
+  const size_t num_blocks = RoomInSocket(block.size()) / block.size() + 100;
+  Play([&](FakeDaemon::Frames& frames, Said& said) {
+    for (size_t i = 0; i < num_blocks; ++i) frames.Write(DataFrame(block));
+    frames.Write(EofFrame());
+    said = ReadAll(frames);
+    frames.Write(ClosedFrame(v1::CLOSE_REASON_PEER_CLOSED));
+    return Status::OK;
+  });
+  EXPECT_EQ(Attach({"sh", "-c", "cat \"$0\"; exec wc -c", gate.path()},
+                   {"--grace", "0s"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(said().data, absl::StrCat(num_blocks * block.size(), "\n"));
+  EXPECT_EQ(err(), kWaiting);
+}
+
 TEST_F(CliCommandTest, HundredAtTheSameTime) {
   constexpr int kCount = 100;
   OfferMany(kCount);
@@ -364,6 +440,38 @@ TEST_F(CliCommandTest, ASignalCutsTheConnectionThatIsOpenedAfterIt) {
   EXPECT_EQ(Attach({"echo", "served"}), ExitStatus::kDone);
   EXPECT_EQ(said().data, "");
   EXPECT_EQ(said().ends, "");
+}
+
+TEST_F(CliCommandTest, ASignalEndsTheWaitForTheWorkersStart) {
+  absl::Notification asked;
+  daemon_.handle.set_answer([&](const auto&, auto&) {
+    asked.Notify();
+    end_.WaitForNotification();
+    return Status::OK;
+  });
+  auto run = std::async(std::launch::async, [&] { return Attach({"cat"}); });
+  asked.WaitForNotification();
+  EXPECT_EQ(raise(SIGTERM), 0);
+  EXPECT_EQ(run.get(), ExitStatus::kDone);
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(CliCommandTest, ASignalEndsTheWaitForAConnection) {
+  OfferOneAndStay();
+  absl::Notification asked;
+  absl::Notification over;
+  before_opened_ = [&] {
+    asked.Notify();
+    over.WaitForNotification();
+  };
+  Play(CutAtOnce);
+  auto run = std::async(std::launch::async, [&] { return Attach({"cat"}); });
+  asked.WaitForNotification();
+  EXPECT_EQ(raise(SIGTERM), 0);
+  EXPECT_EQ(run.get(), ExitStatus::kDone);
+  over.Notify();
+  said();
+  EXPECT_EQ(err(), kWaiting);
 }
 
 TEST_F(CliCommandTest, OfOthersErrorsItAnswersRaise) {

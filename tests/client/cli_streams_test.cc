@@ -5,12 +5,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <future>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/value.h"
+#include "portreeve/v1/event.pb.h"
 #include "tests/client/cli_fixture.h"
 #include "tests/client/fake_daemon.h"
 #include "tests/client/frames.h"
@@ -466,6 +469,65 @@ TEST_F(CliStreamsTest, WatchGoesOnBehindWhatItKnows) {
                 "portreeve: watch: ROLE_REQUIRED: no more; ask the daemon's "
                 "operator: its --policy file gives that role to certificates "
                 "(--tls-cert), users or groups\n");
+}
+
+TEST_F(CliStreamsTest, ALimitOnTheWayIsNotTheTimeout) {
+  int call = 0;
+  daemon_.watch_events.set_answer(
+      [&call](const auto&, FakeDaemon::Events& events) {
+        if (++call == 1) {
+          events.SendInitialMetadata();
+          return Status(grpc::StatusCode::DEADLINE_EXCEEDED, "a proxy's limit");
+        }
+        return Refusal(grpc::StatusCode::PERMISSION_DENIED, "no more",
+                       "ROLE_REQUIRED");
+      });
+  EXPECT_EQ(Run({"watch", "--timeout", "24h"}), ExitStatus::kRefused);
+  EXPECT_NE(err().find("lost (a proxy's limit); trying again\n"),
+            std::string::npos)
+      << err();
+}
+
+TEST_F(CliStreamsTest, TheTimeoutOfAWatchIsNotSaid) {
+  daemon_.watch_events.set_answer(
+      [this](const auto&, FakeDaemon::Events& events) {
+        events.SendInitialMetadata();
+        end_.WaitForNotification();
+        return Status::OK;
+      });
+  EXPECT_EQ(Run({"watch", "--timeout", "1s"}), ExitStatus::kTimedOut);
+  EXPECT_EQ(err(), "portreeve: watching " + daemon_.address() + "\n");
+}
+
+TEST_F(CliStreamsTest, WhatAttachHasWaitedCountsForItsConnectionToo) {
+  daemon_.handle.set_answer(
+      [this](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+        offers.SendInitialMetadata();
+        // A half of the time passes.
+        end_.WaitForNotificationWithTimeout(absl::Seconds(1));
+        offers.Write(Offer("connections/1"));
+        v1::HandleRequest verdict;
+        offers.Read(&verdict);
+        return Status::OK;
+      });
+  daemon_.attach.set_answer([](const auto&, auto&) {
+    return Refusal(grpc::StatusCode::NOT_FOUND, "it is over", "NOT_FOUND");
+  });
+  EXPECT_EQ(Run({"attach", "web", "--timeout", "2s"}), ExitStatus::kTimedOut);
+  EXPECT_EQ(Run({"attach", "web", "--timeout", "2s", "--", "cat"}),
+            ExitStatus::kTimedOut);
+  const auto timeouts = daemon_.attach_timeouts();
+  ASSERT_EQ(timeouts.size(), 2u);
+  for (const auto timeout : timeouts) {
+    EXPECT_LT(timeout, std::chrono::milliseconds(1500));
+  }
+}
+
+TEST_F(CliStreamsTest, WatchsHelpKnowsEveryKind) {
+  EXPECT_EQ(Run({"watch", "--help"}), ExitStatus::kDone);
+  for (const std::string& kind : EnumTexts<v1::EventKind>()) {
+    EXPECT_NE(out().find(absl::StrCat(" ", kind)), std::string::npos) << kind;
+  }
 }
 
 TEST_F(CliStreamsTest, WhereTheDaemonNeverWasNothingIsTriedAgain) {

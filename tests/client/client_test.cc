@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "client/canceller.h"
 #include "client/error.h"
 #include "tests/client/fake_daemon.h"
 #include "tests/testing/certificates.h"
@@ -390,6 +391,57 @@ TEST(ClientAddressTest, ReachesUnixSocketsWhosePathMeansSomethingInUris) {
   const absl::StatusOr<bool> closed = client->IsClosed("listeners/web");
   ASSERT_TRUE(closed.ok()) << closed.status();
   EXPECT_TRUE(*closed);
+}
+
+// Calls that have not got as far as something that can be cancelled.
+TEST_F(ClientTest, ACancellerEndsTheCallsThereAreAndThoseToCome) {
+  absl::Notification asked[4];
+  const auto block = [&](int i) {
+    return [this, &asked, i](const auto&, auto&) {
+      if (!asked[i].HasBeenNotified()) asked[i].Notify();
+      AwaitEnd();
+      return grpc::Status::OK;
+    };
+  };
+  daemon_.close_finished.set_answer(block(0));
+  daemon_.watch_stats.set_answer(block(1));
+  daemon_.handle.set_answer(block(2));
+  daemon_.attach.set_answer(block(3));
+  Canceller canceller;
+  const CallOptions options = {.canceller = &canceller};
+  const std::function<absl::Status()> kCalls[] = {
+      [&] { return client_.CloseFinished({}, options).status(); },
+      [&] { return client_.WatchStats({}, options).status(); },
+      [&] { return client_.Handle("listeners/a", options).status(); },
+      [&] { return client_.Attach("connections/1", options).status(); }};
+  std::vector<std::future<absl::Status>> running;
+  for (const auto& call : kCalls) {
+    running.push_back(std::async(std::launch::async, call));
+  }
+  for (const auto& one : asked) one.WaitForNotification();
+  EXPECT_FALSE(canceller.is_cancelled());
+  // A call that is over is none of its business.
+  EXPECT_TRUE(absl::IsUnimplemented(client_.GetDaemon(options).status()));
+  canceller.Cancel();
+  EXPECT_TRUE(canceller.is_cancelled());
+  for (auto& one : running) EXPECT_TRUE(absl::IsCancelled(one.get()));
+  for (const auto& call : kCalls) EXPECT_TRUE(absl::IsCancelled(call()));
+  canceller.Cancel();
+}
+
+TEST_F(ClientTest, ACancellerEndsAStreamThatItsStartHasGiven) {
+  daemon_.watch_stats.set_answer([this](const auto&, FakeDaemon::Stats& stats) {
+    stats.SendInitialMetadata();
+    AwaitEnd();
+    return grpc::Status::OK;
+  });
+  Canceller canceller;
+  absl::StatusOr<StatsWatch> watch =
+      client_.WatchStats({}, {.canceller = &canceller});
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  auto next = std::async(std::launch::async, [&] { return watch->Next(); });
+  canceller.Cancel();
+  EXPECT_TRUE(absl::IsCancelled(next.get().status()));
 }
 
 }  // namespace

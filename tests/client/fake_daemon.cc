@@ -108,7 +108,12 @@ class FakeDaemon::Connections final : public v1::ConnectionService::Service {
                          v1::Connection* response) override {
     return daemon_.close_connection.Handle(*request, *response);
   }
-  Status Attach(ServerContext*, Frames* frames) override {
+  Status Attach(ServerContext* context, Frames* frames) override {
+    {
+      std::lock_guard lock(daemon_.mutex_);
+      daemon_.attach_timeouts_.push_back(context->deadline() -
+                                         std::chrono::system_clock::now());
+    }
     return HandleStream(daemon_.attach, *frames);
   }
   Status Dial(ServerContext*, Frames* frames) override {
@@ -132,6 +137,19 @@ class FakeDaemon::EventStream final : public v1::EventService::Service {
   FakeDaemon& daemon_;
 };
 
+class FakeDaemon::StatsStream final : public v1::StatsService::Service {
+ public:
+  explicit StatsStream(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status WatchStats(ServerContext*, const v1::WatchStatsRequest* request,
+                    Stats* writer) override {
+    return daemon_.watch_stats.Handle(*request, *writer);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
 class FakeDaemon::Handlers final : public v1::HandlerService::Service {
  public:
   explicit Handlers(FakeDaemon& daemon) : daemon_(daemon) {}
@@ -148,12 +166,14 @@ FakeDaemon::FakeDaemon(const std::string& address)
     : listeners_(std::make_unique<Listeners>(*this)),
       connections_(std::make_unique<Connections>(*this)),
       events_(std::make_unique<EventStream>(*this)),
+      stats_(std::make_unique<StatsStream>(*this)),
       handlers_(std::make_unique<Handlers>(*this)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(listeners_.get());
   builder.RegisterService(connections_.get());
   builder.RegisterService(events_.get());
+  builder.RegisterService(stats_.get());
   builder.RegisterService(handlers_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) std::abort();

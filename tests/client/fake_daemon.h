@@ -5,6 +5,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "portreeve/v1/event.grpc.pb.h"
 #include "portreeve/v1/handler.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
+#include "portreeve/v1/stats.grpc.pb.h"
 
 namespace portreeve::client {
 
@@ -64,6 +66,7 @@ grpc::Status Refusal(grpc::StatusCode code, const std::string& message,
 class FakeDaemon {
  public:
   using Events = grpc::ServerWriter<v1::WatchEventsResponse>;
+  using Stats = grpc::ServerWriter<v1::WatchStatsResponse>;
   using Frames = grpc::ServerReaderWriter<v1::ServerFrame, v1::ClientFrame>;
   using Offers =
       grpc::ServerReaderWriter<v1::HandleResponse, v1::HandleRequest>;
@@ -92,22 +95,33 @@ class FakeDaemon {
   FakeMethod<v1::CloseConnectionRequest, v1::Connection> close_connection;
   // The answer runs for as long as the stream.
   FakeMethod<v1::WatchEventsRequest, Events> watch_events;
+  FakeMethod<v1::WatchStatsRequest, Stats> watch_stats;
   // These are asked the first message; the answer runs for as long as the
   // stream.
   FakeMethod<v1::ClientFrame, Frames> attach;
   FakeMethod<v1::ClientFrame, Frames> dial;
   FakeMethod<v1::HandleRequest, Offers> handle;
 
+  // How long the calls of Attach might take when they came, in their order.
+  std::vector<std::chrono::nanoseconds> attach_timeouts() const {
+    std::lock_guard lock(mutex_);
+    return attach_timeouts_;
+  }
+
  private:
   class Listeners;
   class Connections;
   class EventStream;
+  class StatsStream;
   class Handlers;
 
   const std::unique_ptr<Listeners> listeners_;
   const std::unique_ptr<Connections> connections_;
   const std::unique_ptr<EventStream> events_;
+  const std::unique_ptr<StatsStream> stats_;
   const std::unique_ptr<Handlers> handlers_;
+  mutable std::mutex mutex_;
+  std::vector<std::chrono::nanoseconds> attach_timeouts_;  // By mutex_.
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -141,6 +143,65 @@ TEST_F(ListenerHintsTest, ADescriptionHasTheHintsFirstAndSaysWhatIsDefault) {
                               "limit_reached listeners/web"));
   EXPECT_THAT(text, Not(HasSubstr("closes by reason")));
   EXPECT_THAT(text, Not(HasSubstr("serve it")));
+}
+
+// Events are found by the name, which another listener may have had before.
+TEST_F(ListenerHintsTest, WhatWasBeforeItListensIsNoHint) {
+  status().set_num_connections(10);
+  status().mutable_opened_time()->set_seconds(950);
+  status().mutable_opened_time()->set_nanos(5);
+  AddEvent(940).mutable_accept_failed()->set_message("accept: no descriptor");
+  v1::Event& limit = AddEvent(950);
+  limit.mutable_limit_reached();
+  limit.mutable_time()->set_nanos(4);
+  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("as it may, 10: others wait")));
+  limit.mutable_time()->set_nanos(5);
+  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("10 (last told 49s ago)")));
+  AddEvent(951).mutable_accept_failed()->set_message("accept: no memory");
+  EXPECT_THAT(Hints(),
+              ElementsAre(HasSubstr("last told"),
+                          "accepting has failed, 49s ago: accept: no memory"));
+}
+
+TEST_F(ListenerHintsTest, NoNumberIsTooLarge) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  auto& closes = *status().mutable_closed_by_reason();
+  closes["PEER_CLOSED"] = kMost;
+  closes["PEER_RESET"] = kMost;
+  status().set_backlog_connections(std::numeric_limits<int32_t>::max());
+  EXPECT_THAT(Hints(),
+              ElementsAre(HasSubstr("2147483647 of at most 64 clients wait"),
+                          "9223372036854775807 of 9223372036854775807 closes "
+                          "are PEER_RESET"));
+}
+
+TEST_F(ListenerHintsTest, ADescriptionSaysHowManyWaitWhereThatIsKnown) {
+  const auto waiting = [this] {
+    const std::string text =
+        DescribeListener(listener_, events_, absl::FromUnixSeconds(1000));
+    const std::string title = "  waiting to be accepted  ";
+    const size_t at = text.find(title);
+    if (at == std::string::npos) return std::string("no such row");
+    const size_t begin = at + title.size();
+    return text.substr(begin, text.find('\n', begin) - begin);
+  };
+  status().set_backlog_connections(3);
+  status().mutable_listening_on()->mutable_inet();
+  EXPECT_EQ(waiting(), "3 of at most 64");
+  status().set_backlog_connections(0);
+  EXPECT_EQ(waiting(), "0 of at most 64");
+  for (const v1::ListenerState state :
+       {v1::LISTENER_STATE_CLOSING, v1::LISTENER_STATE_CLOSED}) {
+    status().set_state(state);
+    EXPECT_EQ(waiting(), "- of at most 64");
+  }
+  status().set_state(v1::LISTENER_STATE_LISTENING);
+  status().mutable_listening_on()->mutable_unix_socket();
+  EXPECT_EQ(waiting(), "- of at most 64");
+  status().clear_listening_on();
+  status().set_state(v1::LISTENER_STATE_FAILED);
+  status().clear_effective_backlog();
+  EXPECT_EQ(waiting(), "-");
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -88,6 +90,16 @@ TEST(ListenerTableTest, WideHasMoreBetweenTheSameColumns) {
       "-         -\n");
   // Where it is not known how many wait.
   EXPECT_NE(table.Lines({Web()}, false, kNow).find("  -/50  "),
+            std::string::npos);
+}
+
+TEST(ListenerTableTest, NoNumberIsTooLarge) {
+  v1::Listener web = Web();
+  auto& closes = *web.mutable_status()->mutable_closed_by_reason();
+  closes["PEER_CLOSED"] = std::numeric_limits<int64_t>::max();
+  EXPECT_NE(ListenerTable(ListenerColumns::kWide)
+                .Lines({web}, true, kNow)
+                .find(" 9223372036854775807  11 "),
             std::string::npos);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -145,6 +147,37 @@ TEST(TopModelTest, OrdersTheLargestFirstAndEqualsByName) {
   EXPECT_EQ(Names(model, TopOrder::kOut), (List{"d", "c", "b", "a"}));
   EXPECT_EQ(Names(model, TopOrder::kName), (List{"a", "b", "c", "d"}));
   EXPECT_EQ(Names(model, TopOrder::kName, "c"), List{"c"});
+}
+
+// Nobody knows how much time has passed.
+TEST(TopModelTest, WhereTheDaemonsClockIsSetBackThereAreNoRates) {
+  TopModel model;
+  model.Take(Message(10).With("a", 1, 0, 0, 0).get());
+  model.Take(Message(11).With("a", 2, 0, 0, 0).get());
+  model.Take(Message(5).With("a", 100, 0, 0, 0).get());
+  EXPECT_FALSE(model.has_rates());
+  EXPECT_FALSE(model.Rows(TopOrder::kName, "")[0].rates);
+  EXPECT_EQ(model.Totals().cpu, 0);
+  EXPECT_EQ(model.Totals().rates.accepts, 0);
+  model.Take(Message(7).With("a", 104, 0, 0, 0).get());
+  EXPECT_EQ(model.Rows(TopOrder::kName, "")[0].rates->accepts, 2);
+}
+
+TEST(TopModelTest, NoNumberIsTooLarge) {
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  TopModel model;
+  for (const int second : {10, 11}) {
+    v1::WatchStatsResponse message = Message(second).get();
+    v1::ListenerStats& stats = *message.add_listeners();
+    stats.set_name("listeners/a");
+    stats.mutable_status()->set_accepted_total(second == 10 ? kLeast : kMost);
+    stats.set_closed_total(second == 10 ? kMost : kLeast);
+    model.Take(message);
+  }
+  const TopRates rates = *model.Rows(TopOrder::kName, "")[0].rates;
+  EXPECT_DOUBLE_EQ(rates.accepts, 0x1p64);
+  EXPECT_DOUBLE_EQ(rates.closes, -0x1p63);
 }
 
 }  // namespace

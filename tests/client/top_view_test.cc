@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "client/cli/printable.h"
 #include "portreeve/v1/stats.pb.h"
 
 namespace portreeve::cli {
@@ -24,6 +27,7 @@ TopModel ModelOf(int listeners) {
       stats.set_max_connections(10'000);
       v1::ListenerStatus& status = *stats.mutable_status();
       status.set_state(v1::LISTENER_STATE_LISTENING);
+      status.mutable_listening_on()->mutable_inet();
       status.set_accepted_total(second * 1000 * i);
       status.set_bytes_received_total(int64_t{second} * 3'000'000 * i);
     }
@@ -192,6 +196,70 @@ TEST_F(TopViewTest, ATableHasNoEscapesAndAsManyRowsAsAreWanted) {
   EXPECT_FALSE(absl::StrContains(table, "\x1b"));
   EXPECT_TRUE(absl::StrContains(table, "\nl101 "));
   EXPECT_FALSE(absl::StrContains(table, "\nl102 "));
+}
+
+// Neither is told how many wait.
+TEST_F(TopViewTest, UnixOnesAndThoseThatDoNotListenHaveNoBacklog) {
+  v1::WatchStatsResponse message;
+  message.mutable_time()->set_seconds(12);
+  v1::ListenerStats& unix_one = *message.add_listeners();
+  unix_one.set_name("listeners/l100");
+  unix_one.mutable_status()->set_state(v1::LISTENER_STATE_LISTENING);
+  unix_one.mutable_status()->mutable_listening_on()->mutable_unix_socket();
+  v1::ListenerStats& closed = *message.add_listeners();
+  closed.set_name("listeners/l101");
+  closed.mutable_status()->set_state(v1::LISTENER_STATE_CLOSED);
+  closed.mutable_status()->mutable_listening_on()->mutable_inet();
+  v1::ListenerStats& full = *message.add_listeners();
+  full.set_name("listeners/l102");
+  full.mutable_status()->set_state(v1::LISTENER_STATE_LISTENING);
+  full.mutable_status()->mutable_listening_on()->mutable_inet();
+  full.mutable_status()->set_backlog_connections(7);
+  model_.Take(message);
+  Draw();
+  const std::string first = "             LISTENING         0/0       ";
+  EXPECT_TRUE(absl::StartsWith(Line(4), "l100" + first + "-")) << Line(4);
+  EXPECT_TRUE(absl::StartsWith(
+      Line(5), "l101             CLOSED            0/0       -"))
+      << Line(5);
+  EXPECT_TRUE(absl::StartsWith(Line(6), "l102" + first + "7")) << Line(6);
+}
+
+TEST_F(TopViewTest, NoCharacterIsCutInHalf) {
+  v1::WatchStatsResponse message;
+  message.mutable_time()->set_seconds(12);
+  // Of two, three and four bytes.
+  message.add_listeners()->set_name("listeners/a\u00fc\u20ac\U0001f600zzzzzzz");
+  model_.Take(message);
+  for (size_t columns = 1; columns < 30; ++columns) {
+    Draw({columns, 24});
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      // What is no UTF-8 would be changed.
+      EXPECT_EQ(Printable(Line(i)), Line(i)) << columns;
+    }
+    const std::string row = Line(4);
+    const size_t kWhole[] = {1, 3, 6, 10};
+    for (const size_t whole : kWhole) {
+      if (columns >= whole) EXPECT_GE(row.size(), whole) << columns;
+    }
+  }
+}
+
+TEST_F(TopViewTest, NoNumberIsTooLarge) {
+  for (const int second : {12, 13}) {
+    v1::WatchStatsResponse message;
+    message.mutable_time()->set_seconds(12);
+    message.mutable_time()->set_nanos(second == 12 ? 0 : 100'000'000);
+    v1::ListenerStats& stats = *message.add_listeners();
+    stats.set_name("listeners/l100");
+    stats.mutable_status()->set_accepted_total(
+        second == 12 ? 0 : std::numeric_limits<int64_t>::min());
+    model_.Take(message);
+  }
+  // The rate is no int64.
+  const std::string table = view_.Table(model_, 1);
+  EXPECT_TRUE(absl::StrContains(table, " -9223372036854")) << table;
+  EXPECT_FALSE(absl::StrContains(table, ".0 ")) << table;
 }
 
 }  // namespace

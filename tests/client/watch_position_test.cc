@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
 
@@ -78,6 +80,17 @@ void ForEverySequence(const std::string& steps, bool snapshot, size_t length) {
 TEST(WatchPositionTest, IsBehindWhatHasCome) {
   ForEverySequence("", false, 5);
   ForEverySequence("", true, 5);
+}
+
+TEST(WatchPositionTest, NoRevisionIsTooLarge) {
+  constexpr int64_t kLast = std::numeric_limits<int64_t>::max();
+  for (const int64_t revision : {kLast - 1, kLast}) {
+    WatchPosition position(Request(false, 5));
+    v1::Event event = At(revision);
+    event.mutable_limit_reached();
+    position.Take(event);
+    EXPECT_EQ(Text(position), "one " + std::to_string(kLast));
+  }
 }
 
 }  // namespace

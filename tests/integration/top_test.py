@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import unittest
 
@@ -69,6 +70,11 @@ class Terminal:
         return self.await_screen(
             lambda lines: any(text in line for line in lines))
 
+    def await_line(self, text):
+        while text not in self.written:
+            if not self.read():
+                raise EOFError(self.written[-2000:])
+
     def end(self):
         """Reads to the end; gives the exit status, or minus the signal."""
         while self.read():
@@ -95,6 +101,12 @@ class TopTest(WithDaemon):
         top = Terminal(*self.command("top", *flags), **size)
         self.addCleanup(self.close, top)
         return top
+
+    def scratch(self):
+        fd, path = tempfile.mkstemp()
+        os.close(fd)
+        self.addCleanup(os.unlink, path)
+        return path
 
     @staticmethod
     def close(top):
@@ -132,8 +144,9 @@ class TopTest(WithDaemon):
             lambda lines: lines[4:] and lines[4].startswith("beta ")
             and not any(line.startswith("alpha") for line in lines))
         top.type("\r")
-        lines = top.await_text("any key: back")
+        lines = top.await_text("newest events")
         self.assertEqual(lines[0], "listeners/beta")
+        self.assertEqual(lines[-1], "any key: back")
         self.assertIn("newest events", lines)
         self.assertTrue(any("listener_created" in line for line in lines))
         top.type("x")
@@ -169,6 +182,74 @@ class TopTest(WithDaemon):
         top.type("\x03")
         self.assertEqual(top.end(), -signal.SIGINT)
         self.assertTrue(top.written.rstrip().endswith(GIVES_IT_BACK))
+
+    def test_it_ends_by_the_signal_that_ends_it_with_the_terminal_as_it_was(
+            self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
+                       signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT):
+            with self.subTest(signal=number):
+                top = self.top()
+                # Else nobody can ask for what is left.
+                before = termios.tcgetattr(top.fd)
+                top.await_text("alpha ")
+                self.assertNotEqual(termios.tcgetattr(top.fd), before)
+                with open(f"/proc/{top.child}/fd/0", "rb") as terminal:
+                    os.kill(top.child, number)
+                    os.waitid(os.P_PID, top.child, os.WEXITED | os.WNOWAIT)
+                    self.assertEqual(termios.tcgetattr(terminal.fileno()),
+                                     before)
+                self.assertEqual(top.end(), -number)
+                self.assertTrue(top.written.rstrip().endswith(GIVES_IT_BACK))
+
+    def test_an_ignored_ctrl_c_does_not_hide_sigterm(self):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            top = self.top()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        top.await_text("alpha ")
+        os.kill(top.child, signal.SIGTERM)
+        self.assertEqual(top.end(), -signal.SIGTERM)
+
+    def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(self):
+        # A shell with jobs, which leaves the terminal as they leave it.
+        shell = Terminal("/bin/sh", "-c", '''set -m
+            stty -g >"$0"
+            "$@"
+            echo "ended with $?"
+            stty -g | cmp - "$0" && echo "as it was"
+            read line
+            fg
+            echo "ended with $?"
+            stty -g | cmp - "$0" && echo "as it was"
+            ''', self.scratch(), *self.command("top"))
+        self.addCleanup(self.close, shell)
+        shell.await_text("alpha ")
+        shell.type("\x1a")
+        shell.await_line(b"ended with 148\r\nas it was\r\n")
+        self.assertIn(GIVES_IT_BACK, shell.written)
+        shell.written = b""
+        shell.type("\n")
+        shell.await_text("alpha ")
+        self.assertIn(SHOWS_OTHER_SCREEN, shell.written)
+        # Keys count as they are typed.
+        shell.type("/")
+        shell.await_text(", /_")
+        shell.type("\r")
+        shell.type("q")
+        shell.await_line(b"ended with 0\r\nas it was\r\n")
+        self.assertEqual(shell.end(), 0)
+
+    def test_one_that_none_can_stop_goes_on_after_ctrl_z(self):
+        # Its group has no parent in the session.
+        top = self.top()
+        top.await_text("alpha ")
+        top.written = b""
+        top.type("\x1a")
+        top.await_text("alpha ")
+        self.assertIn(GIVES_IT_BACK, top.written)
+        top.type("q")
+        self.assertEqual(top.end(), 0)
 
     def test_a_daemon_that_is_lost_is_told_and_comes_back(self):
         top = self.top("--sort", "name")
