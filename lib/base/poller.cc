@@ -128,6 +128,10 @@ void Poller::RemoveNow(int fd, Watch& watch, int tag) {
 
 void Poller::CallAgain(Watch& watch, int tag) {
   again_.push_back({&watch, tag});
+  CallThoseAgainSoon();
+}
+
+void Poller::CallThoseAgainSoon() {
   if (again_posted_) return;
   again_posted_ = true;
   asio::post(epoll_.get_executor(),
@@ -161,7 +165,8 @@ void Poller::KeepForThisStep(std::shared_ptr<void> object) noexcept {
 
 // Waits if there is something to wait for; else nothing keeps the loop running.
 void Poller::Await() {
-  if (in_step_) return;  // The end of the step calls this.
+  // The end of the step calls this, or GoOn() has that done.
+  if (in_step_ || held_) return;
   if (waiting_) {
     if (num_registered_ == 0) epoll_.cancel();
     return;
@@ -177,7 +182,15 @@ void Poller::Await() {
                                          }));
 }
 
+void Poller::GoOn() {
+  if (!std::exchange(held_, false)) return;
+  if (!again_.empty()) CallThoseAgainSoon();
+  // For those whose wait has ended meanwhile, or never begun.
+  StepSoon();
+}
+
 void Poller::Step() {
+  if (held_) return;
   step_ends_ = false;
   for (int i = 0; i < kRoundsPerStep && !step_ends_; ++i) {
     if (!Round()) break;
@@ -252,6 +265,7 @@ void Poller::CallThoseDue() {
 }
 
 void Poller::CallThoseAgain() {
+  if (held_) return;
   Begin();
   // Those who ask again meanwhile get their turn in the next step.
   for (size_t n = again_.size(); n > 0 && !again_.empty(); --n) {

@@ -108,6 +108,13 @@ class Poller {
   // was posted to the loop that is due before epoll is asked again.
   void EndStep() { step_ends_ = true; }
 
+  // Until GoOn() there is no round, and no Watch is called.  Whoever is ready
+  // meanwhile, or has asked to be called, is called afterwards.  The loop goes
+  // on with all else.  Both are idempotent, and take no memory; they must not
+  // be called within a round.
+  void Hold() { held_ = true; }
+  void GoOn();
+
   // Counts how often epoll was asked.  A descriptor that is registered without
   // EPOLLET and is still ready is reported in the very next round.
   int64_t round() const { return round_; }
@@ -157,6 +164,7 @@ class Poller {
   void CallThoseAgain();
   void CallThoseDue();
   void TellOne(Watch& watch, uint32_t events, int tag);
+  void CallThoseAgainSoon();
   void Begin();
   void End();
 
@@ -166,6 +174,7 @@ class Poller {
   bool waiting_ = false;
   bool in_step_ = false;
   bool step_ends_ = false;
+  bool held_ = false;
   int num_registered_ = 0;
   std::deque<Slot> slots_;
   uint32_t free_slot_ = kNone;

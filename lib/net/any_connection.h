@@ -42,8 +42,17 @@ class AnyConnection {
   AnyConnection& operator=(const AnyConnection&) = delete;
   virtual ~AnyConnection() = default;
 
-  // The id counts from 1, and is never used twice in the life of the process.
+  // The id counts from 1, or from what SetNextId() says, and is never used
+  // twice in the life of the process.
   int64_t id() const { return id_; }
+
+  // Gives the id of the next connection.
+  // Threads: any.
+  static int64_t NextId();
+  // Has ids count from `id` >= 1 on, so that they continue those of another
+  // process.  It must be called before any connection has got its id so.
+  // Threads: any.
+  static void SetNextId(int64_t id);
 
   // Both can be called after the close, too.
   virtual const AnyAddress& peer() const = 0;

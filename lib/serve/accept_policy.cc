@@ -45,6 +45,11 @@ AcceptPolicy::Verdict AcceptPolicy::OnStart() {
   return Verdict::kHandle;
 }
 
+void AcceptPolicy::OnHeld() {
+  ++num_connections_;
+  highest_limit_ = std::max(highest_limit_, num_connections_ + num_accepted_);
+}
+
 void AcceptPolicy::OnFinished() {
   PORTREEVE_CHECK(num_connections_ > 0);
   --num_connections_;

@@ -11,6 +11,7 @@ namespace portreeve {
 //   OnAccepted() -> OnStart() -> kHandle -> connected -> OnFinished()
 //                          -> kDrop      (never counted)
 //                          -> kCloseAtOnce (never counted)
+//   OnHeld() ----------------------------> connected -> OnFinished()
 //
 // What becomes of a client is decided in OnStart(), in the step that calls its
 // handler, which may come after that of the accept.  So a close in between is
@@ -20,6 +21,8 @@ class AcceptPolicy {
   struct Limits {
     int max_connections;        // >= 1
     int max_accepts_per_batch;  // >= 1
+
+    friend bool operator==(const Limits&, const Limits&) = default;
   };
   enum class Verdict {
     kHandle,       // Call the handler.
@@ -44,7 +47,11 @@ class AcceptPolicy {
 
   // Decides what becomes of the next client that was accepted.
   Verdict OnStart();
-  // A client of kHandle is through, and its descriptor is closed.
+  // One more client is connected, which another process has accepted.  It
+  // counts as any other, also where there is no place for it, and once closed.
+  void OnHeld();
+  // A client of kHandle is through, and its descriptor is closed; or one of
+  // OnHeld() is.
   void OnFinished();
 
   void OnClose();
@@ -79,7 +86,7 @@ class AcceptPolicy {
   int num_accepted_ = 0;
   int num_connections_ = 0;
   // The present limit or, while there are more clients than that because it was
-  // lowered, the limit that let them in.
+  // lowered or they were let in elsewhere, what they were let in by.
   int highest_limit_;
 };
 

@@ -72,6 +72,22 @@ Acceptor::Acceptor(Owner& owner, const Executor& executor,
   }
 }
 
+Acceptor::Acceptor(Owner& owner, const Executor& executor,
+                   ListeningSocket socket, const FrozenAcceptor& frozen,
+                   DescriptorBudget* budget, int descriptors_per_client)
+    : Acceptor(owner, executor, std::move(socket), frozen.limits, budget,
+               descriptors_per_client) {
+  policy_.SetDropIncoming(frozen.drop_incoming);
+  if (!socket_.is_open()) policy_.OnClose();
+  enabled_ = frozen.accepting;
+  limit_reached_total_ = frozen.limit_reached_total;
+  accept_errors_total_ = frozen.accept_errors_total;
+  last_limit_report_ = frozen.limit_reported;
+  for (const FrozenAcceptor::Error& error : frozen.errors) {
+    error_reports_[error.error_number] = {error.reported, error.count};
+  }
+}
+
 Acceptor::~Acceptor() { PORTREEVE_CHECK(policy_.closed() || !started_); }
 
 int Acceptor::Start() {
@@ -89,6 +105,7 @@ int Acceptor::Start() {
 void Acceptor::Pump() {
   // The end of a batch calls this anyway.
   if (in_batch_ || !enabled_ || broken_ || pause_timer_.armed()) return;
+  if (!socket_.is_owned()) return;
   if (policy_.NextBatch() == 0) return;
   if (!HaveDescriptors()) return;
   policy_.OnWaitStarted();
@@ -225,14 +242,44 @@ void Acceptor::ReportLimit() {
   owner_.OnLimitReached(policy_.limits().max_connections);
 }
 
-void Acceptor::Close() {
-  if (policy_.closed()) return;
+void Acceptor::StopAccepting() {
   if (policy_.waiting_for_socket()) policy_.OnWaitEnded();
   policy_.OnClose();
   pause_timer_.Cancel();
   if (budget_waiter_) budget_waiter_->Leave();
+}
+
+void Acceptor::Close() {
+  if (policy_.closed()) return;
+  StopAccepting();
   socket_.Close();
   owner_.OnIdle();
+}
+
+FrozenAcceptor Acceptor::Freeze() const {
+  FrozenAcceptor frozen;
+  frozen.socket = socket_.Freeze();
+  frozen.limits = policy_.limits();
+  frozen.drop_incoming = policy_.drop_incoming();
+  frozen.accepting = enabled_;
+  frozen.limit_reached_total = limit_reached_total_;
+  frozen.accept_errors_total = accept_errors_total_;
+  frozen.limit_reported = last_limit_report_;
+  for (const auto& [error_number, report] : error_reports_) {
+    frozen.errors.push_back({error_number, report.last, report.count});
+  }
+  return frozen;
+}
+
+void Acceptor::Own() {
+  socket_.Own();
+  Pump();
+}
+
+void Acceptor::HandOver() {
+  if (policy_.closed()) return;
+  StopAccepting();
+  socket_.Forget();
 }
 
 }  // namespace portreeve

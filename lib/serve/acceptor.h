@@ -15,6 +15,7 @@
 #include "lib/net/address.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/serve/accept_policy.h"
+#include "lib/serve/frozen_server.h"
 #include "lib/serve/listening_socket.h"
 
 namespace portreeve {
@@ -47,6 +48,12 @@ class Acceptor final : private Poller::Watch {
   Acceptor(Owner& owner, const Executor& executor, ListeningSocket socket,
            AcceptPolicy::Limits limits, DescriptorBudget* budget,
            int descriptors_per_client);
+  // Goes on from what an acceptor of another process was.  `socket` is that of
+  // ListeningSocket::Resume(); where it is closed the policy is, too.  Nobody
+  // is accepted before Own().
+  Acceptor(Owner& owner, const Executor& executor, ListeningSocket socket,
+           const FrozenAcceptor& frozen, DescriptorBudget* budget,
+           int descriptors_per_client);
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();
@@ -78,6 +85,13 @@ class Acceptor final : private Poller::Watch {
   // Closes the socket and the policy.  OnIdle() is called within this call.
   void Close();
 
+  FrozenAcceptor Freeze() const;
+  // Takes the socket over, and calls Pump().
+  void Own();
+  // Closes the policy, and has the socket forgotten
+  // (ListeningSocket::Forget()). OnIdle() is not called.
+  void HandOver();
+
   // How many times accepting has stopped at the limit, and how many times it
   // has failed: what Owner::OnLimitReached() and OnAcceptFailed() report
   // together once a minute, and OnBroken().
@@ -105,6 +119,7 @@ class Acceptor final : private Poller::Watch {
   bool AcceptOne();
   // Gives false if there are too few, and then waits in the budget's queue.
   bool HaveDescriptors();
+  void StopAccepting();
   // Gives false if accepting has to stop for now.
   bool OnAcceptError(int error_number);
   void Pause();

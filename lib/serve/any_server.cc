@@ -75,10 +75,55 @@ absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::CreateOrThrow(
   if (!listening.ok()) return listening.status();
   std::unique_ptr<AnyServer> server(new AnyServer(
       std::move(executor), *std::move(listening), std::move(on_handler_error),
-      std::move(handler), std::move(options)));
-  if (const int error = server->acceptor_->Start(); error != 0) {
-    server->handlers_determined_.Fill();  // It never was one.
+      std::move(handler), std::move(options), nullptr));
+  // Accepted sockets inherit it, which saves four system calls for each.
+  if (std::holds_alternative<Inet::Address>(server->listening_on())) {
+    SetKeepalive(server->native_handle(), server->options_.socket_options);
+  }
+  if (const int error = server->Start(); error != 0) {
     return ErrnoError(error, "epoll_ctl", ToString(where));
+  }
+  return server;
+}
+
+absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Adopt(
+    Executor executor, const FrozenServer& frozen, Descriptor socket,
+    AnyOnHandlerError on_handler_error, AnyHandler handler,
+    ServerOptions options) {
+  try {
+    return AdoptOrThrow(std::move(executor), frozen, std::move(socket),
+                        std::move(on_handler_error), std::move(handler),
+                        std::move(options));
+  } catch (...) {
+    return CreateError(std::current_exception(),
+                       ToString(frozen.acceptor.socket.address));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::AdoptOrThrow(
+    Executor executor, const FrozenServer& frozen, Descriptor socket,
+    AnyOnHandlerError on_handler_error, AnyHandler handler,
+    ServerOptions options) {
+  const FrozenAcceptor& acceptor = frozen.acceptor;
+  options.max_connections = acceptor.limits.max_connections;
+  options.max_accepts_per_batch = acceptor.limits.max_accepts_per_batch;
+  options.drop_incoming_connections = acceptor.drop_incoming;
+  if (auto s = Validate(options); !s.ok()) return s;
+  const bool is_closed = frozen.close_cause.has_value();
+  if (is_closed) {
+    socket = Descriptor();
+  } else if (!socket.is_open()) {
+    return InvalidField("socket", "must be an open descriptor");
+  }
+  auto listening =
+      ListeningSocket::Resume(executor, acceptor.socket, std::move(socket));
+  if (!listening.ok()) return listening.status();
+  std::unique_ptr<AnyServer> server(new AnyServer(
+      std::move(executor), *std::move(listening), std::move(on_handler_error),
+      std::move(handler), std::move(options), &frozen));
+  if (is_closed) return server;
+  if (const int error = server->Start(); error != 0) {
+    return ErrnoError(error, "epoll_ctl", ToString(acceptor.socket.address));
   }
   return server;
 }
@@ -92,26 +137,55 @@ template absl::StatusOr<std::unique_ptr<AnyServer>> AnyServer::Create(
 
 AnyServer::AnyServer(Executor executor, ListeningSocket socket,
                      AnyOnHandlerError on_handler_error, AnyHandler handler,
-                     ServerOptions options)
+                     ServerOptions options, const FrozenServer* frozen)
     : executor_(std::move(executor)),
       home_(Lane::Of(executor_)),
       options_(std::move(options)),
       observer_(options_.observer ? *options_.observer : DefaultObserver()),
       on_handler_error_(std::move(on_handler_error)),
       handler_(std::make_shared<AnyHandler>(std::move(handler))),
+      stage_(frozen == nullptr ? Stage::kServing : Stage::kAdopted),
       close_started_(executor_),
       close_finished_(executor_),
       handlers_determined_(executor_),
-      acceptor_(new Acceptor(*this, executor_, std::move(socket),
-                             LimitsOf(options_), options_.descriptor_budget,
-                             options_.descriptors_per_connection)),
+      acceptor_(MakeAcceptor(std::move(socket), frozen)),
       close_timer_(home_.time()),
       scope_(executor_) {
   policy().SetDropIncoming(options_.drop_incoming_connections);
-  // Accepted sockets inherit it, which saves four system calls for each.
-  if (std::holds_alternative<Inet::Address>(listening_on())) {
-    SetKeepalive(native_handle(), options_.socket_options);
+  if (frozen != nullptr) Resume(*frozen);
+}
+
+std::unique_ptr<Acceptor> AnyServer::MakeAcceptor(ListeningSocket socket,
+                                                  const FrozenServer* frozen) {
+  Acceptor::Owner& owner = *this;
+  DescriptorBudget* const budget = options_.descriptor_budget;
+  const int descriptors = options_.descriptors_per_connection;
+  if (frozen == nullptr) {
+    return std::make_unique<Acceptor>(owner, executor_, std::move(socket),
+                                      LimitsOf(options_), budget, descriptors);
   }
+  return std::make_unique<Acceptor>(owner, executor_, std::move(socket),
+                                    frozen->acceptor, budget, descriptors);
+}
+
+void AnyServer::Resume(const FrozenServer& frozen) {
+  accepted_total_ = frozen.accepted_total;
+  dropped_total_ = frozen.dropped_total;
+  handler_errors_total_ = frozen.handler_errors_total;
+  out_of_memory_total_ = frozen.out_of_memory_total;
+  closed_bytes_received_ = frozen.closed_bytes_received;
+  closed_bytes_sent_ = frozen.closed_bytes_sent;
+  close_cause_ = frozen.close_cause;
+  if (!close_cause_) return;
+  close_started_.Fill();
+  if (frozen.close_finished) close_finished_.Fill();
+  if (frozen.handlers_determined) handlers_determined_.Fill();
+}
+
+int AnyServer::Start() {
+  const int error = acceptor_->Start();
+  if (error != 0) handlers_determined_.Fill();  // It never was one.
+  return error;
 }
 
 AnyServer::~AnyServer() { PORTREEVE_CHECK(handlers_determined_.determined()); }
@@ -126,7 +200,7 @@ Deferred<> AnyServer::CloseAs(ExistingConnections existing, CloseCause cause,
     close_cause_ = cause;
     acceptor_->Close();
     close_started_.Fill();
-    Tell([cause](auto& observer) { observer.OnCloseStarted(cause); });
+    TellOfClose([cause](auto& observer) { observer.OnCloseStarted(cause); });
   }
   if (existing == ExistingConnections::kLeave) return close_finished();
   CloseConnections(existing, reason);
@@ -174,7 +248,7 @@ void AnyServer::OnIdle() {
   asio::post(executor_.inner(),
              asio::bind_allocator(idle_memory_.allocator(), [this] {
                close_finished_.Fill();
-               Tell([](auto& observer) { observer.OnCloseFinished(); });
+               TellOfClose([](auto& observer) { observer.OnCloseFinished(); });
                CheckHandlersDetermined();
              }));
 }
@@ -269,6 +343,71 @@ void AnyServer::SetBufferAgeLimit(BufferAgeLimit limit) {
 
 void AnyServer::SetAccepting(bool accepting) {
   acceptor_->SetEnabled(accepting);
+}
+
+FrozenServer AnyServer::Freeze() const {
+  PORTREEVE_CHECK(policy().num_accepted() == 0);
+  FrozenServer frozen;
+  frozen.acceptor = acceptor_->Freeze();
+  frozen.accepted_total = accepted_total_;
+  frozen.dropped_total = dropped_total_;
+  frozen.handler_errors_total = handler_errors_total_;
+  frozen.out_of_memory_total = out_of_memory_total_;
+  frozen.closed_bytes_received = closed_bytes_received_;
+  frozen.closed_bytes_sent = closed_bytes_sent_;
+  frozen.close_cause = close_cause_;
+  frozen.close_finished = close_finished_.determined();
+  frozen.handlers_determined = handlers_determined_.determined();
+  return frozen;
+}
+
+void AnyServer::Own() {
+  PORTREEVE_CHECK(stage_ == Stage::kAdopted);
+  stage_ = Stage::kServing;
+  acceptor_->Own();
+  if (is_closed() && !close_finished_.determined()) {
+    // The other process had not told of it yet.
+    OnIdle();
+  } else {
+    CheckHandlersDetermined();
+  }
+}
+
+void AnyServer::HandOver() {
+  PORTREEVE_CHECK(policy().num_accepted() == 0);
+  // A close that has begun finishes in a step of its own, as ever.
+  const bool is_closing = stage_ == Stage::kServing && is_closed();
+  if (stage_ == Stage::kAdopted) ForgetHeld();
+  stage_ = Stage::kHandedOver;
+  acceptor_->HandOver();
+  close_started_.FillIfEmpty();
+  if (!is_closing) close_finished_.FillIfEmpty();
+  CheckHandlersDetermined();
+}
+
+void AnyServer::ForgetHeld() {
+  connections_.clear();
+  for (; num_held_ > 0; --num_held_) policy().OnFinished();
+}
+
+void AnyServer::AddHeld(std::shared_ptr<AnyConnection> connection) {
+  PORTREEVE_CHECK(!handlers_determined_.determined());
+  const int64_t id = connection->id();
+  PORTREEVE_CHECK(connections_.emplace(id, std::move(connection)).second);
+  ++num_held_;
+  policy().OnHeld();
+}
+
+void AnyServer::OnHeldClosed(int64_t id) {
+  const auto it = connections_.find(id);
+  PORTREEVE_CHECK(it != connections_.end() && num_held_ > 0);
+  const std::shared_ptr<AnyConnection> connection = it->second;
+  --num_held_;
+  Forget(connection);
+  policy().OnFinished();
+  // It had none of this process's descriptors.
+  acceptor_->Pump();
+  CheckHandlersDetermined();
 }
 
 Task<> AnyServer::TearDown() {

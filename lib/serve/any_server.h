@@ -27,6 +27,7 @@
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/where.h"
 #include "lib/serve/acceptor.h"
+#include "lib/serve/frozen_server.h"
 #include "lib/serve/server_options.h"
 
 namespace portreeve {
@@ -66,6 +67,20 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
       Executor executor, const WhereToListen<A>& where,
       AnyOnHandlerError on_handler_error, AnyHandler handler,
       ServerOptions options, std::optional<Descriptor> socket = std::nullopt);
+
+  // Goes on with a server of another process, which that has frozen.  `socket`
+  // is a copy of its listening socket, and counts for nothing where it was
+  // closed.  Limits, drop_incoming_connections and the backlog are those of
+  // `frozen`, in place of those of `options`, and totals go on from there.
+  //
+  // Nobody is accepted before Own(), the kernel is asked for nothing by which
+  // the other process would notice, and the observer is told nothing.
+  // Errors: INVALID_FIELD for an option; INVALID_FIELD or NOT_A_SOCKET about
+  // "socket", where that is of another kind than it was, or does not listen.
+  static absl::StatusOr<std::unique_ptr<AnyServer>> Adopt(
+      Executor executor, const FrozenServer& frozen, Descriptor socket,
+      AnyOnHandlerError on_handler_error, AnyHandler handler,
+      ServerOptions options);
 
   AnyServer(const AnyServer&) = delete;
   AnyServer& operator=(const AnyServer&) = delete;
@@ -177,6 +192,39 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   void SetHandler(AnyHandler handler, int descriptors_per_connection);
   void SetBufferAgeLimit(BufferAgeLimit limit);
 
+  // Gives what Adopt() needs; nothing changes by that.  It CHECKs that every
+  // client that was accepted is decided, as FrozenLoops see to.
+  FrozenServer Freeze() const;
+
+  // Begins to accept on the socket that was adopted, which the other process
+  // has given up: from now on a close is one.  Once, and after Adopt() only.
+  void Own();
+
+  // Gives the listening socket up to a process that has adopted it: this server
+  // is closed, but the socket is not shut down, its file stays, and nobody in
+  // its backlog notices.  Connections go on as after a Close(), and each end is
+  // told to the observer; the close is not, nor that the handlers are
+  // determined.  No client that was accepted may be undecided.
+  //
+  // Between Adopt() and Own() it gives up all that was adopted, held
+  // connections too, and tells nobody; the server may be destroyed then.
+  void HandOver();
+
+  // A held connection is one that the process carries on from which this server
+  // was adopted.  It is like any other of connections(), and its Close() is
+  // called as theirs are; but the observer is not told of its accept, and it is
+  // through when its owner says so: once its descriptor is closed, though its
+  // handler may run on there.  There may be some of a server that is closed,
+  // but not once its handlers are determined.
+  void AddHeld(std::shared_ptr<AnyConnection> connection);
+  // The held connection `id` is closed: its counts and reason are final, and
+  // closed() is determined.  The observer is told.
+  void OnHeldClosed(int64_t id);
+  // The handler of one has failed, or found no memory; which the other process
+  // tells, and this one counts.
+  void CountHeldHandlerError() { ++handler_errors_total_; }
+  void CountHeldOutOfMemory() { ++out_of_memory_total_; }
+
   // Ends everything: closes the server, resets the clients, cancels the
   // handlers and joins them.  Cancellation: ends the wait only.
   Task<> TearDown();
@@ -188,19 +236,41 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
  private:
   struct CoroutineClient;
 
+  enum class Stage {
+    kAdopted,     // Until Own().
+    kServing,     // And closed, in its time.
+    kHandedOver,  // Since HandOver().
+  };
+
   template <AddressKind A>
   static absl::StatusOr<std::unique_ptr<AnyServer>> CreateOrThrow(
       Executor executor, const WhereToListen<A>& where,
       AnyOnHandlerError on_handler_error, AnyHandler handler,
       ServerOptions options, std::optional<Descriptor> socket);
+  static absl::StatusOr<std::unique_ptr<AnyServer>> AdoptOrThrow(
+      Executor executor, const FrozenServer& frozen, Descriptor socket,
+      AnyOnHandlerError on_handler_error, AnyHandler handler,
+      ServerOptions options);
+  // `frozen` is null for a server that is new.
   AnyServer(Executor executor, ListeningSocket socket,
             AnyOnHandlerError on_handler_error, AnyHandler handler,
-            ServerOptions options);
+            ServerOptions options, const FrozenServer* frozen);
+  std::unique_ptr<Acceptor> MakeAcceptor(ListeningSocket socket,
+                                         const FrozenServer* frozen);
+  void Resume(const FrozenServer& frozen);
+  void ForgetHeld();
+  // Gives 0, or an errno; then the server may be destroyed.
+  int Start();
 
   // Calls `tell` with the observer, guarded.
   template <typename F>
   void Tell(F tell) {
     Guarded(executor_.monitor(), [&] { tell(observer_); });
+  }
+  // Does the same, about the close, unless the listener lives on elsewhere.
+  template <typename F>
+  void TellOfClose(F tell) {
+    if (stage_ != Stage::kHandedOver) Tell(std::move(tell));
   }
   AcceptPolicy& policy() { return acceptor_->policy(); }
   const AcceptPolicy& policy() const { return acceptor_->policy(); }
@@ -275,6 +345,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   AnyOnHandlerError on_handler_error_;
   std::shared_ptr<const AnyHandler> handler_;
 
+  Stage stage_;
   int num_handlers_ = 0;      // Coroutines that have not ended.
   int num_policy_calls_ = 0;  // Calls of CallOnHandlerError's f, likewise.
   std::optional<CloseCause> close_cause_;
@@ -286,6 +357,7 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   int64_t closed_bytes_sent_ = 0;
   Connections connections_;
   int num_direct_ = 0;  // How many of them are DirectConnections.
+  int num_held_ = 0;    // How many of them are held.
   // How many are on other loops, and what keeps this loop running while there
   // are any, since each sends a message when it is closed.
   int num_away_ = 0;

@@ -390,10 +390,11 @@ void AnyServer::TellOfError(const CoroutineClient& client,
 }
 
 void AnyServer::CheckHandlersDetermined() {
+  if (stage_ == Stage::kAdopted) return;
   if (close_finished_.determined() && clients_.empty() && num_handlers_ == 0 &&
-      num_policy_calls_ == 0 && num_direct_ == 0 &&
+      num_policy_calls_ == 0 && num_direct_ == 0 && num_held_ == 0 &&
       handlers_determined_.FillIfEmpty()) {
-    Tell([](auto& observer) { observer.OnHandlersDetermined(); });
+    TellOfClose([](auto& observer) { observer.OnHandlersDetermined(); });
   }
 }
 

@@ -140,6 +140,17 @@ absl::StatusOr<AnyAddress> LocalAddressOf(int fd,
   return FromEndpoint(endpoint);
 }
 
+template <AddressKind A>
+absl::StatusOr<Descriptor> TakeListening(Descriptor socket) {
+  auto given =
+      GivenSocket::Check<A>(std::move(socket), GivenSocket::Use::kListen);
+  if (!given.ok()) return given.status();
+  if (!given->is_listening()) {
+    return InvalidField("socket", "must be listening, but is not");
+  }
+  return std::move(*given).Take();
+}
+
 absl::Status ValidateBacklog(int backlog) {
   if (backlog >= 0) return absl::OkStatus();
   return InvalidField("max_pending_connections",
@@ -263,6 +274,25 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Adopt(
                          shut_down);
 }
 
+absl::StatusOr<ListeningSocket> ListeningSocket::Resume(
+    const Executor& executor, const FrozenListeningSocket& frozen,
+    Descriptor socket) {
+  std::optional<UnixSocketFile> file;
+  if (socket.is_open()) {
+    auto fd = std::holds_alternative<Inet::Address>(frozen.address)
+                  ? TakeListening<Inet>(std::move(socket))
+                  : TakeListening<Unix>(std::move(socket));
+    if (!fd.ok()) return fd.status();
+    socket = *std::move(fd);
+    if (frozen.file) file = UnixSocketFile::Find(*frozen.file);
+  }
+  ListeningSocket resumed(Poller::Of(LoopOf(executor)), std::move(socket),
+                          frozen.address, std::move(file),
+                          frozen.effective_backlog, frozen.shut_down);
+  resumed.owned_ = false;
+  return resumed;
+}
+
 ListeningSocket::ListeningSocket(Poller& poller, Descriptor descriptor,
                                  AnyAddress address,
                                  std::optional<UnixSocketFile> file,
@@ -340,13 +370,28 @@ void ListeningSocket::Close() {
   if (!descriptor_.is_open()) return;
   // While the descriptor is open, nobody else can have made the file theirs by
   // a probe.
-  if (file_) file_->RemoveIfOurs();
+  if (owned_ && file_) file_->RemoveIfOurs();
   StopWatching();
   // Where a child of fork(2) holds a copy, close(2) alone would leave a socket
   // that clients connect to and that nobody accepts from.  Who has given it may
   // hold one to accept from.
-  if (shut_down_) (void)shutdown(native_handle(), SHUT_RD);
+  if (owned_ && shut_down_) (void)shutdown(native_handle(), SHUT_RD);
   descriptor_ = Descriptor();
+}
+
+FrozenListeningSocket ListeningSocket::Freeze() const {
+  FrozenListeningSocket frozen;
+  frozen.descriptor = native_handle();
+  frozen.address = address_;
+  frozen.effective_backlog = effective_backlog_;
+  if (is_open() && file_) frozen.file = file_->identity();
+  frozen.shut_down = shut_down_;
+  return frozen;
+}
+
+void ListeningSocket::Forget() {
+  owned_ = false;
+  Close();
 }
 
 }  // namespace portreeve

@@ -10,6 +10,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/poller.h"
 #include "lib/net/where.h"
+#include "lib/serve/frozen_server.h"
 #include "lib/serve/unix_socket_file.h"
 
 namespace portreeve {
@@ -48,6 +49,15 @@ class ListeningSocket {
                                                int backlog, Descriptor socket,
                                                bool shut_down);
 
+  // Goes on with the socket of another process, of which `socket` is a copy;
+  // with one that is closed, where that is none.  The kernel is not asked to
+  // bind or to listen, and a unix socket's file is only looked at.  It is not
+  // owned until Own().  Errors: INVALID_FIELD or NOT_A_SOCKET about "socket",
+  // where that is of another kind, or does not listen.
+  static absl::StatusOr<ListeningSocket> Resume(
+      const Executor& executor, const FrozenListeningSocket& frozen,
+      Descriptor socket);
+
   ListeningSocket(ListeningSocket&& other) = default;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
@@ -78,9 +88,22 @@ class ListeningSocket {
 
   // Closes the descriptor; nobody can connect any more, even if another process
   // holds a copy of it, unless it was adopted without `shut_down`.  A unix
-  // socket's file is removed if it still is the one that was made here.
+  // socket's file is removed if it still is the one that was made here, or by
+  // the process whose socket this was.  One that is not owned is only closed.
   // Idempotent.
   void Close();
+
+  // Gives what another process needs to go on with it.
+  FrozenListeningSocket Freeze() const;
+
+  // The process whose socket it was has given it up: a close is one now.
+  void Own() { owned_ = true; }
+  bool is_owned() const { return owned_; }
+
+  // Closes the descriptor only, for another process that goes on with the
+  // socket: whoever is in the backlog stays there, and the file stays.  Epoll
+  // forgets it, though there is a copy.
+  void Forget();
 
   bool is_open() const { return descriptor_.is_open(); }
   int native_handle() const { return descriptor_.get(); }  // -1 once closed.
@@ -105,6 +128,7 @@ class ListeningSocket {
   int effective_backlog_;
   std::optional<UnixSocketFile> file_;
   bool shut_down_;
+  bool owned_ = true;
 };
 
 }  // namespace portreeve

@@ -112,7 +112,7 @@ absl::StatusOr<UnixSocketFile> UnixSocketFile::BindAndListen(
   if (lstat(path.c_str(), &made) != 0) {
     return ErrnoError(errno, "stat", NameOf(path));
   }
-  const UnixSocketFile file(Absolute(path), made);
+  const UnixSocketFile file({Absolute(path), made.st_dev, made.st_ino});
   absl::Status error;
   if (rights.group ||
       (made.st_mode & 07777) != static_cast<mode_t>(rights.mode)) {
@@ -147,44 +147,52 @@ absl::StatusOr<UnixSocketFile> UnixSocketFile::ListenOn(int fd,
   return file;
 }
 
+std::optional<UnixSocketFile> UnixSocketFile::Find(const Identity& identity) {
+  UnixSocketFile file(identity);
+  if (!file.IsThere()) return std::nullopt;
+  return file;
+}
+
 bool UnixSocketFile::IsThis(const struct stat& file) const {
-  return S_ISSOCK(file.st_mode) && file.st_dev == device_ &&
-         file.st_ino == inode_;
+  return S_ISSOCK(file.st_mode) && file.st_dev == identity_.device &&
+         file.st_ino == identity_.inode;
+}
+
+bool UnixSocketFile::IsThere() const {
+  struct stat status;
+  return lstat(path().c_str(), &status) == 0 && IsThis(status);
 }
 
 // Nobody can connect meanwhile.
 absl::Status UnixSocketFile::Give(const Rights& rights) const {
   // What is changed is the file that was made, and not what somebody has put in
   // its place, such as a link.
-  const Descriptor file(open(path_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file.is_open()) return ErrnoError(errno, "open", NameOf(path_));
+  const Descriptor file(open(path().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file.is_open()) return ErrnoError(errno, "open", NameOf(path()));
   struct stat status;
   if (fstat(file.get(), &status) != 0 || !IsThis(status)) {
-    return ErrnoError(ENOENT, "open", NameOf(path_));
+    return ErrnoError(ENOENT, "open", NameOf(path()));
   }
   if (rights.group && fchownat(file.get(), "", static_cast<uid_t>(-1),
                                *rights.group, AT_EMPTY_PATH) != 0) {
     const int error_number = errno;
     return ErrnoError(error_number,
                       absl::StrCat("chown to group ", *rights.group),
-                      NameOf(path_));
+                      NameOf(path()));
   }
   const auto mode = static_cast<mode_t>(rights.mode);
   const std::string link = absl::StrCat("/proc/self/fd/", file.get());
   int result = chmod(link.c_str(), mode);
   // /proc is not mounted.
   if (result != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-    result = chmod(path_.c_str(), mode);
+    result = chmod(path().c_str(), mode);
   }
-  if (result != 0) return ErrnoError(errno, "chmod", NameOf(path_));
+  if (result != 0) return ErrnoError(errno, "chmod", NameOf(path()));
   return absl::OkStatus();
 }
 
 void UnixSocketFile::RemoveIfOurs() const {
-  struct stat status;
-  if (lstat(path_.c_str(), &status) == 0 && IsThis(status)) {
-    unlink(path_.c_str());
-  }
+  if (IsThere()) unlink(path().c_str());
 }
 
 }  // namespace portreeve

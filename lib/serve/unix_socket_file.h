@@ -22,6 +22,15 @@ class UnixSocketFile {
  public:
   struct Bound;
 
+  // Which file it is, for another process to know it by.
+  struct Identity {
+    std::string path;  // Absolute.
+    dev_t device = 0;
+    ino_t inode = 0;
+
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
+
   // Who may connect: the permissions of the file, 0-0777, and its group;
   // without one it has the group that every new file gets there.
   struct Rights {
@@ -48,6 +57,12 @@ class UnixSocketFile {
                                                  const Rights& rights,
                                                  int backlog);
 
+  // Gives the file that another process has made; nothing if its path does not
+  // lead to it any more.
+  static std::optional<UnixSocketFile> Find(const Identity& identity);
+
+  const Identity& identity() const { return identity_; }
+
   // Removes the file, if the path still leads to the one that was made.
   void RemoveIfOurs() const;
 
@@ -57,15 +72,14 @@ class UnixSocketFile {
                                                       const Rights& rights,
                                                       int backlog);
 
-  UnixSocketFile(std::string path, const struct stat& file)
-      : path_(std::move(path)), device_(file.st_dev), inode_(file.st_ino) {}
+  explicit UnixSocketFile(Identity identity) : identity_(std::move(identity)) {}
 
+  const std::string& path() const { return identity_.path; }
   bool IsThis(const struct stat& file) const;
+  bool IsThere() const;
   absl::Status Give(const Rights& rights) const;
 
-  std::string path_;  // Absolute.
-  dev_t device_;
-  ino_t inode_;
+  Identity identity_;
 };
 
 struct UnixSocketFile::Bound {

@@ -344,5 +344,73 @@ TEST_F(PollerTest, ADescriptorThatIsNotRegisteredCannotBeChanged) {
   poller().Remove(watch);
 }
 
+TEST_F(PollerTest, WhileItIsHeldNobodyIsCalledAndAfterwardsEverybodyIs) {
+  auto [mine, theirs] = Pair();
+  auto [late, other] = Pair();
+  Recorder before, meanwhile, again, after_round;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, before), 0);
+  Settle();
+  poller().Hold();
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  ASSERT_EQ(write(other.get(), "x", 1), 1);
+  ASSERT_EQ(poller().Add(late.get(), EPOLLIN | EPOLLET, meanwhile), 0);
+  poller().CallAgain(again);
+  poller().CallAfterRound(after_round);
+  bool posted = false;
+  asio::post(loop(), [&] { posted = true; });
+  const int64_t round = poller().round();
+  Settle();
+  EXPECT_TRUE(posted);
+  EXPECT_EQ(poller().round(), round);
+  for (const Recorder* watch : {&before, &meanwhile, &again, &after_round}) {
+    EXPECT_TRUE(watch->told.empty());
+  }
+  poller().GoOn();
+  RunUntil([&] { return !before.told.empty() && !meanwhile.told.empty(); });
+  Settle();
+  for (const Recorder* watch : {&before, &meanwhile, &again, &after_round}) {
+    EXPECT_EQ(watch->told.size(), 1u);
+  }
+  // It goes on to wait.
+  ASSERT_EQ(write(theirs.get(), "x", 1), 1);
+  RunUntil([&] { return before.told.size() == 2; });
+  poller().Remove(before);
+  poller().Remove(meanwhile);
+}
+
+// What was asked for before is done afterwards, though the step for it has come
+// meanwhile.
+TEST_F(PollerTest, CallsThatWereAskedForBeforeItIsHeldComeAfterwards) {
+  Recorder again, after_round;
+  poller().CallAgain(again);
+  poller().CallAfterRound(after_round);
+  poller().Hold();
+  poller().Hold();
+  Settle();
+  EXPECT_TRUE(again.told.empty());
+  EXPECT_TRUE(after_round.told.empty());
+  poller().GoOn();
+  poller().GoOn();
+  Settle();
+  EXPECT_EQ(again.told.size(), 1u);
+  EXPECT_EQ(after_round.told.size(), 1u);
+}
+
+// The loop must come to its end once nothing is registered.
+TEST_F(PollerTest, WhatIsRemovedWhileItIsHeldIsNotWaitedFor) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  Settle();
+  poller().Hold();
+  poller().Remove(watch);
+  mine = Descriptor();
+  Settle();
+  poller().GoOn();
+  Settle();
+  EXPECT_TRUE(loop().stopped());
+  EXPECT_TRUE(watch.told.empty());
+}
+
 }  // namespace
 }  // namespace portreeve::testing

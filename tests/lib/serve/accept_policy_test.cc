@@ -23,8 +23,9 @@ enum class Event {
   kHandle,
   kLower,  // The limit becomes 1.
   kRaise,  // The limit becomes 3.
+  kHeld,   // One that another process has accepted.
 };
-constexpr int kNumEvents = 10;
+constexpr int kNumEvents = 11;
 
 // What must be true of a policy, kept in another way: by the list of clients.
 struct Model {
@@ -35,7 +36,10 @@ struct Model {
   bool waiting = false;
   int accepted = 0;
   int connected = 0;
+  int held = 0;  // How many events of kHeld there were.
 };
+// More of them would only make the test longer.
+constexpr int kMostHeld = 2;
 
 class Explorer {
  public:
@@ -112,6 +116,13 @@ class Explorer {
         model.max_connections = event == Event::kLower ? 1 : 3;
         policy.SetLimits({model.max_connections, model.batch});
         return true;
+      case Event::kHeld:
+        // Whatever the limit is, and also once closed.
+        if (model.held == kMostHeld) return false;
+        ++model.held;
+        policy.OnHeld();
+        ++model.connected;
+        return true;
     }
     return false;
   }
@@ -147,8 +158,8 @@ class Explorer {
 
   std::string Text() const {
     static const char* const kNames[kNumEvents] = {
-        "wait",  "readable", "one",    "start", "finish",
-        "close", "drop",     "handle", "lower", "raise"};
+        "wait", "readable", "one",   "start", "finish", "close",
+        "drop", "handle",   "lower", "raise", "held"};
     std::string text;
     for (const Event event : sequence_) {
       text += std::string(kNames[static_cast<int>(event)]) + " ";
@@ -181,6 +192,17 @@ TEST(AcceptPolicy, BatchIsTheSmallerOfBatchAndFreeSlots) {
   policy.OnAccepted();
   EXPECT_TRUE(policy.at_limit());
   EXPECT_EQ(policy.NextBatch(), 0);
+}
+
+TEST(AcceptPolicy, ThoseThatAreHeldTakePlaces) {
+  AcceptPolicy policy({2, 2});
+  for (int i = 0; i < 3; ++i) policy.OnHeld();
+  EXPECT_EQ(policy.num_connections(), 3);
+  EXPECT_TRUE(policy.at_limit());
+  policy.OnFinished();
+  EXPECT_EQ(policy.NextBatch(), 0);
+  policy.OnFinished();
+  EXPECT_EQ(policy.NextBatch(), 1);
 }
 
 TEST(AcceptPolicy, LoweringTheLimitClosesNobody) {
