@@ -64,6 +64,12 @@ TEST_F(ConnectionHintsTest, ThePeerDoesNotRead) {
               ElementsAre("its peer does not read: 300 bytes wait in the "
                           "daemon, and 20 in its kernel; it is closed "
                           "(BUFFER_AGE) if one waits for 2m"));
+  // Its close has a limit of its own.
+  connection_.set_state(v1::CONNECTION_STATE_CLOSING);
+  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("it is being closed"),
+                                   "its peer does not read: 300 bytes wait in "
+                                   "the daemon, and 20 in its kernel"));
+  connection_.set_state(v1::CONNECTION_STATE_OPEN);
   listener_.mutable_spec()->mutable_buffer_age_limit()->mutable_unlimited();
   EXPECT_THAT(Hints(), ElementsAre(HasSubstr("; nothing limits for how long")));
   connection_.clear_bytes_to_write();
@@ -100,8 +106,15 @@ TEST_F(ConnectionHintsTest, SegmentsAreLost) {
 TEST_F(ConnectionHintsTest, AHalfIsClosed) {
   tcp().set_state("CLOSE-WAIT");
   EXPECT_THAT(Hints(), ElementsAre(HasSubstr("peer has closed its half")));
-  tcp().set_state("FIN-WAIT-2");
-  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("its own half is closed")));
+  for (const char* state : {"FIN-WAIT-1", "FIN-WAIT-2"}) {
+    tcp().set_state(state);
+    connection_.set_state(v1::CONNECTION_STATE_OPEN);
+    EXPECT_THAT(Hints(), ElementsAre(HasSubstr("its own half is closed")));
+    // That is how a close begins.
+    connection_.set_state(v1::CONNECTION_STATE_CLOSING);
+    EXPECT_THAT(Hints(), ElementsAre(HasSubstr("it is being closed")));
+  }
+  connection_.set_state(v1::CONNECTION_STATE_OPEN);
   tcp().set_state("UNCONN");
   EXPECT_THAT(Hints(), ElementsAre(HasSubstr("its socket has failed")));
 }

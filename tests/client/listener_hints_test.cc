@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "client/cli/describe_text.h"
+#include "client/cli/format.h"
 
 namespace portreeve::cli {
 namespace {
@@ -99,7 +101,9 @@ TEST_F(ListenerHintsTest, WhyItIsNotOpen) {
                   "another\\nprocess has it; 1 attempt, the next at "
                   "1970-01-01T00:16:42.000Z"));
   failure.clear_next_attempt_time();
-  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("none by itself")));
+  failure.set_attempts(2);
+  EXPECT_THAT(Hints(),
+              ElementsAre(HasSubstr("; 2 attempts, and none by itself")));
 }
 
 TEST_F(ListenerHintsTest, ClosesThatNobodyWanted) {
@@ -110,8 +114,34 @@ TEST_F(ListenerHintsTest, ClosesThatNobodyWanted) {
   closes["UPSTREAM_UNREACHABLE/DNS_FAILURE"] = 1;
   EXPECT_THAT(Hints(), ElementsAre("3 of 4 closes are UPSTREAM_UNREACHABLE "
                                    "(CONNECT_REFUSED 2, DNS_FAILURE 1)"));
+  // One in ten is worth a hint.
+  closes["PEER_CLOSED"] = 27;
+  EXPECT_THAT(Hints(), ElementsAre(HasSubstr("3 of 30 closes are UPSTREAM")));
   closes["PEER_CLOSED"] = 28;
   EXPECT_THAT(Hints(), IsEmpty());
+}
+
+TEST_F(ListenerHintsTest, WhichClosesNobodyWanted) {
+  const std::set<v1::CloseReason> kWanted = {
+      v1::CLOSE_REASON_PEER_CLOSED, v1::CLOSE_REASON_HANDLER_DONE,
+      v1::CLOSE_REASON_CALLED,      v1::CLOSE_REASON_LISTENER_CLOSED,
+      v1::CLOSE_REASON_DROPPED,     v1::CLOSE_REASON_UPSTREAM_CLOSED,
+      v1::CLOSE_REASON_CANCELLED,   v1::CLOSE_REASON_SHUTDOWN};
+  for (int i = 1; i < v1::CloseReason_ARRAYSIZE; ++i) {
+    const auto reason = static_cast<v1::CloseReason>(i);
+    status().clear_closed_by_reason();
+    (*status().mutable_closed_by_reason())[EnumText(reason)] = 1;
+    if (kWanted.count(reason) > 0) {
+      EXPECT_THAT(Hints(), IsEmpty()) << EnumText(reason);
+    } else {
+      EXPECT_THAT(Hints(), ElementsAre("1 of 1 close is " + EnumText(reason)));
+    }
+  }
+  // There are others, beside the one.
+  status().clear_closed_by_reason();
+  (*status().mutable_closed_by_reason())["PEER_RESET"] = 1;
+  (*status().mutable_closed_by_reason())["PEER_CLOSED"] = 2;
+  EXPECT_THAT(Hints(), ElementsAre("1 of 3 closes are PEER_RESET"));
 }
 
 TEST_F(ListenerHintsTest, AcceptingHasFailed) {
@@ -128,6 +158,8 @@ TEST_F(ListenerHintsTest, OneThatIsClosedSaysWhyAndNothingOfServing) {
   status().set_num_connections(10);
   EXPECT_THAT(Hints(), ElementsAre("it is closed: HANDLER_ERROR; 10 of its "
                                    "connections live on"));
+  status().set_num_connections(0);
+  EXPECT_THAT(Hints(), ElementsAre("it is closed: HANDLER_ERROR"));
 }
 
 TEST_F(ListenerHintsTest, ADescriptionHasTheHintsFirstAndSaysWhatIsDefault) {

@@ -91,6 +91,12 @@ TEST(ListenerTableTest, WideHasMoreBetweenTheSameColumns) {
   // Where it is not known how many wait.
   EXPECT_NE(table.Lines({Web()}, false, kNow).find("  -/50  "),
             std::string::npos);
+  // Nobody waits for one that does not listen.
+  v1::Listener failed = Web();
+  failed.mutable_status()->set_state(v1::LISTENER_STATE_FAILED);
+  failed.mutable_status()->clear_backlog_connections();
+  EXPECT_NE(table.Lines({failed}, true, kNow).find("  -/50  "),
+            std::string::npos);
 }
 
 TEST(ListenerTableTest, NoNumberIsTooLarge) {
@@ -214,6 +220,20 @@ TEST_F(ListenerChangesTest, OfASnapshotThatIsCutNothingIsLeft) {
   changes_.OnSnapshotBegun();
   EXPECT_EQ(Created(b_), "");
   EXPECT_EQ(Done(), "=;b LISTENING;");
+}
+
+TEST_F(ListenerChangesTest, WhatWasToldIsNotToldAgainByALaterSnapshot) {
+  Created(a_);
+  Created(b_);
+  Done();
+  const v1::Listener c = Named("c", v1::LISTENER_STATE_LISTENING);
+  EXPECT_EQ(Created(c), "c LISTENING;");
+  EXPECT_EQ(Closed(closed_a_), "a CLOSED;");
+  EXPECT_EQ(Deleted(b_), "b DELETED;");
+  changes_.OnSnapshotBegun();
+  Created(closed_a_);
+  Created(c);
+  EXPECT_EQ(Done(), "");
 }
 
 // Before and after a snapshot each of three listeners may not be there, listen,
