@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs the benchmark with Debian's own Python, which has matplotlib.  The
-# programs are beside this one, where Bazel starts it.
+# bench.sh PROGRAM [ARGUMENT ...]: runs one of the programs in Python that stand
+# beside it with Debian's own, which has matplotlib.  The programs that those
+# start are where Bazel starts this one.
 set -euo pipefail
 export BENCH_ROOT=$PWD
 cd "${BUILD_WORKING_DIRECTORY:-$PWD}"
-exec /usr/bin/python3 -B "$BENCH_ROOT/bench/run.py" "$@"
+exec /usr/bin/python3 -B "$BENCH_ROOT/bench/$1" "${@:2}"

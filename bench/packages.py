@@ -13,8 +13,8 @@ PACKAGES = ("haproxy", "libnginx-mod-stream", "nginx-light",
 POLICY = "/usr/sbin/policy-rc.d"
 
 
-def install_missing(say):
-    wanted = [package for package in PACKAGES if not installed(package)]
+def install_missing(say, packages=PACKAGES):
+    wanted = [package for package in packages if not installed(package)]
     if not wanted:
         return
     say(f"installing {' '.join(wanted)} (may take minutes)")

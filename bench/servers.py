@@ -16,11 +16,14 @@ class Portreeved(Process):
     """A daemon with one listener: an echo, or a forward if there is upstream."""
 
     binary = binary("server/portreeved")
+    # What runs it, if it does not run by itself.
+    runner = ()
     # More of its command line.
     flags = ()
 
     def __init__(self, cpu, upstream=None):
-        command = [self.binary, "--control", "tcp:127.0.0.1:0", *self.flags]
+        command = [*self.runner, self.binary, "--control", "tcp:127.0.0.1:0",
+                   *self.flags]
         # As many loops as CPUs is the default, but a peer has one in any case.
         if self.has_loops():
             command += ["--loops", "1"]
@@ -31,21 +34,20 @@ class Portreeved(Process):
             ["--forward", f"tcp:127.0.0.1:{upstream}"] if upstream
             else ["--echo"])
 
-    def create(self, handler):
+    def create(self, handler, name="bench"):
         """Makes a listener; its port."""
         created = subprocess.run(
             [binary("client/portreeve"), "--server", self.control, "create",
-             "bench", "--listen", "tcp:127.0.0.1:0",
+             name, "--listen", "tcp:127.0.0.1:0",
              "--max-pending-connections", str(BACKLOG), *handler],
             capture_output=True, text=True, check=False)
         if created.returncode != 0:
             self.fail(created.stderr)
         return int(created.stdout.rsplit(":", 1)[1])
 
-    @classmethod
-    def has_loops(cls):
+    def has_loops(self):
         return "--loops" in subprocess.run(
-            [cls.binary, "--help"], capture_output=True, text=True,
+            [self.binary, "--help"], capture_output=True, text=True,
             check=True).stdout
 
 

@@ -192,7 +192,8 @@ Task<> AnyServer::RunHandler(std::shared_ptr<CoroutineClient> client) {
 
 void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
   const std::shared_ptr<StreamConnection>& connection = client->connection;
-  connections_.emplace(connection->id(), connection);
+  // Later connections have larger ids.
+  connections_.emplace_hint(connections_.end(), connection->id(), connection);
   const std::weak_ptr<CoroutineClient> weak = client;
   connection->socket()->OnClosed([this, weak] {
     if (auto client = weak.lock(); client && client->begun) {

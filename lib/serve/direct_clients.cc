@@ -62,7 +62,8 @@ int AnyServer::EnterDirect(
     const std::shared_ptr<DirectConnection>& connection) {
   int error = ENOMEM;
   try {
-    connections_.emplace(connection->id(), connection);
+    // Later connections have larger ids.
+    connections_.emplace_hint(connections_.end(), connection->id(), connection);
     error = connection->Watch();
   } catch (const std::bad_alloc&) {
     // It is a client that could not be watched.

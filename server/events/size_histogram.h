@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <numeric>
 
+#include "absl/numeric/int128.h"
+
 namespace portreeve::server {
 
 // Bucket i has the values that are at most first · 2^(shift · i) and larger
@@ -29,8 +31,9 @@ class SizeHistogram {
     // It is above a bound of first · 2^n if, and only if, this is 2^n at least.
     const uint64_t beyond =
         static_cast<uint64_t>(value - 1) / static_cast<uint64_t>(first);
-    const auto bits = static_cast<size_t>(std::bit_width(beyond));
-    return std::min((bits + shift - 1) / shift, num_bounds);
+    // It is not 0, which the 1 tells the compiler, too.
+    const auto n = static_cast<size_t>(63 - std::countl_zero(beyond | 1));
+    return std::min(n / shift + 1, num_bounds);
   }
   // Gives the bound of a bucket < num_bounds, in units.
   static constexpr double BoundOf(size_t bucket) {
@@ -40,9 +43,9 @@ class SizeHistogram {
   // Counts a value; one below 0 counts as 0.
   void Count(int64_t value) {
     ++counts_[BucketOf(value)];
-    // A sum of nanoseconds does not fit an int64_t: a thousand connections
-    // have lived for 292 years before they are four months old.
-    sum_ += static_cast<double>(std::max(value, int64_t{0}));
+    // A sum of nanoseconds does not fit 64 bits: a thousand connections have
+    // lived for 292 years before they are four months old.
+    sum_ += static_cast<uint64_t>(std::max(value, int64_t{0}));
   }
 
   // Adds those of `other`.
@@ -58,11 +61,11 @@ class SizeHistogram {
     return std::accumulate(counts_.begin(), counts_.end(), int64_t{0});
   }
   // Gives the sum of the values, in units.
-  double sum() const { return sum_ / per_unit; }
+  double sum() const { return static_cast<double>(sum_) / per_unit; }
 
  private:
   std::array<int64_t, kNumBuckets> counts_{};
-  double sum_ = 0;  // Not in units.
+  absl::uint128 sum_ = 0;  // Not in units.
 };
 
 }  // namespace portreeve::server

@@ -389,7 +389,7 @@ class ForwardConnection final : public PumpedConnection,
   void NoteConnectTime() {
     const Duration limit = route_->options.connect_timeout;
     if (connect_by_ == TimePoint::max()) return;  // When it began is not known.
-    const auto micros = std::chrono::floor<std::chrono::microseconds>(
+    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(
         lane().time().Now() - (connect_by_ - limit));
     connect_micros_ = static_cast<uint32_t>(
         std::clamp<int64_t>(micros.count(), 0, kNotTimed - 1));

@@ -100,12 +100,13 @@ class Writer {
   void Add(MetricType type, std::string name, std::string help,
            Metrics metrics) {
     if (metrics.empty()) return;
-    prometheus::MetricFamily family;
-    family.name = std::move(name);
-    family.help = std::move(help);
-    family.type = type;
-    family.metric = std::move(metrics);
-    serializer_.Serialize(out_, {family});
+    // Not a braced list, which would copy them.
+    std::vector<prometheus::MetricFamily> families(1);
+    families[0].name = std::move(name);
+    families[0].help = std::move(help);
+    families[0].type = type;
+    families[0].metric = std::move(metrics);
+    serializer_.Serialize(out_, families);
   }
   void AddCounter(std::string name, std::string help, int64_t value) {
     Add(MetricType::Counter, std::move(name), std::move(help),

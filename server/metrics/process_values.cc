@@ -80,8 +80,10 @@ ProcessValues ReadProcessValues() {
   if (stat) {
     const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
     values.cpu_seconds = static_cast<double>(stat->cpu_ticks) / ticks;
+    // /proc/stat is long, and what is wanted of it stays.
+    static const double boot_time = BootTime();
     values.start_time =
-        BootTime() + static_cast<double>(stat->start_ticks) / ticks;
+        boot_time + static_cast<double>(stat->start_ticks) / ticks;
     values.resident_bytes = stat->resident_pages * sysconf(_SC_PAGESIZE);
   }
   values.open_fds = CountOpenFds();

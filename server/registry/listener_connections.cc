@@ -46,9 +46,11 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
 void ListenerResource::OnClosed(
     const std::shared_ptr<AnyConnection>& connection) {
   const auto live = shared_.connections.Remove(connection->id());
-  CountClose(*connection, live ? live->facts.failure.get() : nullptr);
-  if (live == nullptr) return;
+  if (live == nullptr) {  // There was no memory to list it.
+    return CountClose(ToProto(connection->reason()), nullptr);
+  }
   const ConnectionRecord record = RecordOf(*live);
+  CountClose(record.close_reason, record.failure);
   if (shared_.histograms != nullptr) CountInHistograms(record);
   Guarded([&] { LogEnd(*connection, live->facts); });
   // Its line needs no memory for the event.
@@ -58,18 +60,18 @@ void ListenerResource::OnClosed(
   if (deleted_) return;
   shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED, record,
                                   name_);
-  if (connection->reason() == CloseReason::kUpstreamReset &&
-      connection->bytes_sent() == 0 && live->facts.upstream != nullptr) {
-    log_.OnResetAtOnce(connection->id(), *live->facts.upstream);
+  if (record.close_reason == v1::CLOSE_REASON_UPSTREAM_RESET &&
+      record.bytes_sent == 0 && record.upstream != nullptr) {
+    log_.OnResetAtOnce(record.id, *record.upstream);
   }
 }
 
-void ListenerResource::CountClose(const AnyConnection& connection,
+void ListenerResource::CountClose(v1::CloseReason reason,
                                   const ConnectionFailure* failure) {
-  if (connection.reason() == CloseReason::kUpstreamUnreachable) {
+  if (reason == v1::CLOSE_REASON_UPSTREAM_UNREACHABLE) {
     closes_.CountFailure(failure != nullptr ? failure->reason : Reason::kOther);
   } else {
-    closes_.Count(ToProto(connection.reason()));
+    closes_.Count(reason);
   }
 }
 

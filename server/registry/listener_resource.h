@@ -179,8 +179,7 @@ class ListenerResource final
   void UpdateForwardLoops();
   void CutStreams();
   // `failure` is null where there is none, or was no memory for it.
-  void CountClose(const AnyConnection& connection,
-                  const ConnectionFailure* failure);
+  void CountClose(v1::CloseReason reason, const ConnectionFailure* failure);
   // Counts a connection that is over, where there are histograms.
   void CountInHistograms(const ConnectionRecord& record);
   void CountTotals(ListenerRecord& record) const;

@@ -36,11 +36,13 @@ ForwardOptions ForwardOptionsOf(const CheckedSpec& spec, const Shared& shared,
        of_all = shared.histograms, own = listener.histograms](
           int64_t id, std::shared_ptr<const AnyAddress> upstream) {
         ++counts.connects;
-        const auto live = connections.Find(id);
-        if (live == nullptr) return;
-        live->facts.upstream = std::move(upstream);
+        // Not Find(), which would count another owner of it.
+        const auto it = connections.entries().find(id);
+        if (it == connections.entries().end()) return;
+        LiveConnection& live = *it->second;
+        live.facts.upstream = std::move(upstream);
         if (of_all == nullptr) return;
-        CountConnect(*live->connection, of_all->connect,
+        CountConnect(*live.connection, of_all->connect,
                      own != nullptr ? &own->connect : nullptr);
       };
   options.admit = [policy = shared.policy](const Inet::Address& address) {
