@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -230,12 +231,17 @@ int HandoverChannel::SendNow(const std::string& bytes,
   }
 }
 
-void HandoverChannel::SendAck() {
+void HandoverChannel::SendAck() noexcept {
   if (owed_ack_ == 0) return;
-  Handover message;
-  message.set_number(last_sent_ + 1);
-  message.mutable_ack()->set_number(owed_ack_);
-  const int error = SendNow(message.SerializeAsString(), {});
+  int error = 0;
+  try {
+    Handover message;
+    message.set_number(last_sent_ + 1);
+    message.mutable_ack()->set_number(owed_ack_);
+    error = SendNow(message.SerializeAsString(), {});
+  } catch (const std::bad_alloc&) {
+    return;
+  }
   if (error == EAGAIN) return;
   if (error == 0) ++last_sent_;
   // After any other error nobody waits for it, or the next one makes it good.
@@ -263,9 +269,26 @@ HandoverChannel::ReceiveNow() {
 
 absl::StatusOr<std::optional<HandoverChannel::Packet>>
 HandoverChannel::ReceivePacket() {
-  Packet packet;
-  // Before they are there: what follows needs no memory until they have owners.
-  packet.descriptors.reserve(kControlBytes / sizeof(int));
+  if (received_bytes_ == 0) {
+    // Before they are there: what follows needs no memory until they have an
+    // owner.
+    received_.reserve(kControlBytes / sizeof(int));
+    const int error = ReceiveBytes();
+    if (error == EAGAIN) return std::nullopt;
+    if (error == 0 && received_bytes_ == 0) {
+      received_.clear();
+      return ChannelError(ChannelFault::kEnded, "the other process has ended");
+    }
+    if (error != 0) return ErrnoError(error, "recvmsg", kWhere);
+  }
+  // What throws leaves the packet where it is, and the next call comes here.
+  auto packet = ReadPacket();
+  received_bytes_ = 0;
+  received_.clear();
+  return packet;
+}
+
+int HandoverChannel::ReceiveBytes() {
   iovec piece = {buffers_->bytes, sizeof buffers_->bytes};
   msghdr header = {};
   header.msg_iov = &piece;
@@ -273,57 +296,63 @@ HandoverChannel::ReceivePacket() {
   header.msg_control = buffers_->control;
   header.msg_controllen = sizeof buffers_->control;
   bool was_reset = false;
-  ssize_t size;
   for (;;) {
-    size = recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size >= 0) break;
+    const ssize_t size =
+        recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (size >= 0) {
+      received_bytes_ = static_cast<size_t>(size);
+      received_flags_ = header.msg_flags;
+      TakeDescriptors(header, received_);
+      return 0;
+    }
     if (errno == EINTR) continue;
     // A process that ends before it has read all that was sent to it leaves
     // this, once, before what it has sent itself.
     if (errno == ECONNRESET && !std::exchange(was_reset, true)) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
-    if (IsEnd(errno)) break;
-    return ErrnoError(errno, "recvmsg", kWhere);
+    if (IsEnd(errno)) return 0;
+    return errno == EWOULDBLOCK ? EAGAIN : errno;
   }
-  if (size <= 0) {
-    if (size == 0) TakeDescriptors(header, packet.descriptors);
-    return ChannelError(ChannelFault::kEnded, "the other process has ended");
-  }
-  TakeDescriptors(header, packet.descriptors);
-  const std::optional<int64_t> before = std::exchange(last_received_, {});
-  if ((header.msg_flags & MSG_CTRUNC) != 0) {
-    return ChannelError(
+}
+
+absl::StatusOr<std::optional<HandoverChannel::Packet>>
+HandoverChannel::ReadPacket() {
+  absl::Status wrong;
+  Packet packet;
+  std::optional<int64_t> number;
+  if ((received_flags_ & MSG_CTRUNC) != 0) {
+    wrong = ChannelError(
         ChannelFault::kDescriptorsLost,
         "descriptors were lost on the way: this process has too many open");
-  }
-  if ((header.msg_flags & MSG_TRUNC) != 0) {
-    return ChannelError(
+  } else if ((received_flags_ & MSG_TRUNC) != 0) {
+    wrong = ChannelError(
         ChannelFault::kCut,
         absl::StrCat("a message is longer than ", kMaxBytes, " bytes"));
+  } else if (!packet.message.ParseFromArray(
+                 buffers_->bytes, static_cast<int>(received_bytes_))) {
+    wrong = ChannelError(ChannelFault::kMalformed,
+                         "what has come is no message of a hand-over");
+  } else {
+    number = packet.message.number();
+    wrong = Check(packet.message);
   }
-  if (!packet.message.ParseFromArray(buffers_->bytes, static_cast<int>(size))) {
-    return ChannelError(ChannelFault::kMalformed,
-                        "what has come is no message of a hand-over");
-  }
-  last_received_ = before;
-  if (auto s = Check(packet); !s.ok()) return s;
+  last_received_ = number;
+  if (!wrong.ok()) return wrong;
+  // Those without any leave the memory for the next.
+  if (!received_.empty()) packet.descriptors = std::exchange(received_, {});
   return packet;
 }
 
-absl::Status HandoverChannel::Check(const Packet& packet) {
-  const int64_t number = packet.message.number();
-  const std::optional<int64_t> before = std::exchange(last_received_, number);
-  if (before.has_value() && number != *before + 1) {
-    return ChannelError(
-        ChannelFault::kOutOfOrder,
-        absl::StrCat("message ", number, " came after message ", *before));
+absl::Status HandoverChannel::Check(const Handover& message) const {
+  if (last_received_.has_value() && message.number() != *last_received_ + 1) {
+    return ChannelError(ChannelFault::kOutOfOrder,
+                        absl::StrCat("message ", message.number(),
+                                     " came after message ", *last_received_));
   }
-  const size_t said = static_cast<size_t>(packet.message.num_descriptors());
-  if (packet.descriptors.size() != said) {
+  if (received_.size() != static_cast<size_t>(message.num_descriptors())) {
     return ChannelError(
         ChannelFault::kDescriptorCount,
-        absl::StrCat("a message has ", packet.descriptors.size(),
-                     " descriptors, and says ", said));
+        absl::StrCat("a message has ", received_.size(),
+                     " descriptors, and says ", message.num_descriptors()));
   }
   return absl::OkStatus();
 }

@@ -55,6 +55,8 @@ absl::Status ChannelError(ChannelFault fault, absl::string_view message);
 //
 // All methods whose error is an absl::Status give one of ChannelFault's.
 //
+// Memory: where Send() throws std::bad_alloc, the message may have been sent;
+// where Receive() does, nothing is lost, and it can be called again.
 // Threads: one at a time.
 class HandoverChannel {
  public:
@@ -123,11 +125,15 @@ class HandoverChannel {
   // Sends `bytes`; gives 0 or the errno.
   int SendNow(const std::string& bytes, std::span<const int> descriptors);
   // Sends the acknowledgement that is owed, if there is room.
-  void SendAck();
+  void SendAck() noexcept;
   // Gives nothing where there is nothing yet, or only acknowledgements.
   absl::StatusOr<std::optional<Packet>> ReceiveNow();
   absl::StatusOr<std::optional<Packet>> ReceivePacket();
-  absl::Status Check(const Packet& packet);
+  // Receives into buffers_ and the like; gives 0 or the errno.  No bytes: the
+  // other side has ended.
+  int ReceiveBytes();
+  absl::StatusOr<std::optional<Packet>> ReadPacket();
+  absl::Status Check(const Handover& message) const;
   // Waits until it can be read; with `to_write` until it can be written to
   // will do.  False at `deadline`.
   bool Wait(bool to_write, TimePoint deadline);
@@ -136,6 +142,10 @@ class HandoverChannel {
   ucred peer_;
   HandoverClock* clock_;
   std::unique_ptr<Buffers> buffers_;
+  // The packet that is in buffers_, until it has been read.
+  size_t received_bytes_ = 0;
+  int received_flags_ = 0;
+  std::vector<Descriptor> received_;
   std::string sent_bytes_;
   int64_t last_sent_ = 0;
   // The numbers of those that wait for their `ack`, in their order.

@@ -10,6 +10,7 @@
 #include <exception>
 #include <limits>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,13 +56,11 @@ class Receiver {
     while (policy_.action() != Action::kServe &&
            policy_.action() != Action::kExit) {
       const Action action = policy_.action();
-      absl::Status status;
       try {
-        status = Perform(action);
-      } catch (...) {
-        status = StatusOf(std::current_exception());
+        if (auto s = Try(action); !s.ok()) policy_.OnFault(s);
+      } catch (const std::bad_alloc&) {
+        policy_.OnNoMemory();
       }
-      if (!status.ok()) policy_.OnFault(status);
     }
     if (policy_.action() == Action::kServe) {
       sink_.BeginToServe();
@@ -75,6 +74,17 @@ class Receiver {
   }
 
  private:
+  // What the sink throws is an error like others.
+  absl::Status Try(Action action) {
+    try {
+      return Perform(action);
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (...) {
+      return StatusOf(std::current_exception());
+    }
+  }
+
   absl::Status Perform(Action action) {
     switch (action) {
       case Action::kSayHello: {

@@ -160,19 +160,17 @@ class Sender {
   HandoverOutcome Run() {
     while (!IsOver()) {
       const Action action = policy_.action();
-      absl::Status status;
       try {
-        status = Perform(action);
-      } catch (...) {
-        status = StatusOf(std::current_exception());
+        if (auto s = Try(action); !s.ok()) policy_.OnFault(s);
+      } catch (const std::bad_alloc&) {
+        policy_.OnNoMemory();
       }
-      if (!status.ok()) policy_.OnFault(status);
     }
     HandoverOutcome outcome;
     outcome.end = end_;
     outcome.step = policy_.step();
     if (end_ != HandoverOutcome::End::kHandedOver) {
-      outcome.reason = policy_.reason();
+      outcome.reason = policy_.TakeReason();
     }
     outcome.is_deaf = policy_.is_deaf();
     outcome.counts = counts_;
@@ -199,6 +197,17 @@ class Sender {
         return true;
       default:
         return false;
+    }
+  }
+
+  // What the source throws is an error like others.
+  absl::Status Try(Action action) {
+    try {
+      return Perform(action);
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (...) {
+      return StatusOf(std::current_exception());
     }
   }
 
@@ -316,6 +325,9 @@ class Sender {
           break;
         }
       } catch (const std::bad_alloc&) {
+        // Nothing is lost by that; but where there is no more memory at all,
+        // nobody knows what there is.
+        if (troubles + 1 == kMostTroubles) throw;
       }
       ++troubles;
     }

@@ -70,11 +70,14 @@ std::string PredecessorPolicy::WhatIsWrong(const HandoverHello& hello) const {
         terms_.state->path());
   }
   // More may come before the freeze.
-  const int64_t needed =
-      hello.open_descriptors() + num_descriptors_ + (num_descriptors_ + 9) / 10;
-  if (hello.descriptor_limit() < needed) {
+  const int64_t needed = num_descriptors_ + (num_descriptors_ + 9) / 10;
+  if (hello.open_descriptors() < 0 ||
+      hello.open_descriptors() > hello.descriptor_limit() ||
+      hello.descriptor_limit() - hello.open_descriptors() < needed) {
     return absl::StrCat("the successor may have ", hello.descriptor_limit(),
-                        " descriptors (RLIMIT_NOFILE), and needs ", needed);
+                        " descriptors (RLIMIT_NOFILE), has ",
+                        hello.open_descriptors(), ", and needs ", needed,
+                        " more");
   }
   return "";
 }
@@ -177,7 +180,7 @@ void PredecessorPolicy::Fail(std::string reason) {
       action_ = Action::kSearch;
       return;
     case Action::kSearch:
-      action_ = Action::kThaw;
+      action_ = committed_ ? Action::kCrashed : Action::kThaw;
       return;
     case Action::kThaw:
       action_ = Action::kThawed;

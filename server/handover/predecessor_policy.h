@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "lib/base/time_source.h"
@@ -67,8 +68,9 @@ class PredecessorPolicy {
     kRefused,     // It was refused, or has failed, before the freeze.
     kThawed,      // It has failed, and this process serves.
     kHandedOver,  // The successor serves.
-    // The successor said that it serves after all was over, and is dead: nobody
-    // knows what it has done.  The process has to end, with exit status 1.
+    // The successor said that it serves after all was over, or may have, and is
+    // dead: nobody knows what it has done.  The process has to end, with exit
+    // status 1.
     kCrashed,
   };
 
@@ -90,14 +92,18 @@ class PredecessorPolicy {
   void OnDone(TimePoint now);
   void OnContentsSent(const HandoverCounts& counts, TimePoint now);
   void OnSearched(bool found_serving);
-  // `why` is why the present action has failed.  kRefuseMore, kKill, kSearch
-  // and kThaw are then as if they were done, and nothing was found.  It is not
-  // for the ends.
+  // `why` is why the present action has failed.  kRefuseMore and kKill are then
+  // as if they were done, and nothing was found; where kSearch fails, nobody
+  // knows.  It is not for the ends.
   void OnFault(const absl::Status& why);
+  // The same, for want of memory, of which it takes none.
+  void OnNoMemory() noexcept { Fail("no memory"); }
 
   // Where it has failed, and why in words; once it has.
   HandoverStep step() const { return step_; }
   const std::string& reason() const { return reason_; }
+  // Gives the reason away.
+  std::string TakeReason() { return std::move(reason_); }
   // The successor serves, but can tell this process nothing more.
   bool is_deaf() const { return deaf_; }
   // Whether the successor may have gone as far as to serve.

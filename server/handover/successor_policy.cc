@@ -197,11 +197,6 @@ void SuccessorPolicy::OnDone(TimePoint now) {
 }
 
 void SuccessorPolicy::OnFault(const absl::Status& why) {
-  PORTREEVE_CHECK(action_ != Action::kServe && action_ != Action::kExit);
-  if (action_ == Action::kSayFailed) {
-    action_ = Action::kExit;
-    return;
-  }
   Fail(std::string(why.message()));
 }
 
@@ -211,6 +206,11 @@ void SuccessorPolicy::FailBy(const Handover& message) {
 }
 
 void SuccessorPolicy::Fail(std::string reason) {
+  PORTREEVE_CHECK(action_ != Action::kServe && action_ != Action::kExit);
+  if (action_ == Action::kSayFailed) {
+    action_ = Action::kExit;
+    return;
+  }
   reason_ = std::move(reason);
   action_ = Action::kSayFailed;
 }

@@ -58,6 +58,8 @@ class SuccessorPolicy {
   void OnDone(TimePoint now);
   // `why` is why the present action has failed.  It is not for the ends.
   void OnFault(const absl::Status& why);
+  // The same, for want of memory, of which it takes none.
+  void OnNoMemory() noexcept { Fail("no memory"); }
 
   // Where it has failed, like "connections", and why in words; once it has.
   const std::string& step() const { return step_; }

@@ -42,7 +42,7 @@ class Scene {
     }
     const bool serves = policy_.action() == Action::kRefused ||
                         policy_.action() == Action::kThawed;
-    EXPECT_TRUE(serves || was_found_) << history_;
+    EXPECT_TRUE(serves || was_found_ || is_unknown_) << history_;
   }
 
   bool IsEnd() const {
@@ -64,6 +64,8 @@ class Scene {
       case 'd':
         return Finish();
       case 'f':
+        // Who cannot search does not know.
+        is_unknown_ |= policy_.action() == Action::kSearch && has_committed_;
         policy_.OnFault(absl::UnavailableError("broken"));
         return true;
       case 't':
@@ -128,7 +130,7 @@ class Scene {
     if (action == Action::kThaw) {
       EXPECT_TRUE(is_silenced_ && is_killed_) << history_;
       EXPECT_EQ(before, Action::kSearch) << history_;
-      EXPECT_FALSE(was_found_) << history_;
+      EXPECT_FALSE(was_found_ || is_unknown_) << history_;
     }
     if (action == Action::kThawed) EXPECT_EQ(before, Action::kThaw) << history_;
     // It is killed only where it has said nothing by then.
@@ -139,7 +141,7 @@ class Scene {
       EXPECT_FALSE(is_killed_) << history_;
     }
     if (action == Action::kCrashed) {
-      EXPECT_TRUE(was_found_ && is_killed_) << history_;
+      EXPECT_TRUE((was_found_ || is_unknown_) && is_killed_) << history_;
     }
     if (event == 't') {
       EXPECT_NE(action, Action::kAwait) << history_;
@@ -158,6 +160,7 @@ class Scene {
   bool is_silenced_ = false;
   bool is_killed_ = false;
   bool was_found_ = false;  // `serving`, after `commit`.
+  bool is_unknown_ = false;
 };
 
 void Explore(const Scene& scene, int depth) {
@@ -240,6 +243,10 @@ TEST_F(OnePredecessor, RefusesWhoHasNoRoomForAllDescriptors) {
   auto hello = HelloMessage();
   hello.mutable_hello()->set_open_descriptors(25);
   EXPECT_EQ(Judge(hello, {}, 909), Action::kRefuse);
+  for (const int64_t nonsense : {INT64_MIN, int64_t{-1}, INT64_MAX}) {
+    hello.mutable_hello()->set_open_descriptors(nonsense);
+    EXPECT_EQ(Judge(hello), Action::kRefuse);
+  }
 }
 
 TEST_F(OnePredecessor, RefusesWhomItCannotKill) {
