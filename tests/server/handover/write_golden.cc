@@ -1,0 +1,11 @@
+// Writes the golden text of the present version:
+//   ./bazelw run //tests/server/handover:write_golden >
+//       tests/server/handover/golden/v1.textproto
+#include <iostream>
+
+#include "tests/server/handover/golden.h"
+
+int main() {
+  std::cout << portreeve::server::GoldenText(portreeve::server::MakeGolden());
+  return std::cout.good() ? 0 : 1;
+}
