@@ -33,6 +33,10 @@ struct Head {
 };
 // The size without the padding at its end.
 constexpr size_t kHeadBytes = offsetof(Head, parts) + 1;
+// A process of another version may read what is packed: its layout, and the
+// order of Reason, are those of a version of saved_events.h.
+static_assert(kHeadBytes == 20 && sizeof(Numbers) == 32);
+static_assert(static_cast<int>(Reason::kOther) == 15);
 // The bits of `parts`.
 constexpr uint8_t kHasNumbers = 1;
 constexpr uint8_t kHasFailure = 2;
@@ -103,6 +107,23 @@ class Packer {
   char* end_;
 };
 
+// Gives how many bytes the address has that `packed` begins with; 0 where it
+// begins with none.
+size_t AddressBytes(absl::string_view packed) {
+  if (packed.empty()) return 0;
+  switch (static_cast<Family>(packed.front())) {
+    case Family::kNone:
+      return 1;
+    case Family::kV4:
+      return 1 + sizeof(V4) + sizeof(uint16_t);
+    case Family::kV6:
+      return 1 + sizeof(V6) + sizeof(uint32_t) + sizeof(uint16_t);
+    case Family::kUnix:
+      return packed.size() < 2 ? 0 : 2 + static_cast<uint8_t>(packed[1]);
+  }
+  return 0;
+}
+
 class Unpacker {
  public:
   explicit Unpacker(absl::string_view bytes) : rest_(bytes) {}
@@ -124,18 +145,9 @@ class Unpacker {
   }
   // The bytes of an address, with its family.
   absl::string_view Address() {
-    switch (static_cast<Family>(rest_.front())) {
-      case Family::kNone:
-        return Bytes(1);
-      case Family::kV4:
-        return Bytes(1 + sizeof(V4) + sizeof(uint16_t));
-      case Family::kV6:
-        return Bytes(1 + sizeof(V6) + sizeof(uint32_t) + sizeof(uint16_t));
-      case Family::kUnix:
-        return Bytes(2 + static_cast<uint8_t>(rest_[1]));
-    }
-    PORTREEVE_CHECK(false);
-    return {};
+    const size_t size = AddressBytes(rest_);
+    PORTREEVE_CHECK(size > 0);
+    return Bytes(size);
   }
   Head ReadHead() {
     Head head{};
@@ -282,6 +294,31 @@ PackedConnection Pack(const ConnectionRecord& record) {
   if (record.failure != nullptr) packer.Failure(*record.failure);
   packed.size_ = packer.size();
   return packed;
+}
+
+bool IsPacked(absl::string_view bytes) {
+  if (bytes.size() < kHeadBytes) return false;
+  const Head head = Unpacker(bytes).ReadHead();
+  if (!v1::Direction_IsValid(head.direction) ||
+      !v1::ConnectionState_IsValid(head.state) ||
+      !v1::CloseReason_IsValid(head.close_reason) ||
+      (head.parts & ~(kHasNumbers | kHasFailure)) != 0) {
+    return false;
+  }
+  const size_t numbers = (head.parts & kHasNumbers) != 0 ? sizeof(Numbers) : 0;
+  if (bytes.size() < kHeadBytes + numbers) return false;
+  bytes.remove_prefix(kHeadBytes + numbers);
+  for (int i = 0; i < 3; ++i) {
+    const size_t size = AddressBytes(bytes);
+    if (size == 0 || size > bytes.size()) return false;
+    bytes.remove_prefix(size);
+  }
+  if ((head.parts & kHasFailure) == 0) return bytes.empty();
+  if (bytes.size() < kFailureHeadBytes) return false;
+  FailureHead failure{};
+  Unpacker(bytes).To(&failure, kFailureHeadBytes);
+  return failure.reason <= static_cast<int>(Reason::kOther) &&
+         bytes.size() == kFailureHeadBytes + failure.message_bytes;
 }
 
 void WriteConnection(absl::string_view packed, absl::string_view listener_name,

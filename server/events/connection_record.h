@@ -51,6 +51,10 @@ class PackedConnection {
 };
 PackedConnection Pack(const ConnectionRecord& record);
 
+// Whether `bytes` are what Pack() can have made, so that they can be read: of
+// what another process has packed nobody knows it.
+bool IsPacked(absl::string_view bytes);
+
 // Writes the fields of the v1::Connection that ToProto() makes of what was
 // packed.
 void WriteConnection(absl::string_view packed, absl::string_view listener_name,

@@ -68,6 +68,15 @@ std::string EncodeEvent(const v1::Event& event) {
   return encoded;
 }
 
+bool IsEncodedEvent(absl::string_view bytes) {
+  google::protobuf::io::CodedInputStream in(
+      reinterpret_cast<const uint8_t*>(bytes.data()),
+      static_cast<int>(bytes.size()));
+  uint32_t size = 0;
+  return in.ReadTag() == kEventsTag && in.ReadVarint32(&size) &&
+         static_cast<size_t>(in.CurrentPosition()) + size == bytes.size();
+}
+
 void WriteConnectionEvent(const EventStamp& stamp, v1::EventKind kind,
                           absl::string_view listener_name,
                           absl::string_view packed, BackwardWriter& writer) {

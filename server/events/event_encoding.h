@@ -16,6 +16,10 @@ namespace portreeve::server {
 
 std::string EncodeEvent(const v1::Event& event);
 
+// Whether `bytes` are the tag, the length, and so many bytes.  What these are,
+// only who reads the event finds out.
+bool IsEncodedEvent(absl::string_view bytes);
+
 // What all events have beside their kind.
 struct EventStamp {
   int64_t revision = 0;

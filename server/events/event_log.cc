@@ -1,7 +1,9 @@
 #include "server/events/event_log.h"
 
+#include <new>
 #include <utility>
 
+#include "lib/base/check.h"
 #include "server/api/timestamp.h"
 #include "server/api/uuid.h"
 #include "server/events/event_encoding.h"
@@ -9,7 +11,32 @@
 namespace portreeve::server {
 
 EventLog::EventLog(int64_t capacity, size_t max_bytes)
-    : instance_id_(NewUuid()), ring_(capacity, max_bytes) {}
+    : no_memory_(
+          absl::ResourceExhaustedError("there is no memory for the events")),
+      instance_id_(NewUuid()),
+      ring_(std::make_unique<EventRing>(capacity, max_bytes)) {}
+
+absl::StatusOr<Descriptor> EventLog::Save() const {
+  try {
+    return SaveEvents(instance_id_, totals_, *ring_);
+  } catch (const std::bad_alloc&) {
+    return no_memory_;
+  }
+}
+
+absl::Status EventLog::Load(const Descriptor& file) {
+  PORTREEVE_CHECK(last_revision() == 0);
+  try {
+    auto saved = LoadEvents(file, ring_->capacity(), ring_->max_bytes());
+    if (!saved.ok()) return saved.status();
+    instance_id_ = std::move(saved->instance_id);
+    ring_ = std::move(saved->ring);
+    totals_ = saved->totals;
+    return absl::OkStatus();
+  } catch (const std::bad_alloc&) {
+    return no_memory_;
+  }
+}
 
 void EventLog::Append(v1::Event event, const std::string& listener_name) {
   const v1::EventKind kind = KindOf(event);
@@ -38,7 +65,7 @@ void EventLog::AppendConnection(v1::EventKind kind,
 
 void EventLog::Add(v1::EventKind kind, EventForm form,
                    const SharedName& listener, absl::string_view bytes) {
-  ring_.Add(kind, form, listener, bytes);
+  ring_->Add(kind, form, listener, bytes);
   ++totals_[static_cast<size_t>(kind)];
   for (const auto& on_append : subscribers_) on_append();
 }

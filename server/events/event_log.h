@@ -2,19 +2,23 @@
 #ifndef PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 #define PORTREEVE_SERVER_EVENTS_EVENT_LOG_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <set>
 #include <string>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/descriptor.h"
 #include "portreeve/v1/event.pb.h"
 #include "server/events/connection_record.h"
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/events/lost_events.h"
+#include "server/events/saved_events.h"
 
 namespace portreeve::server {
 
@@ -39,6 +43,17 @@ class EventLog {
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
+  // Writes all that the log is to a file in memory, from which the daemon's
+  // next process goes on.  Whoever goes on to watch there, with the instance id
+  // and a revision of here, misses nothing and sees nothing twice. Errors:
+  // those of SaveEvents(); RESOURCE_EXHAUSTED where there is no memory.
+  absl::StatusOr<Descriptor> Save() const;
+  // Goes on from the log that has saved `file`: has its identity, its events
+  // and totals, and its numbers.  There must be no event yet, and no other
+  // thread that asks for instance_id(). Errors: those of LoadEvents();
+  // RESOURCE_EXHAUSTED where there is no memory. Then nothing has changed.
+  absl::Status Load(const Descriptor& file);
+
   // Appends `event`, of which only `kind` is set, with the next revision, the
   // instance id and the present time, and calls the subscribers.
   // `listener_name` is "listeners/ID" of the listener that it is about; empty
@@ -57,30 +72,30 @@ class EventLog {
                         const SharedName& listener);
 
   // Gives the revision of the newest event; 0 before the first.
-  int64_t last_revision() const { return ring_.last(); }
+  int64_t last_revision() const { return ring_->last(); }
   // Gives how many events of a kind there were, in all.
   int64_t total(v1::EventKind kind) const {
     return totals_[static_cast<size_t>(kind)];
   }
   // Gives the revision of the oldest event that is kept; last_revision() + 1 if
   // there is none.
-  int64_t first_revision() const { return ring_.first(); }
+  int64_t first_revision() const { return ring_->first(); }
 
-  // Gives the UUID of this EventLog, by which clients tell one start of the
+  // Gives the UUID of the numbering, by which clients tell one start of the
   // daemon from another.
   const std::string& instance_id() const { return instance_id_; }
-  int64_t capacity() const { return ring_.capacity(); }
+  int64_t capacity() const { return ring_->capacity(); }
   // Gives the bytes of memory that the events take.
-  size_t MemoryUse() const { return ring_.MemoryUse(); }
+  size_t MemoryUse() const { return ring_->MemoryUse(); }
 
   // Gives an event.  `revision` is one of first_revision() to last_revision().
-  EventRing::Entry at(int64_t revision) const { return ring_.at(revision); }
+  EventRing::Entry at(int64_t revision) const { return ring_->at(revision); }
 
   // Gives whether, from revision `first` to first_revision() - 1, there was an
   // event that passes a filter (server/events/event_ring.h).
   bool HasLost(int64_t first, const std::set<std::string>& listeners,
                const EventKinds& kinds) const {
-    return ring_.HasLost(first, listeners, kinds);
+    return ring_->HasLost(first, listeners, kinds);
   }
 
   // Adds at(revision) to `message`, as an element of
@@ -119,9 +134,11 @@ class EventLog {
   void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
            absl::string_view bytes);
 
-  const std::string instance_id_;
-  EventRing ring_;
-  std::array<int64_t, v1::EventKind_ARRAYSIZE> totals_{};
+  // It is there before it is needed.
+  const absl::Status no_memory_;
+  std::string instance_id_;
+  std::unique_ptr<EventRing> ring_;  // Never null.
+  EventTotals totals_{};
   std::list<std::function<void()>> subscribers_;
 };
 

@@ -24,32 +24,62 @@ size_t NameBytes(const SharedName& name) {
 
 }  // namespace
 
-EventRing::EventRing(int64_t capacity, size_t max_bytes)
-    : capacity_(capacity), max_bytes_(max_bytes) {
+EventRing::EventRing(int64_t capacity, size_t max_bytes, Lost lost)
+    : capacity_(capacity),
+      max_bytes_(max_bytes),
+      last_(lost.noted),
+      first_(lost.first),
+      oldest_chunk_(ChunkOf(lost.noted + 1)),
+      lost_(std::move(lost.events)),
+      noted_(lost.noted) {
   PORTREEVE_CHECK(capacity >= 1);
+  PORTREEVE_CHECK(0 <= noted_ && noted_ < first_);
   chunks_.resize(static_cast<size_t>((capacity + kChunk - 1) / kChunk + 1));
   memory_ = chunks_.capacity() * sizeof(chunks_[0]);
+  // Nobody looks at the places before.
+  if (noted_ % kChunk != 0) Open().used = static_cast<int>(noted_ % kChunk);
 }
 
 void EventRing::Add(v1::EventKind kind, EventForm form,
                     const SharedName& listener, absl::string_view bytes) {
+  Put(kind, form, listener, bytes);
+  Bound();
+}
+
+void EventRing::Restore(v1::EventKind kind, EventForm form,
+                        const SharedName& listener, absl::string_view bytes) {
+  Put(kind, form, listener, bytes);
+}
+
+void EventRing::EndRestore() noexcept {
+  PORTREEVE_CHECK(first_ <= last_);
+  Chunk& chunk = *At(ChunkOf(last_));
+  memory_ -= chunk.MemoryUse();
+  chunk.bytes.shrink_to_fit();
+  memory_ += chunk.MemoryUse();
+  Bound();
+}
+
+void EventRing::Put(v1::EventKind kind, EventForm form,
+                    const SharedName& listener, absl::string_view bytes) {
   Chunk& chunk = Open();
-  {
-    memory_ -= chunk.MemoryUse();
-    const absl::Cleanup add = [&] { memory_ += chunk.MemoryUse(); };
-    // First what may find no memory: then there is no such event.
-    chunk.bytes.reserve(chunk.bytes.size() + bytes.size());
-    const uint8_t index = IndexOf(chunk, listener);
-    chunk.bytes.append(bytes.data(), bytes.size());
-    PORTREEVE_CHECK(chunk.bytes.size() <= std::numeric_limits<uint32_t>::max());
-    Place& place = chunk.places[static_cast<size_t>(chunk.used++)];
-    place.end = static_cast<uint32_t>(chunk.bytes.size());
-    place.kind = static_cast<uint8_t>(kind);
-    place.listener = index;
-    place.form = form;
-    ++last_;
-    if (chunk.used == kChunk) chunk.bytes.shrink_to_fit();
-  }
+  memory_ -= chunk.MemoryUse();
+  const absl::Cleanup add = [&] { memory_ += chunk.MemoryUse(); };
+  // First what may find no memory: then there is no such event.
+  chunk.bytes.reserve(chunk.bytes.size() + bytes.size());
+  const uint8_t index = IndexOf(chunk, listener);
+  chunk.bytes.append(bytes.data(), bytes.size());
+  PORTREEVE_CHECK(chunk.bytes.size() <= std::numeric_limits<uint32_t>::max());
+  Place& place = chunk.places[static_cast<size_t>(chunk.used++)];
+  place.end = static_cast<uint32_t>(chunk.bytes.size());
+  place.kind = static_cast<uint8_t>(kind);
+  place.listener = index;
+  place.form = form;
+  ++last_;
+  if (chunk.used == kChunk) chunk.bytes.shrink_to_fit();
+}
+
+void EventRing::Bound() {
   try {
     while (memory_ > max_bytes_ && first_ < last_) ForgetOldest();
   } catch (const std::bad_alloc&) {
@@ -146,6 +176,13 @@ bool EventRing::HasLost(int64_t first, const std::set<std::string>& listeners,
 EventRing::Entry EventRing::at(int64_t number) const {
   PORTREEVE_CHECK(number >= first() && number <= last_);
   return EntryOf(number);
+}
+
+EventRing::Entry EventRing::place(int64_t number) const {
+  PORTREEVE_CHECK(number > noted_ && number <= last_);
+  const Entry entry = EntryOf(number);
+  if (number >= first()) return entry;
+  return Entry{entry.kind, entry.form, entry.listener_name, {}};
 }
 
 EventRing::Entry EventRing::EntryOf(int64_t number) const {

@@ -39,8 +39,22 @@ class EventRing {
  public:
   static constexpr int64_t kChunk = 256;
 
+  // What is not kept.
+  struct Lost {
+    LostEvents events;  // As far as they are noted.
+    int64_t noted = 0;  // The last of these.
+    int64_t first = 1;  // The first that is kept.
+  };
+
   // `capacity` >= 1.
-  EventRing(int64_t capacity, size_t max_bytes);
+  EventRing(int64_t capacity, size_t max_bytes)
+      : EventRing(capacity, max_bytes, Lost()) {}
+  // Makes one that goes on from another one, whose `lost` it is.  Restore() has
+  // to be called for each of that one's place()s, in order, and then
+  // EndRestore().
+  EventRing(int64_t capacity, size_t max_bytes, Lost lost);
+  EventRing(const EventRing&) = delete;
+  EventRing& operator=(const EventRing&) = delete;
 
   // Adds an event, in place of the oldest one if the ring is full, or of the
   // oldest ones if it holds too many bytes.  Throws std::bad_alloc where there
@@ -48,7 +62,15 @@ class EventRing {
   void Add(v1::EventKind kind, EventForm form, const SharedName& listener,
            absl::string_view bytes);
 
+  // Adds an event, however many bytes that makes.
+  void Restore(v1::EventKind kind, EventForm form, const SharedName& listener,
+               absl::string_view bytes);
+  // Has the oldest ones go where there are too many bytes.  It must have one
+  // that is kept.
+  void EndRestore() noexcept;
+
   int64_t capacity() const { return capacity_; }
+  size_t max_bytes() const { return max_bytes_; }
   // Gives the number of the newest event; 0 before the first.
   int64_t last() const { return last_; }
   // Gives the number of the oldest event that is kept; last() + 1 if there is
@@ -65,6 +87,12 @@ class EventRing {
   // CHECKs that `number` is one of first() to last().  The answer holds until
   // the next Add().
   Entry at(int64_t number) const;
+
+  // Gives the last event of which nothing is known but what lost() has.
+  int64_t noted() const { return noted_; }
+  const LostEvents& lost() const { return lost_; }
+  // Gives one from noted() + 1 on.  One before first() has no bytes.
+  Entry place(int64_t number) const;
 
   // Gives whether an event with a number from `first` to this->first() - 1
   // passes a filter: is one of `kinds` (none: all) and about one of `listeners`
@@ -95,6 +123,10 @@ class EventRing {
     size_t MemoryUse() const;
   };
 
+  void Put(v1::EventKind kind, EventForm form, const SharedName& listener,
+           absl::string_view bytes);
+  // Has the oldest ones go while there are too many bytes.
+  void Bound();
   // Gives the chunk to which the next event goes.
   Chunk& Open();
   static uint8_t IndexOf(Chunk& chunk, const SharedName& listener);

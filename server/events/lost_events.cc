@@ -33,6 +33,24 @@ void LostEvents::AddTo(int64_t revision, v1::EventKind kind,
   }
   listeners_.back().last[static_cast<size_t>(kind)] = revision;
   listeners_.back().newest = revision;
+  Bound();
+}
+
+bool LostEvents::RestoreListener(absl::string_view name,
+                                 const Revisions& last) {
+  const int64_t newest = *std::max_element(last.begin(), last.end());
+  const int64_t before = listeners_.empty() ? 0 : listeners_.back().newest;
+  if (newest <= before) return false;
+  Listeners added;
+  added.push_back({std::string(name), last, newest});
+  const bool is_new = by_name_.emplace(added.back().name, added.begin()).second;
+  if (!is_new) return false;
+  listeners_.splice(listeners_.end(), added);
+  Bound();
+  return true;
+}
+
+void LostEvents::Bound() {
   if (listeners_.size() <= max_listeners_) return;
   forgotten_ = std::max(forgotten_, listeners_.front().newest);
   by_name_.erase(listeners_.front().name);

@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "absl/strings/string_view.h"
 #include "portreeve/v1/event.pb.h"
 
 namespace portreeve::server {
@@ -32,8 +33,29 @@ class LostEvents {
   // They take 2 MiB at most.
   static constexpr size_t kMaxListeners = 4096;
 
+  // The last revision of each kind; 0: none.
+  using Revisions = std::array<int64_t, v1::EventKind_ARRAYSIZE>;
+  // What is known of a listener.
+  struct Listener {
+    std::string name;
+    Revisions last = {};
+    int64_t newest = 0;  // Of these.
+  };
+
   explicit LostEvents(size_t max_listeners = kMaxListeners)
       : max_listeners_(max_listeners) {}
+
+  // Makes one that goes on from another, which has these; then
+  // RestoreListener() has to be called for each of its listeners(), in their
+  // order.
+  LostEvents(const Revisions& last, int64_t forgotten,
+             size_t max_listeners = kMaxListeners)
+      : max_listeners_(max_listeners), last_(last), forgotten_(forgotten) {}
+  LostEvents(LostEvents&&) = default;
+  LostEvents& operator=(LostEvents&&) = delete;
+  // Gives false, and does nothing, where there is a listener of that name, or
+  // none of its events was lost after those of the one before.
+  bool RestoreListener(absl::string_view name, const Revisions& last);
 
   // Notes that an event is lost; call it in the order of the revisions.
   // `listener` is "" where the event is about none.  Where there is no memory
@@ -47,19 +69,19 @@ class LostEvents {
   bool Has(int64_t first, const std::set<std::string>& listeners,
            const EventKinds& kinds) const;
 
- private:
-  // The last revision of each kind; 0: none.
-  using Revisions = std::array<int64_t, v1::EventKind_ARRAYSIZE>;
-  struct Listener {
-    std::string name;
-    Revisions last = {};
-    int64_t newest = 0;
-  };
   using Listeners = std::list<Listener>;
+  // These are what it knows.
+  const Revisions& last() const { return last_; }
+  const Listeners& listeners() const { return listeners_; }
+  int64_t forgotten() const { return forgotten_; }
 
+ private:
   static bool Has(int64_t first, const Revisions& last,
                   const EventKinds& kinds);
   void AddTo(int64_t revision, v1::EventKind kind, const std::string& listener);
+  // Forgets the listener that has been silent for longest, if it is one too
+  // many.
+  void Bound();
 
   const size_t max_listeners_;
   Revisions last_ = {};

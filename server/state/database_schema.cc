@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "server/state/crc32c.h"
+#include "server/api/crc32c.h"
 
 namespace portreeve::server {
 

@@ -9,7 +9,6 @@
 
 #include "absl/strings/match.h"
 #include "server/api/errors.h"
-#include "server/state/crc32c.h"
 #include "tests/server/state/fault_vfs.h"
 #include "tests/server/state/state_files.h"
 #include "tests/testing/in_child.h"
@@ -66,14 +65,6 @@ class DatabaseTest : public ::testing::Test {
   static constexpr std::chrono::milliseconds kNoWait{0};
   const TemporaryDirectory directory_;
 };
-
-TEST(Crc32cTest, IsThatOfCastagnoli) {
-  // Of the eight bytes of the length 9 and "123456789".
-  EXPECT_NE(Crc32c({"123456789"}), Crc32c({"123456788"}));
-  EXPECT_NE(Crc32c({"ab", "c"}), Crc32c({"a", "bc"}));
-  // Eight bytes of 0 have 0x8c28b28a.
-  EXPECT_EQ(Crc32c({""}), 0x8c28b28au);
-}
 
 TEST_F(DatabaseTest, ANewOneIsEmptyAndHasAnId) {
   const StateContents contents = Contents();
