@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "lib/base/status.h"
-#include "server/state/crc32c.h"
+#include "server/api/crc32c.h"
 
 namespace portreeve::server {
 namespace {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "server/handover/predecessor_policy.h"
-#include "server/state/crc32c.h"
+#include "server/api/crc32c.h"
 
 namespace portreeve::server {
 namespace {

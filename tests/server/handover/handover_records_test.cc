@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "server/state/crc32c.h"
+#include "server/api/crc32c.h"
 #include "tests/server/handover/handover_pair.h"
 #include "tests/testing/descriptors.h"
 
