@@ -69,6 +69,10 @@ absl::Status RoleRequired(absl::string_view message) {
                      message);
 }
 
+absl::Status HandoverDamaged(absl::string_view message) {
+  return ServerError(absl::StatusCode::kDataLoss, "HANDOVER_DAMAGED", message);
+}
+
 std::string ReasonOf(const absl::Status& status) {
   if (status.ok()) return "";
   if (auto reason = status.GetPayload(kServerReasonUrl)) {

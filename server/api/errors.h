@@ -41,6 +41,10 @@ absl::Status SelfConnect(absl::string_view field, absl::string_view address,
 // Makes PERMISSION_DENIED / ROLE_REQUIRED.
 absl::Status RoleRequired(absl::string_view message);
 
+// Makes DATA_LOSS / HANDOVER_DAMAGED: what a process of the daemon has left to
+// the next one is not what any leaves.  No client is given it.
+absl::Status HandoverDamaged(absl::string_view message);
+
 // Gives the reason for programs, one of this file's or of the library's; the
 // name of the code where there is none, and "" for an OK status.
 std::string ReasonOf(const absl::Status& status);

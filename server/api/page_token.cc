@@ -39,6 +39,14 @@ PageTokens::PageTokens() {
                   static_cast<ssize_t>(key_.size()));
 }
 
+std::string PageTokens::key() const { return {key_.begin(), key_.end()}; }
+
+bool PageTokens::SetKey(absl::string_view key) {
+  if (key.size() != key_.size()) return false;
+  std::copy(key.begin(), key.end(), key_.begin());
+  return true;
+}
+
 std::string PageTokens::CodeOf(absl::string_view body) const {
   std::array<uint8_t, EVP_MAX_MD_SIZE> code{};
   unsigned size = 0;

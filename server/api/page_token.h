@@ -24,11 +24,18 @@ struct PageToken {
 };
 
 // Makes tokens and knows its own again: each has an authentication code (HMAC)
-// under a key that nobody else has, and that ends with the daemon.
+// under a key that nobody has but the daemon, and that ends with it.
 // Threads: any, for the const methods.
 class PageTokens {
  public:
   PageTokens();
+
+  // Gives the key, for the daemon's next process alone.
+  std::string key() const;
+  // Has tokens be as those of the object that has this key(); those that were
+  // made before are foreign then.  Gives false, and does nothing, where it is
+  // no key.
+  bool SetKey(absl::string_view key);
 
   std::string Encode(const PageToken& token) const;
 

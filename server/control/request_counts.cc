@@ -6,16 +6,6 @@
 namespace portreeve::server {
 namespace {
 
-constexpr size_t kUnknown = 2;  // gRPC's code.
-
-size_t BucketOf(Duration duration) {
-  const double seconds = std::chrono::duration<double>(duration).count();
-  return static_cast<size_t>(std::lower_bound(RequestCounts::kBounds.begin(),
-                                              RequestCounts::kBounds.end(),
-                                              seconds) -
-                             RequestCounts::kBounds.begin());
-}
-
 void Increment(std::atomic<int64_t>& count, int64_t by = 1) {
   count.fetch_add(by, std::memory_order_relaxed);
 }
@@ -31,6 +21,12 @@ std::array<int64_t, N> ValuesOf(
 }
 
 }  // namespace
+
+size_t RequestCounts::BucketOf(double seconds) {
+  return static_cast<size_t>(
+      std::lower_bound(kBounds.begin(), kBounds.end(), seconds) -
+      kBounds.begin());
+}
 
 RequestCounts::RequestCounts(const std::vector<std::string>& methods)
     : entries_(methods.size()) {
@@ -48,7 +44,8 @@ void RequestCounts::Count(int method, int code, Duration duration) {
   Entry& entry = entries_[static_cast<size_t>(method)];
   const bool is_known = code >= 0 && code < static_cast<int>(kNumCodes);
   Increment(entry.by_code[is_known ? static_cast<size_t>(code) : kUnknown]);
-  Increment(entry.buckets[BucketOf(duration)]);
+  const double seconds = std::chrono::duration<double>(duration).count();
+  Increment(entry.buckets[BucketOf(seconds)]);
   Increment(entry.nanoseconds, duration.count());
 }
 
@@ -56,14 +53,26 @@ std::vector<RequestCounts::Method> RequestCounts::Read() const {
   std::vector<Method> methods;
   methods.reserve(entries_.size());
   for (const Entry& entry : entries_) {
-    constexpr double kSecond = 1e9;
     methods.push_back({entry.path.substr(entry.path.rfind('/') + 1),
                        ValuesOf(entry.by_code), ValuesOf(entry.buckets),
-                       static_cast<double>(
-                           entry.nanoseconds.load(std::memory_order_relaxed)) /
-                           kSecond});
+                       entry.nanoseconds.load(std::memory_order_relaxed)});
   }
   return methods;
+}
+
+void RequestCounts::Add(const std::vector<Method>& methods) {
+  for (const Method& method : methods) {
+    for (Entry& entry : entries_) {
+      if (entry.path.substr(entry.path.rfind('/') + 1) != method.name) continue;
+      for (size_t i = 0; i < kNumCodes; ++i) {
+        Increment(entry.by_code[i], method.by_code[i]);
+      }
+      for (size_t i = 0; i < kNumBuckets; ++i) {
+        Increment(entry.buckets[i], method.buckets[i]);
+      }
+      Increment(entry.nanoseconds, method.nanoseconds);
+    }
+  }
 }
 
 }  // namespace portreeve::server

@@ -23,6 +23,7 @@ class RequestCounts {
  public:
   // The codes of gRPC, from OK to UNAUTHENTICATED.
   static constexpr size_t kNumCodes = 17;
+  static constexpr size_t kUnknown = 2;  // One of these.
   // How long an answer took at most, for each of the first buckets; the last
   // one has no bound.
   static constexpr std::array<double, 10> kBounds = {
@@ -48,10 +49,15 @@ class RequestCounts {
     std::string name;  // "GetDaemon".
     std::array<int64_t, kNumCodes> by_code{};
     std::array<int64_t, kNumBuckets> buckets{};  // Not cumulative.
-    double seconds = 0;                          // Of all together.
+    int64_t nanoseconds = 0;                     // Of all together.
   };
   // Gives all, in the order in which the methods were given.
   std::vector<Method> Read() const;
+  // Adds what was counted elsewhere, of the methods that are counted here.
+  void Add(const std::vector<Method>& methods);
+
+  // Gives the bucket of an answer that took so long.
+  static size_t BucketOf(double seconds);
 
  private:
   struct Entry {

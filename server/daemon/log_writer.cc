@@ -117,6 +117,11 @@ class LogWriter::Thread {
     const MutexLock lock(mutex_);
     return access_counts_;
   }
+  void AddAccessCounts(const AccessCounts& counts) PORTREEVE_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    access_counts_.lines += counts.lines;
+    access_counts_.dropped += counts.dropped;
+  }
   void Reopen() PORTREEVE_EXCLUDES(mutex_) {
     {
       const MutexLock lock(mutex_);
@@ -450,6 +455,9 @@ void LogWriter::Access(std::optional<std::string_view> line) {
 }
 LogWriter::AccessCounts LogWriter::access_counts() const {
   return shared_->access_counts();
+}
+void LogWriter::AddAccessCounts(const AccessCounts& counts) {
+  shared_->AddAccessCounts(counts);
 }
 void LogWriter::Reopen() { shared_->Reopen(); }
 

@@ -51,7 +51,7 @@ class LogWriter {
     std::optional<LogOutput> access;
   };
 
-  // Lines of the access log since the start.
+  // Lines of the access log since the daemon's start.
   struct AccessCounts {
     int64_t lines = 0;  // Those that got in, written or about to be.
     int64_t dropped = 0;
@@ -79,6 +79,8 @@ class LogWriter {
   void Access(std::optional<std::string_view> line);
 
   AccessCounts access_counts() const;
+  // Adds those of the daemon's last process.
+  void AddAccessCounts(const AccessCounts& counts);
 
   // Has the files of the audit and of the access log opened anew soon, which is
   // logged.

@@ -14,6 +14,11 @@ absl::string_view NameOf(v1::CloseReason reason) {
   return absl::StripPrefix(v1::CloseReason_Name(reason), "CLOSE_REASON_");
 }
 
+std::string KeyOf(Reason failure) {
+  return absl::StrCat(NameOf(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE), "/",
+                      FailureReasonName(failure));
+}
+
 void WriteEntry(int field, absl::string_view key, int64_t count,
                 BackwardWriter& writer) {
   const size_t end = writer.size();
@@ -39,11 +44,10 @@ void CloseCounts::Add(const CloseCounts& other) {
 void CloseCounts::Restore(
     const google::protobuf::Map<std::string, int64_t>& counts) {
   *this = CloseCounts();
-  const std::string prefix =
-      absl::StrCat(NameOf(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE), "/");
-  for (size_t i = 0; i < failures_.size(); ++i) {
-    const auto found = counts.find(
-        absl::StrCat(prefix, FailureReasonName(static_cast<Reason>(i))));
+  // Nothing fails for kNone, whose name is that of kOther.
+  for (size_t i = static_cast<size_t>(Reason::kNone) + 1; i < failures_.size();
+       ++i) {
+    const auto found = counts.find(KeyOf(static_cast<Reason>(i)));
     if (found != counts.end()) failures_[i] = found->second;
   }
   for (size_t i = 0; i < counts_.size(); ++i) {
@@ -55,14 +59,24 @@ void CloseCounts::Restore(
   }
 }
 
+google::protobuf::Map<std::string, int64_t> CloseCounts::Save() const {
+  google::protobuf::Map<std::string, int64_t> counts;
+  for (size_t i = 0; i < failures_.size(); ++i) {
+    if (failures_[i] == 0) continue;
+    counts[KeyOf(static_cast<Reason>(i))] = failures_[i];
+  }
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    if (counts_[i] == 0) continue;
+    counts[std::string(NameOf(static_cast<v1::CloseReason>(i)))] = counts_[i];
+  }
+  return counts;
+}
+
 void CloseCounts::Write(int field, BackwardWriter& writer) const {
   if (!any_) return;
   for (size_t i = 0; i < failures_.size(); ++i) {
     if (failures_[i] == 0) continue;
-    WriteEntry(field,
-               absl::StrCat(NameOf(v1::CLOSE_REASON_UPSTREAM_UNREACHABLE), "/",
-                            FailureReasonName(static_cast<Reason>(i))),
-               failures_[i], writer);
+    WriteEntry(field, KeyOf(static_cast<Reason>(i)), failures_[i], writer);
   }
   for (size_t i = 0; i < counts_.size(); ++i) {
     if (counts_[i] == 0) continue;

@@ -46,9 +46,14 @@ class CloseCounts {
   // Adds those of `other`.
   void Add(const CloseCounts& other);
 
-  // Takes the counts that Write() has written, in place of all that were
-  // counted; those of reasons that this version does not know are left out.
+  // Takes the counts that Write() or Save() has given, in place of all that
+  // were counted; those of reasons that this version does not know are left
+  // out.
   void Restore(const google::protobuf::Map<std::string, int64_t>& counts);
+
+  // Gives the counts that are not 0, with the keys of
+  // ListenerStatus.closed_by_reason.
+  google::protobuf::Map<std::string, int64_t> Save() const;
 
   // Writes the counts that are not 0 as the entries of the map `field`.
   void Write(int field, BackwardWriter& writer) const;

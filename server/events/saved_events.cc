@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "server/api/errors.h"
 #include "server/api/utf8.h"
 #include "server/events/connection_record.h"
 #include "server/events/event_encoding.h"

@@ -45,10 +45,6 @@ absl::string_view BytesOf(const Header& header) {
 
 }  // namespace
 
-absl::Status HandoverDamaged(absl::string_view message) {
-  return ServerError(absl::StatusCode::kDataLoss, "HANDOVER_DAMAGED", message);
-}
-
 absl::StatusOr<SealedFileWriter> SealedFileWriter::Create(
     const SealedFileKind& kind) {
   PORTREEVE_CHECK(kind.magic.size() == sizeof(Header::magic));

@@ -23,10 +23,6 @@ struct SealedFileKind {
   uint32_t version;
 };
 
-// The errors of files that cannot be read, DATA_LOSS / HANDOVER_DAMAGED:
-// whoever finds one changes nothing.
-absl::Status HandoverDamaged(absl::string_view message);
-
 // Writes one, in pieces of kPiece bytes.
 // Threads: one.
 class SealedFileWriter {

@@ -37,7 +37,11 @@ class SizeHistogram {
   }
   // Gives the bound of a bucket < num_bounds, in units.
   static constexpr double BoundOf(size_t bucket) {
-    return static_cast<double>(first << (shift * bucket)) / per_unit;
+    return static_cast<double>(LargestOf(bucket)) / per_unit;
+  }
+  // Gives the same, not in units.
+  static constexpr int64_t LargestOf(size_t bucket) {
+    return first << (shift * bucket);
   }
 
   // Counts a value; one below 0 counts as 0.
@@ -53,6 +57,16 @@ class SizeHistogram {
     for (size_t i = 0; i < kNumBuckets; ++i) counts_[i] += other.counts_[i];
     sum_ += other.sum_;
   }
+
+  // Adds `count` values that are at most `largest`, and larger than those of
+  // the bucket before in the histogram that has counted them; it may have had
+  // other bounds.  Their sum is not added.
+  void AddCounted(int64_t largest, int64_t count) {
+    counts_[BucketOf(largest)] += count;
+  }
+  // Adds to the sum, not in units.
+  void AddToSum(double sum) { sum_ += sum; }
+  double exact_sum() const { return sum_; }
 
   // Gives how many values each bucket has; they do not add up.
   const std::array<int64_t, kNumBuckets>& counts() const { return counts_; }

@@ -11,6 +11,7 @@
 #include "lib/net/address.h"
 #include "lib/net/where.h"
 #include "server/api/errors.h"
+#include "server/events/saved_totals.h"
 #include "server/metrics/metrics_text.h"
 
 namespace portreeve::server {
@@ -259,6 +260,32 @@ void MetricsSource::TakeEarly(Run& run, const ListenerResource& listener) {
       run.wanted.empty() || run.wanted.count(listener.id()) > 0;
   if (!is_wanted || listener.id() <= run.last) return;
   if (run.taken_early.insert(listener.id()).second) Take(run, listener);
+}
+
+internal::v1::MetricsTotals MetricsSource::SaveTotals() const {
+  internal::v1::MetricsTotals totals;
+  for (const std::string& uid : own_series_.own()) totals.add_own_uids(uid);
+  for (const std::string& uid : own_series_.folded()) {
+    totals.add_folded_uids(uid);
+  }
+  totals.set_has_folded(own_series_.has_folded());
+  *totals.mutable_retired() = ToTotals(retired_);
+  if (retired_histograms_) {
+    *totals.mutable_retired()->mutable_connections() =
+        ToTotals(*retired_histograms_);
+  }
+  return totals;
+}
+
+void MetricsSource::RestoreTotals(const internal::v1::MetricsTotals& totals) {
+  own_series_.Restore(
+      {totals.own_uids().begin(), totals.own_uids().end()},
+      {totals.folded_uids().begin(), totals.folded_uids().end()},
+      totals.has_folded());
+  retired_ = FromTotals(totals.retired());
+  if (totals.retired().has_connections() && options_.histograms_of_listeners) {
+    retired_histograms_ = FromTotals(totals.retired().connections());
+  }
 }
 
 }  // namespace portreeve::server

@@ -18,6 +18,7 @@
 #include "lib/base/asio.h"
 #include "lib/base/time_source.h"
 #include "lib/net/descriptor_budget.h"
+#include "portreeve/internal/v1/totals.pb.h"
 #include "server/control/request_counts.h"
 #include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
@@ -105,6 +106,12 @@ class MetricsSource {
   using Done = std::function<void(absl::StatusOr<std::string>)>;
   void Scrape(std::vector<std::string> listeners,
               asio::any_io_executor executor, Done done);
+
+  // Gives what only this object knows, for the daemon's next process: so that
+  // no series of that one is less than it was here, and none is told twice.
+  internal::v1::MetricsTotals SaveTotals() const;
+  // Goes on from there, before the first scrape.
+  void RestoreTotals(const internal::v1::MetricsTotals& totals);
 
  private:
   using Resource = std::shared_ptr<ListenerResource>;

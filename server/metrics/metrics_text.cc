@@ -78,7 +78,9 @@ ClientMetric Histogram(Labels labels, const Counts& counts, double sum,
 }
 
 ClientMetric Histogram(const RequestCounts::Method& method) {
-  return Histogram({{"method", method.name}}, method.buckets, method.seconds,
+  constexpr double kSecond = 1e9;
+  return Histogram({{"method", method.name}}, method.buckets,
+                   static_cast<double>(method.nanoseconds) / kSecond,
                    [](size_t i) { return RequestCounts::kBounds[i]; });
 }
 

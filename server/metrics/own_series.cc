@@ -1,5 +1,7 @@
 #include "server/metrics/own_series.h"
 
+#include <utility>
+
 namespace portreeve::server {
 
 bool OwnSeries::Has(const std::string& uid) {
@@ -17,6 +19,12 @@ bool OwnSeries::Has(const std::string& uid) {
 bool OwnSeries::Forget(const std::string& uid) {
   own_.erase(uid);
   return folded_.erase(uid) > 0;
+}
+
+void OwnSeries::Restore(Uids own, Uids folded, bool has_folded) {
+  own_ = std::move(own);
+  folded_ = std::move(folded);
+  has_folded_ = has_folded;
 }
 
 }  // namespace portreeve::server

@@ -28,14 +28,21 @@ class OwnSeries {
   // A listener is gone, and its place is free.  Gives whether it was folded.
   bool Forget(const std::string& uid);
 
+  using Uids = absl::flat_hash_set<std::string>;
+  const Uids& own() const { return own_; }
+  const Uids& folded() const { return folded_; }
+  // Goes on from the one of another process, which has given its own to `own`:
+  // these keep it, also where they are more than `most`.
+  void Restore(Uids own, Uids folded, bool has_folded);
+
   // Whether any was folded, ever.
   bool has_folded() const { return has_folded_; }
 
  private:
   const size_t most_;
   bool has_folded_ = false;
-  absl::flat_hash_set<std::string> own_;
-  absl::flat_hash_set<std::string> folded_;
+  Uids own_;
+  Uids folded_;
 };
 
 }  // namespace portreeve::server

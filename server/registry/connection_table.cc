@@ -68,10 +68,15 @@ v1::Connection Describe(const AnyConnection& connection,
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(
     std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
+  facts.create_time = static_cast<uint64_t>(UnixNanosNow());
+  return Restore(std::move(connection), std::move(facts));
+}
+
+std::shared_ptr<const LiveConnection> ConnectionTable::Restore(
+    std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
   live->facts = std::move(facts);
-  live->facts.create_time = static_cast<uint64_t>(UnixNanosNow());
   const int64_t id = live->connection->id();
   const size_t before = entries_.size();
   entries_.emplace_hint(entries_.end(), id, live);

@@ -252,4 +252,16 @@ void Dialler::CloseAll(ExistingConnections how) {
   }
 }
 
+internal::v1::DialTotals Dialler::SaveTotals() const {
+  internal::v1::DialTotals totals;
+  totals.set_connected_total(connected_total_);
+  *totals.mutable_closed_by_reason() = closes_.Save();
+  return totals;
+}
+
+void Dialler::RestoreTotals(const internal::v1::DialTotals& totals) {
+  connected_total_ = totals.connected_total();
+  closes_.Restore(totals.closed_by_reason());
+}
+
 }  // namespace portreeve::server

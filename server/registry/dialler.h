@@ -16,6 +16,7 @@
 #include "lib/connect/connect.h"
 #include "lib/serve/any_server.h"
 #include "lib/serve/stream_connection.h"
+#include "portreeve/internal/v1/totals.pb.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/access/audit_log.h"
 #include "server/api/convert.h"
@@ -60,6 +61,10 @@ class Dialler {
   // what is not closed is open.
   int64_t connected_total() const { return connected_total_; }
   const CloseCounts& closes() const { return closes_; }
+  // Gives both, for the daemon's next process.
+  internal::v1::DialTotals SaveTotals() const;
+  // Goes on from what was counted there, before anything is dialled.
+  void RestoreTotals(const internal::v1::DialTotals& totals);
 
  private:
   struct Dial;

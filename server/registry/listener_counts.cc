@@ -26,6 +26,32 @@ ListenerCounts TotalsOf(const ListenerCounts& counts) {
   return totals;
 }
 
+internal::v1::ListenerTotals ToTotals(const ListenerCounts& counts) {
+  internal::v1::ListenerTotals totals;
+  totals.set_accepted_total(counts.accepted_total);
+  totals.set_dropped_total(counts.dropped_total);
+  totals.set_handler_errors_total(counts.handler_errors_total);
+  totals.set_limit_reached_total(counts.limit_reached_total);
+  totals.set_accept_errors_total(counts.accept_errors_total);
+  totals.set_bytes_received_total(counts.received_bytes_total);
+  totals.set_bytes_sent_total(counts.sent_bytes_total);
+  *totals.mutable_closed_by_reason() = counts.closes.Save();
+  return totals;
+}
+
+ListenerCounts FromTotals(const internal::v1::ListenerTotals& totals) {
+  ListenerCounts counts;
+  counts.accepted_total = totals.accepted_total();
+  counts.dropped_total = totals.dropped_total();
+  counts.handler_errors_total = totals.handler_errors_total();
+  counts.limit_reached_total = totals.limit_reached_total();
+  counts.accept_errors_total = totals.accept_errors_total();
+  counts.received_bytes_total = totals.bytes_received_total();
+  counts.sent_bytes_total = totals.bytes_sent_total();
+  counts.closes.Restore(totals.closed_by_reason());
+  return counts;
+}
+
 void Add(const ListenerCounts& more, ListenerCounts& sum) {
   sum.connections += more.connections;
   sum.max_connections += more.max_connections;

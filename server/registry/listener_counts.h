@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "lib/serve/listening_socket.h"
+#include "portreeve/internal/v1/totals.pb.h"
 #include "server/events/close_counts.h"
 
 namespace portreeve::server {
@@ -32,6 +33,10 @@ struct ListenerCounts {
 
 // Gives the totals alone: of what a listener holds, nothing.
 ListenerCounts TotalsOf(const ListenerCounts& counts);
+
+// Give the same as a message, and what it says.
+internal::v1::ListenerTotals ToTotals(const ListenerCounts& counts);
+ListenerCounts FromTotals(const internal::v1::ListenerTotals& totals);
 
 // Adds `more` to `sum`; what one of them does not have counts as 0.
 void Add(const ListenerCounts& more, ListenerCounts& sum);

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "server/api/convert.h"
+#include "server/events/saved_totals.h"
 #include "server/registry/listener_resource.h"
 
 namespace portreeve::server {
@@ -67,6 +68,8 @@ ListenerCounts ListenerResource::Counts() const {
     counts.handler_errors_total = kept_->handler_errors_total();
     counts.received_bytes_total = kept_->bytes_received_total();
     counts.sent_bytes_total = kept_->bytes_sent_total();
+    counts.limit_reached_total = kept_limit_reached_total_;
+    counts.accept_errors_total = kept_accept_errors_total_;
   }
   if (spec_->remote() != nullptr) {
     counts.unclaimed = workers_.num_offered();
@@ -74,6 +77,27 @@ ListenerCounts ListenerResource::Counts() const {
   }
   counts.closes = closes_;
   return counts;
+}
+
+internal::v1::ListenerTotals ListenerResource::SaveTotals() const {
+  internal::v1::ListenerTotals totals = ToTotals(Counts());
+  totals.set_upstream_connects_total(upstream_counts_.connects);
+  totals.set_upstream_connect_errors_total(upstream_counts_.errors);
+  if (histograms_ != nullptr) {
+    *totals.mutable_connections() = ToTotals(*histograms_);
+  }
+  return totals;
+}
+
+void ListenerResource::RestoreTotals(
+    const internal::v1::ListenerTotals& totals) {
+  kept_limit_reached_total_ = totals.limit_reached_total();
+  kept_accept_errors_total_ = totals.accept_errors_total();
+  closes_.Restore(totals.closed_by_reason());
+  upstream_counts_.connects = totals.upstream_connects_total();
+  upstream_counts_.errors = totals.upstream_connect_errors_total();
+  if (histograms_ == nullptr) return;
+  *histograms_ = FromTotals(totals.connections());
 }
 
 void ListenerResource::CountTotals(ListenerRecord& record) const {

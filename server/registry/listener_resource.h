@@ -14,6 +14,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/monitor.h"
 #include "lib/serve/any_server.h"
+#include "portreeve/internal/v1/totals.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/api/checked_spec.h"
@@ -98,6 +99,12 @@ class ListenerResource final
   const UpstreamCounts& upstream_counts() const { return upstream_counts_; }
   // Null: it has none of its own.
   const ConnectionHistograms* histograms() const { return histograms_.get(); }
+  // Gives what it has counted, for the daemon's next process.
+  internal::v1::ListenerTotals SaveTotals() const;
+  // Goes on from what it had counted there, before it counts anything.  What a
+  // server has counted goes with the server, and so only one that has none, and
+  // was Restore()d, takes those numbers from here.
+  void RestoreTotals(const internal::v1::ListenerTotals& totals);
   v1::ListenerState state() const;
   // Counts the bytes of each connection, and asks the kernel.
   ListenerCounts Counts() const;
@@ -238,6 +245,8 @@ class ListenerResource final
   // in an earlier life.
   std::optional<CloseCause> unopened_cause_;
   std::unique_ptr<const v1::ListenerStatus> kept_;
+  int64_t kept_limit_reached_total_ = 0;
+  int64_t kept_accept_errors_total_ = 0;
 };
 
 }  // namespace portreeve::server

@@ -10,6 +10,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/check.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/net/address.h"
@@ -70,6 +71,22 @@ void Registry::CountInHistograms(HistogramScope scope) {
   histograms_ = std::make_unique<ConnectionHistograms>();
   shared_.histograms = histograms_.get();
   shared_.listeners_have_histograms = scope == HistogramScope::kListener;
+}
+
+void Registry::RestoreHistograms(const ConnectionHistograms& histograms) {
+  if (histograms_ != nullptr) *histograms_ = histograms;
+}
+
+absl::Status Registry::SetNumbers(const Numbers& numbers) {
+  PORTREEVE_CHECK(listeners_.empty() && last_request_ == 0 &&
+                  last_closed_ == 0);
+  if (numbers.last_request < 0 || numbers.last_closed < 0 ||
+      !page_tokens_.SetKey(numbers.page_key)) {
+    return HandoverDamaged("the numbers are none of a registry");
+  }
+  last_request_ = numbers.last_request;
+  last_closed_ = numbers.last_closed;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Registry::Resource> Registry::Find(const std::string& id) const {

@@ -88,6 +88,25 @@ class Registry {
   // Gives those of all listeners, deleted ones included; null where there are
   // none.
   const ConnectionHistograms* histograms() const { return histograms_.get(); }
+  // Goes on from those of the daemon's last process, where it has such; they
+  // must have counted nothing yet.
+  void RestoreHistograms(const ConnectionHistograms& histograms);
+
+  // What clients, or the state on disk, may know of the daemon, though it is of
+  // no listener, and so goes on in the daemon's next process.
+  struct Numbers {
+    int64_t last_request = 0;  // The highest RequestCache::Entry::seq.
+    int64_t last_closed = 0;   // The highest close_number().
+    std::string page_key;      // PageTokens::key(), a secret.
+  };
+  Numbers numbers() const {
+    return {last_request_, last_closed_, page_tokens_.key()};
+  }
+  // Goes on from those of the daemon's last process.  It must be called before
+  // the start, and before there is a listener.
+  // Errors: HANDOVER_DAMAGED for what numbers() does not give.
+  absl::Status SetNumbers(const Numbers& numbers);
+
   // Gives listening sockets, for the listeners that are opened until the end of
   // the start.
   void Give(GivenSockets sockets) { given_ = std::move(sockets); }
@@ -312,7 +331,7 @@ class Registry {
   bool shutting_down_ = false;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.
-  const PageTokens page_tokens_;
+  PageTokens page_tokens_;
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
   const Ivar<> all_handlers_determined_;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "server/api/errors.h"
@@ -49,12 +50,29 @@ std::vector<int64_t> RequestCache::Remember(const RequestKey& key,
   while (entries_.size() >= kCapacity || memory_ + memory > max_bytes_) {
     forgotten.push_back(ForgetOldest());
   }
+  by_age_.push_back(nullptr);
+  // Where there is no memory, it is not remembered.
+  absl::Cleanup undo = [&] { by_age_.pop_back(); };
   const auto [it, is_new] =
       entries_.emplace(std::move(joined), std::move(entry));
   PORTREEVE_CHECK(is_new);
-  by_age_.push_back(&it->first);
+  std::move(undo).Cancel();
+  by_age_.back() = &it->first;
   memory_ += MemoryOf(it->first, it->second);
   return forgotten;
+}
+
+absl::StatusOr<std::vector<int64_t>> RequestCache::Restore(
+    const RequestKey& key, Entry entry) {
+  const int64_t last =
+      by_age_.empty() ? 0 : entries_.find(*by_age_.back())->second.seq;
+  if (key.request_id.empty() ||
+      key.request_id.find('\0') != std::string::npos || entry.seq <= last ||
+      entries_.contains(Joined(key)) ||
+      !v1::Listener().ParseFromString(entry.answer)) {
+    return HandoverDamaged("a request is not one that is remembered");
+  }
+  return Remember(key, std::move(entry));
 }
 
 int64_t RequestCache::ForgetOldest() {

@@ -49,6 +49,13 @@ class RequestCache {
   // remembered, and its own number is given.
   std::vector<int64_t> Remember(const RequestKey& key, Entry entry);
 
+  // Remembers what another cache has remembered, in another process: that is to
+  // be given in the order of its ForEach().  It gives what Remember() gives.
+  // Errors: HANDOVER_DAMAGED where Remember() may not be called so, and for an
+  // answer that is no Listener; then nothing has changed.
+  absl::StatusOr<std::vector<int64_t>> Restore(const RequestKey& key,
+                                               Entry entry);
+
   // Calls `f(key, entry)` for all that are remembered, the oldest first.
   template <typename F>
   void ForEach(F f) const {

@@ -13,6 +13,19 @@ void RetrySchedule::OnFailed(const std::string& id, bool again, TimePoint now) {
   entry.delay = std::min<Duration>(2 * entry.delay, kLongest);
 }
 
+void RetrySchedule::Restore(const std::string& id, int attempts,
+                            std::optional<TimePoint> next) {
+  Entry& entry = entries_[id];
+  entry.attempts = attempts;
+  // The delay of a later attempt is the longest one.
+  constexpr int kAttemptsBefore = 5;
+  entry.delay = kFirst;
+  for (int i = 0; i < std::min(attempts, kAttemptsBefore); ++i) {
+    entry.delay = std::min<Duration>(2 * entry.delay, kLongest);
+  }
+  entry.next = next;
+}
+
 int RetrySchedule::attempts(const std::string& id) const {
   const auto found = entries_.find(id);
   return found == entries_.end() ? 0 : found->second.attempts;

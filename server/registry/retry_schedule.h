@@ -24,6 +24,11 @@ class RetrySchedule {
   // It is open, or not wanted any more.
   void Remove(const std::string& id) { entries_.erase(id); }
 
+  // It has failed `attempts` >= 1 times in another process, and is tried again
+  // at `next`, as it would be there.
+  void Restore(const std::string& id, int attempts,
+               std::optional<TimePoint> next);
+
   // Gives how often it was tried; 0 if it has not failed.
   int attempts(const std::string& id) const;
   // Gives when it is tried again; nullopt where it is not by itself.

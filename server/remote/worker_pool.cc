@@ -120,6 +120,11 @@ Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
   co_return false;
 }
 
+void WorkerPool::SetLastQuestion(int64_t number) {
+  PORTREEVE_CHECK(last_question_ == 0 && number >= 0);
+  last_question_ = number;
+}
+
 std::string WorkerPool::QuestionId(int64_t number) const {
   return absl::StrCat(prefix_, "-", number);
 }

@@ -75,6 +75,13 @@ class WorkerPool {
   Task<bool> AskForVerdict(int64_t first, std::string connection,
                            std::string message, Duration timeout);
 
+  // Gives the number of the last question.
+  int64_t last_question() const { return last_question_; }
+  // Has questions be numbered on from one of another process's pool for the
+  // same listener, whose questions are answered too late from here on.  There
+  // must have been none yet.
+  void SetLastQuestion(int64_t number);
+
   // Takes a worker's verdict.  One that comes too late has no effect.
   // Errors: INVALID_FIELD for an id that was never asked with, and for a
   // verdict that is neither RETURN nor RAISE.

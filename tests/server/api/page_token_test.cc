@@ -49,6 +49,27 @@ TEST(PageTokenTest, AnotherLifesIsForeign) {
   EXPECT_TRUE(IsForeign(other, one.Encode(token)));
 }
 
+TEST(PageTokenTest, TheNextProcessOfADaemonKnowsThoseOfTheLastOne) {
+  const PageTokens last;
+  PageTokens next;
+  const PageToken token{kList, "a", 3};
+  const std::string foreign = next.Encode(token);
+  ASSERT_TRUE(next.SetKey(last.key()));
+  EXPECT_FALSE(IsForeign(next, last.Encode(token)));
+  EXPECT_EQ(next.Encode(token), last.Encode(token));
+  EXPECT_EQ(next.key(), last.key());
+  EXPECT_TRUE(IsForeign(next, foreign));
+}
+
+TEST(PageTokenTest, WhatIsNoKeyChangesNothing) {
+  PageTokens tokens;
+  const std::string key = tokens.key();
+  for (const std::string& other : {std::string(), key.substr(1), key + "x"}) {
+    EXPECT_FALSE(tokens.SetKey(other));
+    EXPECT_EQ(tokens.key(), key);
+  }
+}
+
 // Of every length modulo 3, for base64 has bits to spare in two of them.
 TEST(PageTokenTest, OneThatWasChangedIsForeign) {
   const PageTokens tokens;

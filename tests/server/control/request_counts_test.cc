@@ -57,13 +57,13 @@ TEST_F(RequestCountsTest, CountsByMethodAndCode) {
   ASSERT_EQ(methods.size(), 2u);
   EXPECT_EQ(methods[0].name, "GetDaemon");
   EXPECT_EQ(methods[0].by_code[0], 1);
-  EXPECT_EQ(methods[0].seconds, 1);
+  EXPECT_EQ(methods[0].nanoseconds, 1'000'000'000);
   EXPECT_EQ(methods[1].name, "ListListeners");
   EXPECT_EQ(methods[1].by_code[0], 0);
   EXPECT_EQ(methods[1].by_code[2], 2);
   EXPECT_EQ(methods[1].by_code[5], 2);
   EXPECT_EQ(methods[1].by_code[16], 1);
-  EXPECT_EQ(methods[1].seconds, 5);
+  EXPECT_EQ(methods[1].nanoseconds, 5'000'000'000);
 }
 
 TEST_F(RequestCountsTest, ABucketHasItsBound) {
@@ -74,6 +74,24 @@ TEST_F(RequestCountsTest, ABucketHasItsBound) {
   EXPECT_EQ(BucketOf(seconds(26)), 9u);
   EXPECT_EQ(BucketOf(seconds(27)), 10u);
   EXPECT_EQ(BucketOf(std::chrono::hours(1000)), 10u);
+}
+
+TEST_F(RequestCountsTest, WhatWasCountedElsewhereIsAdded) {
+  counts_.Count(0, 3, seconds(1));
+  counts_.Count(1, 0, microseconds(1));
+  // It has others, too.
+  RequestCounts next({"/portreeve.v1.WatchService/WatchEvents",
+                      "/portreeve.v1.DaemonService/GetDaemon"});
+  next.Count(1, 3, seconds(2));
+  next.Add(counts_.Read());
+  const auto methods = next.Read();
+  EXPECT_EQ(methods[0].by_code, decltype(methods[0].by_code)());
+  EXPECT_EQ(methods[0].nanoseconds, 0);
+  EXPECT_EQ(methods[1].by_code[3], 2);
+  EXPECT_EQ(methods[1].by_code[0], 0);
+  EXPECT_EQ(methods[1].buckets[7], 1);
+  EXPECT_EQ(methods[1].buckets[8], 1);
+  EXPECT_EQ(methods[1].nanoseconds, 3'000'000'000);
 }
 
 TEST_F(RequestCountsTest, AnyThreadCounts) {
@@ -89,7 +107,7 @@ TEST_F(RequestCountsTest, AnyThreadCounts) {
   const auto methods = counts_.Read();
   EXPECT_EQ(methods[0].by_code[0], 4 * kEach);
   EXPECT_EQ(methods[0].buckets[2], 4 * kEach);
-  EXPECT_EQ(methods[0].seconds, 40);
+  EXPECT_EQ(methods[0].nanoseconds, 40'000'000'000);
 }
 
 }  // namespace

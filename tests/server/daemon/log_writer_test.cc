@@ -493,6 +493,15 @@ TEST_F(LogWriterTest, TheQueueOfTheAccessLogIsItsOwn) {
   EXPECT_THAT(LinesOf(audit_file()), ::testing::SizeIs(400));
 }
 
+TEST_F(LogWriterTest, TheLinesOfTheLastProcessAreCounted) {
+  Start("", access_file());
+  writer_->AddAccessCounts({10, 3});
+  writer_->Access("{one}");
+  writer_->Access(std::nullopt);
+  EXPECT_EQ(writer_->access_counts().lines, 11);
+  EXPECT_EQ(writer_->access_counts().dropped, 4);
+}
+
 TEST_F(LogWriterTest, ALineWithoutMemoryIsOneThatIsLost) {
   Start("", access_file());
   writer_->Access("{one}");

@@ -141,6 +141,9 @@ TEST(SavedEventsBoundsTest, OneWithOtherBoundsKeepsTheNewestOfThem) {
     ASSERT_EQ(loaded->last_revision(), 3'000);
     EXPECT_GE(loaded->first_revision(), log.first_revision());
     EXPECT_LE(loaded->first_revision(), 3'000);
+    if (loaded->first_revision() < 3'000) {
+      EXPECT_LE(loaded->MemoryUse(), bounds.max_bytes);
+    }
     if (bounds.max_bytes == kMuch) {
       EXPECT_EQ(loaded->first_revision(),
                 std::max(log.first_revision(), 3'000 - bounds.capacity + 1));
@@ -281,6 +284,22 @@ TEST_F(DamagedEventsTest, WhatNoLogWritesIsRefusedOrHarmless) {
     if (HasFailure()) FAIL() << size;
   }
   ExpectRefused(Sealed(Checking(bytes_ + '\0')));
+}
+
+TEST_F(DamagedEventsTest, AnEventThatWouldTearAMessageIsRefused) {
+  EventLog log(8);
+  v1::Event event;
+  event.mutable_limit_reached();
+  log.Append(event, "");
+  const std::string bytes = ReadAll(Save(log));
+  const std::string encoded(log.at(1).bytes);
+  const size_t at = bytes.find(encoded);
+  ASSERT_NE(at, std::string::npos);
+  for (const size_t i : {size_t{0}, size_t{1}}) {  // The tag, the length.
+    std::string torn = bytes;
+    ++torn[at + i];
+    ExpectRefused(Sealed(Checking(torn)));
+  }
 }
 
 TEST_F(DamagedEventsTest, ANewerVersionIsRefused) {

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/api/errors.h"
 
 namespace portreeve::server {
 namespace {
@@ -159,6 +162,98 @@ TEST(RequestCacheTest, ByItselfItHoldsSixteenMebibytes) {
   for (size_t i = 0; i < 5'000; ++i) Remember(cache, Make(i, 5'000));
   EXPECT_LE(cache.MemoryUse(), size_t{16} << 20);
   EXPECT_GT(cache.MemoryUse(), size_t{15} << 20);
+}
+
+// What it has, the oldest first.
+std::vector<std::string> AllOf(const RequestCache& cache) {
+  std::vector<std::string> all;
+  cache.ForEach([&](const RequestKey& key, const RequestCache::Entry& entry) {
+    all.push_back(absl::StrCat(key.caller, "|", key.request_id, "|", entry.seq,
+                               "|", entry.fingerprint, "|", entry.answer));
+  });
+  return all;
+}
+
+void Restore(const RequestCache& from, RequestCache& to) {
+  from.ForEach([&](const RequestKey& key, const RequestCache::Entry& entry) {
+    const auto forgotten = to.Restore(key, entry);
+    ASSERT_TRUE(forgotten.ok()) << forgotten.status();
+    EXPECT_TRUE(forgotten->empty());
+  });
+}
+
+// In number, and in bytes.
+TEST(RequestCacheTest, AnotherProcessRemembersTheSame) {
+  for (const size_t max_bytes : {size_t{20'000}, RequestCache::kMaxBytes}) {
+    RequestCache cache(max_bytes);
+    for (int i = 0; i < 12'000; ++i) {
+      cache.Remember({absl::StrCat("caller", i % 3), absl::StrCat("id", i)},
+                     {3 * i + 1, absl::StrCat("print", i),
+                      Named(std::string(static_cast<size_t>(i % 40), 'n'))
+                          .SerializeAsString()});
+    }
+    RequestCache next(max_bytes);
+    Restore(cache, next);
+    EXPECT_EQ(AllOf(next), AllOf(cache));
+    EXPECT_LE(next.MemoryUse(), cache.MemoryUse());
+    // The other one may forget less when more comes, as its texts have no
+    // memory to spare.
+    const RequestKey key{"caller", "more"};
+    const RequestCache::Entry entry{100'000, "print",
+                                    Named("n").SerializeAsString()};
+    cache.Remember(key, entry);
+    next.Remember(key, entry);
+    const std::vector<std::string> of_cache = AllOf(cache);
+    const std::vector<std::string> of_next = AllOf(next);
+    ASSERT_GE(of_next.size(), of_cache.size());
+    EXPECT_LE(of_next.size(), of_cache.size() + 1);
+    EXPECT_TRUE(
+        std::equal(of_cache.rbegin(), of_cache.rend(), of_next.rbegin()));
+  }
+}
+
+TEST(RequestCacheTest, OneWithOtherBoundsRemembersTheNewest) {
+  RequestCache cache;
+  for (int i = 0; i < 100; ++i) {
+    cache.Remember({"ann", absl::StrCat("id", i)},
+                   {i + 1, "print", Named("n").SerializeAsString()});
+  }
+  RequestCache next(5'000);
+  std::vector<int64_t> forgotten;
+  cache.ForEach([&](const RequestKey& key, const RequestCache::Entry& entry) {
+    const auto some = next.Restore(key, entry);
+    ASSERT_TRUE(some.ok());
+    forgotten.insert(forgotten.end(), some->begin(), some->end());
+  });
+  ASSERT_FALSE(forgotten.empty());
+  for (size_t i = 0; i < forgotten.size(); ++i) {
+    EXPECT_EQ(forgotten[i], static_cast<int64_t>(i) + 1);
+  }
+  EXPECT_EQ(AllOf(next).size() + forgotten.size(), 100u);
+  EXPECT_EQ(AllOf(next).back(), AllOf(cache).back());
+}
+
+TEST(RequestCacheTest, WhatNoneRemembersIsRefused) {
+  RequestCache cache;
+  const std::string answer = Named("n").SerializeAsString();
+  ASSERT_TRUE(cache.Restore({"ann", "a"}, {5, "print", answer}).ok());
+  const std::vector<std::string> before = AllOf(cache);
+  const auto refused = [&](const RequestKey& key, RequestCache::Entry entry) {
+    const auto restored = cache.Restore(key, std::move(entry));
+    return ReasonOf(restored.status()) == "HANDOVER_DAMAGED";
+  };
+  EXPECT_TRUE(refused({"ann", "a"}, {6, "print", answer}));
+  EXPECT_TRUE(refused({"ann", "b"}, {5, "print", answer}));
+  EXPECT_TRUE(refused({"ann", "b"}, {4, "print", answer}));
+  EXPECT_TRUE(refused({"ann", ""}, {6, "print", answer}));
+  EXPECT_TRUE(refused({"ann", std::string("b\0c", 3)}, {6, "print", answer}));
+  EXPECT_TRUE(refused({"ann", "b"}, {6, "print", "no listener"}));
+  EXPECT_TRUE(RequestCache()
+                  .Restore({"ann", "b"}, {0, "print", answer})
+                  .status()
+                  .code() == absl::StatusCode::kDataLoss);
+  EXPECT_EQ(AllOf(cache), before);
+  EXPECT_FALSE(refused({"bob", "a"}, {6, "print", answer}));
 }
 
 }  // namespace

@@ -26,6 +26,31 @@ TEST(RetryScheduleTest, TheDelayDoublesUpToThirtySeconds) {
   }
 }
 
+TEST(RetryScheduleTest, AnotherProcessGoesOnAsThisOne) {
+  RetrySchedule retries;
+  TimePoint now{};
+  for (int i = 0; i < 9; ++i) {
+    retries.OnFailed("web", true, now);
+    RetrySchedule next;
+    next.Restore("web", retries.attempts("web"), retries.next("web"));
+    RetrySchedule last = retries;
+    for (int j = 0; j < 4; ++j) {
+      EXPECT_EQ(next.attempts("web"), last.attempts("web"));
+      EXPECT_EQ(next.next("web"), last.next("web"));
+      EXPECT_EQ(next.earliest(), last.earliest());
+      const TimePoint later = *last.next("web");
+      last.OnFailed("web", true, later);
+      next.OnFailed("web", true, later);
+    }
+    now = *retries.next("web");
+  }
+  RetrySchedule never;
+  never.Restore("web", 3, std::nullopt);
+  EXPECT_EQ(never.attempts("web"), 3);
+  EXPECT_EQ(never.earliest(), std::nullopt);
+  EXPECT_EQ(never.size(), 1);
+}
+
 TEST(RetryScheduleTest, WhatCannotPassIsNotTriedByItself) {
   RetrySchedule retries;
   const TimePoint now{};

@@ -230,6 +230,26 @@ TEST_F(WorkerPoolTest, IfItIsGoneAnotherIsAskedWithinTheSameTime) {
   EXPECT_EQ(*verdict, false);
 }
 
+TEST_F(WorkerPoolTest, QuestionsGoOnFromThoseOfAnotherProcess) {
+  EXPECT_EQ(pool_.last_question(), 0);
+  pool_.SetLastQuestion(41);
+  // They were asked there.
+  for (const char* id : {"uid-1", "uid-41"}) {
+    EXPECT_TRUE(Give(id, v1::HANDLER_VERDICT_RETURN).ok()) << id;
+  }
+  EXPECT_FALSE(Give("uid-42", v1::HANDLER_VERDICT_RETURN).ok());
+  const auto verdict = Ask(pool_.Join(a_));
+  ASSERT_EQ(a_.questions, Names{"uid-42"});
+  EXPECT_EQ(pool_.last_question(), 42);
+  EXPECT_TRUE(Give("uid-41", v1::HANDLER_VERDICT_RETURN).ok());
+  Settle();
+  EXPECT_FALSE(verdict->has_value());
+  EXPECT_TRUE(Give("uid-42", v1::HANDLER_VERDICT_RETURN).ok());
+  Settle();
+  EXPECT_EQ(*verdict, true);
+  EXPECT_DEATH(pool_.SetLastQuestion(43), "CHECK");
+}
+
 TEST_F(WorkerPoolTest, WithoutAWorkerItIsRaise) { EXPECT_EQ(*Ask(1), false); }
 
 TEST_F(WorkerPoolTest, ALateVerdictIsNoErrorAndAnUnknownIdIs) {
