@@ -17,7 +17,8 @@ SizeTotals ToTotals(const Sizes& sizes) {
     totals.add_bounds(Sizes::LargestOf(i));
   }
   totals.mutable_counts()->Add(sizes.counts().begin(), sizes.counts().end());
-  totals.set_sum(sizes.exact_sum());
+  totals.set_sum(absl::Uint128Low64(sizes.exact_sum()));
+  totals.set_sum_high(absl::Uint128High64(sizes.exact_sum()));
   return totals;
 }
 
@@ -29,7 +30,7 @@ void Restore(const SizeTotals& totals, Sizes& sizes) {
                                 : std::numeric_limits<int64_t>::max();
     sizes.AddCounted(largest, totals.counts(i));
   }
-  sizes.AddToSum(totals.sum());
+  sizes.AddToSum(absl::MakeUint128(totals.sum_high(), totals.sum()));
 }
 
 }  // namespace

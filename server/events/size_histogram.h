@@ -65,8 +65,8 @@ class SizeHistogram {
     counts_[BucketOf(largest)] += count;
   }
   // Adds to the sum, not in units.
-  void AddToSum(double sum) { sum_ += sum; }
-  double exact_sum() const { return sum_; }
+  void AddToSum(absl::uint128 sum) { sum_ += sum; }
+  absl::uint128 exact_sum() const { return sum_; }
 
   // Gives how many values each bucket has; they do not add up.
   const std::array<int64_t, kNumBuckets>& counts() const { return counts_; }

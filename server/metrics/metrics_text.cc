@@ -1,14 +1,12 @@
 #include "server/metrics/metrics_text.h"
 
 #include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <ostream>
-#include <sstream>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,6 +19,7 @@
 #include "server/api/utf8.h"
 #include "server/events/connection_histograms.h"
 #include "server/events/size_histogram.h"
+#include "server/metrics/family_text.h"
 
 namespace portreeve::server {
 namespace {
@@ -96,19 +95,14 @@ ClientMetric Histogram(
 // would take many times the memory of the text.
 class Writer {
  public:
-  explicit Writer(std::ostream& out) : out_(out) {}
+  explicit Writer(std::string& text) : text_(text) {}
 
   // A family without metrics is left out.
   void Add(MetricType type, std::string name, std::string help,
            Metrics metrics) {
     if (metrics.empty()) return;
-    // Not a braced list, which would copy them.
-    std::vector<prometheus::MetricFamily> families(1);
-    families[0].name = std::move(name);
-    families[0].help = std::move(help);
-    families[0].type = type;
-    families[0].metric = std::move(metrics);
-    serializer_.Serialize(out_, families);
+    AppendFamily({std::move(name), std::move(help), type, std::move(metrics)},
+                 text_);
   }
   void AddCounter(std::string name, std::string help, int64_t value) {
     Add(MetricType::Counter, std::move(name), std::move(help),
@@ -121,8 +115,7 @@ class Writer {
   }
 
  private:
-  const prometheus::TextSerializer serializer_;
-  std::ostream& out_;
+  std::string& text_;
 };
 
 // The series of all listeners, and of what stands for those that have none.
@@ -468,8 +461,8 @@ void WriteProcess(const ProcessValues& process, Writer& writer) {
 }  // namespace
 
 std::string MetricsText(const MetricsSnapshot& snapshot) {
-  std::ostringstream out;
-  Writer writer(out);
+  std::string text;
+  Writer writer(text);
   if (snapshot.daemon) {
     WriteLife(*snapshot.daemon, writer);
     WriteListenersByState(*snapshot.daemon, writer);
@@ -483,7 +476,7 @@ std::string MetricsText(const MetricsSnapshot& snapshot) {
     WriteResources(*snapshot.daemon, writer);
     WriteProcess(snapshot.daemon->process, writer);
   }
-  return std::move(out).str();
+  return text;
 }
 
 }  // namespace portreeve::server

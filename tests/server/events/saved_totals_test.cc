@@ -122,7 +122,8 @@ TEST(SavedHistogramsTest, WithOtherBucketsNoCountFalls) {
   auto& received = *totals.mutable_received();
   for (const int64_t bound : {10, 64, 65, 5'000}) received.add_bounds(bound);
   for (const int64_t count : {1, 2, 4, 8, 16}) received.add_counts(count);
-  received.set_sum(1e20);
+  received.set_sum(7);
+  received.set_sum_high(5);
   const ConnectionHistograms restored = FromTotals(totals);
   EXPECT_EQ(restored.received.counts()[0], 3);
   EXPECT_EQ(restored.received.counts()[1], 4);
@@ -131,7 +132,7 @@ TEST(SavedHistogramsTest, WithOtherBucketsNoCountFalls) {
       restored.received.counts()[ConnectionHistograms::Bytes::kNumBuckets - 1],
       16);
   EXPECT_EQ(restored.received.total(), 31);
-  EXPECT_EQ(restored.received.sum(), 1e20);
+  EXPECT_EQ(restored.received.exact_sum(), absl::MakeUint128(5, 7));
 }
 
 }  // namespace
