@@ -25,6 +25,25 @@ class Feeding {
   HttpFeed& feed_;
 };
 
+// Resets a client whose stream cannot go on, as where there is no memory for
+// that: else it would wait for what it never gets.
+class Cutting {
+ public:
+  Cutting(HttpStream& stream, Timer& deadline, const bool& is_over)
+      : stream_(stream), deadline_(deadline), is_over_(is_over) {}
+  Cutting(const Cutting&) = delete;
+  Cutting& operator=(const Cutting&) = delete;
+  ~Cutting() {
+    deadline_.Cancel();
+    if (!is_over_) stream_.Reset();
+  }
+
+ private:
+  HttpStream& stream_;
+  Timer& deadline_;  // What it does is about the stream.
+  const bool& is_over_;
+};
+
 }  // namespace
 
 FeedWriter::FeedWriter(const Executor& executor, HttpStream& stream,
@@ -43,6 +62,7 @@ Task<> FeedWriter::Run(std::shared_ptr<HttpFeed> feed) {
 }
 
 Task<> FeedWriter::Write(HttpFeed& feed) {
+  const Cutting cutting(stream_, deadline_, is_over_);
   while (true) {
     while (!pieces_.empty()) {
       const Piece piece = std::move(pieces_.front());
@@ -52,7 +72,10 @@ Task<> FeedWriter::Write(HttpFeed& feed) {
       if (error) co_return;
       waiting_ -= piece->size();
     }
-    if (ended_) co_return;
+    if (ended_) {
+      is_over_ = true;
+      co_return;
+    }
     if (std::exchange(fed_, false)) {
       feed.OnDrained();
       continue;
@@ -80,18 +103,20 @@ Task<> FeedWriter::AwaitLeave() {
   char space[256];
   for (size_t thrown_away = 0; thrown_away <= kMostThrownAway;) {
     const auto [error, size] = co_await stream_.Read(std::span<char>(space));
-    if (error) co_return;
+    if (error) break;
     thrown_away += size;
   }
+  is_over_ = true;
 }
 
 void FeedWriter::Put(Piece piece) {
+  if (ended_) return;
   if (waiting_ > 0 && waiting_ + piece->size() > kMostWaiting) {
     return stream_.Reset();
   }
   fed_ = true;
-  waiting_ += piece->size();
   pieces_.push_back(std::move(piece));
+  waiting_ += pieces_.back()->size();
   Wake();
 }
 

@@ -54,6 +54,7 @@ class FeedWriter final : private HttpSink {
   size_t waiting_ = 0;  // The bytes of those, and of the one on its way.
   bool fed_ = false;    // Since the feed was told that nothing waits.
   bool ended_ = false;
+  bool is_over_ = false;        // All was sent, or the client has left.
   std::optional<Ivar<>> news_;  // While it waits for a piece, or the end.
 };
 

@@ -57,7 +57,7 @@ class HttpSink {
   virtual void Put(std::shared_ptr<const std::string> piece) = 0;
   // Gives how many bytes have been put that the kernel has not taken.
   virtual size_t waiting() const = 0;
-  // Ends the stream after what was put.
+  // Ends the stream after what was put; what is put then is not sent.
   virtual void End() = 0;
 };
 

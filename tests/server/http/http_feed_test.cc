@@ -15,28 +15,8 @@ namespace {
 
 using server::FeedWriter;
 using server::HttpAnswer;
-using server::HttpFeed;
-using server::HttpSink;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// Notes what it is told.
-class Feed final : public HttpFeed {
- public:
-  void Start(HttpSink& started) override { sink = &started; }
-  void OnDrained() override { ++drained; }
-  void Stop() override {
-    sink = nullptr;
-    stopped = true;
-  }
-  void Put(const std::string& text) const {
-    sink->Put(std::make_shared<const std::string>(text));
-  }
-
-  HttpSink* sink = nullptr;
-  int drained = 0;
-  bool stopped = false;
-};
 
 class HttpFeedTest : public HttpFixture {
  protected:
@@ -45,7 +25,7 @@ class HttpFeedTest : public HttpFixture {
     pages["/feed"] = [this](const server::HttpRequest& request,
                             const server::HttpDone& done) {
       last_ids_.push_back(request.last_event_id.value_or("(none)"));
-      feeds_.push_back(std::make_shared<Feed>());
+      feeds_.push_back(std::make_shared<NotingFeed>());
       HttpAnswer answer{200, ""};
       answer.content_type = "text/event-stream";
       answer.feed = feeds_.back();
@@ -71,9 +51,9 @@ class HttpFeedTest : public HttpFixture {
     Settle();
     return client;
   }
-  Feed& feed() { return *feeds_.back(); }
+  NotingFeed& feed() { return *feeds_.back(); }
 
-  std::vector<std::shared_ptr<Feed>> feeds_;
+  std::vector<std::shared_ptr<NotingFeed>> feeds_;
   std::vector<std::string> last_ids_;
 };
 
@@ -99,6 +79,8 @@ TEST_F(HttpFeedTest, SendsWhatIsPut) {
   EXPECT_EQ(feed().drained, 1);
   feed().Put("last");
   feed().sink->End();
+  // Something before it may be missing, for which there was no memory.
+  feed().Put("too late");
   EXPECT_EQ(client.ReceiveExactly(4), "last");
   EXPECT_EQ(client.Receive(), "EOF");
   EXPECT_TRUE(feed().stopped);
@@ -174,8 +156,8 @@ TEST_F(HttpFeedTest, WhoDoesNotReadIsResetWhenTooMuchWaits) {
   ASSERT_EQ(client.Connect(server_->addresses().at(0)), "ok");
   ASSERT_EQ(client.Send(Get("/feed")), "ok");
   RawClient reader = Begun();
-  Feed& of_reader = feed();
-  Feed& stalled = *feeds_.front();
+  NotingFeed& of_reader = feed();
+  NotingFeed& stalled = *feeds_.front();
   const auto piece = std::make_shared<const std::string>(32 * 1024, 'x');
   size_t put = 0;
   while (!stalled.stopped && put < 64u << 20) {

@@ -16,6 +16,24 @@
 
 namespace portreeve::testing {
 
+// The body of an answer, which notes what it is told.
+class NotingFeed final : public server::HttpFeed {
+ public:
+  void Start(server::HttpSink& started) override { sink = &started; }
+  void OnDrained() override { ++drained; }
+  void Stop() override {
+    sink = nullptr;
+    stopped = true;
+  }
+  void Put(const std::string& text) const {
+    sink->Put(std::make_shared<const std::string>(text));
+  }
+
+  server::HttpSink* sink = nullptr;
+  int drained = 0;
+  bool stopped = false;
+};
+
 class HttpFixture : public LoopFixture {
  protected:
   // Pages: /hello says so, with its query; /later keeps what takes its answers;
