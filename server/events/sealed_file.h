@@ -34,6 +34,7 @@ class SealedFileWriter {
 
   // Adds bytes.  An error is told by Finish().
   void Add(absl::string_view bytes) {
+    if (bytes.empty()) return;  // They may lie nowhere.
     if (bytes.size() > kPiece - used_) return AddMuch(bytes);
     std::memcpy(piece_.data() + used_, bytes.data(), bytes.size());
     used_ += bytes.size();

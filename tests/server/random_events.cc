@@ -95,6 +95,7 @@ void RandomEvents::AppendListener(EventLog& log) {
   server::ListenerRecord record;
   record.name = *name;
   record.uid = "a-uid";
+  record.spec = "";
   record.state = v1::LISTENER_STATE_LISTENING;
   record.accepted_total = Number();
   record.create_time = 1'700'000'000'000'000'000;

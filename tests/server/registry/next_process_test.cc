@@ -75,7 +75,7 @@ TEST_F(NextProcessTest, APageIsFollowedByTheNextOne) {
   request.set_page_size(1);
   const auto first = registry_->List(request);
   ASSERT_TRUE(first.ok());
-  request.set_page_token(first->next_page_token());
+  request.set_page_token(first->message().next_page_token());
   const Registry::Numbers numbers = registry_->numbers();
   GoOn(Next());
   Create("a");
@@ -88,8 +88,8 @@ TEST_F(NextProcessTest, APageIsFollowedByTheNextOne) {
   Create("b");
   const auto second = registry_->List(request);
   ASSERT_TRUE(second.ok()) << second.status();
-  ASSERT_EQ(second->listeners_size(), 1);
-  EXPECT_EQ(second->listeners(0).name(), "listeners/b");
+  ASSERT_EQ(second->message().listeners_size(), 1);
+  EXPECT_EQ(second->message().listeners(0).name(), "listeners/b");
 }
 
 TEST_F(NextProcessTest, WhatAreNoNumbersChangesNothing) {
