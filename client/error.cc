@@ -46,7 +46,7 @@ bool IsLost(const absl::Status& status) {
   const std::string reason = DetailsOf(status).reason;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
-      return reason.empty() || reason == "SHUTTING_DOWN";
+      return reason.empty() || reason == "SHUTTING_DOWN" || reason == "MOVED";
     case absl::StatusCode::kResourceExhausted:
       return reason == "OVERLOADED";
     // A stream that a proxy has cut off ends in one of these ways.

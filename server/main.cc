@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/log.h"
 #include "server/daemon/daemon.h"
 #include "server/daemon/flags.h"
@@ -30,6 +31,7 @@
 #include "server/daemon/signals.h"
 #include "server/daemon/standard_descriptors.h"
 #include "server/daemon/start_probe.h"
+#include "server/daemon/successor.h"
 
 namespace portreeve::server {
 namespace {
@@ -128,6 +130,22 @@ int FailByLog(LogWriter& log, const absl::Status& status) {
   return kFailed;
 }
 
+int Run(const absl::StatusOr<std::unique_ptr<Daemon>>& daemon,
+        const Daemon::Process& process) {
+  if (!daemon.ok()) return FailByLog(process.log, daemon.status());
+  KeepRunningWithoutMemory();
+  return (*daemon)->Run() ? 0 : kFailed;
+}
+
+// Takes over from the process at the other end of `channel`.
+int TakeOver(const Flags& flags, Files files, Descriptor channel,
+             const Daemon::Process& process) {
+  if (!files.ok()) return FailByLog(process.log, files.status());
+  return Run(
+      Daemon::TakeOver(flags, *std::move(files), std::move(channel), process),
+      process);
+}
+
 int Serve(Flags& flags, Files files, InheritedSockets inherited,
           const Daemon::Process& process) {
   for (const PassedDescriptor& unknown : inherited.unknown) {
@@ -140,17 +158,18 @@ int Serve(Flags& flags, Files files, InheritedSockets inherited,
   if (!files.ok()) return FailByLog(process.log, files.status());
   auto control = AssignControl(std::move(inherited.control), flags);
   if (!control.ok()) return FailByLog(process.log, control.status());
-  const auto daemon = Daemon::Start(
-      flags, *std::move(files),
-      {*std::move(control), std::move(inherited.listeners)}, process);
-  if (!daemon.ok()) return FailByLog(process.log, daemon.status());
-  KeepRunningWithoutMemory();
-  return (*daemon)->Run() ? 0 : kFailed;
+  return Run(
+      Daemon::Start(flags, *std::move(files),
+                    {*std::move(control), std::move(inherited.listeners)},
+                    process),
+      process);
 }
 
 int Main(int argc, char** argv) {
   auto inherited = InheritedSockets::Take(ListenVariables::Take(), getpid());
   const NotifyVariables notify = NotifyVariables::Take();
+  auto channel = TakeHandoverDescriptor();
+  Program program = Program::OfThis(argc, argv, notify);
   PrepareProcess();
   auto signals = Signals::Take();
   if (!signals.ok()) return Fail(signals.status());
@@ -162,6 +181,7 @@ int Main(int argc, char** argv) {
   }
   Flags& flags = std::get<Flags>(*parsed);
   if (!inherited.ok()) return Fail(inherited.status());
+  if (!channel.ok()) return Fail(channel.status());
   auto files = ReadFiles(flags);
   if (const absl::Status probed = Probe(flags, files); !probed.ok()) {
     return Fail(probed);
@@ -171,8 +191,12 @@ int Main(int argc, char** argv) {
   SetLogSink([&log](const LogLine& line) { (*log)->Log(line); },
              flags.log_level);
   Notifier notifier(notify, getpid());
-  const int status = Serve(flags, std::move(files), *std::move(inherited),
-                           {*signals, **log, notifier, stdout});
+  const Daemon::Process process{*signals, **log, notifier, stdout,
+                                std::move(program)};
+  const int status =
+      *channel
+          ? TakeOver(flags, std::move(files), *std::move(*channel), process)
+          : Serve(flags, std::move(files), *std::move(inherited), process);
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});
   log->reset();

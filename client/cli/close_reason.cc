@@ -41,6 +41,8 @@ const char* Explanation(v1::CloseReason reason) {
       return "its upstream was not reached";
     case v1::CLOSE_REASON_SHUTDOWN:
       return "the daemon shuts down";
+    case v1::CLOSE_REASON_PROCESS_LOST:
+      return "the process that carried it on after an upgrade is gone";
     default:
       return "the daemon has closed it";
   }

@@ -24,6 +24,7 @@ enum class CloseReason {
   kUpstreamReset,
   kCancelled,
   kShutdown,
+  kProcessLost,  // Another process carried it on, and is gone.
 };
 
 }  // namespace portreeve

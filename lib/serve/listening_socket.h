@@ -21,6 +21,12 @@ struct Backlog {
   int limit = 0;  // How many there may be, as the kernel has it.
 };
 
+// The socket of another process, which goes on here, and what that says of it.
+struct HandedSocket {
+  FrozenListeningSocket frozen;
+  Descriptor descriptor;
+};
+
 // Threads: loop thread only.
 class ListeningSocket {
  public:

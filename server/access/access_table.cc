@@ -24,6 +24,7 @@ constexpr MethodAccess kTable[] = {
     {kConnections, "Attach", v1::ROLE_OPERATOR, kChanges},
     {kConnections, "Dial", v1::ROLE_OPERATOR, kChanges},
     {kDaemon, "GetDaemon", v1::ROLE_VIEWER, kReads},
+    {kDaemon, "UpgradeDaemon", v1::ROLE_ADMIN, kChanges},
     {kEvents, "WatchEvents", v1::ROLE_VIEWER, kReads},
     {kHandlers, "Handle", v1::ROLE_OPERATOR, kChanges},
     {kListeners, "CreateListener", v1::ROLE_OPERATOR, kChanges},

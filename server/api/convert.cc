@@ -107,17 +107,21 @@ v1::Address ToProto(const AnyAddress& address) {
 }
 
 v1::CloseReason ToProto(CloseReason reason) {
-  // The two enums have the same order.
+  // The two enums have the same order up to here.
   static_assert(static_cast<int>(CloseReason::kPeerClosed) ==
                 v1::CLOSE_REASON_PEER_CLOSED);
   static_assert(static_cast<int>(CloseReason::kListenerClosed) ==
                 v1::CLOSE_REASON_LISTENER_CLOSED);
   static_assert(static_cast<int>(CloseReason::kShutdown) ==
                 v1::CLOSE_REASON_SHUTDOWN);
+  if (reason == CloseReason::kProcessLost) {
+    return v1::CLOSE_REASON_PROCESS_LOST;
+  }
   return static_cast<v1::CloseReason>(reason);
 }
 
 CloseReason FromProto(v1::CloseReason reason) {
+  if (reason == v1::CLOSE_REASON_PROCESS_LOST) return CloseReason::kProcessLost;
   constexpr auto kLast = static_cast<int>(CloseReason::kShutdown);
   return reason < 0 || reason > kLast ? CloseReason::kNone
                                       : static_cast<CloseReason>(reason);

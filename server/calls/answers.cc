@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/loop_service.h"
+#include "server/api/errors.h"
 
 namespace portreeve::server {
 
@@ -12,6 +13,10 @@ Answers& Answers::Of(asio::io_context& loop) { return OfLoop<Answers>(loop); }
 
 Answers::Answers(asio::io_context& loop)
     : loop_(loop), unread_(UnreadAnswers::Of(loop_)) {}
+
+absl::Status Answers::Refusal() const {
+  return moved_ ? Moved() : ShuttingDown();
+}
 
 void Answers::List::Append(const List& more) {
   if (more.first == nullptr) return;

@@ -32,6 +32,14 @@ class Answers {
   // one service of the loop.
   UnreadAnswers& unread() { return unread_; }
 
+  // The daemon goes on in another process: from now on calls are answered with
+  // MOVED, whatever they ask for, and those that wait, too.
+  // Threads: the loop's, or any while that stands still.
+  void SetMoved() { moved_ = true; }
+  bool moved() const { return moved_; }
+  // Why a call is refused, or ended, since the daemon goes.
+  absl::Status Refusal() const;
+
   // One call's answer, which is kept with the call: a call without one would
   // wait for ever, and so none needs memory here.
   struct Answer {
@@ -63,6 +71,7 @@ class Answers {
 
   asio::io_context& loop_;
   UnreadAnswers& unread_;
+  bool moved_ = false;
   List of_this_step_;  // The loop's.
   HandlerMemory memory_;
   Mutex mutex_;

@@ -8,6 +8,7 @@
 
 #include "lib/base/check.h"
 #include "server/api/errors.h"
+#include "server/calls/answers.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/unary.h"
 #include "server/control/control_calls.h"
@@ -209,7 +210,7 @@ void BidiCall::Close(const absl::Status& status) {
 }
 
 void BidiCall::CloseForShutdown() {
-  if (!used_) Close(ShuttingDown());
+  if (!used_) Close(Answers::Of(loop_.context()).Refusal());
 }
 
 void BidiCall::FinishIfIdle() {

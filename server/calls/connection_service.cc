@@ -8,6 +8,7 @@
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
+#include "server/calls/answers.h"
 #include "server/calls/page_response.h"
 #include "server/calls/refused_call.h"
 #include "server/calls/socket_call.h"
@@ -129,7 +130,7 @@ ConnectionService::Stream* ConnectionService::StartStream(
         stream->Finish(*given_up);
       };
       if (tasks_.Spawn(serve(registry_, stream, audit), on_exit)) return;
-      not_begun = ShuttingDown();
+      not_begun = Answers::Of(loop_.context()).Refusal();
     } catch (...) {
       not_begun = *given_up;
       Guarded([&] { not_begun = AnswerToException(); });

@@ -9,6 +9,7 @@
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/progress_interval.h"
+#include "server/calls/answers.h"
 
 namespace portreeve::server {
 namespace {
@@ -74,13 +75,20 @@ absl::Status HandleCall::Join(const v1::HandleRequest::Start& start) {
 void HandleCall::Begin() {
   StartSendInitialMetadata();
   auto done = [this](error_code ec) {
-    if (ec) return;
+    if (ec || Answers::Of(loop().context()).moved()) return;
     Leave();
     Close(absl::OkStatus());
   };
   listener_->handlers_determined().Wait(asio::bind_cancellation_slot(
       stop_waiting_.slot(),
       asio::bind_executor(loop().context().get_executor(), std::move(done))));
+}
+
+// One that has begun ends with its listener, but for one that moves.
+void HandleCall::CloseForShutdown() {
+  const Answers& answers = Answers::Of(loop().context());
+  if (!answers.moved()) return BidiCall::CloseForShutdown();
+  Fail(answers.Refusal());
 }
 
 absl::Status HandleCall::TakeLater(const v1::HandleRequest& request) {

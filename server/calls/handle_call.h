@@ -37,6 +37,8 @@ class HandleCall final : public BidiCall, private Worker {
   // Awaits the first message.
   void Start() { ReadNext(); }
 
+  void CloseForShutdown() override;
+
  private:
   void OnMessage(grpc::ByteBuffer message) override;
   void OnClientEnd() override;

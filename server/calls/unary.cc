@@ -101,6 +101,7 @@ WaitReactor* WaitReactor::Start(asio::io_context& loop,
 }
 
 void WaitReactor::Run(const Begin& begin) {
+  if (answers_.moved()) return FinishWith(Moved());
   try {
     absl::StatusOr<Wait> wait = begin();
     if (!wait.ok()) return FinishWith(wait.status());
@@ -125,7 +126,7 @@ void WaitReactor::Await(Wait wait) {
     }
     absl::Status status;
     try {
-      status = respond();
+      status = self->answers_.moved() ? Moved() : respond();
       if (status.ok()) status = self->unread_.Count();
     } catch (...) {
       status = AnswerToException();

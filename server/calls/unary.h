@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
+#include "server/api/errors.h"
 #include "server/calls/answers.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/unread_answers.h"
@@ -87,6 +88,9 @@ class LoopReactor final : public grpc::ServerUnaryReactor {
   // Threads: the loop's.
   void Answer(absl::Status status);
 
+  // See Answers.
+  bool is_moved() const { return answers_.moved(); }
+
   void OnDone() override;
 
  private:
@@ -116,6 +120,7 @@ grpc::ServerUnaryReactor* AnswerOnLoop(
     AnyResponse response, Work work) {
   auto* reactor = new LoopReactor(loop, *context, response);  // Until OnDone().
   asio::post(loop, [reactor, work = std::move(work)]() mutable {
+    if (reactor->is_moved()) return reactor->Answer(Moved());
     absl::Status status;
     try {
       status = work();
@@ -145,15 +150,19 @@ class PendingAnswer {
     if (reactor_ == nullptr) return;
     absl::Status status;
     try {
-      status = work();
+      status = reactor_->is_moved() && !stays_ ? Moved() : work();
     } catch (...) {
       status = AnswerToException();
     }
     std::exchange(reactor_, nullptr)->Answer(std::move(status));
   }
 
+  // The answer is given whichever process the daemon goes on in.
+  void Stay() { stays_ = true; }
+
  private:
   LoopReactor* reactor_;  // Null: it was given.
+  bool stays_ = false;
 };
 using SharedAnswer = std::shared_ptr<PendingAnswer>;
 
@@ -165,6 +174,7 @@ grpc::ServerUnaryReactor* AnswerLater(
     AnyResponse response, Begin begin) {
   auto* reactor = new LoopReactor(loop, *context, response);  // Until OnDone().
   asio::post(loop, [reactor, begin = std::move(begin)]() mutable {
+    if (reactor->is_moved()) return reactor->Answer(Moved());
     SharedAnswer answer;
     try {
       answer = std::make_shared<PendingAnswer>(*reactor);

@@ -88,6 +88,13 @@ class ControlAcceptor::Address final : public Acceptor::Owner {
                   {owner.limits_.max_connections, kMostAcceptsPerBatch},
                   &owner.budget_, DescriptorShares::kOfControlConnection) {}
 
+  // Goes on with the socket of another process.
+  Address(ControlAcceptor& owner, ListeningSocket socket,
+          const FrozenAcceptor& frozen)
+      : owner_(owner),
+        acceptor_(*this, owner.executor_, std::move(socket), frozen,
+                  &owner.budget_, DescriptorShares::kOfControlConnection) {}
+
   Acceptor& acceptor() { return acceptor_; }
   const AnyAddress& address() const { return acceptor_.socket().address(); }
   bool is_unix() const {
@@ -214,6 +221,34 @@ absl::Status ControlAcceptor::Listen(const ControlPlace& place,
   if (!socket.ok()) return socket.status();
   addresses_.push_back(std::make_unique<Address>(*this, *std::move(socket)));
   return absl::OkStatus();
+}
+
+absl::Status ControlAcceptor::Resume(HandedSocket handed) {
+  FrozenAcceptor frozen;
+  frozen.socket = handed.frozen;
+  frozen.limits = {limits_.max_connections, kMostAcceptsPerBatch};
+  auto socket = ListeningSocket::Resume(executor_, handed.frozen,
+                                        std::move(handed.descriptor));
+  if (!socket.ok()) return socket.status();
+  addresses_.push_back(
+      std::make_unique<Address>(*this, *std::move(socket), frozen));
+  return absl::OkStatus();
+}
+
+std::vector<FrozenListeningSocket> ControlAcceptor::Freeze() const {
+  std::vector<FrozenListeningSocket> sockets;
+  for (const auto& address : addresses_) {
+    sockets.push_back(address->acceptor().socket().Freeze());
+  }
+  return sockets;
+}
+
+void ControlAcceptor::HandOverSockets() {
+  for (const auto& address : addresses_) address->acceptor().HandOver();
+}
+
+void ControlAcceptor::Own() {
+  for (const auto& address : addresses_) address->acceptor().Own();
 }
 
 std::vector<AnyAddress> ControlAcceptor::addresses() const {

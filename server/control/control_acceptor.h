@@ -78,6 +78,18 @@ class ControlAcceptor {
   // Errors: those of ListeningSocket::Open() and Adopt().
   absl::Status Listen(const ControlPlace& place,
                       std::optional<Descriptor> given = std::nullopt);
+  // Goes on with a socket of another process; nobody is accepted before Own().
+  // Errors: those of ListeningSocket::Resume().
+  absl::Status Resume(HandedSocket socket);
+  // Gives what another process needs to go on with each address, in the order
+  // of addresses().
+  std::vector<FrozenListeningSocket> Freeze() const;
+  // Another process has done so: lets go of the sockets.  Those who have
+  // connected stay.
+  void HandOverSockets();
+  // That process has let go of them.  Start() must have been called.
+  void Own();
+
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 

@@ -159,6 +159,11 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "and discard connections over which nothing comes for a "
                  "second are closed then")
       ->type_name("DURATION");
+  app.add_option("--takeover-drain", raw.takeover_drain,
+                 "After an upgrade (SIGUSR2, portreeve upgrade), how long "
+                 "connections may go on in the former process before they are "
+                 "reset, like 1h. Default: 10m")
+      ->type_name("DURATION");
   app.add_option("--loops", raw.loops,
                  "How many threads carry the bytes of connections, 1 to 256. "
                  "Default: the number of CPUs that the daemon may use")

@@ -24,6 +24,7 @@ struct RawFlags {
   std::vector<std::string> listen;
   std::optional<std::string> listeners;
   std::optional<std::string> drain;
+  std::optional<std::string> takeover_drain;
   std::optional<std::string> loops;
   std::optional<std::string> max_control_connections;
   std::optional<std::string> max_control_memory;

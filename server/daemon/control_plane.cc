@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/base/log.h"
 
 namespace portreeve::server {
 namespace {
@@ -80,7 +81,48 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   }
   if (auto s = options.on_bound(plane->addresses()); !s.ok()) return s;
   if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
+  auto start = [&plane] { return plane->StartAccepting(); };
+  if (auto s = loop.Run(start).get(); !s.ok()) return OfControl(s);
   return plane;
+}
+
+absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Prepare(
+    Loop& loop, const std::vector<grpc::Service*>& services,
+    const Options& options) {
+  PrepareGrpc();
+  std::unique_ptr<ControlPlane> plane(new ControlPlane(loop, options));
+  if (auto s = plane->Serve(services, options); !s.ok()) return OfControl(s);
+  return plane;
+}
+
+absl::Status ControlPlane::ListenFrozen(const std::vector<ControlPlace>& places,
+                                        std::map<size_t, HandedSocket> handed) {
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto found = handed.find(i);
+    auto s = found == handed.end()
+                 ? acceptor_->Listen(places[i])
+                 : acceptor_->Resume(std::move(found->second));
+    if (!s.ok()) return OfControl(s);
+  }
+  return absl::OkStatus();
+}
+
+std::vector<AnyAddress> ControlPlane::frozen_addresses() const {
+  return acceptor_->addresses();
+}
+
+std::vector<FrozenListeningSocket> ControlPlane::Freeze() const {
+  return acceptor_->Freeze();
+}
+
+void ControlPlane::HandOverSockets() { acceptor_->HandOverSockets(); }
+
+void ControlPlane::Own() {
+  if (auto s = StartAccepting(); !s.ok()) {
+    Log(LogLevel::kError, absl::StrCat("control: ", std::string(s.message()),
+                                       "; nobody can connect any more"));
+  }
+  acceptor_->Own();
 }
 
 ControlPlane::ControlPlane(Loop& loop, const Options& options)
@@ -131,11 +173,12 @@ absl::Status ControlPlane::Serve(const std::vector<grpc::Service*>& services,
   if (server_ == nullptr) {
     return absl::UnavailableError("gRPC does not start");
   }
-  auto start = [this] {
-    return acceptor_->Start(
-        [this](int fd, bool is_unix) { HandOverSoon(fd, is_unix); });
-  };
-  return loop_.Run(start).get();
+  return absl::OkStatus();
+}
+
+absl::Status ControlPlane::StartAccepting() {
+  return acceptor_->Start(
+      [this](int fd, bool is_unix) { HandOverSoon(fd, is_unix); });
 }
 
 void ControlPlane::HandOverSoon(int fd, bool is_unix) {

@@ -20,6 +20,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/time_source.h"
 #include "lib/net/address.h"
+#include "lib/serve/listening_socket.h"
 #include "server/control/control_acceptor.h"
 #include "server/control/control_calls.h"
 #include "server/control/control_memory.h"
@@ -79,6 +80,25 @@ class ControlPlane {
       Loop& loop, const std::vector<grpc::Service*>& services,
       const Options& options, std::map<size_t, Descriptor> given = {});
 
+  // Makes the server, which listens nowhere until Listen(); `on_bound` is not
+  // called.  Errors: UNAVAILABLE.
+  static absl::StatusOr<std::unique_ptr<ControlPlane>> Prepare(
+      Loop& loop, const std::vector<grpc::Service*>& services,
+      const Options& options);
+
+  // These are called while the loop stands still, as if on it.
+
+  // Listens at all `places`, on those of the daemon's former process that are
+  // `handed`, by their place, where nobody is accepted before Own().
+  // Errors: those of Start().
+  absl::Status ListenFrozen(const std::vector<ControlPlace>& places,
+                            std::map<size_t, HandedSocket> handed);
+  std::vector<AnyAddress> frozen_addresses() const;
+  // As ControlAcceptor has them.
+  std::vector<FrozenListeningSocket> Freeze() const;
+  void HandOverSockets();
+  void Own();
+
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
   ~ControlPlane();  // Calls Stop() without patience.
@@ -97,6 +117,7 @@ class ControlPlane {
                       std::map<size_t, Descriptor> given);
   absl::Status Serve(const std::vector<grpc::Service*>& services,
                      const Options& options);
+  absl::Status StartAccepting();
   // Does HandOver() on a thread of gRPC's, which may be busy with what the
   // client sends for as long as it sends.
   void HandOverSoon(int fd, bool is_unix);

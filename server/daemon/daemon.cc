@@ -64,6 +64,8 @@ void Daemon::OnHangup() {
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();
+  if (number == SIGUSR2 || number == Signals::kAsked) return OnUpgrade();
+  stopping_ = true;
   Log(LogLevel::kInfo, absl::StrCat("SIG", sigabbrev_np(number)));
   const std::string drain = absl::FormatDuration(absl::FromChrono(drain_));
   process_.notifier.Stopping(
@@ -93,7 +95,9 @@ void Daemon::RunAndObey(Task<> task) {
 }
 
 Task<> Daemon::AwaitFirstSignal() {
-  return Await(parts_->first_signal.deferred());
+  using namespace asio::experimental::awaitable_operators;  // NOLINT
+  co_await (Await(parts_->first_signal.deferred()) ||
+            Await(parts_->handed_over.deferred()));
 }
 
 void Daemon::Cut(const std::string& what) {
@@ -155,6 +159,9 @@ Task<> Daemon::TearDown(Duration streams_end) {
   parts.registry.BeginShutdown();
   parts.registry.CloseAllConnections(ExistingConnections::kReset);
   co_await parts.registry.TearDown();
+  // Both would keep the loop.
+  parts.predecessor.reset();
+  parts.successor.reset();
   co_await AwaitAtMost(streams_end, parts.EndStreams(), hurry);
   if (!hurry.determined()) co_return;
   // Calls whose clients read have ended by then.
@@ -165,6 +172,7 @@ Task<> Daemon::TearDown(Duration streams_end) {
 
 bool Daemon::Run() {
   RunAndObey(AwaitFirstSignal());
+  if (handed_over_) return RunHandedOver();
   loop_.Run([this] { parts_->AnnounceShutdown(); }).get();
   RunAndObey(Drain());
   End(kStreamsEnd);

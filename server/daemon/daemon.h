@@ -3,7 +3,9 @@
 #define PORTREEVE_SERVER_DAEMON_DAEMON_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,11 +17,13 @@
 #include "lib/base/deferred.h"
 #include "lib/base/loop.h"
 #include "lib/base/time_source.h"
+#include "portreeve/v1/daemon.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/audit_log.h"
 #include "server/access/live_policy.h"
 #include "server/access/policy.h"
 #include "server/control/descriptor_shares.h"
+#include "server/daemon/control_plane.h"
 #include "server/daemon/flags.h"
 #include "server/daemon/inherited.h"
 #include "server/daemon/listener_directory.h"
@@ -27,6 +31,7 @@
 #include "server/daemon/notify.h"
 #include "server/daemon/signals.h"
 #include "server/daemon/start_log.h"
+#include "server/daemon/successor.h"
 #include "server/daemon/tls_source.h"
 #include "server/registry/given_sockets.h"
 #include "server/state/state_store.h"
@@ -44,6 +49,7 @@ class Daemon {
     LogWriter& log;
     Notifier& notifier;
     std::FILE* out;
+    Program program;  // That it was started as.
   };
 
   // What it was started with: listening sockets that others have copies of.
@@ -61,6 +67,14 @@ class Daemon {
       const Flags& flags, std::vector<FileListener> files, Given given,
       const Process& process);
 
+  // Does the same with what the process at the other end of `channel` hands
+  // over, in place of what would be opened; listeners of `flags` and `files`
+  // that it does not have are opened after that.
+  // Errors: those; then the other process goes on.
+  static absl::StatusOr<std::unique_ptr<Daemon>> TakeOver(
+      const Flags& flags, std::vector<FileListener> files, Descriptor channel,
+      const Process& process);
+
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon();  // Ends at once what still runs.
@@ -69,9 +83,13 @@ class Daemon {
   // listeners stop accepting, and handlers may end within Flags::drain, while
   // the control plane goes on; connections that are at rest are closed before,
   // where Flags::closes_rested says so; then connections are closed, streams
-  // end, and Run() returns.  With a second signal all of that happens at once: Run()
-  // gives false, and logs it, if that cut connections or calls that would have
-  // had time.  Until the end each SIGHUP calls OnHangup().
+  // end, and Run() returns.  With a second signal all of that happens at once:
+  // Run() gives false, and logs it, if that cut connections or calls that would
+  // have had time.  Until the end each SIGHUP calls OnHangup().
+  //
+  // With SIGUSR2, and UpgradeDaemon, another process takes over; where that
+  // succeeds, connections may end within Flags::takeover_drain, or until the
+  // first SIGTERM or SIGINT, and are reset then, and Run() returns.
   bool Run();
 
   // Reads the policy's file again, as server/registry/policy_reload.h says;
@@ -97,7 +115,11 @@ class Daemon {
 
   // Serves the addresses of --http, if there are any, and prints them.
   absl::Status StartHttp(const Flags& flags, const DescriptorShares& shares,
-                         std::shared_ptr<TlsSource> tls);
+                         std::shared_ptr<TlsSource> tls,
+                         std::map<size_t, HandedSocket> handed = {});
+  static absl::StatusOr<ControlPlane::Options> PlaneOptions(
+      const Flags& flags, const DescriptorShares& shares,
+      const ControlSockets& given, DaemonParts& parts);
   // Opens the listeners of the state, of the flags and of the files.  Gives the
   // lines to print about them.
   absl::StatusOr<std::vector<std::string>> OpenListeners(
@@ -112,6 +134,23 @@ class Daemon {
   // Tells the service manager that the daemon serves, and from then on that it
   // is alive.
   void TellReady();
+  // Opens those listeners of `flags` and `files` that are not there.
+  void OpenLacking(const Flags& flags, std::vector<FileListener> files);
+  absl::Status OpenTaken(const Flags& flags, const DescriptorShares& shares,
+                         const ControlPlane::Options& options,
+                         std::map<size_t, HandedSocket> control,
+                         std::map<size_t, HandedSocket> http);
+  // Starts another process, hands over to it, and answers the calls that wait
+  // for that.
+  void OnUpgrade();
+  absl::StatusOr<v1::Daemon> Upgrade(std::optional<Duration> drain,
+                                     bool validate_only);
+  absl::StatusOr<v1::Daemon> HandOverTo(Successor next, Duration drain);
+  absl::Status CheckUpgrade();
+  // Waits for the connections that have stayed.
+  bool RunHandedOver();
+  Task<> DrainHandedOver();
+
   // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();
   void OnSignal(int number);
@@ -137,13 +176,17 @@ class Daemon {
   const std::string policy_file_;  // Empty: none.
   const bool has_tls_;
   OwnPlaces own_;  // As bound; empty before that.
+  Flags flags_;
   const Duration drain_;
+  Duration takeover_drain_;
   const bool closes_rested_;
   LivePolicy policy_;
   AuditLog audit_;
   Loop loop_;  // Declared before what runs on it, which it must outlive.
   std::unique_ptr<DaemonParts> parts_;
   bool ended_ = false;
+  bool stopping_ = false;  // These two: main thread only.
+  bool handed_over_ = false;
   bool cut_ = false;  // Loop thread only, until the loop has ended.
 };
 

@@ -22,9 +22,6 @@ std::vector<std::string> ServiceNames() {
           v1::StatsService::service_full_name()};
 }
 
-// The name by which health tells whether the state can be written.
-constexpr char kStateService[] = "portreeve.state";
-
 std::vector<std::string> WithHealth(std::vector<std::string> services) {
   services.push_back(grpc::health::v1::Health::service_full_name());
   return services;
@@ -43,33 +40,49 @@ DaemonParts::DaemonParts(Loop& loop, int num_loops,
                          const DescriptorShares& shares,
                          const LivePolicy& policy,
                          Gate::Certificates certificates, AuditLog& audit,
-                         bool has_state)
-    : loops(loop, num_loops),
+                         bool has_state, std::function<void()> on_upgrade)
+    : loop(loop),
+      loops(loop, num_loops),
       budget(shares.connections),
       registry(loop.executor(), loops.lanes(), events, budget, policy,
                shares.listeners),
       first_signal(loop.executor()),
       second_signal(loop.executor()),
+      handed_over(loop.executor()),
       gate(policy, certificates, &audit),
       listener_service(loop, registry, gate),
       connection_service(loop, registry, gate),
-      daemon_service(loop, gate, [this] { return Describe(); }),
+      daemon_service(
+          loop, gate, [this] { return Describe(); },
+          [this, on_upgrade = std::move(on_upgrade)](UpgradeCall call) {
+            upgrade_calls.push_back(std::move(call));
+            on_upgrade();
+          }),
       handler_service(loop, registry, gate),
       event_service(loop, events, registry, gate),
       stats_service(loop, events, registry, gate),
       health_service(loop, NamesOfHealth(has_state)),
       reflection_service(loop, WithHealth(ServiceNames()),
                          // What errors are made of.
-                         {"google.rpc.Status", "google.rpc.ErrorInfo"}) {}
+                         {"google.rpc.Status", "google.rpc.ErrorInfo"}) {
+  life.start_time = TimestampNow();
+}
 
 v1::Daemon DaemonParts::Describe() const {
   v1::Daemon daemon;
-  daemon.set_daemon_id(daemon_id);
+  daemon.set_daemon_id(life.daemon_id);
   daemon.set_instance_id(events.instance_id());
+  daemon.set_generation(life.generation);
   daemon.set_pid(getpid());
   daemon.set_version(kVersion);
-  *daemon.mutable_start_time() = start_time;
+  *daemon.mutable_start_time() = life.start_time;
   daemon.set_listeners_failed(registry.num_failed());
+  if (predecessor != nullptr && predecessor->is_there()) {
+    v1::Daemon::Predecessor& before = *daemon.mutable_predecessor();
+    before.set_pid(predecessor_pid);
+    before.set_version(predecessor_version);
+    before.set_connections(static_cast<int64_t>(registry.num_held()));
+  }
   if (!registry.has_state()) return daemon;
   const StoreStatus& status = registry.state_status();
   v1::Daemon::Store& store = *daemon.mutable_store();
@@ -85,7 +98,7 @@ v1::Daemon DaemonParts::Describe() const {
 }
 
 absl::Status DaemonParts::BeginStart(OpenedState opened) {
-  daemon_id = opened.contents.daemon_id;
+  life.daemon_id = opened.contents.daemon_id;
   return registry.BeginStart(std::move(opened), [this](bool healthy) {
     health_service.SetServing(kStateService, healthy);
   });
@@ -122,6 +135,35 @@ int64_t DaemonParts::AccountedMemory() const {
 void DaemonParts::AnnounceShutdown() {
   readiness = Readiness::kShuttingDown;
   health_service.AnnounceShutdown();
+}
+
+void DaemonParts::BeginEndOfStreams() {
+  (void)event_service.EndStreams();
+  (void)stats_service.EndStreams();
+  (void)handler_service.EndStreams();
+  // Those that have begun end with their connections.
+  (void)connection_service.EndStreams();
+  (void)health_service.EndStreams();
+  (void)reflection_service.EndStreams();
+}
+
+UpgradeParts DaemonParts::ForUpgrade(OwnSockets& sockets, LogWriter& log) {
+  UpgradeParts upgrade{loop, loops, events, registry, sockets, life};
+  upgrade.metrics = metrics.get();
+  upgrade.requests = requests.get();
+  upgrade.lost_events = [this] { return event_service.lost_total(); };
+  upgrade.add_lost_events = [this](int64_t count) {
+    event_service.AddLost(count);
+  };
+  if (!access_log) return upgrade;
+  upgrade.access_lines = [&log] {
+    const LogWriter::AccessCounts counts = log.access_counts();
+    return UpgradeParts::AccessLines{counts.lines, counts.dropped};
+  };
+  upgrade.add_access_lines = [&log](const UpgradeParts::AccessLines& lines) {
+    log.AddAccessCounts({lines.lines, lines.dropped});
+  };
+  return upgrade;
 }
 
 Task<> DaemonParts::EndStreams() {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -36,6 +37,7 @@
 #include "server/daemon/descriptor_store.h"
 #include "server/daemon/http_pages.h"
 #include "server/daemon/http_port.h"
+#include "server/daemon/log_writer.h"
 #include "server/daemon/notify.h"
 #include "server/daemon/watchdog.h"
 #include "server/events/event_log.h"
@@ -45,17 +47,31 @@
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
 #include "server/stats/stats_service.h"
+#include "server/upgrade/held_channel.h"
+#include "server/upgrade/own_sockets.h"
+#include "server/upgrade/upgrade_parts.h"
 #include "server/watch/event_service.h"
 
 namespace portreeve::server {
 
+// The name by which health tells whether the state can be written.
+inline constexpr char kStateService[] = "portreeve.state";
+
 // Threads: all of it belongs to the loop, but where it says otherwise.
 struct DaemonParts {
+  // `on_upgrade` is called on the loop once a call waits in `upgrade_calls`.
   DaemonParts(Loop& loop, int num_loops, const DescriptorShares& shares,
               const LivePolicy& policy, Gate::Certificates certificates,
-              AuditLog& audit, bool has_state);
+              AuditLog& audit, bool has_state,
+              std::function<void()> on_upgrade);
 
   v1::Daemon Describe() const;
+
+  // Ends all streams but those that carry connections, and refuses new ones.
+  void BeginEndOfStreams();
+
+  // What goes over to the next process.
+  UpgradeParts ForUpgrade(OwnSockets& sockets, LogWriter& log);
 
   // Takes up what an earlier life of the daemon has left.
   absl::Status BeginStart(OpenedState opened);
@@ -83,6 +99,7 @@ struct DaemonParts {
 
   std::vector<grpc::Service*> services();
 
+  Loop& loop;
   std::unique_ptr<Watchdog> watchdog;  // Null where nobody asks for it.
   LoopGroup loops;
   EventLog events;
@@ -92,11 +109,13 @@ struct DaemonParts {
   Registry registry;
   Ivar<> first_signal;
   Ivar<> second_signal;
+  Ivar<> handed_over;
+  // Those that wait for an upgrade.
+  std::vector<UpgradeCall> upgrade_calls;
   bool streams_ended = false;
-  std::string daemon_id;  // "" without a state.
+  DaemonLife life;
   // Of /metrics; null where nobody reads them.
   std::unique_ptr<RequestCounts> requests;
-  const google::protobuf::Timestamp start_time = TimestampNow();
 
   Gate gate;
   ListenerService listener_service;
@@ -111,6 +130,13 @@ struct DaemonParts {
 
   // Health tells the same, but for the start.
   std::atomic<Readiness> readiness = Readiness::kStarting;
+
+  // Of the process before this one, and of the one after it; null where there
+  // is none.
+  std::unique_ptr<HeldFollower> predecessor;
+  int64_t predecessor_pid = 0;
+  std::string predecessor_version;
+  std::unique_ptr<HeldReporter> successor;
 
   // Main thread only.
   std::unique_ptr<ControlPlane> plane;

@@ -129,14 +129,17 @@ absl::StatusOr<std::vector<Flags::Listen>> ListenOf(
   return listen;
 }
 
-absl::StatusOr<std::optional<Duration>> DrainOf(const WrittenFlags& raw) {
-  if (!raw.drain) return std::nullopt;
+// Gives nullopt where the flag was not given.
+absl::StatusOr<std::optional<Duration>> DrainOf(
+    const WrittenFlags& raw, const char* flag,
+    const std::optional<std::string>& text) {
+  if (!text) return std::nullopt;
   absl::Duration drain;
-  if (!absl::ParseDuration(*raw.drain, &drain) ||
-      drain < absl::ZeroDuration() || drain > absl::Hours(24 * 365)) {
+  if (!absl::ParseDuration(*text, &drain) || drain < absl::ZeroDuration() ||
+      drain > absl::Hours(24 * 365)) {
     const auto error = absl::InvalidArgumentError(
         "expected a duration of at most a year, like 500ms, 10s or 1m30s");
-    return Wrong(raw, "--drain", *raw.drain, error);
+    return Wrong(raw, flag, *text, error);
   }
   return absl::ToChronoNanoseconds(drain);
 }
@@ -359,12 +362,16 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
   auto listen = ListenOf(raw, directory);
   if (!listen.ok()) return listen.status();
   flags.listen = *std::move(listen);
-  const auto drain = DrainOf(raw);
+  const auto drain = DrainOf(raw, "--drain", raw.drain);
   if (!drain.ok()) return drain.status();
   if (drain->has_value()) {
     flags.drain = **drain;
     flags.closes_rested = false;
   }
+  const auto takeover_drain =
+      DrainOf(raw, "--takeover-drain", raw.takeover_drain);
+  if (!takeover_drain.ok()) return takeover_drain.status();
+  if (takeover_drain->has_value()) flags.takeover_drain = **takeover_drain;
   if (auto s = SetControlLimits(raw, flags); !s.ok()) return s;
   if (auto s = SetMetrics(raw, flags); !s.ok()) return s;
   if (auto s = SetHistograms(raw, flags); !s.ok()) return s;

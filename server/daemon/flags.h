@@ -90,6 +90,9 @@ struct Flags {
 
   // How long handlers may take to end after the first signal.  >= 0.
   Duration drain = std::chrono::seconds(10);
+  // How long connections may go on in this process once another one has taken
+  // over from it.  >= 0.
+  Duration takeover_drain = std::chrono::minutes(10);
   // Whether connections that are at rest need not be waited for so long: nobody
   // has asked for a drain of a certain length.
   bool closes_rested = true;

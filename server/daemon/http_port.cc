@@ -64,19 +64,36 @@ absl::Status HttpPort::Open(Options options) {
   }
   const auto open = [&] {
     of_server.pages = options.pages(loop_.executor());
-    return OpenOnLoop(std::move(of_server), options.places);
+    return OpenOnLoop(std::move(of_server), options.places,
+                      std::move(options.handed));
   };
   return loop_.Run(open).get();
 }
 
 absl::Status HttpPort::OpenOnLoop(HttpServer::Options options,
-                                  const std::vector<HttpPlace>& places) {
+                                  const std::vector<HttpPlace>& places,
+                                  std::map<size_t, HandedSocket> handed) {
   server_ = std::make_unique<HttpServer>(loop_.executor(), std::move(options));
-  for (const HttpPlace& place : places) {
-    if (auto s = server_->Listen(place); !s.ok()) return s;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto found = handed.find(i);
+    auto s = found == handed.end() ? server_->Listen(places[i])
+                                   : server_->Resume(std::move(found->second));
+    if (!s.ok()) return s;
   }
   addresses_ = server_->addresses();
   return server_->Start();
+}
+
+std::vector<FrozenListeningSocket> HttpPort::Freeze() {
+  return loop_.Run([this] { return server_->Freeze(); }).get();
+}
+
+void HttpPort::HandOver() {
+  loop_.Run([this] { server_->HandOver(); }).get();
+}
+
+void HttpPort::Own() {
+  loop_.Run([this] { server_->Own(); }).get();
 }
 
 HttpPort::~HttpPort() { Stop(); }

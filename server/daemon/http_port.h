@@ -2,7 +2,9 @@
 #ifndef PORTREEVE_SERVER_DAEMON_HTTP_PORT_H_
 #define PORTREEVE_SERVER_DAEMON_HTTP_PORT_H_
 
+#include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/loop.h"
 #include "lib/net/address.h"
+#include "lib/serve/listening_socket.h"
 #include "server/daemon/tls_source.h"
 #include "server/http/http_server.h"
 
@@ -22,6 +25,9 @@ class HttpPort {
  public:
   struct Options {
     std::vector<HttpPlace> places;
+    // Sockets of the daemon's former process, by their place; nobody is
+    // accepted there before Own().
+    std::map<size_t, HandedSocket> handed;
     // As in HttpServer::Options.
     size_t max_connections = 256;
     size_t max_refused = 16;
@@ -44,6 +50,11 @@ class HttpPort {
   // Gives the addresses as bound, in the order of Options::places.
   const std::vector<AnyAddress>& addresses() const { return addresses_; }
 
+  // As HttpServer has them; the port's loop goes on meanwhile.
+  std::vector<FrozenListeningSocket> Freeze();
+  void HandOver();
+  void Own();
+
   // Closes everything at once.  Idempotent.
   void Stop();
 
@@ -52,7 +63,8 @@ class HttpPort {
 
   absl::Status Open(Options options);
   absl::Status OpenOnLoop(HttpServer::Options options,
-                          const std::vector<HttpPlace>& places);
+                          const std::vector<HttpPlace>& places,
+                          std::map<size_t, HandedSocket> handed);
 
   std::vector<AnyAddress> addresses_;
   Loop loop_{"http"};

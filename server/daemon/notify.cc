@@ -130,6 +130,12 @@ void Notifier::Stopping(const std::string& status, Duration most) {
   Send(messages_.Stopping(status, most));
 }
 
+void Notifier::MainPid(pid_t pid) {
+  const MutexLock lock(mutex_);
+  Send(absl::StrCat("MAINPID=", pid));
+  silent_ = true;
+}
+
 absl::Status Notifier::Store(const std::string& name, int fd) {
   const MutexLock lock(mutex_);
   return SendWith(ServiceMessages::Store(name), fd);
@@ -146,7 +152,7 @@ absl::Status Notifier::Barrier(int fd) {
 }
 
 void Notifier::Send(const std::string& message) {
-  if (!is_on() || message.empty()) return;
+  if (!is_on() || silent_ || message.empty()) return;
   const absl::Status sent = SendWith(message, -1);
   if (sent.ok() || std::exchange(failed_, true)) return;
   Log(LogLevel::kWarning,

@@ -64,6 +64,9 @@ class Notifier {
   void Reloaded(const std::string& status);
   void Alive(const std::string& status);
   void Stopping(const std::string& status, Duration most);
+  // Another process is the main one of the service from now on, and all that is
+  // told comes from that.
+  void MainPid(pid_t pid);
 
   // These send what ServiceMessages says, with a copy of a descriptor.  They
   // give the error for which nothing was sent, and log nothing.  Errors:
@@ -86,6 +89,7 @@ class Notifier {
   Mutex mutex_;  // Messages leave in the order in which they are made.
   ServiceMessages messages_ PORTREEVE_GUARDED_BY(mutex_);
   bool failed_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  bool silent_ PORTREEVE_GUARDED_BY(mutex_) = false;  // After MainPid().
 };
 
 }  // namespace portreeve::server

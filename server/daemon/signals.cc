@@ -15,25 +15,28 @@
 namespace portreeve::server {
 
 absl::StatusOr<Signals> Signals::Take() {
-  for (const int ignored : {SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ, SIGTTOU}) {
+  for (const int ignored : {SIGPIPE, SIGUSR1, SIGXFSZ, SIGTTOU}) {
     signal(ignored, SIG_IGN);
   }
   sigset_t commands;
   sigemptyset(&commands);
-  for (const int command : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int command : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) {
     sigaddset(&commands, command);
   }
   pthread_sigmask(SIG_BLOCK, &commands, nullptr);
   Descriptor signals(signalfd(-1, &commands, SFD_CLOEXEC | SFD_NONBLOCK));
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!signals.is_open() || !wake.is_open()) {
+  Descriptor ask(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!signals.is_open() || !wake.is_open() || !ask.is_open()) {
     return ErrnoError(errno, "open", "a descriptor for signals");
   }
-  return Signals(std::move(signals), std::move(wake));
+  return Signals(std::move(signals), std::move(wake), std::move(ask));
 }
 
-Signals::Signals(Descriptor signals, Descriptor wake)
-    : signals_(std::move(signals)), wake_(std::move(wake)) {}
+Signals::Signals(Descriptor signals, Descriptor wake, Descriptor ask)
+    : signals_(std::move(signals)),
+      wake_(std::move(wake)),
+      ask_(std::move(ask)) {}
 
 std::optional<int> Signals::Next() {
   for (;;) {
@@ -45,10 +48,15 @@ std::optional<int> Signals::Next() {
         static_cast<ssize_t>(sizeof(signal))) {
       return static_cast<int>(signal.ssi_signo);
     }
-    pollfd either[] = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    (void)poll(either, 2, -1);
+    if (eventfd_read(ask_.get(), &count) == 0) return kAsked;
+    pollfd any[] = {{signals_.get(), POLLIN, 0},
+                    {wake_.get(), POLLIN, 0},
+                    {ask_.get(), POLLIN, 0}};
+    (void)poll(any, 3, -1);
   }
 }
+
+void Signals::Ask() { (void)eventfd_write(ask_.get(), 1); }
 
 void Signals::Wake() { (void)eventfd_write(wake_.get(), 1); }
 

@@ -9,9 +9,9 @@
 
 namespace portreeve::server {
 
-// From Take() to the end of the process SIGTERM, SIGINT and SIGHUP do nothing
-// but make Next() return.  None is lost, also before the first call of Next(),
-// unless the same signal waits already.  SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ (a
+// From Take() to the end of the process SIGTERM, SIGINT, SIGHUP and SIGUSR2 do
+// nothing but make Next() return.  None is lost, also before the first call of
+// Next(), unless the same signal waits already.  SIGPIPE, SIGUSR1, SIGXFSZ (a
 // file of the log has reached the limit of its size) and SIGTTOU (a terminal
 // that takes no lines of those in the background) do nothing at all.
 class Signals {
@@ -21,7 +21,11 @@ class Signals {
   // Errors: no descriptor is left.
   static absl::StatusOr<Signals> Take();
 
-  // Waits for the next signal and gives its number, or nothing after Wake().
+  // What Next() gives after Ask(); no signal has it.
+  static constexpr int kAsked = 0;
+
+  // Waits for the next signal and gives its number, or kAsked, or nothing after
+  // Wake().
   // Threads: any, one at a time.
   std::optional<int> Next();
 
@@ -29,11 +33,16 @@ class Signals {
   // Threads: any.
   void Wake();
 
+  // Has Next() give kAsked, once for all calls until then.
+  // Threads: any.
+  void Ask();
+
  private:
-  Signals(Descriptor signals, Descriptor wake);
+  Signals(Descriptor signals, Descriptor wake, Descriptor ask);
 
   Descriptor signals_;  // A signalfd.
   Descriptor wake_;     // An eventfd.
+  Descriptor ask_;      // Likewise.
 };
 
 }  // namespace portreeve::server

@@ -42,6 +42,13 @@ class HttpServer::Address final : public Acceptor::Owner {
                   {owner.max_clients(), kMostAcceptsPerBatch}, &owner.budget_,
                   kDescriptorsPerClient) {}
 
+  // Goes on with the socket of another process.
+  Address(HttpServer& owner, ListeningSocket socket,
+          const FrozenAcceptor& frozen)
+      : owner_(owner),
+        acceptor_(*this, owner.executor_, std::move(socket), frozen,
+                  &owner.budget_, kDescriptorsPerClient) {}
+
   Acceptor& acceptor() { return acceptor_; }
   const AnyAddress& address() const { return acceptor_.socket().address(); }
   bool is_unix() const {
@@ -104,6 +111,34 @@ absl::Status HttpServer::Listen(const HttpPlace& place) {
   if (!socket.ok()) return socket.status();
   addresses_.push_back(std::make_unique<Address>(*this, *std::move(socket)));
   return absl::OkStatus();
+}
+
+absl::Status HttpServer::Resume(HandedSocket handed) {
+  FrozenAcceptor frozen;
+  frozen.socket = handed.frozen;
+  frozen.limits = {max_clients(), kMostAcceptsPerBatch};
+  auto socket = ListeningSocket::Resume(executor_, handed.frozen,
+                                        std::move(handed.descriptor));
+  if (!socket.ok()) return socket.status();
+  addresses_.push_back(
+      std::make_unique<Address>(*this, *std::move(socket), frozen));
+  return absl::OkStatus();
+}
+
+std::vector<FrozenListeningSocket> HttpServer::Freeze() const {
+  std::vector<FrozenListeningSocket> sockets;
+  for (const auto& address : addresses_) {
+    sockets.push_back(address->acceptor().socket().Freeze());
+  }
+  return sockets;
+}
+
+void HttpServer::HandOver() {
+  for (const auto& address : addresses_) address->acceptor().HandOver();
+}
+
+void HttpServer::Own() {
+  for (const auto& address : addresses_) address->acceptor().Own();
 }
 
 std::vector<AnyAddress> HttpServer::addresses() const {

@@ -66,6 +66,18 @@ class HttpServer {
   // Listens at `place`; clients wait until Start().
   // Errors: those of ListeningSocket::Open().
   absl::Status Listen(const HttpPlace& place);
+  // Goes on with a socket of another process; nobody is accepted before Own().
+  // Errors: those of ListeningSocket::Resume().
+  absl::Status Resume(HandedSocket socket);
+  // Gives what another process needs to go on with each address, in the order
+  // of addresses().
+  std::vector<FrozenListeningSocket> Freeze() const;
+  // Another process has done so: lets go of the sockets.  Those who have
+  // connected stay.
+  void HandOver();
+  // That process has let go of them.  Start() must have been called.
+  void Own();
+
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 

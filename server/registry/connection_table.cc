@@ -63,7 +63,9 @@ const std::string& NameOf(const ConnectionFacts& facts) {
 
 v1::Connection Describe(const AnyConnection& connection,
                         const ConnectionFacts& facts) {
-  return ToProto(RecordOf(connection, facts), NameOf(facts));
+  v1::Connection message = ToProto(RecordOf(connection, facts), NameOf(facts));
+  if (facts.is_held) message.set_held_by_predecessor(true);
+  return message;
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(

@@ -31,7 +31,8 @@ struct ConnectionFacts {
   uint64_t create_time : 62 = 0;  // Nanoseconds since 1970, as close_time.
   bool close_called : 1 = false;  // Somebody has called for its close.
   bool leaves_line : 1 = false;   // In the access log, when it is closed.
-  int64_t close_time : 63 = 0;    // 0: not closed yet.
+  int64_t close_time : 62 = 0;    // 0: not closed yet.
+  bool is_held : 1 = false;       // `connection` is a HeldConnection.
   bool is_opening : 1 = false;    // `connection` is an OpeningConnection.
 };
 

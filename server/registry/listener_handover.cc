@@ -200,6 +200,15 @@ void ListenerResource::AddHeld(std::shared_ptr<AnyConnection> connection) {
 
 void ListenerResource::OnHeldClosed(int64_t id) { server_->OnHeldClosed(id); }
 
+void ListenerResource::OnHeldRaised(int64_t id, const std::string& message) {
+  if (server_ == nullptr) return;
+  server_->CountHeldHandlerError();
+  log_.OnRaised(id, std::make_exception_ptr(HandlerRaised(message)));
+  AppendHandlerError(id, message, HandlerErrorOutcome::kRaised);
+  (void)Close(ExistingConnections::kLeave, CloseCause::kHandlerError,
+              CloseReason::kListenerClosed);
+}
+
 bool ListenerResource::may_hold() const {
   return server_ != nullptr && !handlers_determined_.determined();
 }

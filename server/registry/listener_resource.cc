@@ -339,12 +339,19 @@ void ListenerResource::OnHandlerError(const StreamConnection& connection,
     }
     return;
   }
+  AppendHandlerError(connection.id(), EscapeNonUtf8(DescribeException(error)),
+                     outcome);
+}
+
+void ListenerResource::AppendHandlerError(int64_t id,
+                                          const std::string& message,
+                                          HandlerErrorOutcome outcome) {
   v1::Event event;
-  v1::Event::HandlerError& message = *event.mutable_handler_error();
-  message.set_listener(*name_);
-  message.set_connection(ConnectionName(connection.id()));
-  message.set_message(EscapeNonUtf8(DescribeException(error)));
-  message.set_outcome(ToProto(outcome));
+  v1::Event::HandlerError& failed = *event.mutable_handler_error();
+  failed.set_listener(*name_);
+  failed.set_connection(ConnectionName(id));
+  failed.set_message(message);
+  failed.set_outcome(ToProto(outcome));
   Append(std::move(event));
 }
 

@@ -111,6 +111,7 @@ class ListenerResource final
   bool may_hold() const;
   void AddHeld(std::shared_ptr<AnyConnection> connection);
   void OnHeldClosed(int64_t id);
+  void OnHeldRaised(int64_t id, const std::string& message);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
@@ -233,6 +234,8 @@ class ListenerResource final
   void OnMonitorError(std::exception_ptr error);
   void Append(v1::Event event);
   void AppendListener(v1::EventKind kind);
+  void AppendHandlerError(int64_t id, const std::string& message,
+                          HandlerErrorOutcome outcome);
   void AppendAcceptFailed(int error_number, const std::string& message);
 
   void OnAccepted(const std::shared_ptr<AnyConnection>& connection) override;

@@ -280,6 +280,9 @@ class Registry {
   // One of those connections is so far, or is closed.
   void OnHeldProgress(int64_t id, const HeldCounts& counts);
   void OnHeldClosed(int64_t id, const HeldCounts& counts);
+  // The client of one has said `raised`, which closes the listener.
+  void OnHeldRaised(const std::string& listener, int64_t id,
+                    const std::string& message);
   // Nothing can be learnt of any of them any more: each is closed, and that is
   // why, unless it has a reason already.
   void OnHolderLost(CloseReason reason);

@@ -115,6 +115,7 @@ std::optional<HandoverConnection> Registry::Freeze(
   if (live.facts.is_opening) return std::nullopt;
   HandoverConnection record;
   *record.mutable_connection() = Describe(live);
+  record.mutable_connection()->clear_held_by_predecessor();
   record.set_close_called(live.facts.close_called);
   record.set_leaves_line(live.facts.leaves_line);
   record.mutable_held_by_predecessor();
@@ -224,6 +225,7 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record) {
       static_cast<uint64_t>(UnixNanosOf(connection.create_time()));
   facts.close_called = record.close_called();
   facts.leaves_line = record.leaves_line();
+  facts.is_held = true;
   if (connection.has_upstream()) {
     auto upstream = AddressOf(connection.upstream());
     if (!upstream.ok()) return upstream.status();
@@ -293,6 +295,13 @@ void Registry::OnHeldClosed(int64_t id, const HeldCounts& counts) {
   const auto listener = ParseListenerName(name, "listener");
   PORTREEVE_CHECK(listener.ok());
   listeners_.at(*listener)->OnHeldClosed(id);
+}
+
+void Registry::OnHeldRaised(const std::string& listener, int64_t id,
+                            const std::string& message) {
+  const auto found = listeners_.find(listener);
+  if (found == listeners_.end() || held_.count(id) == 0) return;
+  found->second->OnHeldRaised(id, message);
 }
 
 void Registry::OnHolderLost(CloseReason reason) {

@@ -88,6 +88,9 @@ Registry::ListConnections(const std::string& listener,
       return false;
     }
     BackwardWriter writer;
+    if (live.facts.is_held) {
+      writer.Int(v1::Connection::kHeldByPredecessorFieldNumber, 1);
+    }
     WriteConnection(Pack(RecordOf(live)).bytes(), NameOf(live.facts), writer);
     page.Add(Page::kConnectionsFieldNumber, writer);
     ++num_connections;

@@ -7,6 +7,7 @@
 
 #include "lib/base/check.h"
 #include "server/api/errors.h"
+#include "server/calls/answers.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/unary.h"
 #include "server/control/control_calls.h"
@@ -35,7 +36,9 @@ void StatsCall::Start() {
 }
 
 void StatsCall::CloseForShutdown() {
-  Close(started_ ? grpc::Status::OK : ToGrpc(ShuttingDown()));
+  const Answers& answers = Answers::Of(loop_.context());
+  Close(started_ && !answers.moved() ? grpc::Status::OK
+                                     : ToGrpc(answers.Refusal()));
 }
 
 void StatsCall::Close(const grpc::Status& status) {

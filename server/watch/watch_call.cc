@@ -5,6 +5,7 @@
 
 #include "lib/base/check.h"
 #include "server/api/errors.h"
+#include "server/calls/answers.h"
 #include "server/calls/grpc_status.h"
 #include "server/calls/unary.h"
 #include "server/control/control_calls.h"
@@ -60,7 +61,9 @@ bool WatchCall::TakeStep() {
 
 void WatchCall::CloseForShutdown() {
   PORTREEVE_DCHECK(shared_.loop.OnLoop());
-  if (events_ == nullptr) return Close(ToGrpc(ShuttingDown()));
+  const Answers& answers = Answers::Of(shared_.loop.context());
+  if (events_ == nullptr) return Close(ToGrpc(answers.Refusal()));
+  if (answers.moved()) end_ = ToGrpc(answers.Refusal());
   ending_ = true;
   PumpLater();
 }
@@ -131,7 +134,7 @@ void WatchCall::Pump() {
   if (!message.empty()) {
     Send(message);
   } else if (ending_ && AtEnd()) {
-    Close(grpc::Status::OK);
+    Close(end_);
   } else {
     Continue();
   }

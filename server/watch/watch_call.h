@@ -141,6 +141,7 @@ class WatchCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool pump_posted_ = false;
   bool write_in_flight_ = false;
   bool ending_ = false;
+  grpc::Status end_;                    // How it ends then.
   std::optional<grpc::Status> status_;  // Once it is to finish.
   bool finished_ = false;
   grpc::ByteBuffer message_;  // The one on its way; gRPC reads it.

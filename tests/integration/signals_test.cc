@@ -46,7 +46,7 @@ TEST_F(SignalsTest, ThoseThatMeanNothingEndNothing) {
   DaemonProcess daemon(Arguments());
   ASSERT_TRUE(daemon.WaitUntilReady());
   PlainClient client(daemon.ListenerPort(0));
-  for (const int number : {SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGTTOU}) {
+  for (const int number : {SIGUSR1, SIGPIPE, SIGXFSZ, SIGTTOU}) {
     daemon.Signal(number);
     ExpectEcho(client);
   }
@@ -116,7 +116,7 @@ TEST_F(SignalsTest, SignalsBeforeItIsReady) {
     const Descriptor writer(open(policy.c_str(), O_WRONLY | O_CLOEXEC));
     ASSERT_TRUE(writer.is_open());
     MoveAway("audit.1");
-    for (const int number : {SIGHUP, SIGUSR1, SIGUSR2}) daemon.Signal(number);
+    for (const int number : {SIGHUP, SIGUSR1}) daemon.Signal(number);
   }
   ASSERT_TRUE(daemon.WaitUntilReady());
   ExpectOpenedAnew(daemon);

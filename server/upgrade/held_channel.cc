@@ -1,0 +1,237 @@
+#include "server/upgrade/held_channel.h"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/guarded.h"
+#include "lib/base/log.h"
+#include "server/api/convert.h"
+#include "server/api/names.h"
+
+namespace portreeve::server {
+namespace {
+
+using internal::v1::HandoverHeldProgress;
+
+// How many connections are in one message, which has to fit into a packet.
+constexpr int kMostInMessage = 500;
+
+HeldCounts CountsOf(const v1::Connection& connection) {
+  return {connection.bytes_received(), connection.bytes_sent(), 0,
+          FromProto(connection.close_reason())};
+}
+
+}  // namespace
+
+HeldChannel::HeldChannel(Loop& loop, HandoverChannel channel, Owner& owner)
+    : poller_(Poller::Of(loop.context())),
+      channel_(std::move(channel)),
+      owner_(owner) {}
+
+HeldChannel::~HeldChannel() { End(); }
+
+void HeldChannel::Start() {
+  if (poller_.Add(channel_.native_handle(), EPOLLIN, *this) != 0) {
+    End();
+    return owner_.OnEnd();
+  }
+  watched_ = true;
+  Receive();
+}
+
+void HeldChannel::End() {
+  ended_ = true;
+  waiting_.clear();
+  if (!std::exchange(watched_, false)) return;
+  poller_.RemoveNow(channel_.native_handle(), *this);
+}
+
+void HeldChannel::OnReady(uint32_t, int) {
+  SendWaiting();
+  Receive();
+}
+
+void HeldChannel::Receive() {
+  while (!ended_) {
+    auto packet = channel_.Receive(TimePoint::min());
+    if (packet.ok()) {
+      owner_.OnMessage(packet->message);
+      continue;
+    }
+    if (FaultOf(packet.status()) == ChannelFault::kTimeout) return;
+    End();
+    owner_.OnEnd();
+  }
+}
+
+void HeldChannel::Send(Handover message) {
+  if (ended_) return;
+  waiting_.push_back(std::move(message));
+  if (waiting_.size() == 1) SendWaiting();
+}
+
+void HeldChannel::SendWaiting() {
+  while (!ended_ && !waiting_.empty()) {
+    const auto sent = channel_.Send(waiting_.front(), {}, TimePoint::min());
+    // There is no room, or something has come, which is received next.
+    if (!sent.ok()) break;
+    waiting_.pop_front();
+  }
+  if (!watched_) return;
+  const uint32_t events = waiting_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
+  (void)poller_.Change(channel_.native_handle(), events, *this);
+}
+
+HeldReporter::HeldReporter(Loop& loop, Registry& registry,
+                           std::function<void()> on_drain_now)
+    : loop_(loop),
+      registry_(registry),
+      on_drain_now_(std::move(on_drain_now)),
+      timer_(TimeSource::Of(loop.context())) {}
+
+void HeldReporter::Start(HandoverChannel channel) {
+  started_ = true;
+  HeldChannel::Owner& owner = *this;
+  channel_ = std::make_unique<HeldChannel>(loop_, std::move(channel), owner);
+  for (Handover& message : std::exchange(early_, {})) {
+    channel_->Send(std::move(message));
+  }
+  channel_->Start();
+  TellProgress();
+}
+
+void HeldReporter::StartDeaf() {
+  started_ = true;
+  early_.clear();
+}
+
+void HeldReporter::Send(Handover message) {
+  if (!started_) return early_.push_back(std::move(message));
+  if (channel_ != nullptr) channel_->Send(std::move(message));
+}
+
+void HeldReporter::OnClosed(const LiveConnection& live) {
+  told_.erase(live.connection->id());
+  Handover message;
+  *message.mutable_held_closed()->mutable_connection() = Describe(live);
+  Send(std::move(message));
+}
+
+void HeldReporter::OnRaised(int64_t id, const std::string& listener,
+                            const std::string& text) {
+  Handover message;
+  auto& raised = *message.mutable_raised();
+  raised.set_connection_id(id);
+  raised.set_listener_id(listener);
+  raised.set_message(text);
+  Send(std::move(message));
+}
+
+void HeldReporter::TellProgress() {
+  if (channel_ == nullptr) return;
+  Handover message;
+  // One that does not read gets what there is once it does.
+  if (channel_->is_sent()) {
+    for (const auto& [id, live] : registry_.connections().entries()) {
+      const v1::Connection now = Describe(*live);
+      const int64_t bytes =
+          now.bytes_received() + now.bytes_sent() + now.bytes_to_write();
+      const auto [told, is_new] = told_.try_emplace(id, -1);
+      if (std::exchange(told->second, bytes) == bytes) continue;
+      auto& put = *message.mutable_held_progress()->add_connections();
+      put.set_id(id);
+      put.set_bytes_received(now.bytes_received());
+      put.set_bytes_sent(now.bytes_sent());
+      put.set_bytes_to_write(now.bytes_to_write());
+      put.set_state(now.state());
+      put.set_close_reason(now.close_reason());
+      if (message.held_progress().connections_size() < kMostInMessage) continue;
+      channel_->Send(std::exchange(message, {}));
+    }
+    if (message.has_held_progress()) channel_->Send(std::move(message));
+  }
+  timer_.StartAfter(kInterval, [this] { Guarded([this] { TellProgress(); }); });
+}
+
+void HeldReporter::OnMessage(const Handover& message) {
+  if (message.has_close_held()) {
+    const auto& close = message.close_held();
+    const auto live = registry_.connections().Find(close.id());
+    const auto how = FromProto(close.mode());
+    if (live == nullptr || !how.ok()) return;
+    live->facts.close_called = true;
+    live->connection->Close(*how, FromProto(close.reason()));
+  } else if (message.has_drain_now()) {
+    on_drain_now_();
+  }
+}
+
+void HeldReporter::OnEnd() {
+  timer_.Cancel();
+  Log(LogLevel::kWarning, absl::StrCat("upgrade: the next process is gone; ",
+                                       registry_.connections().entries().size(),
+                                       " connections go on here"));
+  // It is called by the channel, which may not be destroyed then.
+  loop_.Post([this] { channel_.reset(); });
+}
+
+HeldFollower::HeldFollower(Loop& loop, Registry& registry,
+                           HandoverChannel channel,
+                           std::function<void()> on_end)
+    : registry_(registry),
+      on_end_(std::move(on_end)),
+      channel_(loop, std::move(channel), *this) {
+  registry_.SetHolder(this);
+}
+
+HeldFollower::~HeldFollower() { registry_.SetHolder(nullptr); }
+
+void HeldFollower::DrainNow() {
+  Handover message;
+  message.mutable_drain_now();
+  channel_.Send(std::move(message));
+}
+
+void HeldFollower::Close(int64_t id, ExistingConnections how,
+                         CloseReason reason) {
+  Handover message;
+  auto& close = *message.mutable_close_held();
+  close.set_id(id);
+  close.set_mode(how == ExistingConnections::kReset ? v1::CLOSE_MODE_RESET
+                                                    : v1::CLOSE_MODE_CLOSE);
+  close.set_reason(ToProto(reason));
+  channel_.Send(std::move(message));
+}
+
+void HeldFollower::OnMessage(const Handover& message) {
+  if (message.has_held_progress()) {
+    for (const auto& told : message.held_progress().connections()) {
+      registry_.OnHeldProgress(
+          told.id(), {told.bytes_received(), told.bytes_sent(),
+                      told.bytes_to_write(), FromProto(told.close_reason())});
+    }
+  } else if (message.has_held_closed()) {
+    const v1::Connection& closed = message.held_closed().connection();
+    const auto id = ParseConnectionName(closed.name(), "name");
+    if (id.ok()) registry_.OnHeldClosed(*id, CountsOf(closed));
+  } else if (message.has_raised()) {
+    registry_.OnHeldRaised(message.raised().listener_id(),
+                           message.raised().connection_id(),
+                           message.raised().message());
+  }
+}
+
+void HeldFollower::OnEnd() {
+  const size_t lost = registry_.num_held();
+  if (lost > 0) {
+    Log(LogLevel::kWarning,
+        absl::StrCat("upgrade: the former process is gone, and with it ", lost,
+                     " connections"));
+  }
+  registry_.OnHolderLost(CloseReason::kProcessLost);
+  on_end_();
+}
+
+}  // namespace portreeve::server

@@ -1,0 +1,138 @@
+// HeldChannel: the socket between two processes of a daemon, after the change.
+#ifndef PORTREEVE_SERVER_UPGRADE_HELD_CHANNEL_H_
+#define PORTREEVE_SERVER_UPGRADE_HELD_CHANNEL_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "lib/base/loop.h"
+#include "lib/base/poller.h"
+#include "lib/base/time_source.h"
+#include "portreeve/internal/v1/handover.pb.h"
+#include "server/handover/handover_channel.h"
+#include "server/registry/held_connection.h"
+#include "server/registry/registry.h"
+#include "server/registry/shared.h"
+
+namespace portreeve::server {
+
+// Sends and receives without waiting: what the other process does not take yet
+// waits here.
+// Threads: loop thread only.
+class HeldChannel final : private Poller::Watch {
+ public:
+  class Owner {
+   public:
+    virtual void OnMessage(const Handover& message) = 0;
+    // The other process has ended, or cannot be understood.  Nothing is sent or
+    // received any more.
+    virtual void OnEnd() = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  HeldChannel(Loop& loop, HandoverChannel channel, Owner& owner);
+  HeldChannel(const HeldChannel&) = delete;
+  HeldChannel& operator=(const HeldChannel&) = delete;
+  ~HeldChannel();
+
+  // Begins to receive; OnEnd() may be called within this call.
+  void Start();
+  void Send(Handover message);
+  bool has_ended() const { return ended_; }
+  // Whether nothing waits.
+  bool is_sent() const { return waiting_.empty(); }
+
+ private:
+  void OnReady(uint32_t events, int tag) override;
+  void Receive();
+  void SendWaiting();
+  void End();
+
+  Poller& poller_;
+  HandoverChannel channel_;
+  Owner& owner_;
+  std::deque<Handover> waiting_;
+  bool watched_ = false;
+  bool ended_ = false;
+};
+
+// In the process that has handed over: tells the other one of the connections
+// that are left, and closes those that it says.
+// Threads: loop thread only, but for the constructor.
+class HeldReporter final : public ConnectionReports,
+                           private HeldChannel::Owner {
+ public:
+  // How often the bytes of a connection are told, at most.
+  static constexpr std::chrono::seconds kInterval{1};
+
+  // `on_drain_now` is called where the other process wants no connection to be
+  // waited for any longer.
+  HeldReporter(Loop& loop, Registry& registry,
+               std::function<void()> on_drain_now);
+
+  // Begins; it may come after the first reports, which wait until then.
+  void Start(HandoverChannel channel);
+  // Nobody hears anything any more: the connections go on, and nothing else.
+  void StartDeaf();
+  // Whether the other process is there.
+  bool has_successor() const { return channel_ != nullptr; }
+  bool is_sent() const { return channel_ == nullptr || channel_->is_sent(); }
+
+  void OnClosed(const LiveConnection& live) override;
+  void OnRaised(int64_t id, const std::string& listener,
+                const std::string& message) override;
+
+ private:
+  void OnMessage(const Handover& message) override;
+  void OnEnd() override;
+  void Send(Handover message);
+  void TellProgress();
+
+  Loop& loop_;
+  Registry& registry_;
+  const std::function<void()> on_drain_now_;
+  std::unique_ptr<HeldChannel> channel_;
+  std::deque<Handover> early_;  // Before Start().
+  bool started_ = false;
+  // The bytes of each connection, all directions together, as told last.
+  std::map<int64_t, int64_t> told_;
+  Timer timer_;
+};
+
+// In the process that has taken over: knows of the connections of the other one
+// what that tells.
+// Threads: loop thread only.
+class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
+ public:
+  // `on_end` is called when the other process has ended, or has no more of
+  // them.
+  HeldFollower(Loop& loop, Registry& registry, HandoverChannel channel,
+               std::function<void()> on_end);
+  ~HeldFollower();
+
+  void Start() { channel_.Start(); }
+  // Whether the other process is there.
+  bool is_there() const { return !channel_.has_ended(); }
+  // Has it wait for its connections no longer.
+  void DrainNow();
+
+  void Close(int64_t id, ExistingConnections how, CloseReason reason) override;
+
+ private:
+  void OnMessage(const Handover& message) override;
+  void OnEnd() override;
+
+  Registry& registry_;
+  const std::function<void()> on_end_;
+  HeldChannel channel_;
+};
+
+}  // namespace portreeve::server
+
+#endif  // PORTREEVE_SERVER_UPGRADE_HELD_CHANNEL_H_
