@@ -195,6 +195,12 @@ absl::StatusOr<v1::Daemon> Client::GetDaemon(const CallOptions& options) {
               v1::GetDaemonRequest(), options);
 }
 
+absl::StatusOr<v1::Daemon> Client::UpgradeDaemon(
+    const v1::UpgradeDaemonRequest& request, const CallOptions& options) {
+  return Call(impl_->daemon, &Impl::DaemonStub::UpgradeDaemon, request,
+              options);
+}
+
 absl::StatusOr<v1::Connection> Client::GetConnection(
     const std::string& name, const CallOptions& options) {
   return GetConnection(Named<v1::GetConnectionRequest>(name), options);

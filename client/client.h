@@ -90,6 +90,9 @@ class Client {
 
   absl::StatusOr<v1::Daemon> GetDaemon(const CallOptions& options = {});
 
+  absl::StatusOr<v1::Daemon> UpgradeDaemon(
+      const v1::UpgradeDaemonRequest& request, const CallOptions& options = {});
+
   absl::Status DeleteListener(const std::string& name,
                               const CallOptions& options = {});
 

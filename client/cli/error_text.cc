@@ -73,6 +73,11 @@ constexpr Hint kHints[] = {
      "certificates (--tls-cert), users or groups"},
     {"SELF_CONNECT",
      "choose an address that does not lead back to the daemon itself"},
+    {"MOVED", "ask again: the process that has taken over answers"},
+    {"UPGRADE_IN_PROGRESS",
+     "wait until the connections of the former process have ended "
+     "(portreeve daemon says how many there are)"},
+    {"UPGRADE_FAILED", "the daemon's log says what the new process said"},
     {"SHUTTING_DOWN", "try again once the daemon has been started anew"},
 };
 

@@ -187,6 +187,7 @@ std::vector<Verb> AddVerbs(
           AddDiff(app, environment),
           AddExport(app),
           AddDaemon(app),
+          AddUpgrade(app),
           AddState(app, environment)};
 }
 

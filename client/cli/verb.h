@@ -38,6 +38,7 @@ Verb AddUpdate(CLI::App& app, const Environment& environment);
 Verb AddGet(CLI::App& app);
 Verb AddList(CLI::App& app);
 Verb AddDaemon(CLI::App& app);
+Verb AddUpgrade(CLI::App& app);
 Verb AddIsClosed(CLI::App& app);
 Verb AddClose(CLI::App& app);
 Verb AddCloseFinished(CLI::App& app);

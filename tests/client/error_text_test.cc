@@ -48,7 +48,8 @@ TEST(ErrorTextTest, EveryReasonOfTheApiHasAHint) {
         "LISTENER_CLOSED", "LISTENER_OPEN",         "IMMUTABLE_FIELD",
         "NOT_REMOTE",      "ALREADY_ATTACHED",      "INSTANCE_CHANGED",
         "SHUTTING_DOWN",   "REQUEST_ID_REUSED",     "REVISION_UNKNOWN",
-        "OVERLOADED",      "SELF_CONNECT",          "NO_SUCH_PATH"}) {
+        "OVERLOADED",      "SELF_CONNECT",          "NO_SUCH_PATH",
+        "MOVED",           "UPGRADE_IN_PROGRESS",   "UPGRADE_FAILED"}) {
     SCOPED_TRACE(reason);
     const absl::Status status = Refusal(StatusCode::kUnavailable, reason);
     const std::string text = ErrorText(status, "tcp:h:1");

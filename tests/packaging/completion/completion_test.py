@@ -17,7 +17,7 @@ COMPLETION = {name: os.path.abspath(f"packaging/completion/{name}")
 DEADLINE = 60
 VERBS = ("create list get update close is-closed close-finished delete "
          "connections kill watch describe top attach dial apply diff export daemon "
-         "state").split()
+         "upgrade state").split()
 
 # Calls the function as bash does; the words of the line are the arguments.
 CALL = r"""

@@ -1,0 +1,54 @@
+// upgrade.
+#include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/option.h"
+#include "client/cli/value.h"
+#include "client/cli/verb.h"
+
+namespace portreeve::cli {
+namespace {
+
+constexpr char kUpgradeHelp[] =
+    "Has the daemon start its program anew, which takes over: sockets,\n"
+    "listeners, events and counts. Nobody is refused meanwhile. Connections\n"
+    "stay with the former process, which serves them to their end.\n"
+    "  $ portreeve upgrade\n"
+    "  4711 -> 4802";
+
+}  // namespace
+
+Verb AddUpgrade(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("upgrade", kUpgradeHelp);
+  auto request = std::make_shared<v1::UpgradeDaemonRequest>();
+  AddOption(*verb, "--drain", "DURATION",
+            "How long connections may go on in the former process before they "
+            "are reset, like 1h. Default: what the daemon's --takeover-drain "
+            "says",
+            [request](const std::string& text) -> absl::Status {
+              auto drain = ParseProtoDuration(text);
+              if (!drain.ok()) return drain.status();
+              *request->mutable_drain_timeout() = *std::move(drain);
+              return absl::OkStatus();
+            });
+  return {verb, [request](Session& session) -> absl::StatusOr<ExitStatus> {
+            const absl::StatusOr<v1::Daemon> before =
+                session.client.GetDaemon(session.Ordinary());
+            if (!before.ok()) return before.status();
+            const absl::StatusOr<v1::Daemon> after =
+                session.client.UpgradeDaemon(*request, session.Waiting());
+            if (!after.ok()) return after.status();
+            const absl::Status printed = session.Print(
+                *after,
+                absl::StrCat(before->pid(), " -> ", after->pid(), "\n"));
+            if (!printed.ok()) return printed;
+            return ExitStatus::kDone;
+          }};
+}
+
+}  // namespace portreeve::cli

@@ -1,0 +1,332 @@
+"""portreeved goes over to its next process, while clients come and go."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+TIMEOUT = 60
+PORTREEVED = os.path.abspath("server/portreeved")
+PORTREEVE = os.path.abspath("client/portreeve")
+
+
+class Daemon:
+    """One whose program lies in a folder of its own, and so can change."""
+
+    def __init__(self, folder, *flags):
+        self.folder = folder
+        self.program = f"{folder}/portreeved"
+        self.install(PORTREEVED)
+        self.control = f"unix:{folder}/c"
+        self.log, log = os.pipe()
+        self.unread = b""
+        self.process = subprocess.Popen(
+            [self.program, "--control", self.control, "--listen",
+             "tcp:127.0.0.1:0 echo", *flags],
+            stdout=subprocess.PIPE, stderr=log, text=True)
+        os.close(log)
+        self.pids = [self.process.pid]
+        self.printed = self.until_ready()
+        self.port = next(int(line.rsplit(":", 1)[1]) for line in self.printed
+                         if line.startswith("portreeved: listener"))
+
+    def install(self, program):
+        """Puts another program in the place of the one that runs."""
+        shutil.copy(program, self.program + ".new")
+        os.chmod(self.program + ".new", 0o755)
+        os.rename(self.program + ".new", self.program)
+
+    def install_script(self, text):
+        with open(self.folder + "/script", "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n" + text)
+        self.install(self.folder + "/script")
+
+    def until_ready(self):
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line.strip())
+            if line == "portreeved: ready\n":
+                return lines
+        raise AssertionError("it is not ready")
+
+    def until_logged(self, text):
+        """Gives the first line, of those not read yet, that has it."""
+        while True:
+            line, newline, rest = self.unread.partition(b"\n")
+            if newline:
+                self.unread = rest
+                if text in line.decode():
+                    return line.decode()
+                continue
+            ready, _, _ = select.select([self.log], [], [], TIMEOUT)
+            read = os.read(self.log, 65536) if ready else b""
+            if not read:
+                raise AssertionError(f"it does not log {text}")
+            self.unread += read
+
+    def upgrade(self):
+        os.kill(self.pids[-1], signal.SIGUSR2)
+        line = self.until_logged("upgrade: process ")
+        self.pids.append(int(line.split("upgrade: process ")[1].split()[0]))
+        self.until_ready()
+        return line
+
+    def cli(self, *words, status=0):
+        done = subprocess.run(
+            [PORTREEVE, "--server", self.control, "-o", "json", *words],
+            capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        if done.returncode != status:
+            raise AssertionError(done.stderr)
+        return json.loads(done.stdout) if status == 0 else done.stderr
+
+    def listener(self):
+        return self.cli("list")["listeners"][0]
+
+    def connections(self):
+        return self.cli("connections").get("connections", [])
+
+    def connect(self):
+        client = socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
+        client.settimeout(TIMEOUT)
+        return client
+
+    def kill(self):
+        for pid in self.pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self.process.stdout.close()
+        os.close(self.log)
+
+
+def is_echoed(client, text=b"hello"):
+    client.sendall(text)
+    return client.recv(100) == text
+
+
+class Storm:
+    """Clients that connect, are echoed, and leave, one after the other."""
+
+    def __init__(self, daemon, threads=4):
+        self.daemon = daemon
+        self.wrong = []
+        self.count = 0
+        self.stopped = False
+        self.threads = [threading.Thread(target=self.run)
+                        for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        while not self.stopped:
+            try:
+                with self.daemon.connect() as client:
+                    if not is_echoed(client):
+                        self.wrong.append("no echo")
+                self.count += 1
+            except OSError as error:
+                self.wrong.append(repr(error))
+
+    def stop(self):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+
+
+class UpgradeTest(unittest.TestCase):
+
+    def start(self, *flags):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        daemon = Daemon(folder.name, *flags)
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def test_nobody_is_refused(self):
+        for flags in ((), ("--loops", "3", "--http", "tcp:127.0.0.1:0"),
+                      ("--state",)):
+            with self.subTest(flags):
+                if flags == ("--state",):
+                    state = tempfile.TemporaryDirectory()
+                    self.addCleanup(state.cleanup)
+                    flags = ("--state", state.name + "/state")
+                daemon = self.start(*flags)
+                storm = Storm(daemon)
+                for _ in range(5):
+                    before = storm.count
+                    daemon.upgrade()
+                    # The last one has ended, and so may the next one begin.
+                    daemon.until_logged("the former process has ended")
+                    while storm.count < before + 50:
+                        self.assertEqual(storm.wrong, [])
+                storm.stop()
+                self.assertEqual(storm.wrong, [])
+                status = daemon.listener()["status"]
+                self.assertEqual(int(status["acceptedTotal"]), storm.count)
+                self.assertEqual(
+                    daemon.cli("daemon")["pid"], str(daemon.pids[-1]))
+                self.assertEqual(daemon.cli("daemon")["generation"], "5")
+
+    def test_a_client_asks_for_it(self):
+        daemon = self.start()
+        shown = daemon.cli("upgrade", "--drain", "30s")
+        self.assertEqual(shown["generation"], "1")
+        daemon.pids.append(int(shown["pid"]))
+        self.assertNotEqual(daemon.pids[0], daemon.pids[1])
+        self.assertEqual(daemon.cli("daemon")["pid"], shown["pid"])
+        self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+        with daemon.connect() as client:
+            self.assertTrue(is_echoed(client))
+
+    def test_a_watch_misses_nothing(self):
+        daemon = self.start()
+        with subprocess.Popen(
+                [PORTREEVE, "--server", daemon.control, "-o", "json", "watch"],
+                stdout=subprocess.PIPE, text=True) as watch:
+            self.addCleanup(watch.kill)
+            seen = []
+
+            def until(kind, count):
+                while sum(kind in event for event in seen) < count:
+                    seen.append(json.loads(watch.stdout.readline()))
+
+            # Until it watches.
+            while not select.select([watch.stdout], [], [], 0)[0]:
+                with daemon.connect() as client:
+                    self.assertTrue(is_echoed(client))
+            for number in range(3):
+                with daemon.connect() as client:
+                    self.assertTrue(is_echoed(client))
+                    daemon.upgrade()
+                daemon.until_logged("the former process has ended")
+                daemon.cli("create", f"last-{number}", "--listen",
+                           "tcp:127.0.0.1:0", "--echo")
+                until("listenerCreated", number + 1)
+            watch.kill()
+        revisions = [int(event["revision"]) for event in seen]
+        self.assertEqual(
+            revisions, list(range(revisions[0], revisions[0] + len(seen))))
+        self.assertEqual(len({event["instanceId"] for event in seen}), 1)
+
+    def test_a_connection_stays_with_its_process(self):
+        daemon = self.start()
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+        daemon.upgrade()
+        self.assertTrue(is_echoed(client, b"more"))
+        shown = daemon.connections()
+        self.assertEqual(len(shown), 1)
+        self.assertTrue(shown[0].get("heldByPredecessor"))
+        predecessor = daemon.cli("daemon")["predecessor"]
+        self.assertEqual(predecessor["pid"], str(daemon.pids[0]))
+        self.assertEqual(predecessor["connections"], "1")
+        # Another upgrade would leave a third process.
+        os.kill(daemon.pids[-1], signal.SIGUSR2)
+        daemon.until_logged("still has connections")
+        client.close()
+        daemon.until_logged("the former process has ended")
+        self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+        status = daemon.listener()["status"]
+        self.assertEqual(status["bytesReceivedTotal"], "9")
+        self.assertEqual(status["closedByReason"], {"PEER_CLOSED": "1"})
+        self.assertEqual(daemon.connections(), [])
+
+    def test_one_that_is_held_can_be_closed(self):
+        daemon = self.start()
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+        daemon.upgrade()
+        daemon.cli("kill", daemon.connections()[0]["name"])
+        self.assertEqual(client.recv(100), b"")
+        client.close()
+        daemon.until_logged("the former process has ended")
+        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+                         {"CALLED": "1"})
+
+    def test_those_of_a_process_that_is_gone_are_lost(self):
+        daemon = self.start()
+        clients = [daemon.connect() for _ in range(3)]
+        for client in clients:
+            self.assertTrue(is_echoed(client))
+        daemon.upgrade()
+        os.kill(daemon.pids[0], signal.SIGKILL)
+        daemon.until_logged("and with it 3 connections")
+        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+                         {"PROCESS_LOST": "3"})
+        self.assertEqual(daemon.connections(), [])
+        for client in clients:
+            client.close()
+
+    def test_the_drain_ends(self):
+        daemon = self.start("--takeover-drain", "1s")
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+        daemon.upgrade()
+        self.assertRaises(ConnectionResetError, client.recv, 100)
+        daemon.until_logged("the former process has ended")
+        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+                         {"SHUTDOWN": "1"})
+        self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+
+    def test_a_limit_holds_over_both(self):
+        daemon = self.start()
+        name = daemon.listener()["name"]
+        daemon.cli("update", name, "--max-connections", "2")
+        first, second = daemon.connect(), daemon.connect()
+        self.assertTrue(is_echoed(first) and is_echoed(second))
+        daemon.upgrade()
+        third = daemon.connect()
+        third.sendall(b"hello")
+        self.assertEqual(select.select([third], [], [], 0.2)[0], [])
+        first.close()
+        self.assertEqual(third.recv(100), b"hello")
+        third.close()
+        second.close()
+
+    def test_whatever_becomes_of_the_next_one_the_old_one_goes_on(self):
+        daemon = self.start()
+        os.mkdir(daemon.folder + "/other", 0o700)
+        storm = Storm(daemon, threads=1)
+        client = daemon.connect()
+        for script, step in (
+                ("exit 1\n", "hello"),
+                ("kill -9 $$\n", "hello"),
+                # It has another state.
+                (f'exec {PORTREEVED} "$@" --state {daemon.folder}/other\n',
+                 "has a state"),
+                # It has too few descriptors for what comes.
+                (f'ulimit -n 45; exec {PORTREEVED} "$@"\n', ""),
+                # A control address of its own cannot be bound.
+                (f'exec {PORTREEVED} "$@" --control tcp:192.0.2.1:1 '
+                 "--insecure\n", "192.0.2.1")):
+            with self.subTest(script):
+                daemon.install_script(script)
+                os.kill(daemon.pids[-1], signal.SIGUSR2)
+                line = daemon.until_logged("upgrade: the daemon goes on")
+                self.assertIn(step, line)
+                self.assertTrue(is_echoed(client))
+                self.assertEqual(
+                    daemon.cli("daemon")["pid"], str(daemon.pids[-1]))
+        # The program is gone.
+        os.unlink(daemon.program)
+        os.kill(daemon.pids[-1], signal.SIGUSR2)
+        daemon.until_logged("No such file")
+        storm.stop()
+        self.assertEqual(storm.wrong, [])
+        client.close()
+        daemon.install(PORTREEVED)
+        daemon.upgrade()
+        with daemon.connect() as client:
+            self.assertTrue(is_echoed(client))
+
+
+if __name__ == "__main__":
+    unittest.main()
