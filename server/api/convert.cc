@@ -117,6 +117,12 @@ v1::CloseReason ToProto(CloseReason reason) {
   return static_cast<v1::CloseReason>(reason);
 }
 
+CloseReason FromProto(v1::CloseReason reason) {
+  constexpr auto kLast = static_cast<int>(CloseReason::kShutdown);
+  return reason < 0 || reason > kLast ? CloseReason::kNone
+                                      : static_cast<CloseReason>(reason);
+}
+
 v1::CloseCause ToProto(CloseCause cause) {
   switch (cause) {
     case CloseCause::kCalled:

@@ -51,6 +51,8 @@ absl::StatusOr<ExistingConnections> FromProto(v1::ExistingConnections existing);
 absl::StatusOr<ExistingConnections> FromProto(v1::CloseMode mode);
 // Gives nullopt for a value that this version does not know.
 std::optional<CloseCause> FromProto(v1::CloseCause cause);
+// Gives kNone for one that this version does not know.
+CloseReason FromProto(v1::CloseReason reason);
 // Gives `wait_for`, or the default in place of UNSPECIFIED.
 absl::StatusOr<v1::WaitFor> CheckWaitFor(v1::WaitFor wait_for);
 

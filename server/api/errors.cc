@@ -52,6 +52,11 @@ absl::Status ShuttingDown() {
                      "the daemon is shutting down");
 }
 
+absl::Status Moved() {
+  return ServerError(absl::StatusCode::kUnavailable, "MOVED",
+                     "the daemon goes on in another process: ask again");
+}
+
 absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,
                            absl::string_view what) {
   return AboutAddress(absl::StatusCode::kPermissionDenied,

@@ -44,6 +44,9 @@ absl::Status RoleRequired(absl::string_view message);
 // Makes DATA_LOSS / HANDOVER_DAMAGED: what a process of the daemon has left to
 // the next one is not what any leaves.  No client is given it.
 absl::Status HandoverDamaged(absl::string_view message);
+// Makes UNAVAILABLE / MOVED: nothing was done, and the same call reaches the
+// process that has taken over.
+absl::Status Moved();
 
 // Gives the reason for programs, one of this file's or of the library's; the
 // name of the code where there is none, and "" for an OK status.

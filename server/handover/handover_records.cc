@@ -27,7 +27,10 @@ absl::StatusOr<Descriptor> TakeDescriptor(std::vector<Descriptor>& descriptors,
 }
 
 absl::StatusOr<SealedFile> SealFile(int memfd) {
-  if (fcntl(memfd, F_ADD_SEALS, kSeals) != 0) {
+  // Whoever has made it may have sealed it, and against further seals, too.
+  const int seals = fcntl(memfd, F_GET_SEALS);
+  if ((seals < 0 || (seals & kSeals) != kSeals) &&
+      fcntl(memfd, F_ADD_SEALS, kSeals) != 0) {
     return ErrnoError(errno, "seal", kWhat);
   }
   return ReadSealedFile(memfd);

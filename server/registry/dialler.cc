@@ -80,7 +80,7 @@ absl::StatusOr<Dialler::SharedDial> Dialler::Check(
   if (auto s = shared_.policy.CheckConnect(dial->where); !s.ok()) {
     return WithFieldPrefix(s, "dial.where_to_connect");
   }
-  if (shutting_down_) return ShuttingDown();
+  if (shutting_down_) return Refusal();
   if (!shared_.budget.Has(1)) {
     ErrorDetail detail;
     detail.reason = Reason::kFdLimit;
@@ -179,14 +179,14 @@ Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
     }
   } catch (...) {
     const absl::Status error = StatusOf(std::current_exception());
-    co_return dial->opening->reason() == CloseReason::kShutdown ? ShuttingDown()
+    co_return dial->opening->reason() == CloseReason::kShutdown ? Refusal()
                                                                 : error;
   }
   if (dial->opening->is_closing()) {
     // The attempt has succeeded in the step in which it was interrupted.
     socket->Reset();
     co_return dial->opening->reason() == CloseReason::kShutdown
-        ? ShuttingDown()
+        ? Refusal()
         : Interrupted(dial->where);
   }
   Begin(dial, std::move(socket));
@@ -217,20 +217,51 @@ void Dialler::GiveUp(const SharedDial& dial) {
 
 void Dialler::OnClosed(const SharedDial& dial) {
   dial->connection->NoteReason(CloseReason::kHandlerDone);
-  closes_.Count(ToProto(dial->connection->reason()));
   const auto live = shared_.connections.Remove(dial->connection->id());
-  if (live != nullptr) {
-    Guarded([&] { LogEnd(*live->connection, live->facts); });
-    Guarded([&] {
-      shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
-                                      RecordOf(*live), nullptr);
-      if (shared_.access_log != nullptr) {
-        shared_.access_log->Tell(AccessEvent::kClose, *live->connection,
-                                 live->facts);
-      }
-    });
+  if (moved_) {
+    if (live != nullptr && shared_.successor != nullptr) {
+      Guarded([&] { shared_.successor->OnClosed(*live); });
+    }
+  } else {
+    closes_.Count(ToProto(dial->connection->reason()));
+    if (live != nullptr) TellOfEnd(*live);
   }
   Forget(dial);
+}
+
+void Dialler::TellOfEnd(const LiveConnection& live) {
+  Guarded([&] { LogEnd(*live.connection, live.facts); });
+  Guarded([&] {
+    shared_.events.AppendConnection(v1::EVENT_KIND_CONNECTION_CLOSED,
+                                    RecordOf(live), nullptr);
+    if (shared_.access_log != nullptr) {
+      shared_.access_log->Tell(AccessEvent::kClose, *live.connection,
+                               live.facts);
+    }
+  });
+}
+
+void Dialler::OnHeldClosed(int64_t id) {
+  --num_held_;
+  const auto live = shared_.connections.Remove(id);
+  closes_.Count(ToProto(live->connection->reason()));
+  TellOfEnd(*live);
+  if (idle()) on_idle_();
+}
+
+void Dialler::HandOver(ConnectionReports* successor) {
+  moved_ = true;
+  shared_.successor = successor;
+  BeginShutdown();
+  const auto dials = dials_;  // A copy: one that is given up leaves the map.
+  for (const auto& [id, dial] : dials) {
+    if (dial->connection != nullptr) continue;
+    dial->opening->Close(ExistingConnections::kReset, CloseReason::kShutdown);
+  }
+}
+
+absl::Status Dialler::Refusal() const {
+  return moved_ ? Moved() : ShuttingDown();
 }
 
 void Dialler::Forget(const SharedDial& dial) {

@@ -48,6 +48,15 @@ class Dialler {
   Task<> Serve(std::shared_ptr<ClientStream> stream,
                v1::ClientFrame::Dial request, AuditFunction audit);
 
+  // Another process of the daemon goes on: gives up what is not connected yet,
+  // refuses what comes, with MOVED, and tells `successor` alone of its
+  // connections; null: nobody.
+  void HandOver(ConnectionReports* successor);
+  // A connection of the daemon's former process, which is in the table, counts
+  // for idle(), until it is closed.
+  void AddHeld() { ++num_held_; }
+  void OnHeldClosed(int64_t id);
+
   // Refuses what comes from now on.
   void BeginShutdown() { shutting_down_ = true; }
   // Gives up what is not connected yet, and closes the others, with reason
@@ -55,7 +64,7 @@ class Dialler {
   // (see CutStream()).  It must be called after BeginShutdown().
   void CloseAll(ExistingConnections how);
   // Whether neither a connection nor an attempt is left.
-  bool idle() const { return dials_.empty(); }
+  bool idle() const { return dials_.empty() && num_held_ == 0; }
 
   // Count the dials that got a connection, and how those connections ended;
   // what is not closed is open.
@@ -76,12 +85,18 @@ class Dialler {
   void GiveUp(const SharedDial& dial);
   static StreamSessionOptions SessionOptionsOf(const Dial& dial);
   void OnClosed(const SharedDial& dial);
+  // Counts a connection that has left the table, and tells of it.
+  void TellOfEnd(const LiveConnection& live);
+  // Why nothing is dialled any more.
+  absl::Status Refusal() const;
   void Forget(const SharedDial& dial);
 
   const Executor executor_;
   Shared shared_;
   const std::function<void()> on_idle_;
   bool shutting_down_ = false;
+  bool moved_ = false;
+  int num_held_ = 0;
   int64_t connected_total_ = 0;
   CloseCounts closes_;
   std::map<int64_t, SharedDial> dials_;  // By the id of the connection.

@@ -48,6 +48,8 @@ class ListenerAccessLog {
   void OnClosed(const LiveConnection& live);
   // One was closed at once, and was never in the table.
   void OnDropped(const AnyConnection& connection, const ConnectionFacts& facts);
+  // Ends the lines of connections that are open: another process writes them.
+  void Stop() { open_.clear(); }
 
  private:
   // A connection that leaves lines while it is open.

@@ -46,6 +46,13 @@ void ListenerResource::OnDropped(const AnyConnection& connection) {
 void ListenerResource::OnClosed(
     const std::shared_ptr<AnyConnection>& connection) {
   const auto live = shared_.connections.Remove(connection->id());
+  if (handed_over_) {
+    // All else is told by the process that has the listener.
+    if (live != nullptr && shared_.successor != nullptr) {
+      Guarded([&] { shared_.successor->OnClosed(*live); });
+    }
+    return;
+  }
   if (live == nullptr) {  // There was no memory to list it.
     return CountClose(ToProto(connection->reason()), nullptr);
   }

@@ -72,16 +72,20 @@ ListenerResource::ListenerResource(const Executor& executor,
 // Others may hold the monitor longer, and so it is detached.
 ListenerResource::~ListenerResource() { monitor_.Detach(); }
 
-absl::Status ListenerResource::Open(const AnyWhereToListen& where,
-                                    std::optional<Descriptor> socket) {
+ServerOptions ListenerResource::Options() {
   ServerOptions options = spec_->options();
   options.observer = this;
   options.descriptor_budget = &shared_.budget;
   options.lanes = &shared_.lanes;
+  return options;
+}
+
+absl::Status ListenerResource::Open(const AnyWhereToListen& where,
+                                    std::optional<Descriptor> socket) {
   auto create = [&](const auto& kind) {
     return AnyServer::Create(executor_.With(monitor_), kind,
                              MakeOnHandlerError(*spec_), MakeHandler(*spec_),
-                             options, std::move(socket));
+                             Options(), std::move(socket));
   };
   if (!shared_.descriptors.Take()) {
     const auto to_text = [](const auto& kind) { return ToString(kind); };
@@ -237,7 +241,7 @@ absl::Status ListenerResource::Update(SharedSpec spec) {
 Deferred<> ListenerResource::Close(ExistingConnections existing,
                                    CloseCause cause, CloseReason reason) {
   if (server_ == nullptr) {
-    if (!unopened_cause_) {
+    if (!unopened_cause_ && !handed_over_) {
       unopened_cause_ = cause;
       OnCloseStarted(cause);
       OnCloseFinished();
@@ -288,11 +292,11 @@ void ListenerResource::OnDeleted() {
 }
 
 void ListenerResource::Append(v1::Event event) {
-  if (!deleted_) shared_.events.Append(std::move(event), *name_);
+  if (is_told_of()) shared_.events.Append(std::move(event), *name_);
 }
 
 void ListenerResource::AppendListener(v1::EventKind kind) {
-  if (!deleted_) shared_.events.AppendListener(kind, Record(), name_);
+  if (is_told_of()) shared_.events.AppendListener(kind, Record(), name_);
 }
 
 void ListenerResource::OnMonitorError(std::exception_ptr error) {
@@ -327,6 +331,14 @@ void ListenerResource::OnHandlerError(const StreamConnection& connection,
       log_.OnHandlerError(connection.id(), error);
     }
   });
+  if (handed_over_) {
+    if (outcome == HandlerErrorOutcome::kRaised &&
+        shared_.successor != nullptr) {
+      shared_.successor->OnRaised(connection.id(), id(),
+                                  EscapeNonUtf8(DescribeException(error)));
+    }
+    return;
+  }
   v1::Event event;
   v1::Event::HandlerError& message = *event.mutable_handler_error();
   message.set_listener(*name_);

@@ -14,6 +14,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/monitor.h"
 #include "lib/serve/any_server.h"
+#include "portreeve/internal/v1/handover.pb.h"
 #include "portreeve/internal/v1/totals.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
@@ -83,12 +84,41 @@ class ListenerResource final
   // Shows why it is not open; the listener must be FAILED.
   void SetFailure(const v1::ListenerFailure& failure);
 
+  // These are for when another process of the daemon goes on with it; the loops
+  // stand still then (LoopGroup::Freeze()).
+
+  // Gives what that needs, but for what only the registry knows.  Its only
+  // descriptor is listening_descriptor().  Nothing changes by that.
+  internal::v1::HandoverListener Freeze() const;
+  // Gives -1 where there is none.
+  int listening_descriptor() const;
+  // Tells nobody of anything that happens to it from now on, but
+  // Shared::successor, and lets go of its socket; its connections go on.  Every
+  // Deferred of it is determined, handlers_determined() when its connections
+  // have ended.  One that was adopted, and is not owned, is given up so, too.
+  void HandOver();
+
+  // Makes one that was just made what it was there.  Until Own() it accepts
+  // nothing, nobody is told of anything, and the kernel is asked for nothing by
+  // which the other process would notice.
+  // Errors: those of AnyServer::Adopt(), HANDOVER_DAMAGED.
+  absl::Status Adopt(const internal::v1::HandoverListener& record,
+                     Descriptor socket);
+  // Serves from now on.
+  void Own();
+
+  // Its connections that the other process carries on (AnyServer::AddHeld()).
+  bool may_hold() const;
+  void AddHeld(std::shared_ptr<AnyConnection> connection);
+  void OnHeldClosed(int64_t id);
+
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
   ~ListenerResource() override;
 
   const std::string& id() const { return identity_.id; }
   const std::string& uid() const { return identity_.uid; }
+  const SharedName& name() const { return name_; }
   v1::ListenerSource source() const { return identity_.source; }
   const CheckedSpec& spec() const { return *spec_; }
   // Gives what it is like now.  The record refers to what this object has, and
@@ -174,6 +204,12 @@ class ListenerResource final
   Task<> TearDown();
 
  private:
+  // Gives those of a server of this listener.
+  ServerOptions Options();
+  absl::Status AdoptServer(const internal::v1::HandoverListener& record,
+                           Descriptor socket);
+  // Whether events are told of it.
+  bool is_told_of() const { return !deleted_ && !handed_over_; }
   AnyHandler MakeHandler(const CheckedSpec& spec);
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
@@ -222,6 +258,7 @@ class ListenerResource final
   int64_t opened_time_ = 0;  // Nanoseconds since 1970, as close_time_.
   bool announced_ = false;
   bool deleted_ = false;
+  bool handed_over_ = false;
   bool close_wanted_ = false;
   bool close_recorded_ = false;
   bool is_kept_elsewhere_ = false;  // Its socket, by Shared::keeper.

@@ -299,6 +299,8 @@ Task<> Registry::TearDown() {
   BeginShutdown();
   co_await AllAnswered();
   dialler_.CloseAll(ExistingConnections::kReset);
+  // The process that has them goes on, and is not waited for.
+  OnHolderLost(CloseReason::kShutdown);
   const std::list<Resource> running = running_;
   for (const Resource& resource : running) co_await resource->TearDown();
   // The last of what is posted to this object determines this.

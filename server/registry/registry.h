@@ -24,6 +24,7 @@
 #include "lib/base/time_source.h"
 #include "lib/lane/lane.h"
 #include "lib/net/descriptor_budget.h"
+#include "portreeve/internal/v1/handover.pb.h"
 #include "portreeve/v1/connection.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/live_policy.h"
@@ -40,6 +41,7 @@
 #include "server/registry/dialler.h"
 #include "server/registry/encoded_page.h"
 #include "server/registry/given_sockets.h"
+#include "server/registry/held_connection.h"
 #include "server/registry/listener_resource.h"
 #include "server/registry/registry_state.h"
 #include "server/registry/request_cache.h"
@@ -228,6 +230,60 @@ class Registry {
   // It must be called after BeginShutdown().
   void CloseRested(RestingConnections& looks);
 
+  // How it goes over to the daemon's next process.  All but Suspend(),
+  // Resume(), FinishHandOver() and the last two are called while the loops
+  // stand still (LoopGroup::Freeze()), as if it was on the loop.
+
+  // Has the state on disk closed, and calls `done` then, or with the error for
+  // which it is not; until Resume() changes that have to be on disk wait.
+  void Suspend(std::function<void(const absl::Status&)> done);
+  void Resume();
+  // Gives the descriptor by which the state is locked; -1 without a state.
+  int state_lock() const;
+
+  // Give what there is; nothing changes by that.  A connection that is not
+  // connected yet is none.
+  internal::v1::HandoverListener Freeze(const ListenerResource& listener) const;
+  std::vector<internal::v1::HandoverRequest> FreezeRequests() const;
+  std::optional<internal::v1::HandoverConnection> Freeze(
+      const LiveConnection& live) const;
+
+  // The next process has it all: lets go of the listeners' sockets, and tells
+  // nobody but `successor` of the connections, which go on; null: nobody.
+  // AllHandlersDetermined() is when they have ended.  Dials that are under way
+  // are given up.
+  void HandOver(ConnectionReports* successor);
+  // Has to be called on the loop, after that: answers, with MOVED, what waits
+  // for the disk.
+  void FinishHandOver();
+  bool is_moved() const { return moved_; }
+
+  // Take, in this order, after SetNumbers(), what the former process had.
+  // Nobody is told, and nothing accepted.  Errors: HANDOVER_DAMAGED, those of
+  // AnyServer::Adopt() and StateStore::StartSuspended().
+  absl::Status TakeListener(const internal::v1::HandoverListener& record,
+                            Descriptor socket);
+  absl::Status TakeRequest(const internal::v1::HandoverRequest& record);
+  absl::Status TakeConnection(const internal::v1::HandoverConnection& record);
+  absl::Status TakeState(SuspendedState state, const std::string& version,
+                         std::function<void(bool)> on_health);
+  // Serves from now on.
+  void Own();
+  // Gives up what it has taken, by nothing but close(2): the former process
+  // goes on with it.
+  void GiveUp();
+
+  // Who has the connections of the former process; null: nobody can be asked.
+  // It must outlive the registry, or be taken back.
+  void SetHolder(ConnectionHolder* holder) { holder_ = holder; }
+  size_t num_held() const { return held_.size(); }
+  // One of those connections is so far, or is closed.
+  void OnHeldProgress(int64_t id, const HeldCounts& counts);
+  void OnHeldClosed(int64_t id, const HeldCounts& counts);
+  // Nothing can be learnt of any of them any more: each is closed, and that is
+  // why, unless it has a reason already.
+  void OnHolderLost(CloseReason reason);
+
   // Ends and joins everything; what changes wait for the disk have their
   // answers then, and the state is closed.
   Task<> TearDown();
@@ -313,6 +369,7 @@ class Registry {
   absl::Status ExplainAddressInUse(const absl::Status& status,
                                    const AnyWhereToListen& wanted) const;
   void Add(const Resource& resource);
+  void AddTaken(const Resource& listener);
   void AddRunning(const Resource& resource);
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);
@@ -329,6 +386,9 @@ class Registry {
   std::unique_ptr<ConnectionHistograms> histograms_;
   Shared shared_;  // Those five, and what the constructor was given.
   bool shutting_down_ = false;
+  bool moved_ = false;
+  ConnectionHolder* holder_ = nullptr;
+  std::map<int64_t, std::shared_ptr<HeldConnection>> held_;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.
   PageTokens page_tokens_;

@@ -39,6 +39,38 @@ absl::Status RegistryState::Start(OpenedState state, StateStore::Owner owner) {
   return absl::OkStatus();
 }
 
+absl::Status RegistryState::StartSuspended(SuspendedState state,
+                                           const std::string& version,
+                                           StateStore::Owner owner) {
+  auto store = StateStore::StartSuspended(executor_, std::move(state), version,
+                                          std::move(owner));
+  if (!store.ok()) return store.status();
+  store_ = *std::move(store);
+  return absl::OkStatus();
+}
+
+void RegistryState::Suspend(Done done) {
+  Flush();
+  store_->Suspend(std::move(done));
+}
+
+void RegistryState::GiveUp(const absl::Status& status) {
+  const std::vector<Done> waiting = std::exchange(waiting_, {});
+  noted_.clear();
+  forgotten_.clear();
+  // Those that it answers ask whether there is a state.
+  const std::unique_ptr<StateStore> store = std::move(store_);
+  store->GiveUp(status);
+  for (const Done& f : waiting) {
+    Guarded(executor_.monitor(), [&] { f(status); });
+  }
+}
+
+const StateListener* RegistryState::FindUnknown(const std::string& id) const {
+  const auto found = unknown_.find(id);
+  return found == unknown_.end() ? nullptr : &found->second;
+}
+
 void RegistryState::KeepUnknown(const std::string& id,
                                 const StateListener& record) {
   StateListener known = record;

@@ -78,6 +78,19 @@ class RegistryState {
   // error for which it is not.
   void AwaitClosed(const Resource& listener, const Done& done);
 
+  // These are for when another process of the daemon has the state, or will
+  // have it; see StateStore.
+  absl::Status StartSuspended(SuspendedState state, const std::string& version,
+                              StateStore::Owner owner);
+  void Suspend(Done done);
+  void Resume() { store_->Resume(); }
+  // Answers all that waits with `status`, and writes nothing more; there is no
+  // state from then on.
+  void GiveUp(const absl::Status& status);
+  int lock() const { return store_->lock(); }
+  // Gives what KeepUnknown() has kept of a listener; null: nothing.
+  const StateListener* FindUnknown(const std::string& id) const;
+
   // Writes what was noted, ends as StateStore::Stop() does, and calls `done`.
   void Stop(Done done);
 

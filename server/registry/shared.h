@@ -2,6 +2,9 @@
 #ifndef PORTREEVE_SERVER_REGISTRY_SHARED_H_
 #define PORTREEVE_SERVER_REGISTRY_SHARED_H_
 
+#include <cstdint>
+#include <string>
+
 #include "lib/lane/lane.h"
 #include "lib/net/descriptor_budget.h"
 #include "server/access/live_policy.h"
@@ -14,6 +17,21 @@
 #include "server/registry/socket_keeper.h"
 
 namespace portreeve::server {
+
+// What the process is told that has gone on with the registry, of the
+// connections that this one carries on.
+// Threads: loop thread only.
+class ConnectionReports {
+ public:
+  // One that is closed has left the table.
+  virtual void OnClosed(const LiveConnection& live) = 0;
+  // Its client has said `raised`, or a handler has failed.
+  virtual void OnRaised(int64_t id, const std::string& listener,
+                        const std::string& message) = 0;
+
+ protected:
+  ~ConnectionReports() = default;
+};
 
 // Threads: loop thread only; `policy` and `loops`: any.
 // Lifetime: each must outlive whoever has the Shared.
@@ -36,6 +54,9 @@ struct Shared {
   // each listener may have histograms of its own, too.
   ConnectionHistograms* histograms = nullptr;
   bool listeners_have_histograms = false;
+  // Once the registry is handed over: who is told of its connections; null:
+  // nobody.
+  ConnectionReports* successor = nullptr;
 };
 
 }  // namespace portreeve::server

@@ -13,9 +13,10 @@ bool CommitPolicy::MayTry(TimePoint now) const {
 
 CommitPolicy::Verdict CommitPolicy::OnWrite(ChangeKind kind, size_t bytes,
                                             size_t waiting, TimePoint now) {
-  if (life_ != Life::kRunning) return Verdict::kStopped;
+  if (!is_open()) return Verdict::kStopped;
   const bool is_intent = kind == ChangeKind::kIntent;
-  if (!healthy_ && !recover_wanted_ && job_ != Job::kRecover) {
+  if (life_ == Life::kRunning && !healthy_ && !recover_wanted_ &&
+      job_ != Job::kRecover) {
     if (!MayTry(now)) return Verdict::kFailed;
     recover_wanted_ = true;
   }
@@ -31,7 +32,13 @@ CommitPolicy::Verdict CommitPolicy::OnWrite(ChangeKind kind, size_t bytes,
 }
 
 CommitPolicy::Job CommitPolicy::Next() {
-  if (job_ != Job::kNone) return Job::kNone;
+  if (job_ != Job::kNone || life_ == Life::kSuspended) return Job::kNone;
+  if (life_ == Life::kSuspending) {
+    EndGathering();
+    life_ = Life::kSuspended;
+    if (healthy_) job_ = Job::kSuspend;
+    return job_;
+  }
   if (HasToGather()) {
     if (!gathering_) has_come_ = false;
     gathering_ = true;
@@ -100,6 +107,8 @@ CommitPolicy::Outcome CommitPolicy::OnDone(bool ok, Duration took,
       last_try_ = now;
       if (!ok) outcome.refused = writes_.size();
       break;
+    case Job::kSuspend:
+      break;
     case Job::kEnd:
     case Job::kGiveUp:
       life_ = Life::kStopped;
@@ -115,7 +124,31 @@ void CommitPolicy::OnFailure(TimePoint now) {
   recover_wanted_ = MayTry(now) || life_ == Life::kStopping;
 }
 
+void CommitPolicy::OnSuspend() {
+  if (life_ == Life::kRunning) life_ = Life::kSuspending;
+}
+
+void CommitPolicy::BeginSuspended() {
+  PORTREEVE_CHECK(writes_.empty() && job_ == Job::kNone);
+  life_ = Life::kSuspended;
+}
+
+void CommitPolicy::OnResume() {
+  if (life_ == Life::kSuspending) {
+    life_ = Life::kRunning;
+    if (!healthy_ && !writes_.empty() && job_ != Job::kRecover) {
+      recover_wanted_ = true;
+    }
+  } else if (life_ == Life::kSuspended) {
+    life_ = Life::kRunning;
+    // What the file has is not known any more.
+    healthy_ = false;
+    recover_wanted_ = true;
+  }
+}
+
 void CommitPolicy::OnStop() {
+  OnResume();
   if (life_ != Life::kRunning) return;
   life_ = Life::kStopping;
   if (!healthy_ && job_ != Job::kRecover) recover_wanted_ = true;
@@ -139,7 +172,8 @@ void CommitPolicy::CheckInvariants() const {
   PORTREEVE_CHECK(!gathering_ || (job_ == Job::kNone && !writes_.empty()));
   // What waits, waits for something.
   PORTREEVE_CHECK(writes_.empty() || healthy_ || recover_wanted_ ||
-                  job_ == Job::kRecover);
+                  job_ == Job::kRecover || life_ == Life::kSuspending ||
+                  life_ == Life::kSuspended);
   PORTREEVE_CHECK(life_ != Life::kStopped || writes_.empty());
 }
 

@@ -53,6 +53,7 @@ class CommitPolicy {
     kCommit,   // The writes that num_committing() counts, in one transaction.
     kTrim,     // Shorten what has grown with the commits.
     kRecover,  // Everything, from what is true now.
+    kSuspend,  // Close the file, for another process to open it.
     kEnd,      // Note that all has ended as it should, and close the file.
     kGiveUp,   // Close the file.
   };
@@ -77,6 +78,16 @@ class CommitPolicy {
   // acknowledged before.
   void WantTrim() { trim_wanted_ = true; }
 
+  // After the job that is under way, if there is one, Next() gives kSuspend,
+  // unless the file has failed, and then nothing until OnResume(): what is
+  // queued waits.  A policy that is suspended from the beginning is for a file
+  // that another process has.
+  void OnSuspend();
+  void BeginSuspended();
+  bool is_suspended() const { return life_ == Life::kSuspended; }
+  // The file is recovered, and what was queued goes on.
+  void OnResume();
+
   // What was queued is brought to its end; then Next() gives kEnd or kGiveUp,
   // once.  A file that has failed is recovered a last time, whenever the last
   // attempt was: there may be facts that are not on disk.
@@ -94,12 +105,24 @@ class CommitPolicy {
   void CheckInvariants() const;
 
  private:
-  enum class Life { kRunning, kStopping, kEnding, kStopped };
+  enum class Life {
+    kRunning,
+    kSuspending,
+    kSuspended,
+    kStopping,
+    kEnding,
+    kStopped
+  };
 
   bool MayTry(TimePoint now) const;
   bool HasToGather() const;
   void EndGathering();
   void OnFailure(TimePoint now);
+  // Whether writes are taken.
+  bool is_open() const {
+    return life_ == Life::kRunning || life_ == Life::kSuspending ||
+           life_ == Life::kSuspended;
+  }
   void Remove(size_t count);
 
   struct Write {

@@ -120,6 +120,15 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
   return database;
 }
 
+std::unique_ptr<Database> Database::Later(const std::string& directory,
+                                          const std::string& version,
+                                          const std::string& daemon_id) {
+  std::unique_ptr<Database> database(
+      new Database(absl::StrCat(directory, "/", kFileName), version, kBusy));
+  database->daemon_id_ = daemon_id;
+  return database;
+}
+
 // The file has its name only once it is whole, so that one that is empty is
 // damage.
 absl::Status Database::Create(const std::string& path,

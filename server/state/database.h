@@ -45,6 +45,11 @@ class Database {
       const std::string& directory, const std::string& version,
       std::chrono::milliseconds busy = kBusy);
 
+  // Gives one that is not opened: nothing can be done but Recover().
+  static std::unique_ptr<Database> Later(const std::string& directory,
+                                         const std::string& version,
+                                         const std::string& daemon_id);
+
   // Puts a new file with `contents`, as of a run that has not ended as it
   // should, in the place of the one in `directory`, if there is any, all at
   // once.  A WAL that lies there must not be for another file.

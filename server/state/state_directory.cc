@@ -95,8 +95,33 @@ absl::StatusOr<StateDirectory> StateDirectory::Take(const std::string& path) {
   return StateDirectory(path, std::move(lock));
 }
 
+absl::StatusOr<StateDirectory> StateDirectory::Adopt(const std::string& path,
+                                                     Descriptor lock) {
+  const std::string lock_path = absl::StrCat(path, "/", kLockName);
+  struct stat file, given;
+  if (lstat(lock_path.c_str(), &file) != 0) {
+    return StateUnavailable(errno, "stat", lock_path);
+  }
+  if (fstat(lock.get(), &given) != 0) {
+    return StateUnavailable(errno, "stat", lock_path);
+  }
+  if (file.st_dev != given.st_dev || file.st_ino != given.st_ino) {
+    return StateNotOurs(absl::StrCat(lock_path,
+                                     ": it is not that which the "
+                                     "other process has"));
+  }
+  StateDirectory directory(path, std::move(lock));
+  directory.owned_ = false;
+  return directory;
+}
+
+void StateDirectory::Own() {
+  owned_ = true;
+  WritePid(lock_.get());
+}
+
 StateDirectory::~StateDirectory() {
-  if (lock_.is_open()) (void)!ftruncate(lock_.get(), 0);
+  if (owned_ && lock_.is_open()) (void)!ftruncate(lock_.get(), 0);
 }
 
 }  // namespace portreeve::server

@@ -23,10 +23,26 @@ class StateDirectory {
   // may write to it; STATE_UNAVAILABLE.
   static absl::StatusOr<StateDirectory> Take(const std::string& path);
 
+  // Goes on with the directory of another process of the daemon, whose `lock`
+  // this is a copy of; the lock is both's, and ends with the last copy.
+  // Errors: STATE_NOT_OURS where it is not the lock of that directory;
+  // STATE_UNAVAILABLE.
+  static absl::StatusOr<StateDirectory> Adopt(const std::string& path,
+                                              Descriptor lock);
+
   StateDirectory(StateDirectory&&) = default;
   StateDirectory& operator=(StateDirectory&&) = delete;
-  // Others may take it from now on.
+  // Others may take it from now on, but for one that was adopted and is not
+  // owned: that is left as it is.
   ~StateDirectory();
+
+  // Gives the descriptor of the file `lock`, for another process to Adopt().
+  int lock() const { return lock_.get(); }
+  // The process whose directory it was has given it up: says in the file who
+  // has it now.
+  void Own();
+  // Another process goes on with it.
+  void HandOver() { owned_ = false; }
 
   const std::string& path() const { return path_; }
 
@@ -36,6 +52,7 @@ class StateDirectory {
 
   const std::string path_;
   Descriptor lock_;
+  bool owned_ = true;
 };
 
 }  // namespace portreeve::server

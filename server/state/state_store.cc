@@ -170,6 +170,8 @@ class StateStore::Thread : public std::enable_shared_from_this<Thread> {
         return database_->TrimWal();
       case CommitPolicy::Job::kRecover:
         return database_->Recover(order.rows);
+      case CommitPolicy::Job::kSuspend:
+        return database_->Close();
       case CommitPolicy::Job::kEnd:
         if (auto s = database_->End(); !s.ok()) return s;
         return database_->Close();
@@ -221,15 +223,31 @@ absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Start(Executor executor,
   store->status_.listeners = state.database->num_listeners();
   store->status_.requests = state.database->num_requests();
   store->status_.bytes = state.database->Bytes();
-  store->thread_ = std::make_shared<Thread>(LoopOf(store->executor_),
-                                            std::move(state.database));
-  store->thread_->owner = store.get();
+  if (auto s = store->StartThread(std::move(state.database)); !s.ok()) return s;
+  return store;
+}
+
+absl::StatusOr<std::unique_ptr<StateStore>> StateStore::StartSuspended(
+    Executor executor, SuspendedState state, const std::string& version,
+    Owner owner) {
+  std::unique_ptr<StateStore> store(new StateStore(
+      std::move(executor), std::move(state.directory), std::move(owner)));
+  store->policy_.BeginSuspended();
+  auto database =
+      Database::Later(store->directory_.path(), version, state.daemon_id);
+  if (auto s = store->StartThread(std::move(database)); !s.ok()) return s;
+  return store;
+}
+
+absl::Status StateStore::StartThread(std::unique_ptr<Database> database) {
+  thread_ = std::make_shared<Thread>(LoopOf(executor_), std::move(database));
+  thread_->owner = this;
   try {
-    store->thread_->Start();
+    thread_->Start();
   } catch (const std::system_error& error) {
     return ErrnoError(error.code().value(), "start", "the thread of the state");
   }
-  return store;
+  return absl::OkStatus();
 }
 
 StateStore::StateStore(Executor executor, StateDirectory directory, Owner owner)
@@ -247,6 +265,7 @@ StateStore::~StateStore() {
 absl::Status StateStore::Write(ChangeKind kind,
                                std::vector<StateChange> changes, Done done,
                                size_t waiting) {
+  if (!given_up_.ok()) return given_up_;
   const size_t size = SizeOf(changes);
   if (!done) waiting = 0;
   // Both queues have it, or none.
@@ -278,6 +297,28 @@ absl::Status StateStore::Write(ChangeKind kind,
   return ShuttingDown();
 }
 
+void StateStore::Suspend(Done done) {
+  suspend_done_ = std::move(done);
+  policy_.OnSuspend();
+  ProceedLater();
+}
+
+void StateStore::Resume() {
+  // Nobody waits for the end of that any more.
+  suspend_done_ = nullptr;
+  directory_.Own();
+  policy_.OnResume();
+  ProceedLater();
+}
+
+void StateStore::GiveUp(const absl::Status& status) {
+  PORTREEVE_CHECK(policy_.is_suspended() && !policy_.is_busy());
+  directory_.HandOver();
+  thread_->Join();
+  given_up_ = status;
+  Answer(pending_.size(), status);
+}
+
 void StateStore::Stop(Done done) {
   stop_done_ = std::move(done);
   policy_.OnStop();
@@ -299,7 +340,10 @@ void StateStore::Proceed() {
   const CommitPolicy::Job job = policy_.Next();
   if (policy_.is_gathering()) return Gather();
   gathered_.Cancel();
-  if (job == CommitPolicy::Job::kNone) return;
+  if (job == CommitPolicy::Job::kNone) {
+    if (policy_.is_suspended()) EndSuspend(absl::OkStatus());
+    return;
+  }
   try {
     Submit(job);
   } catch (...) {
@@ -365,6 +409,10 @@ void StateStore::OnResult(CommitPolicy::Job job, const Result& result) {
   NoteHealth(result.status);
   Answer(outcome.acknowledged, absl::OkStatus());
   if (outcome.refused > 0) Answer(outcome.refused, ForClients(error_));
+  if (job == CommitPolicy::Job::kSuspend) {
+    EndSuspend(result.status);
+    return ProceedLater();  // It may have been resumed meanwhile.
+  }
   if (policy_.is_stopped()) {
     const Done done = std::exchange(stop_done_, nullptr);
     const absl::Status status =
@@ -373,6 +421,11 @@ void StateStore::OnResult(CommitPolicy::Job job, const Result& result) {
     return;
   }
   ProceedLater();
+}
+
+void StateStore::EndSuspend(const absl::Status& status) {
+  const Done done = std::exchange(suspend_done_, nullptr);
+  if (done) Guarded(executor_.monitor(), [&] { done(status); });
 }
 
 void StateStore::NoteHealth(const absl::Status& status) {

@@ -40,6 +40,12 @@ struct OpenedState {
 absl::StatusOr<OpenedState> OpenState(const std::string& path,
                                       const std::string& version);
 
+// What another process of the daemon has, and gives up when this one goes on.
+struct SuspendedState {
+  StateDirectory directory;  // That was adopted.
+  std::string daemon_id;
+};
+
 // How a store is doing.  Times are of the thread that writes.
 struct StoreStatus {
   std::string directory;
@@ -92,6 +98,12 @@ class StateStore {
                                                            OpenedState state,
                                                            Owner owner);
 
+  // Begins the thread, as after Suspend(): whatever is written waits.
+  // Errors: those of pthread_create(3).
+  static absl::StatusOr<std::unique_ptr<StateStore>> StartSuspended(
+      Executor executor, SuspendedState state, const std::string& version,
+      Owner owner);
+
   StateStore(const StateStore&) = delete;
   StateStore& operator=(const StateStore&) = delete;
   // Without Stop() before, it waits for the job that is under way, and the next
@@ -111,6 +123,19 @@ class StateStore {
   absl::Status Write(ChangeKind kind, std::vector<StateChange> changes,
                      Done done, size_t waiting = 1);
 
+  // Closes the file, so that another process can open it, and then calls
+  // `done`, with the error where that has failed, and something may be in the
+  // WAL alone.  What is not in a transaction by now waits.  There must be no
+  // other call of it that is not done.
+  void Suspend(Done done);
+  // Opens the file again, makes all that is true its contents, and goes on.
+  void Resume();
+  // Another process has the file: refuses all that waits, and all that comes,
+  // with `status`.  Suspend() must be done.
+  void GiveUp(const absl::Status& status);
+  // Gives the descriptor by which the directory is locked.
+  int lock() const { return directory_.lock(); }
+
   // Brings what was written to its end, notes that the run has ended as it
   // should, and closes the file.  Then it calls `done`, with the error where
   // something is not on disk.  It must be called once at most.
@@ -127,17 +152,19 @@ class StateStore {
   };
 
   StateStore(Executor executor, StateDirectory directory, Owner owner);
+  absl::Status StartThread(std::unique_ptr<Database> database);
 
   void ProceedLater();
   void Proceed();
   void Gather();
   void Submit(CommitPolicy::Job job);
   void OnResult(CommitPolicy::Job job, const Result& result);
+  void EndSuspend(const absl::Status& status);
   void NoteHealth(const absl::Status& status);
   void Answer(size_t count, const absl::Status& status);
 
   const Executor executor_;
-  const StateDirectory directory_;  // Locked until the thread has ended.
+  StateDirectory directory_;  // Locked until the thread has ended.
   const Owner owner_;
   CommitPolicy policy_;
   Timer gathered_;               // While the policy gathers.
@@ -145,6 +172,8 @@ class StateStore {
   absl::Status error_;           // Of the last job that has failed.
   StoreStatus status_;
   Done stop_done_;
+  Done suspend_done_;
+  absl::Status given_up_;  // Not OK once it is.
   // The loop has to live while a job is under way.
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>>
       work_;

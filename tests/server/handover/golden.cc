@@ -56,6 +56,10 @@ class Filler {
       Fill(*set->AddMessage(&message, field));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
       set->AddString(&message, field, absl::StrCat("text ", ++next_));
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
+      set->AddInt64(&message, field, (int64_t{1} << 40) + ++next_);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+      set->AddDouble(&message, field, 0.5 + ++next_);
     } else {
       ADD_FAILURE() << field->full_name() << " is of a type that is new here";
     }

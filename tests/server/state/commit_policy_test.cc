@@ -17,8 +17,10 @@ constexpr Duration kTook = std::chrono::microseconds(500);
 class Scene {
  public:
   static constexpr char kEvents[] = "WNofgts";
+  static constexpr char kAllEvents[] = "WNofgtspr";
   // W: somebody writes.  N: the next job begins.  o, f: it is done, or fails.
-  // g: the time to gather goes by.  t: five seconds pass.  s: stop.
+  // g: the time to gather goes by.  t: five seconds pass.  s: stop.  p, r:
+  // suspend, and resume.
   // Gives false where the event is not possible.
   bool Do(char event) {
     history_ += event;
@@ -44,7 +46,16 @@ class Scene {
         break;
       case 's':
         policy_.OnStop();
+        Resume();
         stopping_ = true;
+        break;
+      case 'p':
+        policy_.OnSuspend();
+        if (!stopping_ && !suspended_) suspending_ = true;
+        break;
+      case 'r':
+        policy_.OnResume();
+        Resume();
         break;
     }
     policy_.CheckInvariants();
@@ -55,6 +66,8 @@ class Scene {
   // From any state on: with a disk that works (or does not) everything ends,
   // after a number of jobs that no disk can drive up.
   void RunOut(bool ok) {
+    policy_.OnResume();
+    Resume();
     for (int jobs = 0;; ++jobs) {
       ASSERT_LT(jobs, 6) << history_;
       if (job_ == Job::kNone) {
@@ -74,6 +87,13 @@ class Scene {
   }
 
  private:
+  void Resume() {
+    // The file may be another one by then.
+    if (std::exchange(suspended_, false)) broken_ = true;
+    suspending_ = false;
+    resumed_ = true;
+  }
+
   void Write() {
     const int write = next_++;
     const Verdict verdict = policy_.OnWrite(ChangeKind::kIntent, 1, 1, now_);
@@ -85,7 +105,7 @@ class Scene {
     } else {
       // Nobody is refused by a disk that works, or that may be tried again.
       EXPECT_EQ(verdict, Verdict::kFailed) << history_;
-      EXPECT_TRUE(broken_) << history_;
+      EXPECT_TRUE(broken_ && !suspending_ && !suspended_) << history_;
       EXPECT_LT(now_, After(last_recovery_, CommitPolicy::kRetryAfter))
           << history_;
     }
@@ -102,6 +122,16 @@ class Scene {
 
   void Begin(Job job) {
     job_ = job;
+    if (suspending_ || suspended_) {
+      EXPECT_FALSE(policy_.is_gathering()) << history_;
+      EXPECT_TRUE(policy_.is_suspended()) << history_;
+      EXPECT_EQ(job, suspending_ && !broken_ ? Job::kSuspend : Job::kNone)
+          << history_;
+      suspended_ = true;
+      suspending_ = false;
+      gathers_ = false;
+      return;
+    }
     const bool waits_for_more =
         !broken_ && !stopping_ && !queue_.empty() && queue_.size() < expected_;
     EXPECT_EQ(policy_.is_gathering(), waits_for_more) << history_;
@@ -123,6 +153,7 @@ class Scene {
     if (job == Job::kRecover) {
       EXPECT_TRUE(broken_) << history_;
       EXPECT_TRUE(!has_recovered_ || stopping_ ||
+                  std::exchange(resumed_, false) ||
                   now_ >= After(last_recovery_, CommitPolicy::kRetryAfter))
           << history_ << ": a busy loop";
     }
@@ -177,24 +208,32 @@ class Scene {
   bool has_recovered_ = false;
   TimePoint last_recovery_;
   bool stopping_ = false;
+  bool suspending_ = false;
+  bool suspended_ = false;
+  bool resumed_ = false;
   bool ended_ = false;
 };
 
-void Explore(const Scene& scene, int depth) {
+void Explore(const Scene& scene, int depth,
+             const char* events = Scene::kEvents) {
   for (const bool ok : {true, false}) {
     Scene end = scene;
     end.RunOut(ok);
   }
   if (depth == 0) return;
-  for (const char* event = Scene::kEvents; *event != '\0'; ++event) {
+  for (const char* event = events; *event != '\0'; ++event) {
     Scene next = scene;
-    if (next.Do(*event)) Explore(next, depth - 1);
+    if (next.Do(*event)) Explore(next, depth - 1, events);
     if (::testing::Test::HasFailure()) return;
   }
 }
 
 TEST(CommitPolicyTest, EverySequenceOfNineEventsIsRight) {
   Explore(Scene(), 9);
+}
+
+TEST(CommitPolicyTest, SoIsEverySequenceOfSixThatIsSuspended) {
+  Explore(Scene(), 6, Scene::kAllEvents);
 }
 
 class OnePolicy : public ::testing::Test {
@@ -324,6 +363,29 @@ TEST_F(OnePolicy, WaitsForThoseThatWereAnsweredTogether) {
   EXPECT_FALSE(policy_.is_gathering()) << "nobody has come since";
   EXPECT_EQ(policy_.Next(), Job::kCommit);
   EXPECT_EQ(policy_.num_committing(), 3u);
+}
+
+TEST_F(OnePolicy, WhatComesWhileItIsSuspendedIsWrittenAfterAllThatIsTrue) {
+  Write();
+  policy_.OnSuspend();
+  ASSERT_EQ(policy_.Next(), Job::kSuspend);
+  Write();
+  policy_.OnDone(true, kTook, now_);
+  EXPECT_TRUE(policy_.is_suspended());
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  policy_.OnResume();
+  EXPECT_EQ(policy_.Next(), Job::kRecover);
+  EXPECT_EQ(policy_.OnDone(true, kTook, now_).acknowledged, 0u);
+  EXPECT_EQ(policy_.Next(), Job::kCommit);
+  EXPECT_EQ(policy_.num_committing(), 2u);
+}
+
+TEST_F(OnePolicy, OneThatBeginsSuspendedWaitsForTheFile) {
+  policy_.BeginSuspended();
+  EXPECT_EQ(Write(), Verdict::kQueued);
+  EXPECT_EQ(policy_.Next(), Job::kNone);
+  policy_.OnResume();
+  EXPECT_EQ(policy_.Next(), Job::kRecover);
 }
 
 TEST_F(OnePolicy, WaitsForNobodyOnceAllHaveCome) {

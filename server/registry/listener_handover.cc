@@ -1,0 +1,207 @@
+// ListenerResource: how it goes over to the daemon's next process.
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "lib/base/status.h"
+#include "lib/serve/frozen_server.h"
+#include "server/api/convert.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/api/timestamp.h"
+#include "server/registry/frozen_records.h"
+#include "server/registry/listener_resource.h"
+#include "server/state/state_records.h"
+
+namespace portreeve::server {
+namespace {
+
+using internal::v1::HandoverListener;
+
+void PutServer(const FrozenServer& server, HandoverListener& record) {
+  const FrozenAcceptor& acceptor = server.acceptor;
+  PutSocket(acceptor.socket, record);
+  if (acceptor.limit_reported) {
+    record.set_limit_reached_nanos(NanosOf(*acceptor.limit_reported));
+  }
+  for (const FrozenAcceptor::Error& error : acceptor.errors) {
+    auto& put = *record.add_accept_errors();
+    put.set_error_number(error.error_number);
+    if (error.reported) put.set_reported_nanos(NanosOf(*error.reported));
+    put.set_count(error.count);
+  }
+  record.set_closed_bytes_received(server.closed_bytes_received);
+  record.set_closed_bytes_sent(server.closed_bytes_sent);
+  record.set_out_of_memory_total(server.out_of_memory_total);
+}
+
+// Whether there is a server: open, or with connections or handlers that have
+// not ended.
+bool HasServer(const HandoverListener& record) {
+  return record.state() != v1::LISTENER_STATE_FAILED &&
+         !record.record().close().handlers_determined();
+}
+
+FrozenServer ServerOf(const HandoverListener& record, const CheckedSpec& spec,
+                      AnyAddress address) {
+  const internal::v1::ListenerTotals& counted = record.counted();
+  FrozenServer server;
+  FrozenAcceptor& acceptor = server.acceptor;
+  acceptor.socket =
+      SocketOf(record, std::move(address), record.effective_backlog());
+  acceptor.limits = {*spec.options().max_connections,
+                     spec.options().max_accepts_per_batch};
+  acceptor.drop_incoming = spec.options().drop_incoming_connections;
+  // Own() knows whether somebody is there to serve.
+  acceptor.accepting = false;
+  acceptor.limit_reached_total = counted.limit_reached_total();
+  acceptor.accept_errors_total = counted.accept_errors_total();
+  if (record.has_limit_reached_nanos()) {
+    acceptor.limit_reported = TimeOfNanos(record.limit_reached_nanos());
+  }
+  for (const auto& error : record.accept_errors()) {
+    FrozenAcceptor::Error& put = acceptor.errors.emplace_back();
+    put.error_number = error.error_number();
+    if (error.has_reported_nanos()) {
+      put.reported = TimeOfNanos(error.reported_nanos());
+    }
+    put.count = error.count();
+  }
+  server.accepted_total = counted.accepted_total();
+  server.dropped_total = counted.dropped_total();
+  server.handler_errors_total = counted.handler_errors_total();
+  server.out_of_memory_total = record.out_of_memory_total();
+  server.closed_bytes_received = record.closed_bytes_received();
+  server.closed_bytes_sent = record.closed_bytes_sent();
+  if (record.record().has_close()) {
+    server.close_cause = FromProto(record.record().close().cause())
+                             .value_or(CloseCause::kCalled);
+  }
+  server.close_finished = record.state() == v1::LISTENER_STATE_CLOSED;
+  return server;
+}
+
+absl::StatusOr<AnyAddress> ListeningAddressOf(const HandoverListener& record,
+                                              const Descriptor& socket) {
+  if (socket.is_open()) return BoundAddressOf(socket.get());
+  return AddressOf(record.record().bound());
+}
+
+}  // namespace
+
+HandoverListener ListenerResource::Freeze() const {
+  HandoverListener record;
+  record.set_id(id());
+  const v1::Listener listener = Describe();
+  Keep(listener, close_number_, *record.mutable_record());
+  record.set_source(source());
+  if (opened_time_ != 0) {
+    *record.mutable_opened_time() = TimestampOf(opened_time_);
+  }
+  record.set_state(listener.status().state());
+  *record.mutable_counted() = SaveTotals();
+  record.set_effective_backlog(listener.status().effective_backlog());
+  if (is_failed()) *record.mutable_failure() = listener.status().failure();
+  record.set_last_question(workers_.last_question());
+  record.set_close_recorded(close_recorded_);
+  if (server_ != nullptr) PutServer(server_->Freeze(), record);
+  return record;
+}
+
+int ListenerResource::listening_descriptor() const {
+  return server_ == nullptr ? -1 : server_->native_handle();
+}
+
+absl::Status ListenerResource::Adopt(const HandoverListener& record,
+                                     Descriptor socket) {
+  const internal::v1::StateListener& kept = record.record();
+  if (record.has_opened_time()) {
+    opened_time_ = UnixNanosOf(record.opened_time());
+  }
+  close_recorded_ = record.close_recorded();
+  close_number_ = kept.close().number();
+  if (record.last_question() > 0) {
+    workers_.SetLastQuestion(record.last_question());
+  }
+  v1::ListenerStatus status;
+  if (kept.has_close()) {
+    status = ClosedListener(id(), kept).status();
+  } else if (kept.has_bound()) {
+    *status.mutable_listening_on() = kept.bound();
+  }
+  if (HasServer(record)) {
+    if (auto s = AdoptServer(record, std::move(socket)); !s.ok()) return s;
+    announced_ = true;
+    encoded_listening_on_ = kept.bound().SerializeAsString();
+    if (is_closed()) close_started_.Fill();
+    if (record.state() == v1::LISTENER_STATE_CLOSED) {
+      close_finished_.Fill();
+      close_time_ = UnixNanosOf(status.close_time());
+    }
+  } else {
+    Restore(status);
+    if (is_failed()) SetFailure(record.failure());
+  }
+  RestoreTotals(record.counted());
+  UpdateForwardLoops();
+  return absl::OkStatus();
+}
+
+absl::Status ListenerResource::AdoptServer(const HandoverListener& record,
+                                           Descriptor socket) {
+  auto address = ListeningAddressOf(record, socket);
+  if (!address.ok()) return address.status();
+  const FrozenServer frozen = ServerOf(record, *spec_, *std::move(address));
+  if (!frozen.close_finished && !shared_.descriptors.Take()) {
+    return ErrnoError(EMFILE, "adopt",
+                      ToString(frozen.acceptor.socket.address));
+  }
+  auto server = AnyServer::Adopt(executor_.With(monitor_), frozen,
+                                 std::move(socket), MakeOnHandlerError(*spec_),
+                                 MakeHandler(*spec_), Options());
+  if (!server.ok()) {
+    if (!frozen.close_finished) shared_.descriptors.GiveBack();
+    return server.status();
+  }
+  server_ = *std::move(server);
+  return absl::OkStatus();
+}
+
+void ListenerResource::Own() {
+  if (server_ == nullptr) return;
+  if (shared_.keeper != nullptr && !close_finished_.determined()) {
+    is_kept_elsewhere_ = true;
+    // It knows the socket already, and so has one copy of it as before.
+    if (!is_closed()) shared_.keeper->Keep(id(), server_->native_handle());
+  }
+  server_->Own();
+  if (!is_closed()) UpdateAccepting();
+}
+
+void ListenerResource::HandOver() {
+  handed_over_ = true;
+  if (access_log_ != nullptr) access_log_->Stop();
+  close_started_.FillIfEmpty();
+  close_finished_.FillIfEmpty();
+  if (server_ == nullptr) {
+    handlers_determined_.FillIfEmpty();
+    return;
+  }
+  server_->HandOver();
+  server_->close_finished_and_handlers_determined().Upon(
+      [self = shared_from_this()] {
+        self->handlers_determined_.FillIfEmpty();
+      });
+}
+
+void ListenerResource::AddHeld(std::shared_ptr<AnyConnection> connection) {
+  server_->AddHeld(std::move(connection));
+}
+
+void ListenerResource::OnHeldClosed(int64_t id) { server_->OnHeldClosed(id); }
+
+bool ListenerResource::may_hold() const {
+  return server_ != nullptr && !handlers_determined_.determined();
+}
+
+}  // namespace portreeve::server

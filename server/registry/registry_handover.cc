@@ -1,0 +1,309 @@
+// Registry: how it goes over to the daemon's next process.
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "lib/base/guarded.h"
+#include "server/api/connection_failure.h"
+#include "server/api/convert.h"
+#include "server/api/errors.h"
+#include "server/api/names.h"
+#include "server/api/spec.h"
+#include "server/api/timestamp.h"
+#include "server/registry/frozen_records.h"
+#include "server/registry/registry.h"
+#include "server/state/state_errors.h"
+
+namespace portreeve::server {
+namespace {
+
+using internal::v1::HandoverConnection;
+using internal::v1::HandoverListener;
+using internal::v1::HandoverRequest;
+
+HandoverConnection::Handler HandlerOf(const CheckedSpec& spec) {
+  switch (spec.message().handler().kind_case()) {
+    case v1::Handler::kEcho:
+      return HandoverConnection::HANDLER_ECHO;
+    case v1::Handler::kDiscard:
+      return HandoverConnection::HANDLER_DISCARD;
+    case v1::Handler::kForward:
+      return HandoverConnection::HANDLER_FORWARD;
+    case v1::Handler::kRemote:
+      return HandoverConnection::HANDLER_REMOTE;
+    default:
+      return HandoverConnection::HANDLER_UNSPECIFIED;
+  }
+}
+
+StateListener::Source SourceOf(v1::ListenerSource source) {
+  return source == v1::LISTENER_SOURCE_INHERITED
+             ? StateListener::SOURCE_INHERITED
+             : StateListener::SOURCE_CLIENT;
+}
+
+std::unique_ptr<const ConnectionFailure> FailureOf(
+    const v1::ConnectionFailure& message) {
+  auto failure = std::make_unique<ConnectionFailure>();
+  for (int i = 0; i <= static_cast<int>(Reason::kOther); ++i) {
+    const auto reason = static_cast<Reason>(i);
+    if (FailureReasonName(reason) == message.reason()) failure->reason = reason;
+  }
+  failure->message = message.message();
+  failure->error_number = message.error_number();
+  return failure;
+}
+
+HeldCounts CountsOf(const v1::Connection& connection) {
+  return {connection.bytes_received(), connection.bytes_sent(),
+          connection.bytes_to_write(), FromProto(connection.close_reason())};
+}
+
+absl::Status Damaged(absl::string_view name, absl::string_view what) {
+  return HandoverDamaged(absl::StrCat(name, ": ", what));
+}
+
+}  // namespace
+
+void Registry::Suspend(std::function<void(const absl::Status&)> done) {
+  if (!state_.is_on()) return done(absl::OkStatus());
+  state_.Suspend(std::move(done));
+}
+
+void Registry::Resume() {
+  if (state_.is_on()) state_.Resume();
+}
+
+int Registry::state_lock() const { return state_.is_on() ? state_.lock() : -1; }
+
+HandoverListener Registry::Freeze(const ListenerResource& listener) const {
+  HandoverListener record = listener.Freeze();
+  if (const StateListener* unknown = state_.FindUnknown(listener.id())) {
+    StateListener kept = *unknown;
+    Keep(listener.Describe(), listener.close_number(), kept);
+    *record.mutable_record() = std::move(kept);
+  }
+  record.mutable_record()->set_source(SourceOf(listener.source()));
+  if (const auto next = retries_.next(listener.id())) {
+    record.set_next_attempt_nanos(NanosOf(*next));
+  }
+  return record;
+}
+
+std::vector<HandoverRequest> Registry::FreezeRequests() const {
+  std::vector<HandoverRequest> records;
+  requests_.ForEach(
+      [&records](const RequestKey& key, const RequestCache::Entry& entry) {
+        HandoverRequest& record = records.emplace_back();
+        record.set_number(entry.seq);
+        internal::v1::StateRequest& kept = *record.mutable_record();
+        kept.set_caller(key.caller);
+        kept.set_request_id(key.request_id);
+        kept.set_fingerprint_sha256(entry.fingerprint);
+        PORTREEVE_CHECK(kept.mutable_answer()->ParseFromString(entry.answer));
+      });
+  return records;
+}
+
+std::optional<HandoverConnection> Registry::Freeze(
+    const LiveConnection& live) const {
+  // It is no connection yet, and HandOver() gives it up.
+  if (live.facts.is_opening) return std::nullopt;
+  HandoverConnection record;
+  *record.mutable_connection() = Describe(live);
+  record.set_close_called(live.facts.close_called);
+  record.set_leaves_line(live.facts.leaves_line);
+  record.mutable_held_by_predecessor();
+  const auto id = ParseListenerName(NameOf(live.facts), "listener");
+  const auto listener = id.ok() ? listeners_.find(*id) : listeners_.end();
+  if (listener != listeners_.end()) {
+    record.set_handler(HandlerOf(listener->second->spec()));
+  }
+  return record;
+}
+
+void Registry::HandOver(ConnectionReports* successor) {
+  moved_ = true;
+  shutting_down_ = true;
+  shared_.successor = successor;
+  retry_timer_.Cancel();
+  // Those that are deleted have no connections, and end by themselves.
+  for (const auto& [id, listener] : listeners_) listener->HandOver();
+  dialler_.HandOver(successor);
+}
+
+void Registry::FinishHandOver() {
+  if (state_.is_on()) state_.GiveUp(Moved());
+  CheckAllDetermined();
+}
+
+absl::Status Registry::TakeListener(const HandoverListener& record,
+                                    Descriptor socket) {
+  const std::string name = ListenerName(record.id());
+  if (!IsListenerId(record.id()) || record.record().uid().empty() ||
+      listeners_.contains(record.id())) {
+    return Damaged(name, "it is no listener");
+  }
+  v1::ListenerSpec wanted = record.record().spec();
+  DropUnknownFields(wanted);
+  auto spec = CheckAndFill(std::move(wanted));
+  if (!spec.ok()) {
+    return Damaged(name,
+                   absl::StrCat("this version does not take it: ",
+                                absl::string_view(spec.status().message())));
+  }
+  ListenerIdentity identity;
+  identity.id = record.id();
+  identity.uid = record.record().uid();
+  identity.create_time = UnixNanosOf(record.record().create_time());
+  identity.source = record.source();
+  const auto listener = std::make_shared<ListenerResource>(
+      executor_, shared_, std::move(identity), *std::move(spec));
+  if (auto s = listener->Adopt(record, std::move(socket)); !s.ok()) {
+    return absl::Status(s.code(), absl::StrCat(name, ": ", s.message()));
+  }
+  state_.KeepUnknown(record.id(), record.record());
+  if (listener->is_failed()) {
+    std::optional<TimePoint> next;
+    if (record.has_next_attempt_nanos()) {
+      next = TimeOfNanos(record.next_attempt_nanos());
+    }
+    retries_.Restore(record.id(), record.failure().attempts(), next);
+  }
+  AddTaken(listener);
+  return absl::OkStatus();
+}
+
+void Registry::AddTaken(const Resource& listener) {
+  listeners_.emplace(listener->id(), listener);
+  listener_memory_ += listener->MemoryUse();
+  if (listener->handlers_determined().determined()) {
+    closed_determined_.emplace(listener->close_number(), listener);
+    return;
+  }
+  AddRunning(listener);
+  if (listener->close_number() == 0) {
+    listener->close_started().Upon(
+        [this, listener] { listener->set_close_number(++last_closed_); });
+  }
+  listener->close_finished().Upon([this, listener] {
+    if (state_.is_on()) state_.NoteListener(listener);
+  });
+}
+
+absl::Status Registry::TakeRequest(const HandoverRequest& record) {
+  const internal::v1::StateRequest& kept = record.record();
+  if (record.number() > last_request_) {
+    return Damaged(kept.request_id(), "its number is above the last one");
+  }
+  const RequestKey key{kept.caller(), kept.request_id()};
+  RequestCache::Entry entry{record.number(), kept.fingerprint_sha256(),
+                            kept.answer().SerializeAsString()};
+  return requests_.Restore(key, std::move(entry)).status();
+}
+
+absl::Status Registry::TakeConnection(const HandoverConnection& record) {
+  const v1::Connection& connection = record.connection();
+  const auto number = ParseConnectionName(connection.name(), "name");
+  if (!number.ok() || *number <= 0 || held_.count(*number) > 0 ||
+      !record.has_held_by_predecessor()) {
+    return Damaged(connection.name(), "it is no connection that is held");
+  }
+  const auto peer = AddressOf(connection.peer());
+  if (!peer.ok()) return peer.status();
+  const auto local = AddressOf(connection.local());
+  if (!local.ok()) return local.status();
+  const auto held = std::make_shared<HeldConnection>(
+      executor_, *number, *peer, *local, CountsOf(connection), holder_);
+  ConnectionFacts facts;
+  facts.create_time =
+      static_cast<uint64_t>(UnixNanosOf(connection.create_time()));
+  facts.close_called = record.close_called();
+  facts.leaves_line = record.leaves_line();
+  if (connection.has_upstream()) {
+    auto upstream = AddressOf(connection.upstream());
+    if (!upstream.ok()) return upstream.status();
+    facts.upstream = std::make_shared<const AnyAddress>(*std::move(upstream));
+  }
+  if (connection.has_failure()) facts.failure = FailureOf(connection.failure());
+  if (connection.state() == v1::CONNECTION_STATE_UNCLAIMED) {
+    // It shows that, and nobody can take it here.
+    facts.claim = std::make_shared<Claim>(executor_);
+  }
+  if (connection.listener().empty()) {
+    dialler_.AddHeld();
+  } else {
+    const auto id = ParseListenerName(connection.listener(), "listener");
+    const auto found = id.ok() ? listeners_.find(*id) : listeners_.end();
+    if (found == listeners_.end() || !found->second->may_hold()) {
+      return Damaged(connection.name(), "its listener has none");
+    }
+    facts.listener = found->second->name();
+    found->second->AddHeld(held);
+  }
+  connections_.Restore(held, std::move(facts));
+  held_.emplace(*number, held);
+  return absl::OkStatus();
+}
+
+absl::Status Registry::TakeState(SuspendedState state,
+                                 const std::string& version,
+                                 std::function<void(bool)> on_health) {
+  StateStore::Owner owner;
+  owner.rows = [this] { return Rows(); };
+  owner.on_health = std::move(on_health);
+  return state_.StartSuspended(std::move(state), version, std::move(owner));
+}
+
+void Registry::Own() {
+  for (const auto& [id, listener] : listeners_) listener->Own();
+  if (state_.is_on()) state_.Resume();
+  ArmRetries();
+}
+
+void Registry::GiveUp() {
+  moved_ = true;
+  shutting_down_ = true;
+  for (const auto& [id, held] : held_) connections_.Remove(id);
+  held_.clear();
+  for (const auto& [id, listener] : listeners_) listener->HandOver();
+  // Nothing of it must be written here.
+  if (state_.is_on()) state_.GiveUp(Moved());
+}
+
+void Registry::OnHeldProgress(int64_t id, const HeldCounts& counts) {
+  const auto found = held_.find(id);
+  if (found != held_.end()) found->second->Update(counts);
+}
+
+void Registry::OnHeldClosed(int64_t id, const HeldCounts& counts) {
+  const auto found = held_.find(id);
+  if (found == held_.end()) return;
+  const std::shared_ptr<HeldConnection> held = found->second;
+  held_.erase(found);
+  const auto live = connections_.Find(id);
+  held->Finish(counts);
+  if (live == nullptr) return;
+  const std::string& name = NameOf(live->facts);
+  if (name.empty()) return dialler_.OnHeldClosed(id);
+  const auto listener = ParseListenerName(name, "listener");
+  PORTREEVE_CHECK(listener.ok());
+  listeners_.at(*listener)->OnHeldClosed(id);
+}
+
+void Registry::OnHolderLost(CloseReason reason) {
+  holder_ = nullptr;
+  while (!held_.empty()) {
+    const auto& [id, held] = *held_.begin();
+    HeldCounts last = held->counts();
+    if (last.reason == CloseReason::kNone) last.reason = reason;
+    last.bytes_to_write = 0;
+    OnHeldClosed(id, last);
+  }
+}
+
+}  // namespace portreeve::server
