@@ -226,6 +226,7 @@ void StatsBoard::TellNext() {
 void StatsBoard::AbandonLook() {
   looking_ = false;
   pause_ = kAfterNoMemory;
+  if (watchers_.empty()) return view_.Clear();
   Arm();
 }
 
