@@ -201,9 +201,11 @@ test('a stream of statistics that is refused says why, until it is not', async (
 });
 
 test('where a stream is refused once, no other one is left of asking why', async () => {
-  daemon.refusals.set('/stats', [503, PLAIN, 'there are too many streams\n']);
   await browser.show(daemon.url, {allowed: REFUSED}, async (page) => {
-    while (daemon.refused !== 1) await new Promise(setImmediate);
+    await state(page, 'live');
+    daemon.refusals.set('/stats', [503, PLAIN, 'there are too many streams\n']);
+    for (const stream of daemon.stats) stream.destroy();
+    while (daemon.refused === 0) await new Promise(setImmediate);
     daemon.refusals.clear();
     await state(page, 'live');
     while (daemon.stats.size !== 1) await new Promise(setImmediate);
