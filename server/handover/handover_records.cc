@@ -26,7 +26,7 @@ absl::StatusOr<Descriptor> TakeDescriptor(std::vector<Descriptor>& descriptors,
   return std::move(descriptors[index]);
 }
 
-absl::StatusOr<SealedFile> SealFile(int memfd) {
+absl::StatusOr<FileSum> SealFile(int memfd) {
   // Whoever has made it may have sealed it, and against further seals, too.
   const int seals = fcntl(memfd, F_GET_SEALS);
   if ((seals < 0 || (seals & kSeals) != kSeals) &&
@@ -36,7 +36,7 @@ absl::StatusOr<SealedFile> SealFile(int memfd) {
   return ReadSealedFile(memfd);
 }
 
-absl::StatusOr<SealedFile> ReadSealedFile(int memfd) {
+absl::StatusOr<FileSum> ReadSealedFile(int memfd) {
   // Without these what is mapped could change, or end, while it is read.
   const int seals = fcntl(memfd, F_GET_SEALS);
   if (seals < 0 || (seals & kSeals) != kSeals) {
@@ -45,7 +45,7 @@ absl::StatusOr<SealedFile> ReadSealedFile(int memfd) {
   }
   struct stat file;
   if (fstat(memfd, &file) != 0) return ErrnoError(errno, "fstat", kWhat);
-  SealedFile sealed;
+  FileSum sealed;
   sealed.bytes = file.st_size;
   const size_t size = static_cast<size_t>(file.st_size);
   if (size == 0) {

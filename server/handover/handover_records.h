@@ -114,17 +114,18 @@ absl::Status Unpack(Batch& batch, std::vector<Descriptor> descriptors,
 absl::StatusOr<Descriptor> TakeDescriptor(std::vector<Descriptor>& descriptors,
                                           uint32_t index);
 
-// A file without a name (memfd_create(2)) that nobody can change any more.
-struct SealedFile {
+// What is in a file without a name (memfd_create(2)) that nobody can change any
+// more.
+struct FileSum {
   int64_t bytes = 0;
   uint32_t crc = 0;  // CRC-32C over them.
 };
 // Seals `memfd` against writing, growing and shrinking, and gives what it is
 // like.  Nobody may have it mapped for writing.  Errors: kSystem.
-absl::StatusOr<SealedFile> SealFile(int memfd);
+absl::StatusOr<FileSum> SealFile(int memfd);
 // Gives what a file is like that somebody else has sealed.  Errors: kMalformed
 // for one that is not sealed; kSystem.
-absl::StatusOr<SealedFile> ReadSealedFile(int memfd);
+absl::StatusOr<FileSum> ReadSealedFile(int memfd);
 
 }  // namespace portreeve::server
 
