@@ -251,8 +251,13 @@ def run(options):
         ports = {found["name"]: int(found["status"]["listeningOn"]["inet"]["port"])
                  for found in daemon.list("listeners")}
         ping_port = ports.pop("listeners/ping")
+        first = min(options.connections, len(ports))
+        stack.enter_context(Clients(here, first, [*ports.values()]))
+        for name in [*ports][:options.close]:
+            daemon.client("close", name)
+            del ports[name]
         stack.enter_context(
-            Clients(here, options.connections, [*ports.values()]))
+            Clients(here, options.connections - first, [*ports.values()]))
         ping = stack.enter_context(Ping(here, ping_port, daemon.loop()))
         if options.pid:
             print(daemon.child.pid, daemon.loop(), flush=True)
@@ -272,6 +277,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--listeners", type=int, default=5000)
     parser.add_argument("--connections", type=int, default=20_000)
+    parser.add_argument("--close", type=int, default=0,
+                        help="how many of the listeners are closed once each "
+                        "has a connection, which saves their descriptors")
     parser.add_argument("--times", type=int, default=30,
                         help="how often each look is taken")
     parser.add_argument("--looks", nargs="+", default=[""],

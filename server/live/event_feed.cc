@@ -10,6 +10,9 @@ namespace portreeve::server {
 namespace {
 
 constexpr std::chrono::seconds kAfterNoMemory{1};
+// How often it is looked whether a client that does not read is still there, in
+// case there was no memory to tell that it has left.
+constexpr std::chrono::minutes kAwaitClient{1};
 
 absl::string_view BytesOf(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
@@ -22,7 +25,7 @@ EventFeed::EventFeed(Shared shared, EventQuery query)
 
 void EventFeed::Start(HttpSink& sink) {
   sink_ = &sink;
-  shared_.link.loop.Post([self = shared_from_this()] { self->Begin(); });
+  shared_.link.loop.Post([self = shared_from_this()] { self->Join(); });
 }
 
 void EventFeed::Stop() {
@@ -31,25 +34,29 @@ void EventFeed::Stop() {
   try {
     shared_.link.loop.Post([self = shared_from_this()] { self->Leave(); });
   } catch (const std::bad_alloc&) {
-    // It leaves when it looks next.
+    // It leaves when it looks next, for events or for the client.
   }
 }
 
-void EventFeed::Begin() {
+void EventFeed::Join() {
   if (gone_) return;
-  const EventStart start = StartOf(query_.last_id, shared_.log.instance_id(),
-                                   shared_.log.last_revision());
-  events_ = shared_.service.filters().Of(query_.filter);
+  timer_.emplace(TimeSource::Of(shared_.link.loop.context()));
+  self_ = shared_from_this();
+  shared_.service.AddOther();
+  Pump();
+}
+
+void EventFeed::Begin() {
+  EventStart start = StartOf(query_.last_id, shared_.log.instance_id(),
+                             shared_.log.last_revision());
+  auto events = shared_.service.filters().Of(query_.filter);
   if (start.has_snapshot) {
     snapshot_ = std::make_unique<Snapshot>(shared_.registry, shared_.log,
                                            query_.filter, query_.snapshot);
   }
-  restart_ = start.restart;
+  restart_ = std::move(start.restart);
   next_ = start.first;
-  retry_.emplace(TimeSource::Of(shared_.link.loop.context()));
-  self_ = shared_from_this();
-  shared_.service.AddOther();
-  Pump();
+  events_ = std::move(events);
 }
 
 void EventFeed::Leave() {
@@ -57,9 +64,10 @@ void EventFeed::Leave() {
   shared_.service.RemoveOther();
   shared_.service.schedule().Forget(*this);
   shared_.service.snapshots().Forget(*this);
-  retry_.reset();
+  timer_.reset();
   events_.reset();
   snapshot_.reset();
+  message_ = grpc::Slice();
   self_.reset();
 }
 
@@ -72,7 +80,7 @@ bool EventFeed::TakeStep() {
     if (!snapshot_->Step()) return true;
     next_ = snapshot_->revision() + 1;
   } catch (const std::bad_alloc&) {
-    retry_->StartAfter(kAfterNoMemory, [this] { Pump(); });
+    timer_->StartAfter(kAfterNoMemory, [this] { Pump(); });
     return false;
   }
   Pump();
@@ -82,10 +90,12 @@ bool EventFeed::TakeStep() {
 void EventFeed::Pump() {
   if (gone_) return Leave();
   if (self_ == nullptr) return;
+  timer_->Cancel();
   try {
+    if (events_ == nullptr) Begin();
     PumpOnce();
   } catch (const std::bad_alloc&) {
-    retry_->StartAfter(kAfterNoMemory, [this] { Pump(); });
+    timer_->StartAfter(kAfterNoMemory, [this] { Pump(); });
   }
 }
 
@@ -106,7 +116,10 @@ void EventFeed::PumpOnce() {
   if (!snapshot_->is_complete()) {
     return shared_.service.snapshots().Wait(*this);
   }
-  Hand({grpc::Slice(snapshot_->TakeMessage()), EventsAre::kSnapshot, true});
+  // It is taken once, but handed over only once there is memory for that.
+  if (message_.size() == 0) message_ = grpc::Slice(snapshot_->TakeMessage());
+  Hand({message_, EventsAre::kSnapshot, true});
+  message_ = grpc::Slice();
   if (snapshot_->empty()) snapshot_.reset();
 }
 
@@ -130,16 +143,29 @@ void EventFeed::PumpEvents() {
 }
 
 void EventFeed::Hand(Handed handed) {
+  const bool awaited = handed.awaited;
   shared_.link.http->Post(
       [self = shared_from_this(), handed = std::move(handed)] {
         self->OnHanded(handed);
       });
   ++on_way_;
+  if (awaited) AwaitClient();
+}
+
+void EventFeed::AwaitClient() {
+  timer_->StartAfter(kAwaitClient, [this] {
+    if (gone_) return Leave();
+    AwaitClient();
+  });
 }
 
 void EventFeed::OnRestart(const std::string& reason) {
   if (sink_ == nullptr) return;
-  sink_->Put(std::make_shared<const std::string>(RestartText(reason)));
+  try {
+    sink_->Put(std::make_shared<const std::string>(RestartText(reason)));
+  } catch (const std::bad_alloc&) {
+    End();
+  }
 }
 
 void EventFeed::OnHanded(const Handed& handed) {
@@ -154,7 +180,7 @@ void EventFeed::OnHanded(const Handed& handed) {
     // Else when it is drained.
     if (sink_->waiting() == 0) PutPart();
   } catch (const std::bad_alloc&) {
-    sink_->End();
+    End();
   }
 }
 
@@ -165,7 +191,7 @@ void EventFeed::OnDrained() {
     loop_waits_ = false;
     PumpLater();
   } catch (const std::bad_alloc&) {
-    sink_->End();
+    End();
   }
 }
 
@@ -180,6 +206,12 @@ void EventFeed::PutPart() {
         EventText(BytesOf(part), EventsAre::kSnapshot)));
   }
   parts_.bytes = end == size ? grpc::Slice() : parts_.bytes.sub(end, size);
+}
+
+// What comes after something that the client does not have must not be put.
+void EventFeed::End() {
+  std::exchange(sink_, nullptr)->End();
+  loop_waits_ = false;
 }
 
 }  // namespace portreeve::server

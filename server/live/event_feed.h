@@ -35,6 +35,9 @@ namespace portreeve::server {
 // events as they happen: if it does not read these, the sink cuts it off, and
 // it catches up when it comes back.
 //
+// Where there is no memory the loop tries again, and the server's thread, which
+// has nobody to do that, ends the stream.
+//
 // Threads: those of HttpFeed; what it does on the loop it posts.
 class EventFeed final : public HttpFeed,
                         public std::enable_shared_from_this<EventFeed>,
@@ -76,18 +79,21 @@ class EventFeed final : public HttpFeed,
   int64_t next() const override { return next_; }
   void Look() override { Pump(); }
   bool TakeStep() override;
+  void Join();
   void Begin();
   void Pump();
   void PumpOnce();
   void PumpLater();
   void PumpEvents();
   void Hand(Handed handed);
+  void AwaitClient();
   void Leave();
 
   // On the server's thread.
   void OnRestart(const std::string& reason);
   void OnHanded(const Handed& handed);
   void PutPart();
+  void End();
 
   const Shared shared_;
   const EventQuery query_;
@@ -95,15 +101,18 @@ class EventFeed final : public HttpFeed,
   std::atomic<int> on_way_ = 0;     // Messages to the server's thread.
 
   // The loop's.
-  std::shared_ptr<EventFeed> self_;  // While it watches.
-  std::shared_ptr<FilteredEvents> events_;
-  std::unique_ptr<Snapshot> snapshot_;  // Null: nothing is left of it.
-  std::string restart_;                 // To be said first, if anything.
-  int64_t next_ = 0;                    // The revision to look at next.
-  std::optional<Timer> retry_;
+  std::shared_ptr<EventFeed> self_;         // While it watches.
+  std::shared_ptr<FilteredEvents> events_;  // Null before it begins.
+  std::unique_ptr<Snapshot> snapshot_;      // Null: nothing is left of it.
+  // Of the snapshot, and not handed over yet; empty: none.
+  grpc::Slice message_;
+  std::string restart_;  // To be said first, if anything.
+  int64_t next_ = 0;     // The revision to look at next.
+  // Armed where there was no memory, or while the client is waited for.
+  std::optional<Timer> timer_;
 
   // The server's thread's.
-  HttpSink* sink_ = nullptr;  // While there is a client.
+  HttpSink* sink_ = nullptr;  // While there is a client, until it is ended.
   Handed parts_;              // What is left of what the loop waits for.
   bool loop_waits_ = false;
 };

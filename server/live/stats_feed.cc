@@ -1,17 +1,25 @@
 #include "server/live/stats_feed.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <iterator>
 #include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/time_source.h"
 #include "portreeve/v1/stats.pb.h"
 #include "server/live/live_answers.h"
 
 namespace portreeve::server {
+namespace {
+
+constexpr std::chrono::seconds kAfterNoMemory{1};
+// How often it is looked whether a client that does not read is still there, in
+// case there was no memory to tell that it has left.
+constexpr std::chrono::minutes kAwaitClient{1};
+
+}  // namespace
 
 std::shared_ptr<const std::string> StatsLooks::Look::Text(size_t part) {
   auto text = texts_[part].lock();
@@ -49,7 +57,7 @@ StatsFeed::StatsFeed(LiveLink link, std::shared_ptr<StatsLooks> looks,
 
 void StatsFeed::Start(HttpSink& sink) {
   sink_ = &sink;
-  link_.loop.Post([self = shared_from_this()] { self->Join(); });
+  link_.loop.Post([self = shared_from_this()] { self->Begin(); });
 }
 
 void StatsFeed::Stop() {
@@ -59,19 +67,30 @@ void StatsFeed::Stop() {
   try {
     link_.loop.Post([self = shared_from_this()] { self->Leave(); });
   } catch (const std::bad_alloc&) {
-    // It leaves at the next look.
+    // It leaves at the next look, or when it looks for the client.
   }
 }
 
-void StatsFeed::Join() {
+void StatsFeed::Begin() {
   if (gone_) return;
+  timer_.emplace(TimeSource::Of(link_.loop.context()));
   self_ = shared_from_this();
-  looks_->board().Join(*this);
+  Join();
+}
+
+void StatsFeed::Join() {
+  if (gone_) return Leave();
+  try {
+    looks_->board().Join(*this);
+  } catch (const std::bad_alloc&) {
+    return timer_->StartAfter(kAfterNoMemory, [this] { Join(); });
+  }
   looks_->board().WakeAt(*this, TimeSource::Of(link_.loop.context()).Now());
 }
 
 void StatsFeed::Leave() {
   looks_->board().Leave(*this);
+  timer_.reset();
   self_.reset();
 }
 
@@ -83,14 +102,24 @@ void StatsFeed::OnLook() {
       self->OnNews(look);
     });
     told_ = looks_->board().last();
+    AwaitClient();
   } catch (const std::bad_alloc&) {
     AwaitNext();
   }
 }
 
+void StatsFeed::AwaitClient() {
+  timer_->StartAfter(kAwaitClient, [this] {
+    if (gone_) return Leave();
+    AwaitClient();
+  });
+}
+
 // At a multiple of the interval, as those do who watch over gRPC.
 void StatsFeed::AwaitNext() {
-  if (gone_ || self_ == nullptr) return;
+  if (self_ == nullptr) return;
+  if (gone_) return Leave();
+  timer_->Cancel();
   const TimePoint now = TimeSource::Of(link_.loop.context()).Now();
   const Duration since = now.time_since_epoch() % Duration(kInterval);
   looks_->board().WakeAt(*this, now + (Duration(kInterval) - since));
@@ -104,11 +133,12 @@ void StatsFeed::OnNews(std::shared_ptr<StatsLooks::Look> look) {
 }
 
 void StatsFeed::OnDrained() {
+  if (sink_ == nullptr) return;
   if (look_ != nullptr) return PutPart();
   try {
     link_.loop.Post([self = shared_from_this()] { self->AwaitNext(); });
   } catch (const std::bad_alloc&) {
-    sink_->End();
+    End();
   }
 }
 
@@ -117,8 +147,13 @@ void StatsFeed::PutPart() {
     sink_->Put(look_->Text(part_));
     if (++part_ == look_->size()) look_.reset();
   } catch (const std::bad_alloc&) {
-    sink_->End();
+    End();
   }
+}
+
+void StatsFeed::End() {
+  std::exchange(sink_, nullptr)->End();
+  look_.reset();
 }
 
 }  // namespace portreeve::server

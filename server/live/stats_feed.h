@@ -7,10 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "lib/base/time_source.h"
 #include "server/http/http_message.h"
 #include "server/live/live_link.h"
 #include "server/stats/stats_board.h"
@@ -88,13 +91,16 @@ class StatsFeed final : public HttpFeed,
   // On the loop.
   int64_t told() const override { return told_; }
   void OnLook() override;
+  void Begin();
   void Join();
+  void AwaitClient();
   void AwaitNext();
   void Leave();
 
   // On the server's thread.
   void OnNews(std::shared_ptr<StatsLooks::Look> look);
   void PutPart();
+  void End();
 
   const LiveLink link_;
   const std::shared_ptr<StatsLooks> looks_;
@@ -104,9 +110,11 @@ class StatsFeed final : public HttpFeed,
   // The loop's.
   std::shared_ptr<StatsFeed> self_;  // While it watches.
   int64_t told_ = 0;
+  // Armed where there was no memory, or while the client is waited for.
+  std::optional<Timer> timer_;
 
   // The server's thread's.
-  HttpSink* sink_ = nullptr;                // While there is a client.
+  HttpSink* sink_ = nullptr;  // While there is a client, until it is ended.
   std::shared_ptr<StatsLooks::Look> look_;  // That is being sent.
   size_t part_ = 0;                         // Of that, the next.
 };

@@ -141,6 +141,8 @@ function showState() {
   setText($('state-name'), STATES[state]);
   setText($('state-since'), state === 'lost' ? `since ${passed}, trying again` :
       state === 'restarted' ? `${passed} ago, counts begin anew` : '');
+  setText($('state-why'), stats.refusal ||
+      (happenings.refusal && `no events: ${happenings.refusal}`));
   document.body.classList.toggle('is-lost', state === 'lost');
   // Both times are of the daemon's clock.
   const up = model.time - Date.parse(about.startTime ?? '') / 1000;

@@ -69,13 +69,13 @@ v1::Connection Describe(const AnyConnection& connection,
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Add(
-    std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
+    std::shared_ptr<AnyConnection> connection, ConnectionFacts&& facts) {
   facts.create_time = static_cast<uint64_t>(UnixNanosNow());
   return Restore(std::move(connection), std::move(facts));
 }
 
 std::shared_ptr<const LiveConnection> ConnectionTable::Restore(
-    std::shared_ptr<AnyConnection> connection, ConnectionFacts facts) {
+    std::shared_ptr<AnyConnection> connection, ConnectionFacts&& facts) {
   auto live = std::make_shared<LiveConnection>();
   live->connection = std::move(connection);
   live->facts = std::move(facts);

@@ -70,11 +70,11 @@ class ConnectionTable {
 
   // Adds an open connection that was accepted now, or a dial that begins.
   std::shared_ptr<const LiveConnection> Add(
-      std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
+      std::shared_ptr<AnyConnection> connection, ConnectionFacts&& facts);
   // Adds one that another process of the daemon has had: its facts stay as they
   // are.
   std::shared_ptr<const LiveConnection> Restore(
-      std::shared_ptr<AnyConnection> connection, ConnectionFacts facts);
+      std::shared_ptr<AnyConnection> connection, ConnectionFacts&& facts);
   // Puts the connection that a dial has become, which has its id, in its place;
   // does nothing where there is no such dial.
   std::shared_ptr<const LiveConnection> Replace(

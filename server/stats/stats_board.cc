@@ -1,6 +1,7 @@
 #include "server/stats/stats_board.h"
 
 #include <algorithm>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <iterator>
@@ -111,7 +112,10 @@ void StatsBoard::BeginLook() {
         loop_.get_executor());
     ask_process_([this, work](const ProcessValues& values) {
       const auto posted = std::chrono::steady_clock::now();
-      asio::post(loop_, [this, values, posted] { OnProcess(values, posted); });
+      asio::post(loop_, asio::bind_allocator(answer_memory_.allocator(),
+                                             [this, values, posted] {
+                                               OnProcess(values, posted);
+                                             }));
       work->reset();
     });
   } catch (const std::bad_alloc&) {
@@ -222,6 +226,7 @@ void StatsBoard::TellNext() {
 void StatsBoard::AbandonLook() {
   looking_ = false;
   pause_ = kAfterNoMemory;
+  if (watchers_.empty()) return view_.Clear();
   Arm();
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "lib/base/asio.h"
+#include "lib/base/handler_memory.h"
 #include "lib/base/time_source.h"
 #include "server/events/event_log.h"
 #include "server/metrics/process_values.h"
@@ -53,7 +54,8 @@ class StatsBoard {
   };
 
   // Reads what the kernel knows of the process, on another thread, for that may
-  // take milliseconds; then it calls `then`, on any thread.
+  // take milliseconds; then it calls `then` once, on any thread, also where
+  // there is no memory there: nobody else would end the look.
   using AskProcess =
       std::function<void(std::function<void(const ProcessValues&)> then)>;
 
@@ -106,6 +108,7 @@ class StatsBoard {
   std::map<Watcher*, Due> watchers_;
   std::optional<Timer> timer_;    // From the first watcher on.
   bool looking_ = false;          // Or telling.
+  HandlerMemory answer_memory_;   // Of what is asked in a look.
   std::deque<Watcher*> to_tell_;  // Those who were due and were not told yet.
   std::optional<TimePoint> last_look_;  // When it began.
   Duration pause_ = kPause;             // From that to the next.

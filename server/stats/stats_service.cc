@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -70,12 +71,21 @@ absl::StatusOr<StatsCall::Wish> WishOf(const v1::WatchStatsRequest& request) {
   return wish;
 }
 
+// What cannot be read is 0, also where there is no memory to read it.
+ProcessValues ValuesOrNone() {
+  try {
+    return ReadProcessValues();
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
+
 // Asks on a thread of gRPC's.
 void AskProcess(std::function<void(const ProcessValues&)> then) {
   auto alarm = std::make_shared<grpc::Alarm>();
   alarm->Set(std::chrono::system_clock::now(),
              [alarm, then = std::move(then)](bool) mutable {
-               then(ReadProcessValues());
+               then(ValuesOrNone());
                // The alarm has the function, which has the alarm.
                alarm.reset();
              });

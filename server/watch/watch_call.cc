@@ -109,7 +109,11 @@ void WatchCall::Continue() {
       behind >= WatchSchedule::kManyEvents) {
     PumpLater();
   } else {
-    shared_.schedule.Wait(*this);
+    try {
+      shared_.schedule.Wait(*this);
+    } catch (const std::bad_alloc&) {
+      Close(ToGrpcOrLess(AnswerToException()));
+    }
   }
 }
 
@@ -130,7 +134,13 @@ void WatchCall::PumpLater() {
 
 void WatchCall::Pump() {
   if (write_in_flight_ || status_) return;
-  const Message message = TakeMessage();
+  Message message;
+  try {
+    message = TakeMessage();
+  } catch (const std::bad_alloc&) {
+    // Nobody else would look again.
+    return Close(ToGrpcOrLess(AnswerToException()));
+  }
   if (!message.empty()) {
     Send(message);
   } else if (ending_ && AtEnd()) {

@@ -12,7 +12,12 @@ void WatchSchedule::Wait(Watcher& watcher) {
   PORTREEVE_DCHECK(loop_.OnLoop());
   if (!pause_) pause_.emplace(TimeSource::Of(loop_.context()));
   waiting_.push_back(&watcher);
-  if (!subscription_) subscription_.emplace(log_, [this] { OnAppend(); });
+  try {
+    if (!subscription_) subscription_.emplace(log_, [this] { OnAppend(); });
+  } catch (const std::bad_alloc&) {
+    waiting_.pop_back();  // It will ask again.
+    throw;
+  }
   if (watcher.next() <= log_.last_revision()) Schedule();
 }
 

@@ -39,6 +39,7 @@ class WatchSchedule {
     // Gives the revision that it wants next.
     virtual int64_t next() const = 0;
     // Is called once after each Wait(): the log has news, for others at least.
+    // It must not throw: others are called after it.
     virtual void Look() = 0;
   };
 

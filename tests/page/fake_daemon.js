@@ -32,8 +32,9 @@ class FakeDaemon {
     this.changed = new Set();
     this.deleted = [];
     this.isSilent = false;  // On new streams of statistics.
-    this.isFull = false;    // It has no room for another stream of events,
-    this.refused = 0;       // and has said so to so many.
+    // What is answered in place of a stream, by its path: [status, type, text].
+    this.refusals = new Map();
+    this.refused = 0;       // How many were answered so.
     this.about = true;      // It says what it is.
     this.kept = [];         // Events: {revision, event}.
     this.asked = [];        // The targets of all requests.
@@ -69,9 +70,11 @@ class FakeDaemon {
       answer.end(JSON.stringify(value));
     };
     this.asked.push(request.url);
-    if (url.pathname === '/events' && this.isFull) {
+    const refusal = this.refusals.get(url.pathname);
+    if (refusal) {
       ++this.refused;
-      json({code: 'UNAVAILABLE'}, 503);
+      answer.writeHead(refusal[0], {...head, 'Content-Type': refusal[1]});
+      answer.end(refusal[2]);
     } else if (url.pathname === '/stats' || url.pathname === '/events') {
       answer.writeHead(200, {...head, 'Content-Type': 'text/event-stream'});
       const of = url.pathname === '/stats' ? this.stats : this.events;

@@ -10,6 +10,8 @@ const {FakeDaemon} = require('./fake_daemon.js');
 const PAGE = process.env.PAGE_FILES;
 // What Chromium says of a daemon that is gone.
 const GONE = /Failed to load resource|ERR_/;
+// And of a stream that is none.
+const REFUSED = /Failed to load resource|ERR_|EventSource's response has a MIME type/;
 
 const browser = new Browser();
 before(() => browser.start());
@@ -153,6 +155,88 @@ test('a daemon that says nothing is lost, though the connection stands', async (
     await page.clock.setFixedTime(NOW + 14000);
     await state(page, 'live');
   });
+});
+
+const PLAIN = 'text/plain; charset=utf-8';
+
+// Waits until the page says why something is refused, or that nothing is.
+const why = (page, text) => until(page, (wanted) =>
+  document.querySelector('#state-why').textContent === wanted, text);
+
+test('a stream of statistics that is refused says why, until it is not', async () => {
+  daemon.listener('web');
+  for (const [refusal, text] of [
+    [[403, PLAIN, 'this needs the role observer\n'],
+      'refused with 403: this needs the role observer'],
+    [[500, 'application/json', '{"code": "INTERNAL", "message": "it is broken"}'],
+      'refused with 500: it is broken'],
+    [[503, 'application/json', 'no JSON'], 'refused with 503: Service Unavailable'],
+    // As of a proxy, which asks for a password, or has a page for that.
+    [[401, 'text/html', '<p>Who are you?'], 'refused with 401: Unauthorized'],
+    [[200, 'text/html', '<p>Who are you?'], 'answered with text/html'],
+  ]) {
+    daemon.refusals.set('/stats', refusal);
+    const before = daemon.refused;
+    await browser.show(daemon.url, {allowed: REFUSED}, async (page) => {
+      await why(page, text);
+      // Twice each time: the stream, and why.
+      while (daemon.refused < before + 4) await new Promise(setImmediate);
+      await why(page, text);
+      assert.strictEqual((await page.innerText('#state')).replace(/\s+/g, ' ').trim(),
+          `connecting ${text}`);
+      daemon.refusals.clear();
+      await state(page, 'live');
+      await why(page, '');
+      assert.strictEqual((await page.innerText('#state')).trim(), 'live');
+      // Once it was there it is lost, and the page says why as well.
+      daemon.refusals.set('/stats', [503, PLAIN, 'there are too many streams\n']);
+      for (const stream of daemon.stats) stream.destroy();
+      await state(page, 'lost');
+      await why(page, 'refused with 503: there are too many streams');
+      daemon.refusals.clear();
+      await state(page, 'live');
+      await why(page, '');
+    });
+  }
+});
+
+test('where a stream is refused once, no other one is left of asking why', async () => {
+  await browser.show(daemon.url, {allowed: REFUSED}, async (page) => {
+    await state(page, 'live');
+    daemon.refusals.set('/stats', [503, PLAIN, 'there are too many streams\n']);
+    for (const stream of daemon.stats) stream.destroy();
+    while (daemon.refused === 0) await new Promise(setImmediate);
+    daemon.refusals.clear();
+    await state(page, 'live');
+    while (daemon.stats.size !== 1) await new Promise(setImmediate);
+    await why(page, '');
+  });
+});
+
+test('a stream of events that is refused says why, though statistics come', async () => {
+  daemon.listener('web');
+  daemon.refusals.set('/events', [503, PLAIN, 'there are too many streams\n']);
+  await browser.show(daemon.url, {allowed: REFUSED}, async (page) => {
+    await state(page, 'live');
+    await why(page, 'no events: refused with 503: there are too many streams');
+    await Browser.keep(page, 'page-refused');
+    await second(page);
+    daemon.refusals.clear();
+    await why(page, '');
+    while (daemon.events.size !== 1) await new Promise(setImmediate);
+    await state(page, 'live');
+  });
+});
+
+test('of a daemon that has refused and is gone no reason is said', async () => {
+  daemon.refusals.set('/stats', [503, PLAIN, 'there are too many streams\n']);
+  await browser.show(daemon.url, {allowed: REFUSED}, async (page) => {
+    await why(page, 'refused with 503: there are too many streams');
+    await daemon.kill();
+    await why(page, '');
+    assert.strictEqual((await page.innerText('#state')).trim(), 'connecting');
+  });
+  daemon = await new FakeDaemon(PAGE).start();
 });
 
 test('a page that nobody sees asks for nothing, and then begins again', async () => {

@@ -125,6 +125,8 @@ test('the daemon is asked for the kinds that are wanted only', async () => {
   });
 });
 
+const FULL = [503, 'text/plain; charset=utf-8', 'there are too many streams\n'];
+
 test('a stream that was refused goes on, and makes nothing new of what there was', async () => {
   daemon.listener('web');
   daemon.listener('api');
@@ -141,25 +143,25 @@ test('a stream that was refused goes on, and makes nothing new of what there was
       limit(1);
       await logged(1);
       // As where 64 others have come first; the browser gives up at once.
-      daemon.isFull = true;
+      daemon.refusals.set('/events', FULL);
       daemon.refused = 0;
       for (const stream of daemon.events) stream.destroy();
       while (daemon.refused < 3) await new Promise(setImmediate);
       limit(2);
-      daemon.isFull = false;
+      daemon.refusals.clear();
       await logged(2);
       limit(3);
       await logged(3);
       assert.deepStrictEqual(await kinds(), Array(3).fill('limit_reached'));
 
       // Another life meanwhile: what there is in it is no news either.
-      daemon.isFull = true;
+      daemon.refusals.set('/events', FULL);
       daemon.refused = 0;
       for (const stream of daemon.events) stream.destroy();
       while (daemon.refused < 3) await new Promise(setImmediate);
       daemon.instance += '-again';
       daemon.kept = [];
-      daemon.isFull = false;
+      daemon.refusals.clear();
       await page.locator(`${log} .entry.note`, {hasText: 'not followed'}).waitFor();
       limit(4);
       await logged(5);

@@ -140,6 +140,8 @@ class HandoverDriversTest : public ::testing::Test {
     int signal = SIGKILL;
     ParentClock::OnStop on_stop = ParentClock::OnStop::kTimeGoesBy;
     bool is_killable = true;
+    // Called as the source is thawed.
+    std::function<void()> on_thaw = [] {};
     // Called in the successor before it begins.
     std::function<void(FakeSink&)> prepare = [](FakeSink&) {};
   };
@@ -157,6 +159,7 @@ class HandoverDriversTest : public ::testing::Test {
       Succeed(source, std::move(theirs), options);
     }
     theirs = Descriptor();
+    ours_ = ours.get();
     clock.set_child(child_);
     HandoverOutcome outcome;
     {
@@ -224,6 +227,7 @@ class HandoverDriversTest : public ::testing::Test {
       SCOPED_TRACE(point);
       options.point = point;
       FakeSource source(3);
+      source.on_thaw = options.on_thaw;
       const HandoverOutcome outcome = Run(source, options);
       ExpectWhole(source, outcome);
       // Once it comes so far as to serve, it does so from each later point.
@@ -242,6 +246,7 @@ class HandoverDriversTest : public ::testing::Test {
 
   Shared* shared_;
   pid_t child_ = 0;
+  int ours_ = -1;  // This end of the channel, during Run().
 
  private:
   [[noreturn]] void Succeed(const FakeSource& source, Descriptor socket,
@@ -307,7 +312,11 @@ TEST_F(HandoverDriversTest, WithoutAStateThereIsNone) {
 }
 
 TEST_F(HandoverDriversTest, ASuccessorThatIsKilledLeavesThePredecessorServing) {
-  AtEachPoint({}, [&](const HandoverOutcome& outcome) {
+  Options options;
+  options.on_thaw = [&] {
+    EXPECT_EQ(kill(child_, 0), -1) << "it goes on beside one that may live";
+  };
+  AtEachPoint(options, [&](const HandoverOutcome& outcome) {
     AwaitExit();
     EXPECT_EQ(kill(child_, 0), -1);
     if (outcome.end != End::kHandedOver) EXPECT_FALSE(shared_->serves);
@@ -318,6 +327,9 @@ TEST_F(HandoverDriversTest,
        ASuccessorThatIsStoppedLeavesThePredecessorServing) {
   Options options;
   options.signal = SIGSTOP;
+  options.on_thaw = [&] {
+    EXPECT_EQ(kill(child_, 0), -1) << "it goes on beside one that may live";
+  };
   AtEachPoint(options, [&](const HandoverOutcome& outcome) {
     switch (outcome.end) {
       case End::kRefused:
@@ -352,6 +364,11 @@ TEST_F(HandoverDriversTest, ASuccessorThatGoesOnTooLateDoesNotServe) {
   Options options;
   options.signal = SIGSTOP;
   options.is_killable = false;
+  options.on_thaw = [&] {
+    char byte;
+    EXPECT_EQ(recv(ours_, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0)
+        << "it may still say that it serves";
+  };
   AtEachPoint(options, [&](const HandoverOutcome& outcome) {
     const int exit_status = AwaitExit();
     if (outcome.end == End::kHandedOver) {

@@ -34,6 +34,7 @@ class FakeSource : public HandoverSource {
   // Called in each method but the last two; its error, or what it throws, is
   // the method's.
   std::function<absl::Status()> on_call = [] { return absl::OkStatus(); };
+  std::function<void()> on_thaw = [] {};
   int64_t num_descriptors = 10;
   bool has_state = true;
 
@@ -88,6 +89,7 @@ class FakeSource : public HandoverSource {
   }
   void Thaw(HandoverStep, const std::string&) noexcept override {
     ++num_thawed;
+    on_thaw();
   }
   void HandedOver() noexcept override { ++num_handed_over; }
 

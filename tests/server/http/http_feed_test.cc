@@ -9,6 +9,7 @@
 
 #include "server/http/feed_writer.h"
 #include "tests/server/http/http_fixture.h"
+#include "tests/testing/server_fixture.h"
 
 namespace portreeve::testing {
 namespace {
@@ -21,6 +22,9 @@ using std::chrono::seconds;
 class HttpFeedTest : public HttpFixture {
  protected:
   void ServeFeeds() {
+    ServeFeedsAt({Inet::Address(asio::ip::address_v4::loopback(), 0)});
+  }
+  void ServeFeedsAt(const server::HttpPlace& place) {
     server::HttpPages pages;
     pages["/feed"] = [this](const server::HttpRequest& request,
                             const server::HttpDone& done) {
@@ -32,7 +36,7 @@ class HttpFeedTest : public HttpFixture {
       done(std::move(answer));
     };
     more_pages_ = std::move(pages);
-    Serve();
+    ServeAt(place);
   }
   void Advance(Duration by) {
     Settle();
@@ -231,6 +235,34 @@ TEST_F(HttpFeedTest, ACommentIsNotWaitedFor) {
   EXPECT_EQ(client.ReceiveExactly(5), ": \n\nx");
   Settle();
   EXPECT_EQ(feed().drained, 1);
+}
+
+// A socket that is full to the last byte takes no comment either.
+TEST_F(HttpFeedTest, WhoDoesNotTakeACommentIsReset) {
+  const TemporaryFolder folder;
+  ServeFeedsAt({Unix::Address(folder.File("http"))});
+  const auto puts = [this](int most) {
+    for (int i = 0; i < most; ++i) {
+      const int drained = feed().drained;
+      feed().Put("x");
+      Settle();
+      if (feed().drained == drained) return i;
+    }
+    return most;
+  };
+  // What a socket of unix takes does not depend on its reader's pace.
+  RawClient first = Begun();
+  const int taken = puts(100'000);
+  ASSERT_LT(taken, 100'000);
+  RawClient client = Begun();
+  ASSERT_EQ(puts(taken), taken);
+  EXPECT_EQ(feed().sink->waiting(), 0u);
+  time().Advance(seconds(15));
+  Settle();
+  Advance(seconds(29));
+  EXPECT_FALSE(feed().stopped);
+  Advance(seconds(1));
+  EXPECT_TRUE(feed().stopped);
 }
 
 TEST_F(HttpFeedTest, TheEndOfTheServerEndsThem) {

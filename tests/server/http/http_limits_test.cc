@@ -175,6 +175,23 @@ TEST_F(HttpLimitsTest, WhoSaysNothingGivesWay) {
   TakeLog();
 }
 
+// It has no place to give.
+TEST_F(HttpLimitsTest, WhoIsOneTooManyMakesNoPlace) {
+  server::HttpServer::Options options;
+  options.max_connections = 1;
+  options.max_refused = 2;
+  Serve(std::move(options));
+  RawClient asks = Sent(Get("/later"));
+  Advance(seconds(1));
+  RawClient silent = Connected();
+  Advance(seconds(2));
+  EXPECT_EQ(Ask(Get("/hello")), "503 there are too many connections close");
+  EXPECT_EQ(silent.Peek(), "nothing");
+  waiting_.at(0)({200, "late\n"});
+  EXPECT_EQ(Answer(asks), "200 late");
+  TakeLog();
+}
+
 TEST_F(HttpLimitsTest, EmptyLinesBeginNoRequest) {
   Serve();
   RawClient client = Sent(Get("/hello"));
