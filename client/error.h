@@ -45,10 +45,10 @@ bool IsUnreachable(const absl::Status& status);
 
 // Whether a stream that had begun and ended with `status` was lost, on the way
 // or with its daemon, and may be asked for again: the daemon was not reached,
-// shuts down, goes on in another process or has no room at present; or what ended it was no daemon, but a
-// proxy, or gRPC itself, which give no reason.  A Cancel() and a deadline of
-// the caller's own are no loss, but look like one of a proxy's (CANCELLED,
-// DEADLINE_EXCEEDED): the caller knows.
+// shuts down, goes on in another process or has no room at present; or what
+// ended it was no daemon, but a proxy, or gRPC itself, which give no reason.  A
+// Cancel() and a deadline of the caller's own are no loss, but look like one of
+// a proxy's (CANCELLED, DEADLINE_EXCEEDED): the caller knows.
 bool IsLost(const absl::Status& status);
 
 // Makes an error for which IsUnreachable holds.

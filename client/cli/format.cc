@@ -304,14 +304,27 @@ std::string ConnectionView(const v1::Connection& connection) {
   });
 }
 
+namespace {
+
+std::string PredecessorText(const v1::Daemon& daemon) {
+  if (!daemon.has_predecessor()) return "-";
+  const v1::Daemon::Predecessor& former = daemon.predecessor();
+  return absl::StrCat(former.pid(), " (", former.version(), ") has ",
+                      former.connections(), " of the connections");
+}
+
+}  // namespace
+
 std::string DaemonView(const v1::Daemon& daemon) {
   const v1::Daemon::Store& store = daemon.store();
   return View({
       {"daemon id", OrDash(daemon.daemon_id())},
       {"instance id", daemon.instance_id()},
+      {"upgrades", absl::StrCat(daemon.generation())},
       {"pid", absl::StrCat(daemon.pid())},
       {"version", daemon.version()},
       {"started", TimeOrDash(daemon.has_start_time(), daemon.start_time())},
+      {"former process", PredecessorText(daemon)},
       {"listeners failed", absl::StrCat(daemon.listeners_failed())},
       {"state", OrDash(store.directory())},
       {"state healthy",

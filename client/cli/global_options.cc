@@ -60,8 +60,8 @@ void AddGlobalOptions(CLI::App& app, const Environment& environment,
   AddOption(
       app, "--timeout", "DURATION",
       "How long to wait for the answer. Default: 30s; as long as it "
-      "takes for close, close-finished, kill, watch, list --watch, attach "
-      "and dial",
+      "takes for close, close-finished, kill, watch, list --watch, upgrade, "
+      "attach and dial",
       Into(options.timeout, ParseTimeout));
 }
 

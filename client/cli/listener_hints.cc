@@ -24,6 +24,7 @@ constexpr std::array kTroubles = {v1::CLOSE_REASON_UPSTREAM_UNREACHABLE,
                                   v1::CLOSE_REASON_FORCED,
                                   v1::CLOSE_REASON_CLIENT_GONE,
                                   v1::CLOSE_REASON_UNCLAIMED,
+                                  v1::CLOSE_REASON_PROCESS_LOST,
                                   v1::CLOSE_REASON_PEER_RESET};
 
 // A reason is worth a hint from such a part of all closes on.

@@ -36,6 +36,9 @@ Verb AddUpgrade(CLI::App& app) {
               *request->mutable_drain_timeout() = *std::move(drain);
               return absl::OkStatus();
             });
+  verb->add_flag_callback(
+      "--validate-only", [request] { request->set_validate_only(true); },
+      "Only check whether an upgrade can begin");
   return {verb, [request](Session& session) -> absl::StatusOr<ExitStatus> {
             const absl::StatusOr<v1::Daemon> before =
                 session.client.GetDaemon(session.Ordinary());
@@ -45,7 +48,9 @@ Verb AddUpgrade(CLI::App& app) {
             if (!after.ok()) return after.status();
             const absl::Status printed = session.Print(
                 *after,
-                absl::StrCat(before->pid(), " -> ", after->pid(), "\n"));
+                request->validate_only()
+                    ? absl::StrCat(after->pid(), " can be upgraded\n")
+                    : absl::StrCat(before->pid(), " -> ", after->pid(), "\n"));
             if (!printed.ok()) return printed;
             return ExitStatus::kDone;
           }};

@@ -8,6 +8,7 @@ namespace portreeve::server {
 namespace {
 
 constexpr char kServerReasonUrl[] = "portreeve/server_reason";
+constexpr char kUpgradeStepUrl[] = "portreeve/upgrade_step";
 
 // Gives an error of what a request asks for at `address`, in `field`, which may
 // be empty.
@@ -55,6 +56,19 @@ absl::Status ShuttingDown() {
 absl::Status Moved() {
   return ServerError(absl::StatusCode::kUnavailable, "MOVED",
                      "the daemon goes on in another process: ask again");
+}
+
+absl::Status UpgradeFailed(absl::string_view step, absl::string_view reason) {
+  absl::Status status = ServerError(
+      absl::StatusCode::kAborted, "UPGRADE_FAILED",
+      absl::StrCat("the daemon goes on as it was: ", step, ": ", reason));
+  status.SetPayload(kUpgradeStepUrl, absl::Cord(step));
+  return status;
+}
+
+std::string UpgradeStepOf(const absl::Status& status) {
+  const auto step = status.GetPayload(kUpgradeStepUrl);
+  return step ? std::string(*step) : "";
 }
 
 absl::Status OutsidePolicy(absl::string_view field, absl::string_view address,

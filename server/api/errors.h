@@ -44,9 +44,16 @@ absl::Status RoleRequired(absl::string_view message);
 // Makes DATA_LOSS / HANDOVER_DAMAGED: what a process of the daemon has left to
 // the next one is not what any leaves.  No client is given it.
 absl::Status HandoverDamaged(absl::string_view message);
+
 // Makes UNAVAILABLE / MOVED: nothing was done, and the same call reaches the
 // process that has taken over.
 absl::Status Moved();
+
+// Makes ABORTED / UPGRADE_FAILED: the daemon goes on as it was, since `step` of
+// the hand-over, as StepName() has it, has failed, and `reason` says why.
+absl::Status UpgradeFailed(absl::string_view step, absl::string_view reason);
+// Gives the step of such an error; "" for any other one.
+std::string UpgradeStepOf(const absl::Status& status);
 
 // Gives the reason for programs, one of this file's or of the library's; the
 // name of the code where there is none, and "" for an OK status.

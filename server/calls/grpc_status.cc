@@ -30,6 +30,8 @@ google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
     if (name != nullptr) metadata["errno_name"] = name;
   }
   if (!detail.address.empty()) metadata["address"] = ErrorText(detail.address);
+  const std::string step = UpgradeStepOf(status);
+  if (!step.empty()) metadata["step"] = step;
   return info;
 }
 

@@ -38,7 +38,10 @@ void BeginMetrics(Loop& loop, const Flags& flags, const LogWriter& log,
   options.histograms_of_listeners =
       flags.metrics_histograms == HistogramScope::kListener;
   options.version = kVersion;
-  options.start_time = SecondsOf(parts.life.start_time);
+  // Of a process that takes over it is that of the first one.
+  options.start_time = [&life = parts.life] {
+    return SecondsOf(life.start_time);
+  };
   options.is_ready = [&readiness = parts.readiness] {
     return readiness == Readiness::kReady;
   };

@@ -40,12 +40,6 @@ absl::Status InProgress() {
                      "the process before this one still has connections");
 }
 
-absl::Status UpgradeFailed(absl::string_view step, absl::string_view reason) {
-  return ServerError(
-      absl::StatusCode::kAborted, "UPGRADE_FAILED",
-      absl::StrCat("the daemon goes on as it was: ", step, ": ", reason));
-}
-
 }  // namespace
 
 void Daemon::OnUpgrade() {
@@ -136,6 +130,7 @@ absl::StatusOr<v1::Daemon> Daemon::HandOverTo(Successor next, Duration drain) {
       Log(LogLevel::kError, absl::StrCat("upgrade: process ", pid,
                                          " is gone after it began to "
                                          "serve; this one ends"));
+      process_.log.End();
       std::_Exit(1);
     default:
       // One that was refused ends by itself; one that says nothing does not.

@@ -459,6 +459,7 @@ LogWriter::AccessCounts LogWriter::access_counts() const {
 void LogWriter::AddAccessCounts(const AccessCounts& counts) {
   shared_->AddAccessCounts(counts);
 }
+void LogWriter::End() { (void)shared_->Stop(kFlush + kGrace); }
 void LogWriter::Reopen() { shared_->Reopen(); }
 
 }  // namespace portreeve::server

@@ -82,6 +82,10 @@ class LogWriter {
   // Adds those of the daemon's last process.
   void AddAccessCounts(const AccessCounts& counts);
 
+  // Writes the lines that wait, within kFlush, and none that comes later: for
+  // the end of the process, where the destructor is not called.
+  void End();
+
   // Has the files of the audit and of the access log opened anew soon, which is
   // logged.
   void Reopen();

@@ -133,7 +133,7 @@ DaemonValues MetricsSource::ValuesOfDaemon(const Run& run) {
   DaemonValues values;
   values.version = options_.version;
   values.instance_id = events_.instance_id();
-  values.start_time = options_.start_time;
+  values.start_time = options_.start_time();
   values.ready = options_.is_ready();
   values.dialled_total = registry_.dialler().connected_total();
   values.dialled_closes = registry_.dialler().closes();

@@ -62,10 +62,10 @@ class MetricsSource {
     // any.
     bool histograms_of_listeners = false;
     std::string version;
-    double start_time = 0;  // Seconds since 1970.
 
-    // These three are called on the loop.  The last may be null: there is no
+    // These four are called on the loop.  The last may be null: there is no
     // access log.
+    std::function<double()> start_time = [] { return 0; };  // Since 1970.
     std::function<bool()> is_ready = [] { return true; };
     std::function<WatchValues()> watches = [] { return WatchValues(); };
     std::function<AccessLogValues()> access_log;

@@ -75,8 +75,14 @@ void HeldChannel::Send(Handover message) {
 void HeldChannel::SendWaiting() {
   while (!ended_ && !waiting_.empty()) {
     const auto sent = channel_.Send(waiting_.front(), {}, TimePoint::min());
-    // There is no room, or something has come, which is received next.
-    if (!sent.ok()) break;
+    if (FaultOf(sent) == ChannelFault::kTooLarge) {
+      // It would hold up all that comes after it.
+      Log(LogLevel::kError,
+          absl::StrCat("upgrade: not told: ", std::string(sent.message())));
+    } else if (!sent.ok()) {
+      // There is no room, or something has come, which is received next.
+      break;
+    }
     waiting_.pop_front();
   }
   if (!watched_) return;

@@ -128,6 +128,7 @@ TEST_F(ListenerHintsTest, WhichClosesNobodyWanted) {
       v1::CLOSE_REASON_DROPPED,     v1::CLOSE_REASON_UPSTREAM_CLOSED,
       v1::CLOSE_REASON_CANCELLED,   v1::CLOSE_REASON_SHUTDOWN};
   for (int i = 1; i < v1::CloseReason_ARRAYSIZE; ++i) {
+    if (!v1::CloseReason_IsValid(i)) continue;
     const auto reason = static_cast<v1::CloseReason>(i);
     status().clear_closed_by_reason();
     (*status().mutable_closed_by_reason())[EnumText(reason)] = 1;

@@ -177,6 +177,9 @@ class UpgradeTest(unittest.TestCase):
 
     def test_a_client_asks_for_it(self):
         daemon = self.start()
+        could = daemon.cli("upgrade", "--validate-only")
+        self.assertEqual(could["pid"], str(daemon.pids[0]))
+        self.assertEqual(daemon.cli("daemon")["pid"], could["pid"])
         shown = daemon.cli("upgrade", "--drain", "30s")
         self.assertEqual(shown["generation"], "1")
         daemon.pids.append(int(shown["pid"]))

@@ -207,8 +207,9 @@ TEST_F(GateTest, WithAPolicyARoleMayWhatTheTableSays) {
     const Certificate certificate = authority().ForClient(row.name);
     for (const MethodAccess& access : AccessTable()) {
       const std::string method(access.method);
-      const std::string needed =
-          access.role == v1::ROLE_VIEWER ? "viewer" : "operator";
+      const std::string needed = access.role == v1::ROLE_VIEWER  ? "viewer"
+                                 : access.role == v1::ROLE_ADMIN ? "admin"
+                                                                 : "operator";
       EXPECT_EQ(Tls(certificate, method),
                 row.role >= access.role
                     ? row.name

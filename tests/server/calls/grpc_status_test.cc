@@ -36,6 +36,15 @@ google::rpc::ErrorInfo InfoOf(const grpc::Status& status) {
   return info;
 }
 
+TEST(GrpcStatusTest, AFailedUpgradeNamesItsStep) {
+  const grpc::Status status = ToGrpc(UpgradeFailed("ready", "no memory"));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
+  const google::rpc::ErrorInfo info = InfoOf(status);
+  EXPECT_EQ(info.reason(), "UPGRADE_FAILED");
+  ASSERT_EQ(info.metadata().size(), 1);
+  EXPECT_EQ(info.metadata().at("step"), "ready");
+}
+
 TEST(GrpcStatusTest, ErrnoOfListening) {
   struct Row {
     int error_number;

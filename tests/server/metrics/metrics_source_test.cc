@@ -218,7 +218,7 @@ TEST_F(MetricsSourceTest, WhatTheDaemonSaysOfItselfIsThere) {
   bool ready = false;
   options.is_ready = [&ready] { return ready; };
   options.watches = [] { return WatchValues{3, 70}; };
-  options.start_time = 1'764'000'000.5;
+  options.start_time = [] { return 1'764'000'000.5; };
   options.now = [this] { return time().Now(); };
   Begin(std::move(options));
   const auto answer = StartScrape();
