@@ -92,9 +92,10 @@ class Poller {
   // right after the call.  By that epoll forgets it, unless another process
   // holds a copy: what epoll still reports of it then is thrown away.
   void Remove(Watch& watch, int tag = 0);
-  // Does the same for a descriptor that is registered without EPOLLET.  If
-  // another process held a copy, epoll would be ready for ever; so this has
-  // epoll forget `fd`, which must be open still.
+  // Does the same for a descriptor that is registered without EPOLLET, or that
+  // another process goes on with.  If another process holds a copy, epoll would
+  // be ready for ever, or report for as long as that lives; so this has epoll
+  // forget `fd`, which must be open still.
   void RemoveNow(int fd, Watch& watch, int tag = 0);
 
   // Calls OnReady(0, tag) in the next step.

@@ -121,6 +121,25 @@ DirectConnection::DirectConnection(Accepted accepted)
       sets_no_delay_(accepted.sets_no_delay),
       fd_(std::move(accepted.fd)) {}
 
+DirectConnection::DirectConnection(Accepted accepted,
+                                   const FrozenDirect& frozen)
+    : AnyConnection(frozen.id),
+      owner_(accepted.owner),
+      lane_(accepted.lane),
+      peer_(std::move(accepted.peer)),
+      local_(std::move(accepted.local)),
+      buffer_age_limit_(accepted.buffer_age_limit),
+      descriptors_(accepted.descriptors),
+      sets_no_delay_(accepted.sets_no_delay),
+      bytes_received_(frozen.bytes_received),
+      bytes_sent_(frozen.bytes_sent),
+      bytes_to_write_(frozen.bytes_to_write),
+      reason_(frozen.reason),
+      fd_(std::move(accepted.fd)),
+      watches_writable_(frozen.watches_writable),
+      closing_(frozen.force_close_at.has_value()),
+      force_close_at_(frozen.force_close_at.value_or(TimePoint())) {}
+
 DirectConnection::~DirectConnection() { PORTREEVE_CHECK(finished()); }
 
 Deferred<> DirectConnection::closed() const {
@@ -181,6 +200,45 @@ void DirectConnection::BeginOnLane() {
   }
 }
 
+std::optional<FrozenDirect> DirectConnection::FreezeDirect() const {
+  if (finished_ || !watched_ || num_closes_sent_ > 0) return std::nullopt;
+  FrozenDirect frozen;
+  frozen.id = id();
+  frozen.peer = peer_;
+  frozen.local = local_;
+  frozen.buffer_age_limit = buffer_age_limit_;
+  frozen.sets_no_delay = sets_no_delay_;
+  frozen.bytes_received = bytes_received();
+  frozen.bytes_sent = bytes_sent();
+  frozen.bytes_to_write = bytes_to_write();
+  frozen.reason = reason();
+  frozen.watches_writable = watches_writable_;
+  if (closing_) frozen.force_close_at = force_close_at_;
+  return frozen;
+}
+
+int DirectConnection::Resume() {
+  const uint32_t events = kReadable | (watches_writable_ ? EPOLLOUT : 0u);
+  const int error = lane_.poller().Add(fd(), events, *this);
+  if (error != 0) return error;
+  watched_ = true;
+  if (const int other = OnResume(); other != 0) return other;
+  // For what it knew already, which epoll may not report.
+  lane_.poller().CallAgain(*this);
+  return 0;
+}
+
+void DirectConnection::LetGo() {
+  PORTREEVE_CHECK(!finished_);
+  finished_ = true;
+  closed_ = true;
+  timer_.reset();
+  OnLetGo();
+  if (std::exchange(watched_, false)) lane_.poller().RemoveNow(fd(), *this);
+  fd_ = Descriptor();
+  if (closed_ivar_) closed_ivar_->Fill();
+}
+
 void DirectConnection::PrepareToClose(const Descriptor& fd, How how) {
   if (fd.is_open()) (void)BeginToClose(fd, how, true, 0);
 }
@@ -219,8 +277,11 @@ Deferred<> DirectConnection::Close(ExistingConnections how,
   if (at_home()) {
     CloseOnLane(how, reason);
   } else {
-    asio::post(lane_.loop(),
-               [self, how, reason] { self->CloseOnLane(how, reason); });
+    asio::post(lane_.loop(), [self, how, reason] {
+      --self->num_closes_sent_;
+      self->CloseOnLane(how, reason);
+    });
+    ++num_closes_sent_;
   }
   return closed();
 }

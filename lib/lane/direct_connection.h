@@ -14,6 +14,7 @@
 #include "lib/base/mailbox.h"
 #include "lib/base/poller.h"
 #include "lib/base/time_source.h"
+#include "lib/lane/frozen_direct.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/outbox.h"
 #include "lib/net/any_connection.h"
@@ -66,6 +67,10 @@ class DirectConnection : public AnyConnection,
   };
 
   explicit DirectConnection(Accepted accepted);
+  // Makes one that another process has frozen, and that has its id; Resume()
+  // takes the place of Watch() and Start().  Nothing is done to the descriptor
+  // but that it is closed, and that by LetGo() only.
+  DirectConnection(Accepted accepted, const FrozenDirect& frozen);
   ~DirectConnection() override;
 
   const AnyAddress& peer() const final { return peer_; }
@@ -89,6 +94,18 @@ class DirectConnection : public AnyConnection,
   // Closes the connection at once, in place of Start().
   void Refuse(CloseReason reason);
 
+  // These are called while the loops stand still (LoopGroup::Freeze()).
+
+  // Has the lane watch the descriptors of one that another process has frozen,
+  // and go on with it, once it runs.  Until then only the kernel's epoll knows
+  // of that.  Gives 0; or errno, and LetGo() has to be called.
+  int Resume();
+  // Lets go of the connection, with which another process goes on: epoll
+  // forgets the descriptors, and they are closed, by nothing but close(2).  The
+  // owner is not told.  Who waits for closed() waits no longer, though the
+  // connection lives on.  It must not be finished.
+  void LetGo();
+
   Lane& lane() const { return lane_; }
   int descriptors() const { return descriptors_; }
 
@@ -103,6 +120,17 @@ class DirectConnection : public AnyConnection,
   virtual void CloseWithReset() = 0;
   // Called when the time of RingAt() has come.
   virtual void OnRing(TimePoint now) = 0;
+
+  // Gives what this class knows of a connection with which another process can
+  // go on, while the loops stand still; nothing where it has finished, or a
+  // close of it is on its way here.  Nothing changes by that.
+  std::optional<FrozenDirect> FreezeDirect() const;
+  // Called by Resume(), when the connection's own descriptor is watched: has
+  // the others watched, and sets what has to ring.  Gives 0, or errno.
+  // OnReady(0, 0) is called in the next step.
+  virtual int OnResume() { return 0; }
+  // Called by LetGo(): lets go of whatever else there is in the same way.
+  virtual void OnLetGo() {}
 
   enum class How {
     // FIN is sent.  Where the peer sends on, what comes is thrown away until
@@ -218,6 +246,8 @@ class DirectConnection : public AnyConnection,
 
   // These belong to the server's loop.
   bool closed_ = false;
+  // How many calls of CloseOnLane() are on their way to another loop.
+  std::atomic<uint16_t> num_closes_sent_{0};
   mutable std::unique_ptr<const Ivar<>> closed_ivar_;  // Once asked for.
 
   // These belong to the lane's.

@@ -30,6 +30,15 @@ std::unique_ptr<Pipe> Pipe::Open() {
   return pipe;
 }
 
+std::unique_ptr<Pipe> Pipe::Adopt(Descriptor read, Descriptor write) {
+  auto pipe = std::make_unique<Pipe>();
+  DescriptorPart::OfPipes().TakeAnyway();
+  pipe->part_.taken = true;
+  pipe->read_ = std::move(read);
+  pipe->write_ = std::move(write);
+  return pipe;
+}
+
 // Reserves, so that to give a pipe back needs no memory.
 PipePool::PipePool() { idle_.reserve(kMostIdle); }
 

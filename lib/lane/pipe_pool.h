@@ -15,6 +15,9 @@ class Pipe {
  public:
   // Gives null if there may be no more pipes, or none can be made.
   static std::unique_ptr<Pipe> Open();
+  // Takes a pipe that is there already, with what is in it; it counts as one,
+  // also where there may be no more.
+  static std::unique_ptr<Pipe> Adopt(Descriptor read, Descriptor write);
 
   Pipe() = default;
   Pipe(const Pipe&) = delete;

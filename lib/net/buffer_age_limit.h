@@ -24,6 +24,9 @@ class BufferAgeLimit {
   // nullopt means unlimited.
   const std::optional<Duration>& at_most() const { return at_most_; }
 
+  friend bool operator==(const BufferAgeLimit&,
+                         const BufferAgeLimit&) = default;
+
  private:
   explicit BufferAgeLimit(std::optional<Duration> at_most)
       : at_most_(at_most) {}

@@ -21,11 +21,15 @@ class DescriptorBudget {
   bool Has(int count) const { return count <= free_; }
   // Takes `count` descriptors.  CHECKs that there are as many.
   void Take(int count);
+  // Takes `count` also where there are not as many: connections that another
+  // process has let in are there, whatever this one may have.  Nobody else gets
+  // any until enough are given back.
+  void TakeAnyway(int count) { free_ -= count; }
   // Gives `count` back, and wakes those who wait, the first one first, as far
   // as what is free reaches.
   void GiveBack(int count);
 
-  int num_free() const { return free_; }
+  int num_free() const { return free_; }  // Below 0 after TakeAnyway().
   int num_taken() const { return limit_ - free_; }
   int limit() const { return limit_; }
 

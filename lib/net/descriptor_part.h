@@ -38,7 +38,10 @@ class DescriptorPart {
 
   // Takes one; returns false where none is left.
   bool Take();
+  // Takes one that is there already, also where none is left.
+  void TakeAnyway() { num_taken_.fetch_add(1); }
   void GiveBack(int count);
+  int num_taken() const { return num_taken_; }
 
  private:
   const int most_;

@@ -377,15 +377,23 @@ void AnyServer::HandOver() {
   PORTREEVE_CHECK(policy().num_accepted() == 0);
   // A close that has begun finishes in a step of its own, as ever.
   const bool is_closing = stage_ == Stage::kServing && is_closed();
-  if (stage_ == Stage::kAdopted) ForgetHeld();
+  const bool is_given_up = stage_ == Stage::kAdopted;
   stage_ = Stage::kHandedOver;
   acceptor_->HandOver();
+  if (is_given_up) GiveUpAdopted();
   close_started_.FillIfEmpty();
   if (!is_closing) close_finished_.FillIfEmpty();
   CheckHandlersDetermined();
 }
 
-void AnyServer::ForgetHeld() {
+// What is not held here was moved.
+void AnyServer::GiveUpAdopted() {
+  for (auto it = connections_.begin(); it != connections_.end();) {
+    const int64_t id = it->first;
+    auto* const moved = dynamic_cast<DirectConnection*>(it->second.get());
+    if (moved != nullptr) LetGo(*moved);
+    it = connections_.upper_bound(id);
+  }
   connections_.clear();
   for (; num_held_ > 0; --num_held_) policy().OnFinished();
 }

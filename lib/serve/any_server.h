@@ -13,6 +13,7 @@
 #include <string>
 
 #include "absl/container/btree_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
@@ -22,6 +23,7 @@
 #include "lib/base/task_scope.h"
 #include "lib/base/time_source.h"
 #include "lib/lane/direct_connection.h"
+#include "lib/lane/frozen_direct.h"
 #include "lib/lane/lane.h"
 #include "lib/net/any_connection.h"
 #include "lib/net/buffer_age_limit.h"
@@ -206,8 +208,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // told to the observer; the close is not, nor that the handlers are
   // determined.  No client that was accepted may be undecided.
   //
-  // Between Adopt() and Own() it gives up all that was adopted, held
-  // connections too, and tells nobody; the server may be destroyed then.
+  // Between Adopt() and Own() it gives up all that was adopted, connections
+  // too, and tells nobody; the server may be destroyed then.
   void HandOver();
 
   // A held connection is one that the process carries on from which this server
@@ -220,6 +222,25 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // The held connection `id` is closed: its counts and reason are final, and
   // closed() is determined.  The observer is told.
   void OnHeldClosed(int64_t id);
+  // A moved connection is one that was frozen with the server (DirectConnection
+  // ::FreezeDirect()), of which `socket` is a copy, and with which this server
+  // goes on: from Own() on it is like any other of connections(), but the
+  // observer is not told of its accept.  It takes `descriptors` of the budget,
+  // and counts for max_connections, also where there is no place for it.
+  // `make` is to make it with the constructor that takes a FrozenDirect, and
+  // may throw.  It is called between Adopt() and Own().
+  // Errors: whatever the kernel says; then the copy is closed, and nothing else
+  // has happened.
+  using MakeMoved = absl::FunctionRef<std::shared_ptr<DirectConnection>(
+      DirectConnection::Accepted)>;
+  absl::StatusOr<std::shared_ptr<DirectConnection>> AddMoved(
+      const FrozenDirect& frozen, Descriptor socket, int descriptors,
+      MakeMoved make);
+  // Another process goes on with `connection`, of connections(), after the
+  // HandOver(): it is let go of (DirectConnection::LetGo()), and nobody is
+  // told.
+  void LetGo(DirectConnection& connection);
+
   // The handler of one has failed, or found no memory; which the other process
   // tells, and this one counts.
   void CountHeldHandlerError() { ++handler_errors_total_; }
@@ -258,7 +279,8 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   std::unique_ptr<Acceptor> MakeAcceptor(ListeningSocket socket,
                                          const FrozenServer* frozen);
   void Resume(const FrozenServer& frozen);
-  void ForgetHeld();
+  void GiveUpAdopted();
+  void CountOutDirect(const DirectConnection& connection);
   // Gives 0, or an errno; then the server may be destroyed.
   int Start();
 

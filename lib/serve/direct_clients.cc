@@ -5,6 +5,9 @@
 #include <new>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+#include "lib/base/check.h"
+#include "lib/base/status.h"
 #include "lib/serve/any_server.h"
 
 namespace portreeve {
@@ -87,10 +90,63 @@ AnyAddress AnyServer::LocalAddressOf(int fd) const {
   return FromEndpoint(local);
 }
 
-void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
+absl::StatusOr<std::shared_ptr<DirectConnection>> AnyServer::AddMoved(
+    const FrozenDirect& frozen, Descriptor socket, int descriptors,
+    MakeMoved make) {
+  PORTREEVE_CHECK(stage_ == Stage::kAdopted);
+  PORTREEVE_CHECK(!handlers_determined_.determined());
+  const auto failed = [&frozen](int error_number) {
+    return ErrnoError(error_number, "adopt", ToString(frozen.peer));
+  };
+  Lane& lane = options_.lanes != nullptr ? options_.lanes->Take() : home();
+  absl::Cleanup give_back_lane = [&] {
+    if (options_.lanes != nullptr) options_.lanes->GiveBack(lane);
+  };
+  try {
+    const std::shared_ptr<DirectConnection> connection =
+        make({*this, lane, std::move(socket), frozen.peer, frozen.local,
+              frozen.buffer_age_limit, descriptors, frozen.sets_no_delay});
+    absl::Cleanup let_go = [&] { connection->LetGo(); };
+    if (const int error = connection->Resume(); error != 0) {
+      return failed(error);
+    }
+    if (!connections_.emplace(frozen.id, connection).second) {
+      return failed(EEXIST);
+    }
+    std::move(let_go).Cancel();
+    std::move(give_back_lane).Cancel();
+    ++num_direct_;
+    if (&lane != &home_ && num_away_++ == 0) {
+      away_work_.emplace(executor_.inner());
+    }
+    if (options_.descriptor_budget != nullptr) {
+      options_.descriptor_budget->TakeAnyway(descriptors);
+    }
+    policy().OnHeld();
+    return connection;
+  } catch (const std::bad_alloc&) {
+    return failed(ENOMEM);
+  }
+}
+
+void AnyServer::LetGo(DirectConnection& connection) {
+  const auto self = connection.shared_from_this();
+  PORTREEVE_CHECK(stage_ == Stage::kHandedOver);
+  PORTREEVE_CHECK(connections_.erase(connection.id()) == 1);
+  connection.LetGo();
+  CountOutDirect(connection);
+  CountOut(connection.descriptors(), [] {});
+  CheckHandlersDetermined();
+}
+
+void AnyServer::CountOutDirect(const DirectConnection& connection) {
   --num_direct_;
   if (&connection.lane() != &home_ && --num_away_ == 0) away_work_.reset();
   if (options_.lanes != nullptr) options_.lanes->GiveBack(connection.lane());
+}
+
+void AnyServer::OnDirectClosed(DirectConnection& connection, int error_number) {
+  CountOutDirect(connection);
   Forget(connection.shared_from_this());
   // An error is there where the connection's own loop could not watch it.
   if (error_number != 0) ++dropped_total_;

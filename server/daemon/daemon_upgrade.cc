@@ -148,8 +148,9 @@ absl::StatusOr<v1::Daemon> Daemon::HandOverTo(Successor next, Duration drain) {
       std::chrono::duration_cast<std::chrono::milliseconds>(outcome.frozen);
   Log(LogLevel::kInfo,
       absl::StrCat(
-          "upgrade: process ", pid, " serves; ",
-          CountText(static_cast<size_t>(source.num_held()), "connection"),
+          "upgrade: process ", pid, " serves, and goes on with ",
+          CountText(static_cast<size_t>(source.num_moving()), "connection"),
+          "; ", CountText(static_cast<size_t>(source.num_held()), "connection"),
           " may go on here for ", absl::FormatDuration(absl::FromChrono(drain)),
           "; all stood still for ", millis.count(), " ms"));
   const auto begin = [&] {

@@ -3,20 +3,32 @@
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "lib/base/socket_calls.h"
-#include "lib/lane/direct_connection.h"
 #include "server/handlers/handlers.h"
+#include "server/handlers/moving_connection.h"
 
 namespace portreeve::server {
 namespace {
 
-class DiscardConnection final : public DirectConnection {
+class DiscardConnection final : public MovingConnection {
  public:
   explicit DiscardConnection(Accepted accepted)
-      : DirectConnection(std::move(accepted)),
+      : MovingConnection(std::move(accepted)),
         reads_to_the_end_(std::holds_alternative<Unix::Address>(peer())) {}
+  DiscardConnection(Accepted accepted, const FrozenDirect& direct,
+                    const FrozenDiscard& frozen)
+      : MovingConnection(std::move(accepted), direct),
+        reads_to_the_end_(frozen.reads_to_the_end) {}
+
+  std::optional<Moving> Freeze() const override {
+    auto direct = FreezeDirect();
+    if (!direct) return std::nullopt;
+    return Moving{{*std::move(direct), FrozenDiscard{reads_to_the_end_}},
+                  {fd()}};
+  }
 
   bool is_at_rest() const override { return true; }
 
@@ -61,6 +73,13 @@ class DiscardConnection final : public DirectConnection {
 };
 
 }  // namespace
+
+std::shared_ptr<DirectConnection> RestoreDiscard(
+    DirectConnection::Accepted accepted, const FrozenDirect& direct,
+    const FrozenDiscard& frozen) {
+  return std::make_shared<DiscardConnection>(std::move(accepted), direct,
+                                             frozen);
+}
 
 AnyHandler DiscardHandler() {
   DirectHandler handler;

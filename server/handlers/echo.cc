@@ -1,7 +1,9 @@
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "server/handlers/handlers.h"
 #include "server/handlers/pumped_connection.h"
@@ -14,6 +16,24 @@ class EchoConnection final : public PumpedConnection {
   explicit EchoConnection(Accepted accepted)
       : PumpedConnection(std::move(accepted)),
         flow_(ShortReadsOf(peer()), no_delay()) {}
+  EchoConnection(Accepted accepted, const FrozenDirect& direct)
+      : PumpedConnection(std::move(accepted), direct) {}
+
+  void Restore(const FrozenEcho& frozen, std::vector<Descriptor> others) {
+    size_t next = 0;
+    PumpedConnection::Restore(frozen.flow, flow_, others, next);
+  }
+
+  std::optional<Moving> Freeze() const override {
+    auto direct = FreezeDirect();
+    if (!direct) return std::nullopt;
+    Moving moving{{*std::move(direct), FrozenEcho()}, {fd()}};
+    auto& echo = std::get<FrozenEcho>(moving.frozen.handler);
+    if (!PumpedConnection::Freeze(flow_, echo.flow, moving.descriptors)) {
+      return std::nullopt;
+    }
+    return moving;
+  }
 
   bool is_at_rest() const override { return bytes_to_write() == 0; }
 
@@ -36,6 +56,14 @@ class EchoConnection final : public PumpedConnection {
 };
 
 }  // namespace
+
+std::shared_ptr<DirectConnection> RestoreEcho(
+    DirectConnection::Accepted accepted, const FrozenDirect& direct,
+    const FrozenEcho& frozen, std::vector<Descriptor> others) {
+  return Restored(
+      std::make_shared<EchoConnection>(std::move(accepted), direct),
+      [&](EchoConnection& echo) { echo.Restore(frozen, std::move(others)); });
+}
 
 AnyHandler EchoHandler() {
   DirectHandler handler;

@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "lib/base/delay_queue.h"
@@ -90,6 +91,56 @@ class ForwardConnection final : public PumpedConnection,
                                       : Pump::ShortReads::kAreAll,
                     no_delay())} {}
 
+  ForwardConnection(Accepted accepted, const FrozenDirect& direct,
+                    std::shared_ptr<const Route> route)
+      : PumpedConnection(std::move(accepted), direct),
+        route_(std::move(route)) {}
+
+  // Becomes what another one was; `others` begin with the upstream, if it has a
+  // socket.
+  void Restore(const FrozenForward& frozen, std::vector<Descriptor> others) {
+    size_t next = 0;
+    if (frozen.connecting) connect_by_ = frozen.connecting->connect_by;
+    if (!frozen.connecting) state_ = State::kConnected;
+    if (!frozen.connecting || frozen.connecting->has_socket) {
+      upstream_ = std::move(others.at(next++));
+    }
+    PumpedConnection::Restore(frozen.to_upstream, flows_[kClient], others,
+                              next);
+    PumpedConnection::Restore(frozen.to_client, flows_[kUpstream], others,
+                              next);
+    keepalive_is_due_ = frozen.keepalive_is_due;
+    if (frozen.connect_time) NoteConnectTime(*frozen.connect_time);
+  }
+
+  // One that other listeners of the daemon know of stays.
+  std::optional<Moving> Freeze() const override {
+    if (trail_ != nullptr) return std::nullopt;
+    auto direct = FreezeDirect();
+    if (!direct) return std::nullopt;
+    Moving moving{{*std::move(direct), FrozenForward()}, {fd()}};
+    auto& forward = std::get<FrozenForward>(moving.frozen.handler);
+    if (upstream_.is_open()) moving.descriptors.push_back(upstream_.get());
+    if (!connected()) {
+      forward.connecting.emplace();
+      forward.connecting->connect_by = connect_by_;
+      forward.connecting->has_socket = upstream_.is_open();
+      forward.connecting->upstream = route_->upstream();
+      forward.connecting->connect_timeout = route_->options.connect_timeout;
+    }
+    if (!PumpedConnection::Freeze(flows_[kClient], forward.to_upstream,
+                                  moving.descriptors) ||
+        !PumpedConnection::Freeze(flows_[kUpstream], forward.to_client,
+                                  moving.descriptors)) {
+      return std::nullopt;
+    }
+    forward.is_unix = route_->is_unix();
+    forward.upstream_age_limit = route_->options.buffer_age_limit;
+    forward.keepalive_is_due = DelayQueue::Entry::is_linked();
+    forward.connect_time = connect_time();
+    return moving;
+  }
+
   // Gives ForwardConnectTime().
   std::optional<Duration> connect_time() const {
     if (connect_micros_ == kNotTimed) return std::nullopt;
@@ -120,20 +171,20 @@ class ForwardConnection final : public PumpedConnection,
     const ForwardOptions& options = route_->options;
     if (HasComeBack()) return OnLedBack(local());
     connect_by_ = After(lane().time().Now(), options.connect_timeout);
-    if (route_->literal) {
-      // A client that has reset before it was accepted, as those of a flood
-      // have, costs no connection to the upstream, since epoll reports the
-      // reset first.
-      lane().poller().CallAfterRound(*this, kClient);
-    } else if (const auto* file =
-                   std::get_if<WhereToConnect<Unix>>(&options.upstream)) {
-      ConnectTo(Unix::Address(file->path));
-    } else {
-      const Executor executor(lane().loop().get_executor());
-      interrupt_ = std::make_unique<const Ivar<>>(executor);
-      lane().tasks().Spawn(
-          ConnectByName(Self(), route_, interrupt_->deferred()));
-    }
+    if (!route_->literal) return Connect();
+    // A client that has reset before it was accepted, as those of a flood have,
+    // costs no connection to the upstream, since epoll reports the reset first.
+    lane().poller().CallAfterRound(*this, kClient);
+  }
+
+  void Connect() {
+    if (route_->literal) return ConnectTo(*route_->literal);
+    const auto* const file =
+        std::get_if<WhereToConnect<Unix>>(&route_->options.upstream);
+    if (file != nullptr) return ConnectTo(Unix::Address(file->path));
+    const Executor executor(lane().loop().get_executor());
+    interrupt_ = std::make_unique<const Ivar<>>(executor);
+    lane().tasks().Spawn(ConnectByName(Self(), route_, interrupt_->deferred()));
   }
 
   // Whether the client is a connection of the daemon's that has come through
@@ -265,7 +316,10 @@ class ForwardConnection final : public PumpedConnection,
                               std::shared_ptr<const Route> route,
                               Deferred<> interrupt) {
     ConnectOptions connect;
-    connect.timeout = route->options.connect_timeout;
+    // Less is left where another process has begun with it.
+    connect.timeout = std::clamp<Duration>(
+        self->connect_by_ - self->lane().time().Now(),
+        std::chrono::nanoseconds(1), route->options.connect_timeout);
     connect.interrupt = std::move(interrupt);
     auto where = std::get<WhereToConnect<Inet>>(route->options.upstream);
     connect.admit = route->options.admit;
@@ -389,8 +443,11 @@ class ForwardConnection final : public PumpedConnection,
   void NoteConnectTime() {
     const Duration limit = route_->options.connect_timeout;
     if (connect_by_ == TimePoint::max()) return;  // When it began is not known.
-    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(
-        lane().time().Now() - (connect_by_ - limit));
+    NoteConnectTime(lane().time().Now() - (connect_by_ - limit));
+  }
+  void NoteConnectTime(Duration time) {
+    const auto micros =
+        std::chrono::duration_cast<std::chrono::microseconds>(time);
     connect_micros_ = static_cast<uint32_t>(
         std::clamp<int64_t>(micros.count(), 0, kNotTimed - 1));
   }
@@ -454,7 +511,7 @@ class ForwardConnection final : public PumpedConnection,
     // A mere hang-up is no reset: a unix client that has sent all may be
     // closed.
     if ((events & EPOLLERR) != 0) return EndWith(CloseReason::kPeerReset);
-    if (events == 0) ConnectTo(*route_->literal);
+    if (events == 0 && !upstream_.is_open()) Connect();
   }
 
   void OnRing(TimePoint now) override {
@@ -496,6 +553,29 @@ class ForwardConnection final : public PumpedConnection,
                     upstream_watched_, flows_[kUpstream].pump.received()});
   }
 
+  int OnResume() override {
+    if (upstream_.is_open()) {
+      const int error = lane().poller().Add(
+          upstream_.get(), kReadable | EPOLLOUT, *this, kUpstream);
+      if (error != 0) return error;
+      upstream_watched_ = true;
+      // Whoever connects by name has a clock of its own.
+      if (!connected()) RingAt(connect_by_);
+    }
+    if (keepalive_is_due_) lane().young().Join(*this);
+    return PumpedConnection::OnResume();
+  }
+  void OnLetGo() override {
+    // Who connects by name ends with what it has, which is nobody else's.
+    if (interrupt_) interrupt_->FillIfEmpty();
+    lane().young().Leave(*this);
+    if (std::exchange(upstream_watched_, false)) {
+      lane().poller().RemoveNow(upstream_.get(), *this, kUpstream);
+    }
+    upstream_ = Descriptor();
+    PumpedConnection::OnLetGo();
+  }
+
   bool connected() const { return state_ == State::kConnected; }
 
   const std::shared_ptr<const Route> route_;
@@ -508,6 +588,7 @@ class ForwardConnection final : public PumpedConnection,
   TimePoint connect_by_;
   State state_ = State::kConnecting;
   bool upstream_watched_ = false;
+  bool keepalive_is_due_ = false;  // Of one that was moved, until OnResume().
   uint32_t connect_micros_ = kNotTimed;
 };
 
@@ -520,6 +601,18 @@ AnyHandler ForwardHandler(ForwardOptions options) {
     return std::make_shared<ForwardConnection>(std::move(accepted), route);
   };
   return handler;
+}
+
+RestoreForward ForwardRestorer(ForwardOptions options) {
+  return [route = std::make_shared<const Route>(std::move(options))](
+             DirectConnection::Accepted accepted, const FrozenDirect& direct,
+             const FrozenForward& frozen, std::vector<Descriptor> others) {
+    return Restored(
+        std::make_shared<ForwardConnection>(std::move(accepted), direct, route),
+        [&](ForwardConnection& forward) {
+          forward.Restore(frozen, std::move(others));
+        });
+  };
 }
 
 std::optional<Duration> ForwardConnectTime(const AnyConnection& connection) {

@@ -103,7 +103,7 @@ std::optional<Pump::State> Pump::SendHeld(Lane& lane, int target) {
     }
     begin_ += static_cast<uint32_t>(size);
   }
-  LetGo(lane);
+  EndHold(lane);
   return std::nullopt;
 }
 
@@ -243,12 +243,75 @@ void Pump::NoteHeld(Lane& lane) {
   if (!held_since_) held_since_ = lane.time().Now();
 }
 
-void Pump::LetGo(Lane& lane) {
+void Pump::EndHold(Lane& lane) {
   begin_ = 0;
   end_ = 0;
   held_since_.reset();
   copy_.reset();
   if (pipe_ && !bulk_) lane.pipes().GiveBack(std::move(pipe_));
+}
+
+FrozenPump Pump::Freeze() const {
+  PORTREEVE_CHECK(!sending());
+  FrozenPump frozen;
+  frozen.received = received_;
+  if (held_pipe() != nullptr) {
+    frozen.in_pipe = static_cast<uint32_t>(held());
+  } else if (copy_ != nullptr) {
+    frozen.copy.assign(copy_.get() + begin_, held());
+  }
+  frozen.held_since = held_since_;
+  frozen.readable = readable_;
+  frozen.hung_up = hung_up_;
+  frozen.source_failed = source_failed_;
+  frozen.met_eof = met_eof_;
+  frozen.target_failed = target_failed_;
+  frozen.out_of_memory = out_of_memory_;
+  frozen.has_sent = has_sent_;
+  frozen.bulk = bulk_;
+  frozen.looks_later = looks_later_;
+  frozen.splices = splices_;
+  frozen.short_reads_are_all = short_reads_are_all_;
+  frozen.no_delay = no_delay_;
+  return frozen;
+}
+
+const Pipe* Pump::held_pipe() const {
+  return held() > 0 ? pipe_.get() : nullptr;
+}
+
+void Pump::Restore(const FrozenPump& frozen, Descriptor read,
+                   Descriptor write) {
+  received_ = frozen.received;
+  if (frozen.in_pipe > 0) {
+    pipe_ = Pipe::Adopt(std::move(read), std::move(write));
+    end_ = frozen.in_pipe;
+  } else if (!frozen.copy.empty()) {
+    copy_ = MakeCopy(frozen.copy.size());
+    if (copy_ == nullptr) throw std::bad_alloc();
+    std::memcpy(copy_.get(), frozen.copy.data(), frozen.copy.size());
+    end_ = static_cast<uint32_t>(frozen.copy.size());
+  }
+  held_since_ = frozen.held_since;
+  readable_ = frozen.readable;
+  hung_up_ = frozen.hung_up;
+  source_failed_ = frozen.source_failed;
+  met_eof_ = frozen.met_eof;
+  target_failed_ = frozen.target_failed;
+  out_of_memory_ = frozen.out_of_memory;
+  has_sent_ = frozen.has_sent;
+  bulk_ = frozen.bulk;
+  looks_later_ = frozen.looks_later;
+  splices_ = frozen.splices;
+  short_reads_are_all_ = frozen.short_reads_are_all;
+  no_delay_ = frozen.no_delay;
+}
+
+void Pump::LetGo() {
+  begin_ = 0;
+  end_ = 0;
+  pipe_.reset();
+  copy_.reset();
 }
 
 }  // namespace portreeve::server

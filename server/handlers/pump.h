@@ -10,10 +10,12 @@
 #include <optional>
 #include <string_view>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/time_source.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/outbox.h"
 #include "lib/lane/pipe_pool.h"
+#include "server/handlers/frozen_connection.h"
 
 namespace portreeve::server {
 
@@ -88,6 +90,19 @@ class Pump {
   // again; false if all has gone, and there is nothing more to receive.
   bool OnSent(Lane& lane, ssize_t result, std::string_view message);
 
+  // These are for when another process goes on with it.
+
+  // Gives what it is; nothing changes by that.  It must not be sending().
+  FrozenPump Freeze() const;
+  // Gives the pipe, where bytes are held in one; else null.
+  const Pipe* held_pipe() const;
+  // Becomes what another one was, before anything else.  `read` and `write` are
+  // the ends of its pipe, where it holds bytes in one.  Throws std::bad_alloc,
+  // and then it must not be used.
+  void Restore(const FrozenPump& frozen, Descriptor read, Descriptor write);
+  // Closes its pipe, and forgets what it holds.
+  void LetGo();
+
   // Whether the last state was kSending.
   bool sending() const { return in_outbox_ > 0; }
 
@@ -126,7 +141,7 @@ class Pump {
   void PrepareToSend(int target);
   void Hold(Lane& lane, std::string_view data);
   void NoteHeld(Lane& lane);
-  void LetGo(Lane& lane);
+  void EndHold(Lane& lane);
 
   int64_t received_ = 0;
   // What is held is in copy_ from begin_ to end_, or is as many bytes in pipe_.

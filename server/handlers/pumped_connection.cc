@@ -183,6 +183,43 @@ void PumpedConnection::CutOffSides() {
   End(HowToCutOff(kClient), HowToCutOff(kUpstream));
 }
 
+bool PumpedConnection::Freeze(const Flow& flow, FrozenFlow& to,
+                              std::vector<int>& descriptors) {
+  if (flow.pump.sending()) return false;
+  to.pump = flow.pump.Freeze();
+  to.blocked = flow.blocked;
+  to.ended = flow.ended;
+  to.shut = flow.shut;
+  if (const Pipe* const pipe = flow.pump.held_pipe()) {
+    descriptors.push_back(pipe->read().get());
+    descriptors.push_back(pipe->write().get());
+  }
+  return true;
+}
+
+void PumpedConnection::Restore(const FrozenFlow& frozen, Flow& flow,
+                               std::vector<Descriptor>& others, size_t& next) {
+  Descriptor read, write;
+  if (frozen.pump.in_pipe > 0) {
+    read = std::move(others.at(next++));
+    write = std::move(others.at(next++));
+  }
+  flow.pump.Restore(frozen.pump, std::move(read), std::move(write));
+  flow.blocked = frozen.blocked;
+  flow.ended = frozen.ended;
+  flow.shut = frozen.shut;
+}
+
+int PumpedConnection::OnResume() {
+  RingForAge();
+  if (closing()) RingAt(force_close_at());
+  return 0;
+}
+
+void PumpedConnection::OnLetGo() {
+  for (Flow& flow : flows()) flow.pump.LetGo();
+}
+
 DirectConnection::How PumpedConnection::HowToCutOff(Side side) {
   return FlowTo(side).ended ? How::kInOrder : How::kReset;
 }

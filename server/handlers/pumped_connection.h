@@ -10,13 +10,17 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/time_source.h"
 #include "lib/lane/direct_connection.h"
 #include "lib/lane/outbox.h"
 #include "lib/net/address.h"
 #include "lib/net/buffer_age_limit.h"
 #include "lib/net/close_reason.h"
+#include "server/handlers/frozen_connection.h"
+#include "server/handlers/moving_connection.h"
 #include "server/handlers/pump.h"
 
 namespace portreeve::server {
@@ -32,7 +36,7 @@ namespace portreeve::server {
 //                           not got all that was sent to it is reset
 //
 // Threads: the lane's only.
-class PumpedConnection : public DirectConnection, private Outbox::Sender {
+class PumpedConnection : public MovingConnection, private Outbox::Sender {
  protected:
   // Who is at either end.  The values are the poller's tags.
   enum Side { kClient = 0, kUpstream = 1 };
@@ -54,8 +58,7 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   // connection.
   enum class CutOff { kIsReset, kGetsFin };
 
-  explicit PumpedConnection(Accepted accepted)
-      : DirectConnection(std::move(accepted)) {}
+  using MovingConnection::MovingConnection;
 
   static Pump::ShortReads ShortReadsOf(const AnyAddress& source) {
     return std::holds_alternative<Unix::Address>(source)
@@ -85,6 +88,17 @@ class PumpedConnection : public DirectConnection, private Outbox::Sender {
   void OnRing(TimePoint now) override;
   void CloseInOrder(CloseReason reason) override;
   void CloseWithReset() override;
+
+  // Adds what there is to move of a flow to `to` and `descriptors`.  Gives
+  // false where it cannot be moved.
+  static bool Freeze(const Flow& flow, FrozenFlow& to,
+                     std::vector<int>& descriptors);
+  // Restores a flow; takes the ends of its pipe, if it has one, from `others`,
+  // from `next` on.
+  static void Restore(const FrozenFlow& frozen, Flow& flow,
+                      std::vector<Descriptor>& others, size_t& next);
+  int OnResume() override;
+  void OnLetGo() override;
 
  private:
   // Gives one flow or two, the same each time.

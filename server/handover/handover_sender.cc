@@ -230,7 +230,10 @@ class Sender {
       }
       case Action::kFreeze: {
         frozen_since_ = clock_.Now();
-        if (auto s = source_.Freeze(policy_.deadline()); !s.ok()) return s;
+        if (auto s = source_.Freeze(policy_.version(), policy_.deadline());
+            !s.ok()) {
+          return s;
+        }
         break;
       }
       case Action::kSendContents:

@@ -65,7 +65,8 @@ class HandoverSource {
 
   // Brings everything to rest, until `deadline`.  From here on nothing changes.
   // Either Thaw() or HandedOver() is called after it, also after an error.
-  virtual absl::Status Freeze(TimePoint deadline) = 0;
+  // `version` is that of the protocol which both speak.
+  virtual absl::Status Freeze(int version, TimePoint deadline) = 0;
 
   virtual absl::StatusOr<internal::v1::HandoverCounters> Counters() = 0;
   // Each gives the next record of its kind; nothing after the last.

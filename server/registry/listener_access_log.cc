@@ -56,6 +56,10 @@ void ListenerAccessLog::OnAccepted(const LiveConnection& live) {
   if (rules_.lines.on_open) {
     Tell(AccessEvent::kOpen, *live.connection, live.facts);
   }
+  Follow(live);
+}
+
+void ListenerAccessLog::Follow(const LiveConnection& live) {
   if (rules_.queue == nullptr) return;
   const int64_t id = live.connection->id();
   // Without memory for that it lacks those lines.

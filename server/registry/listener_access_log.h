@@ -46,6 +46,8 @@ class ListenerAccessLog {
   // A connection is in the table, or has left it, and that is told as an event.
   void OnAccepted(const LiveConnection& live);
   void OnClosed(const LiveConnection& live);
+  // A connection is in the table that has moved here, and goes on.
+  void Follow(const LiveConnection& live);
   // One was closed at once, and was never in the table.
   void OnDropped(const AnyConnection& connection, const ConnectionFacts& facts);
   // Ends the lines of connections that are open: another process writes them.

@@ -2,6 +2,8 @@
 #include <cerrno>
 #include <optional>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "lib/base/status.h"
 #include "lib/serve/frozen_server.h"
@@ -11,6 +13,7 @@
 #include "server/api/timestamp.h"
 #include "server/registry/frozen_records.h"
 #include "server/registry/listener_resource.h"
+#include "server/registry/listener_setup.h"
 #include "server/state/state_records.h"
 
 namespace portreeve::server {
@@ -207,6 +210,28 @@ void ListenerResource::OnHeldRaised(int64_t id, const std::string& message) {
   AppendHandlerError(id, message, HandlerErrorOutcome::kRaised);
   (void)Close(ExistingConnections::kLeave, CloseCause::kHandlerError,
               CloseReason::kListenerClosed);
+}
+
+void ListenerResource::LetGo(DirectConnection& connection) {
+  server_->LetGo(connection);
+}
+
+absl::StatusOr<std::shared_ptr<DirectConnection>> ListenerResource::AddMoved(
+    ConnectionMover& mover, const FrozenConnection& frozen,
+    std::vector<Descriptor> descriptors) {
+  RestoreForward own;
+  const auto* const forward = std::get_if<FrozenForward>(&frozen.handler);
+  if (forward != nullptr && forward->connecting) {
+    if (!ConnectsAlike(*spec_, *forward)) {
+      return HandoverDamaged("it connects to another upstream");
+    }
+    own = ForwardRestorerOf(*spec_, shared_, Parts());
+  }
+  return mover.Add(*server_, frozen, std::move(descriptors), own);
+}
+
+void ListenerResource::OnMoved(const LiveConnection& live) {
+  if (access_log_ != nullptr) access_log_->Follow(live);
 }
 
 bool ListenerResource::may_hold() const {

@@ -147,10 +147,13 @@ Task<> ListenerResource::TearDown() {
   if (server_ != nullptr) co_await server_->TearDown();
 }
 
+ListenerParts ListenerResource::Parts() {
+  return {executor_, forward_id_,      workers_,
+          log_,      upstream_counts_, histograms_.get()};
+}
+
 AnyHandler ListenerResource::MakeHandler(const CheckedSpec& spec) {
-  return HandlerOf(spec, shared_,
-                   {executor_, forward_id_, workers_, log_, upstream_counts_,
-                    histograms_.get()});
+  return HandlerOf(spec, shared_, Parts());
 }
 
 AnyOnHandlerError ListenerResource::MakeOnHandlerError(

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/base/deferred.h"
@@ -25,9 +26,11 @@
 #include "server/events/event_ring.h"
 #include "server/events/listener_record.h"
 #include "server/handlers/forward_loops.h"
+#include "server/handlers/moving_connection.h"
 #include "server/registry/listener_access_log.h"
 #include "server/registry/listener_counts.h"
 #include "server/registry/listener_log.h"
+#include "server/registry/listener_setup.h"
 #include "server/registry/shared.h"
 #include "server/registry/upstream_counts.h"
 #include "server/remote/worker_pool.h"
@@ -112,6 +115,14 @@ class ListenerResource final
   void AddHeld(std::shared_ptr<AnyConnection> connection);
   void OnHeldClosed(int64_t id);
   void OnHeldRaised(int64_t id, const std::string& message);
+
+  // Its connections that move.  After HandOver(), and before Own().
+  void LetGo(DirectConnection& connection);
+  absl::StatusOr<std::shared_ptr<DirectConnection>> AddMoved(
+      ConnectionMover& mover, const FrozenConnection& frozen,
+      std::vector<Descriptor> descriptors);
+  // One of these is in the table.
+  void OnMoved(const LiveConnection& live);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;
@@ -211,6 +222,7 @@ class ListenerResource final
                            Descriptor socket);
   // Whether events are told of it.
   bool is_told_of() const { return !deleted_ && !handed_over_; }
+  ListenerParts Parts();
   AnyHandler MakeHandler(const CheckedSpec& spec);
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <variant>
 
 #include "portreeve/v1/connection.pb.h"
 #include "server/api/connection_failure.h"
@@ -113,6 +114,22 @@ AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
     return RemoteHandler(RemoteOptionsOf(spec, shared, listener));
   }
   return spec.message().handler().has_echo() ? EchoHandler() : DiscardHandler();
+}
+
+RestoreForward ForwardRestorerOf(const CheckedSpec& spec, const Shared& shared,
+                                 const ListenerParts& listener) {
+  if (spec.forward() == nullptr) return nullptr;
+  return ForwardRestorer(ForwardOptionsOf(spec, shared, listener));
+}
+
+bool ConnectsAlike(const CheckedSpec& spec, const FrozenForward& forward) {
+  if (spec.forward() == nullptr || !forward.connecting) return false;
+  const auto to_text = [](const auto& where) { return ToString(where); };
+  return std::visit(to_text, spec.forward()->upstream) ==
+             forward.connecting->upstream &&
+         spec.forward()->connect_timeout ==
+             forward.connecting->connect_timeout &&
+         spec.options().buffer_age_limit == forward.upstream_age_limit;
 }
 
 AnyOnHandlerError OnHandlerErrorOf(const CheckedSpec& spec,

@@ -8,6 +8,8 @@
 #include "server/api/checked_spec.h"
 #include "server/events/connection_histograms.h"
 #include "server/handlers/forward_loops.h"
+#include "server/handlers/frozen_connection.h"
+#include "server/handlers/moving_connection.h"
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
 #include "server/registry/upstream_counts.h"
@@ -27,6 +29,12 @@ struct ListenerParts {
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);
+// Gives what goes on with those that are not connected yet; null where the spec
+// forwards nothing.
+RestoreForward ForwardRestorerOf(const CheckedSpec& spec, const Shared& shared,
+                                 const ListenerParts& listener);
+// Whether that connects as one does that another process has begun with.
+bool ConnectsAlike(const CheckedSpec& spec, const FrozenForward& forward);
 
 // `call` is used where the spec says CALL.
 AnyOnHandlerError OnHandlerErrorOf(const CheckedSpec& spec,

@@ -36,6 +36,7 @@
 #include "server/events/connection_histograms.h"
 #include "server/events/event_log.h"
 #include "server/handlers/forward_loops.h"
+#include "server/handlers/moving_connection.h"
 #include "server/registry/awaited.h"
 #include "server/registry/connection_table.h"
 #include "server/registry/dialler.h"
@@ -242,17 +243,34 @@ class Registry {
   int state_lock() const;
 
   // Give what there is; nothing changes by that.  A connection that is not
-  // connected yet is none.
+  // connected yet is none.  One that can move does where `may_move`; then its
+  // descriptors are there, which stay its own.
   internal::v1::HandoverListener Freeze(const ListenerResource& listener) const;
   std::vector<internal::v1::HandoverRequest> FreezeRequests() const;
-  std::optional<internal::v1::HandoverConnection> Freeze(
-      const LiveConnection& live) const;
+  // A connection that moves, and whose it is.
+  struct Moving {
+    std::shared_ptr<ListenerResource> listener;
+    std::shared_ptr<AnyConnection> connection;
+  };
+  struct FrozenRecord {
+    internal::v1::HandoverConnection record;
+    std::vector<int> descriptors;
+    std::optional<Moving> moving;
+  };
+  std::optional<FrozenRecord> Freeze(const LiveConnection& live,
+                                     bool may_move) const;
+  // Gives how many descriptors connections have now, roughly, with those of
+  // their pipes.
+  int64_t num_connection_descriptors() const;
 
   // The next process has it all: lets go of the listeners' sockets, and tells
   // nobody but `successor` of the connections, which go on; null: nobody.
   // AllHandlersDetermined() is when they have ended.  Dials that are under way
   // are given up.
   void HandOver(ConnectionReports* successor);
+  // After that: the next process goes on with what has moved, which is let go
+  // of, by nothing but close(2), and forgotten.  It needs no memory.
+  void LetGo(const Moving& moved);
   // Has to be called on the loop, after that: answers, with MOVED, what waits
   // for the disk.
   void FinishHandOver();
@@ -264,7 +282,8 @@ class Registry {
   absl::Status TakeListener(const internal::v1::HandoverListener& record,
                             Descriptor socket);
   absl::Status TakeRequest(const internal::v1::HandoverRequest& record);
-  absl::Status TakeConnection(const internal::v1::HandoverConnection& record);
+  absl::Status TakeConnection(const internal::v1::HandoverConnection& record,
+                              std::vector<Descriptor> descriptors);
   absl::Status TakeState(SuspendedState state, const std::string& version,
                          std::function<void(bool)> on_health);
   // Serves from now on.
@@ -392,6 +411,8 @@ class Registry {
   bool moved_ = false;
   ConnectionHolder* holder_ = nullptr;
   std::map<int64_t, std::shared_ptr<HeldConnection>> held_;
+  // From the first one that has moved here until Own().
+  std::optional<ConnectionMover> mover_;
   RequestCache requests_;
   int64_t last_request_ = 0;  // The highest of its numbers.
   PageTokens page_tokens_;

@@ -4,17 +4,23 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "lib/base/guarded.h"
+#include "lib/net/descriptor_part.h"
 #include "server/api/connection_failure.h"
 #include "server/api/convert.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/api/spec.h"
 #include "server/api/timestamp.h"
+#include "server/handlers/moving_connection.h"
 #include "server/registry/frozen_records.h"
+#include "server/registry/listener_setup.h"
+#include "server/registry/moved_records.h"
 #include "server/registry/registry.h"
 #include "server/state/state_errors.h"
 
@@ -63,6 +69,13 @@ HeldCounts CountsOf(const v1::Connection& connection) {
           connection.bytes_to_write(), FromProto(connection.close_reason())};
 }
 
+// Whether a listener with that spec can go on with it in another process.
+bool CanGoOn(const FrozenConnection& frozen, const CheckedSpec& spec) {
+  const auto* const forward = std::get_if<FrozenForward>(&frozen.handler);
+  return forward == nullptr || !forward->connecting ||
+         ConnectsAlike(spec, *forward);
+}
+
 absl::Status Damaged(absl::string_view name, absl::string_view what) {
   return HandoverDamaged(absl::StrCat(name, ": ", what));
 }
@@ -109,22 +122,35 @@ std::vector<HandoverRequest> Registry::FreezeRequests() const {
   return records;
 }
 
-std::optional<HandoverConnection> Registry::Freeze(
-    const LiveConnection& live) const {
+std::optional<Registry::FrozenRecord> Registry::Freeze(
+    const LiveConnection& live, bool may_move) const {
   // It is no connection yet, and HandOver() gives it up.
   if (live.facts.is_opening) return std::nullopt;
-  HandoverConnection record;
+  FrozenRecord frozen;
+  HandoverConnection& record = frozen.record;
   *record.mutable_connection() = Describe(live);
   record.mutable_connection()->clear_held_by_predecessor();
   record.set_close_called(live.facts.close_called);
   record.set_leaves_line(live.facts.leaves_line);
-  record.mutable_held_by_predecessor();
   const auto id = ParseListenerName(NameOf(live.facts), "listener");
   const auto listener = id.ok() ? listeners_.find(*id) : listeners_.end();
   if (listener != listeners_.end()) {
     record.set_handler(HandlerOf(listener->second->spec()));
+    auto moving = may_move ? FreezeConnection(*live.connection) : std::nullopt;
+    if (moving && CanGoOn(moving->frozen, listener->second->spec()) &&
+        PutMoved(moving->frozen, record)) {
+      frozen.descriptors = std::move(moving->descriptors);
+      frozen.moving = Moving{listener->second, live.connection};
+      return frozen;
+    }
   }
-  return record;
+  record.mutable_held_by_predecessor();
+  return frozen;
+}
+
+int64_t Registry::num_connection_descriptors() const {
+  return shared_.budget.num_taken() +
+         int64_t{2} * DescriptorPart::OfPipes().num_taken();
 }
 
 void Registry::HandOver(ConnectionReports* successor) {
@@ -135,6 +161,11 @@ void Registry::HandOver(ConnectionReports* successor) {
   // Those that are deleted have no connections, and end by themselves.
   for (const auto& [id, listener] : listeners_) listener->HandOver();
   dialler_.HandOver(successor);
+}
+
+void Registry::LetGo(const Moving& moved) {
+  (void)connections_.Remove(moved.connection->id());
+  moved.listener->LetGo(static_cast<DirectConnection&>(*moved.connection));
 }
 
 void Registry::FinishHandOver() {
@@ -207,25 +238,25 @@ absl::Status Registry::TakeRequest(const HandoverRequest& record) {
   return requests_.Restore(key, std::move(entry)).status();
 }
 
-absl::Status Registry::TakeConnection(const HandoverConnection& record) {
+absl::Status Registry::TakeConnection(const HandoverConnection& record,
+                                      std::vector<Descriptor> descriptors) {
   const v1::Connection& connection = record.connection();
   const auto number = ParseConnectionName(connection.name(), "name");
-  if (!number.ok() || *number <= 0 || held_.count(*number) > 0 ||
-      !record.has_held_by_predecessor()) {
-    return Damaged(connection.name(), "it is no connection that is held");
+  if (!number.ok() || *number <= 0 || connections_.Find(*number) != nullptr ||
+      record.how_case() == HandoverConnection::HOW_NOT_SET ||
+      (record.has_moved() && connection.listener().empty())) {
+    return Damaged(connection.name(), "it is no connection that can be taken");
   }
-  const auto peer = AddressOf(connection.peer());
+  auto peer = AddressOf(connection.peer());
   if (!peer.ok()) return peer.status();
-  const auto local = AddressOf(connection.local());
+  auto local = AddressOf(connection.local());
   if (!local.ok()) return local.status();
-  const auto held = std::make_shared<HeldConnection>(
-      executor_, *number, *peer, *local, CountsOf(connection), holder_);
   ConnectionFacts facts;
   facts.create_time =
       static_cast<uint64_t>(UnixNanosOf(connection.create_time()));
   facts.close_called = record.close_called();
   facts.leaves_line = record.leaves_line();
-  facts.is_held = true;
+  facts.is_held = record.has_held_by_predecessor();
   if (connection.has_upstream()) {
     auto upstream = AddressOf(connection.upstream());
     if (!upstream.ok()) return upstream.status();
@@ -236,16 +267,37 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record) {
     // It shows that, and nobody can take it here.
     facts.claim = std::make_shared<Claim>(executor_);
   }
-  if (connection.listener().empty()) {
-    dialler_.AddHeld();
-  } else {
+  Resource listener;
+  if (!connection.listener().empty()) {
     const auto id = ParseListenerName(connection.listener(), "listener");
     const auto found = id.ok() ? listeners_.find(*id) : listeners_.end();
     if (found == listeners_.end() || !found->second->may_hold()) {
       return Damaged(connection.name(), "its listener has none");
     }
-    facts.listener = found->second->name();
-    found->second->AddHeld(held);
+    listener = found->second;
+    facts.listener = listener->name();
+  }
+  if (record.has_moved()) {
+    const auto frozen =
+        MovedOf(record, *number, *std::move(peer), *std::move(local));
+    if (!frozen.ok()) return frozen.status();
+    if (!mover_) mover_.emplace();
+    auto moved = listener->AddMoved(*mover_, *frozen, std::move(descriptors));
+    if (!moved.ok()) {
+      return Damaged(connection.name(),
+                     absl::string_view(moved.status().message()));
+    }
+    listener->OnMoved(
+        *connections_.Restore(*std::move(moved), std::move(facts)));
+    return absl::OkStatus();
+  }
+  const auto held = std::make_shared<HeldConnection>(
+      executor_, *number, *std::move(peer), *std::move(local),
+      CountsOf(connection), holder_);
+  if (listener == nullptr) {
+    dialler_.AddHeld();
+  } else {
+    listener->AddHeld(held);
   }
   connections_.Restore(held, std::move(facts));
   held_.emplace(*number, held);
@@ -262,6 +314,7 @@ absl::Status Registry::TakeState(SuspendedState state,
 }
 
 void Registry::Own() {
+  mover_.reset();
   for (const auto& [id, listener] : listeners_) listener->Own();
   if (state_.is_on()) state_.Resume();
   ArmRetries();
@@ -270,7 +323,9 @@ void Registry::Own() {
 void Registry::GiveUp() {
   moved_ = true;
   shutting_down_ = true;
-  for (const auto& [id, held] : held_) connections_.Remove(id);
+  while (!connections_.entries().empty()) {
+    connections_.Remove(connections_.entries().begin()->first);
+  }
   held_.clear();
   for (const auto& [id, listener] : listeners_) listener->HandOver();
   // Nothing of it must be written here.

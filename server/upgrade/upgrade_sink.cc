@@ -97,8 +97,9 @@ absl::Status UpgradeSink::TakeRequest(internal::v1::HandoverRequest record) {
 }
 
 absl::Status UpgradeSink::TakeConnection(
-    internal::v1::HandoverConnection record, std::vector<Descriptor>) {
-  return parts_.registry.TakeConnection(record);
+    internal::v1::HandoverConnection record,
+    std::vector<Descriptor> descriptors) {
+  return parts_.registry.TakeConnection(record, std::move(descriptors));
 }
 
 absl::Status UpgradeSink::TakeEvents(internal::v1::HandoverEvents record,

@@ -8,6 +8,7 @@
 #include "lib/net/any_connection.h"
 #include "server/api/convert.h"
 #include "server/api/timestamp.h"
+#include "server/handover/predecessor_policy.h"
 #include "server/registry/frozen_records.h"
 #include "server/upgrade/daemon_totals.h"
 
@@ -24,12 +25,14 @@ int64_t UpgradeSource::CountDescriptors() {
   // The events and the lock of the state, and sockets of the daemon's own.
   constexpr int64_t kOthers = 32;
   const auto count = [this] {
-    return static_cast<int64_t>(parts_.registry.num_wanted());
+    return static_cast<int64_t>(parts_.registry.num_wanted()) +
+           parts_.registry.num_connection_descriptors();
   };
   return parts_.loop.Run(count).get() + kOthers;
 }
 
-absl::Status UpgradeSource::Freeze(TimePoint deadline) {
+absl::Status UpgradeSource::Freeze(int version, TimePoint deadline) {
+  may_move_ = version >= kHandoverVersionOfMoving;
   suspended_ = true;
   if (auto s = Suspend(deadline); !s.ok()) return s;
   auto frozen = parts_.loops.Freeze(deadline);
@@ -121,11 +124,18 @@ absl::StatusOr<std::optional<SourceRecord<HandoverConnection>>>
 UpgradeSource::NextConnection() {
   const auto& entries = parts_.registry.connections().entries();
   while (next_connection_ != entries.end()) {
-    auto record = parts_.registry.Freeze(*(next_connection_++)->second);
-    if (!record) continue;
-    ++num_held_;
+    auto frozen =
+        parts_.registry.Freeze(*(next_connection_++)->second, may_move_);
+    if (!frozen) continue;
+    if (frozen->moving) {
+      moving_.push_back(*std::move(frozen->moving));
+      ++num_moving_;
+    } else {
+      ++num_held_;
+    }
     SourceRecord<HandoverConnection> next;
-    next.record = *std::move(record);
+    next.record = std::move(frozen->record);
+    next.descriptors = std::move(frozen->descriptors);
     return next;
   }
   return std::nullopt;
@@ -158,6 +168,7 @@ UpgradeSource::Store() {
 }
 
 void UpgradeSource::Thaw(HandoverStep, const std::string&) noexcept {
+  moving_.clear();  // Before the loops run, to which they belong.
   if (std::exchange(suspended_, false)) {
     Guarded([this] {
       if (frozen_) {
@@ -173,6 +184,9 @@ void UpgradeSource::Thaw(HandoverStep, const std::string&) noexcept {
 void UpgradeSource::HandedOver() noexcept {
   Guarded([this] { parts_.sockets.HandOver(); });
   Guarded([this] { parts_.registry.HandOver(options_.successor); });
+  // Whatever fails, none of these may be read here any more.
+  for (const Registry::Moving& moved : moving_) parts_.registry.LetGo(moved);
+  moving_.clear();
   Guarded([this] {
     if (options_.on_handed_over) options_.on_handed_over();
   });

@@ -23,7 +23,9 @@
 
 namespace portreeve::server {
 
-// Every connection is held: it stays here, and is served to its end.
+// Connections of the built-in handlers move.  Every other one, and those of
+// them that cannot (MovingConnection::Freeze()), are held: they stay here, and
+// are served to their end.
 //
 // Threads: one that is no loop's, as HandOver() has it.
 // Lifetime: what it is made of must outlive it, and what it posts to the loop.
@@ -41,11 +43,12 @@ class UpgradeSource final : public HandoverSource {
   UpgradeSource(const UpgradeParts& parts, Options options)
       : parts_(parts), options_(std::move(options)) {}
 
-  // How many connections it has sent.
+  // How many connections it has sent of each kind.
   int64_t num_held() const { return num_held_; }
+  int64_t num_moving() const { return num_moving_; }
 
   int64_t CountDescriptors() override;
-  absl::Status Freeze(TimePoint deadline) override;
+  absl::Status Freeze(int version, TimePoint deadline) override;
   absl::StatusOr<internal::v1::HandoverCounters> Counters() override;
   absl::StatusOr<std::optional<SourceRecord<internal::v1::HandoverListener>>>
   NextListener() override;
@@ -81,6 +84,9 @@ class UpgradeSource final : public HandoverSource {
   size_t next_request_ = 0;
   ConnectionTable::Entries::const_iterator next_connection_;
   int64_t num_held_ = 0;
+  int64_t num_moving_ = 0;
+  bool may_move_ = false;
+  std::vector<Registry::Moving> moving_;
 };
 
 }  // namespace portreeve::server

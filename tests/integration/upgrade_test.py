@@ -3,9 +3,11 @@
 import json
 import os
 import select
+import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -14,6 +16,8 @@ import unittest
 TIMEOUT = 60
 PORTREEVED = os.path.abspath("server/portreeved")
 PORTREEVE = os.path.abspath("client/portreeve")
+# A counter, of which each place of a stream has its own part.
+PATTERN = struct.pack(">1048576I", *range(1048576))
 
 
 class Daemon:
@@ -85,8 +89,27 @@ class Daemon:
             raise AssertionError(done.stderr)
         return json.loads(done.stdout) if status == 0 else done.stderr
 
-    def listener(self):
-        return self.cli("list")["listeners"][0]
+    def listener(self, listener_id=None):
+        """Gives the only one, or that with an id."""
+        found = [listener for listener in self.cli("list")["listeners"]
+                 if listener_id in (None, listener["name"].split("/")[1])]
+        if len(found) != 1:
+            raise AssertionError(found)
+        return found[0]
+
+    def port_of(self, listener_id):
+        status = self.listener(listener_id)["status"]
+        return status["listeningOn"]["inet"]["port"]
+
+    def start_worker(self):
+        """Has a listener that a client serves: its connections cannot move.
+        Gives the client, which echoes them."""
+        self.cli("create", "held", "--listen", "tcp:127.0.0.1:0", "--remote")
+        self.port = self.port_of("held")
+        worker = subprocess.Popen(
+            [PORTREEVE, "--server", self.control, "attach", "held", "--",
+             "cat"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return worker
 
     def connections(self):
         return self.cli("connections").get("connections", [])
@@ -105,6 +128,102 @@ class Daemon:
         self.process.wait()
         self.process.stdout.close()
         os.close(self.log)
+
+
+class Bulk:
+    """Clients that send without an end what comes back to them, and look at
+    each byte. Half of them do not read before finish()."""
+
+    def __init__(self, addresses, count):
+        self.wrong = []
+        self.finishing = False
+        self.clients = []
+        self.selector = selectors.DefaultSelector()
+        for number in range(count):
+            client = BulkClient(addresses[number % len(addresses)],
+                                number // len(addresses) % 2 == 1)
+            self.clients.append(client)
+            self.selector.register(client.socket, client.events(False), client)
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while self.selector.get_map() and not self.wrong:
+            finishing = self.finishing
+            for key, events in self.selector.select(0.05):
+                client = key.data
+                try:
+                    is_over = client.advance(events, finishing)
+                except (OSError, AssertionError) as error:
+                    self.wrong.append(repr(error))
+                    return
+                if is_over:
+                    self.selector.unregister(client.socket)
+                else:
+                    self.selector.modify(client.socket,
+                                         client.events(finishing), client)
+            if finishing:
+                for key in list(self.selector.get_map().values()):
+                    self.selector.modify(key.fd, key.data.events(True),
+                                         key.data)
+
+    def until_more(self):
+        """Waits until those who read have got some more."""
+        before = [client.received for client in self.clients]
+        while not self.wrong and any(
+                client.received < was + 50000 and not client.is_stalled
+                for client, was in zip(self.clients, before)):
+            pass
+
+    def finish(self):
+        self.finishing = True
+        self.thread.join()
+        for client in self.clients:
+            if client.received != client.sent or not client.is_over:
+                self.wrong.append(
+                    f"{client.received} of {client.sent} have come")
+            client.socket.close()
+        self.selector.close()
+
+
+class BulkClient:
+
+    def __init__(self, address, is_stalled):
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect(address)
+        self.socket.setblocking(False)
+        self.is_stalled = is_stalled
+        self.is_over = False
+        self.is_shut = False
+        self.sent = self.received = 0
+
+    def events(self, finishing):
+        events = 0 if self.is_shut else selectors.EVENT_WRITE
+        if finishing or not self.is_stalled:
+            events |= selectors.EVENT_READ
+        return events
+
+    def advance(self, events, finishing):
+        """Gives whether the end has come."""
+        if finishing and not self.is_shut:
+            self.is_shut = True
+            self.socket.shutdown(socket.SHUT_WR)
+        elif events & selectors.EVENT_WRITE and not self.is_shut:
+            at = self.sent % len(PATTERN)
+            self.sent += self.socket.send(PATTERN[at:at + 65536])
+        if not events & selectors.EVENT_READ:
+            return False
+        data = self.socket.recv(65536)
+        at = self.received % len(PATTERN)
+        expected = PATTERN[at:at + len(data)]
+        expected += PATTERN[:len(data) - len(expected)]
+        if data != expected:
+            raise AssertionError(f"wrong bytes after {self.received}")
+        self.received += len(data)
+        self.is_over = not data
+        return self.is_over
 
 
 def is_echoed(client, text=b"hello"):
@@ -219,11 +338,98 @@ class UpgradeTest(unittest.TestCase):
             revisions, list(range(revisions[0], revisions[0] + len(seen))))
         self.assertEqual(len({event["instanceId"] for event in seen}), 1)
 
-    def test_a_connection_stays_with_its_process(self):
+    def test_a_connection_moves(self):
         daemon = self.start()
         client = daemon.connect()
         self.assertTrue(is_echoed(client))
-        daemon.upgrade()
+        before = daemon.connections()
+        for number in range(3):
+            line = daemon.upgrade()
+            self.assertIn("goes on with 1 connection;", line)
+            self.assertIn("; 0 connections may go on here", line)
+            # The old one has nothing to wait for.
+            daemon.until_logged("the former process has ended")
+            if number == 0:
+                self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+            shown = daemon.connections()
+            self.assertEqual(shown, before)
+            self.assertFalse(shown[0]["heldByPredecessor"])
+            self.assertNotIn("predecessor", daemon.cli("daemon"))
+        self.assertTrue(is_echoed(client, b"more"))
+        shown = daemon.connections()[0]
+        self.assertEqual(shown["name"], before[0]["name"])
+        self.assertEqual(shown["bytesReceived"], "9")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(client.recv(100), b"")
+        client.close()
+        while daemon.connections():
+            pass
+        status = daemon.listener()["status"]
+        self.assertEqual(status["acceptedTotal"], "1")
+        self.assertEqual(status["bytesReceivedTotal"], "9")
+        self.assertEqual(status["bytesSentTotal"], "9")
+        self.assertEqual(status["closedByReason"], {"PEER_CLOSED": "1"})
+
+    def bulk_over(self, daemon, scripts):
+        """Has 200 forwards in mid-bulk go from process to process."""
+        daemon.cli("create", "forward", "--listen", "tcp:127.0.0.1:0",
+                   "--forward", f"tcp:127.0.0.1:{daemon.port}")
+        file = daemon.folder + "/s"
+        daemon.cli("create", "to-file", "--listen", f"unix:{file}",
+                   "--forward", f"tcp:127.0.0.1:{daemon.port}")
+        bulk = Bulk([("127.0.0.1", daemon.port_of("forward")), file], 200)
+        try:
+            for script in scripts:
+                bulk.until_more()
+                self.assertEqual(bulk.wrong, [])
+                if script is not None:
+                    daemon.install_script(script)
+                line = daemon.upgrade()
+                # Each has one to itself at the echo listener, too.
+                self.assertIn("goes on with 400 connections;", line)
+                daemon.until_logged("the former process has ended")
+            bulk.until_more()
+        finally:
+            bulk.finish()
+        self.assertEqual(bulk.wrong, [])
+        while daemon.connections():
+            pass
+        for name in ("forward", "to-file"):
+            status = daemon.listener(name)["status"]
+            self.assertEqual(status["acceptedTotal"], "100")
+            self.assertEqual(status["closedByReason"], {"PEER_CLOSED": "100"})
+            self.assertEqual(status["bytesReceivedTotal"],
+                             status["bytesSentTotal"])
+        total = sum(client.sent for client in bulk.clients)
+        status = [daemon.listener(name)["status"]
+                  for name in ("forward", "to-file")]
+        self.assertEqual(
+            sum(int(one["bytesReceivedTotal"]) for one in status), total)
+
+    def test_bulk_on_one_loop(self):
+        self.bulk_over(self.start("--loops", "1"), [None] * 3)
+
+    def test_bulk_on_four_loops(self):
+        self.bulk_over(self.start("--loops", "4"), [None] * 3)
+
+    def test_bulk_from_four_loops_to_two(self):
+        change = ('for a; do shift; [ "$a" = 4 ] && a=2; set -- "$@" "$a"; '
+                  f'done\nexec {PORTREEVED} "$@"\n')
+        self.bulk_over(self.start("--loops", "4"), [None, change, None])
+
+    def start_with_worker(self, *flags):
+        daemon = self.start(*flags)
+        worker = daemon.start_worker()
+        self.addCleanup(worker.wait)
+        self.addCleanup(worker.kill)
+        return daemon
+
+    def test_a_connection_stays_with_its_process(self):
+        daemon = self.start_with_worker()
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+        line = daemon.upgrade()
+        self.assertIn("; 1 connection may go on here", line)
         self.assertTrue(is_echoed(client, b"more"))
         shown = daemon.connections()
         self.assertEqual(len(shown), 1)
@@ -237,13 +443,13 @@ class UpgradeTest(unittest.TestCase):
         client.close()
         daemon.until_logged("the former process has ended")
         self.assertEqual(daemon.process.wait(TIMEOUT), 0)
-        status = daemon.listener()["status"]
+        status = daemon.listener("held")["status"]
         self.assertEqual(status["bytesReceivedTotal"], "9")
         self.assertEqual(status["closedByReason"], {"PEER_CLOSED": "1"})
         self.assertEqual(daemon.connections(), [])
 
     def test_one_that_is_held_can_be_closed(self):
-        daemon = self.start()
+        daemon = self.start_with_worker()
         client = daemon.connect()
         self.assertTrue(is_echoed(client))
         daemon.upgrade()
@@ -251,37 +457,37 @@ class UpgradeTest(unittest.TestCase):
         self.assertEqual(client.recv(100), b"")
         client.close()
         daemon.until_logged("the former process has ended")
-        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+        self.assertEqual(daemon.listener("held")["status"]["closedByReason"],
                          {"CALLED": "1"})
 
     def test_those_of_a_process_that_is_gone_are_lost(self):
-        daemon = self.start()
+        daemon = self.start_with_worker()
         clients = [daemon.connect() for _ in range(3)]
         for client in clients:
             self.assertTrue(is_echoed(client))
         daemon.upgrade()
         os.kill(daemon.pids[0], signal.SIGKILL)
         daemon.until_logged("and with it 3 connections")
-        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+        self.assertEqual(daemon.listener("held")["status"]["closedByReason"],
                          {"PROCESS_LOST": "3"})
         self.assertEqual(daemon.connections(), [])
         for client in clients:
             client.close()
 
     def test_the_drain_ends(self):
-        daemon = self.start("--takeover-drain", "1s")
+        daemon = self.start_with_worker("--takeover-drain", "1s")
         client = daemon.connect()
         self.assertTrue(is_echoed(client))
         daemon.upgrade()
         self.assertRaises(ConnectionResetError, client.recv, 100)
         daemon.until_logged("the former process has ended")
-        self.assertEqual(daemon.listener()["status"]["closedByReason"],
+        self.assertEqual(daemon.listener("held")["status"]["closedByReason"],
                          {"SHUTDOWN": "1"})
         self.assertEqual(daemon.process.wait(TIMEOUT), 0)
 
     def test_a_limit_holds_over_both(self):
-        daemon = self.start()
-        name = daemon.listener()["name"]
+        daemon = self.start_with_worker()
+        name = daemon.listener("held")["name"]
         daemon.cli("update", name, "--max-connections", "2")
         first, second = daemon.connect(), daemon.connect()
         self.assertTrue(is_echoed(first) and is_echoed(second))

@@ -101,6 +101,7 @@ class ForwardFixture : public HandlersFixture,
   RawClient Forward(server::ForwardOptions forward,
                     ServerOptions options = {}) {
     forward.on_connected = [this](int64_t, const auto&) { connected_ = true; };
+    forward_ = forward;
     AnyHandler handler = server::ForwardHandler(std::move(forward));
     server_ = GetParam().unix_client
                   ? &ServeUnix(std::move(handler), std::move(options))
@@ -127,6 +128,7 @@ class ForwardFixture : public HandlersFixture,
   CloseReason Reason() { return ClosedReasons(1).at(0); }
 
   std::unique_ptr<RawListener> listener_;
+  server::ForwardOptions forward_;  // Of server_.
   AnyServer* server_ = nullptr;
   bool connected_ = false;
   std::optional<RawClient> upstream_;

@@ -103,6 +103,16 @@ class HandlersFixture : public LoopFixture, protected ServerObserver {
     return reasons_;
   }
 
+  // Has `by` torn down in the end in place of `server`, which is destroyed.
+  AnyServer& Replace(AnyServer& server, std::unique_ptr<AnyServer> by) {
+    for (auto& owned : servers_) {
+      if (owned.get() != &server) continue;
+      owned = std::move(by);
+      return *owned;
+    }
+    throw std::runtime_error("there is no such server");
+  }
+
   void TearDown() override {
     for (auto& server : servers_) {
       EXPECT_EQ(server->handler_errors_total(), 0);

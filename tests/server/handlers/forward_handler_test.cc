@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,46 +14,17 @@
 #include "lib/base/status.h"
 #include "server/handlers/handlers.h"
 #include "tests/server/handlers_fixture.h"
+#include "tests/testing/deaf_listener.h"
 #include "tests/testing/raw_listener.h"
 #include "tests/testing/server_fixture.h"
 
 namespace portreeve::server {
 namespace {
 
+using testing::DeafListener;
 using testing::RawClient;
 using testing::RawListener;
 using testing::TemporaryFolder;
-
-// Listens, and has a full backlog: whoever connects gets no answer.
-class DeafListener {
- public:
-  DeafListener() : listening_(NewSocket()) {
-    auto size = static_cast<socklen_t>(address_.capacity());
-    const Inet::Address any(asio::ip::address_v4::loopback(), 0);
-    if (bind(listening_.get(), any.data(), size) != 0 ||
-        listen(listening_.get(), 0) != 0 ||
-        getsockname(listening_.get(), address_.data(), &size) != 0) {
-      std::abort();
-    }
-    // Linux takes one more than the backlog.
-    for (int i = 0; i < 2; ++i) {
-      fillers_.push_back(NewSocket());
-      (void)connect(fillers_.back().get(), address_.data(), size);
-    }
-  }
-
-  const Inet::Address& address() const { return address_; }
-
- private:
-  static Descriptor NewSocket() {
-    return Descriptor(
-        socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  }
-
-  const Descriptor listening_;
-  Inet::Address address_;
-  std::vector<Descriptor> fillers_;
-};
 
 // The descriptor of this process whose peer is `address`; -1 if there is none.
 int DescriptorConnectedTo(const Inet::Address& address) {

@@ -13,6 +13,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/base/asio.h"
 #include "lib/base/descriptor.h"
@@ -134,6 +136,47 @@ TEST_F(PumpTest, ASendThatWasInterruptedIsTriedAgain) {
   char received[8];
   EXPECT_EQ(recv(target_.peers.get(), received, sizeof received, 0), 5);
   EXPECT_EQ(std::string_view(received, 5), "hello");
+}
+
+// Every field, in every combination of those that are only true or false.
+TEST_F(PumpTest, IsTheSameWhereItGoesOnElsewhere) {
+  std::vector<bool FrozenPump::*> flags = {
+      &FrozenPump::readable,      &FrozenPump::hung_up,
+      &FrozenPump::source_failed, &FrozenPump::met_eof,
+      &FrozenPump::target_failed, &FrozenPump::out_of_memory,
+      &FrozenPump::has_sent,      &FrozenPump::bulk,
+      &FrozenPump::looks_later,   &FrozenPump::splices,
+      &FrozenPump::no_delay,      &FrozenPump::short_reads_are_all};
+  const auto expect_same = [](const FrozenPump& frozen) {
+    Descriptor read, write;
+    if (frozen.in_pipe > 0) {
+      int ends[2];
+      ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+      read = Descriptor(ends[0]);
+      write = Descriptor(ends[1]);
+    }
+    Pump pump;
+    pump.Restore(frozen, std::move(read), std::move(write));
+    EXPECT_TRUE(pump.Freeze() == frozen);
+    EXPECT_EQ(pump.received(), frozen.received);
+    EXPECT_EQ(pump.held(), frozen.copy.size() + frozen.in_pipe);
+    EXPECT_EQ(pump.held_pipe() != nullptr, frozen.in_pipe > 0);
+  };
+  for (uint32_t bits = 0; bits < uint32_t{1} << flags.size(); ++bits) {
+    FrozenPump frozen;
+    for (size_t i = 0; i < flags.size(); ++i) {
+      frozen.*flags[i] = (bits >> i & 1) != 0;
+    }
+    frozen.received = 1000 + bits;
+    expect_same(frozen);
+    frozen.held_since = TimePoint(std::chrono::seconds(bits));
+    frozen.copy = "held";
+    expect_same(frozen);
+    frozen.copy.clear();
+    frozen.in_pipe = Pump::kMostHeld;
+    expect_same(frozen);
+  }
+  EXPECT_EQ(Pump::held_in_memory(), 0);
 }
 
 // As where a filter is put on a process that runs already.

@@ -10,8 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "server/handover/predecessor_policy.h"
 #include "server/api/crc32c.h"
+#include "server/handover/predecessor_policy.h"
 
 namespace portreeve::server {
 namespace {
@@ -139,13 +139,13 @@ std::vector<GoldenMessage> MakeGolden() {
 
   Handover message = Filled(filler, &Handover::mutable_hello);
   message.mutable_hello()->set_min_version(1);
-  message.mutable_hello()->set_max_version(1);
+  message.mutable_hello()->set_max_version(2);
   message.mutable_hello()->set_descriptor_limit(524'288);
   message.mutable_hello()->set_open_descriptors(40);
   talk.Say(true, message);
 
   message = Filled(filler, &Handover::mutable_accepted);
-  message.mutable_accepted()->set_version(1);
+  message.mutable_accepted()->set_version(2);
   talk.Say(false, message);
 
   talk.Say(false, Filled(filler, &Handover::mutable_counters), 0, true);
@@ -175,7 +175,20 @@ std::vector<GoldenMessage> MakeGolden() {
   for (int i = 0; i < 2; ++i) {
     talk.Say(false, Filled(filler, &Handover::mutable_connections), 0, true);
   }
-  counts.set_connections(4);
+  // One of each handler that moves, the last one with bytes in both pipes.
+  message.Clear();
+  int descriptors = 0;
+  for (const int count : {1, 1, 6}) {
+    auto& record = *message.mutable_connections()->add_records();
+    filler.Fill(record);
+    filler.Fill(*record.mutable_moved());
+    record.set_handler(static_cast<internal::v1::HandoverConnection::Handler>(
+        message.connections().records_size()));
+    record.set_num_descriptors(count);
+    descriptors += count;
+  }
+  talk.Say(false, message, descriptors, true);
+  counts.set_connections(7);
 
   message = Filled(filler, &Handover::mutable_events);
   const std::string bytes = GoldenEventBytes();
@@ -190,7 +203,7 @@ std::vector<GoldenMessage> MakeGolden() {
   counts.set_stores(1);
   talk.Say(false, message, 1, true);
 
-  counts.set_descriptors(5);
+  counts.set_descriptors(5 + descriptors);
   message.Clear();
   *message.mutable_end()->mutable_counts() = counts;
   talk.Say(false, message, 0, true);
@@ -218,9 +231,14 @@ std::vector<GoldenMessage> MakeGolden() {
 }
 
 std::string GoldenText(const std::vector<GoldenMessage>& messages) {
-  std::string text =
-      "# A hand-over of version 1, as server/handover speaks it. It is never\n"
-      "# changed: a version that says more has a file of its own.\n";
+  int version = 0;
+  for (const GoldenMessage& one : messages) {
+    if (one.message.has_accepted()) version = one.message.accepted().version();
+  }
+  std::string text = absl::StrCat(
+      "# A hand-over of version ", version,
+      ", as server/handover speaks it. It is never\n"
+      "# changed: a version that says more has a file of its own.\n");
   google::protobuf::TextFormat::Printer printer;
   for (const GoldenMessage& one : messages) {
     std::string printed;

@@ -207,7 +207,7 @@ TEST_F(OnePredecessor, TakesTheHighestVersionThatBothSpeak) {
   hello.mutable_hello()->set_max_version(9);
   EXPECT_EQ(Judge(hello), Action::kAccept);
   EXPECT_EQ(policy_->version(), kNewestHandoverVersion);
-  hello.mutable_hello()->set_min_version(2);
+  hello.mutable_hello()->set_min_version(kNewestHandoverVersion + 1);
   EXPECT_EQ(Judge(hello), Action::kRefuse);
   hello.mutable_hello()->set_min_version(0);
   hello.mutable_hello()->set_max_version(0);

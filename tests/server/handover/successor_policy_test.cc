@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "server/handover/predecessor_policy.h"
 #include "tests/server/handover/policy_messages.h"
 
 namespace portreeve::server {
@@ -253,7 +254,7 @@ TEST_F(OneSuccessor, WaitsLongerThanThePredecessorFreezes) {
 TEST_F(OneSuccessor, AVersionThatItDoesNotSpeakIsTheEnd) {
   policy_.OnDone(kStart);
   auto message = AcceptedMessage();
-  message.mutable_accepted()->set_version(2);
+  message.mutable_accepted()->set_version(kNewestHandoverVersion + 1);
   policy_.OnMessage(message, kStart);
   EXPECT_EQ(policy_.action(), Action::kSayFailed);
 }

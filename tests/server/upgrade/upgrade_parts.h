@@ -8,15 +8,21 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "lib/base/loop.h"
+#include "lib/base/mutex.h"
 #include "lib/lane/loop_group.h"
 #include "lib/net/descriptor_budget.h"
 #include "lib/serve/listening_socket.h"
@@ -250,6 +256,104 @@ class Caller {
  private:
   Descriptor fd_;
   bool is_connected_ = false;
+};
+
+// A client that sends without an end, and checks each byte that comes back.
+class BulkCaller {
+ public:
+  explicit BulkCaller(const AnyAddress& address) {
+    std::visit(
+        [this](const auto& a) {
+          fd_ = Descriptor(
+              socket(a.data()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+          const timeval most{60, 0};
+          setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+          setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
+          EXPECT_EQ(
+              connect(fd_.get(), a.data(), static_cast<socklen_t>(a.size())),
+              0);
+        },
+        address);
+    sending_ = std::thread([this] { Send(); });
+    receiving_ = std::thread([this] { Receive(); });
+  }
+  ~BulkCaller() { Stop(); }
+
+  // Waits until some more has come.
+  void AwaitMore() {
+    const MutexLock lock(mutex_);
+    const int64_t more = received_ + 200'000;
+    while (received_ < more && !is_over_) changed_.Wait(mutex_);
+    EXPECT_FALSE(is_over_);
+  }
+  // Sends no more; gives whether all has come, and then the end.
+  bool EndsWell() {
+    Stop();
+    const MutexLock lock(mutex_);
+    return !is_wrong_ && received_ == sent_;
+  }
+
+ private:
+  static constexpr size_t kBlock = 16 * 1024;
+
+  // A stretch of a stream, of which each place differs from those near it; it
+  // goes on beyond its end by a block, as from its beginning.
+  static const std::string& Pattern() {
+    static const auto* const pattern = [] {
+      auto* const bytes = new std::string(kPeriod + kBlock, '\0');
+      for (size_t i = 0; i < bytes->size(); ++i) {
+        const size_t at = i % kPeriod;
+        (*bytes)[i] = static_cast<char>((at * 37 + at / 241) & 0xff);
+      }
+      return bytes;
+    }();
+    return *pattern;
+  }
+  static const char* At(int64_t at) {
+    return Pattern().data() + static_cast<size_t>(at) % kPeriod;
+  }
+  static constexpr size_t kPeriod = 1'000'003;
+
+  void Stop() {
+    stopped_ = true;
+    if (sending_.joinable()) sending_.join();
+    if (receiving_.joinable()) receiving_.join();
+  }
+
+  void Send() {
+    while (!stopped_) {
+      const ssize_t size = send(fd_.get(), At(sent_), kBlock, MSG_NOSIGNAL);
+      if (size <= 0) break;
+      sent_ += size;
+    }
+    shutdown(fd_.get(), SHUT_WR);
+  }
+
+  void Receive() {
+    char bytes[kBlock];
+    for (bool is_over = false; !is_over;) {
+      const ssize_t size = recv(fd_.get(), bytes, sizeof bytes, 0);
+      const MutexLock lock(mutex_);
+      is_over = is_over_ = size <= 0;
+      is_wrong_ |= size < 0;
+      if (size > 0) {
+        is_wrong_ |=
+            std::memcmp(bytes, At(received_), static_cast<size_t>(size)) != 0;
+        received_ += size;
+      }
+      changed_.NotifyAll();
+    }
+  }
+
+  Descriptor fd_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<int64_t> sent_{0};
+  Mutex mutex_;
+  CondVar changed_;
+  bool is_over_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  bool is_wrong_ PORTREEVE_GUARDED_BY(mutex_) = false;
+  int64_t received_ PORTREEVE_GUARDED_BY(mutex_) = 0;
+  std::thread sending_, receiving_;
 };
 
 }  // namespace portreeve::server

@@ -15,6 +15,8 @@
 #include "server/api/errors.h"
 #include "server/handover/handover_receiver.h"
 #include "server/handover/handover_sender.h"
+#include "server/handover/predecessor_policy.h"
+#include "server/registry/connection_table.h"
 #include "server/upgrade/daemon_totals.h"
 #include "server/upgrade/upgrade_sink.h"
 #include "server/upgrade/upgrade_source.h"
@@ -45,13 +47,16 @@ absl::Status TheFault() { return absl::InternalError("the fault"); }
 
 class FaultySource final : public HandoverSource {
  public:
-  FaultySource(HandoverSource& source, Fault& fault)
-      : source_(source), fault_(fault) {}
+  // Where nothing may move, it speaks the version in which nothing does.
+  FaultySource(HandoverSource& source, Fault& fault, bool may_move)
+      : source_(source), fault_(fault), may_move_(may_move) {}
 
   int64_t CountDescriptors() override { return source_.CountDescriptors(); }
-  absl::Status Freeze(TimePoint deadline) override {
+  absl::Status Freeze(int version, TimePoint deadline) override {
     if (fault_.is_due()) return TheFault();
-    auto s = source_.Freeze(deadline);
+    EXPECT_EQ(version, kNewestHandoverVersion);
+    if (!may_move_) version = kHandoverVersionOfMoving - 1;
+    auto s = source_.Freeze(version, deadline);
     if (s.ok() && fault_.is_due()) return TheFault();
     return s;
   }
@@ -97,6 +102,7 @@ class FaultySource final : public HandoverSource {
  private:
   HandoverSource& source_;
   Fault& fault_;
+  const bool may_move_;
 };
 
 // Each call may fail before it has done anything, or after it has done all.
@@ -176,7 +182,7 @@ class ThreadPeer final : public HandoverPeer {
 
 // All that is frozen of a process, as text: what is equal in two processes is
 // the same.
-std::string TextOf(const UpgradeParts& parts) {
+std::string TextOf(const UpgradeParts& parts, bool may_move) {
   std::string text;
   const Registry& registry = parts.registry;
   for (const auto& [id, listener] : registry.listeners()) {
@@ -186,8 +192,9 @@ std::string TextOf(const UpgradeParts& parts) {
     absl::StrAppend(&text, record.DebugString(), "\n");
   }
   for (const auto& [id, live] : registry.connections().entries()) {
-    const auto record = registry.Freeze(*live);
-    absl::StrAppend(&text, record ? record->DebugString() : "opening", "\n");
+    const auto frozen = registry.Freeze(*live, may_move);
+    absl::StrAppend(&text, frozen ? frozen->record.DebugString() : "opening",
+                    " ", frozen ? frozen->descriptors.size() : 0, "\n");
   }
   const Registry::Numbers numbers = registry.numbers();
   absl::StrAppend(&text, numbers.last_request, " ", numbers.last_closed, " ",
@@ -218,6 +225,8 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
     std::string before;  // TextOf() the old one, frozen, and
     std::string after;   // of the new one, before it serves.
     int64_t next_id = 0;
+    int64_t num_moving = 0;
+    int64_t num_held = 0;
   };
   Result HandOverTo(Process& successor, bool has_state, Fault& of_source,
                     Fault& of_sink) {
@@ -238,12 +247,12 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
     of_new.set_next_id = [&result](int64_t id) { result.next_id = id; };
     of_new.on_complete = [&] {
       // Both stand still now.
-      result.before = TextOf(old_->parts());
-      result.after = TextOf(successor.parts());
+      result.before = TextOf(old_->parts(), may_move_);
+      result.after = TextOf(successor.parts(), may_move_);
       return absl::OkStatus();
     };
     auto sink = std::make_unique<UpgradeSink>(successor.parts(), of_new);
-    FaultySource faulty_source(source, of_source);
+    FaultySource faulty_source(source, of_source, may_move_);
     auto taking = std::async(std::launch::async, [&] {
       FaultySink faulty_sink(*sink, of_sink);
       auto s = TakeOver(*other, faulty_sink, {"2.0.0", directory});
@@ -257,12 +266,16 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
         HandOver(*channel, peer, faulty_source, directory, "1.0.0",
                  std::chrono::steady_clock::now() + std::chrono::seconds(20));
     result.taken = taking.get();
+    result.num_moving = source.num_moving();
+    result.num_held = source.num_held();
     return result;
   }
   Result HandOverTo(Process& successor, bool has_state = true) {
     Fault never_source(-1), never_sink(-1);
     return HandOverTo(successor, has_state, never_source, never_sink);
   }
+
+  void FailEverywhere();
 
   // Has the old daemon have some of everything.
   void Fill() {
@@ -332,6 +345,8 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
   const std::string file_ = directory_ + "/s";
   std::unique_ptr<Process> old_ = std::make_unique<Process>(GetParam());
   std::optional<Caller> held_, of_closing_;
+  // Whether connections move; else all of them are held.
+  bool may_move_ = false;
 };
 
 INSTANTIATE_TEST_SUITE_P(Loops, UpgradeTest, ::testing::Values(1, 3));
@@ -494,8 +509,7 @@ TEST_P(UpgradeTest, TheStateIsTheSuccessors) {
   EXPECT_EQ(opened->contents.rows.requests.size(), 1u);
 }
 
-// Whatever fails, on either side: the old one goes on as if nothing had been.
-TEST_P(UpgradeTest, WhateverFailsTheOldOneGoesOn) {
+void UpgradeTest::FailEverywhere() {
   Fill();
   const int descriptors = CountDescriptors();
   int num_faults = 0;
@@ -505,7 +519,7 @@ TEST_P(UpgradeTest, WhateverFailsTheOldOneGoesOn) {
       auto successor = std::make_unique<Process>(num_loops());
       ASSERT_LT(at, 100) << "it never ends";
       const std::string before =
-          old_->Run([&] { return TextOf(old_->parts()); });
+          old_->Run([&] { return TextOf(old_->parts(), may_move_); });
       const Result result = HandOverTo(*successor, true, of_source, of_sink);
       if (!(in_sink ? of_sink : of_source).has_been()) {
         // There are no more calls: it has gone over in the end.
@@ -535,7 +549,8 @@ TEST_P(UpgradeTest, WhateverFailsTheOldOneGoesOn) {
       EXPECT_FALSE(result.taken.ok());
       EXPECT_NE(result.outcome.end, HandoverOutcome::End::kHandedOver);
       successor.reset();
-      EXPECT_EQ(old_->Run([&] { return TextOf(old_->parts()); }), before)
+      EXPECT_EQ(old_->Run([&] { return TextOf(old_->parts(), may_move_); }),
+                before)
           << in_sink << " " << at;
       ExpectServes(*old_);
       AwaitHeldAlone(*old_);
@@ -551,6 +566,124 @@ TEST_P(UpgradeTest, WhateverFailsTheOldOneGoesOn) {
   }
 }
 
+// Whatever fails, on either side: the old one goes on as if nothing had been.
+TEST_P(UpgradeTest, WhateverFailsTheOldOneGoesOn) { FailEverywhere(); }
+
+TEST_P(UpgradeTest, WhateverFailsThoseThatWouldHaveMovedStay) {
+  may_move_ = true;
+  FailEverywhere();
+}
+
+TEST_P(UpgradeTest, ConnectionsMove) {
+  may_move_ = true;
+  Fill();
+  Process successor(num_loops());
+  const Result result = HandOverTo(successor);
+  ASSERT_TRUE(result.taken.ok()) << result.taken;
+  EXPECT_EQ(result.before, result.after);
+  EXPECT_EQ(result.num_moving, 2);
+  EXPECT_EQ(result.num_held, 0);
+  // The old one has nothing left, and ends.
+  EXPECT_EQ(old_->num_connections(), 0u);
+  EXPECT_TRUE(old_->AwaitOnLoop(
+      [&] { return old_->registry->AllHandlersDetermined().determined(); }));
+  EXPECT_EQ(old_->Run([&] { return old_->budget.num_taken(); }), 0);
+  EXPECT_EQ(successor.Run([&] { return successor.registry->num_held(); }), 0u);
+  EXPECT_EQ(successor.Run([&] { return successor.budget.num_taken(); }), 2);
+  ExpectServes(successor);
+  AwaitHeldAlone(successor);
+  const auto status = successor.Describe("echo").status();
+  EXPECT_EQ(status.accepted_total(), 3);
+  EXPECT_EQ(status.num_connections(), 1);
+  successor.Run([&] {
+    for (const auto& [id, live] : successor.registry->connections().entries()) {
+      EXPECT_FALSE(Describe(*live).held_by_predecessor());
+      EXPECT_EQ(Describe(*live).state(), v1::CONNECTION_STATE_OPEN);
+    }
+  });
+  // They count for the limit, and make room.
+  Caller second(successor.AddressOfListener("echo"));
+  Caller third(successor.AddressOfListener("echo"));
+  EXPECT_TRUE(second.Echoes("2"));
+  EXPECT_TRUE(third.Echoes("3"));
+  Caller fourth(successor.AddressOfListener("echo"));
+  EXPECT_TRUE(fourth.Send("4"));
+  EXPECT_EQ(successor.Describe("echo").status().num_connections(), 3);
+  held_.reset();
+  EXPECT_EQ(fourth.Receive(), "4");
+  // Their ends are told and counted here, with all of their bytes.
+  const auto after = successor.Describe("echo").status();
+  EXPECT_EQ(after.closed_by_reason().at("PEER_CLOSED"), 3);
+  EXPECT_EQ(after.bytes_received_total(),
+            static_cast<int64_t>(10 + 10 + 4 + 3 + 1 + 1 + 1));
+  of_closing_.reset();
+  EXPECT_TRUE(successor.AwaitOnLoop([&] {
+    return successor.registry->listeners()
+        .at("closing")
+        ->handlers_determined()
+        .determined();
+  }));
+}
+
+// One that is carried by another loop, which has to be told to close it.
+TEST_P(UpgradeTest, ACloseThatIsOnItsWayIsNotLost) {
+  may_move_ = true;
+  Fill();
+  {
+    const auto frozen = old_->loops->Freeze(std::chrono::steady_clock::now() +
+                                            std::chrono::seconds(20));
+    ASSERT_TRUE(frozen.ok());
+    const auto moves = [this](const LiveConnection& live, bool may_move) {
+      return old_->registry->Freeze(live, may_move)->moving.has_value();
+    };
+    const auto entries = old_->registry->connections().entries();
+    ASSERT_EQ(entries.size(), 2u);
+    for (const auto& [id, live] : entries) {
+      EXPECT_TRUE(moves(*live, true));
+      EXPECT_FALSE(moves(*live, false));
+      live->connection->Close(ExistingConnections::kReset,
+                              CloseReason::kCalled);
+      EXPECT_FALSE(moves(*live, true));
+    }
+  }
+  EXPECT_TRUE(old_->AwaitOnLoop(
+      [this] { return old_->registry->connections().entries().empty(); }));
+}
+
+// From few loops to many, and back, under bulk, in both directions.
+TEST_P(UpgradeTest, NoByteIsLostOverManyUpgrades) {
+  may_move_ = true;
+  ASSERT_TRUE(old_->sockets.Listen().ok());
+  ASSERT_TRUE(old_->Create(Process::Request("echo")).ok());
+  auto forward = Process::Request("forward");
+  auto& inet = *forward.mutable_spec()
+                    ->mutable_handler()
+                    ->mutable_forward()
+                    ->mutable_upstream()
+                    ->mutable_inet();
+  const auto echo = std::get<Inet::Address>(old_->AddressOfListener("echo"));
+  inet.set_host("127.0.0.1");
+  inet.set_port(echo.port());
+  ASSERT_TRUE(old_->Create(forward).ok());
+  std::vector<std::unique_ptr<BulkCaller>> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.push_back(std::make_unique<BulkCaller>(
+        old_->AddressOfListener(i % 2 == 0 ? "echo" : "forward")));
+  }
+  for (int i = 0; i < 6; ++i) {
+    for (auto& caller : callers) caller->AwaitMore();
+    auto successor = std::make_unique<Process>(1 + i % 4);
+    const Result result = HandOverTo(*successor, false);
+    ASSERT_TRUE(result.taken.ok()) << result.taken << result.outcome.reason;
+    EXPECT_EQ(result.before, result.after);
+    // A forward connection is two: it leads to another one.
+    EXPECT_EQ(result.num_moving, 12);
+    old_ = std::move(successor);
+  }
+  for (auto& caller : callers) caller->AwaitMore();
+  for (auto& caller : callers) EXPECT_TRUE(caller->EndsWell());
+}
+
 TEST_P(UpgradeTest, ChangesThatWaitForTheDiskAreAnsweredAfterAThaw) {
   Fill();
   std::promise<absl::StatusOr<EncodedListener>> answer;
@@ -559,7 +692,8 @@ TEST_P(UpgradeTest, ChangesThatWaitForTheDiskAreAnsweredAfterAThaw) {
     UpgradeSource source(old_->parts(), {});
     ASSERT_TRUE(
         source
-            .Freeze(std::chrono::steady_clock::now() + std::chrono::seconds(5))
+            .Freeze(kNewestHandoverVersion,
+                    std::chrono::steady_clock::now() + std::chrono::seconds(5))
             .ok());
     old_->loop.Post([&] {
       auto draft = CheckCreate(Process::Request("waits"));
