@@ -179,6 +179,43 @@ TEST_F(PumpTest, IsTheSameWhereItGoesOnElsewhere) {
   EXPECT_EQ(Pump::held_in_memory(), 0);
 }
 
+// A part of it has gone already.
+TEST_F(PumpTest, WhatIsLeftOfACopyGoesOnElsewhere) {
+  std::string data(Outbox::kMostBytes, '\0');
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<char>(i * 37 + i / 241);
+  }
+  const Connected target(4096);
+  std::string got;
+  const auto receive = [&] {
+    char space[1024];
+    const ssize_t size = recv(target.peers.get(), space, sizeof space, 0);
+    if (size > 0) got.append(space, static_cast<size_t>(size));
+    return size > 0;
+  };
+  Pump pump;
+  ASSERT_NO_FATAL_FAILURE(source_.SendByPeer(data));
+  pump.NoteSource(EPOLLIN);
+  ASSERT_EQ(RunTo(target, pump), Pump::State::kAwaitsTarget);
+  const size_t held = pump.held();
+  while (pump.held() == held) {
+    ASSERT_TRUE(receive());
+    (void)RunTo(target, pump);
+  }
+  ASSERT_GT(pump.held(), 0u);
+  Pump next;
+  next.Restore(pump.Freeze(), Descriptor(), Descriptor());
+  EXPECT_TRUE(next.Freeze() == pump.Freeze());
+  while (RunTo(target, next) == Pump::State::kAwaitsTarget) {
+    ASSERT_TRUE(receive());
+  }
+  ASSERT_EQ(shutdown(target.ours.get(), SHUT_WR), 0);
+  while (receive()) {
+  }
+  EXPECT_TRUE(got == data) << got.size();
+  EXPECT_EQ(next.sent(), static_cast<int64_t>(data.size()));
+}
+
 // As where a filter is put on a process that runs already.
 TEST_F(PumpTest, WhatIsLeftInAPipeIsSentWhereSpliceIsRefusedFromThenOn) {
   std::string data(3 * Outbox::kMostBytes, '\0');
