@@ -34,6 +34,7 @@ class Daemon:
         self.control = f"unix:{folder}/c"
         self.log, log = os.pipe()
         self.unread = b""
+        self.lines = []  # Of the log, that nobody has waited for.
         self.process = subprocess.Popen(
             [self.program, "--control", self.control, "--listen",
              "tcp:127.0.0.1:0 echo", *flags],
@@ -64,13 +65,17 @@ class Daemon:
         raise AssertionError("it is not ready")
 
     def until_logged(self, text):
-        """Gives the first line, of those not read yet, that has it."""
+        """Gives the first line that has it, of those not given yet. Two
+        processes write, each with a thread: which is first is not certain."""
         while True:
+            for line in self.lines:
+                if text in line:
+                    self.lines.remove(line)
+                    return line
             line, newline, rest = self.unread.partition(b"\n")
             if newline:
                 self.unread = rest
-                if text in line.decode():
-                    return line.decode()
+                self.lines.append(line.decode())
                 continue
             ready, _, _ = select.select([self.log], [], [], TIMEOUT)
             read = os.read(self.log, 65536) if ready else b""
@@ -141,6 +146,7 @@ class Bulk:
     def __init__(self, addresses, count):
         self.wrong = []
         self.finishing = False
+        self.changed = threading.Condition()
         self.selector = selectors.DefaultSelector()
         self.clients = [
             BulkClient(self.selector, addresses[number % len(addresses)],
@@ -154,6 +160,7 @@ class Bulk:
             while not self.finishing:
                 for key, events in self.selector.select(0.05):
                     key.data.advance(events)
+                self.notify()
             for client in self.clients:
                 client.finish()
             while self.selector.get_map():
@@ -161,16 +168,26 @@ class Bulk:
                     key.data.advance(events)
         except (OSError, AssertionError) as error:
             self.wrong.append(repr(error))
+            self.notify()
+
+    def notify(self):
+        with self.changed:
+            self.changed.notify_all()
 
     def until_more(self):
         """Waits until those who read have got some more, and the others can
         send no more."""
         before = [client.received for client in self.clients]
-        while not self.wrong and not all(
+
+        def have_more():
+            return self.wrong or all(
                 client.is_full if client.is_stalled
                 else client.received >= was + 50000
-                for client, was in zip(self.clients, before)):
-            pass
+                for client, was in zip(self.clients, before))
+
+        with self.changed:
+            if not self.changed.wait_for(have_more, TIMEOUT):
+                self.wrong.append("no more comes")
 
     def finish(self):
         self.finishing = True
