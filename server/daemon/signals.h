@@ -38,11 +38,10 @@ class Signals {
   void Ask();
 
  private:
-  Signals(Descriptor signals, Descriptor wake, Descriptor ask);
+  Signals(Descriptor signals, Descriptor wake);
 
   Descriptor signals_;  // A signalfd.
-  Descriptor wake_;     // An eventfd.
-  Descriptor ask_;      // Likewise.
+  Descriptor wake_;     // An eventfd, of Wake() and Ask() alike.
 };
 
 }  // namespace portreeve::server
