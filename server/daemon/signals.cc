@@ -61,6 +61,17 @@ std::optional<int> Signals::Next() {
   }
 }
 
+std::optional<int> Signals::TakePending() {
+  sigset_t commands;
+  sigemptyset(&commands);
+  for (const int command : {SIGTERM, SIGINT, SIGHUP}) {
+    sigaddset(&commands, command);
+  }
+  constexpr timespec kNow{};
+  const int number = sigtimedwait(&commands, nullptr, &kNow);
+  return number > 0 ? std::optional<int>(number) : std::nullopt;
+}
+
 void Signals::Ask() { (void)eventfd_write(wake_.get(), kAsk); }
 
 void Signals::Wake() { (void)eventfd_write(wake_.get(), 1); }

@@ -48,8 +48,9 @@ struct HandoverOutcome {
   // With kHandedOver: nothing can be received through the channel any more, as
   // where the successor's word came in the very last moment.
   bool is_deaf = false;
-  HandoverCounts counts;  // What was sent.
-  Duration frozen{};      // From the freeze to its end.
+  std::string successor_version;  // "" where it has said no hello.
+  HandoverCounts counts;          // What was sent.
+  Duration frozen{};              // From the freeze to its end.
 };
 
 // What there is to hand over.  It is called on the thread that calls HandOver,

@@ -111,7 +111,8 @@ class ListenerResource final
   bool may_hold() const;
   void AddHeld(std::shared_ptr<AnyConnection> connection);
   void OnHeldClosed(int64_t id);
-  void OnHeldRaised(int64_t id, const std::string& message);
+  void OnHeldHandlerError(int64_t id, const std::string& message,
+                          HandlerErrorOutcome outcome);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;

@@ -459,6 +459,34 @@ TEST_P(UpgradeTest, AHeldConnectionEndsAsItsProcessSays) {
   EXPECT_EQ(closing.status().close_cause(), v1::CLOSE_CAUSE_CALLED);
 }
 
+TEST_P(UpgradeTest, AHandlerMayFailWhoseConnectionIsClosed) {
+  Fill();
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor).taken.ok());
+  const auto before = successor.Describe("echo").status();
+  int64_t num_events = 0;
+  const auto fail = [&](HandlerErrorOutcome outcome) {
+    successor.Run([&] {
+      Registry& registry = *successor.registry;
+      const int64_t id = registry.connections().entries().rbegin()->first;
+      registry.OnHeldClosed(id, {0, 0, 0, CloseReason::kHandlerError});
+      registry.OnHeldHandlerError("echo", id, "boom", outcome);
+      // Nobody has to be known.
+      registry.OnHeldHandlerError("nobody", id, "boom", outcome);
+      num_events = successor.events.total(v1::EVENT_KIND_HANDLER_ERROR);
+    });
+    return successor.Describe("echo").status();
+  };
+  const auto returned = fail(HandlerErrorOutcome::kReturned);
+  EXPECT_EQ(returned.handler_errors_total(), before.handler_errors_total() + 1);
+  EXPECT_EQ(returned.close_cause(), v1::CLOSE_CAUSE_UNSPECIFIED);
+  const int64_t once = num_events;
+  const auto raised = fail(HandlerErrorOutcome::kRaised);
+  EXPECT_EQ(raised.handler_errors_total(), before.handler_errors_total() + 2);
+  EXPECT_EQ(raised.close_cause(), v1::CLOSE_CAUSE_HANDLER_ERROR);
+  EXPECT_EQ(num_events, once + 1);
+}
+
 TEST_P(UpgradeTest, TheStateIsTheSuccessors) {
   Fill();
   {
