@@ -58,6 +58,13 @@ absl::Status Moved() {
                      "the daemon goes on in another process: ask again");
 }
 
+absl::Status UpgradeInProgress() {
+  return ServerError(absl::StatusCode::kFailedPrecondition,
+                     "UPGRADE_IN_PROGRESS",
+                     "another upgrade is under way, or the process before this "
+                     "one still has connections");
+}
+
 absl::Status UpgradeFailed(absl::string_view step, absl::string_view reason) {
   absl::Status status = ServerError(
       absl::StatusCode::kAborted, "UPGRADE_FAILED",

@@ -49,6 +49,8 @@ absl::Status HandoverDamaged(absl::string_view message);
 // process that has taken over.
 absl::Status Moved();
 
+// Makes FAILED_PRECONDITION / UPGRADE_IN_PROGRESS.
+absl::Status UpgradeInProgress();
 // Makes ABORTED / UPGRADE_FAILED: the daemon goes on as it was, since `step` of
 // the hand-over, as StepName() has it, has failed, and `reason` says why.
 absl::Status UpgradeFailed(absl::string_view step, absl::string_view reason);

@@ -143,8 +143,9 @@ class Daemon {
   // Starts another process, hands over to it, and answers the calls that wait
   // for that.
   void OnUpgrade();
-  absl::StatusOr<v1::Daemon> Upgrade(std::optional<Duration> drain,
-                                     bool validate_only);
+  // Gives what the daemon is like now, if an upgrade may begin.
+  absl::StatusOr<v1::Daemon> ValidateUpgrade();
+  absl::StatusOr<v1::Daemon> Upgrade(std::optional<Duration> drain);
   absl::StatusOr<v1::Daemon> HandOverTo(Successor next, Duration drain);
   absl::Status CheckUpgrade();
   // Waits for the connections that have stayed.

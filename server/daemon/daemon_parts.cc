@@ -55,6 +55,7 @@ DaemonParts::DaemonParts(Loop& loop, int num_loops,
       daemon_service(
           loop, gate, [this] { return Describe(); },
           [this, on_upgrade = std::move(on_upgrade)](UpgradeCall call) {
+            if (upgrading) return call.answer(UpgradeInProgress());
             upgrade_calls.push_back(std::move(call));
             on_upgrade();
           }),

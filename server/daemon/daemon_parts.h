@@ -110,8 +110,9 @@ struct DaemonParts {
   Ivar<> first_signal;
   Ivar<> second_signal;
   Ivar<> handed_over;
-  // Those that wait for an upgrade.
+  // Those that wait for an upgrade, until one begins.
   std::vector<UpgradeCall> upgrade_calls;
+  bool upgrading = false;
   bool streams_ended = false;
   DaemonLife life;
   // Of /metrics; null where nobody reads them.

@@ -1,8 +1,5 @@
 // How the daemon starts.
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,50 +9,22 @@
 #include "command_line/version.h"
 #include "lib/base/log.h"
 #include "lib/net/address.h"
-#include "lib/net/own_addresses.h"
 #include "server/access/gate.h"
-#include "server/access/system_accounts.h"
 #include "server/api/listener_draft.h"
 #include "server/api/names.h"
-#include "server/control/control_acceptor.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/daemon.h"
 #include "server/daemon/daemon_metrics.h"
 #include "server/daemon/daemon_parts.h"
-#include "server/daemon/daemon_sockets.h"
 #include "server/daemon/start_log.h"
+#include "server/daemon/start_plan.h"
 #include "server/daemon/tls_source.h"
 #include "server/daemon/watchdog.h"
-#include "server/handover/handover_receiver.h"
 #include "server/registry/registry.h"
-#include "server/upgrade/upgrade_sink.h"
 
 namespace portreeve::server {
 namespace {
-
-// How many clients of the HTTP port are served at a time, and how many more are
-// told that these are too many.
-constexpr int kMostHttpServed = 256;
-constexpr int kMostHttpRefused = 16;
-constexpr int kMostHttpClients = kMostHttpServed + kMostHttpRefused;
-
-DescriptorShares SharesOf(const Flags& flags) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 1024;
-  constexpr rlim_t kMost = std::numeric_limits<int>::max();
-  return DescriptorShares::Of(
-      static_cast<int64_t>(std::min(limit.rlim_cur, kMost)),
-      flags.max_control_connections, flags.loops,
-      flags.http.empty() ? 0 : kMostHttpClients);
-}
-
-// Gives how many clients may be without a call: so few of all that those who
-// never make one cannot keep the others out.
-int HandshakesOf(int max_control_connections) {
-  return std::clamp(max_control_connections / 2, 1,
-                    ControlAcceptor::Limits().max_handshakes);
-}
 
 // Gives an address as it is written on the command line.
 std::string ToText(const v1::Address& address) {
@@ -64,61 +33,6 @@ std::string ToText(const v1::Address& address) {
   const bool is_v6 = absl::StrContains(host, ':');
   return absl::StrCat("tcp:", is_v6 ? "[" : "", host, is_v6 ? "]:" : ":",
                       address.inet().port());
-}
-
-void PrintLine(std::FILE* out, const std::string& line) {
-  std::fprintf(out, "portreeved: %s\n", line.c_str());
-  std::fflush(out);
-}
-
-absl::StatusOr<Policy> PolicyOf(const Flags& flags) {
-  if (flags.policy.empty()) return Policy();
-  auto policy = Policy::FromFile(flags.policy);
-  if (!policy.ok()) return AboutFlag("--policy", policy.status());
-  return policy;
-}
-
-Gate::Certificates CertificatesOf(const Flags& flags) {
-  return flags.policy.empty() ? Gate::Certificates::kAreAdmins
-                              : Gate::Certificates::kHaveTheRolesOfThePolicy;
-}
-
-// Looks the group up of a value of `flag`, if there is one.  It may block.
-absl::StatusOr<std::optional<gid_t>> GroupOf(const std::string& flag,
-                                             const ControlAddress& address) {
-  if (address.group.empty()) return std::optional<gid_t>();
-  const auto group = FindGroup(address.group);
-  if (group.ok()) return std::optional<gid_t>(*group);
-  return AboutFlag(
-      absl::StrCat(flag, " \"", ToString(address.address), "\": group"),
-      group.status());
-}
-
-// Gives where clients connect, with the groups looked up of sockets that are
-// not `given`.
-absl::StatusOr<std::vector<ControlPlace>> PlacesOf(
-    const Flags& flags, const ControlSockets& given) {
-  std::vector<ControlPlace> places;
-  for (const ControlAddress& control : flags.control) {
-    ControlPlace place{control.address, control.mode, std::nullopt};
-    if (given.count(places.size()) == 0) {
-      auto group = GroupOf("--control", control);
-      if (!group.ok()) return group.status();
-      place.group = *group;
-    }
-    places.push_back(std::move(place));
-  }
-  return places;
-}
-
-absl::StatusOr<std::vector<HttpPlace>> HttpPlacesOf(const Flags& flags) {
-  std::vector<HttpPlace> places;
-  for (const ControlAddress& http : flags.http) {
-    auto group = GroupOf("--http", http);
-    if (!group.ok()) return group.status();
-    places.push_back({http.address, http.mode, *group});
-  }
-  return places;
 }
 
 // Logs which of the sockets that were given no listener was opened with.
@@ -130,23 +44,6 @@ void LogUnused(const GivenSockets& sockets) {
                      ListenerName(entry.id), " was to be opened at ",
                      ToString(entry.address)));
   }
-}
-
-absl::Status AddOwn(const char* flag, const std::vector<AnyAddress>& addresses,
-                    OwnAddresses& own) {
-  for (const AnyAddress& address : addresses) {
-    if (auto s = own.Add(address); !s.ok()) return AboutFlag(flag, s);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<OwnAddresses> OwnAddressesOf(
-    const std::vector<AnyAddress>& control,
-    const std::vector<AnyAddress>& http) {
-  OwnAddresses own;
-  if (auto s = AddOwn("--control", control, own); !s.ok()) return s;
-  if (auto s = AddOwn("--http", http, own); !s.ok()) return s;
-  return own;
 }
 
 }  // namespace
@@ -264,128 +161,6 @@ absl::StatusOr<ControlPlane::Options> Daemon::PlaneOptions(
   options.accounted = [&parts] { return parts.AccountedMemory(); };
   options.requests = parts.requests.get();
   return options;
-}
-
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
-    const Flags& flags, std::vector<FileListener> files, Descriptor channel,
-    const Process& process) {
-  const auto read = PolicyOf(flags);
-  if (!read.ok()) return read.status();
-  const DescriptorShares shares = SharesOf(flags);
-  std::unique_ptr<Daemon> daemon(new Daemon(flags, shares, *read, process));
-  DaemonParts& parts = *daemon->parts_;
-  auto options = PlaneOptions(flags, shares, {}, parts);
-  if (!options.ok()) return options.status();
-  auto plane = ControlPlane::Prepare(daemon->loop_, parts.services(), *options);
-  if (!plane.ok()) return plane.status();
-  parts.plane = *std::move(plane);
-
-  auto opened = HandoverChannel::Open(std::move(channel));
-  if (!opened.ok()) return AboutFlag("take-over", opened.status());
-  SuccessorIdentity identity{kVersion, std::nullopt};
-  if (!flags.state.empty()) {
-    auto directory = DirectoryOf(flags.state);
-    if (!directory.ok()) return AboutFlag("state", directory.status());
-    identity.state = *std::move(directory);
-  }
-  DaemonSockets sockets(daemon->flags_, parts.plane, parts.http,
-                        [&](std::map<size_t, HandedSocket> control,
-                            std::map<size_t, HandedSocket> http) {
-                          return daemon->OpenTaken(daemon->flags_, shares,
-                                                   *options, std::move(control),
-                                                   std::move(http));
-                        });
-  UpgradeSink::Options taking;
-  taking.version = kVersion;
-  taking.state = flags.state;
-  taking.on_health = [&parts](bool healthy) {
-    parts.health_service.SetServing(kStateService, healthy);
-  };
-  {
-    UpgradeSink sink(parts.ForUpgrade(sockets, process.log), taking);
-    if (auto s = server::TakeOver(*opened, sink, identity); !s.ok()) {
-      return AboutFlag("take-over", s);
-    }
-    parts.predecessor_pid = sink.predecessor().pid();
-    parts.predecessor_version = sink.predecessor().program_version();
-  }
-  const auto follow = [&] {
-    parts.predecessor = std::make_unique<HeldFollower>(
-        daemon->loop_, parts.registry, *std::move(opened), [] {
-          Log(LogLevel::kInfo, "take-over: the former process has ended");
-        });
-    parts.predecessor->Start();
-    return parts.registry.num_held();
-  };
-  const size_t num_held = daemon->loop_.Run(follow).get();
-  std::FILE* const out = process.out;
-  daemon->own_.control = parts.plane->addresses();
-  for (const AnyAddress& address : daemon->own_.control) {
-    PrintLine(out, "control " + ToString(address));
-  }
-  const auto open = [&] {
-    daemon->OpenLacking(flags, std::move(files));
-    return parts.registry.num_wanted();
-  };
-  const auto num_listeners = static_cast<size_t>(daemon->loop_.Run(open).get());
-  LogStarted(daemon->flags_, daemon->own_, num_listeners);
-  Log(LogLevel::kInfo,
-      absl::StrCat("take-over: serves in place of process ",
-                   parts.predecessor_pid, ", which has ",
-                   CountText(num_held, "connection"), " left"));
-  WarnOfWhatIsOpen(daemon->flags_, daemon->own_, *read);
-  parts.readiness = Readiness::kReady;
-  PrintLine(out, "ready");
-  daemon->TellReady();
-  return daemon;
-}
-
-// While the loops stand still.
-absl::Status Daemon::OpenTaken(const Flags& flags,
-                               const DescriptorShares& shares,
-                               const ControlPlane::Options& options,
-                               std::map<size_t, HandedSocket> control,
-                               std::map<size_t, HandedSocket> http) {
-  // The former process's sockets may be in the place of the default.
-  auto places = PlacesOf(flags, {});
-  if (!places.ok()) return places.status();
-  if (auto s = parts_->plane->ListenFrozen(*places, std::move(control));
-      !s.ok()) {
-    return s;
-  }
-  if (auto s = StartHttp(flags, shares, options.tls, std::move(http));
-      !s.ok()) {
-    return s;
-  }
-  auto own = OwnAddressesOf(parts_->plane->frozen_addresses(), own_.http);
-  if (!own.ok()) return own.status();
-  policy_.SetOwnAddresses(*std::move(own));
-  return absl::OkStatus();
-}
-
-void Daemon::OpenLacking(const Flags& flags, std::vector<FileListener> files) {
-  const Registry& registry = parts_->registry;
-  const auto log = [](const absl::StatusOr<std::string>& line) {
-    if (line.ok()) return;
-    Log(LogLevel::kError,
-        absl::StrCat("take-over: ", std::string(line.status().message())));
-  };
-  for (const Flags::Listen& listen : flags.listen) {
-    const auto draft = CheckCreate(listen.request);
-    const auto is_that = [&](const auto& entry) {
-      return draft.ok() && !entry.second->is_closed() &&
-             entry.second->source() == v1::LISTENER_SOURCE_FLAG &&
-             entry.second->spec().where_to_listen() ==
-                 draft->spec->where_to_listen();
-    };
-    const auto& all = registry.listeners();
-    if (std::any_of(all.begin(), all.end(), is_that)) continue;
-    log(Listen(listen));
-  }
-  for (FileListener& file : files) {
-    if (registry.listeners().contains(file.draft.listener_id)) continue;
-    log(Listen(file));
-  }
 }
 
 absl::Status Daemon::StartHttp(const Flags& flags,

@@ -1,6 +1,7 @@
 // How the daemon goes over to its next process.
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <cerrno>
 #include <chrono>
@@ -34,33 +35,40 @@ namespace {
 // How long the next process may take to start, until it says hello.
 constexpr std::chrono::seconds kMostStarting{30};
 
-absl::Status InProgress() {
-  return ServerError(absl::StatusCode::kFailedPrecondition,
-                     "UPGRADE_IN_PROGRESS",
-                     "the process before this one still has connections");
-}
-
 }  // namespace
 
 void Daemon::OnUpgrade() {
-  const auto take = [this] { return std::exchange(parts_->upgrade_calls, {}); };
+  const auto only_validates = [](const std::vector<UpgradeCall>& calls) {
+    return !calls.empty() &&
+           std::all_of(calls.begin(), calls.end(),
+                       [](const auto& call) { return call.validate_only; });
+  };
+  const auto take = [&] {
+    parts_->upgrading = !only_validates(parts_->upgrade_calls);
+    return std::exchange(parts_->upgrade_calls, {});
+  };
   std::vector<UpgradeCall> calls = loop_.Run(take).get();
-  const bool only_validates =
-      !calls.empty() &&
-      std::all_of(calls.begin(), calls.end(),
-                  [](const auto& c) { return c.validate_only; });
-  std::optional<Duration> drain;
-  for (const UpgradeCall& call : calls) {
-    if (call.drain_timeout && !call.validate_only) drain = call.drain_timeout;
+  // A signal that came beside the one that was obeyed.
+  if (handed_over_ && calls.empty()) return;
+  const absl::StatusOr<v1::Daemon> valid = ValidateUpgrade();
+  absl::StatusOr<v1::Daemon> result = valid;
+  if (!only_validates(calls) && valid.ok()) {
+    std::optional<Duration> drain;
+    for (const UpgradeCall& call : calls) {
+      if (call.drain_timeout && !call.validate_only) drain = call.drain_timeout;
+    }
+    result = Upgrade(drain);
   }
-  const absl::StatusOr<v1::Daemon> result = Upgrade(drain, only_validates);
   if (!result.ok()) {
     Log(LogLevel::kError,
         absl::StrCat("upgrade: ",
                      absl::string_view(result.status().message())));
   }
-  loop_.Post([calls = std::move(calls), result] {
-    for (const UpgradeCall& call : calls) call.answer(result);
+  loop_.Post([this, calls = std::move(calls), valid, result] {
+    parts_->upgrading = false;
+    for (const UpgradeCall& call : calls) {
+      call.answer(call.validate_only ? valid : result);
+    }
   });
 }
 
@@ -71,7 +79,7 @@ absl::Status Daemon::CheckUpgrade() {
     return parts_->predecessor != nullptr && parts_->predecessor->is_there() &&
            parts_->registry.num_held() > 0;
   };
-  if (loop_.Run(is_held).get()) return InProgress();
+  if (loop_.Run(is_held).get()) return UpgradeInProgress();
   const std::string& path = process_.program.path;
   if (access(path.c_str(), X_OK) != 0) {
     return UpgradeFailed(
@@ -81,12 +89,12 @@ absl::Status Daemon::CheckUpgrade() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Daemon> Daemon::Upgrade(std::optional<Duration> drain,
-                                           bool validate_only) {
+absl::StatusOr<v1::Daemon> Daemon::ValidateUpgrade() {
   if (auto s = CheckUpgrade(); !s.ok()) return s;
-  if (validate_only) {
-    return loop_.Run([this] { return parts_->Describe(); }).get();
-  }
+  return loop_.Run([this] { return parts_->Describe(); }).get();
+}
+
+absl::StatusOr<v1::Daemon> Daemon::Upgrade(std::optional<Duration> drain) {
   auto next = StartSuccessor(process_.program);
   if (!next.ok()) {
     return UpgradeFailed("start", absl::string_view(next.status().message()));
@@ -144,6 +152,10 @@ absl::StatusOr<v1::Daemon> Daemon::HandOverTo(Successor next, Duration drain) {
   handed_over_ = true;
   takeover_drain_ = drain;
   process_.notifier.MainPid(pid);
+  // They have come for the daemon, and not for what is left of it here.
+  while (const auto number = process_.signals.TakePending()) {
+    next.peer.Signal(*number);
+  }
   const auto millis =
       std::chrono::duration_cast<std::chrono::milliseconds>(outcome.frozen);
   Log(LogLevel::kInfo,
@@ -164,7 +176,7 @@ absl::StatusOr<v1::Daemon> Daemon::HandOverTo(Successor next, Duration drain) {
     v1::Daemon daemon = parts.Describe();
     daemon.set_generation(daemon.generation() + 1);
     daemon.set_pid(pid);
-    daemon.clear_version();
+    daemon.set_version(outcome.successor_version);
     daemon.clear_store();
     return daemon;
   };

@@ -13,6 +13,12 @@
 #include "lib/base/status.h"
 
 namespace portreeve::server {
+namespace {
+
+// What one Ask() adds to the count of the eventfd, to which a Wake() adds 1.
+constexpr eventfd_t kAsk = eventfd_t{1} << 32;
+
+}  // namespace
 
 absl::StatusOr<Signals> Signals::Take() {
   for (const int ignored : {SIGPIPE, SIGUSR1, SIGXFSZ, SIGTTOU}) {
@@ -26,37 +32,47 @@ absl::StatusOr<Signals> Signals::Take() {
   pthread_sigmask(SIG_BLOCK, &commands, nullptr);
   Descriptor signals(signalfd(-1, &commands, SFD_CLOEXEC | SFD_NONBLOCK));
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  Descriptor ask(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!signals.is_open() || !wake.is_open() || !ask.is_open()) {
+  if (!signals.is_open() || !wake.is_open()) {
     return ErrnoError(errno, "open", "a descriptor for signals");
   }
-  return Signals(std::move(signals), std::move(wake), std::move(ask));
+  return Signals(std::move(signals), std::move(wake));
 }
 
-Signals::Signals(Descriptor signals, Descriptor wake, Descriptor ask)
-    : signals_(std::move(signals)),
-      wake_(std::move(wake)),
-      ask_(std::move(ask)) {}
+Signals::Signals(Descriptor signals, Descriptor wake)
+    : signals_(std::move(signals)), wake_(std::move(wake)) {}
 
 std::optional<int> Signals::Next() {
   for (;;) {
     // This comes first, so that signals that come without end hold up nothing.
-    eventfd_t count;
-    if (eventfd_read(wake_.get(), &count) == 0) return std::nullopt;
+    eventfd_t count = 0;
+    (void)eventfd_read(wake_.get(), &count);
+    if (count % kAsk != 0) {
+      if (count >= kAsk) Ask();
+      return std::nullopt;
+    }
+    if (count > 0) return kAsked;
     signalfd_siginfo signal{};
     if (read(signals_.get(), &signal, sizeof(signal)) ==
         static_cast<ssize_t>(sizeof(signal))) {
       return static_cast<int>(signal.ssi_signo);
     }
-    if (eventfd_read(ask_.get(), &count) == 0) return kAsked;
-    pollfd any[] = {{signals_.get(), POLLIN, 0},
-                    {wake_.get(), POLLIN, 0},
-                    {ask_.get(), POLLIN, 0}};
-    (void)poll(any, 3, -1);
+    pollfd either[] = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+    (void)poll(either, 2, -1);
   }
 }
 
-void Signals::Ask() { (void)eventfd_write(ask_.get(), 1); }
+std::optional<int> Signals::TakePending() {
+  sigset_t commands;
+  sigemptyset(&commands);
+  for (const int command : {SIGTERM, SIGINT, SIGHUP}) {
+    sigaddset(&commands, command);
+  }
+  constexpr timespec kNow{};
+  const int number = sigtimedwait(&commands, nullptr, &kNow);
+  return number > 0 ? std::optional<int>(number) : std::nullopt;
+}
+
+void Signals::Ask() { (void)eventfd_write(wake_.get(), kAsk); }
 
 void Signals::Wake() { (void)eventfd_write(wake_.get(), 1); }
 

@@ -29,6 +29,11 @@ class Signals {
   // Threads: any, one at a time.
   std::optional<int> Next();
 
+  // Takes a SIGTERM, SIGINT or SIGHUP that Next() has not given yet; nothing
+  // where there is none.
+  // Threads: any, but not while one is in Next().
+  std::optional<int> TakePending();
+
   // Lets one Next() return.
   // Threads: any.
   void Wake();
@@ -38,11 +43,10 @@ class Signals {
   void Ask();
 
  private:
-  Signals(Descriptor signals, Descriptor wake, Descriptor ask);
+  Signals(Descriptor signals, Descriptor wake);
 
   Descriptor signals_;  // A signalfd.
-  Descriptor wake_;     // An eventfd.
-  Descriptor ask_;      // Likewise.
+  Descriptor wake_;     // An eventfd, of Wake() and Ask() alike.
 };
 
 }  // namespace portreeve::server

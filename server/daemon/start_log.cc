@@ -1,5 +1,6 @@
 #include "server/daemon/start_log.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,17 @@ void WarnOfEveryUser(const char* place, const char* what,
 }
 
 }  // namespace
+
+void PrintLine(std::FILE* out, const std::string& line) {
+  std::fprintf(out, "portreeved: %s\n", line.c_str());
+  std::fflush(out);
+}
+
+void PrintLineIfTaken(std::FILE* out, const std::string& line) {
+  // A pipe that is writable takes PIPE_BUF bytes, more than a line has.
+  pollfd wanted{fileno(out), POLLOUT, 0};
+  if (poll(&wanted, 1, 0) == 1) PrintLine(out, line);
+}
 
 std::string CountText(size_t count, absl::string_view what) {
   return absl::StrCat(count, " ", what, count == 1 ? "" : "s");

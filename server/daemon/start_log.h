@@ -1,8 +1,9 @@
-// What the log says when the daemon has started.
+// What is printed and logged when the daemon has started.
 #ifndef PORTREEVE_SERVER_DAEMON_START_LOG_H_
 #define PORTREEVE_SERVER_DAEMON_START_LOG_H_
 
 #include <cstddef>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,13 @@
 #include "server/daemon/flags.h"
 
 namespace portreeve::server {
+
+// Prints "portreeved: LINE", which whoever has started the daemon reads at
+// once.
+void PrintLine(std::FILE* out, const std::string& line);
+// Prints it where that need not wait for whoever reads: whoever has started the
+// first process may long have stopped to.
+void PrintLineIfTaken(std::FILE* out, const std::string& line);
 
 // Gives "1 loop", or "2 loops".
 std::string CountText(size_t count, absl::string_view what);

@@ -32,6 +32,10 @@ absl::Status HandoverPeer::Kill() {
   return ErrnoError(errno, "kill", absl::StrCat("process ", pid_));
 }
 
+void HandoverPeer::Signal(int number) {
+  (void)syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
+}
+
 bool HandoverPeer::AwaitDeath(HandoverClock& clock, TimePoint deadline) {
   std::array<pollfd, 1> fds = {{{pidfd_.get(), POLLIN, 0}}};
   if (!clock.Poll(fds, deadline)) return false;

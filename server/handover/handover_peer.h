@@ -30,6 +30,9 @@ class HandoverPeer {
   // Sends it SIGKILL.  It is no error that it is dead.
   virtual absl::Status Kill();
 
+  // Sends it another signal; one that is dead needs none.
+  void Signal(int number);
+
   // Waits until it is dead, all of its threads, and gives true; false at
   // `deadline`.  A child is waited for (waitid(2)) here, and not to be
   // elsewhere.

@@ -173,6 +173,7 @@ class Sender {
       outcome.reason = policy_.TakeReason();
     }
     outcome.is_deaf = policy_.is_deaf();
+    outcome.successor_version = std::move(successor_version_);
     outcome.counts = counts_;
     outcome.frozen = frozen_;
     return outcome;
@@ -230,10 +231,7 @@ class Sender {
       }
       case Action::kFreeze: {
         frozen_since_ = clock_.Now();
-        if (auto s = source_.Freeze(policy_.version(), policy_.deadline());
-            !s.ok()) {
-          return s;
-        }
+        if (auto s = source_.Freeze(policy_.deadline()); !s.ok()) return s;
         break;
       }
       case Action::kSendContents:
@@ -275,6 +273,7 @@ class Sender {
     if (!packet.ok()) return packet.status();
     if (packet->message.has_hello()) {
       policy_.set_num_descriptors(source_.CountDescriptors());
+      successor_version_ = packet->message.hello().program_version();
     }
     policy_.OnMessage(packet->message, clock_.Now());
     return absl::OkStatus();
@@ -350,6 +349,7 @@ class Sender {
   TimePoint frozen_since_;
   Duration frozen_{};
   HandoverOutcome::End end_ = HandoverOutcome::End::kRefused;
+  std::string successor_version_;
 };
 
 }  // namespace

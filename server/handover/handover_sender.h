@@ -48,8 +48,9 @@ struct HandoverOutcome {
   // With kHandedOver: nothing can be received through the channel any more, as
   // where the successor's word came in the very last moment.
   bool is_deaf = false;
-  HandoverCounts counts;  // What was sent.
-  Duration frozen{};      // From the freeze to its end.
+  std::string successor_version;  // "" where it has said no hello.
+  HandoverCounts counts;          // What was sent.
+  Duration frozen{};              // From the freeze to its end.
 };
 
 // What there is to hand over.  It is called on the thread that calls HandOver,
@@ -65,8 +66,7 @@ class HandoverSource {
 
   // Brings everything to rest, until `deadline`.  From here on nothing changes.
   // Either Thaw() or HandedOver() is called after it, also after an error.
-  // `version` is that of the protocol which both speak.
-  virtual absl::Status Freeze(int version, TimePoint deadline) = 0;
+  virtual absl::Status Freeze(TimePoint deadline) = 0;
 
   virtual absl::StatusOr<internal::v1::HandoverCounters> Counters() = 0;
   // Each gives the next record of its kind; nothing after the last.

@@ -19,9 +19,7 @@ namespace portreeve::server {
 
 // The versions of the protocol that this program speaks.
 inline constexpr int kOldestHandoverVersion = 1;
-inline constexpr int kNewestHandoverVersion = 2;
-// Since then there are connections that move (HandoverMoved).
-inline constexpr int kHandoverVersionOfMoving = 2;
+inline constexpr int kNewestHandoverVersion = 1;
 
 // What the predecessor is, by which it judges a successor.
 struct PredecessorTerms {

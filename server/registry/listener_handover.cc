@@ -203,11 +203,19 @@ void ListenerResource::AddHeld(std::shared_ptr<AnyConnection> connection) {
 
 void ListenerResource::OnHeldClosed(int64_t id) { server_->OnHeldClosed(id); }
 
-void ListenerResource::OnHeldRaised(int64_t id, const std::string& message) {
+void ListenerResource::OnHeldHandlerError(int64_t id,
+                                          const std::string& message,
+                                          HandlerErrorOutcome outcome) {
   if (server_ == nullptr) return;
   server_->CountHeldHandlerError();
-  log_.OnRaised(id, std::make_exception_ptr(HandlerRaised(message)));
-  AppendHandlerError(id, message, HandlerErrorOutcome::kRaised);
+  const auto error = std::make_exception_ptr(HandlerRaised(message));
+  if (outcome == HandlerErrorOutcome::kRaised) {
+    log_.OnRaised(id, error);
+  } else {
+    log_.OnHandlerError(id, error);
+  }
+  AppendHandlerError(id, message, outcome);
+  if (outcome != HandlerErrorOutcome::kRaised) return;
   (void)Close(ExistingConnections::kLeave, CloseCause::kHandlerError,
               CloseReason::kListenerClosed);
 }

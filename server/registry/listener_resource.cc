@@ -335,10 +335,10 @@ void ListenerResource::OnHandlerError(const StreamConnection& connection,
     }
   });
   if (handed_over_) {
-    if (outcome == HandlerErrorOutcome::kRaised &&
-        shared_.successor != nullptr) {
-      shared_.successor->OnRaised(connection.id(), id(),
-                                  EscapeNonUtf8(DescribeException(error)));
+    if (shared_.successor != nullptr) {
+      shared_.successor->OnHandlerError(connection.id(), id(),
+                                        EscapeNonUtf8(DescribeException(error)),
+                                        outcome);
     }
     return;
   }

@@ -114,7 +114,8 @@ class ListenerResource final
   bool may_hold() const;
   void AddHeld(std::shared_ptr<AnyConnection> connection);
   void OnHeldClosed(int64_t id);
-  void OnHeldRaised(int64_t id, const std::string& message);
+  void OnHeldHandlerError(int64_t id, const std::string& message,
+                          HandlerErrorOutcome outcome);
 
   // Its connections that move.  After HandOver(), and before Own().
   void LetGo(DirectConnection& connection);

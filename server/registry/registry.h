@@ -299,9 +299,11 @@ class Registry {
   // One of those connections is so far, or is closed.
   void OnHeldProgress(int64_t id, const HeldCounts& counts);
   void OnHeldClosed(int64_t id, const HeldCounts& counts);
-  // The client of one has said `raised`, which closes the listener.
-  void OnHeldRaised(const std::string& listener, int64_t id,
-                    const std::string& message);
+  // The handler of one has failed, which may be closed by now; kRaised closes
+  // the listener.
+  void OnHeldHandlerError(const std::string& listener, int64_t id,
+                          const std::string& message,
+                          HandlerErrorOutcome outcome);
   // Nothing can be learnt of any of them any more: each is closed, and that is
   // why, unless it has a reason already.
   void OnHolderLost(CloseReason reason);

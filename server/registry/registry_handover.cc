@@ -352,11 +352,12 @@ void Registry::OnHeldClosed(int64_t id, const HeldCounts& counts) {
   listeners_.at(*listener)->OnHeldClosed(id);
 }
 
-void Registry::OnHeldRaised(const std::string& listener, int64_t id,
-                            const std::string& message) {
+void Registry::OnHeldHandlerError(const std::string& listener, int64_t id,
+                                  const std::string& message,
+                                  HandlerErrorOutcome outcome) {
   const auto found = listeners_.find(listener);
-  if (found == listeners_.end() || held_.count(id) == 0) return;
-  found->second->OnHeldRaised(id, message);
+  if (found == listeners_.end()) return;
+  found->second->OnHeldHandlerError(id, message, outcome);
 }
 
 void Registry::OnHolderLost(CloseReason reason) {

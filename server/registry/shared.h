@@ -25,9 +25,11 @@ class ConnectionReports {
  public:
   // One that is closed has left the table.
   virtual void OnClosed(const LiveConnection& live) = 0;
-  // Its client has said `raised`, or a handler has failed.
-  virtual void OnRaised(int64_t id, const std::string& listener,
-                        const std::string& message) = 0;
+  // Its client has said `raised`, or a handler has failed; the connection may
+  // be closed by then.
+  virtual void OnHandlerError(int64_t id, const std::string& listener,
+                              const std::string& message,
+                              HandlerErrorOutcome outcome) = 0;
 
  protected:
   ~ConnectionReports() = default;

@@ -23,6 +23,11 @@ HeldCounts CountsOf(const v1::Connection& connection) {
           FromProto(connection.close_reason())};
 }
 
+HandlerErrorOutcome OutcomeOf(v1::HandlerVerdict verdict) {
+  return verdict == v1::HANDLER_VERDICT_RETURN ? HandlerErrorOutcome::kReturned
+                                               : HandlerErrorOutcome::kRaised;
+}
+
 }  // namespace
 
 HeldChannel::HeldChannel(Loop& loop, HandoverChannel channel, Owner& owner)
@@ -125,13 +130,15 @@ void HeldReporter::OnClosed(const LiveConnection& live) {
   Send(std::move(message));
 }
 
-void HeldReporter::OnRaised(int64_t id, const std::string& listener,
-                            const std::string& text) {
+void HeldReporter::OnHandlerError(int64_t id, const std::string& listener,
+                                  const std::string& text,
+                                  HandlerErrorOutcome outcome) {
   Handover message;
   auto& raised = *message.mutable_raised();
   raised.set_connection_id(id);
   raised.set_listener_id(listener);
   raised.set_message(text);
+  raised.set_outcome(ToProto(outcome));
   Send(std::move(message));
 }
 
@@ -223,9 +230,9 @@ void HeldFollower::OnMessage(const Handover& message) {
     const auto id = ParseConnectionName(closed.name(), "name");
     if (id.ok()) registry_.OnHeldClosed(*id, CountsOf(closed));
   } else if (message.has_raised()) {
-    registry_.OnHeldRaised(message.raised().listener_id(),
-                           message.raised().connection_id(),
-                           message.raised().message());
+    const auto& raised = message.raised();
+    registry_.OnHeldHandlerError(raised.listener_id(), raised.connection_id(),
+                                 raised.message(), OutcomeOf(raised.outcome()));
   }
 }
 

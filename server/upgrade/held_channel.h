@@ -85,8 +85,9 @@ class HeldReporter final : public ConnectionReports,
   bool is_sent() const { return channel_ == nullptr || channel_->is_sent(); }
 
   void OnClosed(const LiveConnection& live) override;
-  void OnRaised(int64_t id, const std::string& listener,
-                const std::string& message) override;
+  void OnHandlerError(int64_t id, const std::string& listener,
+                      const std::string& message,
+                      HandlerErrorOutcome outcome) override;
 
  private:
   void OnMessage(const Handover& message) override;

@@ -8,7 +8,6 @@
 #include "lib/net/any_connection.h"
 #include "server/api/convert.h"
 #include "server/api/timestamp.h"
-#include "server/handover/predecessor_policy.h"
 #include "server/registry/frozen_records.h"
 #include "server/upgrade/daemon_totals.h"
 
@@ -31,8 +30,7 @@ int64_t UpgradeSource::CountDescriptors() {
   return parts_.loop.Run(count).get() + kOthers;
 }
 
-absl::Status UpgradeSource::Freeze(int version, TimePoint deadline) {
-  may_move_ = version >= kHandoverVersionOfMoving;
+absl::Status UpgradeSource::Freeze(TimePoint deadline) {
   suspended_ = true;
   if (auto s = Suspend(deadline); !s.ok()) return s;
   auto frozen = parts_.loops.Freeze(deadline);
@@ -124,8 +122,8 @@ absl::StatusOr<std::optional<SourceRecord<HandoverConnection>>>
 UpgradeSource::NextConnection() {
   const auto& entries = parts_.registry.connections().entries();
   while (next_connection_ != entries.end()) {
-    auto frozen =
-        parts_.registry.Freeze(*(next_connection_++)->second, may_move_);
+    auto frozen = parts_.registry.Freeze(*(next_connection_++)->second,
+                                         options_.may_move);
     if (!frozen) continue;
     if (frozen->moving) {
       moving_.push_back(*std::move(frozen->moving));

@@ -38,6 +38,8 @@ class UpgradeSource final : public HandoverSource {
     ConnectionReports* successor = nullptr;
     // Called while the loops stand still, once the successor serves.
     std::function<void()> on_handed_over;
+    // Whether connections may move; else all are held.
+    bool may_move = true;
   };
 
   UpgradeSource(const UpgradeParts& parts, Options options)
@@ -48,7 +50,7 @@ class UpgradeSource final : public HandoverSource {
   int64_t num_moving() const { return num_moving_; }
 
   int64_t CountDescriptors() override;
-  absl::Status Freeze(int version, TimePoint deadline) override;
+  absl::Status Freeze(TimePoint deadline) override;
   absl::StatusOr<internal::v1::HandoverCounters> Counters() override;
   absl::StatusOr<std::optional<SourceRecord<internal::v1::HandoverListener>>>
   NextListener() override;
@@ -85,7 +87,6 @@ class UpgradeSource final : public HandoverSource {
   ConnectionTable::Entries::const_iterator next_connection_;
   int64_t num_held_ = 0;
   int64_t num_moving_ = 0;
-  bool may_move_ = false;
   std::vector<Registry::Moving> moving_;
 };
 

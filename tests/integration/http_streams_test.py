@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from service_manager import TIMEOUT, Daemon
@@ -166,6 +167,13 @@ class StreamsTest(unittest.TestCase):
                 client.close()
         return kept
 
+    def until_connections(self, count):
+        """The daemon knows of those that have gone."""
+        deadline = time.monotonic() + TIMEOUT
+        while len(self.ask("/api/connections?page_size=1000").get(
+                "connections", [])) != count:
+            self.assertLess(time.monotonic(), deadline)
+
 
 class ApiTest(StreamsTest):
 
@@ -308,6 +316,7 @@ class EventsTest(StreamsTest):
             port = self.ask("/api/listeners/old0")[
                 "status"]["listeningOn"]["inet"]["port"]
             self.kept += self.make_events(port, 100)
+            self.until_connections(10)
             with Stream(self.http, "/events") as first:
                 first.head()
                 frames = [first.next()]
@@ -325,6 +334,7 @@ class EventsTest(StreamsTest):
                 self.kept += self.make_events(port, 80)
                 for client in self.kept[5:15]:
                     client.close()
+                self.until_connections(8)
                 # The last of all.
                 self.cli("create", "end", "--listen", "127.0.0.1:0", "--echo")
                 while ("listenerCreated" not in frames[-1][2] or

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "portreeve/v1/daemon.pb.h"
 #include "portreeve/v1/event.pb.h"
 #include "portreeve/v1/listener.pb.h"
 #include "server/access/access_table.h"
@@ -44,6 +45,11 @@ std::string MethodName(const server::MethodAccess& access) {
 
 // What every method answers to at once, and by which nothing happens.
 std::string HarmlessRequest(const server::MethodAccess& access) {
+  if (access.method == "UpgradeDaemon") {
+    v1::UpgradeDaemonRequest request;
+    request.set_validate_only(true);
+    return request.SerializeAsString();
+  }
   if (access.method != "WatchEvents") return "";
   v1::WatchEventsRequest request;
   request.set_start_revision(-1);

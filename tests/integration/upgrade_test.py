@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import select
 import selectors
 import shutil
@@ -12,6 +13,10 @@ import subprocess
 import tempfile
 import threading
 import unittest
+
+import grpc
+from portreeve.v1 import (connection_pb2, connection_pb2_grpc, handler_pb2,
+                          handler_pb2_grpc, listener_pb2, listener_pb2_grpc)
 
 TIMEOUT = 60
 PORTREEVED = os.path.abspath("server/portreeved")
@@ -81,6 +86,17 @@ class Daemon:
             read = os.read(self.log, 65536) if ready else b""
             if not read:
                 raise AssertionError(f"it does not log {text}")
+            self.unread += read
+
+    def until_the_end(self):
+        """Gives all that is logged until no process of it is there."""
+        while True:
+            ready, _, _ = select.select([self.log], [], [], TIMEOUT)
+            read = os.read(self.log, 65536) if ready else None
+            if read is None:
+                raise AssertionError("it does not end")
+            if not read:
+                return self.unread
             self.unread += read
 
     def upgrade(self):
@@ -291,6 +307,53 @@ class Storm:
             thread.join()
 
 
+class RemoteListener:
+    """One that this process serves, by one Handle stream and one Attach."""
+
+    def __init__(self, daemon, policy):
+        self.daemon = daemon
+        self._channel = grpc.insecure_channel(daemon.control)
+        request = listener_pb2.CreateListenerRequest(listener_id="served")
+        request.spec.where_to_listen.inet.address = "127.0.0.1"
+        request.spec.handler.remote.SetInParent()
+        request.spec.on_handler_error = policy
+        created = listener_pb2_grpc.ListenerServiceStub(
+            self._channel).CreateListener(request, timeout=TIMEOUT)
+        self.address = ("127.0.0.1",
+                        created.status.listening_on.inet.port)
+        self._said = queue.Queue()
+        start = handler_pb2.HandleRequest()
+        start.start.listener = created.name
+        self._to_worker = queue.Queue()
+        self._to_worker.put(start)
+        self._offers = handler_pb2_grpc.HandlerServiceStub(
+            self._channel).Handle(iter(self._to_worker.get, None))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._to_worker.put(None)
+        self._said.put(None)
+        self._channel.close()
+
+    def attach(self):
+        """Gives the frames after `opened` and the peer's byte."""
+        name = next(answer.offer.connection.name for answer in self._offers
+                    if answer.HasField("offer"))
+        self._said.put(connection_pb2.ClientFrame(
+            attach=connection_pb2.ClientFrame.Attach(connection=name)))
+        frames = connection_pb2_grpc.ConnectionServiceStub(
+            self._channel).Attach(iter(self._said.get, None))
+        while next(frames).data != b"x":
+            pass
+        return frames
+
+    def raise_(self):
+        self._said.put(connection_pb2.ClientFrame(
+            raised=connection_pb2.ClientFrame.Raised(message="boom")))
+
+
 class UpgradeTest(unittest.TestCase):
 
     def start(self, *flags):
@@ -495,6 +558,89 @@ class UpgradeTest(unittest.TestCase):
         daemon.until_logged("the former process has ended")
         self.assertEqual(daemon.listener("held")["status"]["closedByReason"],
                          {"CALLED": "1"})
+
+    def test_nobody_need_read_what_it_prints(self):
+        daemon = self.start()
+        pipe = daemon.process.stdout.fileno()
+        # The next processes print into a pipe that is full.
+        with open(f"/proc/self/fd/{pipe}", "wb", buffering=0) as full:
+            os.set_blocking(full.fileno(), False)
+            for size in (4096, 1):
+                while full.write(b"x" * size):
+                    pass
+            for _ in range(2):
+                os.kill(daemon.pids[-1], signal.SIGUSR2)
+                line = daemon.until_logged("upgrade: process ")
+                daemon.pids.append(
+                    int(line.split("upgrade: process ")[1].split()[0]))
+                daemon.until_logged("the former process has ended")
+            os.kill(daemon.pids[-1], signal.SIGHUP)
+            daemon.until_logged("SIGHUP")
+            os.kill(daemon.pids[-1], signal.SIGTERM)
+            daemon.until_logged("stopped")
+
+    def test_a_signal_that_comes_meanwhile_is_the_daemons(self):
+        daemon = self.start()
+        # It says that it has come to life, and waits until it may go on.
+        fifo = daemon.folder + "/fifo"
+        os.mkfifo(fifo)
+        daemon.install_script(
+            f'echo alive > {fifo}; read go < {fifo}; exec {PORTREEVED} "$@"\n')
+        os.kill(daemon.pids[0], signal.SIGUSR2)
+        with open(fifo, encoding="utf-8") as alive:
+            self.assertEqual(alive.readline(), "alive\n")
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            os.kill(daemon.pids[0], number)
+        with open(fifo, "w", encoding="utf-8") as go:
+            go.write("on\n")
+        line = daemon.until_logged("upgrade: process ")
+        daemon.pids.append(int(line.split("upgrade: process ")[1].split()[0]))
+        # The pipe ends with the last process that has it.
+        self.assertIn(b" info SIGHUP", daemon.until_the_end())
+        self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+        self.assertIn(b" info SIGTERM", daemon.unread)
+        self.assertIn(b" info stopped\n", daemon.unread)
+
+    def test_while_one_is_under_way_there_is_no_other(self):
+        daemon = self.start()
+        fifo = daemon.folder + "/fifo"
+        os.mkfifo(fifo)
+        daemon.install_script(f"echo alive > {fifo}; read go < {fifo}; exit 1\n")
+        with subprocess.Popen(
+                [PORTREEVE, "--server", daemon.control, "upgrade"],
+                stderr=subprocess.PIPE, text=True) as first:
+            with open(fifo, encoding="utf-8") as alive:
+                self.assertEqual(alive.readline(), "alive\n")
+            for words in ((), ("--validate-only",)):
+                self.assertIn("UPGRADE_IN_PROGRESS: another upgrade",
+                              daemon.cli("upgrade", *words, status=4))
+            with open(fifo, "w", encoding="utf-8") as go:
+                go.write("on\n")
+            self.assertIn("UPGRADE_FAILED", first.stderr.read())
+        daemon.install(PORTREEVED)
+        shown = daemon.cli("upgrade")
+        daemon.pids.append(int(shown["pid"]))
+        self.assertEqual(shown["version"], daemon.cli("daemon")["version"])
+
+    def test_a_handler_that_fails_in_the_old_one_counts_in_both(self):
+        for policy, cause in (
+                (handler_pb2.ON_HANDLER_ERROR_IGNORE, "UNSPECIFIED"),
+                (handler_pb2.ON_HANDLER_ERROR_RAISE, "HANDLER_ERROR")):
+            with self.subTest(policy), RemoteListener(
+                    self.start(), policy) as remote:
+                with socket.create_connection(remote.address, TIMEOUT) as peer:
+                    peer.sendall(b"x")
+                    frames = remote.attach()
+                    remote.daemon.upgrade()
+                    remote.raise_()
+                    self.assertIn("closed", [frame.WhichOneof("kind")
+                                             for frame in frames])
+                remote.daemon.until_logged("the former process has ended")
+                status = remote.daemon.cli("get", "served")["status"]
+                self.assertEqual(status["handlerErrorsTotal"], "1")
+                self.assertEqual(status["closedByReason"],
+                                 {"HANDLER_ERROR": "1"})
+                self.assertEqual(status["closeCause"], f"CLOSE_CAUSE_{cause}")
 
     def test_those_of_a_process_that_is_gone_are_lost(self):
         daemon = self.start_with_worker()

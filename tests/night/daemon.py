@@ -1,11 +1,14 @@
 """A portreeved whose descriptors, files, memory and stderr the night holds."""
 
+import array
 import errno
+import fcntl
 import os
 import re
 import resource
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -249,6 +252,12 @@ class Daemon:
 
     def read_stderr(self):
         self._flow.set()
+
+    def unread_bytes(self):
+        """Of stderr: what the daemon has written, and nobody has read yet."""
+        size = array.array("i", [0])
+        fcntl.ioctl(self._stderr, termios.FIONREAD, size)
+        return size[0]
 
     def _read_stderr(self):
         rest = b""

@@ -193,7 +193,8 @@ class Shortages:
     @contextlib.contextmanager
     def stderr(self):
         """Nobody reads it, and more is written than is kept."""
-        before = self._daemon.dropped
+        lost, told = self._daemon.dropped, self._daemon.rereads
+        reads = self._num_reads
         self._daemon.leave_stderr()
         try:
             for _ in range(LONG_LINES):
@@ -201,11 +202,15 @@ class Shortages:
             yield
         finally:
             self._daemon.read_stderr()
-        poll_until(lambda: self._daemon.dropped > before and
-                   self.all_lines_are_known(),
-                   lambda: f"{self._num_reads} lines, but of them "
-                   f"{self._daemon.rereads}, and {self._daemon.dropped} "
-                   "dropped")
+
+        def since():
+            return (self._daemon.rereads - told, self._daemon.dropped - lost)
+
+        poll_until(lambda: since()[1] > 0 and
+                   sum(since()) >= self._num_reads - reads,
+                   lambda: "%d lines, but of them %d, and %d dropped; " % (
+                       self._num_reads - reads, *since()) +
+                   f"{self._daemon.unread_bytes()} bytes are in the pipe")
 
     def all_lines_are_known(self):
         """Of policies that were read: on stderr, or counted."""

@@ -4,10 +4,12 @@ nothing but loopback for a network."""
 import os
 import socket
 import subprocess
+import time
 
 from root import ENVIRONMENT, run
 
 BOOT_TIMEOUT = 120
+UNTIL_TIMEOUT = 60
 
 
 class Machine:
@@ -64,6 +66,13 @@ class Machine:
     def show(self, unit, what):
         return self.run("systemctl", "show", "--value", f"--property={what}",
                         unit).strip()
+
+    def until(self, shown, wanted):
+        """What `shown` gives is `wanted`, soon; it tells nobody when."""
+        deadline = time.monotonic() + UNTIL_TIMEOUT
+        while (found := shown()) != wanted:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it is {found}, not {wanted}")
 
     def journal(self):
         return self.run("journalctl", "--no-pager", "--unit=portreeved")

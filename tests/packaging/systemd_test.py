@@ -15,7 +15,7 @@ CONF = "/etc/portreeve/portreeved.conf"
 EXAMPLES = "/usr/share/doc/portreeve/examples"
 SERVICE, SOCKET = "portreeved.service", "portreeved.socket"
 CONTROL = "/run/portreeve/control"
-WANTED, KILLS = 1000, 3
+WANTED, KILLS, UPGRADES = 1000, 3, 4
 
 
 class SystemdTest(unittest.TestCase):
@@ -115,6 +115,47 @@ class SystemdTest(unittest.TestCase):
         self.machine.run("systemctl", "stop", SERVICE)
         self.machine.run("systemctl", "start", "portreeved-web.socket", SERVICE)
         self.expect_that_nobody_is_refused_over_kill_9()
+
+    def test_portreeve_upgrade_is_one_service_that_goes_on(self):
+        self.install(root.PACKAGE)
+        self.create_web()
+        pids = [self.machine.show(SERVICE, "MainPID")]
+        with subprocess.Popen(
+                self.machine.with_network(
+                    sys.executable, CONNECTOR, "80", str(WANTED)),
+                stdout=subprocess.PIPE, text=True) as connector:
+            outcomes = []
+            for i in range(1, WANTED + 1):
+                outcomes.append(connector.stdout.readline().strip())
+                if i % (WANTED // (UPGRADES + 1)) == 0 and i < WANTED:
+                    said = self.cli("upgrade", "--drain", "0s")
+                    former, pid = said.split(" -> ")
+                    self.assertEqual(former, pids[-1])
+                    pids.append(pid.strip())
+                    self.machine.until(
+                        lambda: self.machine.show(SERVICE, "MainPID"),
+                        pids[-1])
+                    # Until the former one has ended no other one may begin.
+                    self.machine.until(
+                        lambda: self.machine.run("pidof", "portreeved").strip(),
+                        pids[-1])
+        self.assertLessEqual(outcomes.count("ended"), UPGRADES)
+        self.assertEqual(set(outcomes) - {"served", "ended"}, set())
+        self.assertEqual(len(set(pids)), UPGRADES + 1)
+        self.assertEqual(self.machine.show(SERVICE, "NRestarts"), "0")
+        for unit in (SERVICE, SOCKET):
+            self.assertEqual(self.state_of(unit), "active")
+        self.assertNotIn("not permitted", self.machine.journal())
+        self.expect_control_is_the_groups()
+        # What systemd keeps is what the last process has.
+        self.assertEqual(self.machine.show(SERVICE, "NFileDescriptorStore"),
+                         "1")
+        self.expect_that_nobody_is_refused_over_kill_9()
+        self.cli("close", "web")
+        self.machine.until(
+            lambda: self.machine.show(SERVICE, "NFileDescriptorStore"), "0")
+        self.machine.run("systemctl", "stop", SERVICE)
+        self.assertEqual(self.machine.show(SERVICE, "Result"), "success")
 
     def test_an_upgrade_reloads_the_daemon_and_does_not_end_it(self):
         self.install(root.older())

@@ -139,13 +139,13 @@ std::vector<GoldenMessage> MakeGolden() {
 
   Handover message = Filled(filler, &Handover::mutable_hello);
   message.mutable_hello()->set_min_version(1);
-  message.mutable_hello()->set_max_version(2);
+  message.mutable_hello()->set_max_version(1);
   message.mutable_hello()->set_descriptor_limit(524'288);
   message.mutable_hello()->set_open_descriptors(40);
   talk.Say(true, message);
 
   message = Filled(filler, &Handover::mutable_accepted);
-  message.mutable_accepted()->set_version(2);
+  message.mutable_accepted()->set_version(1);
   talk.Say(false, message);
 
   talk.Say(false, Filled(filler, &Handover::mutable_counters), 0, true);

@@ -46,7 +46,7 @@ class FakeSource : public HandoverSource {
     if (!on_call().ok()) throw std::bad_alloc();
     return num_descriptors;
   }
-  absl::Status Freeze(int, TimePoint) override {
+  absl::Status Freeze(TimePoint) override {
     ++num_frozen;
     return on_call();
   }

@@ -15,7 +15,6 @@
 #include "server/api/errors.h"
 #include "server/handover/handover_receiver.h"
 #include "server/handover/handover_sender.h"
-#include "server/handover/predecessor_policy.h"
 #include "server/registry/connection_table.h"
 #include "server/upgrade/daemon_totals.h"
 #include "server/upgrade/upgrade_sink.h"
@@ -47,16 +46,13 @@ absl::Status TheFault() { return absl::InternalError("the fault"); }
 
 class FaultySource final : public HandoverSource {
  public:
-  // Where nothing may move, it speaks the version in which nothing does.
-  FaultySource(HandoverSource& source, Fault& fault, bool may_move)
-      : source_(source), fault_(fault), may_move_(may_move) {}
+  FaultySource(HandoverSource& source, Fault& fault)
+      : source_(source), fault_(fault) {}
 
   int64_t CountDescriptors() override { return source_.CountDescriptors(); }
-  absl::Status Freeze(int version, TimePoint deadline) override {
+  absl::Status Freeze(TimePoint deadline) override {
     if (fault_.is_due()) return TheFault();
-    EXPECT_EQ(version, kNewestHandoverVersion);
-    if (!may_move_) version = kHandoverVersionOfMoving - 1;
-    auto s = source_.Freeze(version, deadline);
+    auto s = source_.Freeze(deadline);
     if (s.ok() && fault_.is_due()) return TheFault();
     return s;
   }
@@ -102,7 +98,6 @@ class FaultySource final : public HandoverSource {
  private:
   HandoverSource& source_;
   Fault& fault_;
-  const bool may_move_;
 };
 
 // Each call may fail before it has done anything, or after it has done all.
@@ -240,6 +235,7 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
 
     UpgradeSource::Options of_old;
     of_old.state = directory;
+    of_old.may_move = may_move_;
     UpgradeSource source(old_->parts(), of_old);
     UpgradeSink::Options of_new;
     of_new.version = "2.0.0";
@@ -252,7 +248,7 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
       return absl::OkStatus();
     };
     auto sink = std::make_unique<UpgradeSink>(successor.parts(), of_new);
-    FaultySource faulty_source(source, of_source, may_move_);
+    FaultySource faulty_source(source, of_source);
     auto taking = std::async(std::launch::async, [&] {
       FaultySink faulty_sink(*sink, of_sink);
       auto s = TakeOver(*other, faulty_sink, {"2.0.0", directory});
@@ -474,6 +470,34 @@ TEST_P(UpgradeTest, AHeldConnectionEndsAsItsProcessSays) {
   EXPECT_EQ(closing.status().close_cause(), v1::CLOSE_CAUSE_CALLED);
 }
 
+TEST_P(UpgradeTest, AHandlerMayFailWhoseConnectionIsClosed) {
+  Fill();
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor).taken.ok());
+  const auto before = successor.Describe("echo").status();
+  int64_t num_events = 0;
+  const auto fail = [&](HandlerErrorOutcome outcome) {
+    successor.Run([&] {
+      Registry& registry = *successor.registry;
+      const int64_t id = registry.connections().entries().rbegin()->first;
+      registry.OnHeldClosed(id, {0, 0, 0, CloseReason::kHandlerError});
+      registry.OnHeldHandlerError("echo", id, "boom", outcome);
+      // Nobody has to be known.
+      registry.OnHeldHandlerError("nobody", id, "boom", outcome);
+      num_events = successor.events.total(v1::EVENT_KIND_HANDLER_ERROR);
+    });
+    return successor.Describe("echo").status();
+  };
+  const auto returned = fail(HandlerErrorOutcome::kReturned);
+  EXPECT_EQ(returned.handler_errors_total(), before.handler_errors_total() + 1);
+  EXPECT_EQ(returned.close_cause(), v1::CLOSE_CAUSE_UNSPECIFIED);
+  const int64_t once = num_events;
+  const auto raised = fail(HandlerErrorOutcome::kRaised);
+  EXPECT_EQ(raised.handler_errors_total(), before.handler_errors_total() + 2);
+  EXPECT_EQ(raised.close_cause(), v1::CLOSE_CAUSE_HANDLER_ERROR);
+  EXPECT_EQ(num_events, once + 1);
+}
+
 TEST_P(UpgradeTest, TheStateIsTheSuccessors) {
   Fill();
   {
@@ -692,8 +716,7 @@ TEST_P(UpgradeTest, ChangesThatWaitForTheDiskAreAnsweredAfterAThaw) {
     UpgradeSource source(old_->parts(), {});
     ASSERT_TRUE(
         source
-            .Freeze(kNewestHandoverVersion,
-                    std::chrono::steady_clock::now() + std::chrono::seconds(5))
+            .Freeze(std::chrono::steady_clock::now() + std::chrono::seconds(5))
             .ok());
     old_->loop.Post([&] {
       auto draft = CheckCreate(Process::Request("waits"));
