@@ -113,9 +113,13 @@ class ForwardConnection final : public PumpedConnection,
     if (frozen.connect_time) NoteConnectTime(*frozen.connect_time);
   }
 
-  // One that other listeners of the daemon know of stays.
+  // One that has to do with other listeners of the daemon stays.  What others
+  // could have known of one that merely might, as to a port that a listener has
+  // elsewhere, is lost: what leads back by that goes round once more.
   std::optional<Moving> Freeze() const override {
-    if (trail_ != nullptr) return std::nullopt;
+    if (trail_ != nullptr && trail_->ConcernsOthers(lane().time().Now())) {
+      return std::nullopt;
+    }
     auto direct = FreezeDirect();
     if (!direct) return std::nullopt;
     Moving moving{{*std::move(direct), FrozenForward()}, {fd()}};
@@ -554,6 +558,8 @@ class ForwardConnection final : public PumpedConnection,
   }
 
   int OnResume() override {
+    // Only to a literal does a socket connect that is known here already.
+    if (!connected() && upstream_.is_open() && !route_->literal) return EINVAL;
     if (upstream_.is_open()) {
       const int error = lane().poller().Add(
           upstream_.get(), kReadable | EPOLLOUT, *this, kUpstream);
@@ -566,8 +572,12 @@ class ForwardConnection final : public PumpedConnection,
     return PumpedConnection::OnResume();
   }
   void OnLetGo() override {
-    // Who connects by name ends with what it has, which is nobody else's.
-    if (interrupt_) interrupt_->FillIfEmpty();
+    if (interrupt_) {
+      // Who connects by name ends with what it has, which is nobody else's.
+      interrupt_->FillIfEmpty();
+    } else {
+      trail_.reset();
+    }
     lane().young().Leave(*this);
     if (std::exchange(upstream_watched_, false)) {
       lane().poller().RemoveNow(upstream_.get(), *this, kUpstream);
@@ -583,7 +593,7 @@ class ForwardConnection final : public PumpedConnection,
   std::array<Flow, 2> flows_;                // From the client, and to it.
   std::unique_ptr<const Ivar<>> interrupt_;  // While it connects by name.
   std::unique_ptr<Retry> retry_;             // While a backlog is full.
-  // Not null where it has to do with other listeners of the daemon.
+  // Not null where it may have to do with other listeners of the daemon.
   std::unique_ptr<ForwardTrail> trail_;
   TimePoint connect_by_;
   State state_ = State::kConnecting;

@@ -235,6 +235,22 @@ bool ForwardTrail::LeadsToListener(
   return loops_.Find(socket) != 0;
 }
 
+bool ForwardTrail::ConcernsOthers(TimePoint now) const {
+  if (passed_->before != nullptr) return true;
+  const MutexLock lock(loops_.mutex_);
+  const auto is_local = [this, now](const asio::ip::address& address)
+                            PORTREEVE_REQUIRES(loops_.mutex_) {
+                              return loops_.IsLocalOfLate(address, now);
+                            };
+  for (const auto& [ends, fd] : connections_) {
+    const auto* const peer = std::get_if<Inet::Address>(&ends.second);
+    // Only those to listeners were given a name.
+    if (std::holds_alternative<Unix::Address>(ends.first)) return true;
+    if (peer != nullptr && loops_.Find(*peer, is_local) != 0) return true;
+  }
+  return false;
+}
+
 void ForwardTrail::Connect(const Inet::Address& peer,
                            absl::FunctionRef<int()> connect) {
   // Over loopback the other side can have accepted it before connect(2)

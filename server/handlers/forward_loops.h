@@ -172,6 +172,9 @@ class ForwardTrail {
   bool LeadsBack(const ForwardLoops::UnixSocket& socket) const;
   // Whether `socket` is a listener at all.
   bool LeadsToListener(const ForwardLoops::UnixSocket& socket) const;
+  // Whether the connection has come through another listener, or leads to one
+  // for certain.
+  bool ConcernsOthers(TimePoint now) const;
 
   // Calls `connect`, which begins a connection to `peer` and gives its
   // descriptor, or -1; whoever accepts it knows where it has come from,

@@ -1,5 +1,6 @@
 #include "server/handlers/moving_connection.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,18 +36,21 @@ bool IsStream(const Descriptor& socket, bool is_unix) {
   return (OptionOf(socket, SO_DOMAIN) == AF_UNIX) == is_unix;
 }
 
-bool IsPipe(const Descriptor& end) {
-  struct stat state;
-  return fstat(end.get(), &state) == 0 && S_ISFIFO(state.st_mode);
+bool HasMode(const Descriptor& end, int mode) {
+  const int flags = fcntl(end.get(), F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) == mode;
 }
 
-// Whether the two are a pipe's, with as many bytes in it.
+// Whether the two are the ends of one pipe, with as many bytes in it.
 bool IsPipeWith(const Descriptor& read, const Descriptor& write,
                 uint32_t bytes) {
+  struct stat first, second;
   int held = -1;
-  return IsPipe(read) && IsPipe(write) &&
-         ioctl(read.get(), FIONREAD, &held) == 0 && held >= 0 &&
-         static_cast<uint32_t>(held) == bytes;
+  return fstat(read.get(), &first) == 0 && S_ISFIFO(first.st_mode) &&
+         fstat(write.get(), &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev && HasMode(read, O_RDONLY) &&
+         HasMode(write, O_WRONLY) && ioctl(read.get(), FIONREAD, &held) == 0 &&
+         held >= 0 && static_cast<uint32_t>(held) == bytes;
 }
 
 absl::Status Check(const FrozenConnection& frozen,

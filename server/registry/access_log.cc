@@ -11,8 +11,9 @@ namespace {
 
 std::optional<Duration> ConnectTimeOf(const AnyConnection& connection,
                                       const ConnectionFacts& facts) {
-  // These alone are a forward handler's that has reached its upstream.
-  if (facts.upstream == nullptr || facts.failure != nullptr) {
+  // These alone are a forward handler's that has reached its upstream, in this
+  // process.
+  if (facts.is_held || facts.upstream == nullptr || facts.failure != nullptr) {
     return std::nullopt;
   }
   return ForwardConnectTime(connection);

@@ -17,6 +17,7 @@
 
 #include "lib/base/descriptor.h"
 #include "lib/serve/any_server.h"
+#include "server/handlers/forward_loops.h"
 #include "server/handlers/handlers.h"
 #include "server/handlers/moving_connection.h"
 #include "tests/server/forward_fixture.h"
@@ -359,6 +360,54 @@ TEST_P(MovingForwardTest, ACloseIsWaitedForInTheOtherProcess) {
       connection()->Close(ExistingConnections::kReset, CloseReason::kCalled);
   EXPECT_TRUE(RunUntil(after));
   EXPECT_EQ(Reason(), CloseReason::kCalled);
+}
+
+// A listener of the daemon has the same port, or is a unix socket, too; but it
+// is not where this leads.
+TEST_P(MovingForwardTest, OneThatMightHaveLedToAListenerMoves) {
+  ForwardLoops loops;
+  ForwardLoops::Listener elsewhere{AnyAddress(Unix::Address("/none")), true,
+                                   WhereToConnect<Unix>::OfFile("/other")};
+  if (!GetParam().unix_upstream) {
+    elsewhere.address = Inet::Address(asio::ip::make_address("127.0.0.9"),
+                                      listener_->inet_address().port());
+  }
+  loops.Open(loops.NewId(), elsewhere);
+  ForwardOptions forward = ToUpstream();
+  forward.loops = &loops;
+  forward.listener = loops.NewId();
+  {
+    RawClient client = Through(std::move(forward));
+    client.Send("one");
+    EXPECT_EQ(upstream_->ReceiveExactly(3), "one");
+    MoveInVain();
+    Move();
+    upstream_->Send("two");
+    EXPECT_EQ(client.ReceiveExactly(3), "two");
+    EXPECT_FALSE(loops.has_connections());
+  }
+  upstream_->Close();
+  (void)Reason();
+}
+
+TEST_P(MovingForwardTest, OneThatLeadsToAListenerStays) {
+  if (GetParam().by_name) GTEST_SKIP();
+  ForwardLoops loops;
+  loops.Open(loops.NewId(),
+             {GetParam().unix_upstream
+                  ? AnyAddress(Unix::Address(listener_->where_unix().path))
+                  : AnyAddress(listener_->inet_address()),
+              true, WhereToConnect<Unix>::OfFile("/other")});
+  ForwardOptions forward = ToUpstream();
+  forward.loops = &loops;
+  forward.listener = loops.NewId();
+  {
+    RawClient client = Through(std::move(forward));
+    EXPECT_FALSE(FreezeConnection(*connection()).has_value());
+    EXPECT_TRUE(loops.has_connections());
+  }
+  upstream_->Close();
+  (void)Reason();
 }
 
 class MovingByNameTest : public MovingFixture {};
@@ -754,12 +803,10 @@ TEST_F(FrozenStatesTest, OfForward) {
         }
         ExpectSameAgain({direct, forward});
         if (HeldBy(up) + HeldBy(down) > 0) return;
-        for (const bool has_socket : {false, true}) {
-          forward.connecting =
-              FrozenConnecting{time().Now() + std::chrono::seconds(3),
-                               has_socket, "unix:/y", std::chrono::seconds(7)};
-          ExpectSameAgain({direct, forward});
-        }
+        forward.connecting =
+            FrozenConnecting{time().Now() + std::chrono::seconds(3), false,
+                             "unix:/y", std::chrono::seconds(7)};
+        ExpectSameAgain({direct, forward});
       });
     });
   });
@@ -806,9 +853,52 @@ TEST_F(FrozenStatesTest, WrongDescriptorsAreRefused) {
   EXPECT_EQ((*server)->num_connections(), 1);
   // The same again.
   EXPECT_FALSE(add({socket, ends[0], ends[1]}));
+  // Ends that are none, and those of two pipes.
+  frozen.direct.id = 2;
+  EXPECT_FALSE(add({socket, ends[1], ends[0]}));
+  int others[2];
+  ASSERT_EQ(pipe2(others, O_CLOEXEC | O_NONBLOCK), 0);
+  const Descriptor other_read(others[0]), other_write(others[1]);
+  EXPECT_FALSE(add({socket, ends[0], others[1]}));
   EXPECT_EQ((*server)->num_connections(), 1);
   (*server)->HandOver();
   EXPECT_TRUE(client.IsUntouched());
+}
+
+// By a name, or to a unix socket, no socket connects that could go over.
+TEST_F(FrozenStatesTest, ASocketThatCannotBeConnectingIsRefused) {
+  FrozenServer closed;
+  closed.acceptor.socket.address = Unix::Address("/x");
+  closed.close_cause = CloseCause::kCalled;
+  closed.close_finished = true;
+  const auto server =
+      AnyServer::Adopt(executor(), closed, Descriptor(), RaiseHandlerError(),
+                       EchoHandler(), ServerOptions());
+  ASSERT_TRUE(server.ok());
+  FrozenConnection frozen;
+  frozen.direct.id = 1;
+  frozen.direct.peer = Unix::Address();
+  FrozenForward forward;
+  forward.is_unix = true;
+  forward.connecting =
+      FrozenConnecting{time().Now() + std::chrono::seconds(3), true, "", {}};
+  frozen.handler = forward;
+  const Ends client, upstream;
+  for (const bool by_name : {false, true}) {
+    ForwardOptions options;
+    options.upstream = WhereToConnect<Unix>::OfFile("/y");
+    if (by_name) {
+      options.upstream = WhereToConnect<Inet>::OfHostAndPort("localhost", 1);
+    }
+    EXPECT_FALSE(mover_
+                     .Add(**server, frozen,
+                          CopiesOf({client.ours.get(), upstream.ours.get()}),
+                          ForwardRestorer(std::move(options)))
+                     .ok());
+    EXPECT_EQ((*server)->num_connections(), 0);
+  }
+  (*server)->HandOver();
+  EXPECT_TRUE(client.IsUntouched() && upstream.IsUntouched());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/api/names.h"
+#include "server/registry/held_connection.h"
 #include "server/registry/registry.h"
 #include "tests/server/fake_client_stream.h"
 #include "tests/server/registry_fixture.h"
@@ -120,6 +121,24 @@ TEST_F(AccessLogTest, ALineIsWhatTheEventOfTheCloseTells) {
   EXPECT_EQ(Get(lines[0], "reason"), "PEER_CLOSED");
   EXPECT_THAT(lines[0], Not(HasSubstr("\"connect\"")));
   EXPECT_THAT(lines[0], Not(HasSubstr("\"labels\"")));
+}
+
+// Of one that another process carries on nobody knows here how long it took to
+// connect.
+TEST_F(AccessLogTest, OneThatIsHeldWasConnectedElsewhere) {
+  ConnectionHolder* const holder = nullptr;
+  struct {
+    HeldConnection connection;
+    char behind[1024] = {};
+  } held{{executor(), 1, AnyAddress(), AnyAddress(), HeldCounts(), holder}};
+  ConnectionFacts facts;
+  facts.is_held = true;
+  facts.upstream = std::make_shared<const AnyAddress>();
+  log_.Tell(AccessEvent::kClose, held.connection, facts, "web", "");
+  const auto lines = TakeLines();
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_THAT(lines[0], HasSubstr("\"upstream\""));
+  EXPECT_THAT(lines[0], Not(HasSubstr("\"connect\"")));
 }
 
 TEST_F(AccessLogTest, TheModes) {
