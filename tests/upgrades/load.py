@@ -5,27 +5,29 @@ import functools
 import socket
 
 from daemon import tcp_inodes, unix_inodes
-from streams import End, Loop, Short, Stream, Upstream
+from streams import BLOCK, End, Loop, Short, Stream, Upstream
 
 # What the ends of a connection do until the load finishes: whether the client,
-# and the upstream, sends and reads; how much it sends at most; and whether it
-# sends FIN then.
+# and the upstream, sends and reads, and how much it sends at most, and at a time.
 Manner = collections.namedtuple(
-    "Manner", "sends reads up_sends up_reads most up_most",
-    defaults=(None, None))
+    "Manner", "sends reads up_sends up_reads most up_most block",
+    defaults=(None, None, BLOCK))
 BULK = Manner(True, True, True, True)
 CLIENT_STALLS = Manner(True, False, True, True)
 UPSTREAM_STALLS = Manner(True, True, True, False)
 BOTH_STALL = Manner(True, False, True, False)
+# What comes in small pieces the daemon holds as a copy, and not in a pipe.
+BOTH_STALL_IN_PIECES = Manner(True, False, True, False, block=3000)
 IDLE = Manner(True, True, True, True, 100, 100)
 CLIENT_HAS_ENDED = Manner(True, True, True, True, 5000)
 UPSTREAM_HAS_ENDED = Manner(True, True, True, True, None, 5000)
 # The end is behind bytes that the daemon holds.
 ENDED_BEHIND_MUCH = Manner(True, True, True, False, 900_000)
-MANNERS = (BULK, BULK, BULK, CLIENT_STALLS, UPSTREAM_STALLS, BOTH_STALL, IDLE,
-           CLIENT_HAS_ENDED, UPSTREAM_HAS_ENDED, ENDED_BEHIND_MUCH)
+MANNERS = (BULK, BULK, BULK, CLIENT_STALLS, UPSTREAM_STALLS, BOTH_STALL,
+           BOTH_STALL_IN_PIECES, IDLE, CLIENT_HAS_ENDED, UPSTREAM_HAS_ENDED,
+           ENDED_BEHIND_MUCH)
 # Of echo, where both are one.
-ECHO_MANNERS = (BULK, CLIENT_STALLS, IDLE,
+ECHO_MANNERS = (BULK, CLIENT_STALLS, BOTH_STALL_IN_PIECES, IDLE,
                 Manner(True, False, True, True, 900_000))
 EARLY = Manner(True, True, True, True, 1000, 1000)
 
@@ -51,6 +53,7 @@ class Link:
         self.manner = manner
         self.upstream = None
         self.client = client = End(load.loop, sock, Stream(2 * number))
+        client.block = manner.block
         client.limit = manner.most
         client.ends_at_limit = ends_at_limit(manner, manner.most)
         self.is_echo = "echo" in listener or listener == "limited"
@@ -72,6 +75,7 @@ class Link:
         end.outgoing = self.client.incoming
         end.sender = end.receiver = self.client
         self.client.sender = self.client.receiver = end
+        end.block = self.manner.block
         end.limit = self.manner.up_most
         end.ends_at_limit = ends_at_limit(self.manner, end.limit)
         end.may_be_reset = self.client.may_be_reset

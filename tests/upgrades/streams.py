@@ -52,6 +52,7 @@ class End:
         self.head = b""        # Before it is known which stream it is.
         self.on_head = None
         self.sends = self.reads = False
+        self.block = BLOCK     # How much it sends at a time.
         self.limit = None      # Of what it sends; None: none.
         self.ends_at_limit = False
         self.sent = self.received = 0
@@ -70,7 +71,7 @@ class End:
         if not self.sends or self.has_ended or self.outgoing is None:
             return 0
         arrived = self.receiver.received if self.receiver else 0
-        room = min(BLOCK, MOST_ON_ITS_WAY - (self.sent - arrived))
+        room = min(self.block, MOST_ON_ITS_WAY - (self.sent - arrived))
         return room if self.limit is None else min(
             room, self.limit - self.sent)
 
