@@ -1,4 +1,4 @@
-"""Connections of every kind through a daemon, that go on while it is upgraded."""
+"""Connections of every kind, that go on while their daemon is upgraded."""
 
 import collections
 import functools
@@ -8,7 +8,8 @@ from daemon import tcp_inodes, unix_inodes
 from streams import BLOCK, End, Loop, Short, Stream, Upstream
 
 # What the ends of a connection do until the load finishes: whether the client,
-# and the upstream, sends and reads, and how much it sends at most, and at a time.
+# and the upstream, sends and reads, and how much they send at most, and at a
+# time.
 Manner = collections.namedtuple(
     "Manner", "sends reads up_sends up_reads most up_most block",
     defaults=(None, None, BLOCK))
@@ -34,6 +35,7 @@ EARLY = Manner(True, True, True, True, 1000, 1000)
 # How much every stream has to give that is not stalled.
 SOME = 50_000
 LIMIT = 5
+MOVED = 4  # The exit status of `portreeve` where it has to ask again.
 
 
 def ends_at_limit(manner, most):
@@ -139,6 +141,7 @@ class Load:
         self.doomed = []    # Those that a round resets,
         self.closing = []   # and those that it has the daemon close.
         self.sizes = {}     # How many bytes these have to give.
+        self.closers = []   # Who has called for that.
         self.limited = []
         self.next = 0
         self.shorts = []
@@ -296,6 +299,10 @@ class Load:
         self.loop.run_until(lambda: all(link.upstream.was_reset
                                         for link in self.doomed),
                             "the resets of those that were reset")
+        # Whoever has called for a close is told to ask again: it is not done.
+        self.loop.run_until(lambda: all(closer.poll() == MOVED
+                                        for closer in self.closers),
+                            "the answers to who has called for a close")
         # Those that the daemon flushes get all of it, and the end.
         for link in self.closing:
             link.client.want(sends=False, reads=True)
@@ -310,9 +317,6 @@ class Load:
             link.close()
             del self.links[link.number]
         self.closing, self.doomed = [], []
-        for closer in self.closers:
-            closer.kill()
-            closer.wait()
         # One leaves, and the next one is served.
         assert len(self.served()) <= LIMIT
         link = self.served()[0]

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# run.sh TEST.py ARGUMENT...: runs a test with Debian's own Python, in namespaces
-# of its own: there the kernel's tables have nobody else's sockets, and TCP takes
-# so little that who sends to somebody who does not read is stalled soon.
+# run.sh TEST.py ARGUMENT...: runs a test with Debian's own Python, in
+# namespaces of its own: there the kernel's tables have nobody else's sockets,
+# and TCP takes so little that who sends to somebody who does not read is stalled
+# soon.
 set -euo pipefail
 # A unix socket's path has at most 107 bytes.
 export TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1
