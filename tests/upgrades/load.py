@@ -50,6 +50,7 @@ class Link:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         sock = socket.socket(family)
         sock.connect(address)
+        self.client_name = sock.getsockname()
         self.number = number
         self.listener = listener
         self.manner = manner

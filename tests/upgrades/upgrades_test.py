@@ -3,7 +3,8 @@ times while clients of every kind go on; with so many loops, one number after
 the other, and the first one again after the last.
 
 None is refused, none is reset, every byte comes, the kernel's sockets are the
-same ones in the end, and whoever watches sees each connection once.
+same ones in the end, and whoever watches, or reads the access log, sees each
+connection once.
 """
 
 import collections
@@ -62,9 +63,30 @@ class Watch:
         self.process.wait()
 
 
+def check_access_log(path, load):
+    """One line of each connection, with all of its bytes."""
+    with open(path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    assert {line["event"] for line in lines} == {"close"}
+    names = collections.Counter(line["connection"] for line in lines)
+    assert set(names.values()) == {1}, names.most_common(3)
+    by_peer = {(line["listener"], line["peer"]): line for line in lines}
+    for link in load.held:
+        if not isinstance(link.client_name, tuple):
+            continue  # Those of unix sockets have no names.
+        line = by_peer[link.listener, "%s:%d" % link.client_name]
+        assert line["received"] == link.client.sent, line
+        assert line["sent"] == link.client.received, line
+        assert ("connect" in line) == link.is_forward, line
+        assert ("upstream" in line) == link.is_forward, line
+    return len(lines)
+
+
 def run(folder, count, upgrades, loops):
     numbers = itertools.cycle(loops)
-    daemon = Daemon(folder, "--loops", next(numbers))
+    access_log = folder + "/access"
+    daemon = Daemon(folder, "--loops", next(numbers), "--access-log",
+                    access_log)
     watch = Watch(daemon, folder)
     try:
         load = Load(daemon, count)
@@ -85,11 +107,12 @@ def run(folder, count, upgrades, loops):
         num_events = watch.check(load)
         num_bytes = sum(end.received for link in load.held
                         for end in link.ends())
+        daemon.end(load.loop)
+        num_lines = check_access_log(access_log, load)
         print(f"{upgrades} upgrades with {loops} loops: "
               f"{load.num_shorts()} short connections, {num_bytes} bytes, "
-              f"{num_events} events, "
+              f"{num_events} events, {num_lines} lines, "
               f"{load.most_frozen} ms of standing still at most", flush=True)
-        daemon.end(load.loop)
     finally:
         watch.kill()
         daemon.kill()
