@@ -271,6 +271,14 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
     return HandOverTo(successor, has_state, never_source, never_sink);
   }
 
+  // Of the old one, while all its loops stand still.
+  std::string TextAtRest() {
+    const auto frozen = old_->loops->Freeze(std::chrono::steady_clock::now() +
+                                            std::chrono::seconds(20));
+    EXPECT_TRUE(frozen.ok()) << frozen.status();
+    return TextOf(old_->parts(), may_move_);
+  }
+
   void FailEverywhere();
 
   // Has the old daemon have some of everything.
@@ -542,8 +550,7 @@ void UpgradeTest::FailEverywhere() {
       Fault of_source(in_sink ? -1 : at), of_sink(in_sink ? at : -1);
       auto successor = std::make_unique<Process>(num_loops());
       ASSERT_LT(at, 100) << "it never ends";
-      const std::string before =
-          old_->Run([&] { return TextOf(old_->parts(), may_move_); });
+      const std::string before = TextAtRest();
       const Result result = HandOverTo(*successor, true, of_source, of_sink);
       if (!(in_sink ? of_sink : of_source).has_been()) {
         // There are no more calls: it has gone over in the end.
@@ -573,9 +580,7 @@ void UpgradeTest::FailEverywhere() {
       EXPECT_FALSE(result.taken.ok());
       EXPECT_NE(result.outcome.end, HandoverOutcome::End::kHandedOver);
       successor.reset();
-      EXPECT_EQ(old_->Run([&] { return TextOf(old_->parts(), may_move_); }),
-                before)
-          << in_sink << " " << at;
+      EXPECT_EQ(TextAtRest(), before) << in_sink << " " << at;
       ExpectServes(*old_);
       AwaitHeldAlone(*old_);
       // The state is written as before.
