@@ -143,6 +143,7 @@ class Load:
         self.closing = []   # and those that it has the daemon close.
         self.sizes = {}     # How many bytes these have to give.
         self.closers = []   # Who has called for that.
+        self.flushed = []   # What those have given: listener, client, bytes.
         self.limited = []
         self.next = 0
         self.shorts = []
@@ -279,14 +280,18 @@ class Load:
         shown = []
 
         def are_closing():
+            # Twice the same: the counts of one are not read at one moment.
+            before = list(shown)
             shown[:] = self._shown("closed") + self._shown("closed-echo")
-            return all(one["closeReason"] == "CLOSE_REASON_CALLED"
-                       for one in shown)
+            return shown == before and all(
+                one["closeReason"] == "CLOSE_REASON_CALLED" for one in shown)
 
         self.loop.run_until(are_closing, "the call of their close")
+        # Clients of two listeners may have one port.
         self.sizes = {
-            (one["peer"]["inet"]["address"], int(one["peer"]["inet"]["port"])):
+            (one["listener"], int(one["peer"]["inet"]["port"])):
             int(one["bytesSent"]) + int(one["bytesToWrite"]) for one in shown}
+        assert len(self.sizes) == len(self.closing), shown
         for link in self.doomed[::2]:
             link.client.reset()
 
@@ -311,9 +316,11 @@ class Load:
                                         for link in self.closing),
                             "the end of those that are flushed")
         for link in self.closing:
-            size = self.sizes[link.client.local()]
+            size = self.sizes["listeners/" + link.listener,
+                              link.client_name[1]]
             assert link.client.received == size, (
                 f"{link.listener}: {link.client.about()}, and not {size}")
+            self.flushed.append((link.listener, link.client_name, size))
         for link in self.closing + self.doomed:
             link.close()
             del self.links[link.number]

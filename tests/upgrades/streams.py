@@ -63,9 +63,6 @@ class End:
         self.may_be_reset = False
         self._events = 0
 
-    def local(self):
-        return self.socket.getsockname()
-
     def room(self):
         """How much it may send now."""
         if not self.sends or self.has_ended or self.outgoing is None:

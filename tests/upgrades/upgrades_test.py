@@ -79,6 +79,13 @@ def check_access_log(path, load):
         assert line["sent"] == link.client.received, line
         assert ("connect" in line) == link.is_forward, line
         assert ("upstream" in line) == link.is_forward, line
+    # Of these one may have had the port of another before it.
+    flushed = collections.Counter(
+        (line["listener"], line["peer"], line["sent"]) for line in lines
+        if line["reason"] == "CALLED")
+    assert flushed == collections.Counter(
+        (listener, "%s:%d" % name, size)
+        for listener, name, size in load.flushed), flushed
     return len(lines)
 
 
