@@ -11,8 +11,9 @@ namespace {
 
 std::optional<Duration> ConnectTimeOf(const AnyConnection& connection,
                                       const ConnectionFacts& facts) {
-  // These alone are a forward handler's that has reached its upstream.
-  if (facts.upstream == nullptr || facts.failure != nullptr) {
+  // The others alone are a forward handler's that has reached its upstream, and
+  // of one that is held only its process knows.
+  if (facts.upstream == nullptr || facts.failure != nullptr || facts.is_held) {
     return std::nullopt;
   }
   return ForwardConnectTime(connection);
