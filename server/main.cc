@@ -32,6 +32,7 @@
 #include "server/daemon/standard_descriptors.h"
 #include "server/daemon/start_probe.h"
 #include "server/daemon/successor.h"
+#include "server/registry/given_sockets.h"
 
 namespace portreeve::server {
 namespace {
@@ -94,7 +95,8 @@ absl::Status Probe(const Flags& flags, const Files& files) {
   const int num_loops = flags.loops + (flags.http.empty() ? 0 : 1);
   return ProbeStart(
       NeedsOfStart(num_loops, flags.control.size() + flags.http.size() +
-                                  flags.listen.size() + num_files));
+                                  flags.listen.size() + num_files +
+                                  (flags.handover.empty() ? 0 : 1)));
 }
 
 // Gives nullopt for "", which is no file.
@@ -137,9 +139,26 @@ int Run(const absl::StatusOr<std::unique_ptr<Daemon>>& daemon,
   return (*daemon)->Run() ? 0 : kFailed;
 }
 
-// Takes over from the process at the other end of `channel`.
-int TakeOver(const Flags& flags, Files files, Descriptor channel,
-             const Daemon::Process& process) {
+void LogClosed(const std::vector<PassedDescriptor>& closed, const char* why) {
+  for (const PassedDescriptor& one : closed) {
+    Log(LogLevel::kWarning, absl::StrCat("LISTEN_FDS: descriptor ", one.number,
+                                         " (", one.name, ") is closed: ", why));
+  }
+}
+
+// Takes over from the process at the other end of `channel`, or from that of
+// --takeover.
+int TakeOver(const Flags& flags, Files files, std::optional<Descriptor> channel,
+             InheritedSockets inherited, const Daemon::Process& process) {
+  std::vector<PassedDescriptor> needless = std::move(inherited.unknown);
+  for (const InheritedSockets::Control& control : inherited.control) {
+    needless.push_back({control.socket.get(), "control"});
+  }
+  for (const GivenSockets::Entry& entry : inherited.listeners.entries()) {
+    needless.push_back(
+        {entry.socket.get(), absl::StrCat("listener-", entry.id)});
+  }
+  LogClosed(needless, "sockets come from the process before");
   if (!files.ok()) return FailByLog(process.log, files.status());
   return Run(
       Daemon::TakeOver(flags, *std::move(files), std::move(channel), process),
@@ -148,13 +167,7 @@ int TakeOver(const Flags& flags, Files files, Descriptor channel,
 
 int Serve(Flags& flags, Files files, InheritedSockets inherited,
           const Daemon::Process& process) {
-  for (const PassedDescriptor& unknown : inherited.unknown) {
-    Log(LogLevel::kWarning,
-        absl::StrCat("LISTEN_FDS: descriptor ", unknown.number, " (",
-                     unknown.name,
-                     ") is closed: its name is neither control nor "
-                     "listener-ID"));
-  }
+  LogClosed(inherited.unknown, "its name is neither control nor listener-ID");
   if (!files.ok()) return FailByLog(process.log, files.status());
   auto control = AssignControl(std::move(inherited.control), flags);
   if (!control.ok()) return FailByLog(process.log, control.status());
@@ -194,8 +207,9 @@ int Main(int argc, char** argv) {
   const Daemon::Process process{*signals, **log, notifier, stdout,
                                 std::move(program)};
   const int status =
-      *channel
-          ? TakeOver(flags, std::move(files), *std::move(*channel), process)
+      *channel || !flags.takeover.empty()
+          ? TakeOver(flags, std::move(files), *std::move(channel),
+                     *std::move(inherited), process)
           : Serve(flags, std::move(files), *std::move(inherited), process);
   // gRPC's own threads, which stay, are not heard any more.
   SetLogSink([](const LogLine&) {});

@@ -68,6 +68,13 @@ What Started(const v1::Event::DaemonStarted& started) {
           " clean=", started.clean() ? "yes" : "no")};
 }
 
+What Upgraded(const v1::Event::DaemonUpgraded& upgraded) {
+  return {"-", absl::StrCat("version=", upgraded.daemon().version(),
+                            " pid=", upgraded.daemon().pid(), " from-pid=",
+                            upgraded.from_pid(), " moved=", upgraded.moved(),
+                            " held=", upgraded.held())};
+}
+
 What OnConnection(const v1::Connection& connection) {
   What what{connection.name(), ""};
   if (!connection.listener().empty()) {
@@ -138,6 +145,8 @@ What Of(const v1::Event& event) {
       return Failed(event.accept_failed());
     case v1::Event::kDaemonStarted:
       return Started(event.daemon_started());
+    case v1::Event::kDaemonUpgraded:
+      return Upgraded(event.daemon_upgraded());
     case v1::Event::kListenerRestored:
       return Opened(event.listener_restored().listener());
     case v1::Event::kListenerFailed:

@@ -310,7 +310,8 @@ std::string PredecessorText(const v1::Daemon& daemon) {
   if (!daemon.has_predecessor()) return "-";
   const v1::Daemon::Predecessor& former = daemon.predecessor();
   return absl::StrCat(former.pid(), " (", former.version(), ") has ",
-                      former.connections(), " of the connections");
+                      former.connections(), " of the connections, until ",
+                      TimeOrDash(former.has_deadline(), former.deadline()));
 }
 
 }  // namespace

@@ -1,12 +1,14 @@
 // upgrade.
 #include <CLI/App.hpp>
 #include <CLI/Formatter.hpp>  // Has App.hpp's vtable of Formatter.
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/format.h"
 #include "client/cli/option.h"
 #include "client/cli/value.h"
 #include "client/cli/verb.h"
@@ -16,10 +18,23 @@ namespace {
 
 constexpr char kUpgradeHelp[] =
     "Has the daemon start its program anew, which takes over: sockets,\n"
-    "listeners, events and counts. Nobody is refused meanwhile. Connections\n"
-    "stay with the former process, which serves them to their end.\n"
+    "listeners, events, counts, and the connections of echo, discard and\n"
+    "forward listeners. Nobody is refused meanwhile. Others stay with the\n"
+    "former process, which serves them to their end.\n"
     "  $ portreeve upgrade\n"
-    "  4711 -> 4802";
+    "  4711 -> 4802: 1000 connections moved, 12 held until "
+    "2024-05-01T20:31:00.250Z";
+
+std::string Text(int64_t before, const v1::Daemon& after) {
+  std::string text = absl::StrCat(before, " -> ", after.pid());
+  const v1::Daemon::Predecessor& former = after.predecessor();
+  absl::StrAppend(&text, ": ", CountText(former.moved(), "connection"),
+                  " moved, ", former.connections(), " held");
+  if (former.connections() > 0) {
+    absl::StrAppend(&text, " until ", TimeText(former.deadline()));
+  }
+  return text + "\n";
+}
 
 }  // namespace
 
@@ -47,10 +62,9 @@ Verb AddUpgrade(CLI::App& app) {
                 session.client.UpgradeDaemon(*request, session.Waiting());
             if (!after.ok()) return after.status();
             const absl::Status printed = session.Print(
-                *after,
-                request->validate_only()
-                    ? absl::StrCat(after->pid(), " can be upgraded\n")
-                    : absl::StrCat(before->pid(), " -> ", after->pid(), "\n"));
+                *after, request->validate_only()
+                            ? absl::StrCat(after->pid(), " can be upgraded\n")
+                            : Text(before->pid(), *after));
             if (!printed.ok()) return printed;
             return ExitStatus::kDone;
           }};

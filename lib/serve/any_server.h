@@ -244,6 +244,11 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // The handler of one has failed, or found no memory; which the other process
   // tells, and this one counts.
   void CountHeldHandlerError() { ++handler_errors_total_; }
+  // Runs `call`, which asks what is to become of the server after such an
+  // error, and then `then`, in whatever way it has ended; the handlers are not
+  // determined before.  Gives false, and neither runs, after TearDown(), which
+  // cancels those that run.  Where there is no memory for it, it throws.
+  bool CallHeldPolicy(Task<> call, std::function<void()> then);
   void CountHeldOutOfMemory() { ++out_of_memory_total_; }
 
   // Ends everything: closes the server, resets the clients, cancels the

@@ -362,6 +362,17 @@ Task<> AnyServer::CallPolicy(std::shared_ptr<CoroutineClient> client,
   CheckHandlersDetermined();
 }
 
+bool AnyServer::CallHeldPolicy(Task<> call, std::function<void()> then) {
+  const auto on_exit = [this, then = std::move(then)](std::exception_ptr) {
+    Guarded(then);
+    --num_policy_calls_;
+    CheckHandlersDetermined();
+  };
+  if (!scope_.Spawn(std::move(call), on_exit)) return false;
+  ++num_policy_calls_;
+  return true;
+}
+
 void AnyServer::Raise(const CoroutineClient& client, std::exception_ptr error) {
   // Before the next client is accepted (d13a).
   Close(ExistingConnections::kLeave, CloseCause::kHandlerError);

@@ -18,6 +18,14 @@ absl::Status Answers::Refusal() const {
   return moved_ ? Moved() : ShuttingDown();
 }
 
+void Answers::EndWaits() {
+  while (!waiting_.empty()) {
+    Waiting& call = waiting_.front();
+    waiting_.pop_front();
+    call.EndWait();
+  }
+}
+
 void Answers::List::Append(const List& more) {
   if (more.first == nullptr) return;
   (first == nullptr ? first : last->next) = more.first;

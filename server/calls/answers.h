@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/intrusive/list.hpp>
 
 #include "lib/base/handler_memory.h"
 #include "lib/base/mutex.h"
@@ -40,6 +41,22 @@ class Answers {
   // Why a call is refused, or ended, since the daemon goes.
   absl::Status Refusal() const;
 
+  // A call that waits for something; it leaves as it is destroyed.
+  class Waiting
+      : public boost::intrusive::list_base_hook<
+            boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+   public:
+    // Answers it, which may be soon.
+    virtual void EndWait() = 0;
+
+   protected:
+    ~Waiting() = default;
+  };
+  // Has EndWaits() end that of `call`.
+  // Threads: the loop's, and so is EndWaits(), and the end of a call.
+  void AddWaiting(Waiting& call) { waiting_.push_back(call); }
+  void EndWaits();
+
   // One call's answer, which is kept with the call: a call without one would
   // wait for ever, and so none needs memory here.
   struct Answer {
@@ -72,6 +89,8 @@ class Answers {
   asio::io_context& loop_;
   UnreadAnswers& unread_;
   bool moved_ = false;
+  boost::intrusive::list<Waiting, boost::intrusive::constant_time_size<false>>
+      waiting_;
   List of_this_step_;  // The loop's.
   HandlerMemory memory_;
   Mutex mutex_;

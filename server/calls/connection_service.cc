@@ -94,8 +94,10 @@ ServerUnaryReactor* ConnectionService::CloseConnection(
     (void)audit(closing.status());
     return closing;
   };
+  // It is done, and asked again it would be of a connection that is gone.
+  constexpr bool kStays = true;
   return AnswerWhen(loop_.context(), context, response, response,
-                    std::move(begin));
+                    std::move(begin), kStays);
 }
 
 ConnectionService::Stream* ConnectionService::Attach(

@@ -42,7 +42,7 @@ grpc::ServerUnaryReactor* DaemonService::UpgradeDaemon(
     const auto drain = FromProto(request->drain_timeout(), "drain_timeout",
                                  DurationRange::kNotNegative);
     if (!drain.ok()) {
-      gate_.Audit(*caller, "", drain.status());
+      if (!call.validate_only) gate_.Audit(*caller, "", drain.status());
       return Answer(context, drain.status());
     }
     call.drain_timeout = *drain;
@@ -51,8 +51,9 @@ grpc::ServerUnaryReactor* DaemonService::UpgradeDaemon(
   auto begin = [this, response, call = std::move(call),
                 audit = std::move(audit)](const SharedAnswer& answer) mutable {
     answer->Stay();
-    call.answer = [answer, response, audit](absl::StatusOr<v1::Daemon> daemon) {
-      audit("", daemon.status());
+    call.answer = [answer, response, audit, validates = call.validate_only](
+                      absl::StatusOr<v1::Daemon> daemon) {
+      if (!validates) audit("", daemon.status());
       answer->GiveBy([&] { return Put(std::move(daemon), response); });
     };
     upgrade_(std::move(call));

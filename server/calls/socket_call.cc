@@ -7,6 +7,7 @@
 
 #include "lib/base/socket_calls.h"
 #include "server/api/errors.h"
+#include "server/calls/answers.h"
 #include "server/calls/data_frame.h"
 
 namespace portreeve::server {
@@ -66,6 +67,17 @@ void SocketCall::Join(std::shared_ptr<SharedDescriptor> socket) {
   socket_ = std::move(socket);
 }
 
+void SocketCall::Finish(const absl::Status& status) {
+  const bool waits = Answers::Of(loop().context()).moved() && !client_ended_ &&
+                     !closed() && !is_broken();
+  if (!waits) return Close(status);
+  last_ = status;
+  message_.reset();
+  last_reading_.emplace(TimeSource::Of(loop().context()));
+  last_reading_->StartAfter(kLastReading, [this] { Close(*last_); });
+  ReadNext();
+}
+
 // What the loop must not miss comes to it: everything but data, data that is
 // too large, and what the peer does not take at once.
 bool SocketCall::TakeDirectly(const grpc::ByteBuffer& message) {
@@ -94,6 +106,7 @@ bool SocketCall::ContinueSending(grpc::ByteBuffer* message) {
 }
 
 void SocketCall::OnMessage(grpc::ByteBuffer message) {
+  if (last_) return ReadNext();  // It comes too late.
   ClientMessage read;
   read.data = ParseData(message);
   if (read.data) read.data->RemovePrefix(directly_sent_);
@@ -109,16 +122,19 @@ void SocketCall::OnMessage(grpc::ByteBuffer message) {
 
 void SocketCall::OnClientEnd() {
   client_ended_ = true;
+  if (last_) return Close(*last_);
   WakeReader();
 }
 
 void SocketCall::OnBroken() {
+  if (last_) return Close(*last_);
   broken_.FillIfEmpty();
   message_.reset();
   WakeReader();
 }
 
 void SocketCall::Close(const absl::Status& status) {
+  last_reading_.reset();
   BidiCall::Close(status);
   message_.reset();
   WakeReader();

@@ -2,12 +2,14 @@
 #ifndef PORTREEVE_SERVER_CALLS_SOCKET_CALL_H_
 #define PORTREEVE_SERVER_CALLS_SOCKET_CALL_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/time_source.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/calls/bidi_call.h"
 #include "server/remote/client_stream.h"
@@ -30,11 +32,17 @@ class SocketCall final : public ClientStream, public BidiCall {
   void Join(std::shared_ptr<SharedDescriptor> socket) override;
   void EndConnection() override { SetCarries(Carries::kEnded); }
   Deferred<> broken() const override { return broken_.deferred(); }
-  void Finish(const absl::Status& status) override { Close(status); }
+  // In a process that has handed over, it waits until the client has sent its
+  // last, but not longer than kLastReading: gRPC closes a connection with the
+  // last call that is on it, and a client that writes then has lost what it has
+  // not read.
+  void Finish(const absl::Status& status) override;
 
   void Close(const absl::Status& status) override;
 
  private:
+  static constexpr std::chrono::seconds kLastReading{1};
+
   bool TakeDirectly(const grpc::ByteBuffer& message) override;
   bool ContinueSending(grpc::ByteBuffer* message) override;
   void OnMessage(grpc::ByteBuffer message) override;
@@ -46,6 +54,8 @@ class SocketCall final : public ClientStream, public BidiCall {
   const Ivar<> broken_;
   std::optional<ClientMessage> message_;  // Read, and given to nobody yet.
   bool client_ended_ = false;
+  std::optional<absl::Status> last_;  // That of Finish(), while it waits.
+  std::optional<Timer> last_reading_;
   std::optional<Ivar<bool>> data_taken_;  // Of the last SendData().
   std::optional<Ivar<>> reader_;          // Of the last Read() that waited.
 

@@ -117,16 +117,21 @@ void WaitReactor::FinishWith(const absl::Status& status) {
   Finish(answer);
 }
 
+void WaitReactor::EndWait() { cancel_.emit(asio::cancellation_type::terminal); }
+
 void WaitReactor::Await(Wait wait) {
-  auto done = [self = shared_from_this(),
+  auto done = [self = shared_from_this(), stays = wait.stays,
                respond = std::move(wait.respond)](error_code ec) {
+    if (self->is_linked()) self->unlink();
+    const bool moved = self->answers_.moved() && !stays;
     if (ec) {
-      self->FinishWith(absl::CancelledError("the caller stopped waiting"));
+      self->FinishWith(
+          moved ? Moved() : absl::CancelledError("the caller stopped waiting"));
       return;
     }
     absl::Status status;
     try {
-      status = self->answers_.moved() ? Moved() : respond();
+      status = moved ? Moved() : respond();
       if (status.ok()) status = self->unread_.Count();
     } catch (...) {
       status = AnswerToException();
@@ -135,6 +140,7 @@ void WaitReactor::Await(Wait wait) {
     self->unread_.Note(self->answer_.status);
     self->answers_.Add(self->answer_);
   };
+  if (!wait.stays) answers_.AddWaiting(*this);
   wait.until.Wait(asio::bind_cancellation_slot(
       cancel_.slot(),
       asio::bind_executor(loop_.get_executor(), std::move(done))));

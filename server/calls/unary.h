@@ -207,11 +207,14 @@ grpc::ServerUnaryReactor* AnswerPageOnLoop(
 // Threads: Start() on gRPC's; every field is touched on the loop only, but for
 // self_, which nothing but Start() and OnDone() uses.
 class WaitReactor final : public grpc::ServerUnaryReactor,
-                          public std::enable_shared_from_this<WaitReactor> {
+                          public std::enable_shared_from_this<WaitReactor>,
+                          private Answers::Waiting {
  public:
   struct Wait {
     Deferred<> until;
     std::function<absl::Status()> respond;  // Fills the response.
+    // The answer is given whichever process the daemon goes on in.
+    bool stays = false;
   };
   // Called once, on the loop, also for a call that was cancelled.  An error is
   // the answer, and so is what it or `respond` throws.
@@ -229,6 +232,7 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
   void OnDone() override;
 
  private:
+  void EndWait() override;
   void Run(const Begin& begin);
   void FinishWith(const absl::Status& status);
   void Await(Wait wait);
@@ -245,20 +249,21 @@ class WaitReactor final : public grpc::ServerUnaryReactor,
 // call that was cancelled.  Its error, or what it throws, is the answer; else
 // what it gave describes, when that is to be given, in `place`, which is
 // `response` or a part of it.  A caller that stops waiting ends the wait and
-// nothing else.
+// nothing else.  `stays`: see WaitReactor::Wait.
 template <typename Message, typename Begin>
 grpc::ServerUnaryReactor* AnswerWhen(asio::io_context& loop,
                                      const grpc::CallbackServerContext* context,
                                      AnyResponse response, Message* place,
-                                     Begin begin) {
-  auto wait = [begin = std::move(begin),
-               place]() -> absl::StatusOr<WaitReactor::Wait> {
+                                     Begin begin, bool stays = false) {
+  auto wait = [begin = std::move(begin), place,
+               stays]() -> absl::StatusOr<WaitReactor::Wait> {
     absl::StatusOr<Awaited<Message>> awaited = begin();
     if (!awaited.ok()) return awaited.status();
     auto respond = [place, describe = std::move(awaited->describe)] {
       return Put(describe(), place);
     };
-    return WaitReactor::Wait{std::move(awaited->until), std::move(respond)};
+    return WaitReactor::Wait{std::move(awaited->until), std::move(respond),
+                             stays};
   };
   return WaitReactor::Start(loop, context, response, std::move(wait));
 }

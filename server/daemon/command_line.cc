@@ -164,6 +164,17 @@ void Declare(CLI::App& app, RawFlags& raw) {
                  "connections may go on in the former process before they are "
                  "reset, like 1h. Default: 10m")
       ->type_name("DURATION");
+  app.add_option("--handover", raw.handover,
+                 "Where another process, of the same user, may take over with "
+                 "--takeover: unix:PATH. Default: handover.sock in the "
+                 "directory of --state; nowhere without that")
+      ->type_name("ADDRESS");
+  app.add_option("--takeover", raw.takeover,
+                 "Take over from the daemon with that --handover, like the "
+                 "process that `portreeve upgrade` starts, but with these "
+                 "flags: sockets, listeners, events, connections. Default: "
+                 "begin anew")
+      ->type_name("ADDRESS");
   app.add_option("--loops", raw.loops,
                  "How many threads carry the bytes of connections, 1 to 256. "
                  "Default: the number of CPUs that the daemon may use")

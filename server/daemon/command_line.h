@@ -25,6 +25,8 @@ struct RawFlags {
   std::optional<std::string> listeners;
   std::optional<std::string> drain;
   std::optional<std::string> takeover_drain;
+  std::optional<std::string> handover;
+  std::optional<std::string> takeover;
   std::optional<std::string> loops;
   std::optional<std::string> max_control_connections;
   std::optional<std::string> max_control_memory;

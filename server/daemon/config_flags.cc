@@ -28,7 +28,8 @@ bool IsOfTheCommandLineAlone(const CommandLine& line,
                              const CLI::Option* option) {
   const CLI::App& app = line.app();
   return option == app.get_help_ptr() || option == app.get_option("--config") ||
-         option == app.get_option("--version");
+         option == app.get_option("--version") ||
+         option == app.get_option("--takeover");
 }
 
 // Gives the line as words of a command line.

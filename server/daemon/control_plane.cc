@@ -221,15 +221,30 @@ std::vector<AnyAddress> ControlPlane::addresses() const {
   return loop_.Run([this] { return acceptor_->addresses(); }).get();
 }
 
+void ControlPlane::CancelCalls() {
+  const MutexLock lock(mutex_);
+  hurries_ = true;
+  if (stopping_ != nullptr) grpc_server_cancel_all_calls(stopping_);
+}
+
 void ControlPlane::Stop(Duration patience) {
   if (acceptor_ == nullptr) return;
   // The addresses are free first, for a daemon that takes over.
   loop_.Run([this] { acceptor_->StopAccepting(); }).get();
   AwaitHandOvers();
   if (server_ != nullptr) {
+    {
+      const MutexLock lock(mutex_);
+      stopping_ = server_->c_server();
+      if (hurries_) patience = Duration::zero();
+    }
     server_->Shutdown(std::chrono::system_clock::now() +
                       std::chrono::ceil<std::chrono::microseconds>(patience));
     server_->Wait();
+    {
+      const MutexLock lock(mutex_);
+      stopping_ = nullptr;
+    }
     server_.reset();
   }
   auto close = [this] {

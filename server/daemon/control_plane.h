@@ -109,6 +109,10 @@ class ControlPlane {
   // Takes no more calls; those that run have `patience` to end, and are then
   // cancelled.  It returns when there are none.  Idempotent.
   void Stop(Duration patience);
+  // Has Stop() wait no longer, which may be under way on another thread:
+  // cancels the calls that are left.
+  // Threads: any.
+  void CancelCalls();
 
  private:
   ControlPlane(Loop& loop, const Options& options);
@@ -133,6 +137,9 @@ class ControlPlane {
   Mutex mutex_;
   CondVar handed_over_;
   int num_to_hand_over_ PORTREEVE_GUARDED_BY(mutex_) = 0;
+  // While Stop() waits; and whether that has to be short.
+  grpc_server* stopping_ PORTREEVE_GUARDED_BY(mutex_) = nullptr;
+  bool hurries_ PORTREEVE_GUARDED_BY(mutex_) = false;
   // These two: loop thread only; null once the plane is stopped.
   std::unique_ptr<ControlMemory> memory_;
   std::unique_ptr<ControlAcceptor> acceptor_;

@@ -64,7 +64,9 @@ void Daemon::OnHangup() {
 
 void Daemon::OnSignal(int number) {
   if (number == SIGHUP) return OnHangup();
-  if (number == SIGUSR2 || number == Signals::kAsked) return OnUpgrade();
+  if (number == SIGUSR2 || number == Signals::kAsked) {
+    return OnUpgrade(number == SIGUSR2);
+  }
   stopping_ = true;
   Log(LogLevel::kInfo, absl::StrCat("SIG", sigabbrev_np(number)));
   const std::string drain = absl::FormatDuration(absl::FromChrono(drain_));
@@ -182,6 +184,8 @@ bool Daemon::Run() {
 
 void Daemon::End(Duration streams_end) {
   if (std::exchange(ended_, true)) return;
+  stopping_ = true;
+  loop_.Run([this] { parts_->RefuseUpgrades(); }).get();
   RunAndObey(TearDown(streams_end));
   if (parts_->plane != nullptr) parts_->plane->Stop(kLinger);
   // It has told until now that the daemon shuts down.

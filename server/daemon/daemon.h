@@ -25,6 +25,7 @@
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/flags.h"
+#include "server/daemon/handover_port.h"
 #include "server/daemon/inherited.h"
 #include "server/daemon/listener_directory.h"
 #include "server/daemon/log_writer.h"
@@ -33,6 +34,7 @@
 #include "server/daemon/start_log.h"
 #include "server/daemon/successor.h"
 #include "server/daemon/tls_source.h"
+#include "server/http/http_server.h"
 #include "server/registry/given_sockets.h"
 #include "server/state/state_store.h"
 
@@ -68,12 +70,12 @@ class Daemon {
       const Process& process);
 
   // Does the same with what the process at the other end of `channel` hands
-  // over, in place of what would be opened; listeners of `flags` and `files`
-  // that it does not have are opened after that.
+  // over, or without one that of --takeover, in place of what would be opened;
+  // listeners of `flags` and `files` that are new are opened after that.
   // Errors: those; then the other process goes on.
   static absl::StatusOr<std::unique_ptr<Daemon>> TakeOver(
-      const Flags& flags, std::vector<FileListener> files, Descriptor channel,
-      const Process& process);
+      const Flags& flags, std::vector<FileListener> files,
+      std::optional<Descriptor> channel, const Process& process);
 
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -113,9 +115,10 @@ class Daemon {
   Daemon(const Flags& flags, const DescriptorShares& shares,
          const Policy& policy, const Process& process);
 
-  // Serves the addresses of --http, if there are any, and prints them.
-  absl::Status StartHttp(const Flags& flags, const DescriptorShares& shares,
+  // Serves the addresses of --http, if there are any.
+  absl::Status StartHttp(const DescriptorShares& shares,
                          std::shared_ptr<TlsSource> tls,
+                         std::vector<HttpPlace> places,
                          std::map<size_t, HandedSocket> handed = {});
   static absl::StatusOr<ControlPlane::Options> PlaneOptions(
       const Flags& flags, const DescriptorShares& shares,
@@ -134,23 +137,35 @@ class Daemon {
   // Tells the service manager that the daemon serves, and from then on that it
   // is alive.
   void TellReady();
-  // Opens those listeners of `flags` and `files` that are not there.
+  // Opens those listeners of `flags` and `files` that the daemon has not opened
+  // before, in whichever process.
   void OpenLacking(const Flags& flags, std::vector<FileListener> files);
-  absl::Status OpenTaken(const Flags& flags, const DescriptorShares& shares,
+  absl::Status OpenTaken(const DescriptorShares& shares,
                          const ControlPlane::Options& options,
+                         std::vector<HttpPlace> http_places,
                          std::map<size_t, HandedSocket> control,
                          std::map<size_t, HandedSocket> http);
-  // Starts another process, hands over to it, and answers the calls that wait
-  // for that.
-  void OnUpgrade();
+  // Listens where --handover says so; where only the state does, what goes
+  // wrong is logged.
+  absl::Status ListenForTakers(HandoverPort::Former former);
+  // The same on the loop, or while that stands still.
+  absl::Status ListenForTakersOnLoop(HandoverPort::Former former);
+  // Hands over to who has come there, or starts another process, hands over to
+  // that, and answers the calls that wait for it.
+  // `by_signal`: whatever calls wait.
+  void OnUpgrade(bool by_signal);
+  static void LogFailedUpgrade(const absl::Status& status);
+  void HandOverToTaker(Descriptor process);
   // Gives what the daemon is like now, if an upgrade may begin.
   absl::StatusOr<v1::Daemon> ValidateUpgrade();
   absl::StatusOr<v1::Daemon> Upgrade(std::optional<Duration> drain);
   absl::StatusOr<v1::Daemon> HandOverTo(Successor next, Duration drain);
+  // Whether another process may take over now.
   absl::Status CheckUpgrade();
   // Waits for the connections that have stayed.
   bool RunHandedOver();
   Task<> DrainHandedOver();
+  Task<> AwaitEndOfStreams();
 
   // Does what SIGHUP asks for, and may wait for files.
   void OnHangup();

@@ -55,6 +55,7 @@ DaemonParts::DaemonParts(Loop& loop, int num_loops,
       daemon_service(
           loop, gate, [this] { return Describe(); },
           [this, on_upgrade = std::move(on_upgrade)](UpgradeCall call) {
+            if (refuses_upgrades) return call.answer(ShuttingDown());
             if (upgrading) return call.answer(UpgradeInProgress());
             upgrade_calls.push_back(std::move(call));
             on_upgrade();
@@ -78,10 +79,10 @@ v1::Daemon DaemonParts::Describe() const {
   daemon.set_version(kVersion);
   *daemon.mutable_start_time() = life.start_time;
   daemon.set_listeners_failed(registry.num_failed());
-  if (predecessor != nullptr && predecessor->is_there()) {
+  if (predecessor != nullptr && predecessor->is_there() &&
+      registry.num_held() > 0) {
     v1::Daemon::Predecessor& before = *daemon.mutable_predecessor();
-    before.set_pid(predecessor_pid);
-    before.set_version(predecessor_version);
+    before = predecessor_facts;
     before.set_connections(static_cast<int64_t>(registry.num_held()));
   }
   if (!registry.has_state()) return daemon;
@@ -96,6 +97,19 @@ v1::Daemon DaemonParts::Describe() const {
     *store.mutable_last_commit_time() = TimestampOf(status.last_commit_time);
   }
   return daemon;
+}
+
+void DaemonParts::BeginAfter(v1::Daemon::Predecessor before) {
+  v1::Event event;
+  v1::Event::DaemonUpgraded& upgraded = *event.mutable_daemon_upgraded();
+  *upgraded.mutable_daemon() = Describe();
+  upgraded.set_from_pid(before.pid());
+  const auto all = static_cast<int64_t>(registry.connections().entries().size());
+  upgraded.set_held(static_cast<int64_t>(registry.num_held()));
+  upgraded.set_moved(all - upgraded.held());
+  before.set_moved(upgraded.moved());
+  predecessor_facts = std::move(before);
+  events.Append(std::move(event), "");
 }
 
 absl::Status DaemonParts::BeginStart(OpenedState opened) {
@@ -138,7 +152,17 @@ void DaemonParts::AnnounceShutdown() {
   health_service.AnnounceShutdown();
 }
 
+void DaemonParts::RefuseUpgrades() {
+  refuses_upgrades = true;
+  for (const UpgradeCall& call : std::exchange(upgrade_calls, {})) {
+    call.answer(ShuttingDown());
+  }
+  handover_port.reset();
+  taker.reset();
+}
+
 void DaemonParts::BeginEndOfStreams() {
+  Answers::Of(loop.context()).EndWaits();
   (void)event_service.EndStreams();
   (void)stats_service.EndStreams();
   (void)handler_service.EndStreams();

@@ -35,6 +35,7 @@
 #include "server/control/request_counts.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/descriptor_store.h"
+#include "server/daemon/handover_port.h"
 #include "server/daemon/http_pages.h"
 #include "server/daemon/http_port.h"
 #include "server/daemon/log_writer.h"
@@ -67,6 +68,9 @@ struct DaemonParts {
 
   v1::Daemon Describe() const;
 
+  // Tells that this process has taken over from that one.
+  void BeginAfter(v1::Daemon::Predecessor before);
+
   // Ends all streams but those that carry connections, and refuses new ones.
   void BeginEndOfStreams();
 
@@ -89,6 +93,10 @@ struct DaemonParts {
   // Gives the bytes that are kept for listeners, connections and their history,
   // without connections that clients serve.
   int64_t AccountedMemory() const;
+
+  // Nobody is there any more who could begin an upgrade: those who wait for
+  // one, or ask for it, are told so.
+  void RefuseUpgrades();
 
   // From now on clients are told that the daemon shuts down.
   void AnnounceShutdown();
@@ -113,6 +121,7 @@ struct DaemonParts {
   // Those that wait for an upgrade, until one begins.
   std::vector<UpgradeCall> upgrade_calls;
   bool upgrading = false;
+  bool refuses_upgrades = false;
   bool streams_ended = false;
   DaemonLife life;
   // Of /metrics; null where nobody reads them.
@@ -135,9 +144,12 @@ struct DaemonParts {
   // Of the process before this one, and of the one after it; null where there
   // is none.
   std::unique_ptr<HeldFollower> predecessor;
-  int64_t predecessor_pid = 0;
-  std::string predecessor_version;
+  v1::Daemon::Predecessor predecessor_facts;  // Without `connections`.
   std::unique_ptr<HeldReporter> successor;
+
+  // Null without --handover; and who has come there, until an upgrade begins.
+  std::unique_ptr<HandoverPort> handover_port;
+  std::optional<Descriptor> taker;
 
   // Main thread only.
   std::unique_ptr<ControlPlane> plane;

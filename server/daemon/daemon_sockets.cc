@@ -62,6 +62,7 @@ absl::Status DaemonSockets::Take(const OwnSocket& socket,
   Log(LogLevel::kInfo,
       absl::StrCat("take-over: ", ToString(socket.socket.address),
                    " is closed: no flag of this process has it"));
+  if (socket.socket.file) needless_files_.push_back(*socket.socket.file);
   return absl::OkStatus();
 }
 
@@ -72,6 +73,9 @@ absl::Status DaemonSockets::Complete() {
 void DaemonSockets::Own() {
   plane_->Own();
   if (http_ != nullptr) http_->Own();
+  for (const UnixSocketFile::Identity& identity : needless_files_) {
+    if (const auto file = UnixSocketFile::Find(identity)) file->RemoveIfOurs();
+  }
 }
 
 }  // namespace portreeve::server

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "lib/net/address.h"
 #include "lib/serve/listening_socket.h"
+#include "lib/serve/unix_socket_file.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/flags.h"
 #include "server/daemon/http_port.h"
@@ -48,6 +49,8 @@ class DaemonSockets final : public OwnSockets {
   const std::unique_ptr<HttpPort>& http_;
   const Open open_;
   bool has_control_ = false;  // The other one's, in place of the default.
+  // Of sockets that nobody listens at any more.
+  std::vector<UnixSocketFile::Identity> needless_files_;
   std::map<size_t, HandedSocket> control_taken_;
   std::map<size_t, HandedSocket> http_taken_;
 };

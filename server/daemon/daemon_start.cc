@@ -102,12 +102,24 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
       return AboutFlag("state", state_of_before.status());
     opened.emplace(*std::move(state_of_before));
   }
+  if (auto s = daemon->ListenForTakers(HandoverPort::Former::kIsAnothers);
+      !s.ok()) {
+    return s;
+  }
   std::vector<std::string> lines;
   size_t num_listeners = 0;
   auto made = PlaneOptions(flags, shares, given.control, parts);
   if (!made.ok()) return made.status();
   ControlPlane::Options& options = *made;
-  if (auto s = daemon->StartHttp(flags, shares, options.tls); !s.ok()) return s;
+  auto http_places = HttpPlacesOf(flags);
+  if (!http_places.ok()) return http_places.status();
+  if (auto s = daemon->StartHttp(shares, options.tls, *std::move(http_places));
+      !s.ok()) {
+    return s;
+  }
+  for (const AnyAddress& address : daemon->own_.http) {
+    PrintLine(out, "http " + ToString(address));
+  }
   options.on_bound =
       [&](const std::vector<AnyAddress>& addresses) -> absl::Status {
     LivePolicy& policy = daemon->policy_;
@@ -163,15 +175,14 @@ absl::StatusOr<ControlPlane::Options> Daemon::PlaneOptions(
   return options;
 }
 
-absl::Status Daemon::StartHttp(const Flags& flags,
-                               const DescriptorShares& shares,
+absl::Status Daemon::StartHttp(const DescriptorShares& shares,
                                std::shared_ptr<TlsSource> tls,
+                               std::vector<HttpPlace> places,
                                std::map<size_t, HandedSocket> handed) {
+  const Flags& flags = flags_;
   if (flags.http.empty()) return absl::OkStatus();
   HttpPort::Options options;
-  auto places = HttpPlacesOf(flags);
-  if (!places.ok()) return places.status();
-  options.places = *std::move(places);
+  options.places = std::move(places);
   options.handed = std::move(handed);
   const int refused = std::min(kMostHttpRefused, shares.http_connections / 2);
   options.max_refused = static_cast<size_t>(refused);
@@ -195,9 +206,6 @@ absl::Status Daemon::StartHttp(const Flags& flags,
   if (!port.ok()) return AboutFlag("--http", port.status());
   parts_->http = *std::move(port);
   own_.http = parts_->http->addresses();
-  for (const AnyAddress& address : own_.http) {
-    PrintLine(process_.out, "http " + ToString(address));
-  }
   return absl::OkStatus();
 }
 
@@ -224,12 +232,15 @@ absl::StatusOr<std::vector<std::string>> Daemon::OpenListenersOnLoop(
   }
   const int wanted = registry.num_wanted();
   std::vector<std::string> lines;
+  OpenedListeners& own = parts_->life.opened;
   for (const Flags::Listen& listen : flags.listen) {
+    own.Note(OpenedListeners::Source::kFlag, listen.text);
     auto line = Listen(listen);
     if (!line.ok()) return line.status();
     lines.push_back(*std::move(line));
   }
   for (FileListener& listener : files) {
+    own.Note(OpenedListeners::Source::kFile, listener.draft.listener_id);
     auto line = Listen(listener);
     if (!line.ok()) return line.status();
     lines.push_back(*std::move(line));

@@ -1,5 +1,6 @@
 // How the daemon takes over from its former process.
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,22 +11,32 @@
 #include "command_line/version.h"
 #include "lib/base/log.h"
 #include "server/api/listener_draft.h"
+#include "server/api/timestamp.h"
 #include "server/control/descriptor_shares.h"
 #include "server/daemon/control_plane.h"
 #include "server/daemon/daemon.h"
 #include "server/daemon/daemon_parts.h"
 #include "server/daemon/daemon_sockets.h"
+#include "server/daemon/handover_port.h"
 #include "server/daemon/start_log.h"
 #include "server/daemon/start_plan.h"
+#include "server/handover/handover_peer.h"
 #include "server/handover/handover_receiver.h"
 #include "server/registry/registry.h"
 #include "server/upgrade/upgrade_sink.h"
 
 namespace portreeve::server {
+namespace {
+
+// How much longer than its drain the former process may be there: it flushes,
+// and tells what has become of its connections.
+constexpr std::chrono::seconds kOverdue{20};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
-    const Flags& flags, std::vector<FileListener> files, Descriptor channel,
-    const Process& process) {
+    const Flags& flags, std::vector<FileListener> files,
+    std::optional<Descriptor> channel, const Process& process) {
   const auto read = PolicyOf(flags);
   if (!read.ok()) return read.status();
   const DescriptorShares shares = SharesOf(flags);
@@ -33,11 +44,19 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
   DaemonParts& parts = *daemon->parts_;
   auto options = PlaneOptions(flags, shares, {}, parts);
   if (!options.ok()) return options.status();
+  // What may wait for others comes before anything stands still.
+  auto http_places = HttpPlacesOf(flags);
+  if (!http_places.ok()) return http_places.status();
   auto plane = ControlPlane::Prepare(daemon->loop_, parts.services(), *options);
   if (!plane.ok()) return plane.status();
   parts.plane = *std::move(plane);
 
-  auto opened = HandoverChannel::Open(std::move(channel));
+  if (!channel) {
+    auto connected = ConnectToTakeOver(flags.takeover);
+    if (!connected.ok()) return AboutFlag("--takeover", connected.status());
+    channel = *std::move(connected);
+  }
+  auto opened = HandoverChannel::Open(*std::move(channel));
   if (!opened.ok()) return AboutFlag("take-over", opened.status());
   SuccessorIdentity identity{kVersion, std::nullopt};
   if (!flags.state.empty()) {
@@ -48,9 +67,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
   DaemonSockets sockets(daemon->flags_, parts.plane, parts.http,
                         [&](std::map<size_t, HandedSocket> control,
                             std::map<size_t, HandedSocket> http) {
-                          return daemon->OpenTaken(daemon->flags_, shares,
-                                                   *options, std::move(control),
-                                                   std::move(http));
+                          return daemon->OpenTaken(
+                              shares, *options, *http_places,
+                              std::move(control), std::move(http));
                         });
   UpgradeSink::Options taking;
   taking.version = kVersion;
@@ -58,17 +77,41 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
   taking.on_health = [&parts](bool healthy) {
     parts.health_service.SetServing(kStateService, healthy);
   };
+  Duration former_drain{};
+  // Of several that try only the one comes so far.
+  taking.on_complete = [&] {
+    return daemon->ListenForTakersOnLoop(HandoverPort::Former::kIsReplaced);
+  };
+  taking.on_serve = [&parts, &former_drain](const UpgradeSink& sink) {
+    v1::Daemon::Predecessor before;
+    before.set_pid(sink.predecessor().pid());
+    before.set_version(sink.predecessor().program_version());
+    *before.mutable_deadline() =
+        TimestampOf(UnixNanosNow() + sink.drain().count());
+    parts.BeginAfter(std::move(before));
+    former_drain = sink.drain();
+  };
   {
     UpgradeSink sink(parts.ForUpgrade(sockets, process.log), taking);
     if (auto s = server::TakeOver(*opened, sink, identity); !s.ok()) {
       return AboutFlag("take-over", s);
     }
-    parts.predecessor_pid = sink.predecessor().pid();
-    parts.predecessor_version = sink.predecessor().program_version();
+  }
+  std::optional<HandoverPeer> former;
+  // Without a descriptor for it, it ends by itself, as it should.
+  if (auto peer = HandoverPeer::Open(opened->peer().pid); peer.ok()) {
+    former.emplace(*std::move(peer));
   }
   const auto follow = [&] {
+    if (parts.handover_port != nullptr) {
+      if (auto s = parts.handover_port->Publish(); !s.ok()) {
+        Log(LogLevel::kError,
+            absl::StrCat("--handover: ", std::string(s.message())));
+      }
+    }
     parts.predecessor = std::make_unique<HeldFollower>(
-        daemon->loop_, parts.registry, *std::move(opened), [] {
+        daemon->loop_, parts.registry, *std::move(opened), std::move(former),
+        former_drain + kOverdue, [] {
           Log(LogLevel::kInfo, "take-over: the former process has ended");
         });
     parts.predecessor->Start();
@@ -76,6 +119,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
   };
   const size_t num_held = daemon->loop_.Run(follow).get();
   std::FILE* const out = process.out;
+  for (const AnyAddress& address : daemon->own_.http) {
+    PrintLineIfTaken(out, "http " + ToString(address));
+  }
   daemon->own_.control = parts.plane->addresses();
   for (const AnyAddress& address : daemon->own_.control) {
     PrintLineIfTaken(out, "control " + ToString(address));
@@ -88,7 +134,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
   LogStarted(daemon->flags_, daemon->own_, num_listeners);
   Log(LogLevel::kInfo,
       absl::StrCat("take-over: serves in place of process ",
-                   parts.predecessor_pid, ", which has ",
+                   parts.predecessor_facts.pid(), ", which has ",
                    CountText(num_held, "connection"), " left"));
   WarnOfWhatIsOpen(daemon->flags_, daemon->own_, *read);
   parts.readiness = Readiness::kReady;
@@ -98,19 +144,25 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
 }
 
 // While the loops stand still.
-absl::Status Daemon::OpenTaken(const Flags& flags,
-                               const DescriptorShares& shares,
+absl::Status Daemon::OpenTaken(const DescriptorShares& shares,
                                const ControlPlane::Options& options,
+                               std::vector<HttpPlace> http_places,
                                std::map<size_t, HandedSocket> control,
                                std::map<size_t, HandedSocket> http) {
-  // The former process's sockets may be in the place of the default.
-  auto places = PlacesOf(flags, {});
-  if (!places.ok()) return places.status();
-  if (auto s = parts_->plane->ListenFrozen(*places, std::move(control));
+  std::vector<ControlPlace> places = options.places;
+  if (!flags_.has_control) {
+    // The former process's sockets may be in the place of the default.
+    places.clear();
+    for (const ControlAddress& one : flags_.control) {
+      places.push_back({one.address, one.mode, std::nullopt});
+    }
+  }
+  if (auto s = parts_->plane->ListenFrozen(places, std::move(control));
       !s.ok()) {
     return s;
   }
-  if (auto s = StartHttp(flags, shares, options.tls, std::move(http));
+  if (auto s = StartHttp(shares, options.tls, std::move(http_places),
+                         std::move(http));
       !s.ok()) {
     return s;
   }
@@ -121,26 +173,19 @@ absl::Status Daemon::OpenTaken(const Flags& flags,
 }
 
 void Daemon::OpenLacking(const Flags& flags, std::vector<FileListener> files) {
-  const Registry& registry = parts_->registry;
+  OpenedListeners& opened = parts_->life.opened;
   const auto log = [](const absl::StatusOr<std::string>& line) {
     if (line.ok()) return;
     Log(LogLevel::kError,
         absl::StrCat("take-over: ", std::string(line.status().message())));
   };
   for (const Flags::Listen& listen : flags.listen) {
-    const auto draft = CheckCreate(listen.request);
-    const auto is_that = [&](const auto& entry) {
-      return draft.ok() && !entry.second->is_closed() &&
-             entry.second->source() == v1::LISTENER_SOURCE_FLAG &&
-             entry.second->spec().where_to_listen() ==
-                 draft->spec->where_to_listen();
-    };
-    const auto& all = registry.listeners();
-    if (std::any_of(all.begin(), all.end(), is_that)) continue;
+    if (!opened.Note(OpenedListeners::Source::kFlag, listen.text)) continue;
     log(Listen(listen));
   }
   for (FileListener& file : files) {
-    if (registry.listeners().contains(file.draft.listener_id)) continue;
+    const std::string& id = file.draft.listener_id;
+    if (!opened.Note(OpenedListeners::Source::kFile, id)) continue;
     log(Listen(file));
   }
 }

@@ -15,10 +15,13 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "command_line/version.h"
+#include "lib/net/address.h"
 #include "server/api/visible_text.h"
+#include "server/daemon/address_text.h"
 #include "server/daemon/command_line.h"
 #include "server/daemon/config_flags.h"
 #include "server/daemon/control_address.h"
+#include "server/daemon/handover_port.h"
 #include "server/daemon/listen_flag.h"
 
 namespace portreeve::server {
@@ -277,6 +280,24 @@ absl::StatusOr<std::string> FileOf(const WrittenFlags& raw, const char* flag,
   return file->front() == '/' ? *file : absl::StrCat(directory, "/", *file);
 }
 
+// Gives the path of the socket; "" if the flag was not given.
+absl::StatusOr<std::string> HandoverPathOf(
+    const WrittenFlags& raw, const char* flag,
+    const std::optional<std::string>& text, const std::string& directory) {
+  if (!text) return "";
+  const auto address = ParseAddressText(*text, directory);
+  if (!address.ok()) return Wrong(raw, flag, *text, address.status());
+  const auto* const file = std::get_if<UnixText>(&*address);
+  if (file == nullptr || IsAbstract(file->path) ||
+      file->path.size() > HandoverPort::kMaxPathBytes) {
+    return Wrong(raw, flag, *text,
+                 absl::InvalidArgumentError(
+                     absl::StrCat("expected unix:PATH, with a path of at most ",
+                                  HandoverPort::kMaxPathBytes, " bytes")));
+  }
+  return file->path;
+}
+
 absl::Status SetAccessLog(const WrittenFlags& raw, const std::string& directory,
                           Flags& flags) {
   if (raw.access_log == kAccessLogToStderr) {
@@ -368,6 +389,12 @@ absl::StatusOr<Flags> ToFlags(const WrittenFlags& raw,
     flags.drain = **drain;
     flags.closes_rested = false;
   }
+  auto handover = HandoverPathOf(raw, "--handover", raw.handover, directory);
+  if (!handover.ok()) return handover.status();
+  flags.handover = *std::move(handover);
+  auto takeover = HandoverPathOf(raw, "--takeover", raw.takeover, directory);
+  if (!takeover.ok()) return takeover.status();
+  flags.takeover = *std::move(takeover);
   const auto takeover_drain =
       DrainOf(raw, "--takeover-drain", raw.takeover_drain);
   if (!takeover_drain.ok()) return takeover_drain.status();

@@ -55,6 +55,11 @@ struct Flags {
 
   // The directory of the state, an absolute path; "" where nothing is kept.
   std::string state;
+  // Where a process may take over from this one, an absolute path; "" if not
+  // given, which is a file in the directory of the state, if there is one.
+  std::string handover;
+  // That of the process from which this one takes over; "": from none.
+  std::string takeover;
   // The service manager keeps the sockets of listeners.
   bool fdstore = false;
   // A listener of the state that cannot be opened is a failed start.

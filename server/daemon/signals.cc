@@ -7,10 +7,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <initializer_list>
 #include <utility>
 
 #include "lib/base/status.h"
+#include "server/handover/handover_clock.h"
 
 namespace portreeve::server {
 namespace {
@@ -18,17 +21,20 @@ namespace {
 // What one Ask() adds to the count of the eventfd, to which a Wake() adds 1.
 constexpr eventfd_t kAsk = eventfd_t{1} << 32;
 
+sigset_t SetOf(std::initializer_list<int> numbers) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : numbers) sigaddset(&set, number);
+  return set;
+}
+
 }  // namespace
 
 absl::StatusOr<Signals> Signals::Take() {
   for (const int ignored : {SIGPIPE, SIGUSR1, SIGXFSZ, SIGTTOU}) {
     signal(ignored, SIG_IGN);
   }
-  sigset_t commands;
-  sigemptyset(&commands);
-  for (const int command : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) {
-    sigaddset(&commands, command);
-  }
+  const sigset_t commands = SetOf({SIGTERM, SIGINT, SIGHUP, SIGUSR2});
   pthread_sigmask(SIG_BLOCK, &commands, nullptr);
   Descriptor signals(signalfd(-1, &commands, SFD_CLOEXEC | SFD_NONBLOCK));
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -61,12 +67,17 @@ std::optional<int> Signals::Next() {
   }
 }
 
+bool Signals::AwaitUnlessStopped(int fd, TimePoint deadline) {
+  const sigset_t stops = SetOf({SIGTERM, SIGINT});
+  // Without a descriptor for it they wait until the deadline.
+  const Descriptor stop(signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK));
+  std::array<pollfd, 2> either = {{{fd, POLLIN, 0}, {stop.get(), POLLIN, 0}}};
+  (void)HandoverClock::System().Poll(either, deadline);
+  return either[1].revents == 0;
+}
+
 std::optional<int> Signals::TakePending() {
-  sigset_t commands;
-  sigemptyset(&commands);
-  for (const int command : {SIGTERM, SIGINT, SIGHUP}) {
-    sigaddset(&commands, command);
-  }
+  const sigset_t commands = SetOf({SIGTERM, SIGINT, SIGHUP});
   constexpr timespec kNow{};
   const int number = sigtimedwait(&commands, nullptr, &kNow);
   return number > 0 ? std::optional<int>(number) : std::nullopt;

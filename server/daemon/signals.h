@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/descriptor.h"
+#include "lib/base/time_source.h"
 
 namespace portreeve::server {
 
@@ -28,6 +29,11 @@ class Signals {
   // Wake().
   // Threads: any, one at a time.
   std::optional<int> Next();
+
+  // Waits until `fd` can be read, or for `deadline`, and gives true; false once
+  // a SIGTERM or SIGINT waits for Next().
+  // Threads: any, but not while one is in Next().
+  bool AwaitUnlessStopped(int fd, TimePoint deadline);
 
   // Takes a SIGTERM, SIGINT or SIGHUP that Next() has not given yet; nothing
   // where there is none.

@@ -2,6 +2,7 @@
 #ifndef PORTREEVE_SERVER_DAEMON_SUCCESSOR_H_
 #define PORTREEVE_SERVER_DAEMON_SUCCESSOR_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,14 +36,30 @@ struct Program {
 absl::StatusOr<std::optional<Descriptor>> TakeHandoverDescriptor();
 
 struct Successor {
+  enum Kind {
+    kStarted,  // By this process.
+    kGuest,    // It has come by itself.
+  };
   HandoverChannel channel;
   HandoverPeer peer;
+  Kind kind = kStarted;
+};
+
+// Whose child a process is.
+enum class Parentage {
+  kChild,    // Of this one, which learns how it ends.
+  kSibling,  // Of this one's parent, which does.
 };
 
 // Starts `program`, with nothing open but the first three descriptors and the
-// channel.
-// Errors: those of posix_spawn(3) and HandoverChannel::Open().
-absl::StatusOr<Successor> StartSuccessor(const Program& program);
+// channel.  `wait` waits until a descriptor can be read, or gives up: then the
+// new process, which is not the program yet, is killed, as one that is stopped,
+// or waits for the file of the program.
+// Errors: those of clone(2), execve(2) and HandoverChannel::Open();
+// DEADLINE_EXCEEDED where `wait` has given up.
+absl::StatusOr<Successor> StartSuccessor(const Program& program,
+                                         Parentage parentage,
+                                         const std::function<bool(int)>& wait);
 
 }  // namespace portreeve::server
 

@@ -1,6 +1,7 @@
 #include "server/handover/handover_channel.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -128,6 +129,11 @@ HandoverChannel::HandoverChannel(Descriptor socket, const ucred& peer,
       peer_(peer),
       clock_(&clock),
       buffers_(std::make_unique<Buffers>()) {}
+
+bool HandoverChannel::HasPeer() const {
+  pollfd fd = {socket_.get(), POLLRDHUP, 0};
+  return poll(&fd, 1, 0) == 0;
+}
 
 absl::Status HandoverChannel::Send(Handover message,
                                    std::span<const int> descriptors,

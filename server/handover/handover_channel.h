@@ -80,6 +80,8 @@ class HandoverChannel {
 
   // Who had the other end when it was connected, or made by socketpair(2).
   const ucred& peer() const { return peer_; }
+  // Whether anybody still has that end.
+  bool HasPeer() const;
   // For a poller.  It can be readable while Receive() gives nothing, because
   // of an `ack`.
   int native_handle() const { return socket_.get(); }

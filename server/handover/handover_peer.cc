@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,13 +41,31 @@ void HandoverPeer::Signal(int number) {
 bool HandoverPeer::AwaitDeath(HandoverClock& clock, TimePoint deadline) {
   std::array<pollfd, 1> fds = {{{pidfd_.get(), POLLIN, 0}}};
   if (!clock.Poll(fds, deadline)) return false;
-  siginfo_t info;
+  siginfo_t info{};
   // Whose child it is not is told so, and that is all.
   while (waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
-                WEXITED | WNOHANG) != 0 &&
-         errno == EINTR) {
+                WEXITED | WNOHANG) != 0) {
+    if (errno != EINTR) return true;
   }
+  end_ = info;
   return true;
+}
+
+std::string HandoverPeer::EndText() const {
+  switch (end_.si_code) {
+    case CLD_EXITED:
+      return absl::StrCat("exit status ", end_.si_status);
+    case CLD_KILLED:
+    case CLD_DUMPED: {
+      // That one is how this process ends it.
+      if (end_.si_status == SIGKILL) return "";
+      const char* const name = sigabbrev_np(end_.si_status);
+      return name != nullptr ? absl::StrCat("SIG", name)
+                             : absl::StrCat("signal ", end_.si_status);
+    }
+    default:
+      return "";
+  }
 }
 
 }  // namespace portreeve::server

@@ -3,7 +3,11 @@
 #ifndef PORTREEVE_SERVER_HANDOVER_HANDOVER_PEER_H_
 #define PORTREEVE_SERVER_HANDOVER_HANDOVER_PEER_H_
 
+#include <signal.h>
 #include <sys/types.h>
+
+#include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,6 +24,9 @@ class HandoverPeer {
   // for.  Errors: those of pidfd_open(2).
   static absl::StatusOr<HandoverPeer> Open(pid_t pid);
 
+  // `pidfd` is that of process `pid`.
+  HandoverPeer(pid_t pid, Descriptor pidfd)
+      : pid_(pid), pidfd_(std::move(pidfd)) {}
   HandoverPeer(HandoverPeer&&) = default;
   virtual ~HandoverPeer() = default;
 
@@ -38,12 +45,14 @@ class HandoverPeer {
   // elsewhere.
   virtual bool AwaitDeath(HandoverClock& clock, TimePoint deadline);
 
- private:
-  HandoverPeer(pid_t pid, Descriptor pidfd)
-      : pid_(pid), pidfd_(std::move(pidfd)) {}
+  // Gives in words how a child has ended by itself that was waited for, as
+  // "exit status 1"; "" where it was killed, or that is not known.
+  std::string EndText() const;
 
+ private:
   pid_t pid_;
   Descriptor pidfd_;
+  siginfo_t end_{};
 };
 
 }  // namespace portreeve::server

@@ -11,7 +11,8 @@ export const LISTENER_KINDS = ['listener_created', 'listener_updated',
   'listener_handlers_determined', 'listener_deleted', 'listener_restored',
   'listener_failed', 'daemon_started'];
 const OTHER_KINDS = ['connection_accepted', 'connection_dropped',
-  'connection_closed', 'handler_error', 'limit_reached', 'accept_failed'];
+  'connection_closed', 'handler_error', 'limit_reached', 'accept_failed',
+  'daemon_upgraded'];
 
 export class EventsView {
   /** @param {() => void} onKind Called when another kind is asked for. */

@@ -3,16 +3,36 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
+#include <string>
+#include <variant>
 
 #include "lib/base/status.h"
 #include "server/api/errors.h"
+#include "server/api/utf8.h"
 
 namespace portreeve::server {
 
-absl::StatusOr<AnyAddress> AddressOf(const v1::Address& address) {
+std::string RawOf(const AnyAddress& address) {
+  const auto* const name = std::get_if<Unix::Address>(&address);
+  if (name == nullptr) return "";
+  const std::string path = name->path();
+  if (path.size() <= kMaxUnixPathBytes && EscapeNonUtf8(path) == path) {
+    return "";
+  }
+  return {reinterpret_cast<const char*>(name->data()), name->size()};
+}
+
+absl::StatusOr<AnyAddress> AddressOf(const v1::Address& address,
+                                     const std::string& raw) {
+  asio::generic::stream_protocol::endpoint endpoint;
+  if (!raw.empty() && raw.size() <= endpoint.capacity()) {
+    std::memcpy(endpoint.data(), raw.data(), raw.size());
+    endpoint.resize(raw.size());
+    return FromEndpoint(endpoint);
+  }
   if (address.has_unix_socket()) {
     const std::string& path = address.unix_socket().path();
-    // One that was bound by others may be a byte longer than can be asked for.
     if (path.size() <= kMaxUnixPathBytes) return Unix::Address(path);
   } else if (address.has_inet()) {
     error_code error;

@@ -4,6 +4,7 @@
 #define PORTREEVE_SERVER_REGISTRY_FROZEN_RECORDS_H_
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -23,9 +24,14 @@ inline TimePoint TimeOfNanos(int64_t nanos) {
   return TimePoint(std::chrono::nanoseconds(nanos));
 }
 
-// Gives the address that ToProto() was given, but for a path that is not UTF-8.
+// Gives an address as the kernel has it where ToProto() cannot be read back: a
+// unix one whose path is not UTF-8, or longer than others may be, as anybody
+// may bind a socket to; "" for any other.
+std::string RawOf(const AnyAddress& address);
+// Gives the address that ToProto() and RawOf() were given.
 // Errors: HANDOVER_DAMAGED for what is none.
-absl::StatusOr<AnyAddress> AddressOf(const v1::Address& address);
+absl::StatusOr<AnyAddress> AddressOf(const v1::Address& address,
+                                     const std::string& raw);
 
 // Gives where a socket is bound, as the kernel has it.
 // Errors: those of getsockname(2).

@@ -31,6 +31,8 @@ struct HeldCounts {
   int64_t bytes_sent = 0;
   int64_t bytes_to_write = 0;
   CloseReason reason = CloseReason::kNone;
+
+  friend bool operator==(const HeldCounts&, const HeldCounts&) = default;
 };
 
 // Stands in the place of the connection, and has what was last told of it.

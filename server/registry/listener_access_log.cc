@@ -56,12 +56,11 @@ void ListenerAccessLog::OnAccepted(const LiveConnection& live) {
   if (rules_.lines.on_open) {
     Tell(AccessEvent::kOpen, *live.connection, live.facts);
   }
-  Follow(live);
+  Follow(live.connection->id());
 }
 
-void ListenerAccessLog::Follow(const LiveConnection& live) {
+void ListenerAccessLog::Follow(int64_t id) {
   if (rules_.queue == nullptr) return;
-  const int64_t id = live.connection->id();
   // Without memory for that it lacks those lines.
   Guarded([&] { open_.try_emplace(id, *this, id, rules_.queue); });
 }

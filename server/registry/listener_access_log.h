@@ -46,8 +46,9 @@ class ListenerAccessLog {
   // A connection is in the table, or has left it, and that is told as an event.
   void OnAccepted(const LiveConnection& live);
   void OnClosed(const LiveConnection& live);
-  // A connection is in the table that has moved here, and goes on.
-  void Follow(const LiveConnection& live);
+  // The connection `id`, which another process has accepted, goes on: from now
+  // on its lines are written here.
+  void Follow(int64_t id);
   // One was closed at once, and was never in the table.
   void OnDropped(const AnyConnection& connection, const ConnectionFacts& facts);
   // Ends the lines of connections that are open: another process writes them.

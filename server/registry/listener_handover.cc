@@ -1,10 +1,14 @@
 // ListenerResource: how it goes over to the daemon's next process.
 #include <cerrno>
+#include <exception>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "lib/base/guarded.h"
 #include "lib/base/status.h"
 #include "lib/serve/frozen_server.h"
 #include "server/api/convert.h"
@@ -24,6 +28,7 @@ using internal::v1::HandoverListener;
 void PutServer(const FrozenServer& server, HandoverListener& record) {
   const FrozenAcceptor& acceptor = server.acceptor;
   PutSocket(acceptor.socket, record);
+  record.set_raw_address(RawOf(acceptor.socket.address));
   if (acceptor.limit_reported) {
     record.set_limit_reached_nanos(NanosOf(*acceptor.limit_reported));
   }
@@ -87,7 +92,7 @@ FrozenServer ServerOf(const HandoverListener& record, const CheckedSpec& spec,
 absl::StatusOr<AnyAddress> ListeningAddressOf(const HandoverListener& record,
                                               const Descriptor& socket) {
   if (socket.is_open()) return BoundAddressOf(socket.get());
-  return AddressOf(record.record().bound());
+  return AddressOf(record.record().bound(), record.raw_address());
 }
 
 }  // namespace
@@ -183,6 +188,8 @@ void ListenerResource::Own() {
 
 void ListenerResource::HandOver() {
   handed_over_ = true;
+  // It comes first: whatever memory there is, only one process accepts.
+  if (server_ != nullptr) server_->HandOver();
   if (access_log_ != nullptr) access_log_->Stop();
   close_started_.FillIfEmpty();
   close_finished_.FillIfEmpty();
@@ -190,7 +197,6 @@ void ListenerResource::HandOver() {
     handlers_determined_.FillIfEmpty();
     return;
   }
-  server_->HandOver();
   server_->close_finished_and_handlers_determined().Upon(
       [self = shared_from_this()] {
         self->handlers_determined_.FillIfEmpty();
@@ -198,16 +204,55 @@ void ListenerResource::HandOver() {
 }
 
 void ListenerResource::AddHeld(std::shared_ptr<AnyConnection> connection) {
+  if (access_log_ != nullptr) access_log_->Follow(connection->id());
   server_->AddHeld(std::move(connection));
 }
 
 void ListenerResource::OnHeldClosed(int64_t id) { server_->OnHeldClosed(id); }
 
-void ListenerResource::OnHeldHandlerError(int64_t id,
-                                          const std::string& message,
-                                          HandlerErrorOutcome outcome) {
+void ListenerResource::CountHeldUpstream(bool reached) {
+  ++upstream_counts_.connects;
+  if (!reached) ++upstream_counts_.errors;
+}
+
+void ListenerResource::OnHeldHandlerError(
+    int64_t id, const std::string& message,
+    std::optional<HandlerErrorOutcome> outcome) {
   if (server_ == nullptr) return;
   server_->CountHeldHandlerError();
+  if (outcome) return ApplyHeldHandlerError(id, message, *outcome);
+  // There is nothing left to be decided.
+  if (handlers_determined_.determined()) {
+    return ApplyHeldHandlerError(id, message, HandlerErrorOutcome::kRaised);
+  }
+  bool asked = false;
+  Guarded([&] {
+    const auto verdict =
+        std::make_shared<HandlerErrorOutcome>(HandlerErrorOutcome::kRaised);
+    asked = server_->CallHeldPolicy(
+        AskOfHeld(id, message, verdict), [this, id, message, verdict] {
+          ApplyHeldHandlerError(id, message, *verdict);
+        });
+  });
+  if (!asked) ApplyHeldHandlerError(id, message, HandlerErrorOutcome::kRaised);
+}
+
+Task<> ListenerResource::AskOfHeld(
+    int64_t id, std::string message,
+    std::shared_ptr<HandlerErrorOutcome> verdict) {
+  // The listener's handler may be of another kind by now.
+  const auto* const remote = spec_->remote();
+  if (remote == nullptr) co_return;
+  // Those who worked for the other process may be on their way here.
+  const bool returned = co_await workers_.AskForVerdict(
+      0, ConnectionName(id), std::move(message), remote->claim_timeout,
+      WorkerPool::WithoutWorkers::kAwaitOne);
+  if (returned) *verdict = HandlerErrorOutcome::kReturned;
+}
+
+void ListenerResource::ApplyHeldHandlerError(int64_t id,
+                                             const std::string& message,
+                                             HandlerErrorOutcome outcome) {
   const auto error = std::make_exception_ptr(HandlerRaised(message));
   if (outcome == HandlerErrorOutcome::kRaised) {
     log_.OnRaised(id, error);
@@ -239,7 +284,7 @@ absl::StatusOr<std::shared_ptr<DirectConnection>> ListenerResource::AddMoved(
 }
 
 void ListenerResource::OnMoved(const LiveConnection& live) {
-  if (access_log_ != nullptr) access_log_->Follow(live);
+  if (access_log_ != nullptr) access_log_->Follow(live.connection->id());
 }
 
 bool ListenerResource::may_hold() const {

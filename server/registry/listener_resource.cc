@@ -178,10 +178,19 @@ Task<> ListenerResource::AskWorkers(int64_t connection_id,
   } catch (const HandlerRaised& raised) {
     worker = raised.worker;
   }  // An error of another kind is no client's: it is raised.
-  const bool returned = co_await workers_.AskForVerdict(
-      worker, ConnectionName(connection_id),
-      EscapeNonUtf8(DescribeException(error)), timeout);
-  if (!returned) std::rethrow_exception(error);
+  const std::string text = EscapeNonUtf8(DescribeException(error));
+  // Once it is handed over, the workers are those of the next process.
+  const bool returned =
+      !handed_over_ && co_await workers_.AskForVerdict(
+                           worker, ConnectionName(connection_id), text, timeout,
+                           WorkerPool::WithoutWorkers::kRaise);
+  if (returned) co_return;
+  if (!handed_over_ || shared_.successor == nullptr) {
+    std::rethrow_exception(error);
+  }
+  asked_elsewhere_.insert(connection_id);
+  shared_.successor->OnHandlerError(connection_id, id(), uid(), text,
+                                    std::nullopt);
 }
 
 void ListenerResource::UpdateAccepting() {
@@ -335,8 +344,10 @@ void ListenerResource::OnHandlerError(const StreamConnection& connection,
     }
   });
   if (handed_over_) {
+    // The next process tells of what it was asked.
+    if (asked_elsewhere_.erase(connection.id()) > 0) return;
     if (shared_.successor != nullptr) {
-      shared_.successor->OnHandlerError(connection.id(), id(),
+      shared_.successor->OnHandlerError(connection.id(), id(), uid(),
                                         EscapeNonUtf8(DescribeException(error)),
                                         outcome);
     }

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -114,8 +115,11 @@ class ListenerResource final
   bool may_hold() const;
   void AddHeld(std::shared_ptr<AnyConnection> connection);
   void OnHeldClosed(int64_t id);
+  // One has tried to reach its upstream.
+  void CountHeldUpstream(bool reached);
+  // The handler of one has failed there; without an outcome workers are asked.
   void OnHeldHandlerError(int64_t id, const std::string& message,
-                          HandlerErrorOutcome outcome);
+                          std::optional<HandlerErrorOutcome> outcome);
 
   // Its connections that move.  After HandOver(), and before Own().
   void LetGo(DirectConnection& connection);
@@ -228,6 +232,11 @@ class ListenerResource final
   AnyOnHandlerError MakeOnHandlerError(const CheckedSpec& spec);
   Task<> AskWorkers(int64_t connection_id, std::exception_ptr error,
                     Duration timeout);
+  // Leaves `verdict` as it is unless a worker says RETURN.
+  Task<> AskOfHeld(int64_t id, std::string message,
+                   std::shared_ptr<HandlerErrorOutcome> verdict);
+  void ApplyHeldHandlerError(int64_t id, const std::string& message,
+                             HandlerErrorOutcome outcome);
   // Accepts if there may be clients now: a remote listener without a worker
   // accepts nothing, unless it drops what it accepts.
   void UpdateAccepting();
@@ -275,6 +284,9 @@ class ListenerResource final
   bool announced_ = false;
   bool deleted_ = false;
   bool handed_over_ = false;
+  // After that: connections whose handler errors the next process was asked
+  // about.
+  std::set<int64_t> asked_elsewhere_;
   bool close_wanted_ = false;
   bool close_recorded_ = false;
   bool is_kept_elsewhere_ = false;  // Its socket, by Shared::keeper.

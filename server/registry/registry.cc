@@ -267,6 +267,11 @@ void Registry::CloseAllConnections(ExistingConnections how) {
     resource->Close(how, CloseCause::kShutdown, CloseReason::kShutdown);
   }
   dialler_.CloseAll(how);
+  for (const auto& [id, held] : held_) {
+    const auto live = connections_.Find(id);
+    if (live == nullptr || !NameOf(live->facts).empty()) continue;
+    held->Close(how, CloseReason::kShutdown);
+  }
 }
 
 void Registry::CloseRested(RestingConnections& looks) {

@@ -294,16 +294,16 @@ class Registry {
 
   // Who has the connections of the former process; null: nobody can be asked.
   // It must outlive the registry, or be taken back.
-  void SetHolder(ConnectionHolder* holder) { holder_ = holder; }
+  void SetHolder(ConnectionHolder* holder);
   size_t num_held() const { return held_.size(); }
   // One of those connections is so far, or is closed.
   void OnHeldProgress(int64_t id, const HeldCounts& counts);
-  void OnHeldClosed(int64_t id, const HeldCounts& counts);
+  void OnHeldClosed(const v1::Connection& closed);
   // The handler of one has failed, which may be closed by now; kRaised closes
   // the listener.
-  void OnHeldHandlerError(const std::string& listener, int64_t id,
-                          const std::string& message,
-                          HandlerErrorOutcome outcome);
+  void OnHeldHandlerError(const std::string& listener, const std::string& uid,
+                          int64_t id, const std::string& message,
+                          std::optional<HandlerErrorOutcome> outcome);
   // Nothing can be learnt of any of them any more: each is closed, and that is
   // why, unless it has a reason already.
   void OnHolderLost(CloseReason reason);
@@ -395,6 +395,7 @@ class Registry {
   void Add(const Resource& resource);
   void AddTaken(const Resource& listener);
   void AddRunning(const Resource& resource);
+  void FinishHeld(int64_t id, const HeldCounts& counts);
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);
   void ForgetOldest();
@@ -411,7 +412,18 @@ class Registry {
   Shared shared_;  // Those five, and what the constructor was given.
   bool shutting_down_ = false;
   bool moved_ = false;
-  ConnectionHolder* holder_ = nullptr;
+  // Of who was closed before it is known who has them.
+  class WaitingCloses final : public ConnectionHolder {
+   public:
+    void Close(int64_t id, ExistingConnections how,
+               CloseReason reason) override;
+    void GiveTo(ConnectionHolder& holder);
+
+   private:
+    std::vector<std::function<void(ConnectionHolder&)>> closes_;
+  };
+  WaitingCloses waiting_closes_;
+  ConnectionHolder* holder_ = &waiting_closes_;
   std::map<int64_t, std::shared_ptr<HeldConnection>> held_;
   // From the first one that has moved here until Own().
   std::optional<ConnectionMover> mover_;

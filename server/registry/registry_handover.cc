@@ -132,6 +132,9 @@ std::optional<Registry::FrozenRecord> Registry::Freeze(
   record.mutable_connection()->clear_held_by_predecessor();
   record.set_close_called(live.facts.close_called);
   record.set_leaves_line(live.facts.leaves_line);
+  record.set_raw_peer(RawOf(live.connection->peer()));
+  record.set_raw_local(RawOf(live.connection->local()));
+  if (live.facts.upstream) record.set_raw_upstream(RawOf(*live.facts.upstream));
   const auto id = ParseListenerName(NameOf(live.facts), "listener");
   const auto listener = id.ok() ? listeners_.find(*id) : listeners_.end();
   if (listener != listeners_.end()) {
@@ -159,7 +162,9 @@ void Registry::HandOver(ConnectionReports* successor) {
   shared_.successor = successor;
   retry_timer_.Cancel();
   // Those that are deleted have no connections, and end by themselves.
-  for (const auto& [id, listener] : listeners_) listener->HandOver();
+  for (const auto& [id, listener] : listeners_) {
+    Guarded([&listener = listener] { listener->HandOver(); });
+  }
   dialler_.HandOver(successor);
 }
 
@@ -247,9 +252,9 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record,
       (record.has_moved() && connection.listener().empty())) {
     return Damaged(connection.name(), "it is no connection that can be taken");
   }
-  auto peer = AddressOf(connection.peer());
+  auto peer = AddressOf(connection.peer(), record.raw_peer());
   if (!peer.ok()) return peer.status();
-  auto local = AddressOf(connection.local());
+  auto local = AddressOf(connection.local(), record.raw_local());
   if (!local.ok()) return local.status();
   ConnectionFacts facts;
   facts.create_time =
@@ -258,7 +263,7 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record,
   facts.leaves_line = record.leaves_line();
   facts.is_held = record.has_held_by_predecessor();
   if (connection.has_upstream()) {
-    auto upstream = AddressOf(connection.upstream());
+    auto upstream = AddressOf(connection.upstream(), record.raw_upstream());
     if (!upstream.ok()) return upstream.status();
     facts.upstream = std::make_shared<const AnyAddress>(*std::move(upstream));
   }
@@ -332,12 +337,52 @@ void Registry::GiveUp() {
   if (state_.is_on()) state_.GiveUp(Moved());
 }
 
+void Registry::WaitingCloses::Close(int64_t id, ExistingConnections how,
+                                    CloseReason reason) {
+  closes_.emplace_back([id, how, reason](ConnectionHolder& holder) {
+    holder.Close(id, how, reason);
+  });
+}
+
+void Registry::WaitingCloses::GiveTo(ConnectionHolder& holder) {
+  for (const auto& close : std::exchange(closes_, {})) close(holder);
+}
+
+void Registry::SetHolder(ConnectionHolder* holder) {
+  holder_ = holder;
+  if (holder != nullptr) waiting_closes_.GiveTo(*holder);
+}
+
 void Registry::OnHeldProgress(int64_t id, const HeldCounts& counts) {
   const auto found = held_.find(id);
   if (found != held_.end()) found->second->Update(counts);
 }
 
-void Registry::OnHeldClosed(int64_t id, const HeldCounts& counts) {
+void Registry::OnHeldClosed(const v1::Connection& closed) {
+  const auto id = ParseConnectionName(closed.name(), "name");
+  if (!id.ok() || held_.count(*id) == 0) return;
+  const auto live = connections_.Find(*id);
+  // It may have tried to reach its upstream meanwhile.
+  if (live != nullptr && live->facts.upstream == nullptr &&
+      (closed.has_upstream() || closed.has_failure())) {
+    // One that cannot be read is not shown.
+    if (auto upstream = AddressOf(closed.upstream(), ""); upstream.ok()) {
+      live->facts.upstream =
+          std::make_shared<const AnyAddress>(*std::move(upstream));
+    }
+    if (closed.has_failure()) live->facts.failure = FailureOf(closed.failure());
+    const auto name = ParseListenerName(NameOf(live->facts), "listener");
+    const auto listener = name.ok() ? listeners_.find(*name) : listeners_.end();
+    if (listener != listeners_.end()) {
+      listener->second->CountHeldUpstream(!closed.has_failure());
+    }
+  }
+  HeldCounts counts = CountsOf(closed);
+  counts.bytes_to_write = 0;
+  FinishHeld(*id, counts);
+}
+
+void Registry::FinishHeld(int64_t id, const HeldCounts& counts) {
   const auto found = held_.find(id);
   if (found == held_.end()) return;
   const std::shared_ptr<HeldConnection> held = found->second;
@@ -352,11 +397,12 @@ void Registry::OnHeldClosed(int64_t id, const HeldCounts& counts) {
   listeners_.at(*listener)->OnHeldClosed(id);
 }
 
-void Registry::OnHeldHandlerError(const std::string& listener, int64_t id,
+void Registry::OnHeldHandlerError(const std::string& listener,
+                                  const std::string& uid, int64_t id,
                                   const std::string& message,
-                                  HandlerErrorOutcome outcome) {
+                                  std::optional<HandlerErrorOutcome> outcome) {
   const auto found = listeners_.find(listener);
-  if (found == listeners_.end()) return;
+  if (found == listeners_.end() || found->second->uid() != uid) return;
   found->second->OnHeldHandlerError(id, message, outcome);
 }
 
@@ -367,7 +413,7 @@ void Registry::OnHolderLost(CloseReason reason) {
     HeldCounts last = held->counts();
     if (last.reason == CloseReason::kNone) last.reason = reason;
     last.bytes_to_write = 0;
-    OnHeldClosed(id, last);
+    FinishHeld(id, last);
   }
 }
 

@@ -3,6 +3,7 @@
 #define PORTREEVE_SERVER_REGISTRY_SHARED_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "lib/lane/lane.h"
@@ -26,10 +27,12 @@ class ConnectionReports {
   // One that is closed has left the table.
   virtual void OnClosed(const LiveConnection& live) = 0;
   // Its client has said `raised`, or a handler has failed; the connection may
-  // be closed by then.
+  // be closed by then.  Without an outcome that process asks its own workers
+  // for one.
   virtual void OnHandlerError(int64_t id, const std::string& listener,
+                              const std::string& uid,
                               const std::string& message,
-                              HandlerErrorOutcome outcome) = 0;
+                              std::optional<HandlerErrorOutcome> outcome) = 0;
 
  protected:
   ~ConnectionReports() = default;

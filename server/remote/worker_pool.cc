@@ -29,6 +29,7 @@ int64_t WorkerPool::Join(Worker& worker) {
   absl::Cleanup undo = [&] { workers_.erase(added); };
   if (workers_.size() == 1) on_presence_change_();
   std::move(undo).Cancel();
+  if (const auto joined = std::exchange(next_join_, {})) joined->Fill();
   return number;
 }
 
@@ -81,7 +82,8 @@ Task<bool> WorkerPool::Offer(std::shared_ptr<Claim> claim,
 }
 
 Task<bool> WorkerPool::AskForVerdict(int64_t first, std::string connection,
-                                     std::string message, Duration timeout) {
+                                     std::string message, Duration timeout,
+                                     WithoutWorkers without_workers) {
   const int64_t number = ++last_question_;
   const Ivar<bool> verdict(executor_);
   questions_.emplace(number, verdict);
@@ -93,7 +95,7 @@ Task<bool> WorkerPool::AskForVerdict(int64_t first, std::string connection,
   std::exception_ptr error;
   try {
     returned = co_await Ask(std::move(question), first, verdict.deferred(),
-                            time_.Now() + timeout);
+                            time_.Now() + timeout, without_workers);
   } catch (...) {
     error = std::current_exception();
   }
@@ -104,7 +106,12 @@ Task<bool> WorkerPool::AskForVerdict(int64_t first, std::string connection,
 
 Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
                            int64_t first, Deferred<bool> verdict,
-                           TimePoint deadline) {
+                           TimePoint deadline, WithoutWorkers without_workers) {
+  if (workers_.empty() && without_workers == WithoutWorkers::kAwaitOne) {
+    if (!next_join_) next_join_.emplace(executor_);
+    co_await FirstOf(Await(next_join_->deferred()), Await(verdict),
+                     Sleep(deadline - time_.Now()));
+  }
   Numbers tried;
   auto it = workers_.find(first);
   if (it == workers_.end()) it = Next(tried);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -68,12 +69,17 @@ class WorkerPool {
   Task<bool> Offer(std::shared_ptr<Claim> claim, Duration claim_timeout,
                    std::function<v1::Connection()> describe);
 
+  // What becomes of a question while there is no worker: RAISE, or it waits for
+  // the next one that joins, within its timeout.
+  enum class WithoutWorkers { kRaise, kAwaitOne };
+
   // Asks worker `first`, or if it is gone another one, what shall become of the
   // listener.  Gives true for RETURN; false for RAISE, without a verdict within
   // `timeout`, and without a worker.
   // Cancellation: terminal.
   Task<bool> AskForVerdict(int64_t first, std::string connection,
-                           std::string message, Duration timeout);
+                           std::string message, Duration timeout,
+                           WithoutWorkers without_workers);
 
   // Gives the number of the last question.
   int64_t last_question() const { return last_question_; }
@@ -102,7 +108,8 @@ class WorkerPool {
   // Gives 0 for an id that was never asked with.
   int64_t ParseQuestionId(const std::string& id) const;
   Task<bool> Ask(v1::HandleResponse::HandlerError question, int64_t first,
-                 Deferred<bool> verdict, TimePoint deadline);
+                 Deferred<bool> verdict, TimePoint deadline,
+                 WithoutWorkers without_workers);
 
   const Executor executor_;
   TimeSource& time_;
@@ -111,6 +118,7 @@ class WorkerPool {
   int64_t last_worker_ = 0;
   int64_t last_turn_ = 0;  // The worker whose turn it was last.
   Workers workers_;
+  std::optional<Ivar<>> next_join_;  // Where somebody waits for it.
   int64_t num_offered_ = 0;
   int64_t last_question_ = 0;
   std::map<int64_t, Ivar<bool>> questions_;  // Not answered yet.

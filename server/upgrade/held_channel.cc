@@ -8,7 +8,7 @@
 #include "lib/base/guarded.h"
 #include "lib/base/log.h"
 #include "server/api/convert.h"
-#include "server/api/names.h"
+#include "server/api/utf8.h"
 
 namespace portreeve::server {
 namespace {
@@ -17,15 +17,18 @@ using internal::v1::HandoverHeldProgress;
 
 // How many connections are in one message, which has to fit into a packet.
 constexpr int kMostInMessage = 500;
+// How many bytes of the message of a handler's error are told.
+constexpr size_t kMostText = 16 << 10;
 
-HeldCounts CountsOf(const v1::Connection& connection) {
-  return {connection.bytes_received(), connection.bytes_sent(), 0,
-          FromProto(connection.close_reason())};
-}
-
-HandlerErrorOutcome OutcomeOf(v1::HandlerVerdict verdict) {
-  return verdict == v1::HANDLER_VERDICT_RETURN ? HandlerErrorOutcome::kReturned
-                                               : HandlerErrorOutcome::kRaised;
+std::optional<HandlerErrorOutcome> OutcomeOf(v1::HandlerVerdict verdict) {
+  switch (verdict) {
+    case v1::HANDLER_VERDICT_UNSPECIFIED:
+      return std::nullopt;
+    case v1::HANDLER_VERDICT_RETURN:
+      return HandlerErrorOutcome::kReturned;
+    default:
+      return HandlerErrorOutcome::kRaised;
+  }
 }
 
 }  // namespace
@@ -37,13 +40,22 @@ HeldChannel::HeldChannel(Loop& loop, HandoverChannel channel, Owner& owner)
 
 HeldChannel::~HeldChannel() { End(); }
 
-void HeldChannel::Start() {
-  if (poller_.Add(channel_.native_handle(), EPOLLIN, *this) != 0) {
-    End();
-    return owner_.OnEnd();
-  }
+void HeldChannel::Start() { Watch(true); }
+
+void HeldChannel::StartDeaf() { Watch(false); }
+
+void HeldChannel::Watch(bool hears) {
+  hears_ = hears;
+  const uint32_t events = hears ? EPOLLIN : 0;
+  if (poller_.Add(channel_.native_handle(), events, *this) != 0) return Fail();
   watched_ = true;
+  SendWaiting();
   Receive();
+}
+
+void HeldChannel::Fail() {
+  End();
+  owner_.OnEnd();
 }
 
 void HeldChannel::End() {
@@ -53,21 +65,22 @@ void HeldChannel::End() {
   poller_.RemoveNow(channel_.native_handle(), *this);
 }
 
-void HeldChannel::OnReady(uint32_t, int) {
+void HeldChannel::OnReady(uint32_t events, int) {
+  // One that is not heard is told of by that alone.
+  if (!hears_ && (events & (EPOLLHUP | EPOLLERR)) != 0) return Fail();
   SendWaiting();
   Receive();
 }
 
 void HeldChannel::Receive() {
-  while (!ended_) {
+  while (hears_ && !ended_) {
     auto packet = channel_.Receive(TimePoint::min());
     if (packet.ok()) {
       owner_.OnMessage(packet->message);
       continue;
     }
     if (FaultOf(packet.status()) == ChannelFault::kTimeout) return;
-    End();
-    owner_.OnEnd();
+    Fail();
   }
 }
 
@@ -84,6 +97,10 @@ void HeldChannel::SendWaiting() {
       // It would hold up all that comes after it.
       Log(LogLevel::kError,
           absl::StrCat("upgrade: not told: ", std::string(sent.message())));
+    } else if (FaultOf(sent) == ChannelFault::kEnded) {
+      // It takes no more, and is heard, if it has anything to say, to its end.
+      waiting_.clear();
+      break;
     } else if (!sent.ok()) {
       // There is no room, or something has come, which is received next.
       break;
@@ -91,7 +108,8 @@ void HeldChannel::SendWaiting() {
     waiting_.pop_front();
   }
   if (!watched_) return;
-  const uint32_t events = waiting_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
+  const uint32_t events =
+      (hears_ ? EPOLLIN : 0) | (waiting_.empty() ? 0 : EPOLLOUT);
   (void)poller_.Change(channel_.native_handle(), events, *this);
 }
 
@@ -102,20 +120,19 @@ HeldReporter::HeldReporter(Loop& loop, Registry& registry,
       on_drain_now_(std::move(on_drain_now)),
       timer_(TimeSource::Of(loop.context())) {}
 
-void HeldReporter::Start(HandoverChannel channel) {
+void HeldReporter::Start(HandoverChannel channel, bool is_deaf) {
   started_ = true;
   HeldChannel::Owner& owner = *this;
   channel_ = std::make_unique<HeldChannel>(loop_, std::move(channel), owner);
   for (Handover& message : std::exchange(early_, {})) {
     channel_->Send(std::move(message));
   }
-  channel_->Start();
-  TellProgress();
-}
-
-void HeldReporter::StartDeaf() {
-  started_ = true;
-  early_.clear();
+  if (is_deaf) {
+    channel_->StartDeaf();
+  } else {
+    channel_->Start();
+  }
+  TellProgress();  // Unless it has ended by now.
 }
 
 void HeldReporter::Send(Handover message) {
@@ -131,41 +148,45 @@ void HeldReporter::OnClosed(const LiveConnection& live) {
 }
 
 void HeldReporter::OnHandlerError(int64_t id, const std::string& listener,
+                                  const std::string& uid,
                                   const std::string& text,
-                                  HandlerErrorOutcome outcome) {
+                                  std::optional<HandlerErrorOutcome> outcome) {
   Handover message;
   auto& raised = *message.mutable_raised();
   raised.set_connection_id(id);
   raised.set_listener_id(listener);
-  raised.set_message(text);
-  raised.set_outcome(ToProto(outcome));
+  raised.set_listener_uid(uid);
+  // A client may say more than a message takes.
+  raised.set_message(std::string(ClipUtf8(text, kMostText)));
+  if (outcome) raised.set_outcome(ToProto(*outcome));
   Send(std::move(message));
 }
 
 void HeldReporter::TellProgress() {
-  if (channel_ == nullptr) return;
-  Handover message;
-  // One that does not read gets what there is once it does.
-  if (channel_->is_sent()) {
-    for (const auto& [id, live] : registry_.connections().entries()) {
-      const v1::Connection now = Describe(*live);
-      const int64_t bytes =
-          now.bytes_received() + now.bytes_sent() + now.bytes_to_write();
-      const auto [told, is_new] = told_.try_emplace(id, -1);
-      if (std::exchange(told->second, bytes) == bytes) continue;
-      auto& put = *message.mutable_held_progress()->add_connections();
-      put.set_id(id);
-      put.set_bytes_received(now.bytes_received());
-      put.set_bytes_sent(now.bytes_sent());
-      put.set_bytes_to_write(now.bytes_to_write());
-      put.set_state(now.state());
-      put.set_close_reason(now.close_reason());
-      if (message.held_progress().connections_size() < kMostInMessage) continue;
-      channel_->Send(std::exchange(message, {}));
-    }
-    if (message.has_held_progress()) channel_->Send(std::move(message));
-  }
+  if (channel_ == nullptr || channel_->has_ended()) return;
+  // It goes on also where there is no memory for the rest.
   timer_.StartAfter(kInterval, [this] { Guarded([this] { TellProgress(); }); });
+  // One that does not read gets what there is once it does.
+  if (!channel_->is_sent()) return;
+  Handover message;
+  for (const auto& [id, live] : registry_.connections().entries()) {
+    const AnyConnection& connection = *live->connection;
+    const HeldCounts now{connection.bytes_received(), connection.bytes_sent(),
+                         static_cast<int64_t>(connection.bytes_to_write()),
+                         connection.reason()};
+    const auto [told, is_new] = told_.try_emplace(id);
+    if (!is_new && told->second == now) continue;
+    told->second = now;
+    auto& put = *message.mutable_held_progress()->add_connections();
+    put.set_id(id);
+    put.set_bytes_received(now.bytes_received);
+    put.set_bytes_sent(now.bytes_sent);
+    put.set_bytes_to_write(now.bytes_to_write);
+    put.set_close_reason(ToProto(now.reason));
+    if (message.held_progress().connections_size() < kMostInMessage) continue;
+    channel_->Send(std::exchange(message, {}));
+  }
+  if (message.has_held_progress()) channel_->Send(std::move(message));
 }
 
 void HeldReporter::OnMessage(const Handover& message) {
@@ -183,20 +204,38 @@ void HeldReporter::OnMessage(const Handover& message) {
 
 void HeldReporter::OnEnd() {
   timer_.Cancel();
-  Log(LogLevel::kWarning, absl::StrCat("upgrade: the next process is gone; ",
-                                       registry_.connections().entries().size(),
-                                       " connections go on here"));
+  const size_t left = registry_.connections().entries().size();
+  Log(LogLevel::kWarning,
+      absl::StrCat("upgrade: the next process is gone; ", left,
+                   left == 1 ? " connection goes" : " connections go",
+                   " on here"));
   // It is called by the channel, which may not be destroyed then.
-  loop_.Post([this] { channel_.reset(); });
+  const std::shared_ptr<HeldChannel> ended = std::move(channel_);
+  loop_.Post([ended] {});
 }
 
 HeldFollower::HeldFollower(Loop& loop, Registry& registry,
                            HandoverChannel channel,
+                           std::optional<HandoverPeer> peer, Duration most,
                            std::function<void()> on_end)
     : registry_(registry),
+      peer_(std::move(peer)),
+      most_(most),
       on_end_(std::move(on_end)),
-      channel_(loop, std::move(channel), *this) {
+      channel_(loop, std::move(channel), *this),
+      overdue_(TimeSource::Of(loop.context())) {
   registry_.SetHolder(this);
+}
+
+void HeldFollower::Start() {
+  overdue_.StartAfter(most_, [this] {
+    if (!peer_ || registry_.num_held() == 0) return;
+    Log(LogLevel::kError,
+        absl::StrCat("upgrade: the former process, ", peer_->pid(),
+                     ", should have ended by now, and is killed"));
+    (void)peer_->Kill();
+  });
+  channel_.Start();
 }
 
 HeldFollower::~HeldFollower() { registry_.SetHolder(nullptr); }
@@ -226,17 +265,17 @@ void HeldFollower::OnMessage(const Handover& message) {
                       told.bytes_to_write(), FromProto(told.close_reason())});
     }
   } else if (message.has_held_closed()) {
-    const v1::Connection& closed = message.held_closed().connection();
-    const auto id = ParseConnectionName(closed.name(), "name");
-    if (id.ok()) registry_.OnHeldClosed(*id, CountsOf(closed));
+    registry_.OnHeldClosed(message.held_closed().connection());
   } else if (message.has_raised()) {
     const auto& raised = message.raised();
-    registry_.OnHeldHandlerError(raised.listener_id(), raised.connection_id(),
-                                 raised.message(), OutcomeOf(raised.outcome()));
+    registry_.OnHeldHandlerError(raised.listener_id(), raised.listener_uid(),
+                                 raised.connection_id(), raised.message(),
+                                 OutcomeOf(raised.outcome()));
   }
 }
 
 void HeldFollower::OnEnd() {
+  overdue_.Cancel();
   const size_t lost = registry_.num_held();
   if (lost > 0) {
     Log(LogLevel::kWarning,

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lib/base/loop.h"
@@ -14,6 +15,7 @@
 #include "lib/base/time_source.h"
 #include "portreeve/internal/v1/handover.pb.h"
 #include "server/handover/handover_channel.h"
+#include "server/handover/handover_peer.h"
 #include "server/registry/held_connection.h"
 #include "server/registry/registry.h"
 #include "server/registry/shared.h"
@@ -41,23 +43,33 @@ class HeldChannel final : private Poller::Watch {
   HeldChannel& operator=(const HeldChannel&) = delete;
   ~HeldChannel();
 
-  // Begins to receive; OnEnd() may be called within this call.
+  // Begins to receive, and to send what waits by then; OnEnd() may be called
+  // within this call.
   void Start();
+  // The same where the other process cannot be heard any more
+  // (HandoverChannel::RefuseMore()), but hears: OnMessage() is never called.
+  void StartDeaf();
   void Send(Handover message);
   bool has_ended() const { return ended_; }
+  // For tests.
+  int native_handle() const { return channel_.native_handle(); }
   // Whether nothing waits.
   bool is_sent() const { return waiting_.empty(); }
 
  private:
   void OnReady(uint32_t events, int tag) override;
+  void Watch(bool hears);
   void Receive();
   void SendWaiting();
+  // Also tells the owner.
+  void Fail();
   void End();
 
   Poller& poller_;
   HandoverChannel channel_;
   Owner& owner_;
   std::deque<Handover> waiting_;
+  bool hears_ = false;
   bool watched_ = false;
   bool ended_ = false;
 };
@@ -76,18 +88,17 @@ class HeldReporter final : public ConnectionReports,
   HeldReporter(Loop& loop, Registry& registry,
                std::function<void()> on_drain_now);
 
-  // Begins; it may come after the first reports, which wait until then.
-  void Start(HandoverChannel channel);
-  // Nobody hears anything any more: the connections go on, and nothing else.
-  void StartDeaf();
+  // Begins; it may come after the first reports, which wait until then.  With
+  // `is_deaf` the other process cannot be heard any more: it closes nothing.
+  void Start(HandoverChannel channel, bool is_deaf);
   // Whether the other process is there.
   bool has_successor() const { return channel_ != nullptr; }
   bool is_sent() const { return channel_ == nullptr || channel_->is_sent(); }
 
   void OnClosed(const LiveConnection& live) override;
   void OnHandlerError(int64_t id, const std::string& listener,
-                      const std::string& message,
-                      HandlerErrorOutcome outcome) override;
+                      const std::string& uid, const std::string& message,
+                      std::optional<HandlerErrorOutcome> outcome) override;
 
  private:
   void OnMessage(const Handover& message) override;
@@ -101,8 +112,7 @@ class HeldReporter final : public ConnectionReports,
   std::unique_ptr<HeldChannel> channel_;
   std::deque<Handover> early_;  // Before Start().
   bool started_ = false;
-  // The bytes of each connection, all directions together, as told last.
-  std::map<int64_t, int64_t> told_;
+  std::map<int64_t, HeldCounts> told_;  // Of each connection, at last.
   Timer timer_;
 };
 
@@ -112,12 +122,14 @@ class HeldReporter final : public ConnectionReports,
 class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
  public:
   // `on_end` is called when the other process has ended, or has no more of
-  // them.
+  // them.  `peer` is that process, and is killed if it is still there after
+  // `most`: it does nothing then, and its connections keep others out.
   HeldFollower(Loop& loop, Registry& registry, HandoverChannel channel,
+               std::optional<HandoverPeer> peer, Duration most,
                std::function<void()> on_end);
   ~HeldFollower();
 
-  void Start() { channel_.Start(); }
+  void Start();
   // Whether the other process is there.
   bool is_there() const { return !channel_.has_ended(); }
   // Has it wait for its connections no longer.
@@ -130,8 +142,11 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
   void OnEnd() override;
 
   Registry& registry_;
+  std::optional<HandoverPeer> peer_;
+  const Duration most_;
   const std::function<void()> on_end_;
   HeldChannel channel_;
+  Timer overdue_;
 };
 
 }  // namespace portreeve::server

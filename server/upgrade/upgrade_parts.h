@@ -14,6 +14,7 @@
 #include "server/events/event_log.h"
 #include "server/metrics/metrics_source.h"
 #include "server/registry/registry.h"
+#include "server/upgrade/opened_listeners.h"
 #include "server/upgrade/own_sockets.h"
 
 namespace portreeve::server {
@@ -23,6 +24,7 @@ struct DaemonLife {
   int64_t generation = 0;  // How many times it was handed over before.
   google::protobuf::Timestamp start_time;
   std::string daemon_id;  // "" without a state.
+  OpenedListeners opened;
 };
 
 // Lifetime: each must outlive whoever has the parts.

@@ -1,5 +1,6 @@
 #include "server/upgrade/upgrade_sink.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -59,6 +60,11 @@ absl::Status UpgradeSink::TakeCounters(
   totals_ = counters.totals();
   parts_.life.generation = counters.generation() + 1;
   parts_.life.start_time = counters.start_time();
+  constexpr std::chrono::hours kLongest{24 * 365 * 100};
+  drain_ = std::clamp<Duration>(Duration(counters.drain_nanos()),
+                                Duration::zero(), kLongest);
+  parts_.life.opened.Restore(
+      {counters.opened_listeners().begin(), counters.opened_listeners().end()});
   return absl::OkStatus();
 }
 
@@ -137,7 +143,7 @@ void UpgradeSink::BeginToServe() noexcept {
   Guarded([this] { parts_.registry.Own(); });
   Guarded([this] { parts_.sockets.Own(); });
   Guarded([this] {
-    if (options_.on_serve) options_.on_serve();
+    if (options_.on_serve) options_.on_serve(*this);
   });
   frozen_.reset();
 }

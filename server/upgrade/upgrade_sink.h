@@ -33,7 +33,7 @@ class UpgradeSink final : public HandoverSink {
     // Called while the loops stand still: once all has come, when it may
     // refuse; and when this process begins to serve.
     std::function<absl::Status()> on_complete;
-    std::function<void()> on_serve;
+    std::function<void(const UpgradeSink&)> on_serve;
     // Has ids of connections go on.
     std::function<void(int64_t)> set_next_id = &AnyConnection::SetNextId;
     // How long these loops, which have nothing to do yet, may take to come to
@@ -50,6 +50,8 @@ class UpgradeSink final : public HandoverSink {
   const internal::v1::HandoverAccepted& predecessor() const {
     return predecessor_;
   }
+  // How long that serves the connections that it has kept.
+  Duration drain() const { return drain_; }
 
   absl::Status TakeAccepted(
       const internal::v1::HandoverAccepted& accepted) override;
@@ -76,6 +78,7 @@ class UpgradeSink final : public HandoverSink {
   bool serves_ = false;
   bool has_state_ = false;
   internal::v1::HandoverAccepted predecessor_;
+  Duration drain_{};
   internal::v1::DaemonTotals totals_;
 };
 

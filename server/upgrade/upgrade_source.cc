@@ -66,6 +66,9 @@ absl::StatusOr<HandoverCounters> UpgradeSource::Counters() {
   counters.set_last_close_number(numbers.last_closed);
   counters.set_page_key(numbers.page_key);
   *counters.mutable_start_time() = parts_.life.start_time;
+  counters.set_drain_nanos(options_.drain.count());
+  const std::vector<uint64_t> opened = parts_.life.opened.Save();
+  counters.mutable_opened_listeners()->Add(opened.begin(), opened.end());
   internal::v1::DaemonTotals& totals = *counters.mutable_totals();
   totals = SaveTotals(parts_);
   // There may be more of these than one message takes.

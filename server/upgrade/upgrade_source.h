@@ -36,6 +36,8 @@ class UpgradeSource final : public HandoverSource {
     std::optional<internal::v1::HandoverDirectory> state;
     // Who is told of the connections from the change on; null: nobody.
     ConnectionReports* successor = nullptr;
+    // How long connections may go on here after that.
+    Duration drain{};
     // Called while the loops stand still, once the successor serves.
     std::function<void()> on_handed_over;
     // Whether connections may move; else all are held.

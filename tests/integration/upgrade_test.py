@@ -13,10 +13,12 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.request
 
 import grpc
-from portreeve.v1 import (connection_pb2, connection_pb2_grpc, handler_pb2,
-                          handler_pb2_grpc, listener_pb2, listener_pb2_grpc)
+from portreeve.v1 import (connection_pb2, connection_pb2_grpc, daemon_pb2,
+                          daemon_pb2_grpc, handler_pb2, handler_pb2_grpc,
+                          listener_pb2, listener_pb2_grpc)
 
 TIMEOUT = 60
 PORTREEVED = os.path.abspath("server/portreeved")
@@ -27,6 +29,11 @@ PATTERN = struct.pack(">1048576I", *range(1048576))
 # a pipe take, and for all together less than the kernel has for TCP (tcp_mem);
 # beyond that it drops, and waits minutes before it tries again.
 MOST_ON_ITS_WAY = 2000000
+FILE = """name: %s
+spec:
+  where_to_listen: {inet: {address: 127.0.0.1}}
+  handler: {echo: {}}
+"""
 
 
 class Daemon:
@@ -40,6 +47,7 @@ class Daemon:
         self.log, log = os.pipe()
         self.unread = b""
         self.lines = []  # Of the log, that nobody has waited for.
+        self.logged = []  # The lines that were read.
         self.process = subprocess.Popen(
             [self.program, "--control", self.control, "--listen",
              "tcp:127.0.0.1:0 echo", *flags],
@@ -80,6 +88,7 @@ class Daemon:
             line, newline, rest = self.unread.partition(b"\n")
             if newline:
                 self.unread = rest
+                self.logged.append(line.decode())
                 self.lines.append(line.decode())
                 continue
             ready, _, _ = select.select([self.log], [], [], TIMEOUT)
@@ -103,8 +112,12 @@ class Daemon:
         os.kill(self.pids[-1], signal.SIGUSR2)
         line = self.until_logged("upgrade: process ")
         self.pids.append(int(line.split("upgrade: process ")[1].split()[0]))
-        self.until_ready()
+        self.printed = self.until_ready()
         return line
+
+    def upgrade_and_print(self):
+        self.upgrade()
+        return "\n".join(self.printed)
 
     def cli(self, *words, status=0):
         done = subprocess.run(
@@ -135,6 +148,17 @@ class Daemon:
             [PORTREEVE, "--server", self.control, "attach", "held", "--",
              "cat"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return worker
+
+    def event(self, kind):
+        """Gives the first event of that kind, once there is one."""
+        with subprocess.Popen(
+                [PORTREEVE, "--server", self.control, "-o", "json", "watch",
+                 "--kind", kind, "--from-revision", "1"],
+                stdout=subprocess.PIPE, text=True) as watch:
+            line = watch.stdout.readline()
+            watch.kill()
+        return json.loads(line)
+
 
     def connections(self):
         return self.cli("connections").get("connections", [])
@@ -321,13 +345,25 @@ class RemoteListener:
             self._channel).CreateListener(request, timeout=TIMEOUT)
         self.address = ("127.0.0.1",
                         created.status.listening_on.inet.port)
+        self._name = created.name
         self._said = queue.Queue()
+        self._work()
+
+    def work_again(self):
+        """Begins a Handle stream, on a connection that is new."""
+        self._to_worker.put(None)
+        self._channel.close()
+        self._channel = grpc.insecure_channel(self.daemon.control)
+        self._work()
+
+    def _work(self):
         start = handler_pb2.HandleRequest()
-        start.start.listener = created.name
+        start.start.listener = self._name
         self._to_worker = queue.Queue()
         self._to_worker.put(start)
         self._offers = handler_pb2_grpc.HandlerServiceStub(
-            self._channel).Handle(iter(self._to_worker.get, None))
+            self._channel).Handle(iter(self._to_worker.get, None),
+                                  wait_for_ready=True, timeout=TIMEOUT)
 
     def __enter__(self):
         return self
@@ -349,6 +385,16 @@ class RemoteListener:
             pass
         return frames
 
+    def answer(self, verdict):
+        """Gives the message of the error that comes, with that verdict."""
+        error = next(answer.handler_error for answer in self._offers
+                     if answer.HasField("handler_error"))
+        said = handler_pb2.HandleRequest()
+        said.verdict.handler_error_id = error.id
+        said.verdict.verdict = handler_pb2.HandlerVerdict.Value(verdict)
+        self._to_worker.put(said)
+        return error.message
+
     def raise_(self):
         self._said.put(connection_pb2.ClientFrame(
             raised=connection_pb2.ClientFrame.Raised(message="boom")))
@@ -356,10 +402,13 @@ class RemoteListener:
 
 class UpgradeTest(unittest.TestCase):
 
-    def start(self, *flags):
+    def scratch(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        daemon = Daemon(folder.name, *flags)
+        return folder.name
+
+    def start(self, *flags):
+        daemon = Daemon(self.scratch(), *flags)
         self.addCleanup(daemon.kill)
         return daemon
 
@@ -431,6 +480,14 @@ class UpgradeTest(unittest.TestCase):
         self.assertEqual(
             revisions, list(range(revisions[0], revisions[0] + len(seen))))
         self.assertEqual(len({event["instanceId"] for event in seen}), 1)
+        self.assertEqual(
+            [(event["daemonUpgraded"]["fromPid"],
+              event["daemonUpgraded"]["daemon"]["pid"],
+              event["daemonUpgraded"]["daemon"]["generation"],
+              event["daemonUpgraded"]["moved"])
+             for event in seen if "daemonUpgraded" in event],
+            [(str(daemon.pids[i]), str(daemon.pids[i + 1]), str(i + 1), "1")
+             for i in range(3)])
 
     def test_a_connection_moves(self):
         daemon = self.start()
@@ -536,6 +593,10 @@ class UpgradeTest(unittest.TestCase):
         predecessor = daemon.cli("daemon")["predecessor"]
         self.assertEqual(predecessor["pid"], str(daemon.pids[0]))
         self.assertEqual(predecessor["connections"], "1")
+        started = daemon.event("daemon-upgraded")["time"]
+        # It has ten minutes from then on.
+        self.assertRegex(predecessor["deadline"], r"^\d{4}-\d\d-\d\dT")
+        self.assertGreater(predecessor["deadline"], started)
         # Another upgrade would leave a third process.
         os.kill(daemon.pids[-1], signal.SIGUSR2)
         daemon.until_logged("still has connections")
@@ -560,7 +621,7 @@ class UpgradeTest(unittest.TestCase):
                          {"CALLED": "1"})
 
     def test_nobody_need_read_what_it_prints(self):
-        daemon = self.start()
+        daemon = self.start("--http", "tcp:127.0.0.1:0")
         pipe = daemon.process.stdout.fileno()
         # The next processes print into a pipe that is full.
         with open(f"/proc/self/fd/{pipe}", "wb", buffering=0) as full:
@@ -579,6 +640,172 @@ class UpgradeTest(unittest.TestCase):
             os.kill(daemon.pids[-1], signal.SIGTERM)
             daemon.until_logged("stopped")
 
+    def test_pages_are_served_by_the_next_one(self):
+        daemon = self.start("--http", "tcp:127.0.0.1:0")
+        at = next(line.rsplit("tcp:", 1)[1] for line in daemon.printed
+                  if line.startswith("portreeved: http"))
+        for _ in range(2):
+            with urllib.request.urlopen(f"http://{at}/metrics",
+                                        timeout=TIMEOUT) as page:
+                self.assertIn(b"portreeve_", page.read())
+            self.assertIn(at, daemon.upgrade_and_print())
+
+    def test_who_only_asks_starts_nothing(self):
+        daemon = self.start()
+        with grpc.insecure_channel(daemon.control) as channel:
+            stub = daemon_pb2_grpc.DaemonServiceStub(channel)
+            request = daemon_pb2.UpgradeDaemonRequest(validate_only=True)
+            for _ in range(10):
+                asked = [stub.UpgradeDaemon.future(request, timeout=TIMEOUT)
+                         for _ in range(50)]
+                for answer in asked:
+                    self.assertEqual(answer.result().pid, daemon.pids[0])
+            # What they have left behind is done by then.
+            daemon.upgrade()
+            self.assertEqual(daemon.cli("daemon")["generation"], "1")
+        self.assertNotIn("UpgradeDaemon", "".join(daemon.logged))
+
+    def test_of_several_who_ask_at_once_one_gets_it(self):
+        daemon = self.start()
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+        with grpc.insecure_channel(daemon.control) as channel:
+            stub = daemon_pb2_grpc.DaemonServiceStub(channel)
+            asked = []
+            for seconds in (3600, 0, 0, 0, 0, 0):
+                request = daemon_pb2.UpgradeDaemonRequest()
+                request.drain_timeout.seconds = seconds
+                asked.append(stub.UpgradeDaemon.future(request,
+                                                       timeout=TIMEOUT))
+            codes = [answer.code() for answer in asked]
+        self.assertEqual(codes.count(grpc.StatusCode.OK), 1)
+        if codes[0] == grpc.StatusCode.OK:
+            self.assertTrue(is_echoed(client, b"more"))
+        client.close()
+        daemon.pids.append(int(daemon.cli("daemon")["pid"]))
+
+    def test_what_was_closed_stays_closed(self):
+        files = self.scratch()
+        with open(files + "/a.yaml", "w", encoding="utf-8") as file:
+            file.write(FILE % "of-file")
+        daemon = self.start("--listeners", files)
+        flag = daemon.listener()["name"]
+        for name in (flag, "of-file"):
+            daemon.cli("close", name)
+        daemon.cli("delete", "of-file")
+        daemon.upgrade()
+        shown = daemon.cli("list")["listeners"]
+        self.assertEqual([(one["name"], one["status"]["isClosed"])
+                          for one in shown], [(flag, True)])
+        # A new one is opened.
+        with open(files + "/b.yaml", "w", encoding="utf-8") as file:
+            file.write(FILE % "new")
+        daemon.cli("delete", flag)
+        daemon.upgrade()
+        self.assertEqual(
+            [one["name"] for one in daemon.cli("list")["listeners"]],
+            ["listeners/new"])
+
+    def test_who_reads_nothing_does_not_keep_the_old_one(self):
+        daemon = self.start()
+        update = listener_pb2.UpdateListenerRequest()
+        update.listener.name = daemon.listener()["name"]
+        update.update_mask.paths.append("spec.labels")
+        with subprocess.Popen(
+                [PORTREEVE, "--server", daemon.control, "-o", "json", "watch"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch:
+            try:
+                watch.stderr.readline()  # It watches.
+                with grpc.insecure_channel(daemon.control) as channel:
+                    stub = listener_pb2_grpc.ListenerServiceStub(channel)
+                    for number in range(2000):
+                        for i in range(15):
+                            update.listener.spec.labels[f"l{i}"] = (
+                                f"{number}{'x' * 200}")
+                        stub.UpdateListener(update, timeout=TIMEOUT)
+                daemon.upgrade()
+                self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+            finally:
+                watch.kill()
+
+    def test_a_dialled_one_is_closed_with_the_daemon(self):
+        daemon = self.start("--drain", "0s")
+        said = queue.Queue()
+        frame = connection_pb2.ClientFrame()
+        frame.dial.where_to_connect.inet.host = "127.0.0.1"
+        with grpc.insecure_channel(daemon.control) as channel, \
+                socket.create_server(("127.0.0.1", 0)) as upstream:
+            frame.dial.where_to_connect.inet.port = upstream.getsockname()[1]
+            said.put(frame)
+            frames = connection_pb2_grpc.ConnectionServiceStub(
+                channel).Dial(iter(said.get, None))
+            self.addCleanup(upstream.accept()[0].close)
+            self.assertTrue(next(frames).HasField("opened"))
+            daemon.upgrade()
+            os.kill(daemon.pids[1], signal.SIGTERM)
+            closed = [frame.closed.reason for frame in frames
+                      if frame.HasField("closed")]
+            said.put(None)
+        self.assertEqual(closed, [connection_pb2.CLOSE_REASON_SHUTDOWN])
+        daemon.until_the_end()
+
+    def test_a_process_that_somebody_starts_may_take_over(self):
+        daemon = self.start("--state", tempfile.mkdtemp(dir=self.scratch()))
+        state = next(line for line in daemon.printed if " state " in line)
+        state = state.split(" state ")[1].split(":")[0]
+        socket_path = state + "/handover.sock"
+        self.assertEqual(os.stat(socket_path).st_mode & 0o777, 0o600)
+        client = daemon.connect()
+        self.assertTrue(is_echoed(client))
+
+        def take_over(*flags, at=socket_path):
+            return subprocess.run(
+                [PORTREEVED, "--control", daemon.control, "--takeover",
+                 f"unix:{at}", *flags], capture_output=True, text=True,
+                timeout=TIMEOUT, check=False)
+
+        # One that is refused leaves all as it was.
+        done = take_over("--state", tempfile.mkdtemp(dir=self.scratch()))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another state", done.stderr)
+        daemon.until_logged("upgrade: the daemon goes on")
+        # One that only comes to look is let go.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as visitor:
+            visitor.connect(socket_path)
+        daemon.until_logged("upgrade: the daemon goes on")
+        self.assertEqual(daemon.cli("daemon")["pid"], str(daemon.pids[0]))
+        # This one has flags of its own.
+        with subprocess.Popen(
+                [PORTREEVED, "--control", daemon.control, "--takeover",
+                 f"unix:{socket_path}", "--state", state, "--loops", "2",
+                 "--listen", "tcp:127.0.0.1:0 discard"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True) as following:
+            self.addCleanup(following.kill)
+            for line in following.stdout:
+                if line == "portreeved: ready\n":
+                    break
+            self.assertEqual(daemon.cli("daemon")["pid"], str(following.pid))
+            self.assertTrue(is_echoed(client, b"more"))
+            with daemon.connect() as another:
+                self.assertTrue(is_echoed(another))
+            handlers = [list(one["spec"]["handler"])
+                        for one in daemon.cli("list")["listeners"]]
+            self.assertEqual(sorted(handlers), [["discard"], ["echo"]])
+            client.close()
+            self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+            # From there it goes on, by itself or by somebody again.
+            self.assertTrue(os.path.exists(socket_path))
+            self.assertEqual(
+                take_over("--state", tempfile.mkdtemp(dir=self.scratch()))
+                .returncode, 1)
+            following.terminate()
+            following.communicate(timeout=TIMEOUT)
+        self.assertFalse(os.path.exists(socket_path))
+        done = take_over()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--takeover: connect unix:", done.stderr)
+
     def test_a_signal_that_comes_meanwhile_is_the_daemons(self):
         daemon = self.start()
         # It says that it has come to life, and waits until it may go on.
@@ -589,17 +816,32 @@ class UpgradeTest(unittest.TestCase):
         os.kill(daemon.pids[0], signal.SIGUSR2)
         with open(fifo, encoding="utf-8") as alive:
             self.assertEqual(alive.readline(), "alive\n")
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            os.kill(daemon.pids[0], number)
+        os.kill(daemon.pids[0], signal.SIGHUP)
         with open(fifo, "w", encoding="utf-8") as go:
             go.write("on\n")
         line = daemon.until_logged("upgrade: process ")
         daemon.pids.append(int(line.split("upgrade: process ")[1].split()[0]))
+        daemon.until_logged(" info SIGHUP")
+        os.kill(daemon.pids[1], signal.SIGTERM)
         # The pipe ends with the last process that has it.
-        self.assertIn(b" info SIGHUP", daemon.until_the_end())
+        self.assertIn(b" info stopped\n", daemon.until_the_end())
         self.assertEqual(daemon.process.wait(TIMEOUT), 0)
-        self.assertIn(b" info SIGTERM", daemon.unread)
-        self.assertIn(b" info stopped\n", daemon.unread)
+
+    def test_one_that_says_nothing_does_not_hold_up_the_end(self):
+        daemon = self.start()
+        fifo = daemon.folder + "/fifo"
+        os.mkfifo(fifo)
+        daemon.install_script(
+            f"echo alive > {fifo}; exec sleep 100000\n")
+        os.kill(daemon.pids[0], signal.SIGUSR2)
+        with open(fifo, encoding="utf-8") as alive:
+            self.assertEqual(alive.readline(), "alive\n")
+        os.kill(daemon.pids[0], signal.SIGTERM)
+        line = daemon.until_logged("upgrade: the daemon goes on")
+        self.assertIn("hello: the daemon is to stop", line)
+        # The pipe ends with the last process that has it.
+        daemon.until_the_end()
+        self.assertEqual(daemon.process.wait(TIMEOUT), 0)
 
     def test_while_one_is_under_way_there_is_no_other(self):
         daemon = self.start()
@@ -641,6 +883,53 @@ class UpgradeTest(unittest.TestCase):
                 self.assertEqual(status["closedByReason"],
                                  {"HANDLER_ERROR": "1"})
                 self.assertEqual(status["closeCause"], f"CLOSE_CAUSE_{cause}")
+
+    def test_the_verdict_is_that_of_a_worker_of_the_new_one(self):
+        for verdict in ("RETURN", "RAISE"):
+            with self.subTest(verdict), RemoteListener(
+                    self.start(), handler_pb2.ON_HANDLER_ERROR_CALL) as remote:
+                with socket.create_connection(remote.address, TIMEOUT) as peer:
+                    peer.sendall(b"x")
+                    frames = remote.attach()
+                    remote.daemon.upgrade()
+                    # It fails while nobody is there to be asked.
+                    remote.raise_()
+                    self.assertIn("closed", [frame.WhichOneof("kind")
+                                             for frame in frames])
+                remote.daemon.until_logged("the former process has ended")
+                remote.work_again()
+                self.assertEqual(remote.answer(f"HANDLER_VERDICT_{verdict}"),
+                                 "boom")
+                event = remote.daemon.event("handler-error")["handlerError"]
+                self.assertEqual(event["outcome"], f"HANDLER_VERDICT_{verdict}")
+                self.assertEqual(event["message"], "boom")
+                if verdict == "RAISE":
+                    remote.daemon.cli("close-finished", "served")
+                status = remote.daemon.cli("get", "served")["status"]
+                self.assertEqual(status["handlerErrorsTotal"], "1")
+                self.assertEqual(
+                    status["closeCause"], "CLOSE_CAUSE_HANDLER_ERROR"
+                    if verdict == "RAISE" else "CLOSE_CAUSE_UNSPECIFIED")
+
+    def test_who_moves_leaves_lines_in_the_access_log(self):
+        daemon = self.start("--access-log", "-")
+        daemon.cli("create", "forward", "--listen", "tcp:127.0.0.1:0",
+                   "--forward", f"tcp:127.0.0.1:{daemon.port}",
+                   "--access-log-every", "1s")
+
+        def until_line(kind):
+            while True:
+                line = json.loads(daemon.until_logged(f'"event":"{kind}"'))
+                if line["listener"].endswith("forward"):
+                    return line
+
+        with socket.create_connection(
+                ("127.0.0.1", daemon.port_of("forward")), TIMEOUT) as client:
+            client.settimeout(TIMEOUT)
+            self.assertTrue(is_echoed(client))
+            daemon.upgrade()
+            until_line("alive")
+        self.assertIn("connect", until_line("close"))
 
     def test_those_of_a_process_that_is_gone_are_lost(self):
         daemon = self.start_with_worker()
@@ -685,16 +974,21 @@ class UpgradeTest(unittest.TestCase):
     def test_whatever_becomes_of_the_next_one_the_old_one_goes_on(self):
         daemon = self.start()
         os.mkdir(daemon.folder + "/other", 0o700)
+        for number in range(100):
+            daemon.cli("create", f"more-{number}", "--listen",
+                       "tcp:127.0.0.1:0", "--echo")
         storm = Storm(daemon, threads=1)
         client = daemon.connect()
         for script, step in (
-                ("exit 1\n", "hello"),
-                ("kill -9 $$\n", "hello"),
+                ("exit 7\n", "has ended (exit status 7)"),
+                ("kill -9 $$\n", "has ended\n"),
+                ("kill -11 $$\n", "has ended (SIGSEGV)"),
                 # It has another state.
                 (f'exec {PORTREEVED} "$@" --state {daemon.folder}/other\n',
                  "has a state"),
                 # It has too few descriptors for what comes.
-                (f'ulimit -n 45; exec {PORTREEVED} "$@"\n', ""),
+                (f'ulimit -n 150; exec {PORTREEVED} "$@"\n',
+                 "RLIMIT_NOFILE"),
                 # A control address of its own cannot be bound.
                 (f'exec {PORTREEVED} "$@" --control tcp:192.0.2.1:1 '
                  "--insecure\n", "192.0.2.1")):
@@ -702,7 +996,7 @@ class UpgradeTest(unittest.TestCase):
                 daemon.install_script(script)
                 os.kill(daemon.pids[-1], signal.SIGUSR2)
                 line = daemon.until_logged("upgrade: the daemon goes on")
-                self.assertIn(step, line)
+                self.assertIn(step, line + "\n")
                 self.assertTrue(is_echoed(client))
                 self.assertEqual(
                     daemon.cli("daemon")["pid"], str(daemon.pids[-1]))

@@ -16,6 +16,18 @@ EXAMPLES = "/usr/share/doc/portreeve/examples"
 SERVICE, SOCKET = "portreeved.service", "portreeved.socket"
 CONTROL = "/run/portreeve/control"
 WANTED, KILLS, UPGRADES = 1000, 3, 4
+# A client that is there until the daemon has ended.
+HOLD = """
+import socket
+client = socket.create_connection(("127.0.0.1", 80))
+client.sendall(b"x")
+client.recv(1)
+print("held", flush=True)
+try:
+    client.recv(1)
+except ConnectionResetError:
+    pass
+"""
 
 
 class SystemdTest(unittest.TestCase):
@@ -46,6 +58,13 @@ class SystemdTest(unittest.TestCase):
 
     def create_web(self):
         self.cli("create", "web", "--listen", "tcp:0.0.0.0:80", "--echo")
+
+    def upgrade(self, *words):
+        """Gives both processes, of which systemd knows the second by then."""
+        said = self.cli("upgrade", *words)
+        former, pid = re.match(r"(\d+) -> (\d+)", said).groups()
+        self.machine.until(lambda: self.machine.show(SERVICE, "MainPID"), pid)
+        return former, pid
 
     def listens(self):
         return re.findall(r"^listeners/(\S+) +LISTENING", self.cli("list"),
@@ -128,13 +147,9 @@ class SystemdTest(unittest.TestCase):
             for i in range(1, WANTED + 1):
                 outcomes.append(connector.stdout.readline().strip())
                 if i % (WANTED // (UPGRADES + 1)) == 0 and i < WANTED:
-                    said = self.cli("upgrade", "--drain", "0s")
-                    former, pid = said.split(" -> ")
+                    former, pid = self.upgrade("--drain", "0s")
                     self.assertEqual(former, pids[-1])
-                    pids.append(pid.strip())
-                    self.machine.until(
-                        lambda: self.machine.show(SERVICE, "MainPID"),
-                        pids[-1])
+                    pids.append(pid)
                     # Until the former one has ended no other one may begin.
                     self.machine.until(
                         lambda: self.machine.run("pidof", "portreeved").strip(),
@@ -156,6 +171,27 @@ class SystemdTest(unittest.TestCase):
             lambda: self.machine.show(SERVICE, "NFileDescriptorStore"), "0")
         self.machine.run("systemctl", "stop", SERVICE)
         self.assertEqual(self.machine.show(SERVICE, "Result"), "success")
+
+    def test_systemd_learns_that_the_next_process_is_gone(self):
+        self.install(root.PACKAGE)
+        self.create_web()
+        with subprocess.Popen(
+                self.machine.with_network(sys.executable, "-c", HOLD),
+                stdout=subprocess.PIPE, text=True) as held:
+            try:
+                self.assertEqual(held.stdout.readline(), "held\n")
+                self.upgrade()
+                self.assertEqual(
+                    len(self.machine.run("pidof", "portreeved").split()), 2)
+                self.machine.run("systemctl", "kill", "--kill-whom=main",
+                                 "--signal=KILL", SERVICE)
+                # It does not wait for what the former one has left.
+                self.machine.until(
+                    lambda: self.machine.show(SERVICE, "NRestarts"), "1")
+                self.machine.until(lambda: self.state_of(SERVICE), "active")
+            finally:
+                held.kill()
+        self.assertEqual(self.listens(), ["web"])
 
     def test_an_upgrade_reloads_the_daemon_and_does_not_end_it(self):
         self.install(root.older())

@@ -60,6 +60,9 @@ class Filler {
       set->AddInt64(&message, field, (int64_t{1} << 40) + ++next_);
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
       set->AddDouble(&message, field, 0.5 + ++next_);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_UINT64) {
+      set->AddUInt64(&message, field,
+                     (uint64_t{1} << 63) + static_cast<uint64_t>(++next_));
     } else {
       ADD_FAILURE() << field->full_name() << " is of a type that is new here";
     }

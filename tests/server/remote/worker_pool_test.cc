@@ -71,6 +71,8 @@ class WorkerPoolTest : public LoopFixture {
     Settle();
   }
 
+  WorkerPool::WithoutWorkers without_workers_ =
+      WorkerPool::WithoutWorkers::kRaise;
   int presence_changes_ = 0;
   WorkerPool pool_{executor(), "uid", [this] { ++presence_changes_; }};
   FakeWorker a_, b_, c_;
@@ -87,7 +89,7 @@ class WorkerPoolTest : public LoopFixture {
   }
   Task<> RunAsk(std::shared_ptr<std::optional<bool>> returned, int64_t first) {
     *returned = co_await pool_.AskForVerdict(first, "connections/a1", "oh",
-                                             seconds(10));
+                                             seconds(10), without_workers_);
   }
 };
 
@@ -251,6 +253,30 @@ TEST_F(WorkerPoolTest, QuestionsGoOnFromThoseOfAnotherProcess) {
 }
 
 TEST_F(WorkerPoolTest, WithoutAWorkerItIsRaise) { EXPECT_EQ(*Ask(1), false); }
+
+TEST_F(WorkerPoolTest, OrTheNextOneIsAwaitedWithinTheSameTime) {
+  without_workers_ = WorkerPool::WithoutWorkers::kAwaitOne;
+  const auto nobody = Ask(0);
+  Advance(seconds(10) - std::chrono::nanoseconds(1));
+  EXPECT_FALSE(nobody->has_value());
+  Advance(std::chrono::nanoseconds(1));
+  EXPECT_EQ(*nobody, false);
+  const auto first = Ask(0);
+  const auto second = Ask(0);
+  Advance(seconds(6));
+  pool_.Join(a_);
+  Settle();
+  ASSERT_EQ(a_.questions.size(), 2u);
+  EXPECT_TRUE(Give(a_.questions[0], v1::HANDLER_VERDICT_RETURN).ok());
+  EXPECT_EQ(*first, true);
+  EXPECT_FALSE(second->has_value());
+  Advance(seconds(4));
+  EXPECT_EQ(*second, false);
+  // One that is there is asked at once.
+  (void)Ask(0);
+  EXPECT_EQ(a_.questions.size(), 3u);
+  Advance(seconds(10));
+}
 
 TEST_F(WorkerPoolTest, ALateVerdictIsNoErrorAndAnUnknownIdIs) {
   const int64_t a = pool_.Join(a_);

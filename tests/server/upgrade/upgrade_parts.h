@@ -27,6 +27,7 @@
 #include "lib/net/descriptor_budget.h"
 #include "lib/serve/listening_socket.h"
 #include "server/access/policy.h"
+#include "server/api/convert.h"
 #include "server/api/listener_draft.h"
 #include "server/api/names.h"
 #include "server/api/timestamp.h"
@@ -34,12 +35,23 @@
 #include "server/events/event_log.h"
 #include "server/metrics/metrics_source.h"
 #include "server/registry/frozen_records.h"
+#include "server/registry/held_connection.h"
 #include "server/registry/registry.h"
 #include "server/state/state_store.h"
 #include "server/upgrade/own_sockets.h"
 #include "server/upgrade/upgrade_parts.h"
 
 namespace portreeve::server {
+
+// What the other process tells at last of a connection.
+inline v1::Connection ClosedConnection(int64_t id, const HeldCounts& counts) {
+  v1::Connection closed;
+  closed.set_name(ConnectionName(id));
+  closed.set_bytes_received(counts.bytes_received);
+  closed.set_bytes_sent(counts.bytes_sent);
+  closed.set_close_reason(ToProto(counts.reason));
+  return closed;
+}
 
 // One socket of the daemon's own, of which it accepts nobody.
 class OneOwnSocket final : public OwnSockets {
@@ -195,7 +207,7 @@ class Process {
     return Run([&] { return registry->listeners().at(id)->Describe(); });
   }
   AnyAddress AddressOfListener(const std::string& id) {
-    return *AddressOf(Describe(id).status().listening_on());
+    return *AddressOf(Describe(id).status().listening_on(), "");
   }
   bool AwaitOnLoop(const std::function<bool()>& condition) {
     const auto until =

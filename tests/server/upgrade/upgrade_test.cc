@@ -1,6 +1,9 @@
 // A daemon goes over from one process to the next; here both are in one.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,10 +16,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/api/errors.h"
+#include "server/handover/handover_channel.h"
+#include "server/handover/handover_peer.h"
 #include "server/handover/handover_receiver.h"
 #include "server/handover/handover_sender.h"
 #include "server/registry/connection_table.h"
 #include "server/upgrade/daemon_totals.h"
+#include "server/upgrade/held_channel.h"
 #include "server/upgrade/upgrade_sink.h"
 #include "server/upgrade/upgrade_source.h"
 #include "tests/server/handover/handover_pair.h"
@@ -411,8 +417,8 @@ TEST_P(UpgradeTest, TheSuccessorAcceptsAndTheOldOneServesWhatItHas) {
   successor.Run([&] {
     const auto entries = successor.registry->connections().entries();
     for (const auto& [id, live] : entries) {
-      successor.registry->OnHeldClosed(id,
-                                       {15, 14, 0, CloseReason::kPeerReset});
+      successor.registry->OnHeldClosed(
+          ClosedConnection(id, {15, 14, 0, CloseReason::kPeerReset}));
     }
   });
   EXPECT_EQ(third.Receive(), "3");
@@ -450,10 +456,11 @@ TEST_P(UpgradeTest, AHeldConnectionEndsAsItsProcessSays) {
     registry.OnHeldProgress(of_echo, {100, 90, 5, CloseReason::kNone});
     EXPECT_EQ(registry.GetConnection(of_echo)->bytes_received(), 100);
     EXPECT_EQ(registry.GetConnection(of_echo)->bytes_to_write(), 5);
-    registry.OnHeldClosed(of_echo, {110, 110, 0, CloseReason::kPeerClosed});
+    registry.OnHeldClosed(
+        ClosedConnection(of_echo, {110, 110, 0, CloseReason::kPeerClosed}));
     EXPECT_FALSE(registry.GetConnection(of_echo).ok());
     // Nobody has to be known.
-    registry.OnHeldClosed(of_echo, {});
+    registry.OnHeldClosed(ClosedConnection(of_echo, {}));
     registry.OnHeldProgress(of_echo, {});
     EXPECT_EQ(registry.num_held(), 1u);
   });
@@ -466,7 +473,8 @@ TEST_P(UpgradeTest, AHeldConnectionEndsAsItsProcessSays) {
   successor.Run([&] {
     const auto entries = successor.registry->connections().entries();
     ASSERT_EQ(entries.size(), 1u);
-    successor.registry->OnHeldClosed(entries.begin()->first, {});
+    successor.registry->OnHeldClosed(
+        ClosedConnection(entries.begin()->first, {}));
   });
   EXPECT_TRUE(successor.AwaitOnLoop([&] {
     return successor.registry->listeners()
@@ -488,10 +496,13 @@ TEST_P(UpgradeTest, AHandlerMayFailWhoseConnectionIsClosed) {
     successor.Run([&] {
       Registry& registry = *successor.registry;
       const int64_t id = registry.connections().entries().rbegin()->first;
-      registry.OnHeldClosed(id, {0, 0, 0, CloseReason::kHandlerError});
-      registry.OnHeldHandlerError("echo", id, "boom", outcome);
-      // Nobody has to be known.
-      registry.OnHeldHandlerError("nobody", id, "boom", outcome);
+      registry.OnHeldClosed(
+          ClosedConnection(id, {0, 0, 0, CloseReason::kHandlerError}));
+      registry.OnHeldHandlerError(
+          "echo", registry.listeners().at("echo")->uid(), id, "boom", outcome);
+      // Nobody has to be known, and another of that name is somebody else.
+      registry.OnHeldHandlerError("nobody", "", id, "boom", outcome);
+      registry.OnHeldHandlerError("echo", "another", id, "boom", outcome);
       num_events = successor.events.total(v1::EVENT_KIND_HANDLER_ERROR);
     });
     return successor.Describe("echo").status();
@@ -504,6 +515,84 @@ TEST_P(UpgradeTest, AHandlerMayFailWhoseConnectionIsClosed) {
   EXPECT_EQ(raised.handler_errors_total(), before.handler_errors_total() + 2);
   EXPECT_EQ(raised.close_cause(), v1::CLOSE_CAUSE_HANDLER_ERROR);
   EXPECT_EQ(num_events, once + 1);
+}
+
+TEST_P(UpgradeTest, WhatTheOtherProcessHasLearntOfAnUpstreamIsShown) {
+  Fill();
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor).taken.ok());
+  v1::Connection closed;
+  successor.Run([&] {
+    Registry& registry = *successor.registry;
+    const int64_t id = registry.connections().entries().rbegin()->first;
+    closed = ClosedConnection(id, {1, 2, 0, CloseReason::kUpstreamUnreachable});
+    *closed.mutable_upstream() =
+        ToProto(Inet::Address(asio::ip::make_address("127.0.0.1"), 9));
+    closed.mutable_failure()->set_reason("CONNECT_REFUSED");
+    closed.mutable_failure()->set_message("nobody is there");
+    registry.OnHeldClosed(closed);
+  });
+  const auto status = successor.Describe("echo").status();
+  EXPECT_EQ(status.closed_by_reason().at("UPSTREAM_UNREACHABLE"), 1);
+  EXPECT_EQ(
+      status.closed_by_reason().at("UPSTREAM_UNREACHABLE/CONNECT_REFUSED"), 1);
+}
+
+TEST_P(UpgradeTest, OneThatDoesNotEndInTimeIsKilled) {
+  Fill();
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor).taken.ok());
+  std::pair<Descriptor, Descriptor> ends = SocketPair();
+  const pid_t former = fork();
+  if (former == 0) {
+    pause();
+    _exit(0);
+  }
+  ends.second = Descriptor();  // It has a copy.
+  bool ended = false;
+  std::unique_ptr<HeldFollower> follower;
+  successor.Run([&] {
+    EXPECT_GT(successor.registry->num_held(), 0u);
+    follower = std::make_unique<HeldFollower>(
+        successor.loop, *successor.registry,
+        *HandoverChannel::Open(std::move(ends.first)),
+        *HandoverPeer::Open(former), std::chrono::milliseconds(10),
+        [&] { ended = true; });
+    follower->Start();
+  });
+  EXPECT_TRUE(successor.AwaitOnLoop([&] { return ended; }));
+  int status = 0;
+  EXPECT_EQ(waitpid(former, &status, 0), former);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  EXPECT_EQ(successor.Run([&] { return successor.registry->num_held(); }), 0u);
+  EXPECT_GT(
+      successor.Describe("echo").status().closed_by_reason().at("PROCESS_LOST"),
+      0);
+  successor.Run([&] { follower.reset(); });
+}
+
+TEST_P(UpgradeTest, WhoIsClosedBeforeTheHolderIsKnownIsClosedThen) {
+  Fill();
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor).taken.ok());
+  struct Holder final : ConnectionHolder {
+    void Close(int64_t id, ExistingConnections how, CloseReason) override {
+      closed.emplace_back(id, how);
+    }
+    std::vector<std::pair<int64_t, ExistingConnections>> closed;
+  } holder;
+  successor.Run([&] {
+    Registry& registry = *successor.registry;
+    const int64_t id = registry.connections().entries().begin()->first;
+    EXPECT_TRUE(registry.CloseConnection(id, ExistingConnections::kReset).ok());
+    registry.SetHolder(&holder);
+    ASSERT_EQ(holder.closed.size(), 1u);
+    EXPECT_EQ(holder.closed[0], std::pair(id, ExistingConnections::kReset));
+    // Later ones go there at once.
+    EXPECT_TRUE(registry.CloseConnection(id, ExistingConnections::kReset).ok());
+    EXPECT_EQ(holder.closed.size(), 2u);
+    registry.SetHolder(nullptr);
+  });
 }
 
 TEST_P(UpgradeTest, TheStateIsTheSuccessors) {
@@ -528,7 +617,7 @@ TEST_P(UpgradeTest, TheStateIsTheSuccessors) {
     successor.Run([&] {
       const auto entries = successor.registry->connections().entries();
       for (const auto& [id, live] : entries) {
-        successor.registry->OnHeldClosed(id, {});
+        successor.registry->OnHeldClosed(ClosedConnection(id, {}));
       }
     });
     successor.Close("late");
@@ -566,7 +655,7 @@ void UpgradeTest::FailEverywhere() {
         successor->Run([&] {
           const auto entries = successor->registry->connections().entries();
           for (const auto& [id, live] : entries) {
-            successor->registry->OnHeldClosed(id, {});
+            successor->registry->OnHeldClosed(ClosedConnection(id, {}));
           }
         });
         successor.reset();

@@ -1,0 +1,199 @@
+#include "server/upgrade/held_channel.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/handover/handover_channel.h"
+#include "tests/server/handover/handover_pair.h"
+#include "tests/server/upgrade/upgrade_parts.h"
+
+namespace portreeve::server {
+namespace {
+
+TimePoint Soon() {
+  return After(std::chrono::steady_clock::now(), std::chrono::seconds(20));
+}
+
+// One end is the reporter's, and the other one is read by the test itself.
+class HeldReporterTest : public ::testing::Test {
+ protected:
+  HeldReporterTest() {
+    auto [ours, theirs] = SocketPair();
+    ours_.emplace(*HandoverChannel::Open(std::move(ours)));
+    theirs_.emplace(*HandoverChannel::Open(std::move(theirs)));
+    process_.Run([this] {
+      reporter_ = std::make_unique<HeldReporter>(
+          process_.loop, *process_.registry, [this] { ++drains_; });
+    });
+  }
+  ~HeldReporterTest() override {
+    process_.Run([this] { reporter_.reset(); });
+  }
+
+  void Start(bool is_deaf = false) {
+    process_.Run([&] { reporter_->Start(*std::move(ours_), is_deaf); });
+  }
+  void Report(const std::string& text) {
+    process_.Run([&] {
+      reporter_->OnHandlerError(7, "web", "uid", text,
+                                HandlerErrorOutcome::kReturned);
+    });
+  }
+  // Gives the text of the next error that is told; "none" where none comes.
+  std::string NextText() {
+    for (;;) {
+      const auto packet = theirs_->Receive(Soon());
+      if (!packet.ok()) return "none";
+      if (packet->message.has_raised()) return packet->message.raised().message();
+    }
+  }
+
+  Process process_{1};
+  std::optional<HandoverChannel> ours_;
+  std::optional<HandoverChannel> theirs_;
+  std::unique_ptr<HeldReporter> reporter_;
+  int drains_ = 0;
+};
+
+TEST_F(HeldReporterTest, WhatComesBeforeTheStartIsToldThen) {
+  // Much more than the socket takes at a time.
+  constexpr int kMany = 3000;
+  const std::string text(1000, 'x');
+  for (int i = 0; i < kMany; ++i) Report(text);
+  Start();
+  for (int i = 0; i < kMany; ++i) ASSERT_EQ(NextText(), text) << i;
+}
+
+TEST_F(HeldReporterTest, ATextThatIsTooLongIsCut) {
+  Start();
+  Report(std::string(1 << 20, 'x'));
+  Report("next");
+  const std::string cut = NextText();
+  EXPECT_EQ(cut, std::string(cut.size(), 'x'));
+  EXPECT_GT(cut.size(), 1000u);
+  EXPECT_EQ(NextText(), "next");
+}
+
+TEST_F(HeldReporterTest, OneThatIsNotHeardIsStillTold) {
+  ours_->RefuseMore();
+  Start(/*is_deaf=*/true);
+  Report("one");
+  EXPECT_EQ(NextText(), "one");
+  Handover close;
+  close.mutable_drain_now();
+  EXPECT_EQ(FaultOf(theirs_->Send(std::move(close), {}, Soon())),
+            ChannelFault::kEnded);
+  Report("two");
+  EXPECT_EQ(NextText(), "two");
+  EXPECT_EQ(drains_, 0);
+  theirs_.reset();
+  EXPECT_TRUE(
+      process_.AwaitOnLoop([this] { return !reporter_->has_successor(); }));
+}
+
+TEST_F(HeldReporterTest, ItMayEndInTheStepInWhichItsChannelHas) {
+  Start();
+  process_.Run([this] {
+    theirs_.reset();
+    // Both before what the channel's end has posted.
+    Handover message;
+    for (int i = 0; i < 100 && reporter_->has_successor(); ++i) {
+      process_.loop.context().poll_one();
+    }
+    reporter_.reset();
+  });
+}
+
+// Both ends are on one loop.
+class HeldChannelTest : public ::testing::Test {
+ protected:
+  struct Owner final : HeldChannel::Owner {
+    void OnMessage(const Handover& message) override {
+      ids.push_back(message.close_held().id());
+    }
+    void OnEnd() override { ++ends; }
+    std::vector<int64_t> ids;
+    int ends = 0;
+  };
+
+  HeldChannelTest() {
+    process_.Run([this] {
+      auto [a, b] = SocketPair();
+      HeldChannel::Owner& of_a = of_a_;
+      HeldChannel::Owner& of_b = of_b_;
+      a_ = std::make_unique<HeldChannel>(
+          process_.loop, *HandoverChannel::Open(std::move(a)), of_a);
+      b_ = std::make_unique<HeldChannel>(
+          process_.loop, *HandoverChannel::Open(std::move(b)), of_b);
+      b_->Start();
+    });
+  }
+  ~HeldChannelTest() override {
+    process_.Run([this] {
+      a_.reset();
+      b_.reset();
+    });
+  }
+
+  static Handover Close(int64_t id) {
+    Handover message;
+    message.mutable_close_held()->set_id(id);
+    message.mutable_close_held()->set_mode(v1::CLOSE_MODE_CLOSE);
+    return message;
+  }
+
+  Process process_{1};
+  Owner of_a_, of_b_;
+  std::unique_ptr<HeldChannel> a_, b_;
+};
+
+TEST_F(HeldChannelTest, AllArrivesInOrderAndThenTheEnd) {
+  constexpr size_t kMany = 5000;
+  process_.Run([this] {
+    for (size_t i = 0; i < kMany; ++i) a_->Send(Close(static_cast<int>(i)));
+    EXPECT_FALSE(a_->is_sent());
+    a_->Start();
+  });
+  EXPECT_TRUE(
+      process_.AwaitOnLoop([this] { return of_b_.ids.size() == kMany; }));
+  process_.Run([this] {
+    for (size_t i = 0; i < kMany; ++i) {
+      ASSERT_EQ(of_b_.ids[i], static_cast<int64_t>(i));
+    }
+    EXPECT_TRUE(a_->is_sent());
+    EXPECT_EQ(of_b_.ends, 0);
+    a_.reset();
+  });
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_b_.ends == 1; }));
+  process_.Run([this] {
+    EXPECT_TRUE(b_->has_ended());
+    b_->Send(Close(1));  // To nobody.
+  });
+}
+
+TEST_F(HeldChannelTest, WhoSendsToOneThatDoesNotHearWaitsForNothing) {
+  process_.Run([this] { a_->StartDeaf(); });
+  process_.Run([this] {
+    // As its process has done before.
+    shutdown(a_->native_handle(), SHUT_RD);
+    b_->Send(Close(1));
+    EXPECT_TRUE(b_->is_sent());
+    EXPECT_FALSE(b_->has_ended());
+    a_->Send(Close(2));
+  });
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_b_.ids.size() == 1; }));
+  process_.Run([this] {
+    EXPECT_TRUE(of_a_.ids.empty());
+    b_.reset();
+  });
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_a_.ends == 1; }));
+}
+
+}  // namespace
+}  // namespace portreeve::server
