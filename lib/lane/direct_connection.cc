@@ -277,11 +277,17 @@ Deferred<> DirectConnection::Close(ExistingConnections how,
   if (at_home()) {
     CloseOnLane(how, reason);
   } else {
-    asio::post(lane_.loop(), [self, how, reason] {
-      --self->num_closes_sent_;
-      self->CloseOnLane(how, reason);
-    });
+    // Before the lane can know of it.
     ++num_closes_sent_;
+    try {
+      asio::post(lane_.loop(), [self, how, reason] {
+        --self->num_closes_sent_;
+        self->CloseOnLane(how, reason);
+      });
+    } catch (...) {
+      --num_closes_sent_;
+      throw;
+    }
   }
   return closed();
 }

@@ -247,7 +247,7 @@ class DirectConnection : public AnyConnection,
   // These belong to the server's loop.
   bool closed_ = false;
   // How many calls of CloseOnLane() are on their way to another loop.
-  std::atomic<uint16_t> num_closes_sent_{0};
+  std::atomic<uint32_t> num_closes_sent_{0};
   mutable std::unique_ptr<const Ivar<>> closed_ivar_;  // Once asked for.
 
   // These belong to the lane's.

@@ -81,6 +81,18 @@ BufferAgeLimit AgeLimitOf(const Record& record) {
       std::chrono::nanoseconds(record.buffer_age_limit_nanos()));
 }
 
+// Whether no number of it is one that there cannot be.
+bool IsPossible(const v1::Connection& connection, const HandoverMoved& moved) {
+  const internal::v1::HandoverUpstream& upstream = moved.upstream();
+  const internal::v1::HandoverConnecting& connecting = upstream.connecting();
+  return connection.bytes_received() >= 0 && connection.bytes_sent() >= 0 &&
+         connection.bytes_to_write() >= 0 &&
+         moved.buffer_age_limit_nanos() >= 0 &&
+         upstream.buffer_age_limit_nanos() >= 0 &&
+         upstream.connect_nanos() >= 0 && connecting.connect_by_nanos() >= 0 &&
+         connecting.connect_timeout_nanos() >= 0;
+}
+
 absl::StatusOr<FrozenForward> ForwardOf(const HandoverMoved& moved) {
   if (moved.flows_size() != 2 || !moved.has_upstream()) {
     return HandoverDamaged("a forward connection lacks a part");
@@ -153,6 +165,9 @@ absl::StatusOr<FrozenConnection> MovedOf(const HandoverConnection& record,
                                          AnyAddress local) {
   const v1::Connection& connection = record.connection();
   const HandoverMoved& moved = record.moved();
+  if (!IsPossible(connection, moved)) {
+    return HandoverDamaged("a number of a connection that moves is none");
+  }
   FrozenConnection frozen;
   FrozenDirect& direct = frozen.direct;
   direct.id = id;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/guarded.h"
 #include "server/api/errors.h"
+#include "server/api/names.h"
 #include "server/handover/handover_records.h"
 #include "server/registry/frozen_records.h"
 #include "server/state/state_directory.h"
@@ -56,7 +57,8 @@ absl::Status UpgradeSink::TakeCounters(
       !s.ok()) {
     return s;
   }
-  options_.set_next_id(counters.last_connection_id() + 1);
+  last_connection_ = counters.last_connection_id();
+  options_.set_next_id(last_connection_ + 1);
   totals_ = counters.totals();
   parts_.life.generation = counters.generation() + 1;
   parts_.life.start_time = counters.start_time();
@@ -105,6 +107,13 @@ absl::Status UpgradeSink::TakeRequest(internal::v1::HandoverRequest record) {
 absl::Status UpgradeSink::TakeConnection(
     internal::v1::HandoverConnection record,
     std::vector<Descriptor> descriptors) {
+  const std::string& name = record.connection().name();
+  const auto number = ParseConnectionName(name, "name");
+  // The next one that is accepted would have it, too.
+  if (number.ok() && *number > last_connection_) {
+    return HandoverDamaged(
+        absl::StrCat(name, ": its number is above the last one"));
+  }
   return parts_.registry.TakeConnection(record, std::move(descriptors));
 }
 

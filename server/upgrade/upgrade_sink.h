@@ -79,6 +79,7 @@ class UpgradeSink final : public HandoverSink {
   bool has_state_ = false;
   internal::v1::HandoverAccepted predecessor_;
   Duration drain_{};
+  int64_t last_connection_ = 0;
   internal::v1::DaemonTotals totals_;
 };
 
