@@ -36,7 +36,18 @@ class BidiCall final
     return this->Do(this->kWrite, [&] { this->StartWrite(&request); });
   }
 
+  // Says that nothing more is written, which nothing is from now on, and waits
+  // for nothing.
+  void HalfClose() {
+    absl::MutexLock turn(&write_turn_);
+    this->Begin(this->kHalfClose, [&] { this->StartWritesDone(); });
+  }
+
+  // Once the call has finished: whether HalfClose was called and went out.
+  bool has_half_closed() const { return this->WasOk(this->kHalfClose); }
+
   void OnWriteDone(bool ok) override { this->Note(this->kWrite, ok); }
+  void OnWritesDoneDone(bool ok) override { this->Note(this->kHalfClose, ok); }
 
  private:
   absl::Mutex write_turn_;  // One write at a time.

@@ -68,7 +68,7 @@ class BlockingCall : public Reactor {
   }
 
  protected:
-  enum Step { kMetadata, kRead, kWrite, kNumSteps };
+  enum Step { kMetadata, kRead, kWrite, kHalfClose, kNumSteps };
 
   BlockingCall() = default;
   ~BlockingCall() override = default;
@@ -88,16 +88,26 @@ class BlockingCall : public Reactor {
   // started.  Any thread may call it, but one at a time for each step.
   template <typename StartOperation>
   bool Do(Step step, StartOperation start) {
+    return Begin(step, start) && Await(step);
+  }
+
+  // Does the same without the wait; false where nothing was started.
+  template <typename StartOperation>
+  bool Begin(Step step, StartOperation start) {
+    absl::MutexLock lock(&hold_mutex_);
+    if (finished_) return false;
     {
-      absl::MutexLock lock(&hold_mutex_);
-      if (finished_) return false;
-      {
-        absl::MutexLock outcome_lock(&mutex_);
-        outcomes_[step] = Outcome::kPending;
-      }
-      start();
+      absl::MutexLock outcome_lock(&mutex_);
+      outcomes_[step] = Outcome::kPending;
     }
-    return Await(step);
+    start();
+    return true;
+  }
+
+  // Whether the operation of `step` was started, is over and has not failed.
+  bool WasOk(Step step) const {
+    absl::MutexLock lock(&mutex_);
+    return outcomes_[step] == Outcome::kOk;
   }
 
   // Ends the wait for `step`.
@@ -124,7 +134,7 @@ class BlockingCall : public Reactor {
   absl::Mutex hold_mutex_;
   bool finished_ ABSL_GUARDED_BY(hold_mutex_) = false;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   absl::CondVar changed_;
   std::array<Outcome, kNumSteps> outcomes_ ABSL_GUARDED_BY(mutex_) = {};
   bool done_ ABSL_GUARDED_BY(mutex_) = false;

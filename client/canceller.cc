@@ -1,13 +1,14 @@
 #include "client/canceller.h"
 
-#include <grpcpp/client_context.h>
+#include <utility>
 
 namespace portreeve::client {
 
 void Canceller::Cancel() {
   absl::MutexLock lock(&mutex_);
+  if (cancelled_) return;
   cancelled_ = true;
-  for (grpc::ClientContext* const context : contexts_) context->TryCancel();
+  for (const auto& [key, cancel] : entries_) cancel();
 }
 
 bool Canceller::is_cancelled() const {
@@ -15,16 +16,26 @@ bool Canceller::is_cancelled() const {
   return cancelled_;
 }
 
-void Canceller::Add(grpc::ClientContext& context) {
+void Canceller::Add(const void* key, std::function<void()> cancel) {
   absl::MutexLock lock(&mutex_);
-  contexts_.insert(&context);
   // A call that has not started yet ends as soon as it does.
-  if (cancelled_) context.TryCancel();
+  if (cancelled_) cancel();
+  entries_.emplace(key, std::move(cancel));
 }
 
-void Canceller::Remove(grpc::ClientContext& context) {
+void Canceller::Remove(const void* key) {
   absl::MutexLock lock(&mutex_);
-  contexts_.erase(&context);
+  entries_.erase(key);
+}
+
+CancellerEntry::CancellerEntry(Canceller* canceller,
+                               std::function<void()> cancel)
+    : canceller_(canceller) {
+  if (canceller_ != nullptr) canceller_->Add(this, std::move(cancel));
+}
+
+CancellerEntry::~CancellerEntry() {
+  if (canceller_ != nullptr) canceller_->Remove(this);
 }
 
 }  // namespace portreeve::client

@@ -2,14 +2,11 @@
 #ifndef PORTREEVE_CLIENT_CANCELLER_H_
 #define PORTREEVE_CLIENT_CANCELLER_H_
 
-#include <set>
+#include <functional>
+#include <map>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-
-namespace grpc {
-class ClientContext;
-}  // namespace grpc
 
 namespace portreeve::client {
 
@@ -32,14 +29,29 @@ class Canceller {
   bool is_cancelled() const;
 
  private:
-  friend class AppliedOptions;
+  friend class CancellerEntry;
 
-  void Add(grpc::ClientContext& context);
-  void Remove(grpc::ClientContext& context);
+  void Add(const void* key, std::function<void()> cancel);
+  void Remove(const void* key);
 
   mutable absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::set<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mutex_);
+  std::map<const void*, std::function<void()>> entries_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What a Canceller ends, while this lives.  For the .cc files of this library
+// only.
+class CancellerEntry {
+ public:
+  // `canceller` may be null.  `cancel` is called once, by another thread or at
+  // once; it may not wait for the end of this.
+  CancellerEntry(Canceller* canceller, std::function<void()> cancel);
+  CancellerEntry(const CancellerEntry&) = delete;
+  CancellerEntry& operator=(const CancellerEntry&) = delete;
+  ~CancellerEntry();
+
+ private:
+  Canceller* const canceller_;
 };
 
 }  // namespace portreeve::client

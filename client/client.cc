@@ -13,6 +13,7 @@
 #include "client/address.h"
 #include "client/channel.h"
 #include "client/grpc_call.h"
+#include "client/repeat.h"
 #include "portreeve/v1/connection.grpc.pb.h"
 #include "portreeve/v1/daemon.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
@@ -52,20 +53,23 @@ absl::StatusOr<Response> AllPages(Request& request, List list, Items items) {
   }
 }
 
-// One unary RPC.
+// One unary RPC, made once more as `repeat` says.
 template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> Call(Stub& stub,
                               grpc::Status (Stub::*method)(grpc::ClientContext*,
                                                            const Request&,
                                                            Response*),
-                              const Request& request,
+                              const Request& request, Repeat repeat,
                               const CallOptions& options) {
-  grpc::ClientContext context;
-  const AppliedOptions applied(options, context);
-  Response response;
-  const grpc::Status status = (stub.*method)(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status);
-  return response;
+  const auto once = [&](const CallOptions& left) -> absl::StatusOr<Response> {
+    grpc::ClientContext context;
+    const AppliedOptions applied(left, context);
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status);
+    return response;
+  };
+  return Repeated(repeat, options, once);
 }
 
 template <typename Request>
@@ -114,20 +118,23 @@ Client::~Client() = default;
 
 absl::StatusOr<v1::Listener> Client::CreateListener(
     const v1::CreateListenerRequest& request, const CallOptions& options) {
+  const Repeat repeat = request.request_id().empty() ? Repeat::kIfNothingWasDone
+                                                     : Repeat::kIfItWasLost;
   return Call(impl_->listeners, &Impl::ListenerStub::CreateListener, request,
-              options);
+              repeat, options);
 }
 
 absl::StatusOr<v1::Listener> Client::GetListener(const std::string& name,
                                                  const CallOptions& options) {
   return Call(impl_->listeners, &Impl::ListenerStub::GetListener,
-              Named<v1::GetListenerRequest>(name), options);
+              Named<v1::GetListenerRequest>(name), Repeat::kIfItWasLost,
+              options);
 }
 
 absl::StatusOr<v1::ListListenersResponse> Client::ListListeners(
     const v1::ListListenersRequest& request, const CallOptions& options) {
   return Call(impl_->listeners, &Impl::ListenerStub::ListListeners, request,
-              options);
+              Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<v1::ListListenersResponse> Client::ListAllListeners(
@@ -142,19 +149,20 @@ absl::StatusOr<v1::ListListenersResponse> Client::ListAllListeners(
 absl::StatusOr<v1::Listener> Client::UpdateListener(
     const v1::UpdateListenerRequest& request, const CallOptions& options) {
   return Call(impl_->listeners, &Impl::ListenerStub::UpdateListener, request,
-              options);
+              Repeat::kIfNothingWasDone, options);
 }
 
 absl::StatusOr<v1::Listener> Client::CloseListener(
     const v1::CloseListenerRequest& request, const CallOptions& options) {
   return Call(impl_->listeners, &Impl::ListenerStub::CloseListener, request,
-              options);
+              Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<bool> Client::IsClosed(const std::string& name,
                                       const CallOptions& options) {
-  const auto response = Call(impl_->listeners, &Impl::ListenerStub::IsClosed,
-                             Named<v1::IsClosedRequest>(name), options);
+  const auto response =
+      Call(impl_->listeners, &Impl::ListenerStub::IsClosed,
+           Named<v1::IsClosedRequest>(name), Repeat::kIfItWasLost, options);
   if (!response.ok()) return response.status();
   return response->is_closed();
 }
@@ -162,7 +170,7 @@ absl::StatusOr<bool> Client::IsClosed(const std::string& name,
 absl::StatusOr<v1::Listener> Client::CloseFinished(
     const v1::CloseFinishedRequest& request, const CallOptions& options) {
   auto response = Call(impl_->listeners, &Impl::ListenerStub::CloseFinished,
-                       request, options);
+                       request, Repeat::kIfItWasLost, options);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_listener());
 }
@@ -170,14 +178,15 @@ absl::StatusOr<v1::Listener> Client::CloseFinished(
 absl::Status Client::DeleteListener(const std::string& name,
                                     const CallOptions& options) {
   return Call(impl_->listeners, &Impl::ListenerStub::DeleteListener,
-              Named<v1::DeleteListenerRequest>(name), options)
+              Named<v1::DeleteListenerRequest>(name), Repeat::kIfNothingWasDone,
+              options)
       .status();
 }
 
 absl::StatusOr<v1::ListConnectionsResponse> Client::ListConnections(
     const v1::ListConnectionsRequest& request, const CallOptions& options) {
   return Call(impl_->connections, &Impl::ConnectionStub::ListConnections,
-              request, options);
+              request, Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
@@ -192,13 +201,13 @@ absl::StatusOr<v1::ListConnectionsResponse> Client::ListAllConnections(
 
 absl::StatusOr<v1::Daemon> Client::GetDaemon(const CallOptions& options) {
   return Call(impl_->daemon, &Impl::DaemonStub::GetDaemon,
-              v1::GetDaemonRequest(), options);
+              v1::GetDaemonRequest(), Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<v1::Daemon> Client::UpgradeDaemon(
     const v1::UpgradeDaemonRequest& request, const CallOptions& options) {
   return Call(impl_->daemon, &Impl::DaemonStub::UpgradeDaemon, request,
-              options);
+              Repeat::kNever, options);
 }
 
 absl::StatusOr<v1::Connection> Client::GetConnection(
@@ -209,33 +218,42 @@ absl::StatusOr<v1::Connection> Client::GetConnection(
 absl::StatusOr<v1::Connection> Client::GetConnection(
     const v1::GetConnectionRequest& request, const CallOptions& options) {
   return Call(impl_->connections, &Impl::ConnectionStub::GetConnection, request,
-              options);
+              Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<v1::Connection> Client::CloseConnection(
     const v1::CloseConnectionRequest& request, const CallOptions& options) {
   return Call(impl_->connections, &Impl::ConnectionStub::CloseConnection,
-              request, options);
+              request, Repeat::kIfItWasLost, options);
 }
 
 absl::StatusOr<Watch> Client::WatchEvents(const v1::WatchEventsRequest& request,
                                           const CallOptions& options) {
-  return Watch::Start(impl_->channel, request, options);
+  return Repeated(Repeat::kIfItWasLost, options, [&](const CallOptions& left) {
+    return Watch::Start(impl_->channel, request, left);
+  });
 }
 
 absl::StatusOr<StatsWatch> Client::WatchStats(
     const v1::WatchStatsRequest& request, const CallOptions& options) {
-  return StatsWatch::Start(impl_->channel, request, options);
+  return Repeated(Repeat::kIfItWasLost, options, [&](const CallOptions& left) {
+    return StatsWatch::Start(impl_->channel, request, left);
+  });
 }
 
 absl::StatusOr<Stream> Client::Attach(const std::string& name,
                                       const CallOptions& options) {
-  return Stream::Attach(impl_->channel, name, options);
+  return Repeated(Repeat::kIfItWasLost, options, [&](const CallOptions& left) {
+    return Stream::Attach(impl_->channel, name, left);
+  });
 }
 
 absl::StatusOr<Stream> Client::Dial(const v1::ClientFrame::Dial& dial,
                                     const CallOptions& options) {
-  return Stream::Dial(impl_->channel, dial, options);
+  return Repeated(Repeat::kIfNothingWasDone, options,
+                  [&](const CallOptions& left) {
+                    return Stream::Dial(impl_->channel, dial, left);
+                  });
 }
 
 absl::StatusOr<Worker> Client::Handle(const std::string& listener,
@@ -247,7 +265,9 @@ absl::StatusOr<Worker> Client::Handle(const std::string& listener,
 
 absl::StatusOr<Worker> Client::Handle(const v1::HandleRequest::Start& start,
                                       const CallOptions& options) {
-  return Worker::Start(impl_->channel, start, options);
+  return Repeated(Repeat::kIfItWasLost, options, [&](const CallOptions& left) {
+    return Worker::Start(impl_->channel, start, left);
+  });
 }
 
 }  // namespace portreeve::client

@@ -9,6 +9,12 @@
 // Every error is the daemon's code and text; DetailsOf (client/error.h) gives
 // its reason.  UNAVAILABLE without a reason means that the daemon was not
 // reached; see IsUnreachable.
+//
+// A call that an upgrade of the daemon has crossed, so that nothing was done
+// (MOVED), is made once more, but for UpgradeDaemon.  So is one that gRPC has
+// ended with CANCELLED, as it may then, where it does no harm when it is done
+// twice: all that read, wait or close, Handle and Attach, and CreateListener
+// with a request_id.
 #ifndef PORTREEVE_CLIENT_CLIENT_H_
 #define PORTREEVE_CLIENT_CLIENT_H_
 

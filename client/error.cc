@@ -61,6 +61,10 @@ bool IsLost(const absl::Status& status) {
   }
 }
 
+bool HasMoved(const absl::Status& status) {
+  return absl::IsUnavailable(status) && DetailsOf(status).reason == "MOVED";
+}
+
 absl::Status Unreachable(absl::string_view message) {
   return absl::UnavailableError(message);
 }

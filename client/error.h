@@ -51,6 +51,10 @@ bool IsUnreachable(const absl::Status& status);
 // a proxy's (CANCELLED, DEADLINE_EXCEEDED): the caller knows.
 bool IsLost(const absl::Status& status);
 
+// Whether the daemon's process was replaced before it did what was asked for:
+// nothing was done, and the process that has taken over answers the same call.
+bool HasMoved(const absl::Status& status);
+
 // Makes an error for which IsUnreachable holds.
 absl::Status Unreachable(absl::string_view message);
 

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "absl/time/clock.h"
-#include "client/canceller.h"
 #include "client/error.h"
 
 namespace portreeve::client {
@@ -18,15 +17,10 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 AppliedOptions::AppliedOptions(const CallOptions& options,
                                grpc::ClientContext& context)
-    : canceller_(options.canceller), context_(context) {
+    : entry_(options.canceller, [&context] { context.TryCancel(); }) {
   if (options.timeout != absl::InfiniteDuration()) {
     context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
   }
-  if (canceller_ != nullptr) canceller_->Add(context_);
-}
-
-AppliedOptions::~AppliedOptions() {
-  if (canceller_ != nullptr) canceller_->Remove(context_);
 }
 
 }  // namespace portreeve::client

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "client/call_options.h"
+#include "client/canceller.h"
 
 namespace portreeve::client {
 
@@ -20,13 +21,9 @@ class AppliedOptions {
  public:
   // `context` must outlive this.
   AppliedOptions(const CallOptions& options, grpc::ClientContext& context);
-  AppliedOptions(const AppliedOptions&) = delete;
-  AppliedOptions& operator=(const AppliedOptions&) = delete;
-  ~AppliedOptions();
 
  private:
-  Canceller* const canceller_;  // May be null.
-  grpc::ClientContext& context_;
+  const CancellerEntry entry_;
 };
 
 }  // namespace portreeve::client

@@ -25,6 +25,11 @@ namespace portreeve::client {
 // connection, so that cut data never looks whole: say Done for an orderly end,
 // and read on until `closed`.
 //
+// An upgrade of the daemon shows in nothing but a pause: the stream goes on
+// with the daemon's next process, and what is sent or read meanwhile waits.  It
+// is the thread that reads which takes it there; while none reads, the former
+// process serves the connection, for as long as the upgrade lets it.
+//
 // Threads: one reads while others send; what several send at once does not mix,
 // but its order is open.  Any may cancel.
 // Lifetime: it may outlive the Client.
@@ -67,7 +72,9 @@ class Stream {
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection to the daemon broke; INVALID_ARGUMENT for
-  // a frame that the daemon refused; the same ever after.
+  // a frame that the daemon refused; what Client::Attach gives, like NOT_FOUND,
+  // where the daemon's next process does not have the connection; the same ever
+  // after.
   absl::StatusOr<v1::ServerFrame> Read();
 
   // Breaks the stream; calls that wait end at once.  Idempotent.
@@ -83,8 +90,9 @@ class Stream {
   static absl::StatusOr<Stream> Dial(
       const std::shared_ptr<grpc::Channel>& channel,
       const v1::ClientFrame::Dial& dial, const CallOptions& options);
-  static absl::StatusOr<Stream> Open(std::unique_ptr<Impl> impl,
-                                     const v1::ClientFrame& first);
+  static absl::StatusOr<Stream> Open(
+      const std::shared_ptr<grpc::Channel>& channel,
+      const v1::ClientFrame& first, const CallOptions& options);
 
   explicit Stream(std::unique_ptr<Impl> impl);
 

@@ -78,8 +78,12 @@ absl::Duration Resume::Left() const {
 
 void Resume::OnStart(const std::string& where) {
   retry_.OnStart(absl::Now());
-  if (has_started_) notes_.Say(absl::StrCat("back: ", where));
+  const bool has_only_moved = has_moved_ && said_.empty();
+  if (has_started_ && !has_only_moved) {
+    notes_.Say(absl::StrCat("back: ", where));
+  }
   has_started_ = true;
+  has_moved_ = false;
   said_.clear();
 }
 
@@ -89,6 +93,10 @@ bool Resume::IsTimeout(const absl::Status& status) const {
 
 absl::Status Resume::AwaitNext(const absl::Status& why) {
   if (!has_started_ || IsTimeout(why)) return why;
+  if (client::HasMoved(why) && !has_moved_) {
+    has_moved_ = true;
+    return absl::OkStatus();
+  }
   const double chance = std::uniform_real_distribution<double>()(random_);
   const auto wait = retry_.OnEnd(absl::Now(), chance);
   if (!wait) return client::Unreachable(why.message());

@@ -55,7 +55,9 @@ class Resume {
 
   // The stream has ended with `why`, or could not be started.  Gives OK where
   // it is to be tried now, after a wait, and else what the verb ends with: what
-  // is no loss of the daemon, or what is and has lasted for --retry-for.
+  // is no loss of the daemon, or what is and has lasted for --retry-for.  Where
+  // the daemon has moved to another process, the first try comes at once, and
+  // if that succeeds nothing is said.
   absl::Status AwaitNext(const absl::Status& why);
 
   // Ends the wait, with CANCELLED, and all to come.  Idempotent.
@@ -76,6 +78,7 @@ class Resume {
   client::Retry retry_;
   std::mt19937_64 random_{std::random_device()()};
   bool has_started_ = false;
+  bool has_moved_ = false;  // Since the stream counted.
   std::string said_;  // Why it broke; empty while it has not.
   absl::Mutex stop_mutex_;
   bool stopped_ ABSL_GUARDED_BY(stop_mutex_) = false;

@@ -149,9 +149,10 @@ TEST_F(CliStreamsTest, DialSendsItsFlags) {
   EXPECT_EQ(daemon_.dial.requests()[0].ShortDebugString(),
             "dial { where_to_connect { inet { host: \"host\" port: 80 "
             "bind_to_address: \"192.0.2.7\" bind_to_port: 99 } } timeout { } "
-            "buffer_age_limit { unlimited { } } }");
+            "buffer_age_limit { unlimited { } } can_move: true }");
   EXPECT_EQ(daemon_.dial.requests()[1].ShortDebugString(),
-            "dial { where_to_connect { unix_socket { path: \"/home/s\" } } }");
+            "dial { where_to_connect { unix_socket { path: \"/home/s\" } } "
+            "can_move: true }");
 }
 
 TEST_F(CliStreamsTest, DialsWrongUsageAsksNothingOfTheDaemon) {

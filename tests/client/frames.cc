@@ -27,6 +27,12 @@ v1::ServerFrame EofFrame(bool reset) {
   return frame;
 }
 
+v1::ServerFrame MovedFrame() {
+  v1::ServerFrame frame;
+  frame.mutable_moved();
+  return frame;
+}
+
 v1::ServerFrame ClosedFrame(v1::CloseReason reason) {
   v1::ServerFrame frame;
   frame.mutable_closed()->set_reason(reason);

@@ -12,6 +12,7 @@ namespace portreeve::client {
 v1::ServerFrame OpenedFrame(const std::string& name);
 v1::ServerFrame DataFrame(const std::string& bytes);
 v1::ServerFrame EofFrame(bool reset = false);
+v1::ServerFrame MovedFrame();
 v1::ServerFrame ClosedFrame(v1::CloseReason reason);
 
 // A connection whose peer sends back what it receives: `opened`, data for data,

@@ -64,6 +64,7 @@ TEST_F(StreamTest, DialSendsWhatItIsGiven) {
   dial.mutable_timeout()->set_seconds(3);
   absl::StatusOr<Stream> stream = client_.Dial(dial);
   ASSERT_TRUE(stream.ok()) << stream.status();
+  dial.set_can_move(true);
   EXPECT_EQ(daemon_.dial.requests()[0].dial().SerializeAsString(),
             dial.SerializeAsString());
   EXPECT_EQ(stream->connection().name(), "connections/9");
