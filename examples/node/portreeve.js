@@ -11,8 +11,9 @@ const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
+const { hasMoved, hasReason, repeated } = require('./portreeve_move.js');
 const { Retry } = require('./portreeve_retry.js');
-const { openSocket } = require('./portreeve_socket.js');
+const { attachFrame, openSocket } = require('./portreeve_socket.js');
 const text = require('./portreeve_text.js');
 
 const PROTO = process.env.PORTREEVE_PROTO ||
@@ -70,12 +71,6 @@ const LOST = [
   'RESOURCE_EXHAUSTED', 'UNAVAILABLE', 'UNKNOWN',
 ].map((name) => grpc.status[name]);
 
-/** Whether the daemon's details have this reason. */
-function hasReason(error, reason) {
-  return (error.metadata?.get('grpc-status-details-bin') ?? [])
-      .some((details) => details.includes(reason));
-}
-
 /**
  * A channel to one daemon; serve() and dial() take it as `target`. `address` is
  * like "127.0.0.1:50051" or "unix:/run/p.sock"; by default PORTREEVE_SERVER,
@@ -122,6 +117,8 @@ class Server extends EventEmitter {
   #closing = false;
   #retry;
   #waiting = null; // For the next try.
+  #isLost = false; // And somebody was told.
+  #hasMoved = false; // Since the Handle stream counted.
 
   constructor(daemon, options) {
     super();
@@ -136,7 +133,7 @@ class Server extends EventEmitter {
   /** Resolves once connections are offered. */
   async start() {
     try {
-      await this.#join();
+      await repeated(() => this.#join());
     } catch (error) {
       this.#end();
       throw error;
@@ -172,6 +169,7 @@ class Server extends EventEmitter {
           joined = true;
           this.listener = answer;
           this.#retry.onStart();
+          this.#hasMoved = false;
           resolve();
         }, (error) => {
           handle.cancel();
@@ -191,11 +189,11 @@ class Server extends EventEmitter {
   }
 
   #getListener() {
-    return new Promise((resolve, reject) => {
+    return repeated(() => new Promise((resolve, reject) => {
       this.#daemon.listeners.GetListener(
           { name: this.#options.listener },
           (error, answer) => error ? reject(error) : resolve(answer));
-    });
+    }));
   }
 
   /** As net.Server: {address, port}, or the path of a unix socket. */
@@ -232,9 +230,9 @@ class Server extends EventEmitter {
   async #open(connection) {
     this.#opening++;
     try {
-      const call = this.#daemon.connections.Attach();
-      const socket = await openSocket(
-          call, { attach: { connection } }, this.#options);
+      const attach = () => this.#daemon.connections.Attach();
+      const socket = await repeated(() => openSocket(
+          attach(), attachFrame(connection), attach, this.#options));
       this.#sockets.add(socket);
       // What it means is told by `raised`; it does not end the process.
       socket.on('error', () => {});
@@ -280,20 +278,35 @@ class Server extends EventEmitter {
     if (error && !LOST.includes(error.code)) return this.#end(error);
     if (!error && await this.#isClosedForGood()) return this.#end();
     if (this.#closing) return this.#end();
+    if (error && hasMoved(error) && !this.#hasMoved) {
+      this.#hasMoved = true;
+      return this.#rejoin(); // The next process is there already.
+    }
     const wait = this.#retry.onEnd();
     const why = error ? error.message : 'it shuts down';
     if (wait === null) {
       return this.#end(error ?? new Error('the daemon has shut down'));
     }
+    this.#isLost = true;
     process.emitWarning(`${this.#options.listener}: the daemon was lost ` +
         `(${why}); trying again in ${Math.round(wait)} ms`, 'PortreeveWarning');
     this.#waiting = setTimeout(() => {
       this.#waiting = null;
-      this.#join().then(
-          () => process.emitWarning(
-              `${this.#options.listener}: back`, 'PortreeveWarning'),
-          (failed) => this.#lose(failed));
+      this.#rejoin();
     }, wait);
+  }
+
+  async #rejoin() {
+    try {
+      await this.#join();
+    } catch (failed) {
+      this.#lose(failed);
+      return;
+    }
+    if (!this.#isLost) return;
+    this.#isLost = false;
+    process.emitWarning(
+        `${this.#options.listener}: back`, 'PortreeveWarning');
   }
 
   /**
@@ -342,7 +355,9 @@ function daemonOf(target) {
  * When the daemon is lost or shuts down, its connections are cut, and the
  * server comes back as soon as the daemon and the listener are there again, with
  * waits of up to 10 s, for `retryFor` milliseconds, by default for ever; 0: not
- * at all. Warnings of the process say so, on stderr.
+ * at all. Warnings of the process say so, on stderr. Of an upgrade of the
+ * daemon nothing is to be seen: the server and its connections go on in the
+ * daemon's next process.
  *
  * What `handler` throws or rejects with is a handler error of the listener,
  * unless the peer has ended or reset the connection; see PortreeveSocket.
@@ -368,7 +383,7 @@ async function dial(options) {
       { inet: { host, port } } :
       { unix_socket: { path: unixPath } };
   if (address !== undefined) where = text.whereToConnect(address);
-  const frame = { where_to_connect: where };
+  const frame = { where_to_connect: where, can_move: true };
   if (timeout !== undefined) {
     const seconds = Math.floor(timeout / 1000);
     frame.timeout = { seconds, nanos: (timeout - seconds * 1000) * 1e6 };
@@ -376,8 +391,9 @@ async function dial(options) {
   const daemon = daemonOf(target);
   const close = () => target !== daemon && daemon.close();
   try {
-    const call = daemon.connections.Dial();
-    const socket = await openSocket(call, { dial: frame }, options);
+    const attach = () => daemon.connections.Attach();
+    const socket = await repeated(() => openSocket(
+        daemon.connections.Dial(), { dial: frame }, attach, options), false);
     socket.once('close', close);
     return socket;
   } catch (error) {

@@ -2,6 +2,8 @@
 // A stream that is a socket, as a Duplex of Node.
 
 const { Duplex } = require('node:stream');
+const { MOVE_FOR, Move, mayAttachAgain } = require('./portreeve_move.js');
+const { Retry } = require('./portreeve_retry.js');
 
 // Bytes in one frame.
 const MAX_FRAME = 64 * 1024;
@@ -39,6 +41,10 @@ function socketName(address) {
  * What the peer has caused is `done` and no handler error: to write after its
  * FIN has ended this side (EPIPE), and what an http.Server cannot read. Nor does
  * its FIN end more than a `for await` loop.
+ *
+ * An upgrade of the daemon shows in nothing but a pause: the connection goes on
+ * over another stream, with the daemon's next process. While reading is paused
+ * the former process serves it, for as long as the upgrade lets it.
  */
 class PortreeveSocket extends Duplex {
   #call;
@@ -49,14 +55,20 @@ class PortreeveSocket extends Duplex {
   #over = null; // How the stream has ended: {reason} or {error}.
   #onOver = () => {};
   #cancelled = false;
+  #attach;
+  #move = new Move();
+  #waiting = []; // What is to be sent on the next stream.
+  #wake = () => {}; // Ends the wait before that.
 
   /**
    * `call` has answered `opened`. What comes then is taken before anyone reads,
    * as of a net.Socket, so that a handler that only writes learns of a reset.
+   * `status` resolves to the end of the call; attach() makes an Attach call.
    */
-  constructor(call, connection, { allowHalfOpen = false } = {}) {
+  constructor(call, status, connection, attach, options = {}) {
+    const { allowHalfOpen = false } = options;
     super({ allowHalfOpen, captureRejections: true });
-    this.#call = call;
+    this.#attach = attach;
     this.connection = connection;
     const peer = socketName(connection.peer);
     const local = socketName(connection.local);
@@ -68,9 +80,57 @@ class PortreeveSocket extends Duplex {
     this.once('end', () => {
       this.#endedByPeer = !this.allowHalfOpen && !this.writableEnded;
     });
+    this.#take(call, status);
+  }
+
+  #take(call, status) {
+    this.#call = call;
     call.on('data', (frame) => this.#receive(frame));
     call.on('error', (error) => this.#finish({ error }));
-    call.on('end', () => this.#finish({ error: new Error('no `closed`') }));
+    // 'error' tells of a status that is not OK.
+    call.on('end', () => status.then(() => this.#endLeg()));
+  }
+
+  /** A stream has ended without `closed`, unless it was over before. */
+  async #endLeg() {
+    if (this.#over) return;
+    if (!this.#move.goesOn(true)) {
+      this.#finish({ error: new Error('no `closed`') });
+      return;
+    }
+    const retry = new Retry(MOVE_FOR);
+    for (let wait = 0; wait !== null;) {
+      try {
+        await this.#attachAgain();
+        return;
+      } catch (error) {
+        wait = mayAttachAgain(error) && !this.#cancelled ? retry.onEnd() : null;
+        if (wait === null) this.#finish({ error });
+        else await this.#sleep(wait);
+      }
+    }
+  }
+
+  #attachAgain() {
+    this.#call = this.#attach();
+    const first = attachFrame(this.connection.name);
+    const opened = open(this.#call, first, (_, status) => {
+      this.#take(this.#call, status);
+      if (this.#move.onOpened()) this.#send({ eof: {} });
+      for (const send of this.#waiting.splice(0)) send();
+    });
+    if (this.#cancelled) this.#call.cancel();
+    return opened;
+  }
+
+  #sleep(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Why the daemon closed it, like 'PEER_RESET'; undefined before. */
@@ -93,6 +153,7 @@ class PortreeveSocket extends Duplex {
   cancel() {
     this.#cancelled = true;
     this.#call.cancel();
+    this.#wake();
   }
 
   write(...chunk) {
@@ -144,15 +205,33 @@ class PortreeveSocket extends Duplex {
       // A newer daemon's is a number.
       const reason = String(frame.closed.reason).replace('CLOSE_REASON_', '');
       this.#finish({ reason });
+    } else if (frame.kind === 'moved') {
+      this.#move.onMoved();
+      this.#halfClose();
+      this.#call.resume(); // Behind it there is next to nothing.
     } else if (this.destroyed) {
       // Nobody reads any more.
     } else if (frame.kind === 'eof') {
       if (frame.eof.reset) return; // Which is no end; `closed` tells.
+      if (this.#eof) return; // It comes on each stream.
       this.#eof = true;
       this.push(null);
-    } else if (!this.push(frame.data)) {
+    } else if (!this.push(frame.data) && this.#move.maySend()) {
       this.#call.pause();
     }
+  }
+
+  #send(frame, callback) {
+    this.#move.onSend(Object.keys(frame)[0]);
+    this.#call.write(frame, (error) => {
+      this.#move.onSent(!error);
+      this.#halfClose();
+      callback?.();
+    });
+  }
+
+  #halfClose() {
+    if (this.#move.beginHalfClose()) this.#call.end();
   }
 
   _write(chunk, encoding, callback) {
@@ -161,18 +240,24 @@ class PortreeveSocket extends Duplex {
                lossError('ECONNRESET', 'the connection is closed'));
       return;
     }
+    if (!this.#move.maySend()) {
+      this.#waiting.push(() => this._write(chunk, encoding, callback));
+      return;
+    }
     let at = 0;
     for (; chunk.length - at > MAX_FRAME; at += MAX_FRAME) {
-      this.#call.write({ data: chunk.subarray(at, at + MAX_FRAME) });
+      this.#send({ data: chunk.subarray(at, at + MAX_FRAME) });
     }
-    this.#call.write({ data: chunk.subarray(at) }, () => callback());
+    this.#send({ data: chunk.subarray(at) }, callback);
   }
 
   _final(callback) {
     if (this.#over) {
       callback(this.#loss());
+    } else if (!this.#move.maySend()) {
+      this.#waiting.push(() => this._final(callback));
     } else {
-      this.#call.write({ eof: {} }, () => callback());
+      this.#send({ eof: {} }, callback);
     }
   }
 
@@ -195,10 +280,20 @@ class PortreeveSocket extends Duplex {
   }
 
   #sendEnd(end) {
-    const stuck = this.writableNeedDrain;
-    this.#call.write(end);
-    this.#call.end();
-    this.#call.resume(); // Until `closed`.
+    const waits = !this.#move.maySend();
+    const stuck = this.writableNeedDrain && !waits;
+    const send = () => {
+      this.#send(end);
+      this.#call.end();
+      this.#call.resume(); // Until `closed`.
+    };
+    if (!waits) {
+      send();
+    } else if (end.reset) {
+      this.#waiting = [send];
+    } else {
+      this.#waiting.push(send);
+    }
     if (!end.reset) return;
     // Frames keep their order: `reset` would wait behind what is stuck.
     if (stuck) {
@@ -237,19 +332,40 @@ class PortreeveSocket extends Duplex {
   }
 }
 
+/** The first frame of an Attach. */
+function attachFrame(connection) {
+  return { attach: { connection, can_move: true } };
+}
+
 /**
- * Sends the first frame of a call; resolves to the socket. Rejects with the
+ * Sends the first frame of a call; resolves to what `take` makes of the
+ * Connection and of the promise of the call's status, at once. Rejects with the
  * error of gRPC where the daemon refuses.
  */
-function openSocket(call, first, options) {
+function open(call, first, take) {
   return new Promise((resolve, reject) => {
-    call.once('error', reject);
-    call.once('end', () => reject(new Error('no `opened`')));
+    const status = new Promise((ended) => call.once('status', ended));
+    call.on('error', reject);
+    call.once('end', () => status.then(() => reject(new Error('no `opened`'))));
     call.once('data', (frame) => {
-      resolve(new PortreeveSocket(call, frame.opened.connection, options));
+      if (frame.kind === 'opened') {
+        resolve(take(frame.opened.connection, status));
+      } else {
+        call.cancel();
+        reject(new Error('no `opened`'));
+      }
     });
     call.write(first);
   });
 }
 
-module.exports = { PortreeveSocket, openSocket };
+/**
+ * Does so, and resolves to the socket. `attach()` makes an Attach call, for a
+ * connection that moves.
+ */
+function openSocket(call, first, attach, options) {
+  return open(call, first, (connection, status) => new PortreeveSocket(
+      call, status, connection, attach, options));
+}
+
+module.exports = { PortreeveSocket, attachFrame, openSocket };

@@ -55,7 +55,9 @@ class Process:
 
     def __exit__(self, *_):
         self.kill()
-        self.process.stdout.close()
+        for pipe in self.process.stdout, self.process.stderr:
+            if pipe is not None:
+                pipe.close()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -164,10 +166,11 @@ class Watch:
 class Worker(Process):
     """A worker of one listener, that connections are offered to already."""
 
-    def __init__(self, program, daemon, listener_id, **environment):
+    def __init__(self, program, daemon, listener_id, stderr=None,
+                 **environment):
         super().__init__(
             command(program) + [f"listeners/{listener_id}", daemon.target],
-            env={**os.environ, **environment})
+            env={**os.environ, **environment}, stderr=stderr)
         self.line("serving")
 
     def report(self):

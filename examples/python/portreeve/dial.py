@@ -6,6 +6,7 @@ import socket
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from portreeve.reason import repeated
 from portreeve.text import where_to_connect
 from portreeve.transport import make_streams, open_stream
 from portreeve.v1 import connection_pb2_grpc
@@ -34,15 +35,21 @@ async def open_connection(channel, host=None, port=None, *, path=None,
             "seconds": int(timeout),
             "nanos": int(timeout % 1 * 10**9),
         }
-    call = connection_pb2_grpc.ConnectionServiceStub(channel).Dial()
+    dial["can_move"] = True
+    stub = connection_pb2_grpc.ConnectionServiceStub(channel)
+
+    async def connect():
+        call = stub.Dial()
+        return call, await open_stream(call, {"dial": dial})
+
     try:
-        connection = await open_stream(call, {"dial": dial})
+        call, connection = await repeated(connect, is_harmless=False)
     except grpc.aio.AioRpcError as refused:
         error = _os_error(refused)
         if error is None:
             raise
         raise error from refused
-    return make_streams(call, connection, limit)
+    return make_streams(call, connection, limit, stub.Attach)
 
 
 def _os_error(refused):

@@ -1,5 +1,18 @@
 """Whether and how a stream goes on in the daemon's next process."""
 
+import grpc
+
+from portreeve.reason import has_moved, is_of_grpc
+
+# Seconds in which the next process may not be reached.
+MOVE_FOR = 10
+
+
+def may_attach_again(error):
+    """Whether one process may be about to take another's place."""
+    return has_moved(error) or is_of_grpc(
+        error, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
 
 class Move:
     """Decides for one connection; its transport reads, sends and attaches.

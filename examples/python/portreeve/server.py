@@ -7,9 +7,10 @@ import logging
 import grpc
 
 from portreeve.daemon_channel import channel
+from portreeve.reason import has_moved, reason_of, repeated
 from portreeve.retry import Retry
 from portreeve.text import listener_name
-from portreeve.transport import make_streams, open_stream
+from portreeve.transport import attach_frame, make_streams, open_stream
 from portreeve.v1 import connection_pb2_grpc
 from portreeve.v1 import handler_pb2, handler_pb2_grpc
 from portreeve.v1 import listener_pb2, listener_pb2_grpc
@@ -48,6 +49,8 @@ async def serve(target, listener, callback, *, on_handler_error=None,
     cut, and the Server comes back as soon as the daemon and the listener are
     there again, with waits of up to 10 s, for `retry_for` seconds; None: for
     ever; 0: not at all. The logger "portreeve" says so, by default on stderr.
+    Of an upgrade of the daemon nothing is to be seen: the Server and its
+    connections go on in the daemon's next process.
 
     Returns a Server once connections are offered to it. Raises
     grpc.aio.AioRpcError where the daemon refuses, or is not there.
@@ -88,11 +91,13 @@ class Server:
         self._handle = None
         self._offers = None
         self._closed = False
+        self._is_lost = False  # And somebody was told.
+        self._has_moved = False  # Since the Handle stream counted.
         self.listener = None  # The Listener, as it was when serving began.
 
     async def _start(self):
         try:
-            await self._join()
+            await repeated(self._join)
         except BaseException:
             await self._close_channel()
             raise
@@ -115,11 +120,16 @@ class Server:
             self._handle.cancel()
             raise
         self._retry.on_start()
+        self._has_moved = False
 
     async def _get_listener(self):
-        return await listener_pb2_grpc.ListenerServiceStub(
-            self._channel).GetListener(
+        stub = listener_pb2_grpc.ListenerServiceStub(self._channel)
+
+        async def get():
+            return await stub.GetListener(
                 listener_pb2.GetListenerRequest(name=self._name))
+
+        return await repeated(get)
 
     @property
     def address(self):
@@ -191,20 +201,26 @@ class Server:
         try:
             if self._handle.done():  # It was lost.
                 await self._join()
-                _log.warning("%s: back", self._name)
+                if self._is_lost:
+                    _log.warning("%s: back", self._name)
+                self._is_lost = False
             while (answer := await self._handle.read()) is not grpc.aio.EOF:
                 self._take(answer)
             if await self._is_closed_for_good():
                 return True
         except grpc.aio.AioRpcError as error:
             if self._closed or error.code() not in _LOST:
-                if _has_reason(error, b"LISTENER_CLOSED"):
+                if reason_of(error) == "LISTENER_CLOSED":
                     return True  # While nobody was there to be told.
                 raise
+            if has_moved(error) and not self._has_moved:
+                self._has_moved = True
+                return False  # The next process is there already.
             lost = error
         wait = self._retry.on_end()
         if wait is None:
             raise lost or ConnectionError("the daemon has shut down")
+        self._is_lost = True
         _log.warning("%s: the daemon was lost (%s); trying again in %.1f s",
                      self._name, lost.details() if lost else "it shuts down",
                      wait)
@@ -236,12 +252,16 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, name):
-        call = self._streams.Attach()
+        async def attach():
+            call = self._streams.Attach()
+            return call, await open_stream(call, attach_frame(name))
+
         try:
-            opened = await open_stream(call, {"attach": {"connection": name}})
+            call, opened = await repeated(attach)
         except (grpc.aio.AioRpcError, ConnectionError):
             return  # The peer has left, or another worker was faster.
-        reader, writer = make_streams(call, opened, self._limit)
+        reader, writer = make_streams(call, opened, self._limit,
+                                      self._streams.Attach)
         transport = writer.transport
         try:
             try:
@@ -285,12 +305,6 @@ class Server:
                     "handler_error_id": error.id,
                     "verdict": verdict,
                 }))
-
-
-def _has_reason(error, reason):
-    """Whether the daemon's details have it."""
-    return any(key == "grpc-status-details-bin" and reason in value
-               for key, value in error.trailing_metadata() or ())
 
 
 def _handlers_own(error, reader, transport):

@@ -8,7 +8,9 @@ import traceback
 
 import grpc
 
+from portreeve.move import MOVE_FOR, Move, may_attach_again
 from portreeve.reader import PeerReader
+from portreeve.retry import Retry
 from portreeve.v1 import connection_pb2
 
 # Bytes in one frame.
@@ -21,8 +23,8 @@ MAX_MESSAGE = 1024
 _IN_ORDER = ("PEER_CLOSED", "HANDLER_DONE", "HANDLER_ERROR")
 
 # What a call raises once its stream has ended in any way.
-_ENDED = (grpc.aio.AioRpcError, asyncio.InvalidStateError,
-          asyncio.CancelledError)
+_ENDED = (grpc.aio.AioRpcError, grpc.aio.InternalError,
+          asyncio.InvalidStateError, asyncio.CancelledError)
 
 
 async def open_stream(call, first):
@@ -38,15 +40,24 @@ async def open_stream(call, first):
     frame = await call.read()
     if frame is grpc.aio.EOF:
         raise ConnectionResetError("the stream ended before `opened`")
+    if frame.WhichOneof("kind") != "opened":
+        raise ConnectionResetError("the daemon did not open the stream")
     return frame.opened.connection
 
 
-def make_streams(call, connection, limit):
-    """Returns (reader, writer) over a stream that has answered `opened`."""
+def attach_frame(name):
+    """The first frame of an Attach."""
+    return {"attach": {"connection": name, "can_move": True}}
+
+
+def make_streams(call, connection, limit, attach):
+    """Returns (reader, writer) over a stream that has answered `opened`.
+    `attach()` makes an Attach call, for a connection that moves.
+    """
     loop = asyncio.get_running_loop()
     reader = PeerReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport = StreamTransport(call, connection, protocol)
+    transport = StreamTransport(call, connection, protocol, attach)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -69,15 +80,22 @@ class StreamTransport(asyncio.Transport):
     ConnectionAbortedError with the reason, or a ConnectionResetError where the
     stream broke. After close() and fail() they come where the flush may not be
     whole; after abort() and cancel() there is no error.
+
+    An upgrade of the daemon shows in nothing but a pause: the connection goes
+    on over another stream, with the daemon's next process. While reading is
+    paused the former process serves it, for as long as the upgrade lets it.
     """
 
-    def __init__(self, call, connection, protocol):
+    def __init__(self, call, connection, protocol, attach):
         super().__init__({
             "peername": _socket_name(connection.peer),
             "sockname": _socket_name(connection.local),
             "portreeve_connection": connection,
         })
         self._call = call
+        self._attach = attach
+        self._move = Move()
+        self._cancelled = asyncio.Event()
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()  # The frame that is being sent included.
@@ -112,15 +130,22 @@ class StreamTransport(asyncio.Transport):
         error = None
         try:
             while True:
-                await self._may_read.wait()
+                # Behind `moved` there is next to nothing, and writes wait.
+                if self._move.may_send():
+                    await self._may_read.wait()
                 frame = await self._call.read()
                 if frame is grpc.aio.EOF:
-                    error = ConnectionResetError("the stream has ended")
-                    break
-                if frame.WhichOneof("kind") == "closed":
+                    await self._go_on()
+                elif frame.WhichOneof("kind") == "closed":
                     error = self._note_closed(frame.closed.reason)
                     break
-                self._deliver(frame)
+                elif frame.WhichOneof("kind") == "moved":
+                    self._move.on_moved()
+                    self._wake_sender()
+                else:
+                    self._deliver(frame)
+        except ConnectionResetError as broken:
+            error = broken
         except grpc.aio.AioRpcError as broken:
             error = ConnectionResetError(broken.details())
         except asyncio.CancelledError:
@@ -128,6 +153,40 @@ class StreamTransport(asyncio.Transport):
         self._lose(error)
         with contextlib.suppress(*_ENDED):
             await self._call.read()  # The status, which follows at once.
+
+    async def _go_on(self):
+        """After the end of a stream without `closed`: opens the next one.
+
+        Raises what open_stream() does, and ConnectionResetError where the
+        connection has not moved.
+        """
+        if self._sender is not None:
+            await asyncio.wait({self._sender})
+        if not self._move.goes_on(is_ok=True):
+            raise ConnectionResetError("the stream has ended")
+        retry = Retry(MOVE_FOR)
+        while not await self._attach_again(retry):
+            pass
+        if self._move.on_opened():
+            self._eof = connection_pb2.ClientFrame(eof={})
+        self._wake_sender()
+
+    async def _attach_again(self, retry):
+        """Whether that has succeeded; False: it is to be tried again now."""
+        self._call = self._attach()
+        if self._cancelled.is_set():
+            self._call.cancel()
+        try:
+            await open_stream(self._call, attach_frame(
+                self._extra["portreeve_connection"].name))
+            return True
+        except grpc.aio.AioRpcError as error:
+            wait = retry.on_end() if may_attach_again(error) else None
+            if wait is None:
+                raise
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._cancelled.wait(), wait)
+        return False
 
     def _deliver(self, frame):
         if self._closing:
@@ -209,17 +268,26 @@ class StreamTransport(asyncio.Transport):
     async def _send(self):
         try:
             while (frame := self._next_frame()) is not None:
+                self._move.on_send(frame.WhichOneof("kind"))
                 await self._call.write(frame)
+                # A write of a call that has ended with OK does not raise.
+                self._move.on_sent(not self._call.done())
                 if frame.data:
                     self._note_sent(len(frame.data))
                 elif frame.WhichOneof("kind") != "eof":
                     await self._call.done_writing()
+            if self._move.begin_half_close():
+                self._move.on_sent(not self._call.done())
+                await self._call.done_writing()
         except _ENDED:
+            self._move.on_sent(False)
             self._may_read.set()  # The receiver learns why.
         finally:
             self._sender = None
 
     def _next_frame(self):
+        if not self._move.may_send():
+            return None
         if self._buffer:
             return connection_pb2.ClientFrame(data=bytes(
                 self._buffer[:MAX_FRAME]))
@@ -260,11 +328,12 @@ class StreamTransport(asyncio.Transport):
             # Frames keep their order: `reset` would wait behind what is stuck.
             self.cancel()
         else:
-            self._loop.call_later(RESET_TIMEOUT, self._call.cancel)
+            self._loop.call_later(RESET_TIMEOUT, self.cancel)
 
     def cancel(self):
         """Breaks the stream, which resets the connection as CLIENT_GONE."""
         self._aborted = self._closing = True
+        self._cancelled.set()
         self._may_read.set()
         self._call.cancel()
 
