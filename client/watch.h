@@ -18,7 +18,9 @@ namespace portreeve::client {
 // A reader that does not call Next holds the stream up; what it misses for that
 // the daemon reports by a `gap` event, and never drops silently.
 //
-// A watch that broke does not come back by itself.  IsLost (client/error.h)
+// A watch that broke does not come back by itself, not even where an upgrade of
+// the daemon has ended it (MOVED), and the next one may begin at once: HasMoved
+// (client/error.h) says so.  IsLost (client/error.h)
 // says whether to ask again, Retry (client/retry.h) when, and WatchPosition
 // (client/watch_position.h) for what.  One that is silent for long lives behind
 // proxies with idle limits if the request has a `progress_interval`; Next then

@@ -38,7 +38,8 @@ class Worker {
   // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; what a proxy
   // on the way makes of its limits; the same ever after.  A worker does not
   // come back by itself: IsLost (client/error.h) says whether to make a new
-  // one, and Retry (client/retry.h) when.
+  // one, and Retry (client/retry.h) when, but at once where HasMoved does: an
+  // upgrade of the daemon has ended it, and the next process is there.
   absl::StatusOr<std::optional<v1::HandleResponse>> Next();
 
   // Answers a `handler_error`, in time or not.

@@ -44,7 +44,8 @@ constexpr char kAttachHelp[] =
     "When the daemon is lost or shuts down, its connections are cut; attach\n"
     "says so on stderr and comes back as soon as the daemon and the listener\n"
     "are there again, with waits of up to 10 s. It ends with exit status 3\n"
-    "once that has taken --retry-for, never with 0.";
+    "once that has taken --retry-for, never with 0. An upgrade of the daemon\n"
+    "shows in nothing but a pause.";
 
 // How long a command may run on.
 constexpr absl::Duration kGrace = absl::Seconds(10);

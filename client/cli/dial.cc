@@ -20,7 +20,8 @@ constexpr char kDialHelp[] =
     "end, what comes from there to stdout. The end of stdin is sent as FIN; "
     "it\n"
     "ends once both ends have sent theirs, exit status 0, or when the\n"
-    "connection is cut (7). A dial that a signal ends cuts it too.\n"
+    "connection is cut (7). A dial that a signal ends cuts it too. An upgrade\n"
+    "of the daemon shows in nothing but a pause.\n"
     "  $ printf 'GET / HTTP/1.0\\r\\n\\r\\n' | portreeve dial "
     "tcp:10.0.0.1:80";
 

@@ -36,7 +36,8 @@ constexpr char kWatchHelp[] =
     "faster than it was read, is told by `gap`. A listener that is not there\n"
     "is waited for. Ends with Ctrl-C, with --timeout (exit status 5, and\n"
     "nothing is said), or when the daemon has been lost for --retry-for (exit\n"
-    "status 3), never with 0.\n"
+    "status 3), never with 0. An upgrade of the daemon is the event\n"
+    "daemon_upgraded, and nothing else.\n"
     "  $ portreeve watch --listener web --kind connection-accepted\n"
     "  $ portreeve watch --from-revision 1 -o json";
 

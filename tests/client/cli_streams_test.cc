@@ -472,6 +472,113 @@ TEST_F(CliStreamsTest, WatchGoesOnBehindWhatItKnows) {
                 "(--tls-cert), users or groups\n");
 }
 
+Status HasMoved() {
+  return Refusal(grpc::StatusCode::UNAVAILABLE, "another goes on", "MOVED");
+}
+
+TEST_F(CliStreamsTest, WatchGoesOnInTheNextProcessWithoutAWord) {
+  int call = 0;
+  daemon_.watch_events.set_answer(
+      [&call](const auto&, FakeDaemon::Events& events) {
+        switch (++call) {
+          case 1:
+            Tell(events, 1);
+            return HasMoved();
+          case 2:
+            Tell(events, 3);
+            return HasMoved();
+          case 3:  // It is not there, after all.
+            return Status(grpc::StatusCode::UNAVAILABLE, "refused");
+          case 4:
+            Tell(events, 5);
+            return HasMoved();
+          default:
+            return Refusal(grpc::StatusCode::PERMISSION_DENIED, "no more",
+                           "ROLE_REQUIRED");
+        }
+      });
+  EXPECT_EQ(Run({"watch", "--progress-interval", "off"}), ExitStatus::kRefused);
+  const auto requests = daemon_.watch_events.requests();
+  ASSERT_EQ(requests.size(), 5u);
+  for (size_t i = 1; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i].ShortDebugString(),
+              absl::StrCat("start_revision: ",
+                           i == 1   ? 3
+                           : i == 4 ? 7
+                                    : 5,
+                           " instance_id: \"one\""));
+  }
+  const std::string said = err();
+  EXPECT_EQ(said.substr(0, said.find("portreeve: watch: ROLE_REQUIRED")),
+            "portreeve: watching " + daemon_.address() +
+                "\n"
+                "portreeve: watch: lost (refused); trying again\n"
+                "portreeve: watch: back: watching on\n");
+}
+
+TEST_F(CliStreamsTest, AttachGoesOnInTheNextProcessWithoutAWord) {
+  int call = 0;
+  daemon_.handle.set_answer(
+      [&call](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+        offers.SendInitialMetadata();
+        if (++call < 3) return HasMoved();
+        offers.Write(Offer("connections/2"));
+        v1::HandleRequest verdict;
+        offers.Read(&verdict);  // Until it leaves.
+        return Status::OK;
+      });
+  daemon_.attach.set_answer(Echo);
+  const File input("hello");
+  const File output;
+  EXPECT_EQ(RunOn(input.descriptor(), output.descriptor(), {"attach", "web"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(output.text(), "hello");
+  EXPECT_EQ(err(),
+            "portreeve: attach: waiting for connections of listeners/web\n"
+            "portreeve: attach: connected to tcp:192.0.2.1:4711 "
+            "(connections/2)\n");
+}
+
+TEST_F(CliStreamsTest, AConnectionGoesOnInTheNextProcessWithoutAWord) {
+  constexpr size_t kMove = 300'000;
+  std::string waiting;  // What the peer has not sent back yet.
+  daemon_.dial.set_answer([&waiting](const auto&, FakeDaemon::Frames& frames) {
+    frames.Write(client::OpenedFrame("connections/9"));
+    size_t size = 0;
+    for (v1::ClientFrame frame; size < kMove && frames.Read(&frame);) {
+      size += frame.data().size();
+      frames.Write(client::DataFrame(frame.data()));
+    }
+    frames.Write(client::MovedFrame());
+    for (v1::ClientFrame frame; frames.Read(&frame);) {
+      waiting += frame.data();
+    }
+    return Status::OK;
+  });
+  daemon_.attach.set_answer(
+      [&waiting](const v1::ClientFrame&, FakeDaemon::Frames& frames) {
+        frames.Write(client::OpenedFrame("connections/9"));
+        frames.Write(client::DataFrame(waiting));
+        for (v1::ClientFrame frame; frames.Read(&frame);) {
+          if (frame.has_done()) break;
+          frames.Write(frame.has_eof() ? client::EofFrame()
+                                       : client::DataFrame(frame.data()));
+        }
+        frames.Write(client::ClosedFrame(v1::CLOSE_REASON_HANDLER_DONE));
+        return Status::OK;
+      });
+  const std::string text = Varied(2'000'003);
+  const File input(text);
+  const File output;
+  EXPECT_EQ(RunOn(input.descriptor(), output.descriptor(), {"dial", "tcp:h:1"}),
+            ExitStatus::kDone);
+  EXPECT_TRUE(output.text() == text);
+  EXPECT_EQ(err(),
+            "portreeve: dial: connected to tcp:192.0.2.1:4711 "
+            "(connections/9)\n");
+  EXPECT_EQ(daemon_.attach.requests().size(), 1u);
+}
+
 TEST_F(CliStreamsTest, ALimitOnTheWayIsNotTheTimeout) {
   int call = 0;
   daemon_.watch_events.set_answer(

@@ -393,6 +393,106 @@ TEST(ClientAddressTest, ReachesUnixSocketsWhosePathMeansSomethingInUris) {
   EXPECT_TRUE(*closed);
 }
 
+enum class Repeated { kNever, kIfMoved, kIfLost };
+
+// How often `call` is made, which is answered by `method` with what the daemon,
+// or gRPC in its place, may say.
+template <typename Request, typename Response>
+void ExpectRepeated(
+    Repeated repeated, FakeMethod<Request, Response>& method,
+    const std::function<absl::Status()>& call,
+    const std::function<void(Response&)>& answer = [](Response&) {}) {
+  const struct {
+    grpc::Status status;
+    bool is_repeated;
+  } kCases[] = {
+      {Refusal(grpc::StatusCode::UNAVAILABLE, "gone", "MOVED"),
+       repeated != Repeated::kNever},
+      {grpc::Status::CANCELLED, repeated == Repeated::kIfLost},
+      {Refusal(grpc::StatusCode::CANCELLED, "", "CONNECT_INTERRUPTED"), false},
+      {{grpc::StatusCode::UNAVAILABLE, "refused"}, false},
+      {Refusal(grpc::StatusCode::UNAVAILABLE, "ends", "SHUTTING_DOWN"), false},
+  };
+  for (const auto& one : kCases) {
+    for (const int num_refusals : {1, 2}) {
+      const size_t before = method.requests().size();
+      method.set_answer([&](const Request&, Response& response) {
+        if (method.requests().size() <= before + num_refusals) {
+          return one.status;
+        }
+        answer(response);
+        return grpc::Status::OK;
+      });
+      const absl::Status status = call();
+      const size_t expected = one.is_repeated ? 2 : 1;
+      EXPECT_EQ(method.requests().size(), before + expected)
+          << one.status.error_message();
+      EXPECT_EQ(status.ok(), one.is_repeated && num_refusals == 1) << status;
+      if (status.ok()) continue;
+      EXPECT_EQ(static_cast<int>(status.code()), one.status.error_code());
+    }
+  }
+}
+
+TEST_F(ClientTest, WhatAnUpgradeHasCrossedIsCalledOnceMore) {
+  const auto kIfMoved = Repeated::kIfMoved;
+  const auto kIfLost = Repeated::kIfLost;
+  ExpectRepeated(kIfMoved, daemon_.create_listener,
+                 [&] { return client_.CreateListener({}).status(); });
+  v1::CreateListenerRequest with_id;
+  with_id.set_request_id("id");
+  ExpectRepeated(kIfLost, daemon_.create_listener,
+                 [&] { return client_.CreateListener(with_id).status(); });
+  ExpectRepeated(kIfLost, daemon_.get_listener,
+                 [&] { return client_.GetListener("l").status(); });
+  ExpectRepeated(kIfLost, daemon_.list_listeners,
+                 [&] { return client_.ListAllListeners().status(); });
+  ExpectRepeated(kIfMoved, daemon_.update_listener,
+                 [&] { return client_.UpdateListener({}).status(); });
+  ExpectRepeated(kIfLost, daemon_.close_listener,
+                 [&] { return client_.CloseListener({}).status(); });
+  ExpectRepeated(kIfLost, daemon_.is_closed,
+                 [&] { return client_.IsClosed("l").status(); });
+  ExpectRepeated(kIfLost, daemon_.close_finished,
+                 [&] { return client_.CloseFinished({}).status(); });
+  ExpectRepeated(kIfMoved, daemon_.delete_listener,
+                 [&] { return client_.DeleteListener("l"); });
+  ExpectRepeated(kIfLost, daemon_.list_connections,
+                 [&] { return client_.ListAllConnections("").status(); });
+  ExpectRepeated(kIfLost, daemon_.get_connection,
+                 [&] { return client_.GetConnection("c").status(); });
+  ExpectRepeated(kIfLost, daemon_.close_connection,
+                 [&] { return client_.CloseConnection({}).status(); });
+  ExpectRepeated(kIfLost, daemon_.get_daemon,
+                 [&] { return client_.GetDaemon().status(); });
+  ExpectRepeated(Repeated::kNever, daemon_.upgrade_daemon,
+                 [&] { return client_.UpgradeDaemon({}).status(); });
+}
+
+TEST_F(ClientTest, WhatAnUpgradeHasCrossedIsStartedOnceMore) {
+  const auto start = [](auto& stream) { stream.SendInitialMetadata(); };
+  ExpectRepeated<v1::WatchEventsRequest, FakeDaemon::Events>(
+      Repeated::kIfLost, daemon_.watch_events,
+      [&] { return client_.WatchEvents({}).status(); }, start);
+  ExpectRepeated<v1::WatchStatsRequest, FakeDaemon::Stats>(
+      Repeated::kIfLost, daemon_.watch_stats,
+      [&] { return client_.WatchStats({}).status(); }, start);
+  ExpectRepeated<v1::HandleRequest, FakeDaemon::Offers>(
+      Repeated::kIfLost, daemon_.handle,
+      [&] { return client_.Handle("l").status(); }, start);
+  const auto open = [](FakeDaemon::Frames& frames) {
+    v1::ServerFrame opened;
+    opened.mutable_opened();
+    frames.Write(opened);
+  };
+  ExpectRepeated<v1::ClientFrame, FakeDaemon::Frames>(
+      Repeated::kIfLost, daemon_.attach,
+      [&] { return client_.Attach("c").status(); }, open);
+  ExpectRepeated<v1::ClientFrame, FakeDaemon::Frames>(
+      Repeated::kIfMoved, daemon_.dial,
+      [&] { return client_.Dial({}).status(); }, open);
+}
+
 // Calls that have not got as far as something that can be cancelled.
 TEST_F(ClientTest, ACancellerEndsTheCallsThereAreAndThoseToCome) {
   absl::Notification asked[4];

@@ -90,6 +90,23 @@ class FakeDaemon::Listeners final : public v1::ListenerService::Service {
   FakeDaemon& daemon_;
 };
 
+class FakeDaemon::Itself final : public v1::DaemonService::Service {
+ public:
+  explicit Itself(FakeDaemon& daemon) : daemon_(daemon) {}
+
+  Status GetDaemon(ServerContext*, const v1::GetDaemonRequest* request,
+                   v1::Daemon* response) override {
+    return daemon_.get_daemon.Handle(*request, *response);
+  }
+  Status UpgradeDaemon(ServerContext*, const v1::UpgradeDaemonRequest* request,
+                       v1::Daemon* response) override {
+    return daemon_.upgrade_daemon.Handle(*request, *response);
+  }
+
+ private:
+  FakeDaemon& daemon_;
+};
+
 class FakeDaemon::Connections final : public v1::ConnectionService::Service {
  public:
   explicit Connections(FakeDaemon& daemon) : daemon_(daemon) {}
@@ -164,6 +181,7 @@ class FakeDaemon::Handlers final : public v1::HandlerService::Service {
 
 FakeDaemon::FakeDaemon(const std::string& address)
     : listeners_(std::make_unique<Listeners>(*this)),
+      itself_(std::make_unique<Itself>(*this)),
       connections_(std::make_unique<Connections>(*this)),
       events_(std::make_unique<EventStream>(*this)),
       stats_(std::make_unique<StatsStream>(*this)),
@@ -171,6 +189,7 @@ FakeDaemon::FakeDaemon(const std::string& address)
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(listeners_.get());
+  builder.RegisterService(itself_.get());
   builder.RegisterService(connections_.get());
   builder.RegisterService(events_.get());
   builder.RegisterService(stats_.get());

@@ -16,6 +16,7 @@
 
 #include "google/protobuf/empty.pb.h"
 #include "portreeve/v1/connection.grpc.pb.h"
+#include "portreeve/v1/daemon.grpc.pb.h"
 #include "portreeve/v1/event.grpc.pb.h"
 #include "portreeve/v1/handler.grpc.pb.h"
 #include "portreeve/v1/listener.grpc.pb.h"
@@ -89,6 +90,8 @@ class FakeDaemon {
       close_finished;
   FakeMethod<v1::DeleteListenerRequest, google::protobuf::Empty>
       delete_listener;
+  FakeMethod<v1::GetDaemonRequest, v1::Daemon> get_daemon;
+  FakeMethod<v1::UpgradeDaemonRequest, v1::Daemon> upgrade_daemon;
   FakeMethod<v1::ListConnectionsRequest, v1::ListConnectionsResponse>
       list_connections;
   FakeMethod<v1::GetConnectionRequest, v1::Connection> get_connection;
@@ -110,12 +113,14 @@ class FakeDaemon {
 
  private:
   class Listeners;
+  class Itself;
   class Connections;
   class EventStream;
   class StatsStream;
   class Handlers;
 
   const std::unique_ptr<Listeners> listeners_;
+  const std::unique_ptr<Itself> itself_;
   const std::unique_ptr<Connections> connections_;
   const std::unique_ptr<EventStream> events_;
   const std::unique_ptr<StatsStream> stats_;

@@ -449,7 +449,8 @@ def answers_of_node(all_sequences):
         console.log(JSON.stringify(all.map(answers)));"""
     module = os.path.abspath("examples/node/portreeve_move.js")
     return json.loads(subprocess.check_output(
-        NODE + ["-e", script, module], input=json.dumps(all_sequences).encode()))
+        NODE + ["-e", script, module],
+        input=json.dumps(all_sequences).encode()))
 
 
 class MoveTest(unittest.TestCase):

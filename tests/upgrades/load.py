@@ -35,7 +35,6 @@ EARLY = Manner(True, True, True, True, 1000, 1000)
 # How much every stream has to give that is not stalled.
 SOME = 50_000
 LIMIT = 5
-MOVED = 4  # The exit status of `portreeve` where it has to ask again.
 
 
 def ends_at_limit(manner, most):
@@ -305,16 +304,16 @@ class Load:
         self.loop.run_until(lambda: all(link.upstream.was_reset
                                         for link in self.doomed),
                             "the resets of those that were reset")
-        # Whoever has called for a close is told to ask again: it is not done.
-        self.loop.run_until(lambda: all(closer.poll() == MOVED
-                                        for closer in self.closers),
-                            "the answers to who has called for a close")
         # Those that the daemon flushes get all of it, and the end.
         for link in self.closing:
             link.client.want(sends=False, reads=True)
         self.loop.run_until(lambda: all(link.client.is_over
                                         for link in self.closing),
                             "the end of those that are flushed")
+        # Who has called for a close waits for it in the next process.
+        self.loop.run_until(lambda: all(closer.poll() == 0
+                                        for closer in self.closers),
+                            "the answers to who has called for a close")
         for link in self.closing:
             size = self.sizes["listeners/" + link.listener,
                               link.client_name[1]]
