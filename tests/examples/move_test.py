@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import subprocess
+import threading
 import unittest
 
 import grpc
@@ -191,6 +192,20 @@ class ConnectionsTest(unittest.TestCase):
         self.assertTrue(told.get(timeout=TIMEOUT) == sent)
         self.assertEqual(connection.wrong, [])
 
+    def test_a_handler_that_never_stops_sending(self):
+        connection = Connection("PEER_RESET")
+        arrived = queue.SimpleQueue()
+
+        def last(frames):
+            connection.await_bytes(frames, len(connection.bytes) + 300_000)
+            arrived.put(len(connection.bytes))
+            yield closed("PEER_RESET")
+
+        self.daemon.offer(connection.leg(data("flood\n"), 300_000, MOVED),
+                          connection.leg(600_000, MOVED), connection.leg(MOVED),
+                          last)
+        self.assertGreaterEqual(arrived.get(timeout=TIMEOUT), 900_000)
+
     def test_one_that_ends_before_it_has_moved(self):
         for late in [], [data("def")], [data("def"), FIN], [RESET]:
             reason = "PEER_RESET" if late == [RESET] else "BUFFER_AGE"
@@ -240,6 +255,30 @@ class ConnectionsTest(unittest.TestCase):
         self.daemon.offer(forgets_the_end)
         self.assertIsNone(self.worker.report()["reason"])
         self.assertEqual(len(self.daemon.first_frames), 2)
+
+    def reset_between(self, next_play):
+        """The reason that a handler reports which resets while it moves."""
+        connection = Connection("HANDLER_DONE")
+        self.daemon.offer(
+            connection.leg(data("follow aborts later\n"), 6, MOVED), next_play)
+        frames = self.daemon.first_frames
+        poll_until(lambda: len(frames) == 2, "the next Attach")
+        let_go = Connection("HANDLER_DONE")
+        self.daemon.offer(let_go.leg(data("let_go\n"), "done"))
+        return self.worker.report()["reason"]
+
+    def test_a_reset_in_between_goes_on_the_next_stream(self):
+        opened = Connection("HANDLER_DONE")
+        reason = self.reset_between(opened.leg("reset"))
+        self.assertEqual(reason, "HANDLER_DONE")
+        self.assertEqual(opened.kinds, ["reset"])
+
+    def test_or_ends_the_wait_for_it(self):
+        end = threading.Event()
+        self.addCleanup(end.set)
+        reason = self.reset_between(
+            Refusal(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", end))
+        self.assertIsNone(reason)
 
     def moving_to(self, *refusals):
         connection = Connection("PEER_CLOSED")
@@ -316,13 +355,14 @@ class WorkersTest(unittest.TestCase):
         self.assertEqual(self.notes(), "")
 
     def test_one_that_is_refused_then_tells(self):
-        self.serve()
-        self.daemon.refuse_handle.put(Refusal(grpc.StatusCode.UNAVAILABLE))
-        self.daemon.end_handle(HAS_MOVED)
-        self.assertServes()
-        notes = self.notes()
-        self.assertIn("lost", notes)
-        self.assertIn("back", notes)
+        for refusal in Refusal(grpc.StatusCode.UNAVAILABLE), HAS_MOVED:
+            self.serve()
+            self.daemon.refuse_handle.put(refusal)
+            self.daemon.end_handle(HAS_MOVED)
+            self.assertServes()
+            notes = self.notes()
+            self.assertIn("lost", notes)
+            self.assertIn("back", notes)
 
     def test_calls_are_made_once_more(self):
         for where in "refuse_get", "refuse_handle", "refuse_attach":

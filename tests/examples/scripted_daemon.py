@@ -14,14 +14,19 @@ PLACE = {"inet": {"address": "127.0.0.1", "port": 1}}
 
 
 class Refusal(Exception):
-    """What a call ends with; the reason is the daemon's, "" is gRPC's own."""
+    """What a call ends with; the reason is the daemon's, "" is gRPC's own.
+    `until` is an Event that it waits for.
+    """
 
-    def __init__(self, code, reason=""):
+    def __init__(self, code, reason="", until=None):
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.until = until
 
     def end(self, context):
+        if self.until is not None:
+            self.until.wait()
         if self.reason:
             status = status_pb2.Status(code=self.code.value[0])
             status.details.add().Pack(error_details_pb2.ErrorInfo(

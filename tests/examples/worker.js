@@ -76,7 +76,9 @@ const commands = {
       report({ ...told, reason: socket.closeReason ?? null });
     });
     socket.write('ready\n');
-    if (how === 'waits') await new Promise((resolve) => { go = resolve; });
+    if (how === 'waits' || how === 'aborts later') {
+      await new Promise((resolve) => { go = resolve; });
+    }
     if (how === 'iterates') {
       try {
         for await (const data of socket) told.size += data.length;
@@ -84,7 +86,7 @@ const commands = {
       } catch {} // It is an 'error', too.
     } else if (how === 'leaves') {
       socket.destroy();
-    } else if (how === 'aborts') {
+    } else if (how.startsWith('aborts')) {
       socket.resetAndDestroy();
     } else if (how !== 'is deaf') {
       socket.on('data', (data) => { told.size += data.length; });

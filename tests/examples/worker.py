@@ -89,15 +89,16 @@ async def follow(reader, writer, how):
     is deaf -- reads once it is all over
     leaves -- ends at once
     aborts -- resets at once
+    aborts later -- does so when another one says "go"
     """
     writer.write(b"ready\n")
     size, end, lost = 0, False, None
-    if how == "waits":
+    if how in ("waits", "aborts later"):
         await go.wait()
         go.clear()
-    elif how == "leaves":
+    if how == "leaves":
         writer.close()
-    elif how == "aborts":
+    elif how.startswith("aborts"):
         writer.transport.abort()
     elif how == "is deaf":
         with contextlib.suppress(ConnectionError):
