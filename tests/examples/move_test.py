@@ -256,15 +256,37 @@ class ConnectionsTest(unittest.TestCase):
         self.assertIsNone(self.worker.report()["reason"])
         self.assertEqual(len(self.daemon.first_frames), 2)
 
-    def reset_between(self, next_play):
-        """The reason that a handler reports which resets while it moves."""
-        connection = Connection("HANDLER_DONE")
-        self.daemon.offer(
-            connection.leg(data("follow aborts later\n"), 6, MOVED), next_play)
-        frames = self.daemon.first_frames
-        poll_until(lambda: len(frames) == 2, "the next Attach")
+    def let_go_between(self, connection, command, *plays):
+        """Says "go" to a handler once it has moved, and before it has gone on.
+        """
+        before = len(self.daemon.first_frames)
+        self.daemon.offer(connection.leg(data(command), 6, MOVED), *plays)
+        poll_until(lambda: len(self.daemon.first_frames) == before + 2,
+                   "the next Attach")
         let_go = Connection("HANDLER_DONE")
         self.daemon.offer(let_go.leg(data("let_go\n"), "done"))
+        poll_until(let_go.has_ended, "the answer of who lets go")
+
+    def test_what_is_sent_in_between_goes_on_the_next_stream(self):
+        for how, sent, awaited in [("writes", b"ready\nlater\n", 12),
+                                   ("ends", b"ready\n", "eof")]:
+            go_on = threading.Event()
+            connection = Connection("HANDLER_DONE")
+            self.let_go_between(
+                connection, f"later {how}\n",
+                Refusal(grpc.StatusCode.UNAVAILABLE, until=go_on),
+                connection.leg(data("abc"), awaited, FIN, "done"))
+            self.assertEqual(connection.kinds, ["data"])
+            go_on.set()
+            self.assertEqual(self.worker.report(), {"size": 3})
+            poll_until(connection.has_ended, "its end")
+            self.assertEqual(connection.bytes, sent)
+            self.assertEqual(connection.wrong, [])
+
+    def reset_between(self, next_play):
+        """The reason that a handler reports which resets while it moves."""
+        self.let_go_between(Connection("HANDLER_DONE"),
+                            "follow aborts later\n", next_play)
         return self.worker.report()["reason"]
 
     def test_a_reset_in_between_goes_on_the_next_stream(self):

@@ -98,6 +98,15 @@ const commands = {
     }
   },
 
+  async later(socket, how) {
+    socket.write('ready\n');
+    await new Promise((resolve) => { go = resolve; });
+    if (how === 'writes') socket.write('later\n');
+    else socket.end();
+    report({ size: await sizeOf(socket) });
+    socket.destroy();
+  },
+
   let_go(socket) {
     go();
     socket.destroy();

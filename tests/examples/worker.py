@@ -120,6 +120,18 @@ async def follow(reader, writer, how):
            reason=writer.get_extra_info("portreeve_close_reason"))
 
 
+async def later(reader, writer, how):
+    """Writes, or ends, when another one says "go"; then reads everything."""
+    writer.write(b"ready\n")
+    await go.wait()
+    go.clear()
+    if how == "writes":
+        writer.write(b"later\n")
+    else:
+        writer.write_eof()
+    report(size=len(await reader.read(-1)))
+
+
 async def let_go(reader, writer, _):
     go.set()
 
@@ -206,8 +218,8 @@ async def dial_refused(reader, writer, argument):
 
 
 COMMANDS = {f.__name__: f for f in [
-    echo, stall, flood, flood_large, eof_first, eof_last, reset, follow, let_go,
-    fail, need, err, dial, dial_follow, dial_refused]}
+    echo, stall, flood, flood_large, eof_first, eof_last, reset, follow, later,
+    let_go, fail, need, err, dial, dial_follow, dial_refused]}
 
 
 async def handle(reader, writer):
