@@ -268,17 +268,20 @@ class ConnectionsTest(unittest.TestCase):
         poll_until(let_go.has_ended, "the answer of who lets go")
 
     def test_what_is_sent_in_between_goes_on_the_next_stream(self):
-        for how, sent, awaited in [("writes", b"ready\nlater\n", 12),
-                                   ("ends", b"ready\n", "eof")]:
+        reads = [data("abc"), FIN, "done"]
+        for how, sent, steps in [("writes", b"ready\nlater\n", [12, *reads]),
+                                 ("ends", b"ready\n", ["eof", *reads]),
+                                 ("leaves", b"ready\n", ["done"])]:
             go_on = threading.Event()
             connection = Connection("HANDLER_DONE")
             self.let_go_between(
                 connection, f"later {how}\n",
                 Refusal(grpc.StatusCode.UNAVAILABLE, until=go_on),
-                connection.leg(data("abc"), awaited, FIN, "done"))
+                connection.leg(*steps))
             self.assertEqual(connection.kinds, ["data"])
             go_on.set()
-            self.assertEqual(self.worker.report(), {"size": 3})
+            self.assertEqual(self.worker.report(),
+                             {"size": 0 if how == "leaves" else 3})
             poll_until(connection.has_ended, "its end")
             self.assertEqual(connection.bytes, sent)
             self.assertEqual(connection.wrong, [])

@@ -102,8 +102,8 @@ const commands = {
     socket.write('ready\n');
     await new Promise((resolve) => { go = resolve; });
     if (how === 'writes') socket.write('later\n');
-    else socket.end();
-    report({ size: await sizeOf(socket) });
+    else if (how === 'ends') socket.end();
+    report({ size: how === 'leaves' ? 0 : await sizeOf(socket) });
     socket.destroy();
   },
 

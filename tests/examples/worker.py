@@ -121,14 +121,18 @@ async def follow(reader, writer, how):
 
 
 async def later(reader, writer, how):
-    """Writes, or ends, when another one says "go"; then reads everything."""
+    """Writes, ends or leaves when another one says "go"; then reads everything.
+    """
     writer.write(b"ready\n")
     await go.wait()
     go.clear()
     if how == "writes":
         writer.write(b"later\n")
-    else:
+    elif how == "ends":
         writer.write_eof()
+    else:
+        report(size=0)
+        return
     report(size=len(await reader.read(-1)))
 
 
