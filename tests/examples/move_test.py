@@ -269,15 +269,16 @@ class ConnectionsTest(unittest.TestCase):
 
     def test_what_is_sent_in_between_goes_on_the_next_stream(self):
         reads = [data("abc"), FIN, "done"]
-        for how, sent, steps in [("writes", b"ready\nlater\n", [12, *reads]),
-                                 ("ends", b"ready\n", ["eof", *reads]),
-                                 ("leaves", b"ready\n", ["done"])]:
+        for how, sent, legs in [
+                ("writes", b"ready\nlater\n", ([12, MOVED], reads)),
+                ("ends", b"ready\n", (["eof", MOVED], reads)),
+                ("leaves", b"ready\n", (["done"],))]:
             go_on = threading.Event()
             connection = Connection("HANDLER_DONE")
             self.let_go_between(
                 connection, f"later {how}\n",
                 Refusal(grpc.StatusCode.UNAVAILABLE, until=go_on),
-                connection.leg(*steps))
+                *(connection.leg(*steps) for steps in legs))
             self.assertEqual(connection.kinds, ["data"])
             go_on.set()
             self.assertEqual(self.worker.report(),
