@@ -39,6 +39,7 @@ class Connection:
         self.kinds = []
         self.bytes = b""
         self.wrong = []
+        self.num_moved = 0  # Streams that the handler has ended for that.
         self._reason = reason  # None: the stream breaks.
 
     def has_ended(self):
@@ -67,9 +68,10 @@ class Connection:
             raise RuntimeError("broken, as the test wants")
         return closed(self._reason)
 
-    def leg(self, *steps):
+    def leg(self, *steps, until=None):
         """The play of one stream: what it sends or, a string, waits for. It
-        moves behind that if the last step is MOVED, else it closes.
+        moves behind that if the last step is MOVED, and then waits for the
+        Event `until`; else it closes.
         """
 
         def play(frames):
@@ -87,6 +89,9 @@ class Connection:
             if steps and steps[-1] is MOVED:
                 for frame in frames:
                     self.take(frame)
+                self.num_moved += 1
+                if until is not None:
+                    until.wait()
                 if not self.has_ended():
                     return
             yield self.close()
@@ -256,28 +261,30 @@ class ConnectionsTest(unittest.TestCase):
         self.assertIsNone(self.worker.report()["reason"])
         self.assertEqual(len(self.daemon.first_frames), 2)
 
-    def let_go_between(self, connection, command, *plays):
+    def let_go_between(self, connection, *plays):
         """Says "go" to a handler once it has moved, and before it has gone on.
         """
-        before = len(self.daemon.first_frames)
-        self.daemon.offer(connection.leg(data(command), 6, MOVED), *plays)
-        poll_until(lambda: len(self.daemon.first_frames) == before + 2,
-                   "the next Attach")
+        self.daemon.offer(*plays)
+        poll_until(lambda: connection.num_moved == 1, "the end of a stream")
         let_go = Connection("HANDLER_DONE")
         self.daemon.offer(let_go.leg(data("let_go\n"), "done"))
         poll_until(let_go.has_ended, "the answer of who lets go")
 
     def test_what_is_sent_in_between_goes_on_the_next_stream(self):
         reads = [data("abc"), FIN, "done"]
-        for how, sent, legs in [
+        for (how, sent, legs), is_refused in itertools.product([
                 ("writes", b"ready\nlater\n", ([12, MOVED], reads)),
                 ("ends", b"ready\n", (["eof", MOVED], reads)),
-                ("leaves", b"ready\n", (["done"],))]:
+                ("leaves", b"ready\n", (["done"],))], (False, True)):
             go_on = threading.Event()
             connection = Connection("HANDLER_DONE")
+            plays = [connection.leg(data(f"later {how}\n"), 6, MOVED,
+                                    until=None if is_refused else go_on)]
+            if is_refused:
+                plays.append(
+                    Refusal(grpc.StatusCode.UNAVAILABLE, until=go_on))
             self.let_go_between(
-                connection, f"later {how}\n",
-                Refusal(grpc.StatusCode.UNAVAILABLE, until=go_on),
+                connection, *plays,
                 *(connection.leg(*steps) for steps in legs))
             self.assertEqual(connection.kinds, ["data"])
             go_on.set()
@@ -289,8 +296,10 @@ class ConnectionsTest(unittest.TestCase):
 
     def reset_between(self, next_play):
         """The reason that a handler reports which resets while it moves."""
-        self.let_go_between(Connection("HANDLER_DONE"),
-                            "follow aborts later\n", next_play)
+        connection = Connection("HANDLER_DONE")
+        self.let_go_between(
+            connection,
+            connection.leg(data("follow aborts later\n"), 6, MOVED), next_play)
         return self.worker.report()["reason"]
 
     def test_a_reset_in_between_goes_on_the_next_stream(self):
