@@ -11,7 +11,9 @@ const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
-const { hasMoved, hasReason, repeated } = require('./portreeve_move.js');
+const {
+  MOST_MOVES, hasMoved, hasReason, isOfGrpc, repeated,
+} = require('./portreeve_move.js');
 const { Retry } = require('./portreeve_retry.js');
 const { attachFrame, openSocket } = require('./portreeve_socket.js');
 const text = require('./portreeve_text.js');
@@ -118,7 +120,7 @@ class Server extends EventEmitter {
   #retry;
   #waiting = null; // For the next try.
   #isLost = false; // And somebody was told.
-  #hasMoved = false; // Since the Handle stream counted.
+  #moves = 0; // Tries since the daemon has moved; 0: it has not.
 
   constructor(daemon, options) {
     super();
@@ -169,7 +171,7 @@ class Server extends EventEmitter {
           joined = true;
           this.listener = answer;
           this.#retry.onStart();
-          this.#hasMoved = false;
+          this.#moves = 0;
           resolve();
         }, (error) => {
           handle.cancel();
@@ -278,22 +280,38 @@ class Server extends EventEmitter {
     if (error && !LOST.includes(error.code)) return this.#end(error);
     if (!error && await this.#isClosedForGood()) return this.#end();
     if (this.#closing) return this.#end();
-    if (error && hasMoved(error) && !this.#hasMoved) {
-      this.#hasMoved = true;
-      return this.#rejoin(); // The next process is there already.
-    }
+    const isMoving = error && this.#isMoving(error);
+    // The next process is there already.
+    if (isMoving && this.#moves === 1) return this.#rejoin();
     const wait = this.#retry.onEnd();
     const why = error ? error.message : 'it shuts down';
     if (wait === null) {
       return this.#end(error ?? new Error('the daemon has shut down'));
     }
-    this.#isLost = true;
-    process.emitWarning(`${this.#options.listener}: the daemon was lost ` +
-        `(${why}); trying again in ${Math.round(wait)} ms`, 'PortreeveWarning');
+    if (!isMoving) {
+      this.#isLost = true;
+      process.emitWarning(
+          `${this.#options.listener}: the daemon was lost (${why}); trying ` +
+          `again in ${Math.round(wait)} ms`, 'PortreeveWarning');
+    }
     this.#waiting = setTimeout(() => {
       this.#waiting = null;
       this.#rejoin();
     }, wait);
+  }
+
+  /**
+   * Whether this is the end of one process whose next one is there, which the
+   * former may tell a few times before its connection has ended.
+   */
+  #isMoving(error) {
+    const mayBeKnown =
+        this.#moves > 0 && isOfGrpc(error, grpc.status.CANCELLED);
+    if (!(hasMoved(error) || mayBeKnown) || this.#moves === MOST_MOVES) {
+      return false;
+    }
+    this.#moves++;
+    return true;
   }
 
   async #rejoin() {

@@ -6,6 +6,8 @@ const { status } = require('@grpc/grpc-js');
 
 // Milliseconds in which the next process may not be reached.
 const MOVE_FOR = 10_000;
+// How often a worker may be told that the daemon has moved, and say nothing.
+const MOST_MOVES = 3;
 
 /**
  * Decides for one connection; its socket reads, sends and attaches. A leg is
@@ -112,5 +114,6 @@ async function repeated(call, isHarmless = true) {
 }
 
 module.exports = {
-  MOVE_FOR, Move, hasMoved, hasReason, mayAttachAgain, repeated,
+  MOST_MOVES, MOVE_FOR, Move, hasMoved, hasReason, isOfGrpc, mayAttachAgain,
+  repeated,
 };

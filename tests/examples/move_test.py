@@ -389,10 +389,19 @@ class WorkersTest(unittest.TestCase):
         self.assertServes()
         self.assertEqual(self.notes(), "")
 
-    def test_one_that_is_refused_then_tells(self):
-        for refusal in Refusal(grpc.StatusCode.UNAVAILABLE), HAS_MOVED:
-            self.serve()
+    def test_nor_where_it_is_told_so_again(self):
+        self.serve()
+        for refusal in HAS_MOVED, CANCELLED:
             self.daemon.refuse_handle.put(refusal)
+        self.daemon.end_handle(HAS_MOVED)
+        self.assertServes()
+        self.assertEqual(self.notes(), "")
+
+    def test_one_that_is_refused_then_tells(self):
+        for refusals in [Refusal(grpc.StatusCode.UNAVAILABLE)], 3 * [HAS_MOVED]:
+            self.serve()
+            for refusal in refusals:
+                self.daemon.refuse_handle.put(refusal)
             self.daemon.end_handle(HAS_MOVED)
             self.assertServes()
             notes = self.notes()

@@ -6,6 +6,8 @@ from portreeve.reason import has_moved, is_of_grpc
 
 # Seconds in which the next process may not be reached.
 MOVE_FOR = 10
+# How often a worker may be told that the daemon has moved, and say nothing.
+MOST_MOVES = 3
 
 
 def may_attach_again(error):

@@ -7,7 +7,8 @@ import logging
 import grpc
 
 from portreeve.daemon_channel import channel
-from portreeve.reason import has_moved, reason_of, repeated
+from portreeve.move import MOST_MOVES
+from portreeve.reason import has_moved, is_of_grpc, reason_of, repeated
 from portreeve.retry import Retry
 from portreeve.text import listener_name
 from portreeve.transport import attach_frame, make_streams, open_stream
@@ -92,7 +93,7 @@ class Server:
         self._offers = None
         self._closed = False
         self._is_lost = False  # And somebody was told.
-        self._has_moved = False  # Since the Handle stream counted.
+        self._moves = 0  # Tries since the daemon has moved; 0: it has not.
         self.listener = None  # The Listener, as it was when serving began.
 
     async def _start(self):
@@ -120,7 +121,7 @@ class Server:
             self._handle.cancel()
             raise
         self._retry.on_start()
-        self._has_moved = False
+        self._moves = 0
 
     async def _get_listener(self):
         stub = listener_pb2_grpc.ListenerServiceStub(self._channel)
@@ -213,20 +214,32 @@ class Server:
                 if reason_of(error) == "LISTENER_CLOSED":
                     return True  # While nobody was there to be told.
                 raise
-            if has_moved(error) and not self._has_moved:
-                self._has_moved = True
-                return False  # The next process is there already.
             lost = error
+        is_moving = lost is not None and self._is_moving(lost)
+        if is_moving and self._moves == 1:
+            return False  # The next process is there already.
         wait = self._retry.on_end()
         if wait is None:
             raise lost or ConnectionError("the daemon has shut down")
-        self._is_lost = True
-        _log.warning("%s: the daemon was lost (%s); trying again in %.1f s",
-                     self._name, lost.details() if lost else "it shuts down",
-                     wait)
+        if not is_moving:
+            self._is_lost = True
+            _log.warning("%s: the daemon was lost (%s); trying again in %.1f s",
+                         self._name,
+                         lost.details() if lost else "it shuts down", wait)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stop.wait(), wait)
         return False
+
+    def _is_moving(self, error):
+        """Whether this is the end of one process whose next one is there, which
+        the former may tell a few times before its connection has ended.
+        """
+        may_be_known = self._moves > 0 and is_of_grpc(
+            error, grpc.StatusCode.CANCELLED)
+        if not (has_moved(error) or may_be_known) or self._moves == MOST_MOVES:
+            return False
+        self._moves += 1
+        return True
 
     def _take(self, answer):
         kind = answer.WhichOneof("kind")
