@@ -116,6 +116,7 @@ void Poller::Remove(Watch& watch, int tag) {
   for (Again& due : due_) {
     if (is_it(due)) due.watch = nullptr;
   }
+  for (bool& asked : watch.asked_again_) asked = false;
   FreeSlot(watch, tag);
   --num_registered_;
   Await();
@@ -127,7 +128,10 @@ void Poller::RemoveNow(int fd, Watch& watch, int tag) {
 }
 
 void Poller::CallAgain(Watch& watch, int tag) {
-  again_.push_back({&watch, tag});
+  if (!watch.asked_again_[tag]) {
+    again_.push_back({&watch, tag});
+    watch.asked_again_[tag] = true;
+  }
   CallThoseAgainSoon();
 }
 
@@ -271,6 +275,7 @@ void Poller::CallThoseAgain() {
   for (size_t n = again_.size(); n > 0 && !again_.empty(); --n) {
     const Again next = again_.front();
     again_.pop_front();
+    next.watch->asked_again_[next.tag] = false;
     TellOne(*next.watch, 0, next.tag);
   }
   End();

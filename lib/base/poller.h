@@ -54,6 +54,8 @@ class Poller {
     friend class Poller;
     // The slots of the registrations with tag 0 and 1; kNone: there is none.
     uint32_t slots_[2] = {kNone, kNone};
+    // By tag: whether it is to be called again.
+    bool asked_again_[2] = {false, false};
   };
 
   // Who is called at the beginning and the end of each round, and of each time
@@ -98,7 +100,10 @@ class Poller {
   // forget `fd`, which must be open still.
   void RemoveNow(int fd, Watch& watch, int tag = 0);
 
-  // Calls OnReady(0, tag) in the next step.
+  // Calls OnReady(0, tag) in the next step, once, however often it is asked.
+  // Otherwise whoever is told of something and asks again each time would be
+  // called the more often in a step the longer that goes on, and hold up all
+  // others.  `tag` is 0 or 1.
   void CallAgain(Watch& watch, int tag = 0);
 
   // Calls OnReady(0, tag) once epoll was asked, and everything it had found was

@@ -271,6 +271,47 @@ TEST_F(PollerTest, OneThatAlwaysAsksAgainHoldsUpNobody) {
   Settle();
 }
 
+// As a forward connection in bulk, which is told of more bytes while it has to
+// go on with those before, and asks again each time.
+TEST_F(PollerTest, WhoeverAsksSeveralTimesIsCalledOnce) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  watch.then = [&] { poller().CallAgain(watch, watch.told.back().tag); };
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  for (int i = 0; i < 100; ++i) {
+    poller().CallAgain(watch);
+    poller().CallAgain(watch, 1);
+  }
+  bool posted = false;
+  asio::post(loop(), [&] { posted = true; });
+  RunUntil([&] { return posted; });
+  EXPECT_LE(watch.told.size(), 4u);
+  // Each tag is called, in the order in which they were asked for.
+  ASSERT_GE(watch.told.size(), 2u);
+  EXPECT_EQ(watch.told[0].tag, 0);
+  EXPECT_EQ(watch.told[1].tag, 1);
+  // Whoever asks while it is called is called in the next step.
+  RunUntil([&] { return watch.told.size() >= 8; });
+  poller().Remove(watch);
+  Settle();
+}
+
+// What was taken back is not taken for what is still to come.
+TEST_F(PollerTest, WhoeverIsRemovedAndAddedIsCalledAgain) {
+  auto [mine, theirs] = Pair();
+  Recorder watch;
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  poller().CallAgain(watch);
+  poller().CallAgain(watch, 1);
+  poller().RemoveNow(mine.get(), watch);
+  ASSERT_EQ(poller().Add(mine.get(), EPOLLIN | EPOLLET, watch), 0);
+  poller().CallAgain(watch);
+  poller().CallAgain(watch, 1);
+  Settle();
+  EXPECT_EQ(watch.told.size(), 2u);
+  poller().Remove(watch);
+}
+
 TEST_F(PollerTest, WhatCannotBeWatchedIsAnError) {
   const Descriptor folder(open("/", O_RDONLY | O_CLOEXEC));
   Recorder watch;
