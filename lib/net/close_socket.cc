@@ -30,6 +30,11 @@ void MakeCloseReset(int fd) {
   (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
+void MakeCloseAnEnd(int fd) {
+  const linger none{0, 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 int TakeSocketError(int fd) {
   int error = 0;
   socklen_t size = sizeof(error);

@@ -15,6 +15,9 @@ bool ShutDownInOrder(int fd);
 // (TCP; a unix socket has no reset).
 void MakeCloseReset(int fd);
 
+// Takes that back: close(2) is an end again.
+void MakeCloseAnEnd(int fd);
+
 // Takes the error that the kernel holds for the socket (SO_ERROR), so that
 // nobody else can; 0 for none.
 int TakeSocketError(int fd);

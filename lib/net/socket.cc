@@ -166,6 +166,14 @@ Descriptor SocketCore::Release() {
   return Descriptor(socket_.release(ignored));
 }
 
+Descriptor SocketCore::LetGo() {
+  if (!is_open()) return Descriptor();
+  if (shared_) shared_->Close();
+  Descriptor fd = Release();
+  Finish();
+  return fd;
+}
+
 const std::shared_ptr<SharedDescriptor>& SocketCore::Share() {
   PORTREEVE_CHECK(is_open());
   if (!shared_) {
@@ -255,6 +263,16 @@ ssize_t SocketCore::Send(std::span<const std::string_view> pieces) {
   NoteFailure(n);
   if (n > 0) bytes_sent_ += n;
   return n;
+}
+
+int AssignSocket(Descriptor& fd, const AnyAddress& peer, StreamSocket& socket) {
+  const auto* const inet = std::get_if<Inet::Address>(&peer);
+  const asio::generic::stream_protocol protocol(
+      inet != nullptr ? inet->protocol().family() : AF_UNIX, 0);
+  error_code ec;
+  socket.assign(protocol, fd.get(), ec);
+  if (!ec) fd.Release();
+  return ec.value();
 }
 
 void ApplySocketOptions(int fd, const SocketOptions& options) {

@@ -81,6 +81,18 @@ class SocketCore final : private LingeringSocket::Owner {
   // determined.
   Descriptor Release();
 
+  // Gives the open descriptor to somebody who goes on with it in another
+  // process, or -1 where it is closed: here it is closed from now on, and
+  // closed() determined, but nothing is done to the socket.  Every operation
+  // that waits on it ends.
+  Descriptor LetGo();
+
+  // Counts go on from there, on a socket that somebody else has had.
+  void RestoreCounts(int64_t bytes_received, int64_t bytes_sent) {
+    bytes_received_ = bytes_received;
+    bytes_sent_ = bytes_sent;
+  }
+
   // Determined in a later step than the one that closed the descriptor.
   Deferred<> closed() const { return closed_.deferred(); }
 
@@ -174,6 +186,10 @@ class SocketCore final : private LingeringSocket::Owner {
   int64_t bytes_sent_ = 0;
   int64_t bytes_lost_ = 0;
 };
+
+// Has `socket` own `fd`, a connected socket to `peer`, and its loop watch it.
+// Gives 0; or an errno, and does neither.
+int AssignSocket(Descriptor& fd, const AnyAddress& peer, StreamSocket& socket);
 
 // A handle on a connected socket; copies are the same socket.  It is closed by
 // whoever gave it out (with_connection, the server), by CloseNow(), or when the

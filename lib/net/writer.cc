@@ -144,6 +144,45 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
   bool has_sent_end() const { return half_closed_ && bytes_to_write() == 0; }
 
+  bool is_half_closed() const { return half_closed_; }
+
+  FrozenWriter Freeze() const {
+    FrozenWriter frozen;
+    frozen.to_write = buffer_.substr(begin_);
+    const int64_t flushed = flushed_offset();
+    for (const AgeStamp& stamp : stamps_) {
+      frozen.ages.push_back({stamp.end - flushed, stamp.time});
+    }
+    frozen.half_closed = half_closed_;
+    return frozen;
+  }
+
+  void Restore(FrozenWriter frozen) {
+    PORTREEVE_CHECK(written_ == 0 && !closing_ && !half_closed_);
+    half_closed_ = frozen.half_closed;
+    if (frozen.to_write.empty()) {
+      // The peer was sent that end already, but the socket here has to know.
+      if (half_closed_) socket_->ShutdownSend();
+      return;
+    }
+    buffer_ = std::move(frozen.to_write);
+    written_ = static_cast<int64_t>(buffer_.size());
+    if (options_.buffer_age_limit.at_most()) {
+      for (const FrozenWriter::Age& age : frozen.ages) {
+        stamps_.push_back({std::min(age.end, written_), age.written});
+      }
+      if (stamps_.empty() || stamps_.back().end < written_) Stamp();
+      if (!age_timer_.armed()) ArmAgeTimer();
+    }
+    WaitWritable();
+  }
+
+  void LetGo() {
+    StopHoldingBack();
+    closing_ = true;
+    closed_by_owner_ = true;
+  }
+
   bool is_closed() const { return closing_; }
   Deferred<> close_finished() const { return socket_->closed(); }
   Deferred<> consumer_left() const { return consumer_left_.deferred(); }
@@ -506,6 +545,16 @@ void Writer::HalfClose() { state_->HalfClose(); }
 
 bool Writer::has_sent_end() const { return state_->has_sent_end(); }
 
+bool Writer::is_half_closed() const { return state_->is_half_closed(); }
+
 Deferred<> Writer::consumer_left() const { return state_->consumer_left(); }
+
+FrozenWriter Writer::Freeze() const { return state_->Freeze(); }
+
+void Writer::Restore(FrozenWriter frozen) {
+  state_->Restore(std::move(frozen));
+}
+
+void Writer::LetGo() { state_->LetGo(); }
 
 }  // namespace portreeve

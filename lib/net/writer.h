@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
@@ -46,6 +48,23 @@ struct WriterOptions {
 
   // BufferSizes::writer.
   size_t buffer_size = 0;
+};
+
+// What a Writer is at a moment, for another process to go on with.
+struct FrozenWriter {
+  std::string to_write;  // What the kernel has not taken.
+  // When its parts were written, by the machine's steady clock: each goes from
+  // the end of the one before to `end`; none where the age does not count.
+  struct Age {
+    int64_t end = 0;
+    TimePoint written;
+
+    friend bool operator==(const Age&, const Age&) = default;
+  };
+  std::vector<Age> ages;
+  bool half_closed = false;  // HalfClose() was called.
+
+  friend bool operator==(const FrozenWriter&, const FrozenWriter&) = default;
 };
 
 // The writing side of a connection.
@@ -120,8 +139,20 @@ class Writer {
   // Whether HalfClose() was called, and the FIN is sent.
   bool has_sent_end() const;
 
+  // Whether HalfClose() was called, be it here or where it was frozen.
+  bool is_half_closed() const;
+
   // Determined when a write failed because the peer has left.
   Deferred<> consumer_left() const;
+
+  // Gives what another Writer needs to go on; nothing changes by that.  It must
+  // not be closed.
+  FrozenWriter Freeze() const;
+  // Goes on from there, on a Writer that was not used yet.
+  void Restore(FrozenWriter frozen);
+  // Forgets what waits, which is not lost: another process goes on with it. The
+  // Writer is closed, and the socket's descriptor has to be given away next.
+  void LetGo();
 
  private:
   class State;

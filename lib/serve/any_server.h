@@ -31,6 +31,7 @@
 #include "lib/serve/acceptor.h"
 #include "lib/serve/frozen_server.h"
 #include "lib/serve/server_options.h"
+#include "lib/serve/stream_connection.h"
 
 namespace portreeve {
 
@@ -240,6 +241,20 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // HandOver(): it is let go of (DirectConnection::LetGo()), and nobody is
   // told.
   void LetGo(DirectConnection& connection);
+  // The same of one with a coroutine, whose descriptor it gives.  The coroutine
+  // runs on, and what it throws counts for nothing.
+  Descriptor LetGo(StreamConnection& connection);
+
+  // The other process has given the held connection `id` away, which was as
+  // `frozen` says, and whose descriptor is `socket`: this server goes on with
+  // it, with `handler`.  From now on it is like any other of connections(), but
+  // the observer is not told of its accept.  It takes `descriptors` of the
+  // budget.
+  // Errors: whatever the kernel says; then the peer is reset, and the held
+  // connection there still.
+  absl::StatusOr<std::shared_ptr<StreamConnection>> TakeHeld(
+      int64_t id, const AnyAddress& peer, FrozenStream frozen, Descriptor fd,
+      int descriptors, CoroutineHandler handler);
 
   // The handler of one has failed, or found no memory; which the other process
   // tells, and this one counts.
@@ -342,8 +357,11 @@ class AnyServer : private Acceptor::Owner, private DirectConnection::Owner {
   // happens.
   int EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
                      Descriptor& fd, const AnyAddress& peer);
+  Monitor HandlerMonitor(const std::shared_ptr<CoroutineClient>& client);
   Monitor WriterMonitor(const std::shared_ptr<CoroutineClient>& client);
   Task<> RunHandler(std::shared_ptr<CoroutineClient> client);
+  Task<> RunTaken(std::shared_ptr<CoroutineClient> client);
+  void Follow(const std::shared_ptr<CoroutineClient>& client);
   void Begin(const std::shared_ptr<CoroutineClient>& client);
   void Refuse(CoroutineClient& client, CloseReason reason,
               int error_number = 0);

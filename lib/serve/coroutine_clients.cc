@@ -67,6 +67,7 @@ struct AnyServer::CoroutineClient {
   bool begun = false;          // The handler was called.
   bool handler_ended = false;  // Its coroutine is over.
   bool determined = false;
+  bool let_go = false;       // Another process goes on with it.
   bool closed = false;       // Its descriptor, seen by all who wait for it.
   bool through = false;      // Counted out.
   std::exception_ptr error;  // What determined it, if that was an error.
@@ -114,20 +115,9 @@ int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
   const bool is_inet = std::holds_alternative<Inet::Address>(peer);
   if (is_inet && options_.socket_options.no_delay) SetNoDelay(fd.get());
   StreamSocket socket(executor_.inner());
-  error_code ec;
-  const asio::generic::stream_protocol protocol(
-      is_inet ? std::get<Inet::Address>(peer).protocol().family() : AF_UNIX, 0);
-  socket.assign(protocol, fd.get(), ec);
-  if (ec) return ec.value();
-  fd.Release();
-
-  auto on_error = [this, weak = std::weak_ptr<CoroutineClient>(client)](
-                      std::exception_ptr error) {
-    if (auto client = weak.lock()) {
-      Determine(client, CloseReason::kHandlerError, error);
-    }
-  };
-  client->monitor.emplace(executor_.monitor(), "handler", on_error);
+  if (const int error = AssignSocket(fd, peer, socket); error != 0)
+    return error;
+  client->monitor.emplace(HandlerMonitor(client));
   client->connection = std::make_shared<StreamConnection>(
       std::make_shared<SocketCore>(executor_, std::move(socket), peer),
       WriterMonitor(client), client->handler->streams,
@@ -143,6 +133,18 @@ int AnyServer::EnterCoroutine(const std::shared_ptr<CoroutineClient>& client,
                                  RunHandler(client), on_exit));
   ++num_handlers_;
   return 0;
+}
+
+// Gives the monitor to which the errors of the client's handler go.
+Monitor AnyServer::HandlerMonitor(
+    const std::shared_ptr<CoroutineClient>& client) {
+  auto on_error = [this, weak = std::weak_ptr<CoroutineClient>(client)](
+                      std::exception_ptr error) {
+    if (auto client = weak.lock()) {
+      Determine(client, CloseReason::kHandlerError, error);
+    }
+  };
+  return Monitor(executor_.monitor(), "handler", on_error);
 }
 
 // Gives the monitor to which the errors of the client's Writer go.
@@ -194,6 +196,14 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
   const std::shared_ptr<StreamConnection>& connection = client->connection;
   // Later connections have larger ids.
   connections_.emplace_hint(connections_.end(), connection->id(), connection);
+  Follow(client);
+  client->begun = true;
+  Tell([&](auto& observer) { observer.OnAccepted(connection); });
+}
+
+// Has what becomes of the client's connection noticed, once it has begun.
+void AnyServer::Follow(const std::shared_ptr<CoroutineClient>& client) {
+  const std::shared_ptr<StreamConnection>& connection = client->connection;
   const std::weak_ptr<CoroutineClient> weak = client;
   connection->socket()->OnClosed([this, weak] {
     if (auto client = weak.lock(); client && client->begun) {
@@ -224,8 +234,78 @@ void AnyServer::Begin(const std::shared_ptr<CoroutineClient>& client) {
       }
     });
   }
-  client->begun = true;
-  Tell([&](auto& observer) { observer.OnAccepted(connection); });
+}
+
+absl::StatusOr<std::shared_ptr<StreamConnection>> AnyServer::TakeHeld(
+    int64_t id, const AnyAddress& peer, FrozenStream frozen, Descriptor fd,
+    int descriptors, CoroutineHandler handler) {
+  PORTREEVE_CHECK(stage_ == Stage::kServing && num_held_ > 0);
+  const auto held = connections_.find(id);
+  PORTREEVE_CHECK(held != connections_.end());
+  std::shared_ptr<CoroutineClient> client;
+  int error = ENOMEM;
+  try {
+    client = std::make_shared<CoroutineClient>();
+    client->handler =
+        std::make_shared<const CoroutineHandler>(std::move(handler));
+    client->descriptors = descriptors;
+    StreamSocket socket(executor_.inner());
+    error = AssignSocket(fd, peer, socket);
+    if (error == 0) {
+      error = ENOMEM;
+      client->monitor.emplace(HandlerMonitor(client));
+      client->connection = std::make_shared<StreamConnection>(
+          id, std::make_shared<SocketCore>(executor_, std::move(socket), peer),
+          WriterMonitor(client), frozen.buffer_age_limit,
+          client->handler->on_loss);
+      clients_.emplace(id, client);
+      client->connection->Restore(std::move(frozen));
+      Follow(client);
+      auto on_exit = [this, client](std::exception_ptr e) {
+        OnHandlerExit(client, e);
+      };
+      client->begun = true;
+      const bool runs = scope_.SpawnOn(executor_.With(*client->monitor),
+                                       RunTaken(client), on_exit);
+      error = runs ? 0 : ECANCELED;
+    }
+  } catch (const std::bad_alloc&) {
+    // It is one that cannot be gone on with.
+  }
+  if (error != 0) {
+    clients_.erase(id);
+    if (fd.is_open()) MakeCloseReset(fd.get());
+    if (client != nullptr && client->connection != nullptr) {
+      client->begun = false;
+      client->determined = true;
+      client->connection->socket()->Reset();
+    }
+    return ErrnoError(error, "adopt", ToString(peer));
+  }
+  ++num_handlers_;
+  --num_held_;
+  held->second = client->connection;
+  if (options_.descriptor_budget != nullptr) {
+    options_.descriptor_budget->TakeAnyway(descriptors);
+  }
+  return client->connection;
+}
+
+Task<> AnyServer::RunTaken(std::shared_ptr<CoroutineClient> client) {
+  Task<> handler = client->handler->run(*client->connection);
+  co_await std::move(handler);
+}
+
+Descriptor AnyServer::LetGo(StreamConnection& connection) {
+  PORTREEVE_CHECK(stage_ == Stage::kHandedOver);
+  const auto found = clients_.find(connection.id());
+  PORTREEVE_CHECK(found != clients_.end());
+  const std::shared_ptr<CoroutineClient> client = found->second;
+  client->let_go = true;
+  client->determined = true;
+  client->error = nullptr;
+  client->monitor->Detach();
+  return connection.LetGo();
 }
 
 void AnyServer::Refuse(CoroutineClient& client, CloseReason reason,
@@ -299,6 +379,10 @@ void AnyServer::Determine(const std::shared_ptr<CoroutineClient>& client,
 }
 
 void AnyServer::OnDescriptorClosed(CoroutineClient& client) {
+  if (client.let_go) {
+    connections_.erase(client.connection->id());
+    return;
+  }
   // Its handler closed it, and nothing else has happened.
   client.connection->NoteReason(CloseReason::kHandlerDone);
   Forget(client.connection);

@@ -29,6 +29,7 @@ void StreamConnection::MakeStreams(Monitor monitor,
                                    OnLoss on_loss,
                                    const BufferSizes& buffer_sizes) {
   reader_.emplace(socket_, buffer_sizes.reader);
+  buffer_age_limit_ = buffer_age_limit;
   WriterOptions options;
   options.buffer_age_limit = buffer_age_limit;
   options.raise_when_consumer_leaves = false;
@@ -80,6 +81,23 @@ void StreamConnection::NoteLoss() {
 
 void StreamConnection::CloseReader() {
   if (reader_) reader_->Close();
+}
+
+FrozenStream StreamConnection::Freeze() const {
+  PORTREEVE_CHECK(writer_.has_value());
+  return {bytes_received(), bytes_sent(), reason(), buffer_age_limit_,
+          writer_->Freeze()};
+}
+
+void StreamConnection::Restore(FrozenStream frozen) {
+  socket_->RestoreCounts(frozen.bytes_received, frozen.bytes_sent);
+  socket_->NoteReason(frozen.reason);
+  writer().Restore(std::move(frozen.writer));
+}
+
+Descriptor StreamConnection::LetGo() {
+  writer().LetGo();
+  return socket_->LetGo();
 }
 
 }  // namespace portreeve

@@ -10,13 +10,27 @@
 #include <utility>
 
 #include "lib/base/asio.h"
+#include "lib/base/descriptor.h"
 #include "lib/net/any_connection.h"
+#include "lib/net/buffer_age_limit.h"
 #include "lib/net/buffer_sizes.h"
+#include "lib/net/close_reason.h"
 #include "lib/net/reader.h"
 #include "lib/net/socket.h"
 #include "lib/net/writer.h"
 
 namespace portreeve {
+
+// What a StreamConnection is at a moment, but for its id and its addresses.
+struct FrozenStream {
+  int64_t bytes_received = 0;
+  int64_t bytes_sent = 0;
+  CloseReason reason = CloseReason::kNone;
+  BufferAgeLimit buffer_age_limit;
+  FrozenWriter writer;
+
+  friend bool operator==(const FrozenStream&, const FrozenStream&) = default;
+};
 
 // One connection, from the accept or the connect to the end of both its
 // descriptor and whoever uses it.  Those two share it: the server, or the
@@ -68,6 +82,18 @@ class StreamConnection final : public AnyConnection {
   // no more reads.
   void CloseReader();
 
+  // How another process goes on with it.  All three CHECK that there are
+  // streams; nothing may have been read from the Reader but by TryRead().
+
+  // Gives what it is; nothing changes by that.  Neither side may have closed
+  // it.
+  FrozenStream Freeze() const;
+  // Goes on from there.  Nothing may have been done with it yet.
+  void Restore(FrozenStream frozen);
+  // Gives the descriptor away: the connection is closed here, and closed()
+  // determined, but its peer notices nothing.
+  Descriptor LetGo();
+
   Deferred<> closed() const override { return socket_->closed(); }
   // Is true until the descriptor is closed: the socket may be closed earlier,
   // and linger.
@@ -80,6 +106,7 @@ class StreamConnection final : public AnyConnection {
   const std::shared_ptr<SocketCore> socket_;
   std::optional<Reader> reader_;
   std::optional<Writer> writer_;
+  BufferAgeLimit buffer_age_limit_;
   std::function<void()> on_close_begun_;
 };
 

@@ -586,6 +586,70 @@ TEST_F(HandOverTest, OneThatIsOverIsTakenOverAndTellsNothing) {
   EXPECT_EQ(old_told_.Take(), Texts());
 }
 
+// The predecessor gives its descriptor away later: nobody is told, and nobody
+// notices.
+TEST_F(HandOverTest, OneThatIsHeldMayFollow) {
+  auto& old = CreateOld(WithMaxConnections(1));
+  RawClient client = ConnectedClient(old);
+  ExpectOld(client);
+  TakeOver(old);
+  old_told_.Take();
+  RawClient waiting = NewestClient();
+  const auto [id, there] = *old.any_server().connections().begin();
+  auto& connection = static_cast<StreamConnection&>(*there);
+  const int64_t received = connection.bytes_received();
+  FrozenStream frozen = connection.Freeze();
+  Descriptor fd = old.any_server().LetGo(connection);
+  ASSERT_TRUE(fd.is_open());
+  EXPECT_FALSE(connection.is_open());
+  EXPECT_EQ(client.Send("hello\n"), "ok");
+  RunUntil(old.close_finished_and_handlers_determined());
+  EXPECT_TRUE(old.any_server().connections().empty());
+  const auto taken = successor_->TakeHeld(id, there->peer(), std::move(frozen),
+                                          std::move(fd), 1, NewHandler());
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ((*taken)->id(), id);
+  EXPECT_EQ((*taken)->bytes_received(), received);
+  EXPECT_EQ(client.Receive(), "new hello\n");
+  ExpectNew(client);
+  EXPECT_EQ(successor_->num_connections(), 1);
+  EXPECT_EQ(waiting.Peek(), "nothing");
+  EXPECT_EQ(new_told_.Take(), Texts());
+  client.Close();
+  ExpectNew(waiting);
+  EXPECT_EQ(Plain(new_told_.Take()), Texts({"closed ", "accepted "}));
+  EXPECT_EQ(successor_->accepted_total(), 2);
+  EXPECT_EQ(successor_->bytes_received_total(), received + 18);
+  EXPECT_EQ(old_told_.Take(), Texts());
+  waiting.Close();
+  RunUntil([&] { return successor_->num_connections() == 0; });
+  RunUntil(successor_->Close());
+  RunUntil(successor_->close_finished_and_handlers_determined());
+  new_told_.Take();
+}
+
+TEST_F(HandOverTest, OneThatCannotBeWatchedStaysHeld) {
+  auto& old = CreateOld();
+  RawClient client = ConnectedClient(old);
+  ExpectOld(client);
+  TakeOver(old);
+  old_told_.Take();
+  const auto [id, there] = *old.any_server().connections().begin();
+  FrozenStream frozen = static_cast<StreamConnection&>(*there).Freeze();
+  EXPECT_FALSE(successor_
+                   ->TakeHeld(id, there->peer(), std::move(frozen),
+                              Descriptor(), 1, NewHandler())
+                   .ok());
+  EXPECT_EQ(successor_->num_connections(), 1);
+  EXPECT_EQ(successor_->connections().at(id), held_.at(id));
+  EXPECT_EQ(num_new_calls_, 0);
+  ExpectOld(client);
+  client.Close();
+  RunUntil([&] { return successor_->num_connections() == 0; });
+  EXPECT_EQ(Plain(new_told_.Take()), Texts({"closed "}));
+  old_told_.Take();
+}
+
 // It closes a server that was closed by the hand-over; the successor's owner
 // learns of it by the observer.
 TEST_F(HandOverTest, AHandlersErrorIsToldToThePredecessorsObserver) {
