@@ -16,6 +16,10 @@ namespace {
 // The daemon, and gRPC, may take --timeout for over so much earlier.
 constexpr absl::Duration kClocksDiffer = absl::Milliseconds(100);
 
+// How often it may be told that the daemon has moved, and nothing is said: the
+// former process may do so a few times before its connection has ended.
+constexpr int kMostMoves = 3;
+
 // Most proxies cut a stream that has been idle for 30 to 60 s.
 constexpr int kProgressSeconds = 20;
 
@@ -78,12 +82,12 @@ absl::Duration Resume::Left() const {
 
 void Resume::OnStart(const std::string& where) {
   retry_.OnStart(absl::Now());
-  const bool has_only_moved = has_moved_ && said_.empty();
+  const bool has_only_moved = moves_ > 0 && said_.empty();
   if (has_started_ && !has_only_moved) {
     notes_.Say(absl::StrCat("back: ", where));
   }
   has_started_ = true;
-  has_moved_ = false;
+  moves_ = 0;
   said_.clear();
 }
 
@@ -93,14 +97,14 @@ bool Resume::IsTimeout(const absl::Status& status) const {
 
 absl::Status Resume::AwaitNext(const absl::Status& why) {
   if (!has_started_ || IsTimeout(why)) return why;
-  if (client::HasMoved(why) && !has_moved_) {
-    has_moved_ = true;
-    return absl::OkStatus();
-  }
+  const bool is_moving = IsMoving(why);
+  if (is_moving && moves_ == 1) return absl::OkStatus();
   const double chance = std::uniform_real_distribution<double>()(random_);
   const auto wait = retry_.OnEnd(absl::Now(), chance);
   if (!wait) return client::Unreachable(why.message());
-  SayOnce(absl::StrCat("lost (", why.message(), "); trying again"));
+  if (!is_moving) {
+    SayOnce(absl::StrCat("lost (", why.message(), "); trying again"));
+  }
   absl::MutexLock lock(&stop_mutex_);
   stop_mutex_.AwaitWithTimeout(absl::Condition(&stopped_),
                                std::min(*wait, Left()));
@@ -109,6 +113,15 @@ absl::Status Resume::AwaitNext(const absl::Status& why) {
     return absl::DeadlineExceededError("--timeout has passed");
   }
   return absl::OkStatus();
+}
+
+bool Resume::IsMoving(const absl::Status& why) {
+  const bool is_of_grpc =
+      absl::IsCancelled(why) && client::DetailsOf(why).reason.empty();
+  const bool is_told = client::HasMoved(why) || (moves_ > 0 && is_of_grpc);
+  if (!is_told || moves_ == kMostMoves) return false;
+  ++moves_;
+  return true;
 }
 
 void Resume::Stop() {

@@ -57,7 +57,7 @@ class Resume {
   // it is to be tried now, after a wait, and else what the verb ends with: what
   // is no loss of the daemon, or what is and has lasted for --retry-for.  Where
   // the daemon has moved to another process, the first try comes at once, and
-  // if that succeeds nothing is said.
+  // nothing is said if one of the first few succeeds.
   absl::Status AwaitNext(const absl::Status& why);
 
   // Ends the wait, with CANCELLED, and all to come.  Idempotent.
@@ -68,6 +68,8 @@ class Resume {
   bool IsTimeout(const absl::Status& status) const;
 
  private:
+  // Whether this is the end of one process whose next one is there.
+  bool IsMoving(const absl::Status& why);
   // What is left of --timeout.
   absl::Duration Left() const;
   void SayOnce(const std::string& text);
@@ -78,7 +80,7 @@ class Resume {
   client::Retry retry_;
   std::mt19937_64 random_{std::random_device()()};
   bool has_started_ = false;
-  bool has_moved_ = false;  // Since the stream counted.
+  int moves_ = 0;     // Tries since the daemon has moved; 0: it has not.
   std::string said_;  // Why it broke; empty while it has not.
   absl::Mutex stop_mutex_;
   bool stopped_ ABSL_GUARDED_BY(stop_mutex_) = false;

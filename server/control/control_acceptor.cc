@@ -364,8 +364,8 @@ absl::StatusOr<std::shared_ptr<ControlConnection>> ControlAcceptor::Describe(
   }
   Descriptor copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!copy.is_open()) return ErrnoError(errno, "dup", client.address);
-  return std::make_shared<ControlConnection>(std::move(client),
-                                             std::move(copy));
+  return std::make_shared<ControlConnection>(std::move(client), std::move(copy),
+                                             expected_);
 }
 
 absl::Status ControlAcceptor::Watch(

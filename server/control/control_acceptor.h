@@ -90,6 +90,10 @@ class ControlAcceptor {
   // That process has let go of them.  Start() must have been called.
   void Own();
 
+  // From now on whoever connects may come back for so many connections of
+  // another process.
+  void Expect(int connections) { expected_ = connections; }
+
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
 
@@ -138,6 +142,7 @@ class ControlAcceptor {
   Handshakes<std::shared_ptr<ControlConnection>> handshakes_;
   Timer handshake_timer_;
   FloodWatch flood_watch_;
+  int expected_ = 0;
   int64_t num_dropped_ = 0;
   std::optional<TimePoint> drop_logged_;
 };

@@ -41,8 +41,9 @@ std::string NameOf(uid_t uid) {
 
 }  // namespace
 
-ControlConnection::ControlConnection(Client client, Descriptor copy)
-    : client_(std::move(client)), copy_(std::move(copy)) {}
+ControlConnection::ControlConnection(Client client, Descriptor copy,
+                                     int expected)
+    : client_(std::move(client)), expected_(expected), copy_(std::move(copy)) {}
 
 const std::string& ControlConnection::Who() {
   if (!is_unix()) return client_.address;
@@ -68,7 +69,9 @@ bool ControlConnection::BeginCall() {
   ++begun_;
   const int in_flight = ++in_flight_;
   // FloodPolicy::Look() judges the calls whose connections have ended.
-  return !FloodPolicy::TooManyCalls(in_flight, carrying_ + unjoined_ + ended_,
+  const int of_connections =
+      FloodPolicy::OfConnections(carrying_, unjoined_, expected_);
+  return !FloodPolicy::TooManyCalls(in_flight, of_connections + ended_,
                                     answered_ - unjoined_ - ended_);
 }
 
@@ -94,6 +97,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.unjoined = unjoined_;
   totals.ended = ended_;
   totals.most_of_connections = most_of_connections_;
+  totals.expected = expected_;
   totals.answered = answered_;
   const MutexLock lock(mutex_);
   if (!copy_.is_open()) return totals;

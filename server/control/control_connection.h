@@ -39,8 +39,9 @@ class ControlConnection {
   };
 
   // `copy` is a copy of the socket's descriptor; the socket is one of TCP
-  // unless there are credentials.
-  ControlConnection(Client client, Descriptor copy);
+  // unless there are credentials.  For `expected` connections of another
+  // process its client may come back, all at once.
+  ControlConnection(Client client, Descriptor copy, int expected = 0);
   ControlConnection(const ControlConnection&) = delete;
   ControlConnection& operator=(const ControlConnection&) = delete;
 
@@ -98,6 +99,11 @@ class ControlConnection {
   // Whether the client has made a call.
   bool called() const { return begun_ > 0; }
   int carrying() const { return carrying_; }
+  // The same with the calls by which the client comes back for what it is
+  // expected to.
+  int carrying_soon() const {
+    return std::max<int>(carrying_, std::min<int>(expected_, in_flight_));
+  }
   // The most that it has carried at a time since none of those that have ended
   // was left.
   int most_carried() const { return most_of_connections_; }
@@ -147,6 +153,7 @@ class ControlConnection {
   std::once_flag name_once_;
   std::string who_;
 
+  const int expected_;
   std::atomic<int> in_flight_ = 0;
   std::atomic<int> carrying_ = 0;
   std::atomic<int> unjoined_ = 0;

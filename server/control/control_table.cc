@@ -134,7 +134,7 @@ int64_t ControlTable::num_carrying() const {
   const MutexLock lock(mutex_);
   int64_t sum = 0;
   for (const auto& [key, connection] : connections_) {
-    sum += connection->carrying();
+    sum += connection->carrying_soon();
   }
   return sum;
 }

@@ -105,7 +105,7 @@ class ControlTable {
   };
   void ShutDownBusiest(Whom whom, const char* why);
 
-  // Gives how many calls carry a connection.
+  // Gives how many calls carry a connection, or are about to come back for one.
   int64_t num_carrying() const;
   // Gives how many connections this has ended so far.
   int64_t num_shut_down() const { return num_shut_down_; }

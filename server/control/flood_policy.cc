@@ -53,8 +53,9 @@ FloodPolicy::Excess FloodPolicy::Look(TimePoint now, const Totals& totals) {
   last_look_ = now;
   last_ = totals;
   // All connections that were carried at a time may have ended at once.
-  const int of_connections = totals.carrying + totals.unjoined +
-                             std::min(totals.ended, totals.most_of_connections);
+  const int of_connections =
+      OfConnections(totals.carrying, totals.unjoined, totals.expected) +
+      std::min(totals.ended, totals.most_of_connections);
   if (TooManyCalls(totals.in_flight, of_connections,
                    totals.answered - totals.unjoined - totals.ended)) {
     return Excess::kCalls;

@@ -76,6 +76,8 @@ class FloodPolicy {
     int answered = 0;   // Of `in_flight`: their status is on its way.
     // The most of `carrying` and `unjoined` at a time since `ended` was 0.
     int most_of_connections = 0;
+    // How many connections the client may come back for.
+    int expected = 0;
   };
 
   enum class Excess { kNone, kCalls, kCancelled, kBytes, kSegments };
@@ -88,6 +90,13 @@ class FloodPolicy {
   int64_t unexplained_bytes() const {
     const int64_t explained = carrying_ * kBytesOfCarrying;
     return bytes_.level() > explained ? bytes_.level() - explained : 0;
+  }
+
+  // Gives how many calls are of connections where so many of `expected` carry
+  // one by now: a client whose connections come from another process of the
+  // daemon may ask for all of them at once.
+  static int OfConnections(int carrying, int unjoined, int expected) {
+    return std::max(carrying + unjoined, expected);
   }
 
   // Whether those are too many calls at a time: the bound of connections holds

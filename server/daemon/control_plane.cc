@@ -115,6 +115,10 @@ std::vector<FrozenListeningSocket> ControlPlane::Freeze() const {
   return acceptor_->Freeze();
 }
 
+void ControlPlane::Expect(int connections) {
+  if (acceptor_ != nullptr) acceptor_->Expect(connections);
+}
+
 void ControlPlane::HandOverSockets() { acceptor_->HandOverSockets(); }
 
 void ControlPlane::Own() {

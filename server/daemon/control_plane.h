@@ -94,6 +94,8 @@ class ControlPlane {
   absl::Status ListenFrozen(const std::vector<ControlPlace>& places,
                             std::map<size_t, HandedSocket> handed);
   std::vector<AnyAddress> frozen_addresses() const;
+  // As ControlAcceptor has it; on the loop, or while that stands still.
+  void Expect(int connections);
   // As ControlAcceptor has them.
   std::vector<FrozenListeningSocket> Freeze() const;
   void HandOverSockets();

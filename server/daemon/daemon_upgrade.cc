@@ -226,6 +226,8 @@ absl::StatusOr<v1::Daemon> Daemon::HandOverTo(Successor next, Duration drain) {
           "; all stood still for ", millis.count(), " ms"));
   const auto begin = [&] {
     parts.successor->Start(std::move(next.channel), outcome.is_deaf);
+    // One that cannot be heard acknowledges nothing.
+    parts.registry.MoveStreams(source.takes_connections() && !outcome.is_deaf);
     if (parts.watchdog != nullptr) parts.watchdog->Stop();
     if (parts.handover_port != nullptr) parts.handover_port->LeaveFile();
     parts.handover_port.reset();
@@ -303,7 +305,10 @@ Task<> Daemon::DrainHandedOver() {
   }
   // What the next process is not told now it never learns.
   constexpr std::chrono::milliseconds kPause{10};
-  for (Duration waited{}; waited < kFlush && !parts_->successor->is_sent();
+  const Duration most = parts_->first_signal.deferred().determined()
+                            ? Duration(kFlush)
+                            : std::max<Duration>(kFlush, takeover_drain_);
+  for (Duration waited{}; waited < most && !parts_->successor->is_sent();
        waited += kPause) {
     co_await Sleep(kPause);
   }

@@ -272,6 +272,7 @@ class Sender {
     auto packet = channel_.Receive(policy_.deadline());
     if (!packet.ok()) return packet.status();
     if (packet->message.has_hello()) {
+      source_.OnHello(packet->message.hello());
       policy_.set_num_descriptors(source_.CountDescriptors());
       successor_version_ = packet->message.hello().program_version();
     }

@@ -60,6 +60,9 @@ class HandoverSource {
  public:
   virtual ~HandoverSource() = default;
 
+  // Tells who the successor is, which may still be refused.
+  virtual void OnHello(const internal::v1::HandoverHello&) {}
+
   // Gives how many descriptors would go over now, roughly.  Everything still
   // runs.
   virtual int64_t CountDescriptors() = 0;

@@ -19,7 +19,10 @@ namespace portreeve::server {
 
 // The versions of the protocol that this program speaks.
 inline constexpr int kOldestHandoverVersion = 1;
-inline constexpr int kNewestHandoverVersion = 1;
+inline constexpr int kNewestHandoverVersion = 2;
+// From this one on a successor goes on with connections (HandoverMoved,
+// HandoverMovedOn); with one of before all are held.
+inline constexpr int kFirstVersionThatMoves = 2;
 
 // What the predecessor is, by which it judges a successor.
 struct PredecessorTerms {

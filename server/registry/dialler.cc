@@ -10,11 +10,13 @@
 #include "lib/base/log.h"
 #include "lib/base/monitor.h"
 #include "lib/base/status.h"
+#include "lib/net/close_socket.h"
 #include "server/api/errors.h"
 #include "server/api/names.h"
 #include "server/registry/connection_log.h"
 #include "server/registry/opening_connection.h"
 #include "server/remote/cut_stream.h"
+#include "server/remote/remote_handler.h"
 
 namespace portreeve::server {
 
@@ -45,17 +47,21 @@ absl::Status Interrupted(const AnyWhereToConnect& where) {
 
 // A call, from when it is found good until its connection is closed.
 struct Dialler::Dial {
+  int64_t id = 0;  // Of the connection.
   AnyWhereToConnect where;
   ConnectOptions options;
-  std::shared_ptr<OpeningConnection> opening;    // Null for what is refused.
+  // Null for what is refused, or was dialled in the former process.
+  std::shared_ptr<OpeningConnection> opening;
   std::shared_ptr<StreamConnection> connection;  // Null until it is connected.
   std::shared_ptr<const LiveConnection> live;
+  std::optional<Timer> returns_by;  // Its client.
 };
 
-Dialler::Dialler(Executor executor, const Shared& shared,
+Dialler::Dialler(Executor executor, const Shared& shared, StreamMover& mover,
                  std::function<void()> on_idle)
     : executor_(std::move(executor)),
       shared_(shared),
+      mover_(mover),
       on_idle_(std::move(on_idle)) {}
 
 absl::StatusOr<Dialler::SharedDial> Dialler::Check(
@@ -102,7 +108,8 @@ Task<> Dialler::Serve(
   const SharedDial dial = *checked;
   dial->opening =
       std::make_shared<OpeningConnection>(executor_, AddressOf(dial->where));
-  dials_.emplace(dial->opening->id(), dial);
+  dial->id = dial->opening->id();
+  dials_.emplace(dial->id, dial);
   shared_.budget.Take(1);
   // However it ends: it may be destroyed where there is no memory to wait.
   absl::Cleanup give_up = [this, dial] {
@@ -133,8 +140,9 @@ Task<> Dialler::Serve(
     });
   };
   audit(ConnectionName(dial->connection->id()), absl::OkStatus());
-  co_await ServeStream(std::move(stream), dial->connection,
-                       SessionOptionsOf(*dial));
+  StreamSessionOptions options = SessionOptionsOf(*dial);
+  if (request.can_move()) options.mover = &mover_;
+  co_await ServeStream(std::move(stream), dial->connection, std::move(options));
   std::move(close).Cancel();
 }
 
@@ -152,6 +160,61 @@ StreamSessionOptions Dialler::SessionOptionsOf(const Dial& dial) {
         error ? CloseReason::kHandlerError : CloseReason::kHandlerDone);
   };
   return options;
+}
+
+StreamSessionOptions Dialler::SessionOptionsOf(int64_t id) const {
+  return SessionOptionsOf(*dials_.at(id));
+}
+
+absl::StatusOr<std::shared_ptr<StreamConnection>> Dialler::TakeMovedOn(
+    const std::shared_ptr<LiveConnection>& held, FrozenStream frozen,
+    Descriptor fd) {
+  const AnyAddress peer = held->connection->peer();
+  absl::Cleanup reset = [&fd] {
+    if (fd.is_open()) MakeCloseReset(fd.get());
+  };
+  const auto dial = std::make_shared<Dial>();
+  dial->id = held->connection->id();
+  dial->live = held;
+  dial->returns_by.emplace(TimeSource::Of(executor_));
+  StreamSocket connected(executor_.inner());
+  if (const int error = AssignSocket(fd, peer, connected); error != 0) {
+    return ErrnoError(error, "adopt", ToString(peer));
+  }
+  const auto socket =
+      std::make_shared<SocketCore>(executor_, std::move(connected), peer);
+  absl::Cleanup reset_socket = [&socket] { socket->Reset(); };
+  dial->connection = std::make_shared<StreamConnection>(
+      dial->id, socket, SilentMonitor(), frozen.buffer_age_limit,
+      OnLoss::kReset);
+  dial->connection->Restore(std::move(frozen));
+  const std::shared_ptr<Claim> claim = held->facts.claim;
+  claim->taken().Upon([weak = std::weak_ptr<Dial>(dial)] {
+    if (const auto dial = weak.lock()) dial->returns_by->Cancel();
+  });
+  socket->OnClosed([this, dial] { OnClosed(dial); });
+  dial->returns_by->StartAfter(
+      kReturnTimeout, [weak = std::weak_ptr<Dial>(dial), claim] {
+        const auto dial = weak.lock();
+        if (dial == nullptr || !claim->Take()) return;
+        claim->End(nullptr);
+        StreamConnection& connection = *dial->connection;
+        // One that others close is flushed for as long as they say.
+        if (connection.writer().is_closed()) return;
+        connection.Close(ExistingConnections::kReset,
+                         connection.socket()->HasFailed()
+                             ? CloseReason::kPeerReset
+                             : CloseReason::kClientGone);
+      });
+  dials_.emplace(dial->id, dial);
+  std::move(reset_socket).Cancel();
+  --num_held_;
+  shared_.budget.TakeAnyway(1);
+  return dial->connection;
+}
+
+Monitor Dialler::SilentMonitor() const {
+  return Monitor(executor_.monitor(), "dial", [](std::exception_ptr) {});
 }
 
 // Throws only where there is no memory for a connection.
@@ -196,9 +259,8 @@ Task<absl::Status> Dialler::Connect(SharedDial dial, Deferred<> broken) {
 void Dialler::Begin(const SharedDial& dial,
                     std::shared_ptr<SocketCore> socket) {
   // What goes wrong with the Writer shows as the reason of the connection.
-  const Monitor silent(executor_.monitor(), "dial", [](std::exception_ptr) {});
   dial->connection = std::make_shared<StreamConnection>(
-      dial->opening->id(), socket, silent, dial->options.buffer_age_limit,
+      dial->id, socket, SilentMonitor(), dial->options.buffer_age_limit,
       OnLoss::kReset);
   dial->live = shared_.connections.Replace(dial->connection);
   socket->OnClosed([this, dial] { OnClosed(dial); });
@@ -265,7 +327,7 @@ absl::Status Dialler::Refusal() const {
 }
 
 void Dialler::Forget(const SharedDial& dial) {
-  if (dials_.erase(dial->opening->id()) == 0) return;
+  if (dials_.erase(dial->id) == 0) return;
   shared_.budget.GiveBack(1);
   if (idle()) on_idle_();
 }

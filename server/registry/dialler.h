@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/asio.h"
 #include "lib/base/deferred.h"
+#include "lib/base/descriptor.h"
 #include "lib/connect/connect.h"
 #include "lib/serve/any_server.h"
 #include "lib/serve/stream_connection.h"
@@ -24,6 +25,7 @@
 #include "server/registry/connection_table.h"
 #include "server/registry/shared.h"
 #include "server/remote/client_stream.h"
+#include "server/remote/stream_mover.h"
 #include "server/remote/stream_session.h"
 
 namespace portreeve::server {
@@ -33,7 +35,8 @@ namespace portreeve::server {
 class Dialler {
  public:
   // `on_idle` is called whenever the last dialled connection has ended.
-  Dialler(Executor executor, const Shared& shared,
+  // `mover` must outlive it.
+  Dialler(Executor executor, const Shared& shared, StreamMover& mover,
           std::function<void()> on_idle);
   Dialler(const Dialler&) = delete;
   Dialler& operator=(const Dialler&) = delete;
@@ -56,6 +59,14 @@ class Dialler {
   // for idle(), until it is closed.
   void AddHeld() { ++num_held_; }
   void OnHeldClosed(int64_t id);
+  // One of these, whose claim is the new one, goes on here once its client has
+  // come back, for which that has kReturnTimeout.
+  // Errors: whatever the kernel says; then the peer is reset.
+  absl::StatusOr<std::shared_ptr<StreamConnection>> TakeMovedOn(
+      const std::shared_ptr<LiveConnection>& held, FrozenStream frozen,
+      Descriptor fd);
+  // Gives what a session serves a connection with that has come so.
+  StreamSessionOptions SessionOptionsOf(int64_t id) const;
 
   // Refuses what comes from now on.
   void BeginShutdown() { shutting_down_ = true; }
@@ -87,12 +98,14 @@ class Dialler {
   void OnClosed(const SharedDial& dial);
   // Counts a connection that has left the table, and tells of it.
   void TellOfEnd(const LiveConnection& live);
+  Monitor SilentMonitor() const;
   // Why nothing is dialled any more.
   absl::Status Refusal() const;
   void Forget(const SharedDial& dial);
 
   const Executor executor_;
   Shared shared_;
+  StreamMover& mover_;
   const std::function<void()> on_idle_;
   bool shutting_down_ = false;
   bool moved_ = false;

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "lib/base/deferred.h"
@@ -40,16 +42,18 @@ struct HeldCounts {
 class HeldConnection final : public AnyConnection {
  public:
   // What `holder` points to is null while nobody can be asked; it must outlive
-  // the connection.
+  // the connection.  One that may follow may come here later (MoveTo()).
   HeldConnection(const Executor& executor, int64_t id, AnyAddress peer,
                  AnyAddress local, const HeldCounts& counts,
-                 ConnectionHolder* const& holder)
+                 ConnectionHolder* const& holder, bool may_follow = false)
       : AnyConnection(id),
         peer_(std::move(peer)),
         local_(std::move(local)),
         counts_(counts),
         holder_(holder),
-        closed_(executor) {}
+        may_follow_(may_follow),
+        closed_(executor),
+        settled_(executor) {}
 
   const AnyAddress& peer() const override { return peer_; }
   const AnyAddress& local() const override { return local_; }
@@ -67,13 +71,31 @@ class HeldConnection final : public AnyConnection {
   void Update(const HeldCounts& counts) { counts_ = counts; }
   // It is closed, and was so at last.
   void Finish(const HeldCounts& counts);
+  // `connection` has come in its place, and is closed if this one was to be.
+  // This one is closed once that is.
+  void MoveTo(const std::shared_ptr<AnyConnection>& connection);
+  bool may_follow() const { return may_follow_; }
+  // Gives true once: to whom it is promised that comes for it first.
+  bool AwaitFirst() { return !std::exchange(is_awaited_, true); }
+  // Determined once either has happened.
+  Deferred<> settled() const { return settled_.deferred(); }
 
  private:
+  struct WantedClose {
+    ExistingConnections how;
+    CloseReason reason;
+  };
+
   const AnyAddress peer_;
   const AnyAddress local_;
   HeldCounts counts_;
   ConnectionHolder* const& holder_;
+  const bool may_follow_;
+  // What Close() was called with at last.
+  std::optional<WantedClose> wanted_close_;
+  bool is_awaited_ = false;
   const Ivar<> closed_;
+  const Ivar<> settled_;
 };
 
 }  // namespace portreeve::server

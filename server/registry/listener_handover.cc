@@ -18,6 +18,7 @@
 #include "server/registry/frozen_records.h"
 #include "server/registry/listener_resource.h"
 #include "server/registry/listener_setup.h"
+#include "server/remote/remote_handler.h"
 #include "server/state/state_records.h"
 
 namespace portreeve::server {
@@ -285,6 +286,31 @@ absl::StatusOr<std::shared_ptr<DirectConnection>> ListenerResource::AddMoved(
 
 void ListenerResource::OnMoved(const LiveConnection& live) {
   if (access_log_ != nullptr) access_log_->Follow(live.connection->id());
+}
+
+Descriptor ListenerResource::LetGo(StreamConnection& connection) {
+  return server_->LetGo(connection);
+}
+
+absl::StatusOr<std::shared_ptr<StreamConnection>> ListenerResource::TakeMovedOn(
+    const LiveConnection& held, FrozenStream frozen, Descriptor fd) {
+  const auto* const remote = spec_->remote();
+  const std::shared_ptr<Claim>& claim = held.facts.claim;
+  CoroutineHandler handler;
+  if (remote != nullptr && !claim->was_elsewhere) {
+    RemoteOptions options = RemoteOptionsOf(*spec_, shared_, Parts());
+    options.awaits_worker = true;  // Those of the former process come back.
+    handler = RemoteHandler(std::move(options));
+  } else {
+    // The listener may have another handler by now.
+    handler = ReturningHandler(
+        {claim, remote != nullptr ? remote->claim_timeout : kReturnTimeout,
+         claim->was_elsewhere ? CloseReason::kClientGone
+                              : CloseReason::kUnclaimed});
+  }
+  return server_->TakeHeld(held.connection->id(), held.connection->peer(),
+                           std::move(frozen), std::move(fd), 1,
+                           std::move(handler));
 }
 
 bool ListenerResource::may_hold() const {

@@ -16,6 +16,7 @@
 #include "lib/base/descriptor.h"
 #include "lib/base/monitor.h"
 #include "lib/serve/any_server.h"
+#include "lib/serve/stream_connection.h"
 #include "portreeve/internal/v1/handover.pb.h"
 #include "portreeve/internal/v1/totals.pb.h"
 #include "portreeve/v1/event.pb.h"
@@ -128,6 +129,12 @@ class ListenerResource final
       std::vector<Descriptor> descriptors);
   // One of these is in the table.
   void OnMoved(const LiveConnection& live);
+
+  // The same of one that a client serves, or waits for one: after HandOver();
+  // and of a held one, whose claim is the new one, after Own().
+  Descriptor LetGo(StreamConnection& connection);
+  absl::StatusOr<std::shared_ptr<StreamConnection>> TakeMovedOn(
+      const LiveConnection& held, FrozenStream frozen, Descriptor fd);
 
   ListenerResource(const ListenerResource&) = delete;
   ListenerResource& operator=(const ListenerResource&) = delete;

@@ -87,6 +87,8 @@ std::shared_ptr<Claim> ClaimOf(const ConnectionTable& connections, int64_t id,
   return claim;
 }
 
+}  // namespace
+
 RemoteOptions RemoteOptionsOf(const CheckedSpec& spec, const Shared& shared,
                               const ListenerParts& listener) {
   RemoteOptions options;
@@ -102,8 +104,6 @@ RemoteOptions RemoteOptionsOf(const CheckedSpec& spec, const Shared& shared,
   };
   return options;
 }
-
-}  // namespace
 
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener) {

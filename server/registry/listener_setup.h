@@ -13,6 +13,7 @@
 #include "server/registry/listener_log.h"
 #include "server/registry/shared.h"
 #include "server/registry/upstream_counts.h"
+#include "server/remote/remote_handler.h"
 #include "server/remote/worker_pool.h"
 
 namespace portreeve::server {
@@ -29,6 +30,9 @@ struct ListenerParts {
 };
 AnyHandler HandlerOf(const CheckedSpec& spec, const Shared& shared,
                      const ListenerParts& listener);
+// Of a spec with a remote handler: gives what that is made of.
+RemoteOptions RemoteOptionsOf(const CheckedSpec& spec, const Shared& shared,
+                              const ListenerParts& listener);
 // Gives what goes on with those that are not connected yet; null where the spec
 // forwards nothing.
 RestoreForward ForwardRestorerOf(const CheckedSpec& spec, const Shared& shared,

@@ -13,6 +13,9 @@
 namespace portreeve::server {
 namespace {
 
+// How many ages of what waits are told.
+constexpr size_t kMostAges = 500;
+
 using internal::v1::HandoverConnection;
 using internal::v1::HandoverFlow;
 using internal::v1::HandoverMoved;
@@ -202,6 +205,53 @@ absl::StatusOr<FrozenConnection> MovedOf(const HandoverConnection& record,
     default:
       return HandoverDamaged("a connection moves that has no such handler");
   }
+}
+
+internal::v1::HandoverMovedOn MovedOnOf(int64_t id,
+                                        const FrozenStream& frozen) {
+  internal::v1::HandoverMovedOn record;
+  record.set_id(id);
+  record.set_bytes_received(frozen.bytes_received);
+  record.set_bytes_sent(frozen.bytes_sent);
+  record.set_close_reason(ToProto(frozen.reason));
+  // As many as a message takes; of more every second one is left out, so that
+  // no byte is taken for older than it is.
+  std::vector<FrozenWriter::Age> ages = frozen.writer.ages;
+  while (ages.size() > kMostAges) {
+    const bool is_odd = ages.size() % 2 == 1;
+    for (size_t i = 0; i < ages.size() / 2; ++i) ages[i] = ages[2 * i + 1];
+    if (is_odd) ages[ages.size() / 2] = ages.back();
+    ages.resize((ages.size() + 1) / 2);
+  }
+  for (const FrozenWriter::Age& age : ages) {
+    auto& part = *record.add_ages();
+    part.set_end(age.end);
+    part.set_written_nanos(NanosOf(age.written));
+  }
+  record.set_half_closed(frozen.writer.half_closed);
+  if (const auto& limit = frozen.buffer_age_limit.at_most()) {
+    record.set_buffer_age_limit_nanos(limit->count());
+  }
+  return record;
+}
+
+FrozenStream StreamOf(const internal::v1::HandoverMovedOn& record,
+                      std::string to_write) {
+  FrozenStream frozen;
+  frozen.bytes_received = record.bytes_received();
+  frozen.bytes_sent = record.bytes_sent();
+  frozen.reason = FromProto(record.close_reason());
+  frozen.buffer_age_limit =
+      record.has_buffer_age_limit_nanos()
+          ? BufferAgeLimit::AtMost(Duration(record.buffer_age_limit_nanos()))
+          : BufferAgeLimit::Unlimited();
+  frozen.writer.to_write = std::move(to_write);
+  for (const auto& part : record.ages()) {
+    frozen.writer.ages.push_back(
+        {part.end(), TimeOfNanos(part.written_nanos())});
+  }
+  frozen.writer.half_closed = record.half_closed();
+  return frozen;
 }
 
 }  // namespace portreeve::server

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/net/address.h"
+#include "lib/serve/stream_connection.h"
 #include "portreeve/internal/v1/handover.pb.h"
 #include "server/handlers/frozen_connection.h"
 
@@ -28,6 +29,13 @@ bool PutMoved(const FrozenConnection& frozen,
 absl::StatusOr<FrozenConnection> MovedOf(
     const internal::v1::HandoverConnection& record, int64_t id, AnyAddress peer,
     AnyAddress local);
+
+// Gives what the next process needs of a connection of a client's; its bytes to
+// write come apart from it.
+internal::v1::HandoverMovedOn MovedOnOf(int64_t id, const FrozenStream& frozen);
+// Gives what MovedOnOf() was given.
+FrozenStream StreamOf(const internal::v1::HandoverMovedOn& record,
+                      std::string to_write);
 
 }  // namespace portreeve::server
 

@@ -57,7 +57,11 @@ Registry::Registry(Executor executor, LaneSet& lanes, EventLog& events,
       shared_{lanes,        events,  budget, listener_descriptors_,
               connections_, policy_, loops_},
       all_handlers_determined_(executor_),
-      dialler_(executor_, shared_, [this] { CheckAllDetermined(); }),
+      stream_moves_(
+          executor_, shared_,
+          [this](const LiveConnection& live) { return LetGoOfStream(live); }),
+      dialler_(executor_, shared_, stream_moves_,
+               [this] { CheckAllDetermined(); }),
       state_(executor_),
       retry_timer_(TimeSource::Of(executor_)) {}
 

@@ -49,6 +49,8 @@
 #include "server/registry/resting_connections.h"
 #include "server/registry/retry_schedule.h"
 #include "server/registry/shared.h"
+#include "server/registry/stream_moves.h"
+#include "server/remote/stream_session.h"
 #include "server/state/state_store.h"
 
 namespace portreeve::server {
@@ -200,10 +202,21 @@ class Registry {
   absl::StatusOr<std::shared_ptr<ListenerResource>> FindRemote(
       const std::string& id) const;
 
-  // Takes a connection of a remote listener for a client, which must End() its
-  // claim.
-  // Errors: NOT_FOUND, NOT_REMOTE, ALREADY_ATTACHED.
+  // Takes a connection of a remote listener, or one whose client has dialled it
+  // in the former process, for a client, which must End() its claim.
+  // Errors: NOT_FOUND, NOT_REMOTE, ALREADY_ATTACHED; MOVED.
   absl::StatusOr<std::shared_ptr<LiveConnection>> Attach(int64_t number);
+  // Of a connection of the former process that may come, for a client that can
+  // move, or cannot: what is determined once it has come, or is closed; and
+  // whether nobody else has asked for it yet.  Nothing for every other one.
+  struct Arrival {
+    Deferred<> settled;
+    bool is_first;
+  };
+  std::optional<Arrival> AwaitArrival(int64_t number, bool can_move);
+  // Gives what a session serves it with that Attach() gave.
+  StreamSessionOptions SessionOptionsOf(
+      const std::shared_ptr<LiveConnection>& live, bool can_move);
 
   // The names of the open listeners that the policy, as it is now, would not
   // let be opened.
@@ -274,6 +287,9 @@ class Registry {
   // Has to be called on the loop, after that: answers, with MOVED, what waits
   // for the disk.
   void FinishHandOver();
+  // And after that: begins to give the connections of clients away, to
+  // `successor`; or, with false, leaves them here to their end.
+  void MoveStreams(bool may_move);
   bool is_moved() const { return moved_; }
 
   // Take, in this order, after SetNumbers(), what the former process had.
@@ -296,9 +312,16 @@ class Registry {
   // It must outlive the registry, or be taken back.
   void SetHolder(ConnectionHolder* holder);
   size_t num_held() const { return held_.size(); }
+  // How many of them may come here.
+  int num_that_may_follow() const;
   // One of those connections is so far, or is closed.
   void OnHeldProgress(int64_t id, const HeldCounts& counts);
   void OnHeldClosed(const v1::Connection& closed);
+  // One has come, with what waits for its peer: this process goes on with it.
+  void OnHeldMovedOn(const internal::v1::HandoverMovedOn& record,
+                     std::string to_write, std::vector<Descriptor> descriptors);
+  // One should have come, and was lost on its way: it is closed, and FORCED.
+  void OnHeldLost(int64_t id);
   // The handler of one has failed, which may be closed by now; kRaised closes
   // the listener.
   void OnHeldHandlerError(const std::string& listener, const std::string& uid,
@@ -396,6 +419,10 @@ class Registry {
   void AddTaken(const Resource& listener);
   void AddRunning(const Resource& resource);
   void FinishHeld(int64_t id, const HeldCounts& counts);
+  absl::StatusOr<std::shared_ptr<StreamConnection>> TakeMovedOn(
+      const internal::v1::HandoverMovedOn& record, const HeldConnection& held,
+      std::string to_write, Descriptor fd);
+  Descriptor LetGoOfStream(const LiveConnection& live);
   using Running = std::list<Resource>;
   void OnHandlersDetermined(Running::iterator running);
   void ForgetOldest();
@@ -433,6 +460,7 @@ class Registry {
   // Listeners are numbered in the order in which they were closed.
   int64_t last_closed_ = 0;
   const Ivar<> all_handlers_determined_;
+  StreamMoves stream_moves_;
   Dialler dialler_;
   Listeners listeners_;
   // Those of listeners_ that are closed and whose handlers are determined, by

@@ -147,7 +147,10 @@ std::optional<Registry::FrozenRecord> Registry::Freeze(
       return frozen;
     }
   }
-  record.mutable_held_by_predecessor();
+  // Those of clients have a claim, or are dialled.
+  record.mutable_held_by_predecessor()->set_may_follow(
+      may_move &&
+      (live.facts.claim != nullptr || live.facts.listener == nullptr));
   return frozen;
 }
 
@@ -175,7 +178,25 @@ void Registry::LetGo(const Moving& moved) {
 
 void Registry::FinishHandOver() {
   if (state_.is_on()) state_.GiveUp(Moved());
+  // Their workers leave next.
+  stream_moves_.TakeUnclaimed();
   CheckAllDetermined();
+}
+
+void Registry::MoveStreams(bool may_move) {
+  if (may_move) {
+    stream_moves_.Begin();
+  } else {
+    stream_moves_.GiveUp();
+  }
+}
+
+Descriptor Registry::LetGoOfStream(const LiveConnection& live) {
+  auto& connection = static_cast<StreamConnection&>(*live.connection);
+  if (live.facts.listener == nullptr) return connection.LetGo();
+  const auto id = ParseListenerName(NameOf(live.facts), "listener");
+  PORTREEVE_CHECK(id.ok());
+  return listeners_.at(*id)->LetGo(connection);
 }
 
 absl::Status Registry::TakeListener(const HandoverListener& record,
@@ -296,9 +317,12 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record,
         *connections_.Restore(*std::move(moved), std::move(facts)));
     return absl::OkStatus();
   }
+  const bool may_follow = record.held_by_predecessor().may_follow();
   const auto held = std::make_shared<HeldConnection>(
       executor_, *number, *std::move(peer), *std::move(local),
-      CountsOf(connection), holder_);
+      CountsOf(connection), holder_, may_follow);
+  // There has to be room for its descriptor, whenever that comes.
+  if (may_follow) shared_.budget.TakeAnyway(1);
   if (listener == nullptr) {
     dialler_.AddHeld();
   } else {
@@ -388,6 +412,7 @@ void Registry::FinishHeld(int64_t id, const HeldCounts& counts) {
   const std::shared_ptr<HeldConnection> held = found->second;
   held_.erase(found);
   const auto live = connections_.Find(id);
+  if (held->may_follow()) shared_.budget.GiveBack(1);
   held->Finish(counts);
   if (live == nullptr) return;
   const std::string& name = NameOf(live->facts);

@@ -137,6 +137,8 @@ void Registry::GetConnectionAndTcpInfo(int64_t number,
 
 absl::StatusOr<std::shared_ptr<LiveConnection>> Registry::Attach(
     int64_t number) {
+  // Whatever becomes of it is known there.
+  if (moved_) return Moved();
   auto live = connections_.Find(number);
   if (!live) return NoConnection(number);
   const std::shared_ptr<Claim> claim = live->facts.claim;

@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "lib/base/descriptor.h"
 #include "lib/lane/lane.h"
 #include "lib/net/descriptor_budget.h"
+#include "portreeve/internal/v1/handover.pb.h"
 #include "server/access/live_policy.h"
 #include "server/control/descriptor_shares.h"
 #include "server/events/connection_histograms.h"
@@ -33,6 +35,12 @@ class ConnectionReports {
                               const std::string& uid,
                               const std::string& message,
                               std::optional<HandlerErrorOutcome> outcome) = 0;
+  // It takes connections over (OnMovedOn()).
+  virtual bool TakesMore() const = 0;
+  // One that this process has let go of, and whose descriptor is `fd`, goes on
+  // there.  Where that process ends before it has it, the peer is reset.
+  virtual void OnMovedOn(internal::v1::HandoverMovedOn record,
+                         const std::string& to_write, Descriptor fd) = 0;
 
  protected:
   ~ConnectionReports() = default;

@@ -49,6 +49,9 @@ class Claim {
   // Whether the connection's handler has begun, and so waits.
   bool begun = false;
 
+  // A client has had the connection in the former process of the daemon.
+  bool was_elsewhere = false;
+
   // The worker that the connection was offered to last; 0: none.
   int64_t offered_to = 0;
 

@@ -45,6 +45,7 @@ StreamPolicy::Action StreamPolicy::OnStreamEnd() {
   PORTREEVE_CHECK(may_read());
   Action action;
   stream_ended_ = true;
+  if (is_moving_) return action;
   HalfClose(action);
   if (eof_taken_) EndAs(End::kDone, action);
   return action;
@@ -62,12 +63,13 @@ StreamPolicy::Action StreamPolicy::OnBroken(bool peer_has_all) {
 }
 
 void StreamPolicy::OnWritten(size_t size, size_t waiting) {
-  is_held_ = size > 0 && waiting >= size;
+  const bool may_go_on = is_moving_ && waiting <= kMostOnTheWay;
+  is_held_ = size > 0 && waiting >= size && !may_go_on;
 }
 
 StreamPolicy::Action StreamPolicy::OnPeerEnd() {
   Action action;
-  if (is_closed_) return action;
+  if (is_closed_ || is_moving_) return action;
   action.send_eof = eof_sent_ = true;
   return action;
 }
@@ -83,8 +85,15 @@ StreamPolicy::Action StreamPolicy::OnPeerReset() {
 StreamPolicy::Action StreamPolicy::OnEofTaken() {
   Action action;
   eof_taken_ = true;
-  if (stream_ended_) EndAs(End::kDone, action);
+  if (stream_ended_ && !is_moving_) EndAs(End::kDone, action);
   return action;
+}
+
+bool StreamPolicy::OnMove() {
+  if (!goes_on() || has_failed_ || is_broken_ || is_moving_) return false;
+  is_moving_ = true;
+  is_held_ = false;
+  return true;
 }
 
 void StreamPolicy::OnCloseBegun() {

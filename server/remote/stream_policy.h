@@ -34,8 +34,17 @@ namespace portreeve::server {
 // at most one that the kernel has not begun to take.  Until it has, or others
 // close the connection, nothing that the client says behind that frame is seen,
 // but for a break.
+//
+// A stream that moves (ServerFrame.Moved) reads on, until the client ends its
+// side, which then is no end of the connection's: the connection may leave, as
+// long as nothing else has ended it.  Frames are not held meanwhile, up to
+// kMostOnTheWay bytes.
 class StreamPolicy {
  public:
+  // The most that may wait for the peer where no frame is held on a stream that
+  // moves.
+  static constexpr size_t kMostOnTheWay = 256 << 10;
+
   enum class Frame { kData, kEof, kDone, kReset, kRaised, kNonsense };
 
   enum class Close {
@@ -68,8 +77,10 @@ class StreamPolicy {
     friend bool operator==(const Farewell&, const Farewell&) = default;
   };
 
-  // `broken` is the reason of the close where the stream breaks.
-  explicit StreamPolicy(CloseReason broken) : broken_reason_(broken) {}
+  // `broken` is the reason of the close where the stream breaks; `eof_said`:
+  // the client has ended its direction on a stream before this one.
+  explicit StreamPolicy(CloseReason broken, bool eof_said = false)
+      : broken_reason_(broken), eof_said_(eof_said) {}
 
   // Reports the client's next frame.  may_read() must have been true.
   Action OnFrame(Frame frame);
@@ -91,6 +102,16 @@ class StreamPolicy {
   Action OnPeerReset();
   // The client has taken the `eof` frame.
   Action OnEofTaken();
+
+  // The connection is to leave: gives whether the client is to be told so.
+  // Nothing is read from the peer from then on.
+  bool OnMove();
+  // Whether the connection can leave now: the client has said all, and nothing
+  // has ended either.
+  bool may_leave() const {
+    return is_moving_ && stream_ended_ && goes_on() && !has_failed_ &&
+           !is_broken_;
+  }
 
   // Others close the connection; it may be flushing still.
   void OnCloseBegun();
@@ -122,7 +143,7 @@ class StreamPolicy {
   void Fail(Action& action);
 
   const CloseReason broken_reason_;
-  bool eof_said_ = false;      // By the client, in whatever way.
+  bool eof_said_;              // By the client, in whatever way.
   bool stream_ended_ = false;  // The client has ended its stream.
   bool eof_sent_ = false;      // To the client.
   bool eof_taken_ = false;     // The client has taken the `eof`.
@@ -132,6 +153,7 @@ class StreamPolicy {
   bool is_closing_ = false;  // By others.
   bool is_closed_ = false;
   bool is_held_ = false;
+  bool is_moving_ = false;
 };
 
 }  // namespace portreeve::server

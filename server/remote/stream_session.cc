@@ -87,7 +87,7 @@ class Session {
       : stream_(std::move(stream)),
         connection_(std::move(connection)),
         options_(std::move(options)),
-        policy_(options_.broken),
+        policy_(options_.broken, connection_->writer().is_half_closed()),
         given_up_(GivenUp()) {
     connection_->SetOnCloseBegun([this] {
       if (holder_) holder_->FillIfEmpty();
@@ -106,6 +106,10 @@ class Session {
     writer().HoldBack();
     if (socket().is_open()) stream_->Join(socket().Share());
     co_await Carry();
+    if (told_moved_) {
+      if (Leave()) co_return;
+      co_await Await(connection_->closed());
+    }
     Do(policy_.OnClosed());
     co_await Conclude();
   }
@@ -156,12 +160,17 @@ class Session {
     const Executor executor = co_await asio::this_coro::executor;
     const Ivar<> over(executor);
     Latch joined(executor);
+    Latch down_joined(executor);
     TaskScope carriers(executor);
+    TaskScope down(executor);
     int num_left = 4;
     std::exception_ptr error;
     const auto on_exit = [&](std::exception_ptr e) {
       if (e && !error && !over.determined()) error = e;
-      if (--num_left == 0 || e) over.FillIfEmpty();
+      if (--num_left == 0 || e || MayLeave()) over.FillIfEmpty();
+    };
+    const auto on_down_exit = [&](std::exception_ptr e) {
+      on_exit(down.cancelled() && e && IsCancelled(e) ? nullptr : e);
     };
     // A cancellation is thrown once all are joined.
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
@@ -169,8 +178,12 @@ class Session {
     const auto state = co_await asio::this_coro::cancellation_state;
     try {
       connection_->closed().Upon([over] { over.FillIfEmpty(); });
+      if (options_.mover != nullptr) {
+        ++num_left;
+        carriers.Spawn(AwaitMove(down), on_exit);
+      }
       carriers.Spawn(PumpUp(), on_exit);
-      carriers.Spawn(PumpDown(), on_exit);
+      down.Spawn(PumpDown(), on_down_exit);
       carriers.Spawn(WatchStream(), on_exit);
       carriers.Spawn(WatchPeer(), on_exit);
       if (state.cancelled() == asio::cancellation_type::none) {
@@ -184,11 +197,53 @@ class Session {
     carriers.Cancel();
     carriers.OpenWhenEmpty(joined);  // They refer to this.
     co_await joined.Wait();
+    down.Cancel();
+    down.OpenWhenEmpty(down_joined);
+    co_await down_joined.Wait();
     co_await asio::this_coro::throw_if_cancelled(throws);
     if (error) std::rethrow_exception(error);
     if (state.cancelled() != asio::cancellation_type::none) {
       throw boost::system::system_error(asio::error::operation_aborted);
     }
+  }
+
+  // Whether the connection can go to the daemon's next process.
+  bool MayLeave() const { return told_moved_ && policy_.may_leave(); }
+
+  // Tells the client to move, once there is where to.
+  Task<> AwaitMove(TaskScope& down) {
+    co_await Await(options_.mover->begun());
+    LookAtConnection();
+    if (!policy_.OnMove()) co_return;
+    if (holder_) holder_->FillIfEmpty();
+    // What was received is on its way to the client, and nothing else will be.
+    socket().StopSharedReceiving();
+    down.Cancel();
+    co_await down.Join();
+    v1::ServerFrame moved;
+    moved.mutable_moved();
+    told_moved_ = co_await stream_->Write(std::move(moved));
+  }
+
+  // Gives the connection away; false where it has to end here, which has then
+  // begun.
+  bool Leave() {
+    LookAtConnection();
+    // The kernel tells of a reset once.
+    if (connection_->is_open() && socket().HasFailed()) {
+      TakeTail();
+      Do(policy_.OnPeerReset());
+      return false;
+    }
+    if (!policy_.may_leave()) return false;
+    if (!options_.mover->Move(connection_->id())) {
+      connection_->Close(ExistingConnections::kReset, CloseReason::kShutdown);
+      return false;
+    }
+    stream_->EndConnection();
+    options_.on_end(nullptr);
+    stream_->Finish(absl::OkStatus());
+    return true;
   }
 
   // Carries frames from the client to the peer.
@@ -223,7 +278,7 @@ class Session {
     if (begun.determined()) {
       policy_.OnBegun();
     } else {
-      LookAtConnection();
+      LookAtConnection();  // Unless it moves.
     }
   }
 
@@ -303,6 +358,12 @@ class Session {
   // client does not read; what it had sent is kept for the client.
   Task<> WatchPeer() {
     co_await PeerReset(socket());
+    TakeTail();
+    Do(policy_.OnPeerReset());
+  }
+
+  // Keeps what a peer that has reset had sent before.
+  void TakeTail() {
     // What the stream has taken goes before what is left.
     socket().StopSharedReceiving();
     const auto space =
@@ -312,7 +373,6 @@ class Session {
       if (n <= 0) break;
       tail_.append(space.get(), static_cast<size_t>(n));
     }
-    Do(policy_.OnPeerReset());
   }
 
   // Tells the client the end; the descriptor is closed.
@@ -348,6 +408,7 @@ class Session {
   absl::Status violation_;       // What the client did against the contract.
   std::string tail_;
   std::optional<Ivar<>> holder_;  // While a frame is held.
+  bool told_moved_ = false;       // The client has the `moved` frame.
 };
 
 }  // namespace

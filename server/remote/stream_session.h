@@ -12,6 +12,7 @@
 #include "lib/serve/stream_connection.h"
 #include "portreeve/v1/connection.pb.h"
 #include "server/remote/client_stream.h"
+#include "server/remote/stream_mover.h"
 
 namespace portreeve::server {
 
@@ -21,6 +22,10 @@ struct StreamSessionOptions {
 
   // Gives what the `opened` frame says of the connection.
   std::function<v1::Connection()> describe;
+
+  // By whom the connection moves to the daemon's next process; null where the
+  // client has not said that it can.  It must outlive the session.
+  StreamMover* mover = nullptr;
 
   // Called once, when the client is through (`done`, `reset`, `raised`, its
   // stream broke, or the connection was closed under it), with HandlerRaised or
@@ -34,7 +39,7 @@ struct StreamSessionOptions {
 // peer, so that it sees an end whatever the peer does.
 //
 // It returns once the connection is closed, and the client has been told so or
-// is gone.
+// is gone; or once it has moved.
 // Cancellation: terminal; it resets the connection.
 Task<> ServeStream(std::shared_ptr<ClientStream> stream,
                    std::shared_ptr<StreamConnection> connection,

@@ -81,6 +81,19 @@ Task<bool> WorkerPool::Offer(std::shared_ptr<Claim> claim,
   co_return true;
 }
 
+Deferred<> WorkerPool::NextJoin() {
+  if (!next_join_) next_join_.emplace(executor_);
+  return next_join_->deferred();
+}
+
+Task<> WorkerPool::AwaitOne(std::shared_ptr<Claim> claim, Duration timeout) {
+  if (!workers_.empty() || claim->is_taken()) co_return;
+  const Deferred<> joined = NextJoin();
+  ++num_offered_;
+  const absl::Cleanup offered_no_more = [this] { --num_offered_; };
+  co_await FirstOf(Await(joined), Await(claim->taken()), Sleep(timeout));
+}
+
 Task<bool> WorkerPool::AskForVerdict(int64_t first, std::string connection,
                                      std::string message, Duration timeout,
                                      WithoutWorkers without_workers) {
@@ -108,8 +121,8 @@ Task<bool> WorkerPool::Ask(v1::HandleResponse::HandlerError question,
                            int64_t first, Deferred<bool> verdict,
                            TimePoint deadline, WithoutWorkers without_workers) {
   if (workers_.empty() && without_workers == WithoutWorkers::kAwaitOne) {
-    if (!next_join_) next_join_.emplace(executor_);
-    co_await FirstOf(Await(next_join_->deferred()), Await(verdict),
+    const Deferred<> joined = NextJoin();
+    co_await FirstOf(Await(joined), Await(verdict),
                      Sleep(deadline - time_.Now()));
   }
   Numbers tried;

@@ -69,6 +69,11 @@ class WorkerPool {
   Task<bool> Offer(std::shared_ptr<Claim> claim, Duration claim_timeout,
                    std::function<v1::Connection()> describe);
 
+  // Returns once there is a worker, or `claim` is taken, or `timeout` over: for
+  // what must not be given up because the workers are on their way.
+  // Cancellation: terminal.
+  Task<> AwaitOne(std::shared_ptr<Claim> claim, Duration timeout);
+
   // What becomes of a question while there is no worker: RAISE, or it waits for
   // the next one that joins, within its timeout.
   enum class WithoutWorkers { kRaise, kAwaitOne };
@@ -102,6 +107,8 @@ class WorkerPool {
   using Workers = std::map<int64_t, Entry>;
   using Numbers = std::set<int64_t>;
 
+  // Determined when the next worker has joined.
+  Deferred<> NextJoin();
   // Gives the next in turn of the workers that are not in `tried`, or end().
   Workers::iterator Next(const Numbers& tried);
   std::string QuestionId(int64_t number) const;

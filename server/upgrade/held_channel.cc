@@ -2,11 +2,14 @@
 
 #include <sys/epoll.h>
 
+#include <span>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/guarded.h"
 #include "lib/base/log.h"
+#include "lib/net/close_socket.h"
 #include "server/api/convert.h"
 #include "server/api/utf8.h"
 
@@ -19,6 +22,10 @@ using internal::v1::HandoverHeldProgress;
 constexpr int kMostInMessage = 500;
 // How many bytes of the message of a handler's error are told.
 constexpr size_t kMostText = 16 << 10;
+// How many messages one step takes.
+constexpr int kMostInStep = 64;
+// How many bytes of a connection are in one message.
+constexpr size_t kMostBytes = 48 << 10;
 
 std::optional<HandlerErrorOutcome> OutcomeOf(v1::HandlerVerdict verdict) {
   switch (verdict) {
@@ -68,31 +75,58 @@ void HeldChannel::End() {
 void HeldChannel::OnReady(uint32_t events, int) {
   // One that is not heard is told of by that alone.
   if (!hears_ && (events & (EPOLLHUP | EPOLLERR)) != 0) return Fail();
-  SendWaiting();
   Receive();
+  SendWaiting();
 }
 
 void HeldChannel::Receive() {
-  while (hears_ && !ended_) {
+  // What is left is told of again.
+  for (int i = 0; i < kMostInStep && hears_ && !ended_; ++i) {
     auto packet = channel_.Receive(TimePoint::min());
     if (packet.ok()) {
-      owner_.OnMessage(packet->message);
+      owner_.OnMessage(packet->message, std::move(packet->descriptors));
       continue;
     }
-    if (FaultOf(packet.status()) == ChannelFault::kTimeout) return;
-    Fail();
+    switch (FaultOf(packet.status())) {
+      case ChannelFault::kTimeout:
+        return;
+      case ChannelFault::kDescriptorsLost:
+        // There was no room for a connection, whose peer is reset by that.
+        Log(LogLevel::kError,
+            absl::StrCat("upgrade: ",
+                         absl::string_view(packet.status().message())));
+        owner_.OnDescriptorLost();
+        break;
+      default:
+        Fail();
+    }
   }
 }
 
 void HeldChannel::Send(Handover message) {
+  Send(std::move(message), Descriptor());
+}
+
+void HeldChannel::Send(Handover message, Descriptor fd) {
+  absl::Cleanup reset = [&fd] {
+    if (fd.is_open()) MakeCloseReset(fd.get());
+  };
   if (ended_) return;
-  waiting_.push_back(std::move(message));
+  waiting_.emplace_back();
+  waiting_.back() = {std::move(message), std::move(fd)};
+  std::move(reset).Cancel();
+  // Until the other process has it, which takes this back: whatever becomes of
+  // it on its way, what is cut does not look whole.
+  if (waiting_.back().fd.is_open()) MakeCloseReset(waiting_.back().fd.get());
   if (waiting_.size() == 1) SendWaiting();
 }
 
 void HeldChannel::SendWaiting() {
   while (!ended_ && !waiting_.empty()) {
-    const auto sent = channel_.Send(waiting_.front(), {}, TimePoint::min());
+    const Waiting& next = waiting_.front();
+    const int fd = next.fd.get();
+    const std::span<const int> fds(&fd, next.fd.is_open() ? 1 : 0);
+    const auto sent = channel_.Send(next.message, fds, TimePoint::min());
     if (FaultOf(sent) == ChannelFault::kTooLarge) {
       // It would hold up all that comes after it.
       Log(LogLevel::kError,
@@ -108,8 +142,10 @@ void HeldChannel::SendWaiting() {
     waiting_.pop_front();
   }
   if (!watched_) return;
-  const uint32_t events =
-      (hears_ ? EPOLLIN : 0) | (waiting_.empty() ? 0 : EPOLLOUT);
+  // Where acknowledgements are awaited, these come.
+  const bool awaits_room = !waiting_.empty() && channel_.num_unacknowledged() <
+                                                    HandoverChannel::kWindow;
+  const uint32_t events = (hears_ ? EPOLLIN : 0) | (awaits_room ? EPOLLOUT : 0);
   (void)poller_.Change(channel_.native_handle(), events, *this);
 }
 
@@ -120,12 +156,18 @@ HeldReporter::HeldReporter(Loop& loop, Registry& registry,
       on_drain_now_(std::move(on_drain_now)),
       timer_(TimeSource::Of(loop.context())) {}
 
+HeldReporter::~HeldReporter() {
+  for (const Early& early : early_) {
+    if (early.fd.is_open()) MakeCloseReset(early.fd.get());
+  }
+}
+
 void HeldReporter::Start(HandoverChannel channel, bool is_deaf) {
   started_ = true;
   HeldChannel::Owner& owner = *this;
   channel_ = std::make_unique<HeldChannel>(loop_, std::move(channel), owner);
-  for (Handover& message : std::exchange(early_, {})) {
-    channel_->Send(std::move(message));
+  for (Early& early : std::exchange(early_, {})) {
+    channel_->Send(std::move(early.message), std::move(early.fd));
   }
   if (is_deaf) {
     channel_->StartDeaf();
@@ -136,7 +178,11 @@ void HeldReporter::Start(HandoverChannel channel, bool is_deaf) {
 }
 
 void HeldReporter::Send(Handover message) {
-  if (!started_) return early_.push_back(std::move(message));
+  if (!started_) {
+    early_.emplace_back();
+    early_.back().message = std::move(message);
+    return;
+  }
   if (channel_ != nullptr) channel_->Send(std::move(message));
 }
 
@@ -160,6 +206,36 @@ void HeldReporter::OnHandlerError(int64_t id, const std::string& listener,
   raised.set_message(std::string(ClipUtf8(text, kMostText)));
   if (outcome) raised.set_outcome(ToProto(*outcome));
   Send(std::move(message));
+}
+
+bool HeldReporter::TakesMore() const {
+  return !started_ || (channel_ != nullptr && !channel_->has_ended());
+}
+
+void HeldReporter::OnMovedOn(internal::v1::HandoverMovedOn record,
+                             const std::string& to_write, Descriptor fd) {
+  absl::Cleanup reset = [&fd] {
+    if (fd.is_open()) MakeCloseReset(fd.get());
+  };
+  told_.erase(record.id());
+  // There is one at least, by which the other process knows whose the
+  // descriptor was, if it has no room for that.
+  for (size_t at = 0; at == 0 || at < to_write.size(); at += kMostBytes) {
+    Handover message;
+    auto& moved = *message.mutable_moved_bytes();
+    moved.set_id(record.id());
+    moved.set_bytes(to_write.substr(at, kMostBytes));
+    Send(std::move(message));
+  }
+  record.set_num_bytes(static_cast<int64_t>(to_write.size()));
+  Handover message;
+  *message.mutable_moved_on() = std::move(record);
+  if (!started_) {
+    early_.emplace_back();
+    early_.back() = {std::move(message), std::move(fd)};
+  } else if (channel_ != nullptr) {
+    channel_->Send(std::move(message), std::move(fd));
+  }
 }
 
 void HeldReporter::TellProgress() {
@@ -189,7 +265,7 @@ void HeldReporter::TellProgress() {
   if (message.has_held_progress()) channel_->Send(std::move(message));
 }
 
-void HeldReporter::OnMessage(const Handover& message) {
+void HeldReporter::OnMessage(const Handover& message, std::vector<Descriptor>) {
   if (message.has_close_held()) {
     const auto& close = message.close_held();
     const auto live = registry_.connections().Find(close.id());
@@ -257,7 +333,8 @@ void HeldFollower::Close(int64_t id, ExistingConnections how,
   channel_.Send(std::move(message));
 }
 
-void HeldFollower::OnMessage(const Handover& message) {
+void HeldFollower::OnMessage(const Handover& message,
+                             std::vector<Descriptor> descriptors) {
   if (message.has_held_progress()) {
     for (const auto& told : message.held_progress().connections()) {
       registry_.OnHeldProgress(
@@ -266,12 +343,29 @@ void HeldFollower::OnMessage(const Handover& message) {
     }
   } else if (message.has_held_closed()) {
     registry_.OnHeldClosed(message.held_closed().connection());
+  } else if (message.has_moved_bytes()) {
+    // They come one connection after the other.
+    const auto& moved = message.moved_bytes();
+    if (moved.id() != bytes_of_) bytes_.clear();
+    bytes_of_ = moved.id();
+    bytes_.append(moved.bytes());
+  } else if (message.has_moved_on()) {
+    const auto& moved = message.moved_on();
+    std::string to_write;
+    if (moved.id() == bytes_of_) to_write.swap(bytes_);
+    bytes_of_ = 0;
+    registry_.OnHeldMovedOn(moved, std::move(to_write), std::move(descriptors));
   } else if (message.has_raised()) {
     const auto& raised = message.raised();
     registry_.OnHeldHandlerError(raised.listener_id(), raised.listener_uid(),
                                  raised.connection_id(), raised.message(),
                                  OutcomeOf(raised.outcome()));
   }
+}
+
+void HeldFollower::OnDescriptorLost() {
+  bytes_.clear();
+  registry_.OnHeldLost(std::exchange(bytes_of_, 0));
 }
 
 void HeldFollower::OnEnd() {

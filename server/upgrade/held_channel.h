@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/loop.h"
 #include "lib/base/poller.h"
 #include "lib/base/time_source.h"
@@ -29,7 +30,10 @@ class HeldChannel final : private Poller::Watch {
  public:
   class Owner {
    public:
-    virtual void OnMessage(const Handover& message) = 0;
+    virtual void OnMessage(const Handover& message,
+                           std::vector<Descriptor> descriptors) = 0;
+    // A message was lost with its descriptor, for which there was no room.
+    virtual void OnDescriptorLost() {}
     // The other process has ended, or cannot be understood.  Nothing is sent or
     // received any more.
     virtual void OnEnd() = 0;
@@ -50,6 +54,9 @@ class HeldChannel final : private Poller::Watch {
   // (HandoverChannel::RefuseMore()), but hears: OnMessage() is never called.
   void StartDeaf();
   void Send(Handover message);
+  // Sends `fd`, the socket of a connection, too.  It is closed once it is on
+  // its way; where that never is, its peer is reset.
+  void Send(Handover message, Descriptor fd);
   bool has_ended() const { return ended_; }
   // For tests.
   int native_handle() const { return channel_.native_handle(); }
@@ -57,6 +64,11 @@ class HeldChannel final : private Poller::Watch {
   bool is_sent() const { return waiting_.empty(); }
 
  private:
+  struct Waiting {
+    Handover message;
+    Descriptor fd;  // Closed where the message has none.
+  };
+
   void OnReady(uint32_t events, int tag) override;
   void Watch(bool hears);
   void Receive();
@@ -68,7 +80,7 @@ class HeldChannel final : private Poller::Watch {
   Poller& poller_;
   HandoverChannel channel_;
   Owner& owner_;
-  std::deque<Handover> waiting_;
+  std::deque<Waiting> waiting_;
   bool hears_ = false;
   bool watched_ = false;
   bool ended_ = false;
@@ -87,6 +99,7 @@ class HeldReporter final : public ConnectionReports,
   // waited for any longer.
   HeldReporter(Loop& loop, Registry& registry,
                std::function<void()> on_drain_now);
+  ~HeldReporter();
 
   // Begins; it may come after the first reports, which wait until then.  With
   // `is_deaf` the other process cannot be heard any more: it closes nothing.
@@ -99,9 +112,18 @@ class HeldReporter final : public ConnectionReports,
   void OnHandlerError(int64_t id, const std::string& listener,
                       const std::string& uid, const std::string& message,
                       std::optional<HandlerErrorOutcome> outcome) override;
+  bool TakesMore() const override;
+  void OnMovedOn(internal::v1::HandoverMovedOn record,
+                 const std::string& to_write, Descriptor fd) override;
 
  private:
-  void OnMessage(const Handover& message) override;
+  struct Early {
+    Handover message;
+    Descriptor fd;
+  };
+
+  void OnMessage(const Handover& message,
+                 std::vector<Descriptor> descriptors) override;
   void OnEnd() override;
   void Send(Handover message);
   void TellProgress();
@@ -110,7 +132,7 @@ class HeldReporter final : public ConnectionReports,
   Registry& registry_;
   const std::function<void()> on_drain_now_;
   std::unique_ptr<HeldChannel> channel_;
-  std::deque<Handover> early_;  // Before Start().
+  std::deque<Early> early_;  // Before Start().
   bool started_ = false;
   std::map<int64_t, HeldCounts> told_;  // Of each connection, at last.
   Timer timer_;
@@ -138,10 +160,15 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
   void Close(int64_t id, ExistingConnections how, CloseReason reason) override;
 
  private:
-  void OnMessage(const Handover& message) override;
+  void OnMessage(const Handover& message,
+                 std::vector<Descriptor> descriptors) override;
+  void OnDescriptorLost() override;
   void OnEnd() override;
 
   Registry& registry_;
+  // What waits for the peer of the connection `bytes_of_`, which comes next.
+  int64_t bytes_of_ = 0;
+  std::string bytes_;
   std::optional<HandoverPeer> peer_;
   const Duration most_;
   const std::function<void()> on_end_;

@@ -8,6 +8,7 @@
 #include "lib/net/any_connection.h"
 #include "server/api/convert.h"
 #include "server/api/timestamp.h"
+#include "server/handover/predecessor_policy.h"
 #include "server/registry/frozen_records.h"
 #include "server/upgrade/daemon_totals.h"
 
@@ -19,6 +20,11 @@ using internal::v1::HandoverCounters;
 using internal::v1::HandoverListener;
 using internal::v1::HandoverRequest;
 using internal::v1::HandoverStore;
+
+void UpgradeSource::OnHello(const internal::v1::HandoverHello& hello) {
+  takes_connections_ =
+      hello.max_version() >= kFirstVersionThatMoves && options_.may_move;
+}
 
 int64_t UpgradeSource::CountDescriptors() {
   // The events and the lock of the state, and sockets of the daemon's own.
@@ -126,7 +132,7 @@ UpgradeSource::NextConnection() {
   const auto& entries = parts_.registry.connections().entries();
   while (next_connection_ != entries.end()) {
     auto frozen = parts_.registry.Freeze(*(next_connection_++)->second,
-                                         options_.may_move);
+                                         takes_connections_);
     if (!frozen) continue;
     if (frozen->moving) {
       moving_.push_back(*std::move(frozen->moving));

@@ -51,6 +51,10 @@ class UpgradeSource final : public HandoverSource {
   int64_t num_held() const { return num_held_; }
   int64_t num_moving() const { return num_moving_; }
 
+  // Whether the successor goes on with connections.
+  bool takes_connections() const { return takes_connections_; }
+
+  void OnHello(const internal::v1::HandoverHello& hello) override;
   int64_t CountDescriptors() override;
   absl::Status Freeze(TimePoint deadline) override;
   absl::StatusOr<internal::v1::HandoverCounters> Counters() override;
@@ -74,6 +78,7 @@ class UpgradeSource final : public HandoverSource {
 
   const UpgradeParts parts_;
   const Options options_;
+  bool takes_connections_ = false;
   bool suspended_ = false;  // Or was to be.
   std::optional<FrozenLoops> frozen_;
 

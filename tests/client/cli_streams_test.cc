@@ -520,8 +520,11 @@ TEST_F(CliStreamsTest, AttachGoesOnInTheNextProcessWithoutAWord) {
   int call = 0;
   daemon_.handle.set_answer(
       [&call](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+        ++call;
+        if (call == 2) return HasMoved();  // It is told again.
+        if (call == 3) return Status::CANCELLED;
         offers.SendInitialMetadata();
-        if (++call < 3) return HasMoved();
+        if (call == 1) return HasMoved();
         offers.Write(Offer("connections/2"));
         v1::HandleRequest verdict;
         offers.Read(&verdict);  // Until it leaves.

@@ -5,7 +5,6 @@ import os
 import queue
 import select
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -19,10 +18,8 @@ import grpc
 from portreeve.v1 import (connection_pb2, connection_pb2_grpc, daemon_pb2,
                           daemon_pb2_grpc, handler_pb2, handler_pb2_grpc,
                           listener_pb2, listener_pb2_grpc)
+from upgraded_daemon import PORTREEVE, PORTREEVED, TIMEOUT, Daemon
 
-TIMEOUT = 60
-PORTREEVED = os.path.abspath("server/portreeved")
-PORTREEVE = os.path.abspath("client/portreeve")
 # A counter, of which each place of a stream has its own part.
 PATTERN = struct.pack(">1048576I", *range(1048576))
 # How much a client of Bulk has on its way at most: more than a unix socket and
@@ -34,149 +31,6 @@ spec:
   where_to_listen: {inet: {address: 127.0.0.1}}
   handler: {echo: {}}
 """
-
-
-class Daemon:
-    """One whose program lies in a folder of its own, and so can change."""
-
-    def __init__(self, folder, *flags):
-        self.folder = folder
-        self.program = f"{folder}/portreeved"
-        self.install(PORTREEVED)
-        self.control = f"unix:{folder}/c"
-        self.log, log = os.pipe()
-        self.unread = b""
-        self.lines = []  # Of the log, that nobody has waited for.
-        self.logged = []  # The lines that were read.
-        self.process = subprocess.Popen(
-            [self.program, "--control", self.control, "--listen",
-             "tcp:127.0.0.1:0 echo", *flags],
-            stdout=subprocess.PIPE, stderr=log, text=True)
-        os.close(log)
-        self.pids = [self.process.pid]
-        self.printed = self.until_ready()
-        self.port = next(int(line.rsplit(":", 1)[1]) for line in self.printed
-                         if line.startswith("portreeved: listener"))
-
-    def install(self, program):
-        """Puts another program in the place of the one that runs."""
-        shutil.copy(program, self.program + ".new")
-        os.chmod(self.program + ".new", 0o755)
-        os.rename(self.program + ".new", self.program)
-
-    def install_script(self, text):
-        with open(self.folder + "/script", "w", encoding="utf-8") as file:
-            file.write("#!/bin/sh\n" + text)
-        self.install(self.folder + "/script")
-
-    def until_ready(self):
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line.strip())
-            if line == "portreeved: ready\n":
-                return lines
-        raise AssertionError("it is not ready")
-
-    def until_logged(self, text):
-        """Gives the first line that has it, of those not given yet. Two
-        processes write, each with a thread: which is first is not certain."""
-        while True:
-            for line in self.lines:
-                if text in line:
-                    self.lines.remove(line)
-                    return line
-            line, newline, rest = self.unread.partition(b"\n")
-            if newline:
-                self.unread = rest
-                self.logged.append(line.decode())
-                self.lines.append(line.decode())
-                continue
-            ready, _, _ = select.select([self.log], [], [], TIMEOUT)
-            read = os.read(self.log, 65536) if ready else b""
-            if not read:
-                raise AssertionError(f"it does not log {text}")
-            self.unread += read
-
-    def until_the_end(self):
-        """Gives all that is logged until no process of it is there."""
-        while True:
-            ready, _, _ = select.select([self.log], [], [], TIMEOUT)
-            read = os.read(self.log, 65536) if ready else None
-            if read is None:
-                raise AssertionError("it does not end")
-            if not read:
-                return self.unread
-            self.unread += read
-
-    def upgrade(self):
-        os.kill(self.pids[-1], signal.SIGUSR2)
-        line = self.until_logged("upgrade: process ")
-        self.pids.append(int(line.split("upgrade: process ")[1].split()[0]))
-        self.printed = self.until_ready()
-        return line
-
-    def upgrade_and_print(self):
-        self.upgrade()
-        return "\n".join(self.printed)
-
-    def cli(self, *words, status=0):
-        done = subprocess.run(
-            [PORTREEVE, "--server", self.control, "-o", "json", *words],
-            capture_output=True, text=True, timeout=TIMEOUT, check=False)
-        if done.returncode != status:
-            raise AssertionError(done.stderr)
-        return json.loads(done.stdout) if status == 0 else done.stderr
-
-    def listener(self, listener_id=None):
-        """Gives the only one, or that with an id."""
-        found = [listener for listener in self.cli("list")["listeners"]
-                 if listener_id in (None, listener["name"].split("/")[1])]
-        if len(found) != 1:
-            raise AssertionError(found)
-        return found[0]
-
-    def port_of(self, listener_id):
-        status = self.listener(listener_id)["status"]
-        return status["listeningOn"]["inet"]["port"]
-
-    def start_worker(self):
-        """Has a listener that a client serves: its connections cannot move.
-        Gives the client, which echoes them."""
-        self.cli("create", "held", "--listen", "tcp:127.0.0.1:0", "--remote")
-        self.port = self.port_of("held")
-        worker = subprocess.Popen(
-            [PORTREEVE, "--server", self.control, "attach", "held", "--",
-             "cat"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return worker
-
-    def event(self, kind):
-        """Gives the first event of that kind, once there is one."""
-        with subprocess.Popen(
-                [PORTREEVE, "--server", self.control, "-o", "json", "watch",
-                 "--kind", kind, "--from-revision", "1"],
-                stdout=subprocess.PIPE, text=True) as watch:
-            line = watch.stdout.readline()
-            watch.kill()
-        return json.loads(line)
-
-
-    def connections(self):
-        return self.cli("connections").get("connections", [])
-
-    def connect(self):
-        client = socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
-        client.settimeout(TIMEOUT)
-        return client
-
-    def kill(self):
-        for pid in self.pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait()
-        self.process.stdout.close()
-        os.close(self.log)
 
 
 class Bulk:
@@ -576,8 +430,7 @@ class UpgradeTest(unittest.TestCase):
     def start_with_worker(self, *flags):
         daemon = self.start(*flags)
         worker = daemon.start_worker()
-        self.addCleanup(worker.wait)
-        self.addCleanup(worker.kill)
+        self.addCleanup(worker.stop)
         return daemon
 
     def test_a_connection_stays_with_its_process(self):
@@ -689,7 +542,8 @@ class UpgradeTest(unittest.TestCase):
         with open(files + "/a.yaml", "w", encoding="utf-8") as file:
             file.write(FILE % "of-file")
         daemon = self.start("--listeners", files)
-        flag = daemon.listener()["name"]
+        flag = next(one["name"] for one in daemon.cli("list")["listeners"]
+                    if one["status"]["source"] == "LISTENER_SOURCE_FLAG")
         for name in (flag, "of-file"):
             daemon.cli("close", name)
         daemon.cli("delete", "of-file")

@@ -144,6 +144,9 @@ void StreamPeer::OnFrame() {
     case v1::ServerFrame::kClosed:
       history_.closed = read_.closed().reason();
       break;
+    case v1::ServerFrame::kMoved:
+      disorder("`moved`, without `can_move`");
+      break;
     case v1::ServerFrame::KIND_NOT_SET:
       disorder("a frame without a kind");
   }

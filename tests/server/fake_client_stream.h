@@ -85,7 +85,8 @@ class FakeClientStream : public ClientStream {
   }
   size_t unread() const { return frames_.size(); }
 
-  // "opened", "data:xyz", "eof", "eof by reset", "closed:PEER_CLOSED", ...
+  // "opened", "data:xyz", "eof", "eof by reset", "closed:PEER_CLOSED",
+  // "moved", ...
   std::vector<std::string> Written() const {
     std::vector<std::string> texts;
     for (const v1::ServerFrame& frame : written) {
@@ -94,6 +95,7 @@ class FakeClientStream : public ClientStream {
       if (frame.has_eof()) {
         texts.push_back(frame.eof().reset() ? "eof by reset" : "eof");
       }
+      if (frame.has_moved()) texts.push_back("moved");
       if (frame.has_closed()) {
         texts.push_back(
             "closed:" +

@@ -458,6 +458,20 @@ TEST_F(ControlTableTest, WhoIsSilentAnswersForWhatItHasSentLongAgo) {
   EXPECT_TRUE(calling.ended());
 }
 
+TEST(ControlConnection, WhoMayComeBackMayAskForAllOfItAtOnce) {
+  ControlConnection connection({"one", "ipv4:127.0.0.1:1", false, std::nullopt},
+                               Descriptor(), 500);
+  for (int i = 0; i < FloodPolicy::kMostCalls + 500; ++i) {
+    ASSERT_TRUE(connection.BeginCall()) << i;
+  }
+  EXPECT_FALSE(connection.BeginCall());
+  EXPECT_EQ(connection.Totals().expected, 500);
+  // What they take is as good as what a connection takes.
+  EXPECT_EQ(connection.carrying_soon(), 500);
+  for (int i = 0; i < 600; ++i) connection.BeginCarrying();
+  EXPECT_EQ(connection.carrying_soon(), 600);
+}
+
 TEST(ControlConnection, CallsOfConnectionsAreNoneThatWait) {
   Pair pair("fd:5");
   for (int i = 0; i < FloodPolicy::kMostCalls; ++i) {

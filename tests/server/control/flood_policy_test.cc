@@ -237,6 +237,26 @@ TEST(FloodPolicy, AsManyAsWereCarriedAtATimeMayHaveEnded) {
 }
 
 // Or each would count twice.
+// After an upgrade of the daemon a client may come back for all connections of
+// the former process at once; those it has by then are among them.
+TEST(FloodPolicy, AsManyAsMayComeBackMayBeAskedFor) {
+  FloodPolicy::Totals totals;
+  totals.expected = 500;
+  totals.in_flight = FloodPolicy::kMostCalls + 500;
+  EXPECT_EQ(FloodPolicy().Look(TimePoint(), totals),
+            FloodPolicy::Excess::kNone);
+  totals.carrying = 300;
+  totals.unjoined = 200;
+  EXPECT_EQ(FloodPolicy().Look(TimePoint(), totals),
+            FloodPolicy::Excess::kNone);
+  ++totals.in_flight;
+  EXPECT_EQ(FloodPolicy().Look(TimePoint(), totals),
+            FloodPolicy::Excess::kCalls);
+  ++totals.unjoined;
+  EXPECT_EQ(FloodPolicy().Look(TimePoint(), totals),
+            FloodPolicy::Excess::kNone);
+}
+
 TEST(FloodPolicy, AnsweredCallsOfConnectionsAreNoneOfTheFreeOnes) {
   Totals totals;
   totals.in_flight = 1'500;

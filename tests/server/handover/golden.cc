@@ -142,13 +142,13 @@ std::vector<GoldenMessage> MakeGolden() {
 
   Handover message = Filled(filler, &Handover::mutable_hello);
   message.mutable_hello()->set_min_version(1);
-  message.mutable_hello()->set_max_version(1);
+  message.mutable_hello()->set_max_version(2);
   message.mutable_hello()->set_descriptor_limit(524'288);
   message.mutable_hello()->set_open_descriptors(40);
   talk.Say(true, message);
 
   message = Filled(filler, &Handover::mutable_accepted);
-  message.mutable_accepted()->set_version(1);
+  message.mutable_accepted()->set_version(2);
   talk.Say(false, message);
 
   talk.Say(false, Filled(filler, &Handover::mutable_counters), 0, true);
@@ -224,6 +224,8 @@ std::vector<GoldenMessage> MakeGolden() {
   talk.Say(false, Filled(filler, &Handover::mutable_held_progress));
   talk.Say(false, Filled(filler, &Handover::mutable_held_closed));
   talk.Say(false, Filled(filler, &Handover::mutable_raised));
+  talk.Say(false, Filled(filler, &Handover::mutable_moved_bytes));
+  talk.Say(false, Filled(filler, &Handover::mutable_moved_on), 1);
   talk.Say(true, Filled(filler, &Handover::mutable_close_held));
   talk.Say(true, Filled(filler, &Handover::mutable_drain_now));
 

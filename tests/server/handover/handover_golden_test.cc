@@ -235,15 +235,15 @@ TEST_P(HandoverGoldenTest, HasNoKindThatThisBuildDoesNotKnow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, HandoverGoldenTest,
-                         ::testing::Values("v1.textproto", ""));
+                         ::testing::Values("v1.textproto", "v2.textproto", ""));
 
 // A field or a kind that is new needs a new version, and a text of that.
 TEST(NewestGoldenTest, HasEveryField) {
-  EXPECT_EQ(kNewestHandoverVersion, 1);
+  EXPECT_EQ(kNewestHandoverVersion, 2);
   // Of these the records of that version have none.
   std::set<std::string> set = {
       "portreeve.internal.v1.HandoverRequest.num_descriptors"};
-  for (const GoldenMessage& one : ParseGolden(ReadText("v1.textproto"))) {
+  for (const GoldenMessage& one : ParseGolden(ReadText("v2.textproto"))) {
     NoteFields(one.message, set);
   }
   const std::function<void(const google::protobuf::Descriptor*)> look =
@@ -263,7 +263,7 @@ TEST(NewestGoldenTest, HasEveryField) {
 }
 
 TEST(NewestGoldenTest, IsWhatTheToolWritesAndReads) {
-  const std::string text = ReadText("v1.textproto");
+  const std::string text = ReadText("v2.textproto");
   ASSERT_NE(text, "");
   EXPECT_EQ(GoldenText(ParseGolden(text)), text);
 }

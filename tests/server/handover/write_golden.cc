@@ -1,6 +1,6 @@
 // Writes the golden text of the present version:
 //   ./bazelw run //tests/server/handover:write_golden >
-//       tests/server/handover/golden/v1.textproto
+//       tests/server/handover/golden/v2.textproto
 #include <iostream>
 
 #include "tests/server/handover/golden.h"

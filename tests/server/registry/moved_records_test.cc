@@ -204,5 +204,46 @@ TEST(MovedRecordsTest, WhatCannotBeIsRefused) {
   }
 }
 
+TEST(MovedRecordsTest, EachFieldOfAStreamComesBackAlone) {
+  const FrozenStream none{0, 0, CloseReason::kNone, BufferAgeLimit(), {}};
+  std::vector<FrozenStream> streams(8, none);
+  streams[0].bytes_received = 1;
+  streams[1].bytes_sent = 2;
+  streams[2].reason = CloseReason::kPeerClosed;
+  streams[3].buffer_age_limit = BufferAgeLimit::Unlimited();
+  streams[4].buffer_age_limit =
+      BufferAgeLimit::AtMost(std::chrono::milliseconds(5));
+  streams[5].writer.to_write = "six";
+  streams[6].writer.ages = {{7, TimePoint(std::chrono::seconds(8))},
+                            {9, TimePoint(std::chrono::seconds(10))}};
+  streams[7].writer.half_closed = true;
+  for (const FrozenStream& stream : streams) {
+    const internal::v1::HandoverMovedOn record = MovedOnOf(9, stream);
+    EXPECT_EQ(record.id(), 9);
+    internal::v1::HandoverMovedOn read;
+    ASSERT_TRUE(read.ParseFromString(record.SerializeAsString()));
+    EXPECT_EQ(StreamOf(read, stream.writer.to_write), stream);
+  }
+}
+
+// No byte is taken for older than it is, and none is without an age.
+TEST(MovedRecordsTest, OfManyAgesSomeAreLeftOut) {
+  FrozenStream stream;
+  for (int i = 1; i <= 6001; ++i) {
+    stream.writer.ages.push_back({i, TimePoint(std::chrono::seconds(i))});
+  }
+  const internal::v1::HandoverMovedOn record = MovedOnOf(9, stream);
+  EXPECT_LT(record.ByteSizeLong(), 20'000u);
+  const FrozenStream read = StreamOf(record, "");
+  EXPECT_GT(read.writer.ages.size(), 100u);
+  EXPECT_EQ(read.writer.ages.back(), stream.writer.ages.back());
+  int64_t end = 0;
+  for (const FrozenWriter::Age& age : read.writer.ages) {
+    EXPECT_GT(age.end, end);
+    end = age.end;
+    EXPECT_EQ(age.written, TimePoint(std::chrono::seconds(age.end)));
+  }
+}
+
 }  // namespace
 }  // namespace portreeve::server

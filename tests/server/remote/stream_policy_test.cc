@@ -36,8 +36,9 @@ enum class Event {
   kShutDown,
   kAge,    // The buffer age limit.
   kForce,  // The end of the 30 s.
+  kMove,   // There is a next process.
 };
-constexpr int kNumEvents = 19;
+constexpr int kNumEvents = 20;
 constexpr size_t kFrameBytes = 10;
 
 // What waits for the peer.
@@ -61,6 +62,8 @@ struct Outcome {
   std::string ended;      // Of the handler: once `d`one or `r`aised.
   bool flushing = false;  // The 30 s run.
   bool readable = true;   // The client's next frame is read.
+  bool moving = false;    // The client is told so.
+  bool leaves = false;    // It can leave now.
 
   void Note(CloseReason why) {
     if (reason == CloseReason::kNone) reason = why;
@@ -74,8 +77,9 @@ std::string ToText(const Outcome& outcome) {
          (outcome.fin ? "FIN " : "") + (outcome.closed ? "closed " : "") +
          (outcome.failed ? "failed " : "") +
          (outcome.flushing ? "flushing " : "") +
-         (outcome.readable ? "readable " : "") + "told:" + outcome.told +
-         " ended:" + outcome.ended +
+         (outcome.readable ? "readable " : "") +
+         (outcome.moving ? "moving " : "") + (outcome.leaves ? "leaves " : "") +
+         "told:" + outcome.told + " ended:" + outcome.ended +
          " reason:" + std::to_string(static_cast<int>(outcome.reason));
 }
 
@@ -152,8 +156,12 @@ class Driven {
         outcome_.reason = CloseReason::kForced;
         Reset(CloseReason::kNone);
         break;
+      case Event::kMove:
+        outcome_.moving |= policy_.OnMove();
+        break;
     }
     AfterBuffer();
+    outcome_.leaves = policy_.may_leave();
     outcome_.failed = policy_.has_failed();
     outcome_.readable = policy_.may_read();
   }
@@ -234,8 +242,10 @@ class Contract {
         said_eof_ = true;
         break;
       case Event::kStreamEnd:
-        // "The client's end of stream without `done` is `eof`".
-        said_eof_ = ended_stream_ = true;
+        // "The client's end of stream without `done` is `eof`", but after
+        // `moved` "that was all".
+        said_eof_ |= !moving_;
+        ended_stream_ = true;
         break;
       case Event::kDone:
         SayEnd("d", CloseReason::kHandlerDone);
@@ -297,11 +307,17 @@ class Contract {
         lost_ = CloseReason::kForced;
         Cut(CloseReason::kNone);
         break;
+      case Event::kMove:
+        moving_ = !asked_ && !cut_ && !broken_;
+        break;
     }
     // "once the peer's eof was delivered too, it is `done`".
-    if (ended_stream_ && eof_taken_) SayEnd("d", CloseReason::kHandlerDone);
+    if (ended_stream_ && eof_taken_ && !moving_) {
+      SayEnd("d", CloseReason::kHandlerDone);
+    }
     held_ = event == Event::kData ? buffer_.waiting >= kFrameBytes
                                   : held_ && buffer_.waiting >= kFrameBytes;
+    held_ &= !moving_;
   }
 
   Outcome Result() const {
@@ -316,6 +332,9 @@ class Contract {
                      : causes_.empty()           ? CloseReason::kNone
                                                  : causes_.front();
     outcome.ended = ended_.empty() && outcome.closed ? "d" : ended_;
+    outcome.moving = moving_;
+    // "That was all", and nothing has ended the connection, or is about to.
+    outcome.leaves = moving_ && ended_stream_ && !asked_ && !cut_ && !broken_;
     outcome.readable = !failed_ && !broken_ && !ended_stream_ &&
                        (outcome.closed || closing_ || !held_);
     if (peer_ended_) outcome.told += "e";
@@ -368,6 +387,7 @@ class Contract {
   bool cut_ = false;
   bool fin_was_sent_ = false;
   bool failed_ = false;
+  bool moving_ = false;
   std::string ended_;
   std::vector<CloseReason> causes_;
   CloseReason lost_ = CloseReason::kNone;
@@ -416,9 +436,12 @@ class Explorer {
         return !Had(Event::kBreak);
       case Event::kEofTaken:
         return outcome.told == "e" && !Had(Event::kEofTaken) &&
-               !Had(Event::kBreak);
+               !Had(Event::kBreak) && !outcome.moving;
       case Event::kPeerEnd:
-        return outcome.told.empty();
+        // Nothing is read from the peer once it moves.
+        return outcome.told.empty() && !outcome.moving;
+      case Event::kMove:
+        return !Had(Event::kMove);
       case Event::kStall:
         return !driven.buffer().stalled;
       case Event::kDrain:
@@ -460,7 +483,14 @@ class Explorer {
       EXPECT_EQ(after.buffer().waiting, 0u) << Text();
     }
     // The bound on memory: a rest, and a frame.
-    EXPECT_LT(after.buffer().waiting, 2 * kFrameBytes) << Text();
+    if (!outcome.moving) {
+      EXPECT_LT(after.buffer().waiting, 2 * kFrameBytes) << Text();
+    }
+    if (outcome.leaves) {
+      EXPECT_FALSE(outcome.flushing || outcome.closed || outcome.failed)
+          << Text();
+      EXPECT_EQ(outcome.ended, "") << Text();
+    }
     // Nobody is told twice, and the handler ends once.
     EXPECT_LE(outcome.ended.size(), 1u) << Text();
     EXPECT_LE(std::count(outcome.told.begin(), outcome.told.end(), 'c'), 1)
@@ -477,7 +507,7 @@ class Explorer {
         "data",      "eof",       "done",  "reset",    "raised",
         "nonsense",  "streamend", "break", "eoftaken", "peerend",
         "peerreset", "stall",     "sip",   "drain",    "callclose",
-        "callreset", "shutdown",  "age",   "force"};
+        "callreset", "shutdown",  "age",   "force",    "move"};
     std::string text;
     for (const Event event : sequence_) {
       text += std::string(kNames[static_cast<int>(event)]) + " ";
@@ -536,6 +566,29 @@ TEST_F(StreamPolicyTest, TheEofOfAResetSaysSo) {
   EXPECT_TRUE(farewell.eof && farewell.eof_is_reset && farewell.closed);
   EXPECT_FALSE(policy_.FarewellOf(CloseReason::kPeerClosed).eof_is_reset);
   EXPECT_FALSE(policy_.FarewellOf(CloseReason::kCalled).eof);
+}
+
+// However much the client sends, what has to go along is bounded.
+TEST_F(StreamPolicyTest, FramesAreHeldAgainWhereMuchIsOnTheWay) {
+  EXPECT_TRUE(policy_.OnMove());
+  EXPECT_FALSE(policy_.OnMove());
+  EXPECT_TRUE(policy_.OnFrame(Frame::kData).write);
+  policy_.OnWritten(100, StreamPolicy::kMostOnTheWay);
+  EXPECT_TRUE(policy_.may_read());
+  EXPECT_TRUE(policy_.OnFrame(Frame::kData).write);
+  policy_.OnWritten(100, StreamPolicy::kMostOnTheWay + 100);
+  EXPECT_FALSE(policy_.may_read());
+  policy_.OnBegun();
+  EXPECT_TRUE(policy_.may_read());
+}
+
+TEST(StreamPolicy, WhatWasEndedOnAStreamBeforeStaysSo) {
+  StreamPolicy policy(CloseReason::kClientGone, true);
+  EXPECT_FALSE(policy.takes_data());
+  EXPECT_FALSE(policy.OnFrame(Frame::kEof).half_close);
+  StreamPolicy other(CloseReason::kClientGone, true);
+  (void)other.OnFrame(Frame::kData);
+  EXPECT_TRUE(other.has_failed());
 }
 
 }  // namespace

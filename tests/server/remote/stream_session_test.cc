@@ -3,8 +3,10 @@
 #include "server/remote/stream_session.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,10 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/monitor.h"
 #include "lib/base/status.h"
 #include "server/remote/claim.h"
 #include "server/remote/cut_stream.h"
+#include "server/remote/stream_mover.h"
 #include "tests/server/fake_client_stream.h"
 #include "tests/testing/loop_fixture.h"
 #include "tests/testing/raw_client.h"
@@ -23,11 +27,38 @@
 namespace portreeve::testing {
 namespace {
 
+// The next process, which takes what it is given, or nothing.
+class FakeMover final : public server::StreamMover {
+ public:
+  explicit FakeMover(const Executor& executor) : begun_(executor) {}
+
+  void Begin() { begun_.Fill(); }
+  Deferred<> begun() const override { return begun_.deferred(); }
+  bool Move(int64_t id) override {
+    ++num_moves;
+    if (!takes) return false;
+    EXPECT_EQ(id, connection->id());
+    moved = connection->Freeze();
+    fd = connection->LetGo();
+    return true;
+  }
+
+  bool takes = true;
+  int num_moves = 0;
+  std::shared_ptr<StreamConnection> connection;
+  FrozenStream moved;
+  Descriptor fd;
+
+ private:
+  const Ivar<> begun_;
+};
+
 class StreamSessionTest : public LoopFixture {
  protected:
   StreamSessionTest()
       : peer_(loop(), [this](const auto& f) { return RunUntil(f); }),
-        stream_(std::make_shared<FakeClientStream>(executor())) {
+        stream_(std::make_shared<FakeClientStream>(executor())),
+        mover_(executor()) {
     asio::ip::tcp::acceptor acceptor(loop(),
                                      {asio::ip::address_v4::loopback(), 0});
     const AnyAddress address = Inet::Address(acceptor.local_endpoint());
@@ -41,7 +72,9 @@ class StreamSessionTest : public LoopFixture {
         std::make_shared<SocketCore>(executor(), std::move(socket), address),
         silent, StreamConnection::Streams::kYes, BufferAgeLimit(),
         OnLoss::kReset);
+    mover_.connection = connection_;
     server::StreamSessionOptions options;
+    options.mover = &mover_;
     options.describe = [] { return v1::Connection(); };
     options.on_end = [this](std::exception_ptr error) { OnEnd(error); };
     Start(Serve(std::move(options)));
@@ -138,6 +171,29 @@ class StreamSessionTest : public LoopFixture {
     EXPECT_EQ(drained.end, "ECONNRESET");
   }
 
+  // It has moved, and nobody was told an end.
+  void ExpectMoved() {
+    RunToEnd();
+    EXPECT_EQ(mover_.num_moves, 1);
+    EXPECT_EQ(stream_->Written().back(), "moved");
+    EXPECT_TRUE(stream_->finished->ok());
+    EXPECT_FALSE(stream_->has_connection());
+    EXPECT_EQ(connection_->reason(), CloseReason::kNone);
+    EXPECT_EQ(raised_, "");
+    EXPECT_EQ(peer_.Peek(), "nothing");
+  }
+  void ExpectNotMoved(const std::string& closed) {
+    RunToEnd();
+    EXPECT_EQ(mover_.num_moves, 0);
+    EXPECT_EQ(stream_->Written().back(), closed);
+  }
+  // What the next process does with the socket.
+  std::string ReadElsewhere() {
+    char text[100];
+    const ssize_t n = recv(mover_.fd.get(), text, sizeof(text), MSG_DONTWAIT);
+    return n < 0 ? ErrnoName(errno) : std::string(text, static_cast<size_t>(n));
+  }
+
   bool WrittenIs(const std::vector<std::string>& texts) {
     const bool is = RunUntil([&] { return stream_->Written() == texts; });
     EXPECT_EQ(stream_->Written(), texts);
@@ -149,6 +205,7 @@ class StreamSessionTest : public LoopFixture {
   RawClient peer_;
   size_t sent_ = 0;  // By SendData().
   const std::shared_ptr<FakeClientStream> stream_;
+  FakeMover mover_;
   std::shared_ptr<StreamConnection> connection_;
   bool returned_ = false;
   int ends_ = 0;
@@ -688,6 +745,169 @@ TEST_F(StreamSessionTest, DataForAPeerThatIsGoneIsNoError) {
   SendDone();
   RunToEnd();
   EXPECT_EQ(stream_->Written().back(), "closed:PEER_RESET");
+}
+
+// From here on: it moves to the daemon's next process.
+
+TEST_F(StreamSessionTest, OneThatMovesIsAtRestBothWays) {
+  EXPECT_EQ(peer_.Send("before"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:before"}));
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "data:before", "moved"}));
+  // It is read by whoever goes on.
+  EXPECT_EQ(peer_.Send("after"), "ok");
+  stream_->SendData("last");
+  Settle();
+  EXPECT_EQ(mover_.num_moves, 0);
+  stream_->End();
+  EXPECT_EQ(peer_.ReceiveExactly(4), "last");
+  ExpectMoved();
+  EXPECT_EQ(mover_.moved.bytes_received, 6);
+  EXPECT_EQ(mover_.moved.bytes_sent, 4);
+  EXPECT_EQ(mover_.moved.writer, FrozenWriter());
+  EXPECT_EQ(ReadElsewhere(), "after");
+  EXPECT_EQ(send(mover_.fd.get(), "on", 2, MSG_NOSIGNAL), 2);
+  EXPECT_EQ(peer_.ReceiveExactly(2), "on");
+}
+
+TEST_F(StreamSessionTest, OneThatMovesTakesAlongWhatThePeerDoesNotTake) {
+  Hold();
+  mover_.Begin();
+  for (int i = 0; i < 3; ++i) SendData(1000);
+  stream_->End();
+  ASSERT_TRUE(RunUntil([this] { return returned_; }));
+  EXPECT_EQ(mover_.moved.writer.to_write, std::string(kFrameBytes + 3000, 'x'));
+  EXPECT_FALSE(mover_.moved.writer.ages.empty());
+  EXPECT_FALSE(mover_.moved.writer.half_closed);
+  EXPECT_EQ(mover_.moved.bytes_sent + kFrameBytes + 3000,
+            static_cast<int64_t>(sent_));
+  // The kernel has the rest, and nobody has ended it.
+  const auto rest = static_cast<size_t>(mover_.moved.bytes_sent);
+  EXPECT_EQ(peer_.ReceiveExactly(rest).size(), rest);
+  EXPECT_EQ(peer_.Peek(), "nothing");
+}
+
+TEST_F(StreamSessionTest, WhatTheClientHasEndedIsEndedElsewhereToo) {
+  SendEof();
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  mover_.Begin();
+  stream_->End();
+  RunToEnd();
+  EXPECT_EQ(mover_.num_moves, 1);
+  EXPECT_TRUE(mover_.moved.writer.half_closed);
+  EXPECT_EQ(peer_.Send("still"), "ok");
+  EXPECT_EQ(ReadElsewhere(), "still");
+}
+
+// Its stream has ended already, and there is nothing else to wait for.
+TEST_F(StreamSessionTest, OneWhoseStreamHasEndedMovesAtOnce) {
+  stream_->End();
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  mover_.Begin();
+  RunToEnd();
+  EXPECT_EQ(mover_.num_moves, 1);
+  EXPECT_TRUE(mover_.moved.writer.half_closed);
+}
+
+TEST_F(StreamSessionTest, ThePeersEndIsNoReasonToStay) {
+  peer_.CloseSending();
+  ASSERT_TRUE(WrittenIs({"opened", "eof"}));
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "eof", "moved"}));
+  stream_->SendData("more");
+  stream_->End();  // It is no `done`.
+  EXPECT_EQ(peer_.ReceiveExactly(4), "more");
+  RunToEnd();
+  EXPECT_EQ(mover_.num_moves, 1);
+  EXPECT_FALSE(mover_.moved.writer.half_closed);
+  EXPECT_EQ(ReadElsewhere(), "");
+}
+
+TEST_F(StreamSessionTest, AClientThatDoesNotReadKeepsItHere) {
+  stream_->Stall(true);
+  EXPECT_EQ(peer_.Send("taken"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:taken"}));
+  EXPECT_EQ(peer_.Send("left"), "ok");
+  mover_.Begin();
+  stream_->End();
+  Settle();
+  EXPECT_EQ(mover_.num_moves, 0);
+  stream_->Stall(false);
+  RunToEnd();
+  EXPECT_EQ(mover_.num_moves, 1);
+  EXPECT_EQ(ReadElsewhere(), "left");
+}
+
+TEST_F(StreamSessionTest, DoneAfterMovedEndsItHere) {
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  stream_->SendData("bye");
+  SendDone();
+  stream_->End();
+  EXPECT_EQ(peer_.ReceiveExactly(3), "bye");
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  ExpectNotMoved("closed:HANDLER_DONE");
+}
+
+TEST_F(StreamSessionTest, OneThatHasEndedIsNotToldToMove) {
+  HoldRest();
+  SendDone();
+  Settle();
+  mover_.Begin();
+  Settle();
+  ExpectAllAndEnd();
+  ExpectNotMoved("closed:HANDLER_DONE");
+  EXPECT_TRUE(WrittenIs({"opened", "closed:HANDLER_DONE"}));
+}
+
+TEST_F(StreamSessionTest, ThePeersResetAfterMovedTellsWhatCame) {
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  EXPECT_EQ(peer_.Send("late"), "ok");
+  peer_.Reset();
+  RunToEnd();
+  EXPECT_TRUE(WrittenIs(
+      {"opened", "moved", "data:late", "eof by reset", "closed:PEER_RESET"}));
+  EXPECT_EQ(mover_.num_moves, 0);
+}
+
+// The kernel tells of a reset once, and the next process would not know.
+TEST_F(StreamSessionTest, OneThatThePeerHasResetDoesNotLeave) {
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  stream_->End();
+  peer_.Reset();
+  ExpectNotMoved("closed:PEER_RESET");
+}
+
+TEST_F(StreamSessionTest, ABreakAfterMovedResets) {
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  stream_->Break();
+  EXPECT_EQ(peer_.Receive(), "ECONNRESET");
+  RunToEnd();
+  EXPECT_EQ(connection_->reason(), CloseReason::kClientGone);
+  EXPECT_EQ(mover_.num_moves, 0);
+}
+
+TEST_F(StreamSessionTest, ACloseOfOthersAfterMovedIsTold) {
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  connection_->Close(ExistingConnections::kClose, CloseReason::kCalled);
+  stream_->End();
+  EXPECT_EQ(peer_.Receive(), "EOF");
+  ExpectNotMoved("closed:CALLED");
+}
+
+TEST_F(StreamSessionTest, WhatNobodyTakesIsCutAndTold) {
+  mover_.takes = false;
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  stream_->End();
+  EXPECT_EQ(peer_.Receive(), "ECONNRESET");
+  RunToEnd();
+  EXPECT_EQ(mover_.num_moves, 1);
+  EXPECT_TRUE(WrittenIs({"opened", "moved", "closed:SHUTDOWN"}));
 }
 
 }  // namespace

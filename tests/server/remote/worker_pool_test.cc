@@ -278,6 +278,40 @@ TEST_F(WorkerPoolTest, OrTheNextOneIsAwaitedWithinTheSameTime) {
   Advance(seconds(10));
 }
 
+TEST_F(WorkerPoolTest, WhatMustNotBeGivenUpWaitsForTheNextOne) {
+  bool over = false;
+  const auto await = [&](std::shared_ptr<Claim> claim) -> Task<> {
+    co_await pool_.AwaitOne(std::move(claim), seconds(10));
+    over = true;
+  };
+  const auto claim = std::make_shared<Claim>(executor());
+  Start(await(claim));
+  Settle();
+  Advance(seconds(10) - std::chrono::nanoseconds(1));
+  EXPECT_FALSE(over);
+  EXPECT_EQ(pool_.num_offered(), 1);
+  Advance(std::chrono::nanoseconds(1));
+  EXPECT_TRUE(std::exchange(over, false));
+  EXPECT_EQ(pool_.num_offered(), 0);
+  Start(await(claim));
+  Settle();
+  EXPECT_FALSE(over);
+  const int64_t a = pool_.Join(a_);
+  Settle();
+  EXPECT_TRUE(std::exchange(over, false));
+  // One that is there need not be awaited.
+  Start(await(claim));
+  Settle();
+  EXPECT_TRUE(std::exchange(over, false));
+  pool_.Leave(a);
+  Start(await(claim));
+  Settle();
+  EXPECT_FALSE(over);
+  EXPECT_TRUE(claim->Take());  // By a client that knows of it.
+  Settle();
+  EXPECT_TRUE(over);
+}
+
 TEST_F(WorkerPoolTest, ALateVerdictIsNoErrorAndAnUnknownIdIs) {
   const int64_t a = pool_.Join(a_);
   EXPECT_FALSE(Give("uid-1", v1::HANDLER_VERDICT_RETURN).ok());

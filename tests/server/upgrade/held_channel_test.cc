@@ -1,6 +1,7 @@
 #include "server/upgrade/held_channel.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "lib/serve/listening_socket.h"
 #include "server/handover/handover_channel.h"
 #include "tests/server/handover/handover_pair.h"
 #include "tests/server/upgrade/upgrade_parts.h"
@@ -50,7 +52,8 @@ class HeldReporterTest : public ::testing::Test {
     for (;;) {
       const auto packet = theirs_->Receive(Soon());
       if (!packet.ok()) return "none";
-      if (packet->message.has_raised()) return packet->message.raised().message();
+      if (packet->message.has_raised())
+        return packet->message.raised().message();
     }
   }
 
@@ -110,11 +113,82 @@ TEST_F(HeldReporterTest, ItMayEndInTheStepInWhichItsChannelHas) {
   });
 }
 
+// A connection to somebody: what is given away, and the other end.
+struct Wire {
+  Wire() {
+    auto socket = ListeningSocket::Open(process.loop.executor(),
+                                        WhereToListen<Inet>::OfLocalhost(0), 5);
+    peer.emplace(socket->address());
+    given = Descriptor(
+        accept4(socket->native_handle(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+
+  Process process{1};
+  std::optional<Caller> peer;
+  Descriptor given;
+};
+
+internal::v1::HandoverMovedOn MovedOn(int64_t id) {
+  internal::v1::HandoverMovedOn record;
+  record.set_id(id);
+  return record;
+}
+
+TEST_F(HeldReporterTest, OneThatMovesOnComesWithItsBytesAndItsDescriptor) {
+  Wire wire;
+  const std::string bytes(100'000, 'x');
+  // It may come before the start, as the others.
+  process_.Run(
+      [&] { reporter_->OnMovedOn(MovedOn(7), bytes, std::move(wire.given)); });
+  Start();
+  std::string came;
+  for (;;) {
+    auto packet = theirs_->Receive(Soon());
+    ASSERT_TRUE(packet.ok()) << packet.status();
+    if (packet->message.has_moved_bytes()) {
+      EXPECT_EQ(packet->message.moved_bytes().id(), 7);
+      came += packet->message.moved_bytes().bytes();
+    }
+    if (!packet->message.has_moved_on()) continue;
+    EXPECT_EQ(packet->message.moved_on().num_bytes(), 100'000);
+    ASSERT_EQ(packet->descriptors.size(), 1u);
+    EXPECT_EQ(send(packet->descriptors[0].get(), "hello", 5, MSG_NOSIGNAL), 5);
+    EXPECT_EQ(wire.peer->Receive(), "hello");
+    break;
+  }
+  EXPECT_EQ(came, bytes);
+}
+
+// Nobody is to take for whole what nobody goes on with.
+TEST_F(HeldReporterTest, WhatIsOnItsWayToNobodyIsReset) {
+  for (const bool has_started : {false, true}) {
+    Wire wire;
+    if (has_started) {
+      // As much as the channel does not take.
+      process_.Run([&] {
+        auto [ours, theirs] = SocketPair();
+        theirs_.emplace(*HandoverChannel::Open(std::move(theirs)));
+        reporter_ = std::make_unique<HeldReporter>(process_.loop,
+                                                   *process_.registry, [] {});
+        reporter_->Start(*HandoverChannel::Open(std::move(ours)), false);
+        reporter_->OnMovedOn(MovedOn(6), std::string(10'000'000, 'x'),
+                             Descriptor());
+      });
+    }
+    process_.Run([&] {
+      EXPECT_TRUE(reporter_->TakesMore());
+      reporter_->OnMovedOn(MovedOn(7), "", std::move(wire.given));
+      reporter_.reset();
+    });
+    EXPECT_EQ(wire.peer->Receive(), "error");
+  }
+}
+
 // Both ends are on one loop.
 class HeldChannelTest : public ::testing::Test {
  protected:
   struct Owner final : HeldChannel::Owner {
-    void OnMessage(const Handover& message) override {
+    void OnMessage(const Handover& message, std::vector<Descriptor>) override {
       ids.push_back(message.close_held().id());
     }
     void OnEnd() override { ++ends; }

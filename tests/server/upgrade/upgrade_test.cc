@@ -55,6 +55,9 @@ class FaultySource final : public HandoverSource {
   FaultySource(HandoverSource& source, Fault& fault)
       : source_(source), fault_(fault) {}
 
+  void OnHello(const internal::v1::HandoverHello& hello) override {
+    source_.OnHello(hello);
+  }
   int64_t CountDescriptors() override { return source_.CountDescriptors(); }
   absl::Status Freeze(TimePoint deadline) override {
     if (fault_.is_due()) return TheFault();
