@@ -16,10 +16,11 @@ EXAMPLES = "/usr/share/doc/portreeve/examples"
 SERVICE, SOCKET = "portreeved.service", "portreeved.socket"
 CONTROL = "/run/portreeve/control"
 WANTED, KILLS, UPGRADES = 1000, 3, 4
-# A client that is there until the daemon has ended.
+# A client that is there until the daemon has ended. What a forward listener
+# sends to another one does not move.
 HOLD = """
 import socket
-client = socket.create_connection(("127.0.0.1", 80))
+client = socket.create_connection(("127.0.0.1", 82))
 client.sendall(b"x")
 client.recv(1)
 print("held", flush=True)
@@ -27,6 +28,16 @@ try:
     client.recv(1)
 except ConnectionResetError:
     pass
+"""
+# A client that is there before, and says something after.
+ECHO = """
+import socket
+client = socket.create_connection(("127.0.0.1", 80))
+for text in b"before", b"after":
+    client.sendall(text)
+    print(client.recv(10).decode(), flush=True)
+    if text == b"before":
+        input()
 """
 
 
@@ -88,8 +99,14 @@ class SystemdTest(unittest.TestCase):
         self.assertNotIn("not permitted", self.machine.journal())
         self.expect_control_is_the_groups()
 
+        process = self.machine.show(SERVICE, "MainPID")
+        self.machine.run("systemctl", "kill", "--signal=HUP", SERVICE)
+        self.machine.until(lambda: "SIGHUP" in self.machine.journal(), True)
+        self.assertEqual(self.machine.show(SERVICE, "MainPID"), process)
         self.machine.run("systemctl", "reload", SERVICE)
-        self.assertIn("SIGHUP", self.machine.journal())
+        self.assertNotEqual(self.machine.show(SERVICE, "MainPID"), process)
+        self.assertIn(f"take-over: serves in place of process {process}",
+                      self.machine.journal())
 
         # The control socket outlives the daemon, and starts it again.
         self.machine.run("systemctl", "stop", SERVICE)
@@ -175,6 +192,9 @@ class SystemdTest(unittest.TestCase):
     def test_systemd_learns_that_the_next_process_is_gone(self):
         self.install(root.PACKAGE)
         self.create_web()
+        for name, port in ("first", 81), ("second", 82):
+            self.cli("create", name, "--listen", f"tcp:0.0.0.0:{port}",
+                     "--forward", f"tcp:127.0.0.1:{port - 1}")
         with subprocess.Popen(
                 self.machine.with_network(sys.executable, "-c", HOLD),
                 stdout=subprocess.PIPE, text=True) as held:
@@ -191,9 +211,9 @@ class SystemdTest(unittest.TestCase):
                 self.machine.until(lambda: self.state_of(SERVICE), "active")
             finally:
                 held.kill()
-        self.assertEqual(self.listens(), ["web"])
+        self.assertEqual(self.listens(), ["first", "second", "web"])
 
-    def test_an_upgrade_reloads_the_daemon_and_does_not_end_it(self):
+    def test_a_newer_package_takes_over_and_ends_nothing(self):
         self.install(root.older())
         conf = self.root.path(CONF)
         mine = root.read(conf) + "--drain 1s\n"
@@ -201,11 +221,19 @@ class SystemdTest(unittest.TestCase):
         self.create_web()
         process = self.machine.show(SERVICE, "MainPID")
 
-        self.install(root.PACKAGE)
-        self.assertEqual(self.machine.show(SERVICE, "MainPID"), process)
+        with subprocess.Popen(
+                self.machine.with_network(sys.executable, "-c", ECHO),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                text=True) as client:
+            self.assertEqual(client.stdout.readline(), "before\n")
+            self.install(root.PACKAGE)
+            self.assertNotEqual(self.machine.show(SERVICE, "MainPID"), process)
+            # Its clients do not notice.
+            self.assertEqual(client.communicate("\n")[0], "after\n")
         self.assertEqual(self.machine.show(SERVICE, "NRestarts"), "0")
         self.assertEqual(self.state_of(SOCKET), "active")
-        self.assertIn("SIGHUP", self.machine.journal())
+        self.assertIn(f"take-over: serves in place of process {process}",
+                      self.machine.journal())
         self.assertEqual(root.read(conf), mine)
 
         self.machine.run("systemctl", "restart", SERVICE)
