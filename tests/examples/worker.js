@@ -197,6 +197,13 @@ const commands = {
     far.pipe(socket);
   },
 
+  async relay(socket, port) {
+    const far = await portreeve.dial({
+      target, host: '127.0.0.1', port, allowHalfOpen: true,
+    });
+    await Promise.all([pipeline(socket, far), pipeline(far, socket)]);
+  },
+
   async dial_follow(socket, argument) {
     const [port, ...how] = argument.split(' ');
     const far = await portreeve.dial({

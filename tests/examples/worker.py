@@ -207,6 +207,22 @@ async def dial(reader, writer, argument):
     await far.wait_closed()
 
 
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+async def relay(reader, writer, argument):
+    """Connects to a port, and copies both ways."""
+    near, far = await portreeve.open_connection(
+        channel, "127.0.0.1", int(argument))
+    await asyncio.gather(copy(reader, far), copy(near, writer))
+    far.close()
+    await far.wait_closed()
+
+
 async def dial_follow(reader, writer, argument):
     """The same of a connection to a port, which is the first word."""
     port, _, how = argument.partition(" ")
@@ -223,7 +239,7 @@ async def dial_refused(reader, writer, argument):
 
 COMMANDS = {f.__name__: f for f in [
     echo, stall, flood, flood_large, eof_first, eof_last, reset, follow, later,
-    let_go, fail, need, err, dial, dial_follow, dial_refused]}
+    let_go, fail, need, err, dial, relay, dial_follow, dial_refused]}
 
 
 async def handle(reader, writer):
