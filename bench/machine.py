@@ -5,6 +5,8 @@ import os
 import resource
 import time
 
+PRIORITY = -15
+
 
 def cpu_ns(pids):
     """User and system time of whole processes, with threads that have ended.
@@ -112,6 +114,17 @@ def raise_limits():
 def raise_priority():
     """So that other work on the machine disturbs less, where that is allowed."""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     except PermissionError:
-        pass
+        return
+    raise_session(os.getpid())
+
+
+def raise_session(pid):
+    """The kernel may share a CPU among sessions first (sched(7), autogroup);
+    then the priority above only counts within one."""
+    try:
+        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write(str(PRIORITY))
+    except OSError:
+        pass  # There is no such thing, or it is not allowed.
