@@ -77,7 +77,7 @@ void Act(std::string* message) {
   if (action == "memory") Set(RLIMIT_AS, BytesOfMemory());
   if (action == "version" && message != nullptr) {
     // min_version and max_version, with which a hello begins.
-    const size_t at = message->find(std::string("\x08\x01\x10\x01", 4));
+    const size_t at = message->find(std::string("\x08\x01\x10", 3));
     if (at == message->npos) std::abort();
     (*message)[at + 1] = (*message)[at + 3] = 99;
   }
