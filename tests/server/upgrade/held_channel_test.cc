@@ -1,8 +1,11 @@
 #include "server/upgrade/held_channel.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -191,8 +194,10 @@ class HeldChannelTest : public ::testing::Test {
     void OnMessage(const Handover& message, std::vector<Descriptor>) override {
       ids.push_back(message.close_held().id());
     }
+    void OnDescriptorLost() override { ++losses; }
     void OnEnd() override { ++ends; }
     std::vector<int64_t> ids;
+    int losses = 0;
     int ends = 0;
   };
 
@@ -267,6 +272,33 @@ TEST_F(HeldChannelTest, WhoSendsToOneThatDoesNotHearWaitsForNothing) {
     b_.reset();
   });
   EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_a_.ends == 1; }));
+}
+
+// It costs that connection, whose peer is reset, and not the channel.
+TEST_F(HeldChannelTest, ADescriptorForWhichThereIsNoRoomIsLostAlone) {
+  Wire wire;
+  process_.Run([this] { a_->Start(); });
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  // All below are in use, and stay so: its own is free once it is on its way.
+  Descriptor lowest(dup(wire.given.get()));
+  rlimit low = before;
+  low.rlim_cur = static_cast<rlim_t>(std::min(lowest.get(), wire.given.get()));
+  lowest = Descriptor();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  process_.Run([&] { a_->Send(Close(7), std::move(wire.given)); });
+  const bool is_told =
+      process_.AwaitOnLoop([this] { return of_b_.losses + of_b_.ends > 0; });
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(is_told);
+  EXPECT_EQ(wire.peer->Receive(), "error");
+  process_.Run([this] { a_->Send(Close(8)); });
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return !of_b_.ids.empty(); }));
+  process_.Run([this] {
+    EXPECT_EQ(of_b_.ids, std::vector<int64_t>{8});
+    EXPECT_EQ(of_b_.losses, 1);
+    EXPECT_EQ(of_b_.ends, 0);
+  });
 }
 
 }  // namespace
