@@ -853,6 +853,27 @@ TEST_P(UpgradeTest, ChangesThatWaitForTheDiskAreMoved) {
   ASSERT_TRUE(successor.Create(Process::Request("waits")).ok());
 }
 
+// Also where it is of one that is there still: the other process knows more.
+TEST_P(UpgradeTest, WhoAttachesInTheOldOneIsSentOn) {
+  ASSERT_TRUE(old_->sockets.Listen().ok());
+  ASSERT_TRUE(old_->Create(Process::Request("echo")).ok());
+  may_move_ = false;
+  Caller caller(old_->AddressOfListener("echo"));
+  ASSERT_TRUE(caller.Echoes("hello"));
+  const int64_t id = old_->Run(
+      [&] { return old_->registry->connections().entries().begin()->first; });
+  const auto attach = [this](int64_t number) {
+    return ReasonOf(
+        old_->Run([&] { return old_->registry->Attach(number).status(); }));
+  };
+  EXPECT_EQ(attach(id), "NOT_REMOTE");
+  EXPECT_EQ(attach(id + 1), "NOT_FOUND");
+  Process successor(num_loops());
+  ASSERT_TRUE(HandOverTo(successor, false).taken.ok());
+  EXPECT_EQ(attach(id), "MOVED");
+  EXPECT_EQ(attach(id + 1), "MOVED");
+}
+
 TEST_P(UpgradeTest, WithoutAStateThereIsNone) {
   ASSERT_TRUE(old_->sockets.Listen().ok());
   ASSERT_TRUE(old_->Create(Process::Request("echo")).ok());
