@@ -344,7 +344,9 @@ class Stream:
         self.sent = self.received = 0
         self.silence = Silence()
         self.sock = connected(address)
-        bulk.loop.watch(self.sock, selectors.EVENT_READ, self._advance)
+
+    def begin(self):
+        self.bulk.loop.watch(self.sock, selectors.EVENT_READ, self._advance)
         self._send()
 
     def _advance(self, _):
@@ -395,7 +397,10 @@ class Bulk:
         self.why = collections.Counter()
         self.streams = []
         for number in range(options.connections):
-            self.streams.append(Stream(self, number, address))
+            stream = Stream(self, number, address)
+            # First, as it may end at once.
+            self.streams.append(stream)
+            stream.begin()
 
     def take(self):
         silences = [stream.silence.take() for stream in self.streams]

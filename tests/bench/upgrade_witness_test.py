@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import unittest
+from unittest import mock
 
 import upgrade_witness as witness
 
@@ -156,6 +157,17 @@ class WitnessTest(unittest.TestCase):
         bulk = witness.Bulk(self.loop, Server(serve).address, options(2))
         self.run_until(lambda: bulk.cut)
         self.assertEqual(bulk.end(), {"alive": 1})
+
+    def test_bulk_that_ends_at_its_first_byte_is_cut(self):
+        def connected_to_nobody(_):
+            sock, peer = socket.socketpair()
+            peer.close()
+            return sock
+
+        with mock.patch.object(witness, "connected", connected_to_nobody):
+            bulk = witness.Bulk(self.loop, None, options(2))
+        self.assertEqual(bulk.end(), {"alive": 0})
+        self.assertEqual(bulk.take()["why"], {"EPIPE": 2})
 
 
 if __name__ == "__main__":
