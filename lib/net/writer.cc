@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <deque>
 #include <new>
-#include <string>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +12,7 @@
 #include "lib/base/check.h"
 #include "lib/base/socket_calls.h"
 #include "lib/base/status.h"
+#include "lib/net/write_buffer.h"
 
 namespace portreeve {
 namespace {
@@ -23,10 +24,6 @@ constexpr size_t kBytesPerStep = 1 << 20;
 // The pause before it is tried again to wait for the socket, or for the next
 // step, where there was no memory for that.
 constexpr std::chrono::milliseconds kRetryPause{10};
-
-// Writes this close to one another share the time of the first; so the age
-// limit may be exceeded by as much.
-constexpr std::chrono::milliseconds kStampGranularity{20};
 
 }  // namespace
 
@@ -40,6 +37,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
         options_(std::move(options)),
         time_(TimeSource::Of(socket_->executor())),
         consumer_left_(socket_->executor()),
+        buffer_(options_.buffer_size),
         age_timer_(time_),
         force_timer_(time_),
         retry_timer_(time_) {}
@@ -54,9 +52,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   void Write(std::string_view data) {
     if (!accepts_writes()) return Refuse({&data, 1});
     if (data.empty()) return;
-    ReserveAtLeast(data.size());
-    buffer_.append(data);
-    written_ += static_cast<int64_t>(data.size());
+    buffer_.Append(data);
     Stamp();
     ScheduleFlush();
   }
@@ -72,16 +68,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
       }
     }
     const bool nothing_waits = bytes_to_write() == 0;
-    size_t size = buffer_.size() - taken;
-    for (const std::string_view piece : pieces) size += piece.size();
-    // Growing piece by piece would copy, and hold, up to twice as much.
-    if (size > 0) buffer_.reserve(std::max(size, options_.buffer_size));
-    for (const std::string_view piece : pieces) {
-      const size_t skipped = std::min(taken, piece.size());
-      taken -= skipped;
-      buffer_.append(piece.substr(skipped));
-      written_ += static_cast<int64_t>(piece.size() - skipped);
-    }
+    buffer_.AppendRest(pieces, taken);
     if (bytes_to_write() == 0) return;
     Stamp();
     if (flush_scheduled_) return;
@@ -99,7 +86,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
     } else if (!socket_->is_open()) {
       flushed.Fill(FlushResult::kLost);
     } else {
-      const int64_t end = written_ - static_cast<int64_t>(all_but);
+      const int64_t end = buffer_.written() - static_cast<int64_t>(all_but);
       auto later = [](int64_t end, const FlushWaiter& waiter) {
         return end < waiter.end;
       };
@@ -112,7 +99,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   void HoldBack() { holds_back_ = true; }
 
-  size_t bytes_to_write() const { return buffer_.size() - begin_; }
+  size_t bytes_to_write() const { return buffer_.size(); }
 
   Deferred<> Close(Duration force_close_after) {
     closing_ = true;
@@ -148,32 +135,23 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   FrozenWriter Freeze() const {
     FrozenWriter frozen;
-    frozen.to_write = buffer_.substr(begin_);
-    const int64_t flushed = flushed_offset();
-    for (const AgeStamp& stamp : stamps_) {
-      frozen.ages.push_back({stamp.end - flushed, stamp.time});
-    }
+    buffer_.Freeze(frozen);
     frozen.half_closed = half_closed_;
     return frozen;
   }
 
   void Restore(FrozenWriter frozen) {
-    PORTREEVE_CHECK(written_ == 0 && !closing_ && !half_closed_);
+    PORTREEVE_CHECK(buffer_.written() == 0 && !closing_ && !half_closed_);
     half_closed_ = frozen.half_closed;
     if (frozen.to_write.empty()) {
       // The peer was sent that end already, but the socket here has to know.
       if (half_closed_) socket_->ShutdownSend();
       return;
     }
-    buffer_ = std::move(frozen.to_write);
-    written_ = static_cast<int64_t>(buffer_.size());
-    if (options_.buffer_age_limit.at_most()) {
-      for (const FrozenWriter::Age& age : frozen.ages) {
-        stamps_.push_back({std::min(age.end, written_), age.written});
-      }
-      if (stamps_.empty() || stamps_.back().end < written_) Stamp();
-      if (!age_timer_.armed()) ArmAgeTimer();
-    }
+    std::optional<TimePoint> now;
+    if (options_.buffer_age_limit.at_most()) now = time_.Now();
+    buffer_.Restore(std::move(frozen), now);
+    if (now) ArmAgeTimer();
     WaitWritable();
   }
 
@@ -196,12 +174,6 @@ class Writer::State : public std::enable_shared_from_this<State> {
   }
 
  private:
-  // Bytes up to `end` were written at `time` or, for some, up to
-  // kStampGranularity later.
-  struct AgeStamp {
-    int64_t end;
-    TimePoint time;
-  };
   struct FlushWaiter {
     int64_t end;
     Ivar<FlushResult> flushed;
@@ -218,22 +190,10 @@ class Writer::State : public std::enable_shared_from_this<State> {
     }
   }
 
-  // An empty buffer takes memory for `size` bytes, and as much as was asked
-  // for.
-  void ReserveAtLeast(size_t size) {
-    if (!buffer_.empty() || options_.buffer_size <= size) return;
-    buffer_.reserve(options_.buffer_size);
-  }
-
   bool accepts_writes() const {
     // It accepts them also while close is flushing (g4).
     const bool flushing = closing_ && bytes_to_write() > 0;
     return socket_->is_open() && !half_closed_ && (!closing_ || flushing);
-  }
-
-  // How many bytes the kernel has taken, counted as written_ is.
-  int64_t flushed_offset() const {
-    return written_ - static_cast<int64_t>(bytes_to_write());
   }
 
   void ScheduleFlush() {
@@ -270,7 +230,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
         return;
       }
       const ssize_t n = socket_->Send(
-          buffer_.data() + begin_, std::min(bytes_to_write(), kBytesPerStep));
+          buffer_.bytes().data(), std::min(bytes_to_write(), kBytesPerStep));
       if (n < 0) {
         const int error = errno;
         OnProgress();
@@ -281,14 +241,14 @@ class Writer::State : public std::enable_shared_from_this<State> {
         }
         return;
       }
-      begin_ += static_cast<size_t>(n);
+      buffer_.Take(static_cast<size_t>(n));
     }
     OnProgress();
     if (bytes_to_write() == 0) OnFlushed();
   }
 
   // Sends `pieces` until the kernel takes no more, or fails.  Gives how many
-  // bytes it took, and counts them.
+  // bytes it took.
   size_t Give(std::span<const std::string_view> pieces) {
     size_t given = 0;
     while (!pieces.empty()) {
@@ -304,7 +264,6 @@ class Writer::State : public std::enable_shared_from_this<State> {
       if (static_cast<size_t>(n) < size) break;
       pieces = pieces.subspan(batch.size());
     }
-    written_ += static_cast<int64_t>(given);
     return given;
   }
 
@@ -345,22 +304,13 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   // Drops what the kernel has taken, and wakes those who waited for it.
   void OnProgress() {
-    const int64_t flushed = flushed_offset();
-    while (!stamps_.empty() && stamps_.front().end <= flushed) {
-      stamps_.pop_front();
-    }
+    const int64_t flushed = buffer_.taken();
     while (!flush_waiters_.empty() && flush_waiters_.front().end <= flushed) {
       flush_waiters_.front().flushed.Fill(FlushResult::kFlushed);
       flush_waiters_.pop_front();
     }
-    if (begin_ == buffer_.size()) {
-      std::string().swap(buffer_);
-      begin_ = 0;
-    } else if (begin_ > buffer_.size() / 2) {
-      buffer_.erase(0, begin_);
-      begin_ = 0;
-    }
-    if (stamps_.empty()) age_timer_.Cancel();
+    buffer_.DropTaken();
+    if (!buffer_.oldest()) age_timer_.Cancel();
   }
 
   void OnFlushed() {
@@ -374,31 +324,28 @@ class Writer::State : public std::enable_shared_from_this<State> {
 
   void Stamp() {
     if (!options_.buffer_age_limit.at_most()) return;
-    const TimePoint now = time_.Now();
-    if (!stamps_.empty() && now - stamps_.back().time < kStampGranularity) {
-      stamps_.back().end = written_;
-      return;
-    }
-    stamps_.push_back({written_, now});
+    buffer_.Stamp(time_.Now());
     if (!age_timer_.armed()) ArmAgeTimer();
   }
 
   void ArmAgeTimer() {
-    const Duration age = time_.Now() - stamps_.front().time;
+    const Duration age = time_.Now() - *buffer_.oldest();
     const Duration limit = *options_.buffer_age_limit.at_most();
-    // It is later by the granularity, since what shares the stamp may be that
-    // much younger.
-    age_timer_.StartAfter(limit - age > Duration::max() - kStampGranularity
+    // It is later by the granularity, since what shares the time of the oldest
+    // may be that much younger.
+    constexpr Duration kLater = WriteBuffer::kGranularity;
+    age_timer_.StartAfter(limit - age > Duration::max() - kLater
                               ? Duration::max()
-                              : limit - age + kStampGranularity,
+                              : limit - age + kLater,
                           [this] { OnAgeTimer(); });
   }
 
   void OnAgeTimer() {
     // What was the oldest when the timer was set may have been flushed.
     const Duration limit = *options_.buffer_age_limit.at_most();
-    if (stamps_.empty()) return;
-    if (time_.Now() - stamps_.front().time < limit + kStampGranularity) {
+    const auto oldest = buffer_.oldest();
+    if (!oldest) return;
+    if (time_.Now() - *oldest < limit + WriteBuffer::kGranularity) {
       ArmAgeTimer();
       return;
     }
@@ -486,12 +433,7 @@ class Writer::State : public std::enable_shared_from_this<State> {
   TimeSource& time_;
   const Ivar<> consumer_left_;
 
-  // The kernel has not taken buffer_[begin_, end) yet.  While empty it holds no
-  // memory.
-  std::string buffer_;
-  size_t begin_ = 0;
-  int64_t written_ = 0;  // Bytes since the beginning.
-  std::deque<AgeStamp> stamps_;
+  WriteBuffer buffer_;
   std::deque<FlushWaiter> flush_waiters_;
   bool flush_scheduled_ = false;  // Posted, or waiting for the socket.
   bool holds_back_ = false;       // HoldBack() was called.

@@ -17,6 +17,7 @@
 #include "lib/base/monitor.h"
 #include "lib/base/time_source.h"
 #include "lib/net/buffer_age_limit.h"
+#include "lib/net/frozen_writer.h"
 #include "lib/net/socket.h"
 
 namespace portreeve {
@@ -48,23 +49,6 @@ struct WriterOptions {
 
   // BufferSizes::writer.
   size_t buffer_size = 0;
-};
-
-// What a Writer is at a moment, for another process to go on with.
-struct FrozenWriter {
-  std::string to_write;  // What the kernel has not taken.
-  // When its parts were written, by the machine's steady clock: each goes from
-  // the end of the one before to `end`; none where the age does not count.
-  struct Age {
-    int64_t end = 0;
-    TimePoint written;
-
-    friend bool operator==(const Age&, const Age&) = default;
-  };
-  std::vector<Age> ages;
-  bool half_closed = false;  // HalfClose() was called.
-
-  friend bool operator==(const FrozenWriter&, const FrozenWriter&) = default;
 };
 
 // The writing side of a connection.
