@@ -165,6 +165,29 @@ class PortreevedLogged(Portreeved):
         self.log_folder.cleanup()
 
 
+def nginx_config(folder, settings, servers):
+    """The configuration of an nginx of one worker, in `folder`, that proxies as
+    `servers` say."""
+    user = "user root;" if os.geteuid() == 0 else ""
+    return f"""\
+{user}
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+pid {folder}/pid;
+worker_processes 1;
+worker_rlimit_nofile {os.sysconf("SC_OPEN_MAX")};
+{settings}
+events {{
+    worker_connections 19000;
+}}
+stream {{
+    proxy_connect_timeout 1h;
+    proxy_timeout 1h;
+    proxy_half_close on;
+{servers}
+}}
+"""
+
+
 class Nginx(Process):
     """nginx's stream module with one worker."""
 
@@ -179,31 +202,15 @@ class Nginx(Process):
 
     def write(self, ports):
         """The configuration, for the next start or reload."""
-        user = "user root;" if os.geteuid() == 0 else ""
         listen = "\n        ".join(
             f"listen 127.0.0.1:{port} backlog={BACKLOG};" for port in ports)
+        settings = "daemon off;\nerror_log stderr crit;"
         with open(self.path, "w", encoding="ascii") as config:
-            config.write(f"""\
-{user}
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off;
-pid {self.folder.name}/pid;
-error_log stderr crit;
-worker_processes 1;
-worker_rlimit_nofile {os.sysconf("SC_OPEN_MAX")};
-events {{
-    worker_connections 19000;
-}}
-stream {{
-    proxy_connect_timeout 1h;
-    proxy_timeout 1h;
-    proxy_half_close on;
+            config.write(nginx_config(self.folder.name, settings, f"""\
     server {{
         {listen}
         proxy_pass 127.0.0.1:{self.upstream};
-    }}
-}}
-""")
+    }}"""))
 
     def reload(self):
         # What the init scripts do.

@@ -16,7 +16,7 @@ import time
 
 from machine import cpu_ns, family, raise_session
 from processes import LIBC, PATIENCE, Process, await_port, binary, free_port
-from servers import BACKLOG, Portreeved
+from servers import BACKLOG, Portreeved, nginx_config
 
 # Seconds between two upgrades.
 PERIOD = 1.5
@@ -255,33 +255,19 @@ class UpgradedNginx:
         until(lambda: len(family(self.pid)) > 1, "nginx's worker")
 
     def _write(self, upstreams):
-        user = "user root;" if os.geteuid() == 0 else ""
+        folder = self.folder.name
+        settings = f"""\
+daemon on;
+lock_file {folder}/lock;
+error_log {folder}/error.log notice;
+worker_shutdown_timeout {DRAIN}s;"""
         servers = "".join(f"""
     server {{
         listen 127.0.0.1:{port} backlog={BACKLOG};
         proxy_pass 127.0.0.1:{upstreams[name]};
     }}""" for name, port in self.ports.items())
         with open(self.config, "w", encoding="ascii") as config:
-            config.write(f"""\
-{user}
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon on;
-pid {self.folder.name}/pid;
-lock_file {self.folder.name}/lock;
-error_log {self.folder.name}/error.log notice;
-worker_processes 1;
-worker_shutdown_timeout {DRAIN}s;
-worker_rlimit_nofile {os.sysconf("SC_OPEN_MAX")};
-events {{
-    worker_connections 19000;
-}}
-stream {{
-    proxy_connect_timeout 1h;
-    proxy_timeout 1h;
-    proxy_half_close on;
-{servers}
-}}
-""")
+            config.write(nginx_config(folder, settings, servers))
 
     def _pid(self, name="pid"):
         try:

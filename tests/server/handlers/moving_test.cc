@@ -669,6 +669,17 @@ class FrozenStatesTest : public testing::HandlersFixture {
     Descriptor ours, peers;
   };
 
+  // One that accepts no more, and takes what another process had accepted.
+  auto Adopted() {
+    FrozenServer closed;
+    closed.acceptor.socket.address = Unix::Address("/x");
+    closed.close_cause = CloseCause::kCalled;
+    closed.close_finished = true;
+    return AnyServer::Adopt(executor(), closed, Descriptor(),
+                            RaiseHandlerError(), EchoHandler(),
+                            ServerOptions());
+  }
+
   FrozenFlow FlowWith(Held held, bool blocked, bool ended, bool shut) {
     FrozenFlow flow;
     flow.blocked = blocked;
@@ -814,13 +825,7 @@ TEST_F(FrozenStatesTest, OfForward) {
 
 // What cannot be is refused, and whatever came with it is closed.
 TEST_F(FrozenStatesTest, WrongDescriptorsAreRefused) {
-  FrozenServer closed;
-  closed.acceptor.socket.address = Unix::Address("/x");
-  closed.close_cause = CloseCause::kCalled;
-  closed.close_finished = true;
-  const auto server =
-      AnyServer::Adopt(executor(), closed, Descriptor(), RaiseHandlerError(),
-                       EchoHandler(), ServerOptions());
+  const auto server = Adopted();
   ASSERT_TRUE(server.ok());
   FrozenConnection frozen;
   frozen.direct.id = 1;
@@ -867,13 +872,7 @@ TEST_F(FrozenStatesTest, WrongDescriptorsAreRefused) {
 
 // By a name, or to a unix socket, no socket connects that could go over.
 TEST_F(FrozenStatesTest, ASocketThatCannotBeConnectingIsRefused) {
-  FrozenServer closed;
-  closed.acceptor.socket.address = Unix::Address("/x");
-  closed.close_cause = CloseCause::kCalled;
-  closed.close_finished = true;
-  const auto server =
-      AnyServer::Adopt(executor(), closed, Descriptor(), RaiseHandlerError(),
-                       EchoHandler(), ServerOptions());
+  const auto server = Adopted();
   ASSERT_TRUE(server.ok());
   FrozenConnection frozen;
   frozen.direct.id = 1;
