@@ -148,7 +148,8 @@ absl::Status HandoverChannel::Send(Handover message,
     }
     SendAck();  // Which takes a number, too.
     bool to_write = false;
-    if (!wants_ack || unacked_.size() < kWindow) {
+    // One that refuses to hear waits for no acknowledgement.
+    if (!wants_ack || refuses_ || unacked_.size() < kWindow) {
       message.set_number(last_sent_ + 1);
       if (message.ByteSizeLong() > kMaxBytes ||
           descriptors.size() > kMaxDescriptors) {
@@ -171,7 +172,8 @@ absl::Status HandoverChannel::Send(Handover message,
       }
       to_write = error == EAGAIN;
       // What is on its way makes room as it arrives, of which an `ack` tells.
-      if (!to_write && !(IsShortage(error) && !unacked_.empty())) {
+      const bool awaits_ack = !refuses_ && !unacked_.empty();
+      if (!to_write && !(IsShortage(error) && awaits_ack)) {
         return ErrnoError(error, "sendmsg", kWhere);
       }
     }
@@ -179,6 +181,7 @@ absl::Status HandoverChannel::Send(Handover message,
       return ChannelError(ChannelFault::kTimeout,
                           "the other process does not read in time");
     }
+    if (refuses_) continue;  // It would look as if the other side had ended.
     auto packet = ReceiveNow();
     if (!packet.ok()) {
       if (FaultOf(packet.status()) == ChannelFault::kEnded) {
@@ -210,7 +213,10 @@ absl::StatusOr<HandoverChannel::Packet> HandoverChannel::Receive(
   }
 }
 
-void HandoverChannel::RefuseMore() { shutdown(socket_.get(), SHUT_RD); }
+void HandoverChannel::RefuseMore() {
+  refuses_ = true;
+  shutdown(socket_.get(), SHUT_RD);
+}
 
 int HandoverChannel::SendNow(const std::string& bytes,
                              std::span<const int> descriptors) {
@@ -258,15 +264,10 @@ absl::StatusOr<std::optional<HandoverChannel::Packet>>
 HandoverChannel::ReceiveNow() {
   for (;;) {
     auto packet = ReceivePacket();
+    SendAck();
     if (!packet.ok() || !packet->has_value()) return packet;
     const Handover& message = (*packet)->message;
-    if (!message.has_ack()) {
-      if (message.wants_ack()) {
-        owed_ack_ = message.number();
-        SendAck();
-      }
-      return packet;
-    }
+    if (!message.has_ack()) return packet;
     while (!unacked_.empty() && unacked_.front() <= message.ack().number()) {
       unacked_.pop_front();
     }
@@ -325,11 +326,7 @@ HandoverChannel::ReadPacket() {
   absl::Status wrong;
   Packet packet;
   std::optional<int64_t> number;
-  if ((received_flags_ & MSG_CTRUNC) != 0) {
-    wrong = ChannelError(
-        ChannelFault::kDescriptorsLost,
-        "descriptors were lost on the way: this process has too many open");
-  } else if ((received_flags_ & MSG_TRUNC) != 0) {
+  if ((received_flags_ & MSG_TRUNC) != 0) {
     wrong = ChannelError(
         ChannelFault::kCut,
         absl::StrCat("a message is longer than ", kMaxBytes, " bytes"));
@@ -339,7 +336,14 @@ HandoverChannel::ReadPacket() {
                          "what has come is no message of a hand-over");
   } else {
     number = packet.message.number();
+    // Whatever else is wrong with it: the next ones wait for that.
+    if (packet.message.wants_ack()) owed_ack_ = *number;
     wrong = Check(packet.message);
+  }
+  if ((received_flags_ & MSG_CTRUNC) != 0) {
+    wrong = ChannelError(
+        ChannelFault::kDescriptorsLost,
+        "descriptors were lost on the way: this process has too many open");
   }
   last_received_ = number;
   if (!wrong.ok()) return wrong;
@@ -364,7 +368,8 @@ absl::Status HandoverChannel::Check(const Handover& message) const {
 }
 
 bool HandoverChannel::Wait(bool to_write, TimePoint deadline) {
-  const short events = to_write ? POLLIN | POLLOUT : POLLIN;
+  const auto events =
+      static_cast<short>((refuses_ ? 0 : POLLIN) | (to_write ? POLLOUT : 0));
   std::array<pollfd, 1> fds = {{{socket_.get(), events, 0}}};
   return clock_->Poll(fds, deadline);
 }

@@ -102,8 +102,8 @@ class HandoverChannel {
   // until `deadline`, and not at all if that is past.  It gives no `ack`; its
   // kind can be one that this version does not know (KIND_NOT_SET).
   // Errors: kTimeout, kEnded; kCut, kDescriptorsLost, kDescriptorCount,
-  // kMalformed, kOutOfOrder: the packet is lost, and the next one can be
-  // received; kSystem.
+  // kMalformed, kOutOfOrder: the packet is lost, though acknowledged where it
+  // can be read, and the next one can be received; kSystem.
   absl::StatusOr<Packet> Receive(TimePoint deadline);
 
   // Takes no more from the other side: what it has sent by now can be received,
@@ -148,6 +148,7 @@ class HandoverChannel {
   size_t received_bytes_ = 0;
   int received_flags_ = 0;
   std::vector<Descriptor> received_;
+  bool refuses_ = false;  // RefuseMore() was called.
   std::string sent_bytes_;
   int64_t last_sent_ = 0;
   // The numbers of those that wait for their `ack`, in their order.

@@ -2,6 +2,8 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
+#include <csignal>
 #include <span>
 #include <utility>
 
@@ -9,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/guarded.h"
 #include "lib/base/log.h"
+#include "lib/base/status.h"
 #include "lib/net/close_socket.h"
 #include "server/api/convert.h"
 #include "server/api/utf8.h"
@@ -38,6 +41,16 @@ std::optional<HandlerErrorOutcome> OutcomeOf(v1::HandlerVerdict verdict) {
   }
 }
 
+void LogLost(const absl::Status& why) {
+  Log(LogLevel::kError,
+      absl::StrCat("upgrade: ", absl::string_view(why.message())));
+}
+
+bool IsShortage(const absl::Status& status) {
+  const int error = DetailOf(status).error_number;
+  return error == ENOMEM || error == ENOBUFS;
+}
+
 }  // namespace
 
 HeldChannel::HeldChannel(Loop& loop, HandoverChannel channel, Owner& owner)
@@ -54,27 +67,36 @@ void HeldChannel::StartDeaf() { Watch(false); }
 void HeldChannel::Watch(bool hears) {
   hears_ = hears;
   const uint32_t events = hears ? EPOLLIN : 0;
-  if (poller_.Add(channel_.native_handle(), events, *this) != 0) return Fail();
+  const int error = poller_.Add(channel_->native_handle(), events, *this);
+  if (error != 0) {
+    LogLost(ErrnoError(error, "epoll_ctl", "the other process"));
+    return Fail(/*has_failed=*/true);
+  }
   watched_ = true;
   SendWaiting();
   Receive();
 }
 
-void HeldChannel::Fail() {
+void HeldChannel::Fail(bool has_failed) {
   End();
-  owner_.OnEnd();
+  owner_.OnEnd(has_failed);
 }
 
 void HeldChannel::End() {
   ended_ = true;
   waiting_.clear();
-  if (!std::exchange(watched_, false)) return;
-  poller_.RemoveNow(channel_.native_handle(), *this);
+  if (std::exchange(watched_, false)) {
+    poller_.RemoveNow(channel_->native_handle(), *this);
+  }
+  // The other process learns of it, and descriptors on their way are closed.
+  channel_.reset();
 }
 
 void HeldChannel::OnReady(uint32_t events, int) {
   // One that is not heard is told of by that alone.
-  if (!hears_ && (events & (EPOLLHUP | EPOLLERR)) != 0) return Fail();
+  if (!hears_ && (events & (EPOLLHUP | EPOLLERR)) != 0) {
+    return Fail(/*has_failed=*/false);
+  }
   Receive();
   SendWaiting();
 }
@@ -82,7 +104,7 @@ void HeldChannel::OnReady(uint32_t events, int) {
 void HeldChannel::Receive() {
   // What is left is told of again.
   for (int i = 0; i < kMostInStep && hears_ && !ended_; ++i) {
-    auto packet = channel_.Receive(TimePoint::min());
+    auto packet = channel_->Receive(TimePoint::min());
     if (packet.ok()) {
       owner_.OnMessage(packet->message, std::move(packet->descriptors));
       continue;
@@ -90,15 +112,17 @@ void HeldChannel::Receive() {
     switch (FaultOf(packet.status())) {
       case ChannelFault::kTimeout:
         return;
-      case ChannelFault::kDescriptorsLost:
-        // There was no room for a connection, whose peer is reset by that.
-        Log(LogLevel::kError,
-            absl::StrCat("upgrade: ",
-                         absl::string_view(packet.status().message())));
-        owner_.OnDescriptorLost();
-        break;
+      case ChannelFault::kEnded:
+        return Fail(/*has_failed=*/false);
+      case ChannelFault::kSystem:
+        // It is told of again while there is no memory.
+        if (IsShortage(packet.status())) return;
+        LogLost(packet.status());
+        return Fail(/*has_failed=*/true);
       default:
-        Fail();
+        // The peer of a connection whose descriptor was in it is reset.
+        owner_.OnLost();
+        LogLost(packet.status());
     }
   }
 }
@@ -126,7 +150,7 @@ void HeldChannel::SendWaiting() {
     const Waiting& next = waiting_.front();
     const int fd = next.fd.get();
     const std::span<const int> fds(&fd, next.fd.is_open() ? 1 : 0);
-    const auto sent = channel_.Send(next.message, fds, TimePoint::min());
+    const auto sent = channel_->Send(next.message, fds, TimePoint::min());
     if (FaultOf(sent) == ChannelFault::kTooLarge) {
       // It would hold up all that comes after it.
       Log(LogLevel::kError,
@@ -143,10 +167,10 @@ void HeldChannel::SendWaiting() {
   }
   if (!watched_) return;
   // Where acknowledgements are awaited, these come.
-  const bool awaits_room = !waiting_.empty() && channel_.num_unacknowledged() <
+  const bool awaits_room = !waiting_.empty() && channel_->num_unacknowledged() <
                                                     HandoverChannel::kWindow;
   const uint32_t events = (hears_ ? EPOLLIN : 0) | (awaits_room ? EPOLLOUT : 0);
-  (void)poller_.Change(channel_.native_handle(), events, *this);
+  (void)poller_.Change(channel_->native_handle(), events, *this);
 }
 
 HeldReporter::HeldReporter(Loop& loop, Registry& registry,
@@ -278,7 +302,7 @@ void HeldReporter::OnMessage(const Handover& message, std::vector<Descriptor>) {
   }
 }
 
-void HeldReporter::OnEnd() {
+void HeldReporter::OnEnd(bool) {
   timer_.Cancel();
   const size_t left = registry_.connections().entries().size();
   Log(LogLevel::kWarning,
@@ -305,7 +329,7 @@ HeldFollower::HeldFollower(Loop& loop, Registry& registry,
 
 void HeldFollower::Start() {
   overdue_.StartAfter(most_, [this] {
-    if (!peer_ || registry_.num_held() == 0) return;
+    if (!peer_ || (!has_failed_ && registry_.num_held() == 0)) return;
     Log(LogLevel::kError,
         absl::StrCat("upgrade: the former process, ", peer_->pid(),
                      ", should have ended by now, and is killed"));
@@ -363,13 +387,18 @@ void HeldFollower::OnMessage(const Handover& message,
   }
 }
 
-void HeldFollower::OnDescriptorLost() {
+void HeldFollower::OnLost() {
   bytes_.clear();
   registry_.OnHeldLost(std::exchange(bytes_of_, 0));
 }
 
-void HeldFollower::OnEnd() {
-  overdue_.Cancel();
+void HeldFollower::OnEnd(bool has_failed) {
+  has_failed_ = has_failed;
+  if (!has_failed) {
+    overdue_.Cancel();
+  } else if (peer_) {
+    peer_->Signal(SIGTERM);
+  }
   const size_t lost = registry_.num_held();
   if (lost > 0) {
     Log(LogLevel::kWarning,

@@ -32,11 +32,12 @@ class HeldChannel final : private Poller::Watch {
    public:
     virtual void OnMessage(const Handover& message,
                            std::vector<Descriptor> descriptors) = 0;
-    // A message was lost with its descriptor, for which there was no room.
-    virtual void OnDescriptorLost() {}
-    // The other process has ended, or cannot be understood.  Nothing is sent or
-    // received any more.
-    virtual void OnEnd() = 0;
+    // A message was lost: there was no room for its descriptor, or it cannot be
+    // understood.
+    virtual void OnLost() {}
+    // The other process has ended; or, with `has_failed`, it may be there, and
+    // cannot be reached any more.  Nothing is sent or received from now on.
+    virtual void OnEnd(bool has_failed) = 0;
 
    protected:
     ~Owner() = default;
@@ -58,8 +59,8 @@ class HeldChannel final : private Poller::Watch {
   // its way; where that never is, its peer is reset.
   void Send(Handover message, Descriptor fd);
   bool has_ended() const { return ended_; }
-  // For tests.
-  int native_handle() const { return channel_.native_handle(); }
+  // For tests; until the end.
+  int native_handle() const { return channel_->native_handle(); }
   // Whether nothing waits.
   bool is_sent() const { return waiting_.empty(); }
 
@@ -74,11 +75,11 @@ class HeldChannel final : private Poller::Watch {
   void Receive();
   void SendWaiting();
   // Also tells the owner.
-  void Fail();
+  void Fail(bool has_failed);
   void End();
 
   Poller& poller_;
-  HandoverChannel channel_;
+  std::optional<HandoverChannel> channel_;  // Until the end.
   Owner& owner_;
   std::deque<Waiting> waiting_;
   bool hears_ = false;
@@ -124,7 +125,7 @@ class HeldReporter final : public ConnectionReports,
 
   void OnMessage(const Handover& message,
                  std::vector<Descriptor> descriptors) override;
-  void OnEnd() override;
+  void OnEnd(bool has_failed) override;
   void Send(Handover message);
   void TellProgress();
 
@@ -145,7 +146,8 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
  public:
   // `on_end` is called when the other process has ended, or has no more of
   // them.  `peer` is that process, and is killed if it is still there after
-  // `most`: it does nothing then, and its connections keep others out.
+  // `most`: it does nothing then, and its connections keep others out.  Where
+  // it cannot be followed it is told to end, since nobody knows of them then.
   HeldFollower(Loop& loop, Registry& registry, HandoverChannel channel,
                std::optional<HandoverPeer> peer, Duration most,
                std::function<void()> on_end);
@@ -162,8 +164,8 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
  private:
   void OnMessage(const Handover& message,
                  std::vector<Descriptor> descriptors) override;
-  void OnDescriptorLost() override;
-  void OnEnd() override;
+  void OnLost() override;
+  void OnEnd(bool has_failed) override;
 
   Registry& registry_;
   // What waits for the peer of the connection `bytes_of_`, which comes next.
@@ -171,6 +173,7 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
   std::string bytes_;
   std::optional<HandoverPeer> peer_;
   const Duration most_;
+  bool has_failed_ = false;
   const std::function<void()> on_end_;
   HeldChannel channel_;
   Timer overdue_;

@@ -1,6 +1,8 @@
 #include "server/upgrade/held_channel.h"
 
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -98,9 +100,22 @@ TEST_F(HeldReporterTest, OneThatIsNotHeardIsStillTold) {
   Report("two");
   EXPECT_EQ(NextText(), "two");
   EXPECT_EQ(drains_, 0);
+  // Much more than the socket takes at a time.
+  constexpr int kMany = 3000;
+  const std::string text(1000, 'x');
+  for (int i = 0; i < kMany; ++i) Report(text);
+  for (int i = 0; i < kMany; ++i) ASSERT_EQ(NextText(), text) << i;
   theirs_.reset();
   EXPECT_TRUE(
       process_.AwaitOnLoop([this] { return !reporter_->has_successor(); }));
+}
+
+TEST_F(HeldReporterTest, TheOtherProcessEndsTheDrain) {
+  Start();
+  Handover drain;
+  drain.mutable_drain_now();
+  EXPECT_TRUE(theirs_->Send(std::move(drain), {}, Soon()).ok());
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return drains_ == 1; }));
 }
 
 TEST_F(HeldReporterTest, ItMayEndInTheStepInWhichItsChannelHas) {
@@ -193,12 +208,18 @@ class HeldChannelTest : public ::testing::Test {
   struct Owner final : HeldChannel::Owner {
     void OnMessage(const Handover& message, std::vector<Descriptor>) override {
       ids.push_back(message.close_held().id());
+      if (ids.size() == 1) on_first();
     }
-    void OnDescriptorLost() override { ++losses; }
-    void OnEnd() override { ++ends; }
+    void OnLost() override { ++losses; }
+    void OnEnd(bool has_failed) override {
+      ++ends;
+      failures += has_failed;
+    }
     std::vector<int64_t> ids;
+    std::function<void()> on_first = [] {};
     int losses = 0;
     int ends = 0;
+    int failures = 0;
   };
 
   HeldChannelTest() {
@@ -274,31 +295,116 @@ TEST_F(HeldChannelTest, WhoSendsToOneThatDoesNotHearWaitsForNothing) {
   EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_a_.ends == 1; }));
 }
 
-// It costs that connection, whose peer is reset, and not the channel.
-TEST_F(HeldChannelTest, ADescriptorForWhichThereIsNoRoomIsLostAlone) {
-  Wire wire;
+// There are others who wait for their turn.
+TEST_F(HeldChannelTest, OneTurnTakesSomeOfMany) {
+  struct Other final : Poller::Watch {
+    void OnReady(uint32_t, int) override { on_turn(); }
+    std::function<void()> on_turn;
+  };
+  process_.Run([this] {
+    a_->Start();
+    Poller& poller = Poller::Of(process_.loop.context());
+    Other other;
+    const Descriptor silent(eventfd(0, EFD_CLOEXEC));
+    ASSERT_EQ(poller.Add(silent.get(), EPOLLIN, other), 0);
+    size_t before_its_turn = 0;
+    other.on_turn = [&] { before_its_turn = of_b_.ids.size(); };
+    of_b_.on_first = [&] { poller.CallAfterRound(other); };
+    for (int i = 0; i < 400; ++i) a_->Send(Close(i));
+    while (of_b_.ids.size() < 400) process_.loop.context().poll_one();
+    poller.Remove(other);
+    EXPECT_GT(before_its_turn, 0u);
+    EXPECT_LT(before_its_turn, 200u);
+  });
+}
+
+// That has room for more, and acknowledges nothing.
+TEST_F(HeldChannelTest, WhileTheOtherProcessStandsStillTheLoopRests) {
+  process_.Run([this] {
+    auto [ours, theirs] = SocketPair();
+    const HandoverChannel still = *HandoverChannel::Open(std::move(theirs));
+    HeldChannel::Owner& owner = of_a_;
+    HeldChannel channel(process_.loop, *HandoverChannel::Open(std::move(ours)),
+                        owner);
+    channel.Start();
+    for (int i = 0; i < 10; ++i) {
+      channel.Send(Close(i), Descriptor(dup(still.native_handle())));
+    }
+    EXPECT_FALSE(channel.is_sent());
+    // It comes to rest, or else has something to do at all times.
+    int num_steps = 0;
+    while (num_steps < 1000 && process_.loop.context().poll_one() > 0) {
+      ++num_steps;
+    }
+    EXPECT_LT(num_steps, 1000);
+    EXPECT_FALSE(channel.has_ended());
+  });
+}
+
+// They cost those connections, whose peers are reset, and not the channel,
+// which has more of them on its way than are sent without an acknowledgement.
+TEST_F(HeldChannelTest, DescriptorsForWhichThereIsNoRoomAreLostAlone) {
+  std::vector<Wire> wires(HandoverChannel::kWindow + 2);
   process_.Run([this] { a_->Start(); });
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  // All below are in use, and stay so: its own is free once it is on its way.
-  Descriptor lowest(dup(wire.given.get()));
+  // All below are in use, and stay so: their own are free once they are on
+  // their way.
+  Descriptor lowest(dup(wires[0].given.get()));
   rlimit low = before;
-  low.rlim_cur = static_cast<rlim_t>(std::min(lowest.get(), wire.given.get()));
+  low.rlim_cur = static_cast<rlim_t>(lowest.get());
+  for (const Wire& wire : wires) {
+    low.rlim_cur =
+        std::min(low.rlim_cur, static_cast<rlim_t>(wire.given.get()));
+  }
   lowest = Descriptor();
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
-  process_.Run([&] { a_->Send(Close(7), std::move(wire.given)); });
-  const bool is_told =
-      process_.AwaitOnLoop([this] { return of_b_.losses + of_b_.ends > 0; });
+  process_.Run([&] {
+    for (Wire& wire : wires) a_->Send(Close(7), std::move(wire.given));
+    a_->Send(Close(8));
+  });
+  const bool is_told = process_.AwaitOnLoop(
+      [this] { return !of_b_.ids.empty() || of_b_.ends > 0; });
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  EXPECT_TRUE(is_told);
-  EXPECT_EQ(wire.peer->Receive(), "error");
-  process_.Run([this] { a_->Send(Close(8)); });
+  ASSERT_TRUE(is_told);
+  for (Wire& wire : wires) EXPECT_EQ(wire.peer->Receive(), "error");
+  process_.Run([&] {
+    EXPECT_EQ(of_b_.ids, std::vector<int64_t>{8});
+    EXPECT_EQ(of_b_.losses, static_cast<int>(wires.size()));
+    EXPECT_EQ(of_b_.ends, 0);
+  });
+}
+
+// What else is wrong with a message costs that one.
+TEST_F(HeldChannelTest, WhatCannotBeUnderstoodIsLostAlone) {
+  process_.Run([this] {
+    EXPECT_EQ(send(a_->native_handle(), "\xff\xff", 2, MSG_NOSIGNAL), 2);
+    a_->Start();
+    a_->Send(Close(8));
+  });
   EXPECT_TRUE(process_.AwaitOnLoop([this] { return !of_b_.ids.empty(); }));
   process_.Run([this] {
-    EXPECT_EQ(of_b_.ids, std::vector<int64_t>{8});
     EXPECT_EQ(of_b_.losses, 1);
     EXPECT_EQ(of_b_.ends, 0);
   });
+}
+
+// The other process is not to believe that it is heard.
+TEST_F(HeldChannelTest, OneThatCannotBeWatchedIsClosed) {
+  struct Nobody final : Poller::Watch {
+    void OnReady(uint32_t, int) override {}
+  };
+  Nobody nobody;
+  process_.Run([&] {
+    Poller& poller = Poller::Of(process_.loop.context());
+    ASSERT_EQ(poller.Add(a_->native_handle(), 0, nobody), 0);
+    a_->Start();
+    EXPECT_TRUE(a_->has_ended());
+    EXPECT_EQ(of_a_.failures, 1);
+    poller.Remove(nobody);
+  });
+  EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_b_.ends == 1; }));
+  process_.Run([this] { EXPECT_EQ(of_b_.failures, 0); });
 }
 
 }  // namespace
