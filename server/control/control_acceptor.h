@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,6 +24,7 @@
 #include "lib/net/descriptor_budget.h"
 #include "lib/serve/acceptor.h"
 #include "lib/serve/listening_socket.h"
+#include "server/control/control_connection.h"
 #include "server/control/control_memory.h"
 #include "server/control/control_table.h"
 #include "server/control/flood_watch.h"
@@ -90,9 +92,10 @@ class ControlAcceptor {
   // That process has let go of them.  Start() must have been called.
   void Own();
 
-  // From now on whoever connects may come back for so many connections of
-  // another process.
-  void Expect(int connections) { expected_ = connections; }
+  // Whoever connects from now on may come back for these.
+  void Expect(ControlConnection::Expected expected) {
+    expected_ = std::move(expected);
+  }
 
   // Gives the addresses as bound, in the order of the calls of Listen().
   std::vector<AnyAddress> addresses() const;
@@ -142,7 +145,7 @@ class ControlAcceptor {
   Handshakes<std::shared_ptr<ControlConnection>> handshakes_;
   Timer handshake_timer_;
   FloodWatch flood_watch_;
-  int expected_ = 0;
+  ControlConnection::Expected expected_;
   int64_t num_dropped_ = 0;
   std::optional<TimePoint> drop_logged_;
 };

@@ -42,8 +42,10 @@ std::string NameOf(uid_t uid) {
 }  // namespace
 
 ControlConnection::ControlConnection(Client client, Descriptor copy,
-                                     int expected)
-    : client_(std::move(client)), expected_(expected), copy_(std::move(copy)) {}
+                                     Expected expected)
+    : client_(std::move(client)),
+      expected_(std::move(expected)),
+      copy_(std::move(copy)) {}
 
 const std::string& ControlConnection::Who() {
   if (!is_unix()) return client_.address;
@@ -70,7 +72,7 @@ bool ControlConnection::BeginCall() {
   const int in_flight = ++in_flight_;
   // FloodPolicy::Look() judges the calls whose connections have ended.
   const int of_connections =
-      FloodPolicy::OfConnections(carrying_, unjoined_, expected_);
+      FloodPolicy::OfConnections(carrying_, unjoined_, expected());
   return !FloodPolicy::TooManyCalls(in_flight, of_connections + ended_,
                                     answered_ - unjoined_ - ended_);
 }
@@ -97,7 +99,7 @@ FloodPolicy::Totals ControlConnection::Totals() const {
   totals.unjoined = unjoined_;
   totals.ended = ended_;
   totals.most_of_connections = most_of_connections_;
-  totals.expected = expected_;
+  totals.expected = expected();
   totals.answered = answered_;
   const MutexLock lock(mutex_);
   if (!copy_.is_open()) return totals;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -38,10 +39,14 @@ class ControlConnection {
     std::optional<ucred> credentials;
   };
 
+  // How many connections of another process await their clients, any of which
+  // may come back for all of them at once; it changes.  Null: none.
+  using Expected = std::shared_ptr<const std::atomic<int>>;
+
   // `copy` is a copy of the socket's descriptor; the socket is one of TCP
-  // unless there are credentials.  For `expected` connections of another
-  // process its client may come back, all at once.
-  ControlConnection(Client client, Descriptor copy, int expected = 0);
+  // unless there are credentials.
+  ControlConnection(Client client, Descriptor copy,
+                    Expected expected = nullptr);
   ControlConnection(const ControlConnection&) = delete;
   ControlConnection& operator=(const ControlConnection&) = delete;
 
@@ -102,7 +107,11 @@ class ControlConnection {
   // The same with the calls by which the client comes back for what it is
   // expected to.
   int carrying_soon() const {
-    return std::max<int>(carrying_, std::min<int>(expected_, in_flight_));
+    const int carried = carrying_;
+    return carried + std::clamp(in_flight_ - carried, 0, expected());
+  }
+  int expected() const {
+    return expected_ == nullptr ? 0 : std::max<int>(0, *expected_);
   }
   // The most that it has carried at a time since none of those that have ended
   // was left.
@@ -153,7 +162,7 @@ class ControlConnection {
   std::once_flag name_once_;
   std::string who_;
 
-  const int expected_;
+  const Expected expected_;
   std::atomic<int> in_flight_ = 0;
   std::atomic<int> carrying_ = 0;
   std::atomic<int> unjoined_ = 0;

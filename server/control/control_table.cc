@@ -132,11 +132,17 @@ void ControlTable::ShutDownBusiest(Whom whom, const char* why) {
 
 int64_t ControlTable::num_carrying() const {
   const MutexLock lock(mutex_);
-  int64_t sum = 0;
+  int64_t carrying = 0;
+  int64_t coming = 0;
+  int64_t expected = 0;
   for (const auto& [key, connection] : connections_) {
-    sum += connection->carrying_soon();
+    const int carried = connection->carrying();
+    carrying += carried;
+    coming += connection->carrying_soon() - carried;
+    expected = std::max<int64_t>(expected, connection->expected());
   }
-  return sum;
+  // Each of them comes once, whoever asks for it.
+  return carrying + std::min(coming, expected);
 }
 
 std::vector<std::shared_ptr<ControlConnection>> ControlTable::OpenOnes() const {

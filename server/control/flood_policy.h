@@ -92,11 +92,11 @@ class FloodPolicy {
     return bytes_.level() > explained ? bytes_.level() - explained : 0;
   }
 
-  // Gives how many calls are of connections where so many of `expected` carry
-  // one by now: a client whose connections come from another process of the
-  // daemon may ask for all of them at once.
+  // Gives how many calls are, or may be, of connections where `expected` ones
+  // of another process of the daemon await their clients, any of which may ask
+  // for all of them at once.
   static int OfConnections(int carrying, int unjoined, int expected) {
-    return std::max(carrying + unjoined, expected);
+    return carrying + unjoined + expected;
   }
 
   // Whether those are too many calls at a time: the bound of connections holds

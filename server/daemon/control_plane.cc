@@ -115,8 +115,8 @@ std::vector<FrozenListeningSocket> ControlPlane::Freeze() const {
   return acceptor_->Freeze();
 }
 
-void ControlPlane::Expect(int connections) {
-  if (acceptor_ != nullptr) acceptor_->Expect(connections);
+void ControlPlane::Expect(ControlConnection::Expected expected) {
+  if (acceptor_ != nullptr) acceptor_->Expect(std::move(expected));
 }
 
 void ControlPlane::HandOverSockets() { acceptor_->HandOverSockets(); }

@@ -23,6 +23,7 @@
 #include "lib/serve/listening_socket.h"
 #include "server/control/control_acceptor.h"
 #include "server/control/control_calls.h"
+#include "server/control/control_connection.h"
 #include "server/control/control_memory.h"
 #include "server/control/control_table.h"
 #include "server/control/request_counts.h"
@@ -95,7 +96,7 @@ class ControlPlane {
                             std::map<size_t, HandedSocket> handed);
   std::vector<AnyAddress> frozen_addresses() const;
   // As ControlAcceptor has it; on the loop, or while that stands still.
-  void Expect(int connections);
+  void Expect(ControlConnection::Expected expected);
   // As ControlAcceptor has them.
   std::vector<FrozenListeningSocket> Freeze() const;
   void HandOverSockets();

@@ -160,6 +160,8 @@ Task<> Daemon::TearDown(Duration streams_end) {
   const Deferred<> hurry = parts.second_signal.deferred();
   parts.registry.BeginShutdown();
   parts.registry.CloseAllConnections(ExistingConnections::kReset);
+  // What it has left is nobody's then.
+  if (parts.predecessor != nullptr) parts.predecessor->DrainNow();
   co_await parts.registry.TearDown();
   // Both would keep the loop.
   parts.predecessor.reset();

@@ -111,8 +111,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::TakeOver(
     }
     parts.predecessor = std::make_unique<HeldFollower>(
         daemon->loop_, parts.registry, *std::move(opened), std::move(former),
-        former_drain + kOverdue, [&parts] {
-          parts.plane->Expect(0);
+        former_drain + kOverdue, [] {
           Log(LogLevel::kInfo, "take-over: the former process has ended");
         });
     parts.predecessor->Start();
@@ -168,7 +167,7 @@ absl::Status Daemon::OpenTaken(const DescriptorShares& shares,
     return s;
   }
   // Those whose connections move come back for them, all at once.
-  parts_->plane->Expect(parts_->registry.num_that_may_follow());
+  parts_->plane->Expect(parts_->registry.num_awaited());
   auto own = OwnAddressesOf(parts_->plane->frozen_addresses(), own_.http);
   if (!own.ok()) return own.status();
   policy_.SetOwnAddresses(*std::move(own));

@@ -295,6 +295,9 @@ Task<> Daemon::DrainHandedOver() {
   using namespace asio::experimental::awaitable_operators;  // NOLINT
   Registry& registry = parts_->registry;
   const Deferred<> all_ended = registry.AllHandlersDetermined();
+  // They go in a few steps, however short the drain is.
+  co_await (Await(registry.unclaimed_gone()) ||
+            Await(parts_->first_signal.deferred()));
   co_await (Await(all_ended) || Await(parts_->first_signal.deferred()) ||
             Sleep(takeover_drain_));
   if (!all_ended.determined()) {

@@ -4,6 +4,7 @@
 
 #include <google/protobuf/empty.pb.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -290,6 +291,8 @@ class Registry {
   // And after that: begins to give the connections of clients away, to
   // `successor`; or, with false, leaves them here to their end.
   void MoveStreams(bool may_move);
+  // Determined once those that no client had claimed have gone, or been ended.
+  Deferred<> unclaimed_gone() const { return stream_moves_.unclaimed_gone(); }
   bool is_moved() const { return moved_; }
 
   // Take, in this order, after SetNumbers(), what the former process had.
@@ -312,8 +315,11 @@ class Registry {
   // It must outlive the registry, or be taken back.
   void SetHolder(ConnectionHolder* holder);
   size_t num_held() const { return held_.size(); }
-  // How many of them may come here.
-  int num_that_may_follow() const;
+  // How many of them may come here, and of those that have come await their
+  // clients; it changes.
+  std::shared_ptr<const std::atomic<int>> num_awaited() const {
+    return num_awaited_;
+  }
   // One of those connections is so far, or is closed.
   void OnHeldProgress(int64_t id, const HeldCounts& counts);
   void OnHeldClosed(const v1::Connection& closed);
@@ -419,6 +425,9 @@ class Registry {
   void AddTaken(const Resource& listener);
   void AddRunning(const Resource& resource);
   void FinishHeld(int64_t id, const HeldCounts& counts);
+  // One has come, and is in num_awaited_ until a client takes it, or it is
+  // closed.
+  void CountUntilClaimed(int64_t id);
   absl::StatusOr<std::shared_ptr<StreamConnection>> TakeMovedOn(
       const internal::v1::HandoverMovedOn& record, const HeldConnection& held,
       std::string to_write, Descriptor fd);
@@ -452,6 +461,8 @@ class Registry {
   WaitingCloses waiting_closes_;
   ConnectionHolder* holder_ = &waiting_closes_;
   std::map<int64_t, std::shared_ptr<HeldConnection>> held_;
+  const std::shared_ptr<std::atomic<int>> num_awaited_ =
+      std::make_shared<std::atomic<int>>(0);
   // From the first one that has moved here until Own().
   std::optional<ConnectionMover> mover_;
   RequestCache requests_;

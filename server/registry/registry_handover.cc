@@ -322,7 +322,10 @@ absl::Status Registry::TakeConnection(const HandoverConnection& record,
       executor_, *number, *std::move(peer), *std::move(local),
       CountsOf(connection), holder_, may_follow);
   // There has to be room for its descriptor, whenever that comes.
-  if (may_follow) shared_.budget.TakeAnyway(1);
+  if (may_follow) {
+    shared_.budget.TakeAnyway(1);
+    ++*num_awaited_;
+  }
   if (listener == nullptr) {
     dialler_.AddHeld();
   } else {
@@ -412,7 +415,10 @@ void Registry::FinishHeld(int64_t id, const HeldCounts& counts) {
   const std::shared_ptr<HeldConnection> held = found->second;
   held_.erase(found);
   const auto live = connections_.Find(id);
-  if (held->may_follow()) shared_.budget.GiveBack(1);
+  if (held->may_follow()) {
+    --*num_awaited_;
+    shared_.budget.GiveBack(1);
+  }
   held->Finish(counts);
   if (live == nullptr) return;
   const std::string& name = NameOf(live->facts);

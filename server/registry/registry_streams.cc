@@ -1,6 +1,5 @@
 // Registry: what becomes of connections of clients that the former process
 // gives away.
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,9 +53,10 @@ void Registry::OnHeldMovedOn(const HandoverMovedOn& record,
       to_write.size() == static_cast<size_t>(record.num_bytes());
   if (found == held_.end() || !is_whole) {
     for (const Descriptor& fd : descriptors) MakeCloseReset(fd.get());
-    Log({LogLevel::kError, "upgrade: it does not come whole, and is reset", "",
-         ConnectionName(record.id())});
-    return OnHeldLost(record.id());
+    OnHeldLost(record.id());
+    return Log({LogLevel::kError,
+                "upgrade: it does not come whole, and is reset", "",
+                ConnectionName(record.id())});
   }
   const std::shared_ptr<HeldConnection> held = found->second;
   std::shared_ptr<StreamConnection> connection;
@@ -77,8 +77,26 @@ void Registry::OnHeldMovedOn(const HandoverMovedOn& record,
     return OnHeldLost(record.id());
   }
   held_.erase(record.id());
-  if (held->may_follow()) shared_.budget.GiveBack(1);
+  if (held->may_follow()) {
+    CountUntilClaimed(record.id());
+    shared_.budget.GiveBack(1);
+  }
   Guarded([&] { held->MoveTo(connection); });
+}
+
+void Registry::CountUntilClaimed(int64_t id) {
+  const auto live = connections_.Find(id);
+  bool counts = false;
+  Guarded([&] {
+    const auto less = [count = num_awaited_,
+                       counted = std::make_shared<bool>(true)] {
+      if (std::exchange(*counted, false)) --*count;
+    };
+    live->facts.claim->taken().Upon(less);
+    counts = true;
+    live->connection->closed().Upon(less);
+  });
+  if (!counts) --*num_awaited_;
 }
 
 absl::StatusOr<std::shared_ptr<StreamConnection>> Registry::TakeMovedOn(
@@ -106,12 +124,6 @@ absl::StatusOr<std::shared_ptr<StreamConnection>> Registry::TakeMovedOn(
   // A client may come before the handler's first step.
   claim->begun = true;
   return taken;
-}
-
-int Registry::num_that_may_follow() const {
-  return static_cast<int>(std::count_if(
-      held_.begin(), held_.end(),
-      [](const auto& held) { return held.second->may_follow(); }));
 }
 
 void Registry::OnHeldLost(int64_t id) {

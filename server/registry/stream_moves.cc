@@ -32,7 +32,8 @@ StreamMoves::StreamMoves(const Executor& executor, const Shared& shared,
     : executor_(executor),
       shared_(shared),
       let_go_(std::move(let_go)),
-      begun_(executor) {}
+      begun_(executor),
+      unclaimed_gone_(executor) {}
 
 void StreamMoves::TakeUnclaimed() {
   for (const auto& [id, live] : shared_.connections.entries()) {
@@ -55,6 +56,7 @@ void StreamMoves::GiveUp() {
   for (const int64_t id : std::exchange(unclaimed_, {})) {
     End(id, CloseReason::kUnclaimed);
   }
+  unclaimed_gone_.FillIfEmpty();
 }
 
 void StreamMoves::End(int64_t id, CloseReason reason) {
@@ -84,7 +86,10 @@ void StreamMoves::MoveUnclaimed() {
       End(id, CloseReason::kShutdown);
     }
   }
-  if (unclaimed_.empty()) return;
+  if (unclaimed_.empty()) {
+    unclaimed_gone_.FillIfEmpty();
+    return;
+  }
   try {
     asio::post(executor_, [this] { MoveUnclaimed(); });
   } catch (const std::bad_alloc&) {
@@ -112,7 +117,8 @@ bool StreamMoves::MoveOn(int64_t id, bool was_claimed) {
   if (!is_made) return false;
   (void)shared_.connections.Remove(id);
   Descriptor fd = let_go_(*live);
-  // Without memory for that its peer is reset, and it is lost there.
+  // Without memory for that its peer is reset; the next process learns that it
+  // is lost when this one has ended.
   Guarded([&] {
     shared_.successor->OnMovedOn(std::move(record), frozen.writer.to_write,
                                  std::move(fd));

@@ -42,6 +42,8 @@ class StreamMoves final : public StreamMover {
   void GiveUp();
 
   Deferred<> begun() const override { return begun_.deferred(); }
+  // Determined once none of those that no client has claimed is left.
+  Deferred<> unclaimed_gone() const { return unclaimed_gone_.deferred(); }
   bool Move(int64_t id) override;
 
  private:
@@ -56,6 +58,7 @@ class StreamMoves final : public StreamMover {
   const Shared& shared_;
   const LetGoFunction let_go_;
   const Ivar<> begun_;
+  const Ivar<> unclaimed_gone_;
   std::deque<int64_t> unclaimed_;  // Their ids.
 };
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import queue
+import resource
 import signal
 import socket
 import struct
@@ -206,6 +207,11 @@ def copy_back(process):
         process.stdin.flush()
         left -= len(data)
     process.stdin.close()
+
+
+def raise_descriptor_limit():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class StreamMoveTest(unittest.TestCase):
@@ -486,6 +492,21 @@ class StreamMoveTest(unittest.TestCase):
         self.assertEqual(stream.expect("data"), b"hello")
         stream.say(data=b"good day")
         self.assertEqual(client.recv(100), b"good day")
+
+    def test_those_that_nobody_has_claimed_go_however_short_the_drain(self):
+        """They are many more than go in a step."""
+        many = 3000
+        raise_descriptor_limit()
+        self.listen(claim_seconds=TIMEOUT)
+        offers = self.work()
+        clients = [self.connect() for _ in range(many)]
+        for _ in clients:
+            next(offers)
+        self.daemon.cli("upgrade", "--drain", "0s")
+        self.daemon.pids.append(int(self.daemon.cli("daemon")["pid"]))
+        self.daemon.until_logged("the former process has ended")
+        status = self.daemon.listener("served")["status"]
+        self.assertEqual(int(status["numConnections"]), many)
 
     def test_a_client_that_does_not_come_back_is_gone(self):
         self.listen(claim_seconds=0.2)

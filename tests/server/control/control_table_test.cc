@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -458,9 +459,13 @@ TEST_F(ControlTableTest, WhoIsSilentAnswersForWhatItHasSentLongAgo) {
   EXPECT_TRUE(calling.ended());
 }
 
+ControlConnection::Client Named(const std::string& name) {
+  return {name, "ipv4:127.0.0.1:1", false, std::nullopt};
+}
+
 TEST(ControlConnection, WhoMayComeBackMayAskForAllOfItAtOnce) {
-  ControlConnection connection({"one", "ipv4:127.0.0.1:1", false, std::nullopt},
-                               Descriptor(), 500);
+  const auto expected = std::make_shared<std::atomic<int>>(500);
+  ControlConnection connection(Named("one"), Descriptor(), expected);
   for (int i = 0; i < FloodPolicy::kMostCalls + 500; ++i) {
     ASSERT_TRUE(connection.BeginCall()) << i;
   }
@@ -468,8 +473,49 @@ TEST(ControlConnection, WhoMayComeBackMayAskForAllOfItAtOnce) {
   EXPECT_EQ(connection.Totals().expected, 500);
   // What they take is as good as what a connection takes.
   EXPECT_EQ(connection.carrying_soon(), 500);
-  for (int i = 0; i < 600; ++i) connection.BeginCarrying();
-  EXPECT_EQ(connection.carrying_soon(), 600);
+  for (int i = 0; i < 400; ++i) {
+    connection.BeginCarrying();
+    --*expected;
+  }
+  EXPECT_EQ(connection.carrying_soon(), 500);
+  EXPECT_FALSE(connection.BeginCall());
+}
+
+TEST(ControlConnection, WhatHasComeIsNotExpectedAnyMore) {
+  const auto expected = std::make_shared<std::atomic<int>>(500);
+  ControlConnection connection(Named("one"), Descriptor(), expected);
+  *expected = 1;
+  EXPECT_EQ(connection.Totals().expected, 1);
+  for (int i = 0; i < FloodPolicy::kMostCalls + 1; ++i) {
+    ASSERT_TRUE(connection.BeginCall()) << i;
+  }
+  EXPECT_FALSE(connection.BeginCall());
+  EXPECT_EQ(connection.carrying_soon(), 1);
+}
+
+// So that the bound of memory rises before they have attached; but not by more
+// than there is, however many clients call.
+TEST(ControlTable, ThoseWhoMayComeBackCountAsIfTheyHad) {
+  ControlTable table;
+  const auto expected = std::make_shared<std::atomic<int>>(500);
+  std::vector<std::shared_ptr<ControlConnection>> clients;
+  for (const std::string& name : {"one", "two", "three"}) {
+    clients.push_back(std::make_shared<ControlConnection>(
+        Named(name), Descriptor(), expected));
+    table.Add(clients.back());
+  }
+  EXPECT_EQ(table.num_carrying(), 0);
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(clients[0]->BeginCall());
+  EXPECT_EQ(table.num_carrying(), 300);
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(clients[1]->BeginCall());
+  EXPECT_EQ(table.num_carrying(), 500);
+  for (int i = 0; i < 10; ++i) {
+    clients[0]->BeginCarrying();
+    --*expected;
+  }
+  EXPECT_EQ(table.num_carrying(), 500);
+  *expected = 0;
+  EXPECT_EQ(table.num_carrying(), 10);
 }
 
 TEST(ControlConnection, CallsOfConnectionsAreNoneThatWait) {
