@@ -12,6 +12,8 @@ StreamMove::Turn StreamMove::Begin(Frame frame) {
     has_lost_ = true;
     return Turn::kOver;
   }
+  // The `eof` that is said again on a new leg.
+  if (is_sending_) return Turn::kLater;
   is_sending_ = true;
   if (frame == Frame::kEof) said_ = Said::kEof;
   if (frame == Frame::kEnd) said_ = Said::kEnd;

@@ -22,7 +22,7 @@ class StreamMove {
     kAfterEnd,  // The user has said an end before.
     kOver,      // The stream has ended.
   };
-  // The user wants to send a frame; no other is being sent.
+  // The user wants to send a frame.
   Turn Begin(Frame frame);
 
   // OnSent() and OnMoved() say whether the caller is to end its direction of

@@ -58,7 +58,7 @@ bool MayHappen(std::string_view history, char event) {
     case 'd':
     case 'e':
     case 'x':
-      return !IsSending(history);
+      return true;
     case '+':
     case '-':
       return IsSending(history);
@@ -81,15 +81,16 @@ std::string Expected(std::string_view history, char event) {
   const bool is_ending =
       has_moved && !IsBetween(history) && Has(leg.substr(moved), "a");
   // A refusal counts only where what was refused may be missing.
+  const std::string_view open = leg.substr(0, leg.find('c'));
   const bool has_lost =
-      Has(leg, "-") || Has(leg, "dr") || Has(leg, "er") || Has(leg, "xr");
+      Has(leg, "-") || Has(open, "dr") || Has(open, "er") || Has(open, "xr");
   switch (event) {
     case 'd':
     case 'e':
     case 'x':
       if (Has(history, "xs") || (event != 'x' && Has(history, "es"))) return "";
       if (IsOver(history)) return "r";
-      if (!has_moved) return "s";
+      if (!has_moved) return IsSending(history) ? "w" : "s";
       return is_ending ? "r" : "w";
     case '+':
       return has_moved && !has_lost && !Has(leg, "h") ? "h" : "";
