@@ -233,8 +233,8 @@ class Server extends EventEmitter {
     this.#opening++;
     try {
       const attach = () => this.#daemon.connections.Attach();
-      const socket = await repeated(() => openSocket(
-          attach(), attachFrame(connection), attach, this.#options));
+      const socket = await openSocket(
+          attach(), attachFrame(connection), attach, this.#options);
       this.#sockets.add(socket);
       // What it means is told by `raised`; it does not end the process.
       socket.on('error', () => {});
@@ -244,7 +244,8 @@ class Server extends EventEmitter {
       });
       this.#run(socket);
     } catch {
-      // The peer has left, or another worker was faster.
+      // The peer has left, or another worker was faster; or the daemon's
+      // process was replaced, and the next one offers it anew.
     } finally {
       this.#opening--;
       this.#checkClosed();

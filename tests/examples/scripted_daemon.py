@@ -61,7 +61,6 @@ class ScriptedDaemon(handler_pb2_grpc.HandlerServiceServicer,
         # What these answer before all else.
         self.refuse_get = queue.SimpleQueue()
         self.refuse_handle = queue.SimpleQueue()
-        self.refuse_attach = queue.SimpleQueue()
 
     def __enter__(self):
         self._server.start()
@@ -103,8 +102,6 @@ class ScriptedDaemon(handler_pb2_grpc.HandlerServiceServicer,
     def Attach(self, frames, context):
         first = next(frames)
         self.first_frames.append(first)
-        if not self.refuse_attach.empty():
-            self.refuse_attach.get().end(context)
         yield from self._play(first.attach.connection, frames, context)
 
     def Dial(self, frames, context):

@@ -1,6 +1,7 @@
 """Connections that a worker serves, and has dialled, over upgrades of the
 daemon: nobody notices."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -9,11 +10,12 @@ import unittest
 
 import grpc
 from harness import (BLOCK, TIMEOUT, Daemon, Peer, Worker, blocks, main,
-                     poll_until)
+                     poll_until, raise_descriptor_limit)
 from portreeve.v1 import daemon_pb2, daemon_pb2_grpc
 
 UPGRADES = 10
 BLOCKS = 100  # Each way.
+MANY = 1500
 
 
 class UpgradedDaemon(Daemon):
@@ -144,6 +146,21 @@ class UpgradeTest(unittest.TestCase):
                              daemon=True).start()
             port = listener.getsockname()[1]
             self.over_upgrades(lambda worker: f"relay {port}")
+
+    def test_nor_do_more_than_a_client_may_ask_for_at_once(self):
+        """Whose worker comes back for all of them."""
+        raise_descriptor_limit()
+        with UpgradedDaemon() as daemon, contextlib.ExitStack() as stack:
+            address = daemon.create("a")
+            worker = stack.enter_context(Worker("worker", daemon, "a"))
+            peers = [stack.enter_context(Peer(address, "echo"))
+                     for _ in range(MANY)]
+            for peer in peers:
+                self.assertEqual(peer.line(), f"{worker.process.pid}\n")
+            daemon.upgrade()
+            for number, peer in enumerate(peers):
+                self.assertEqual(peer.echo(b"%06d" % number), b"%06d" % number)
+            self.assertEqual(daemon.get("a").status.accepted_total, MANY)
 
 
 if __name__ == "__main__":

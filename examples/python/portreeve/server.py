@@ -265,14 +265,13 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, name):
-        async def attach():
-            call = self._streams.Attach()
-            return call, await open_stream(call, attach_frame(name))
-
+        call = self._streams.Attach()
         try:
-            call, opened = await repeated(attach)
+            opened = await open_stream(call, attach_frame(name))
         except (grpc.aio.AioRpcError, ConnectionError):
-            return  # The peer has left, or another worker was faster.
+            # The peer has left, or another worker was faster; or the daemon's
+            # process was replaced, and the next one offers it anew.
+            return
         reader, writer = make_streams(call, opened, self._limit,
                                       self._streams.Attach)
         transport = writer.transport
