@@ -54,7 +54,9 @@ class FakeClientStream : public ClientStream {
     while (stalled_ && !over()) co_await Changed();
     co_return !over();
   }
-  void Join(std::shared_ptr<SharedDescriptor>) override {}
+  void Join(std::shared_ptr<SharedDescriptor> socket) override {
+    joined = std::move(socket);
+  }
   Deferred<> broken() const override { return broken_.deferred(); }
   void Finish(const absl::Status& status) override {
     if (!finished) finished = status;
@@ -107,7 +109,8 @@ class FakeClientStream : public ClientStream {
 
   std::vector<v1::ServerFrame> written;
   std::optional<absl::Status> finished;
-  Carrier last_carrier = Carrier::kCaller;  // Of the last Read().
+  Carrier last_carrier = Carrier::kCaller;   // Of the last Read().
+  std::shared_ptr<SharedDescriptor> joined;  // By Join().
 
  protected:
   // Whoever waits looks again.

@@ -770,6 +770,37 @@ TEST_F(StreamSessionTest, OneThatMovesIsAtRestBothWays) {
   EXPECT_EQ(peer_.ReceiveExactly(2), "on");
 }
 
+// The client has taken what it was sent, and its reader is about to go on, when
+// it begins to move.
+TEST_F(StreamSessionTest, WhatIsBeingReadIsSentBeforeMoved) {
+  stream_->Stall(true);
+  EXPECT_EQ(peer_.Send("taken"), "ok");
+  ASSERT_TRUE(WrittenIs({"opened", "data:taken"}));
+  EXPECT_EQ(peer_.Send("left"), "ok");
+  Settle();
+  mover_.Begin();
+  stream_->Stall(false);
+  ASSERT_TRUE(WrittenIs({"opened", "data:taken", "data:left", "moved"}));
+  stream_->End();
+  ExpectMoved();
+  EXPECT_EQ(mover_.moved.bytes_received, 9);
+}
+
+// Those of the stream could still be in the midst of a frame.
+TEST_F(StreamSessionTest, NoOtherThreadReceivesAfterMoved) {
+  char text[100];
+  EXPECT_EQ(stream_->joined->Receive(text), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  mover_.Begin();
+  ASSERT_TRUE(WrittenIs({"opened", "moved"}));
+  EXPECT_EQ(peer_.Send("after"), "ok");
+  EXPECT_EQ(stream_->joined->Receive(text), -1);
+  EXPECT_EQ(errno, EBADF);
+  stream_->End();
+  ExpectMoved();
+  EXPECT_EQ(ReadElsewhere(), "after");
+}
+
 TEST_F(StreamSessionTest, OneThatMovesTakesAlongWhatThePeerDoesNotTake) {
   Hold();
   mover_.Begin();
