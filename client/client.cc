@@ -248,6 +248,11 @@ absl::StatusOr<Stream> Client::Attach(const std::string& name,
   });
 }
 
+absl::StatusOr<Stream> Client::AttachOffered(const std::string& name,
+                                             const CallOptions& options) {
+  return Stream::Attach(impl_->channel, name, options);
+}
+
 absl::StatusOr<Stream> Client::Dial(const v1::ClientFrame::Dial& dial,
                                     const CallOptions& options) {
   return Repeated(Repeat::kIfNothingWasDone, options,

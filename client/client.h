@@ -11,10 +11,10 @@
 // reached; see IsUnreachable.
 //
 // A call that an upgrade of the daemon has crossed, so that nothing was done
-// (MOVED), is made once more, but for UpgradeDaemon.  So is one that gRPC has
-// ended with CANCELLED, as it may then, where it does no harm when it is done
-// twice: all that read, wait or close, Handle and Attach, and CreateListener
-// with a request_id.
+// (MOVED), is made once more, but for UpgradeDaemon and AttachOffered.  So is
+// one that gRPC has ended with CANCELLED, as it may then, where it does no harm
+// when it is done twice: all that read, wait or close, Handle and Attach, and
+// CreateListener with a request_id.
 #ifndef PORTREEVE_CLIENT_CLIENT_H_
 #define PORTREEVE_CLIENT_CLIENT_H_
 
@@ -139,6 +139,13 @@ class Client {
   // client has it.  The options hold for the whole stream, here and below.
   absl::StatusOr<Stream> Attach(const std::string& name,
                                 const CallOptions& options = {});
+
+  // Takes one that Worker::Next has offered.  That is not asked once more where
+  // an upgrade of the daemon has crossed it: the next process offers anew what
+  // nobody has, and who asks there by himself could get what another worker
+  // serves.
+  absl::StatusOr<Stream> AttachOffered(const std::string& name,
+                                       const CallOptions& options = {});
 
   // Connects out from the daemon's machine.  Returns once connected.
   absl::StatusOr<Stream> Dial(const v1::ClientFrame::Dial& dial,

@@ -27,12 +27,12 @@ class Worker {
   // Cancels.  No call may be under way.
   ~Worker();
 
-  // Waits for the next `offer`, which is taken with Client::Attach before the
-  // listener's claim_timeout, or `handler_error`, which is answered with Give.
-  // `progress` is not given.  Gives nullopt once the listener is closed and no
-  // handler of it is left, and ever after.  The daemon closes its listeners
-  // when it shuts down, too: GetListener then gives close_cause SHUTDOWN, or
-  // nothing any more.
+  // Waits for the next `offer`, which is taken with Client::AttachOffered
+  // before the listener's claim_timeout, or `handler_error`, which is answered
+  // with Give. `progress` is not given.  Gives nullopt once the listener is
+  // closed and no handler of it is left, and ever after.  The daemon closes its
+  // listeners when it shuts down, too: GetListener then gives close_cause
+  // SHUTDOWN, or nothing any more.
   //
   // Errors: CANCELLED after Cancel; DEADLINE_EXCEEDED after the timeout;
   // UNAVAILABLE where the connection broke, or with SHUTTING_DOWN; what a proxy

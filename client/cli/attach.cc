@@ -96,11 +96,14 @@ absl::StatusOr<ExitStatus> ServeFirst(const AttachFlags& flags,
     Resume resume(flags.resume, session, notes);
     WorkerLoop worker(StartOf(flags), session, resume, notes);
     const absl::Status ended = worker.Run([&](const v1::Connection& offered) {
-      auto attached = session.client.Attach(offered.name(), resume.Call());
+      auto attached =
+          session.client.AttachOffered(offered.name(), resume.Call());
       if (attached.ok()) {
         stream = *std::move(attached);
         return false;
       }
+      // It comes again.
+      if (client::HasMoved(attached.status())) return true;
       // It has gone meanwhile, or to another: wait for the next.
       notes.Say(absl::StrCat(offered.name(),
                              ": not attached: ", attached.status().message()));

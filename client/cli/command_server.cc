@@ -200,7 +200,7 @@ bool CommandServer::IsThere(const v1::Connection& served) {
 void CommandServer::Run(Jobs::iterator job, const std::string& name) {
   client::CallOptions call = options_.call();
   call.canceller = &canceller_;
-  absl::StatusOr<client::Stream> stream = client_.Attach(name, call);
+  absl::StatusOr<client::Stream> stream = client_.AttachOffered(name, call);
   if (stream.ok()) {
     absl::StatusOr<Command> command =
         Command::Start(options_.line, Variables(stream->connection()));
@@ -215,7 +215,7 @@ void CommandServer::Run(Jobs::iterator job, const std::string& name) {
       stream->Reset().IgnoreError();
       AwaitClosed(*stream);
     }
-  } else if (!canceller_.is_cancelled()) {
+  } else if (!canceller_.is_cancelled() && !client::HasMoved(stream.status())) {
     const std::string reason = client::DetailsOf(stream.status()).reason;
     notes_.Say(absl::StrCat(name, ": not attached: ", reason,
                             reason.empty() ? "" : ": ",

@@ -489,6 +489,9 @@ TEST_F(ClientTest, WhatAnUpgradeHasCrossedIsStartedOnceMore) {
       Repeated::kIfLost, daemon_.attach,
       [&] { return client_.Attach("c").status(); }, open);
   ExpectRepeated<v1::ClientFrame, FakeDaemon::Frames>(
+      Repeated::kNever, daemon_.attach,
+      [&] { return client_.AttachOffered("c").status(); }, open);
+  ExpectRepeated<v1::ClientFrame, FakeDaemon::Frames>(
       Repeated::kIfMoved, daemon_.dial,
       [&] { return client_.Dial({}).status(); }, open);
 }
