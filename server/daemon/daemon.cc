@@ -159,9 +159,9 @@ Task<> Daemon::TearDown(Duration streams_end) {
   if (parts.watchdog != nullptr) parts.watchdog->Stop();
   const Deferred<> hurry = parts.second_signal.deferred();
   parts.registry.BeginShutdown();
-  parts.registry.CloseAllConnections(ExistingConnections::kReset);
   // What it has left is nobody's then.
   if (parts.predecessor != nullptr) parts.predecessor->DrainNow();
+  parts.registry.CloseAllConnections(ExistingConnections::kReset);
   co_await parts.registry.TearDown();
   // Both would keep the loop.
   parts.predecessor.reset();

@@ -297,7 +297,8 @@ Task<> Daemon::DrainHandedOver() {
   const Deferred<> all_ended = registry.AllHandlersDetermined();
   // They go in a few steps, however short the drain is.
   co_await (Await(registry.unclaimed_gone()) ||
-            Await(parts_->first_signal.deferred()));
+            Await(parts_->first_signal.deferred()) ||
+            Sleep(std::max<Duration>(kFlush, takeover_drain_)));
   co_await (Await(all_ended) || Await(parts_->first_signal.deferred()) ||
             Sleep(takeover_drain_));
   if (!all_ended.determined()) {

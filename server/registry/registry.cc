@@ -308,7 +308,7 @@ Task<> Registry::TearDown() {
   BeginShutdown();
   co_await AllAnswered();
   dialler_.CloseAll(ExistingConnections::kReset);
-  // The process that has them goes on, and is not waited for.
+  // The process that has them is not waited for.
   OnHolderLost(CloseReason::kShutdown);
   const std::list<Resource> running = running_;
   for (const Resource& resource : running) co_await resource->TearDown();

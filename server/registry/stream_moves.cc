@@ -71,20 +71,8 @@ void StreamMoves::MoveUnclaimed() {
   for (int i = 0; i < kMostInStep && !unclaimed_.empty(); ++i) {
     const int64_t id = unclaimed_.front();
     unclaimed_.pop_front();
-    const std::shared_ptr<LiveConnection> live = shared_.connections.Find(id);
-    if (live == nullptr) continue;
-    const std::shared_ptr<Claim> claim = live->facts.claim;
-    auto& connection = static_cast<StreamConnection&>(*live->connection);
-    if (connection.socket()->is_open() && connection.socket()->HasFailed()) {
-      End(id, CloseReason::kPeerReset);
-    } else if (connection.writer().is_closed() ||
-               !connection.socket()->is_open()) {
-      claim->End(nullptr);  // It is being closed.
-    } else if (MoveOn(id, claim->was_elsewhere)) {
-      claim->End(nullptr);
-    } else {
-      End(id, CloseReason::kShutdown);
-    }
+    // What one lacks memory for is no matter of the others.
+    Guarded([&] { MoveUnclaimed(id); });
   }
   if (unclaimed_.empty()) {
     unclaimed_gone_.FillIfEmpty();
@@ -94,6 +82,23 @@ void StreamMoves::MoveUnclaimed() {
     asio::post(executor_, [this] { MoveUnclaimed(); });
   } catch (const std::bad_alloc&) {
     GiveUp();
+  }
+}
+
+void StreamMoves::MoveUnclaimed(int64_t id) {
+  const std::shared_ptr<LiveConnection> live = shared_.connections.Find(id);
+  if (live == nullptr) return;
+  const std::shared_ptr<Claim> claim = live->facts.claim;
+  auto& connection = static_cast<StreamConnection&>(*live->connection);
+  if (connection.socket()->is_open() && connection.socket()->HasFailed()) {
+    End(id, CloseReason::kPeerReset);
+  } else if (connection.writer().is_closed() ||
+             !connection.socket()->is_open()) {
+    claim->End(nullptr);  // It is being closed.
+  } else if (MoveOn(id, claim->was_elsewhere)) {
+    claim->End(nullptr);
+  } else {
+    End(id, CloseReason::kShutdown);
   }
 }
 

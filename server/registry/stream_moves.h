@@ -52,6 +52,7 @@ class StreamMoves final : public StreamMover {
 
   bool MoveOn(int64_t id, bool was_claimed);
   void MoveUnclaimed();
+  void MoveUnclaimed(int64_t id);
   void End(int64_t id, CloseReason reason);
 
   const Executor executor_;

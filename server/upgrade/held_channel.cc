@@ -3,7 +3,6 @@
 #include <sys/epoll.h>
 
 #include <cerrno>
-#include <csignal>
 #include <span>
 #include <utility>
 
@@ -78,6 +77,7 @@ void HeldChannel::Watch(bool hears) {
 }
 
 void HeldChannel::Fail(bool has_failed) {
+  if (has_failed) owner_.OnFailing();
   End();
   owner_.OnEnd(has_failed);
 }
@@ -302,13 +302,22 @@ void HeldReporter::OnMessage(const Handover& message, std::vector<Descriptor>) {
   }
 }
 
-void HeldReporter::OnEnd(bool) {
+void HeldReporter::OnEnd(bool has_failed) {
   timer_.Cancel();
   const size_t left = registry_.connections().entries().size();
-  Log(LogLevel::kWarning,
-      absl::StrCat("upgrade: the next process is gone; ", left,
-                   left == 1 ? " connection goes" : " connections go",
-                   " on here"));
+  const std::string connections =
+      absl::StrCat(left, left == 1 ? " connection" : " connections");
+  if (has_failed) {
+    // The next process knows nothing of them any more.
+    Log(LogLevel::kError,
+        absl::StrCat("upgrade: the next process can be told nothing; ",
+                     connections, " to be closed"));
+    on_drain_now_();
+  } else {
+    Log(LogLevel::kWarning,
+        absl::StrCat("upgrade: the next process is gone; ", connections,
+                     left == 1 ? " goes" : " go", " on here"));
+  }
   // It is called by the channel, which may not be destroyed then.
   const std::shared_ptr<HeldChannel> ended = std::move(channel_);
   loop_.Post([ended] {});
@@ -394,18 +403,21 @@ void HeldFollower::OnLost() {
 
 void HeldFollower::OnEnd(bool has_failed) {
   has_failed_ = has_failed;
-  if (!has_failed) {
-    overdue_.Cancel();
-  } else if (peer_) {
-    peer_->Signal(SIGTERM);
-  }
   const size_t lost = registry_.num_held();
-  if (lost > 0) {
+  if (has_failed) {
+    Log(LogLevel::kError,
+        absl::StrCat("upgrade: the former process cannot be followed: it is to "
+                     "end, and ",
+                     lost, lost == 1 ? " connection is" : " connections are",
+                     " lost"));
+  } else if (lost > 0) {
     Log(LogLevel::kWarning,
         absl::StrCat("upgrade: the former process is gone, and with it ", lost,
                      " connections"));
   }
   registry_.OnHolderLost(CloseReason::kProcessLost);
+  if (has_failed) return;
+  overdue_.Cancel();
   on_end_();
 }
 

@@ -35,6 +35,9 @@ class HeldChannel final : private Poller::Watch {
     // A message was lost: there was no room for its descriptor, or it cannot be
     // understood.
     virtual void OnLost() {}
+    // The channel is about to end, though the other process may be there, and
+    // hear what is sent within this call.
+    virtual void OnFailing() {}
     // The other process has ended; or, with `has_failed`, it may be there, and
     // cannot be reached any more.  Nothing is sent or received from now on.
     virtual void OnEnd(bool has_failed) = 0;
@@ -165,6 +168,7 @@ class HeldFollower final : public ConnectionHolder, private HeldChannel::Owner {
   void OnMessage(const Handover& message,
                  std::vector<Descriptor> descriptors) override;
   void OnLost() override;
+  void OnFailing() override { DrainNow(); }
   void OnEnd(bool has_failed) override;
 
   Registry& registry_;

@@ -311,7 +311,10 @@ TEST_F(HeldChannelTest, OneTurnTakesSomeOfMany) {
     other.on_turn = [&] { before_its_turn = of_b_.ids.size(); };
     of_b_.on_first = [&] { poller.CallAfterRound(other); };
     for (int i = 0; i < 400; ++i) a_->Send(Close(i));
-    while (of_b_.ids.size() < 400) process_.loop.context().poll_one();
+    for (int i = 0; i < 10'000 && of_b_.ids.size() < 400; ++i) {
+      process_.loop.context().poll_one();
+    }
+    EXPECT_EQ(of_b_.ids.size(), 400u);
     poller.Remove(other);
     EXPECT_GT(before_its_turn, 0u);
     EXPECT_LT(before_its_turn, 200u);
@@ -389,22 +392,61 @@ TEST_F(HeldChannelTest, WhatCannotBeUnderstoodIsLostAlone) {
   });
 }
 
+// A watch of nothing, which keeps another one of `fd` out: the kernel does not
+// take it twice.
+class Obstacle final : Poller::Watch {
+ public:
+  Obstacle(Process& process, int fd)
+      : poller_(Poller::Of(process.loop.context())) {
+    EXPECT_EQ(poller_.Add(fd, 0, *this), 0);
+  }
+  ~Obstacle() { poller_.Remove(*this); }
+
+ private:
+  void OnReady(uint32_t, int) override {}
+  Poller& poller_;
+};
+
 // The other process is not to believe that it is heard.
 TEST_F(HeldChannelTest, OneThatCannotBeWatchedIsClosed) {
-  struct Nobody final : Poller::Watch {
-    void OnReady(uint32_t, int) override {}
-  };
-  Nobody nobody;
   process_.Run([&] {
-    Poller& poller = Poller::Of(process_.loop.context());
-    ASSERT_EQ(poller.Add(a_->native_handle(), 0, nobody), 0);
+    const Obstacle obstacle(process_, a_->native_handle());
     a_->Start();
     EXPECT_TRUE(a_->has_ended());
     EXPECT_EQ(of_a_.failures, 1);
-    poller.Remove(nobody);
   });
   EXPECT_TRUE(process_.AwaitOnLoop([this] { return of_b_.ends == 1; }));
   process_.Run([this] { EXPECT_EQ(of_b_.failures, 0); });
+}
+
+// It must not go on with what is told to be lost, on whichever side it fails.
+TEST_F(HeldReporterTest, OneThatCannotBeFollowedIsToldToEnd) {
+  std::unique_ptr<HeldFollower> follower;
+  bool has_ended = false;
+  process_.Run([&] {
+    const Obstacle obstacle(process_, ours_->native_handle());
+    follower = std::make_unique<HeldFollower>(
+        process_.loop, *process_.registry, *std::move(ours_), std::nullopt,
+        std::chrono::hours(1), [&] { has_ended = true; });
+    follower->Start();
+    EXPECT_FALSE(follower->is_there());
+  });
+  auto packet = theirs_->Receive(Soon());
+  ASSERT_TRUE(packet.ok()) << packet.status();
+  EXPECT_TRUE(packet->message.has_drain_now());
+  EXPECT_EQ(FaultOf(theirs_->Receive(Soon()).status()), ChannelFault::kEnded);
+  process_.Run([&] { follower.reset(); });
+  EXPECT_FALSE(has_ended);
+}
+
+TEST_F(HeldReporterTest, WhoCanTellNothingDrainsAtOnce) {
+  process_.Run([&] {
+    const Obstacle obstacle(process_, ours_->native_handle());
+    reporter_->Start(*std::move(ours_), false);
+    EXPECT_FALSE(reporter_->has_successor());
+    EXPECT_EQ(drains_, 1);
+  });
+  EXPECT_EQ(FaultOf(theirs_->Receive(Soon()).status()), ChannelFault::kEnded);
 }
 
 }  // namespace

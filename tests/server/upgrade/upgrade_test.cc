@@ -1,6 +1,5 @@
 // A daemon goes over from one process to the next; here both are in one.
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,7 +15,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/poller.h"
 #include "server/api/errors.h"
 #include "server/handover/handover_channel.h"
 #include "server/handover/handover_peer.h"
@@ -290,7 +288,6 @@ class UpgradeTest : public ::testing::TestWithParam<int> {
     return TextOf(old_->parts(), may_move_);
   }
 
-  void EndOfFormer(bool cannot_be_followed, int& signal);
   void FailEverywhere();
 
   // Has the old daemon have some of everything.
@@ -544,9 +541,7 @@ TEST_P(UpgradeTest, WhatTheOtherProcessHasLearntOfAnUpstreamIsShown) {
       status.closed_by_reason().at("UPSTREAM_UNREACHABLE/CONNECT_REFUSED"), 1);
 }
 
-// By which signal a process ends that does nothing by itself, and whose
-// connections the successor has; where `cannot_be_followed`, it has an hour.
-void UpgradeTest::EndOfFormer(bool cannot_be_followed, int& signal) {
+TEST_P(UpgradeTest, OneThatDoesNotEndInTimeIsKilled) {
   Fill();
   Process successor(num_loops());
   ASSERT_TRUE(HandOverTo(successor).taken.ok());
@@ -557,55 +552,26 @@ void UpgradeTest::EndOfFormer(bool cannot_be_followed, int& signal) {
     _exit(0);
   }
   ends.second = Descriptor();  // It has a copy.
-  struct Nobody final : Poller::Watch {
-    void OnReady(uint32_t, int) override {}
-  } nobody;
   bool ended = false;
   std::unique_ptr<HeldFollower> follower;
   successor.Run([&] {
     EXPECT_GT(successor.registry->num_held(), 0u);
-    Poller& poller = Poller::Of(successor.loop.context());
-    // The kernel does not take it twice.
-    if (cannot_be_followed) {
-      ASSERT_EQ(poller.Add(ends.first.get(), 0, nobody), 0);
-    }
     follower = std::make_unique<HeldFollower>(
         successor.loop, *successor.registry,
         *HandoverChannel::Open(std::move(ends.first)),
-        *HandoverPeer::Open(former),
-        cannot_be_followed ? Duration(std::chrono::hours(1))
-                           : std::chrono::milliseconds(10),
+        *HandoverPeer::Open(former), std::chrono::milliseconds(10),
         [&] { ended = true; });
     follower->Start();
-    if (cannot_be_followed) poller.Remove(nobody);
   });
   EXPECT_TRUE(successor.AwaitOnLoop([&] { return ended; }));
-  // One that was told nothing is not to hold up the test.
-  const auto watched = HandoverPeer::Open(former);
-  ASSERT_TRUE(watched.ok());
-  pollfd death{watched->native_handle(), POLLIN, 0};
-  if (poll(&death, 1, 20'000) != 1) kill(former, SIGKILL);
   int status = 0;
   EXPECT_EQ(waitpid(former, &status, 0), former);
-  signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
   EXPECT_EQ(successor.Run([&] { return successor.registry->num_held(); }), 0u);
   EXPECT_GT(
       successor.Describe("echo").status().closed_by_reason().at("PROCESS_LOST"),
       0);
   successor.Run([&] { follower.reset(); });
-}
-
-TEST_P(UpgradeTest, OneThatDoesNotEndInTimeIsKilled) {
-  int signal = 0;
-  EndOfFormer(/*cannot_be_followed=*/false, signal);
-  EXPECT_EQ(signal, SIGKILL);
-}
-
-// It must not go on with what is told to be lost.
-TEST_P(UpgradeTest, OneThatCannotBeFollowedIsToldToEnd) {
-  int signal = 0;
-  EndOfFormer(/*cannot_be_followed=*/true, signal);
-  EXPECT_EQ(signal, SIGTERM);
 }
 
 TEST_P(UpgradeTest, WhoIsClosedBeforeTheHolderIsKnownIsClosedThen) {
