@@ -542,6 +542,33 @@ TEST_F(CliStreamsTest, AttachGoesOnInTheNextProcessWithoutAWord) {
             "(connections/2)\n");
 }
 
+// The next process offers it anew, perhaps to another worker.
+TEST_F(CliStreamsTest, AnOfferThatHasMovedIsLeftWithoutAWord) {
+  daemon_.handle.set_answer(
+      [](const v1::HandleRequest&, FakeDaemon::Offers& offers) {
+        offers.Write(Offer("connections/1"));
+        offers.Write(Offer("connections/2"));
+        v1::HandleRequest verdict;
+        offers.Read(&verdict);  // Until it leaves.
+        return Status::OK;
+      });
+  daemon_.attach.set_answer(
+      [](const v1::ClientFrame& first, FakeDaemon::Frames& frames) {
+        if (first.attach().connection() == "connections/1") return HasMoved();
+        return Echo(first, frames);
+      });
+  const File input("hello");
+  const File output;
+  EXPECT_EQ(RunOn(input.descriptor(), output.descriptor(), {"attach", "web"}),
+            ExitStatus::kDone);
+  EXPECT_EQ(output.text(), "hello");
+  EXPECT_EQ(daemon_.attach.requests().size(), 2u);
+  EXPECT_EQ(err(),
+            "portreeve: attach: waiting for connections of listeners/web\n"
+            "portreeve: attach: connected to tcp:192.0.2.1:4711 "
+            "(connections/2)\n");
+}
+
 TEST_F(CliStreamsTest, AConnectionGoesOnInTheNextProcessWithoutAWord) {
   constexpr size_t kMove = 300'000;
   std::string waiting;  // What the peer has not sent back yet.
